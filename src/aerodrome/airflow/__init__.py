@@ -1,0 +1,4 @@
+"""The only room that knows Airflow: its versions, configuration, units, health and REST.
+
+What runs inside Airflow lies in inside/.
+"""

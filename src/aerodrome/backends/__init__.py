@@ -1,0 +1,4 @@
+"""Where units live.
+
+The contract, and local/: cells on this machine. Effects only; decisions are the controller's.
+"""

@@ -1,0 +1,38 @@
+"""Errors that say who must act: the caller, nobody yet, or a person.
+
+Every error that leaves a room is one of these; its message is a sentence fit for a person and holds no secret.
+"""
+
+from __future__ import annotations
+
+
+class AerodromeError(Exception):
+    """The root of every error of ours; never raised itself."""
+
+
+class CallerError(AerodromeError):
+    """The caller must change the request: a field, its value, and the fix are named in the message."""
+
+
+class NotFoundError(CallerError):
+    """What the request names does not exist (or exists no more)."""
+
+
+class RetryError(AerodromeError):
+    """Nobody need act: the same step is worth trying again after `delay` seconds."""
+
+    def __init__(self, message: str, *, delay: float = 1.0) -> None:
+        super().__init__(message)
+        self.delay = delay
+
+
+class BrokenError(AerodromeError):
+    """A person must act: something is broken, and the message says what and where to look.
+
+    `code` is the specific word that MWAA's `LastUpdate.Error.ErrorCode` carries; `tail` the last useful log lines.
+    """
+
+    def __init__(self, message: str, *, code: str = "INTERNAL_FAILURE", tail: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.code = code
+        self.tail = tail

@@ -1,0 +1,4 @@
+"""The control plane's PostgreSQL database: environments, observed state, events.
+
+The only room with SQL of our own tables; it decides nothing.
+"""
