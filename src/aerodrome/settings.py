@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     """The AWS account that ARNs carry; the embedded emulator's own account by default."""
 
     database_url: str = EMBEDDED
-    """PostgreSQL >= 14 for the ledger and the metadata databases: `embedded`, or a URL of a role that may create both."""
+    """PostgreSQL >= 14 for ledger and metadata databases: `embedded`, or the URL of a role that may create both."""
 
     redis_url: str = EMBEDDED
     """`embedded` (one Redis for each environment), or a `redis://` URL that all share, each under a key prefix."""
