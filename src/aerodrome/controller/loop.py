@@ -1,0 +1,172 @@
+"""The loop: one environment at a time each, several side by side; observe, plan, act, write down.
+
+Everything that changes the world goes out through `Controller._carry_out`. The loop wakes by notice, by the time that
+the last plan named, or at the latest after `CALM` seconds.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+
+import psycopg
+import sqlalchemy.exc
+import structlog
+
+from aerodrome.backends.contract import Backend
+from aerodrome.clock import Clock
+from aerodrome.controller import plan as planning
+from aerodrome.errors import BrokenError, CallerError, RetryError
+from aerodrome.ledger.environments import Environments
+from aerodrome.ledger.notices import Notices
+from aerodrome.model.environment import Environment, Failure
+from aerodrome.model.lifecycle import Status
+
+WORKERS = 4
+"""How many environments are worked on side by side; each takes a thread only while something is done for it."""
+
+FAULT_PAUSE = 2.0
+"""Seconds before another try after a fault that nobody foresaw."""
+
+FAULT_LIMIT = 3
+"""How many faults in a row end a creation."""
+
+log = structlog.get_logger("controller")
+
+
+class Controller:
+    """Brings every environment to what the ledger wishes."""
+
+    def __init__(self, environments: Environments, notices: Notices, backend: Backend, clock: Clock) -> None:
+        self._environments = environments
+        self._notices = notices
+        self._backend = backend
+        self._clock = clock
+        self._due: dict[str, float] = {}
+        self._running: dict[str, Future[float]] = {}
+        self._faults: dict[str, int] = {}
+        self._noticed: set[str] = set()
+        self._stop = threading.Event()
+        self._wake = threading.Event()
+
+    def run(self) -> None:
+        """Work until `stop` is called; steps under way are finished."""
+        listener = threading.Thread(target=self._listen, name="notices")
+        listener.start()
+        with ThreadPoolExecutor(WORKERS, thread_name_prefix="controller") as pool:
+            while not self._stop.is_set():
+                self._wake.clear()
+                self._wake.wait(self._round(pool))
+        listener.join()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._wake.set()
+
+    def _listen(self) -> None:
+        """Turn notices into wake-ups; the ledger being away costs wake-ups only."""
+        while not self._stop.is_set():
+            try:
+                self._noticed |= self._notices.wait(1.0)
+            except psycopg.Error:
+                self._stop.wait(1.0)
+            if self._noticed:
+                self._wake.set()
+        self._notices.close()
+
+    def _round(self, pool: ThreadPoolExecutor) -> float:
+        """Collect what has ended and start what is due; returns how long nothing will be due."""
+        try:
+            names = self._environments.names()
+        except sqlalchemy.exc.SQLAlchemyError as error:
+            log.warning("ledger away", error=str(error).splitlines()[0])
+            return 1.0
+        noticed, self._noticed = self._noticed, set()
+        now = time.monotonic()
+        for name in [name for name, future in self._running.items() if future.done()]:
+            self._due[name] = now + self._running.pop(name).result()
+        self._due = {name: 0.0 if name in noticed else self._due.get(name, now) for name in names}
+        for name, due in self._due.items():
+            if name in self._running:
+                self._noticed |= {name} & noticed  # what happens meanwhile is looked at afterwards
+            elif due <= now:
+                self._running[name] = pool.submit(self.reconcile, name)
+                self._running[name].add_done_callback(lambda _: self._wake.set())
+        waiting = [due - now for name, due in self._due.items() if name not in self._running]
+        return max(0.0, min([planning.CALM, *waiting]))
+
+    def reconcile(self, name: str) -> float:
+        """One look at one environment, and what follows from it; returns after how many seconds to look again."""
+        environment = self._environments.get(name)
+        if environment is None:
+            return planning.CALM
+        try:
+            observed = self._backend.observe(environment)
+            chosen = planning.plan(environment, observed, self._clock())
+            self._carry_out(environment, chosen)
+        except Exception as error:  # noqa: BLE001 - the loop outlives every error; each kind has its answer there
+            return self._answer(environment, error)
+        self._faults.pop(name, None)
+        return chosen.again_after
+
+    def _answer(self, environment: Environment, error: Exception) -> float:
+        """What an error means: who must act, and when to look again."""
+        match error:
+            case RetryError():
+                log.info("waiting", environment=environment.name, reason=str(error))
+                return error.delay
+            case CallerError():
+                log.info("overtaken", environment=environment.name, reason=str(error))
+                return planning.QUICK  # the environment changed under us
+            case BrokenError():
+                return self._fail(environment, Failure(code=error.code, message=str(error), tail=error.tail))
+            case psycopg.Error() | sqlalchemy.exc.SQLAlchemyError():
+                log.warning("database away", environment=environment.name, error=str(error).splitlines()[0])
+                return FAULT_PAUSE
+            case _:
+                return self._fault(environment, error)
+
+    def _carry_out(self, environment: Environment, chosen: planning.Plan) -> None:
+        name = environment.name
+        if chosen.failure is not None:
+            tail = self._backend.tail(environment, chosen.failing_unit) if chosen.failing_unit else ()
+            self._write_failure(environment, replace(chosen.failure, tail=tail))
+            return
+        moved = environment.progress.moved(chosen.phase, chosen.detail, chosen.fraction, self._clock())
+        if moved != environment.progress:
+            self._environments.set_progress(name, moved)
+            if moved.phase != environment.progress.phase:
+                self._environments.record(name, "PHASE", chosen.detail, {"phase": chosen.phase}, self._clock())
+        if chosen.step is not None:
+            self._backend.act(environment, chosen.step)
+        if chosen.event is not None:
+            self._environments.request(name, chosen.event, self._clock(), failure=environment.failure)
+
+    def _fail(self, environment: Environment, failure: Failure) -> float:
+        """A person must act: a creation ends, anything else is tried again more slowly."""
+        log.error("broken", environment=environment.name, code=failure.code, message=failure.message)
+        if environment.status is Status.CREATING and environment.failure is None:
+            self._write_failure(environment, failure)
+            return 0.0
+        detail = f"{failure.code}: {failure.message}"
+        moved = environment.progress.moved(environment.progress.phase, detail, None, self._clock())
+        self._environments.set_progress(environment.name, moved)
+        return FAULT_PAUSE
+
+    def _fault(self, environment: Environment, fault: Exception) -> float:
+        """Something nobody foresaw: logged whole, tried again, and the end of a creation when it persists."""
+        log.error("fault", environment=environment.name, exc_info=fault)
+        count = self._faults[environment.name] = self._faults.get(environment.name, 0) + 1
+        if count < FAULT_LIMIT:
+            return FAULT_PAUSE
+        message = f"{type(fault).__name__} in Aerodrome itself; the control plane's log has the details."
+        return self._fail(environment, Failure(code="INTERNAL_FAILURE", message=message))
+
+    def _write_failure(self, environment: Environment, failure: Failure) -> None:
+        now = self._clock()
+        moved = environment.progress.moved("failed", failure.message, None, now)
+        self._environments.set_progress(environment.name, moved, failure=failure)
+        detail = {"code": failure.code, "tail": list(failure.tail)}
+        self._environments.record(environment.name, "FAILURE", failure.message, detail, now)

@@ -1,0 +1,144 @@
+"""The decision: from what is wished and what is seen, the one next step. Pure.
+
+`loop` observes, calls `plan`, and carries out what it says. Plans are level-triggered: they depend on the present facts
+alone, so a plan that was never carried out is simply made again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from aerodrome.backends.contract import Step
+from aerodrome.model.environment import Environment, Failure
+from aerodrome.model.lifecycle import Event, Status
+from aerodrome.model.observed import Observed, Unit
+
+QUICK = 0.1
+"""Seconds between two looks while something is under way."""
+
+CALM = 2.0
+"""Seconds between two looks at an environment that is as it should be."""
+
+START_LIMIT = timedelta(minutes=5)
+"""How long units may take to become ready. Airflow needs seconds; a machine under heavy load may need a minute."""
+
+RESTART_LIMIT = 4
+"""A unit that died this often before it was ever ready will not recover by itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to do now: at most one step and at most one event, and when to look again."""
+
+    phase: str
+    detail: str
+    step: Step | None = None
+    event: Event | None = None
+    failure: Failure | None = None
+    """A creation that is found to have failed: write it down; the teardown follows."""
+
+    failing_unit: str | None = None
+    """The unit whose last lines belong to the failure."""
+
+    fraction: float | None = None
+    again_after: float = QUICK
+
+
+def plan(environment: Environment, observed: Observed, now: datetime) -> Plan:
+    """The next move for one environment."""
+    match environment.status:
+        case Status.CREATING if environment.failure is not None:
+            return _teardown(observed, Event.FAILED, keep_files=True)
+        case Status.CREATING:
+            return _build(observed) or _wait_until_ready(environment, observed, now, Event.CREATED)
+        case Status.AVAILABLE:
+            return _watch(observed)
+        case Status.UNAVAILABLE:
+            return _build(observed) or _wait_until_ready(environment, observed, now, Event.RECOVERED)
+        case Status.DELETING:
+            return _teardown(observed, Event.REMOVED, keep_files=False)
+        case Status.CREATE_FAILED | Status.DELETED:
+            return Plan(phase="settled", detail="", again_after=CALM)
+
+
+def _build(observed: Observed) -> Plan | None:
+    """What is still missing, in the order in which things need each other."""
+    installation = observed.installation
+    if not installation.done:
+        return Plan(
+            phase="install",
+            detail=installation.detail or "Installing Airflow.",
+            fraction=installation.fraction,
+            step=Step.INSTALL,
+        )
+    if not observed.database:
+        return Plan(phase="database", detail="Making the metadata database.", step=Step.DATABASE)
+    if not observed.files:
+        return Plan(phase="files", detail="Writing the configuration.", step=Step.FILES)
+    if not observed.cell:
+        return Plan(phase="start", detail="Starting the cell.", step=Step.CELL)
+    return None
+
+
+def _wait_until_ready(environment: Environment, observed: Observed, now: datetime, done: Event) -> Plan:
+    if observed.all_ready:
+        return Plan(phase="ready", detail="Every unit is ready.", event=done)
+    ready = [unit for unit in observed.units if unit.is_ready]
+    missing = sorted(observed.expected_units - {unit.name for unit in ready})
+    waiting = Plan(
+        phase="start",
+        detail=f"Waiting for {', '.join(missing)}.",
+        fraction=len(ready) / max(1, len(observed.expected_units)),
+    )
+    if done is Event.RECOVERED:
+        return waiting  # what once worked is tried for ever: the cell backs off by itself
+    return _give_up(environment, observed, now) or waiting
+
+
+def _give_up(environment: Environment, observed: Observed, now: datetime) -> Plan | None:
+    """The failure of a creation whose units do not come up; None while there is hope."""
+    hopeless = next((unit for unit in observed.units if not unit.is_ready and unit.restarts >= RESTART_LIMIT), None)
+    if hopeless is not None:
+        message = f"The {hopeless.name} ended {hopeless.restarts} times before it was ready{_why(hopeless)}."
+        return _failed("UNIT_FAILED", message, hopeless.name)
+    started = environment.progress.phase_started_at
+    if environment.progress.phase == "start" and now - started > START_LIMIT:
+        late = sorted(observed.expected_units - {unit.name for unit in observed.units if unit.is_ready})
+        message = f"Not ready after {START_LIMIT.total_seconds():.0f} s: {', '.join(late)}."
+        return _failed("UNIT_UNHEALTHY", message, late[0])
+    return None
+
+
+def _why(unit: Unit) -> str:
+    return f" (last time: {unit.last_exit})" if unit.last_exit else ""
+
+
+def _failed(code: str, message: str, unit: str) -> Plan:
+    failure = Failure(code=code, message=message)
+    return Plan(phase="failed", detail=message, failure=failure, failing_unit=unit, again_after=0)
+
+
+def _watch(observed: Observed) -> Plan:
+    """An available environment: its cell keeps the units; only the cell itself is ours to miss."""
+    if not observed.cell:
+        return Plan(phase="lost", detail="The cell is gone.", event=Event.LOST, again_after=0)
+    if observed.all_ready:
+        return Plan(phase="ready", detail="Every unit is ready.", again_after=CALM)
+    ready = {unit.name for unit in observed.units if unit.is_ready}
+    return Plan(
+        phase="ready",
+        detail=f"Being started again: {', '.join(sorted(observed.expected_units - ready))}.",
+        again_after=CALM,
+    )
+
+
+def _teardown(observed: Observed, done: Event, *, keep_files: bool) -> Plan:
+    """Take away what exists, in the order in which things need each other; then say so."""
+    if observed.cell:
+        return Plan(phase="stop", detail="Stopping the units.", step=Step.STOP_CELL)
+    if observed.database:
+        return Plan(phase="clean-up", detail="Dropping the database.", step=Step.DROP_DATABASE)
+    if observed.files and not keep_files:
+        return Plan(phase="clean-up", detail="Removing the files.", step=Step.REMOVE_FILES)
+    return Plan(phase="gone", detail="Nothing is left running.", event=done, again_after=0)

@@ -1,0 +1,53 @@
+"""The control plane's own keys: made once, kept in files of mode 0600, read at start.
+
+Two keys: the vault key encrypts secrets in the ledger; the RSA key signs the tokens that Airflow trusts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+RSA_BITS = 2048
+"""RS256's usual size; a signature takes about a millisecond."""
+
+
+def vault_key(folder: Path) -> bytes:
+    """The key that the ledger's secrets are encrypted with; made when absent."""
+    return _made_once(folder / "vault.key", Fernet.generate_key)
+
+
+def signing_key(folder: Path) -> rsa.RSAPrivateKey:
+    """The private key behind the tokens that Airflow accepts; made when absent."""
+    pem = _made_once(folder / "gateway.pem", _new_signing_key)
+    key = serialization.load_pem_private_key(pem, password=None)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise TypeError(f"{folder / 'gateway.pem'} holds no RSA key")
+    return key
+
+
+def _new_signing_key() -> bytes:
+    return rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def _made_once(path: Path, make: Callable[[], bytes]) -> bytes:
+    """The file's content; a missing file is made whole or not at all, and never replaced."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists():
+        fresh = path.with_name(f"{path.name}.{os.getpid()}")
+        fresh.touch(mode=0o600)
+        fresh.write_bytes(make())
+        try:
+            os.link(fresh, path)
+        except FileExistsError:
+            pass  # another process was first; its key counts
+        finally:
+            fresh.unlink()
+    return path.read_bytes()

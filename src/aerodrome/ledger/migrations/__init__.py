@@ -1,0 +1,1 @@
+"""Alembic's migrations of the ledger: one file a change of schema, never edited after a release."""

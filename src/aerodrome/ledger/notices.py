@@ -1,0 +1,36 @@
+"""Wake-ups: names of environments that something happened to, as PostgreSQL notifies them."""
+
+from __future__ import annotations
+
+import psycopg
+
+from aerodrome.ledger.environments import CHANNEL
+
+
+class Notices:
+    """Listens on a connection of its own. Notices may be lost; nothing may depend on one."""
+
+    def __init__(self, conninfo: str) -> None:
+        self._conninfo = conninfo
+        self._connection: psycopg.Connection[tuple[object, ...]] | None = None
+
+    def wait(self, seconds: float) -> set[str]:
+        """The names notified within `seconds` (returns at the first); raises psycopg.Error when the ledger is away."""
+        try:
+            connection = self._connected()
+            return {notice.payload for notice in connection.notifies(timeout=seconds, stop_after=1)}
+        except psycopg.Error:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the connection; the next `wait` opens another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _connected(self) -> psycopg.Connection[tuple[object, ...]]:
+        if self._connection is None:
+            self._connection = psycopg.connect(self._conninfo, autocommit=True)
+            self._connection.execute(f"LISTEN {CHANNEL}")
+        return self._connection
