@@ -6,6 +6,7 @@ the last plan named, or at the latest after `CALM` seconds.
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -47,7 +48,7 @@ class Controller:
         self._due: dict[str, float] = {}
         self._running: dict[str, Future[float]] = {}
         self._faults: dict[str, int] = {}
-        self._noticed: set[str] = set()
+        self._noticed: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._wake = threading.Event()
 
@@ -69,11 +70,11 @@ class Controller:
         """Turn notices into wake-ups; the ledger being away costs wake-ups only."""
         while not self._stop.is_set():
             try:
-                self._noticed |= self._notices.wait(1.0)
+                for name in self._notices.wait(1.0):
+                    self._noticed.put(name)
+                    self._wake.set()
             except psycopg.Error:
                 self._stop.wait(1.0)
-            if self._noticed:
-                self._wake.set()
         self._notices.close()
 
     def _round(self, pool: ThreadPoolExecutor) -> float:
@@ -83,14 +84,15 @@ class Controller:
         except sqlalchemy.exc.SQLAlchemyError as error:
             log.warning("ledger away", error=str(error).splitlines()[0])
             return 1.0
-        noticed, self._noticed = self._noticed, set()
+        noticed = {self._noticed.get() for _ in range(self._noticed.qsize())}
         now = time.monotonic()
         for name in [name for name, future in self._running.items() if future.done()]:
             self._due[name] = now + self._running.pop(name).result()
         self._due = {name: 0.0 if name in noticed else self._due.get(name, now) for name in names}
         for name, due in self._due.items():
             if name in self._running:
-                self._noticed |= {name} & noticed  # what happens meanwhile is looked at afterwards
+                if name in noticed:
+                    self._noticed.put(name)  # what happens meanwhile is looked at afterwards
             elif due <= now:
                 self._running[name] = pool.submit(self.reconcile, name)
                 self._running[name].add_done_callback(lambda _: self._wake.set())

@@ -1,0 +1,52 @@
+# Aerodrome's commands. `make` or `make help` lists them.
+# Needs Python >= 3.11 and make; fetches uv from PyPI when the machine has none.
+
+PYTHON ?= python3
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+RUN := .venv/bin
+VERSION ?= 3.3
+
+# A child that writes no bytecode starts Airflow three times slower.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test check format lock bench clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+quickstart: .venv/.synced ## From nothing to a finished workflow on real Airflow (VERSION=3.3 or 2.11)
+	$(RUN)/python -m examples.movielens --airflow-version $(VERSION)
+
+test: check ## Everything but the benchmarks; says what it skipped and why
+	$(RUN)/pytest
+
+check: .venv/.synced ## Style, types, import directions (about ten seconds)
+	$(RUN)/ruff format --check .
+	$(RUN)/ruff check .
+	$(RUN)/mypy
+	$(RUN)/lint-imports
+
+format: .venv/.synced ## Lay the code out
+	$(RUN)/ruff format .
+	$(RUN)/ruff check --fix .
+
+lock: .venv/.synced ## Recompile the locks: ours and each Airflow version's
+	$(UV) lock
+	$(RUN)/python -m aerodrome.release.compile
+
+bench: .venv/.synced ## Measure against stock Airflow on this machine; prints one table
+	$(RUN)/python -m benchmarks
+
+clean: ## Remove what make and the tests made in this folder
+	rm -rf .venv .uv .versions .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/.synced: pyproject.toml uv.lock $(filter .uv/bin/uv,$(UV))
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Aerodrome needs Python >= 3.11; set it with: make PYTHON=/path/to/python3.12"; exit 1; }
+	$(UV) sync --frozen --compile-bytecode --python "$$(command -v $(PYTHON))"
+	@touch $@
+
+.uv/bin/uv:
+	$(PYTHON) -m venv .uv
+	.uv/bin/python -m pip install --quiet uv

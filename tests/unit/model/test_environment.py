@@ -1,0 +1,92 @@
+"""Spec, defaults, progress and ARNs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import botocore.session
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aerodrome.model import arns, classes, defaults
+from aerodrome.model.environment import Progress, Spec
+
+REQUEST = {
+    "Name": "one",
+    "ExecutionRoleArn": "arn:aws:iam::000000000000:role/execution",
+    "SourceBucketArn": "arn:aws:s3:::bucket",
+    "DagS3Path": "dags",
+    "NetworkConfiguration": {"SubnetIds": ["subnet-a", "subnet-b"], "SecurityGroupIds": ["sg-a"]},
+}
+MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_members_of_the_spec_are_members_of_the_api():
+    shape = botocore.session.get_session().get_service_model("mwaa").shape_for("Environment")
+    document = defaults.complete("one", REQUEST, latest_version="3.3.1").document()
+    assert set(document) <= set(shape.members)
+
+
+def test_documented_defaults():
+    spec = defaults.complete("one", REQUEST, latest_version="3.3.1")
+    assert (spec.environment_class, spec.airflow_version) == ("mw1.small", "3.3.1")
+    assert (spec.min_workers, spec.max_workers, spec.schedulers) == (1, 10, 2)
+    assert (spec.min_webservers, spec.max_webservers) == (2, 2)
+    assert (spec.webserver_access_mode, spec.endpoint_management) == ("PRIVATE_ONLY", "SERVICE")
+    on = {name for name, module in spec.logging_configuration.items() if module["Enabled"]}
+    assert on == {"TaskLogs"}
+
+
+def test_micro_is_one_of_each():
+    spec = defaults.complete("one", {**REQUEST, "EnvironmentClass": "mw1.micro"}, latest_version="3.3.1")
+    assert (spec.max_workers, spec.schedulers, spec.min_webservers, spec.max_webservers) == (1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("name", list(classes.CLASSES))
+def test_what_is_given_wins_over_defaults(name):
+    given_values = {"EnvironmentClass": name, "MinWorkers": 1, "MaxWorkers": 1, "DagS3Path": "elsewhere"}
+    document = defaults.complete("one", {**REQUEST, **given_values}, latest_version="3.3.1").document()
+    assert given_values.items() <= document.items()
+
+
+def test_a_spec_survives_its_document():
+    spec = defaults.complete("one", {**REQUEST, "KmsKey": "alias/x"}, latest_version="3.3.1")
+    assert Spec.of(spec.document()) == spec
+
+
+def test_options_are_not_shown_when_a_spec_is_printed():
+    options = {"core.secret": "hidden-value"}
+    spec = defaults.complete("one", {**REQUEST, "AirflowConfigurationOptions": options}, latest_version="3.3.1")
+    assert "hidden-value" not in repr(spec)
+
+
+@given(st.text(min_size=1))
+def test_the_maintenance_window_is_one_that_the_api_accepts(name):
+    day, hour, minute = defaults.maintenance_window(name).split(":")
+    assert day in {"MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"}
+    assert 0 <= int(hour) < 24
+    assert minute in {"00", "30"}
+
+
+def test_progress_closes_a_phase_with_its_duration():
+    start = Progress(phase="install", detail="a", phase_started_at=MIDNIGHT)
+    still = start.moved("install", "b", 0.5, MIDNIGHT + timedelta(seconds=1))
+    then = still.moved("database", "c", None, MIDNIGHT + timedelta(seconds=3))
+    assert (still.detail, still.fraction, still.phases) == ("b", 0.5, ())
+    assert [(phase.name, phase.seconds) for phase in then.phases] == [("install", 3.0)]
+    assert then.phase_started_at == MIDNIGHT + timedelta(seconds=3)
+
+
+@pytest.mark.parametrize(
+    ("region", "partition"), [("us-east-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")]
+)
+def test_an_arn_names_its_environment(region, partition):
+    arn = arns.environment(region=region, account="000000000000", name="one")
+    assert arn == f"arn:{partition}:airflow:{region}:000000000000:environment/one"
+    assert arns.environment_name(arn) == "one"
+
+
+@pytest.mark.parametrize("arn", ["", "one", "arn:aws:s3:::bucket", "arn:aws:airflow:x:1:environment/one"])
+def test_other_arns_name_none(arn):
+    assert arns.environment_name(arn) is None
