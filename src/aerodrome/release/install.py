@@ -1,0 +1,282 @@
+"""Install an Airflow version from its lock into an immutable folder of its own, once for all environments.
+
+`<versions>/<version>-<lock>/` holds the virtual environment `venv/` and, written last, `installed.json`: a folder
+without that file is a broken-off installation and is made anew. The backends call it from a thread. It starts no Airflow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aerodrome import errors
+from aerodrome.release import interpreters, locks, uv_environment, uv_output, uv_process
+from aerodrome.release.locks import Lock
+
+MARKER = "installed.json"
+_VENV = "venv"
+_FOLDER_MODE = 0o755
+_FILE_MODE = 0o644
+_LOCK_RHYTHM = 0.2
+"""Seconds between two tries for the folder's lock; nobody notices so short a wait."""
+
+_COMPILE_RHYTHM = 1.0
+"""Seconds between two counts of the compiled files: more often, and the counting would slow the compiling."""
+
+Report = Callable[[str, int, int], None]
+"""Told (phase, done, total) as things go on; the unit is the phase's own, total 0 = not known.
+
+Phases in order: `wait` (another process installs the same), `interpreter`, `resolve`, `download` (KiB), `install`
+(packages), `compile` (files), `done`."""
+
+
+@dataclass(frozen=True)
+class Installation:
+    """An installed Airflow version."""
+
+    version: str
+    folder: Path
+    shared: bool
+    """Whether units may run under any uid; False = only ours may execute its Python."""
+
+    @property
+    def venv(self) -> Path:
+        return self.folder / _VENV
+
+    @property
+    def python(self) -> Path:
+        return self.venv / "bin" / "python"
+
+
+def find(version: str, versions: Path) -> Installation | None:
+    """The installation of the version's present lock, if it is whole. Costs two file look-ups."""
+    lock = locks.of(version)
+    folder = versions / lock.identifier
+    try:
+        marker = json.loads((folder / MARKER).read_text())
+        shared = bool(marker["shared"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    installation = Installation(version, folder, shared)
+    # A Python that was uninstalled since leaves a dangling link here.
+    return installation if installation.python.exists() else None
+
+
+def install(
+    version: str,
+    versions: Path,
+    *,
+    environ: Mapping[str, str],
+    folders: Sequence[Path] = (),
+    report: Report = lambda _phase, _done, _total: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Installation:
+    """Install the version unless it is there; safe to call from several processes at once.
+
+    Args:
+        version: the Airflow version.
+        versions: `Paths.versions`.
+        environ: the control plane's environment, of which an allow-list reaches uv.
+        folders: more folders with Pythons.
+        report: told how far it is, from this thread.
+        cancelled: asked several times a second; True stops uv and removes what it made.
+
+    Raises:
+        CallerError: the version is not on offer.
+        RetryError: the package index cannot be reached, or (uv_process.CancelledError) the caller asked to stop.
+        BrokenError: a person must act: no Python, no space, or a package that cannot be installed.
+    """
+    present = find(version, versions)
+    if present is not None:
+        return present
+    job = _Job(locks.of(version), versions, environ, folders, report, cancelled)
+    try:
+        versions.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        with _alone(job) as descriptor:
+            return find(version, versions) or _install(job, descriptor)
+    except OSError as error:
+        raise _disk_failure(job, error) from error
+
+
+@dataclass(frozen=True)
+class _Job:
+    lock: Lock
+    versions: Path
+    environ: Mapping[str, str]
+    folders: Sequence[Path]
+    report: Report
+    cancelled: Callable[[], bool]
+
+    @property
+    def folder(self) -> Path:
+        return self.versions / self.lock.identifier
+
+    @property
+    def failing(self) -> str:
+        """How a sentence about a failure begins."""
+        return f"Airflow {self.lock.version} could not be installed"
+
+    def check(self) -> None:
+        if self.cancelled():
+            raise uv_process.CancelledError(f"the installation of Airflow {self.lock.version} was cancelled")
+
+
+@contextlib.contextmanager
+def _alone(job: _Job) -> Iterator[int]:
+    """Hold the lock of the folder; the descriptor it hangs on. Waits for another installer, if the caller lets it."""
+    descriptor = os.open(job.versions / f".{job.lock.identifier}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        while not _locked(descriptor):
+            job.check()
+            job.report("wait", 0, 0)
+            time.sleep(_LOCK_RHYTHM)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _install(job: _Job, descriptor: int) -> Installation:
+    job.check()
+    job.report("interpreter", 0, 0)
+    places = interpreters.Places(folders=job.folders, downloads=job.versions / "python", environ=job.environ)
+    python = interpreters.find(job.lock.python, places, for_others=os.geteuid() == 0, tick=job.check)
+    _remove(job.folder)
+    try:
+        job.folder.mkdir(mode=_FOLDER_MODE)
+        job.folder.chmod(_FOLDER_MODE)  # whatever the umask said
+        _fill(job, python, descriptor)
+        _open_to_all(job.folder)
+        return _finish(job, python)
+    except BaseException:
+        _remove(job.folder)
+        raise
+
+
+def _fill(job: _Job, python: interpreters.Interpreter, descriptor: int) -> None:
+    # In its final place from the start: the scripts of a virtual environment name their interpreter absolutely.
+    venv = job.folder / _VENV
+    environ = uv_environment.scrubbed(job.environ, uv_environment.pip_settings(job.environ))
+    environ["VIRTUAL_ENV"] = str(venv)
+    gauge = _Gauge(job, venv)
+    for arguments in (
+        ["venv", "--no-project", f"--python={python.path}", f"--prompt=airflow-{job.lock.version}", str(venv)],
+        _sync_arguments(job.lock, environ),
+    ):
+        uv_process.run(
+            arguments,
+            what=job.failing,
+            environ=environ,
+            cwd=job.folder,
+            on_line=gauge.line,
+            tick=gauge.tick,
+            # Should we die, our lock lives as long as this uv: nobody clears the folder under its hands.
+            hold=[descriptor],
+        )
+
+
+def _sync_arguments(lock: Lock, environ: Mapping[str, str]) -> list[str]:
+    arguments = [
+        "pip",
+        "sync",
+        "--require-hashes",
+        "--compile-bytecode",
+        # What is built from source is built by the lock's own setuptools, not by whatever came out today.
+        f"--build-constraints={lock.path}",
+        str(lock.path),
+    ]
+    # Where the file system can, a clone: it shares disk blocks with uv's cache, but no later change to either.
+    return arguments if "UV_LINK_MODE" in environ else [*arguments, "--link-mode=clone"]
+
+
+class _Gauge:
+    """Turns uv's lines, and during the long silence of compilation the growing folder, into reports."""
+
+    def __init__(self, job: _Job, venv: Path) -> None:
+        self._job = job
+        self._venv = venv
+        self._progress = uv_output.Progress()
+        self._sources = 0
+        self._next_count = 0.0
+
+    def line(self, line: str) -> None:
+        self._progress = uv_output.advance(self._progress, line)
+        self._report(self._progress.done, self._progress.total)
+
+    def tick(self) -> None:
+        self._job.check()
+        now = time.monotonic()
+        if self._progress.phase != "compile" or self._progress.total or now < self._next_count:
+            return
+        self._next_count = now + _COMPILE_RHYTHM
+        self._sources = self._sources or _count(self._venv, ".py")
+        self._report(min(_count(self._venv, ".pyc"), self._sources), self._sources)
+
+    def _report(self, done: int, total: int) -> None:
+        self._job.report(self._progress.phase, done, total)
+
+
+def _count(folder: Path, suffix: str) -> int:
+    return sum(name.endswith(suffix) for _, _, names in os.walk(folder) for name in names)
+
+
+def _finish(job: _Job, python: interpreters.Interpreter) -> Installation:
+    marker = {
+        "airflow": job.lock.version,
+        "lock": job.lock.sha256,
+        "python": ".".join(map(str, python.version)),
+        "interpreter": str(python.path),
+        "shared": python.shared,
+    }
+    draft = job.folder / f".{MARKER}"
+    with draft.open("w") as file:
+        json.dump(marker, file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.chmod(_FILE_MODE)
+    draft.replace(job.folder / MARKER)
+    job.report("done", 1, 1)
+    return Installation(job.lock.version, job.folder, python.shared)
+
+
+def _open_to_all(folder: Path) -> None:
+    """Let every uid read: files linked from a cache that was filled under a stricter umask keep that umask's mode."""
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = os.path.join(parent, name)  # noqa: PTH118 - tens of thousands of them
+            mode = os.lstat(path).st_mode
+            wanted = mode | 0o444 | (0o111 if mode & 0o100 else 0)
+            if mode != wanted and not os.path.islink(path):  # noqa: PTH114 - as above
+                os.chmod(path, wanted)  # noqa: PTH101 - as above
+
+
+def _remove(folder: Path) -> None:
+    # Renamed first, so that a removal that is itself broken off leaves nothing under the real name.
+    if not folder.exists():
+        return
+    grave = folder.with_name(f".{folder.name}.removed")
+    shutil.rmtree(grave, ignore_errors=True)
+    folder.rename(grave)
+    shutil.rmtree(grave, ignore_errors=True)
+
+
+def _disk_failure(job: _Job, error: OSError) -> errors.BrokenError:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return errors.BrokenError(f"{job.failing}: no space is left on the disk; free about 1 GB", code=uv_output.CODE)
+    where = f" ({error.filename})" if error.filename else ""
+    return errors.BrokenError(f"{job.failing}: {error.strerror or error}{where}", code=uv_output.CODE)

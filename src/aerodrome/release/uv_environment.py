@@ -1,0 +1,87 @@
+"""The environment variables that uv gets: an allow-list of what a person legitimately sets for it and for pip.
+
+`install`, `compile` and `interpreters` call it before `uv_process.run`. It changes nothing outside.
+"""
+
+from __future__ import annotations
+
+import configparser
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_KEPT = frozenset({
+    # what any program needs
+    "HOME", "LANG", "LC_ALL", "PATH", "TMPDIR", "TZ", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME",
+    # the way to the network
+    "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "all_proxy", "https_proxy", "http_proxy", "no_proxy",
+    "NETRC", "SSL_CERT_DIR", "SSL_CERT_FILE", "SSL_CLIENT_CERT",
+    # where packages come from, and how; nothing that could choose others, since the lock alone does
+    "UV_CACHE_DIR", "UV_CONCURRENT_BUILDS", "UV_CONCURRENT_DOWNLOADS", "UV_CONCURRENT_INSTALLS", "UV_CONFIG_FILE",
+    "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX_URL", "UV_FIND_LINKS", "UV_HTTP_RETRIES", "UV_HTTP_TIMEOUT", "UV_INDEX",
+    "UV_INDEX_STRATEGY", "UV_INDEX_URL", "UV_INSECURE_HOST", "UV_KEYRING_PROVIDER", "UV_LINK_MODE", "UV_NATIVE_TLS",
+    "UV_NO_INDEX", "UV_OFFLINE", "UV_PYTHON_CPYTHON_BUILD", "UV_PYTHON_DOWNLOADS_JSON_URL", "UV_PYTHON_INSTALL_MIRROR",
+    "UV_SYSTEM_CERTS",
+})  # fmt: skip
+
+_KEPT_PREFIX = "UV_INDEX_"
+"""Credentials of a named index: UV_INDEX_<NAME>_USERNAME and _PASSWORD."""
+
+_INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL")
+
+
+@dataclass(frozen=True)
+class PipSettings:
+    """What pip is told on this machine that uv would otherwise not know."""
+
+    index_url: str | None = None
+    cert: str | None = None
+
+
+def scrubbed(environ: Mapping[str, str], pip: PipSettings) -> dict[str, str]:
+    """The environment for uv. uv's own settings win over pip's; nothing of ours or of Python's passes."""
+    kept = {name: value for name, value in environ.items() if name in _KEPT or name.startswith(_KEPT_PREFIX)}
+    if pip.index_url and not any(name in kept for name in _INDEX_VARIABLES):
+        kept["UV_DEFAULT_INDEX"] = pip.index_url
+    if pip.cert and "SSL_CERT_FILE" not in kept:
+        kept["SSL_CERT_FILE"] = pip.cert
+    return kept
+
+
+def pip_settings(environ: Mapping[str, str]) -> PipSettings:
+    """Pip's index and certificate: its variables, else its configuration files, the more personal one first.
+
+    Extra indexes are left out on purpose: uv asks an extra index first and would miss releases that it lacks.
+    """
+    parsers = [_parsed(path) for path in _files(environ)]
+    return PipSettings(
+        index_url=environ.get("PIP_INDEX_URL") or _first(parsers, "index-url"),
+        cert=environ.get("PIP_CERT") or _first(parsers, "cert"),
+    )
+
+
+def _files(environ: Mapping[str, str]) -> list[Path]:
+    home = Path(environ.get("HOME", "/nonexistent"))
+    config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
+    named = environ.get("PIP_CONFIG_FILE")
+    files = [Path(named)] if named else []
+    return [*files, config / "pip" / "pip.conf", home / ".pip" / "pip.conf", Path("/etc/pip.conf")]
+
+
+def _parsed(path: Path) -> configparser.RawConfigParser:
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read(path, encoding="utf-8")
+    except (configparser.Error, OSError, UnicodeDecodeError):
+        # A file that pip could not read either holds no setting; uv will say what it misses.
+        return configparser.RawConfigParser()
+    return parser
+
+
+def _first(parsers: Iterable[configparser.RawConfigParser], option: str) -> str | None:
+    for parser in parsers:
+        for section in ("install", "global"):
+            value = parser.get(section, option, fallback="").strip()
+            if value:
+                return value
+    return None

@@ -1,0 +1,112 @@
+"""Run uv as a child in a process group of its own, follow its output, and stop it when asked.
+
+`install`, `interpreters` and `compile` call it. It decides nothing: `uv_output` reads what uv says, `uv_environment`
+chooses the variables.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import uv
+
+from aerodrome import errors
+from aerodrome.release import uv_output
+
+UMASK = 0o022
+"""Installed files hold no secret, and units may run under a uid that is not ours."""
+
+LIMIT = 1800.0
+"""Seconds for one run of uv; a whole installation takes about 10, over a thin line some minutes. Arbitrary."""
+
+_TICK = 0.2
+"""Seconds between two looks at the caller's wish to stop."""
+
+_KEPT_LINES = 40
+
+_Lines = queue.SimpleQueue[str | None]
+"""What uv printed, line by line; None = it closed its output."""
+
+
+class CancelledError(errors.RetryError):
+    """The caller asked to stop, and nothing half made was left. What a `tick` raises to stop uv."""
+
+
+def run(
+    arguments: Sequence[str],
+    *,
+    what: str,
+    environ: Mapping[str, str],
+    cwd: Path,
+    on_line: Callable[[str], None] = lambda _: None,
+    tick: Callable[[], None] = lambda: None,
+    hold: Sequence[int] = (),
+) -> None:
+    """Run `uv <arguments>` to its end, telling `on_line` each line and calling `tick` several times a second.
+
+    What `tick` raises stops uv and goes on to the caller. `hold` names descriptors that uv keeps open as long as it
+    lives. Raises BrokenError or RetryError, beginning with `what`, if uv fails.
+    """
+    with subprocess.Popen(
+        [uv.find_uv_bin(), *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=dict(environ),
+        cwd=cwd,
+        umask=UMASK,
+        start_new_session=True,
+        pass_fds=hold,
+    ) as child:
+        lines: _Lines = queue.SimpleQueue()
+        reader = threading.Thread(target=_read, args=(child, lines), name="uv-output", daemon=True)
+        reader.start()
+        try:
+            tail = _follow(lines, on_line=on_line, tick=tick, what=what)
+        except BaseException:
+            _kill(child)
+            raise
+        finally:
+            reader.join()
+    if child.returncode != 0:
+        raise uv_output.failure(what, tail)
+
+
+def _follow(lines: _Lines, *, on_line: Callable[[str], None], tick: Callable[[], None], what: str) -> list[str]:
+    tail: deque[str] = deque(maxlen=_KEPT_LINES)
+    deadline = time.monotonic() + LIMIT
+    while True:
+        tick()
+        if time.monotonic() > deadline:
+            raise errors.RetryError(f"{what}: uv did not end within {LIMIT / 60:.0f} minutes", delay=60)
+        try:
+            line = lines.get(timeout=_TICK)
+        except queue.Empty:
+            continue
+        if line is None:
+            return list(tail)
+        tail.append(line)
+        on_line(line)
+
+
+def _read(child: subprocess.Popen[bytes], lines: _Lines) -> None:
+    for line in child.stdout or ():
+        lines.put(line.decode(errors="replace").rstrip())
+    lines.put(None)
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    # The group, since uv compiles bytecode and builds packages in children of its own.
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    child.wait()
