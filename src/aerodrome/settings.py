@@ -67,6 +67,13 @@ class Settings(BaseSettings):
     python_folders: str = ""
     """More folders to look for interpreters in, separated by `:`; searched before PATH."""
 
+    first_uid: int = Field(default=30000, ge=1)
+    """As root, environment number n runs under the uid `first_uid + n`, which no account need have."""
+
+    @property
+    def interpreter_folders(self) -> tuple[Path, ...]:
+        return tuple(Path(folder) for folder in self.python_folders.split(":") if folder)
+
     @property
     def paths(self) -> Paths:
         """Where the files lie."""
@@ -107,6 +114,11 @@ class Paths:
             return inside
         digest = hashlib.sha256(os.fsencode(self.data)).hexdigest()[:8]
         return Path(tempfile.gettempdir()) / f"aerodrome-{os.getuid()}-{digest}"
+
+    @property
+    def operator_socket(self) -> Path:
+        """Where the control plane answers `aerodrome status` and the like."""
+        return self.run / "operator.sock"
 
     def environment(self, name: str, identifier: str) -> EnvironmentPaths:
         """The folders of the environment `name`, whose short id (8 hex characters) is `identifier`."""

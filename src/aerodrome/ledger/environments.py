@@ -111,14 +111,10 @@ class Environments:
                 changes["last_update"] = rows.last_update_document(update)
             detail = rows.failure_document(failure) or {}
             _record(connection, name, happened, step.sentence, detail, now)
+            here = environment.c.name == name
+            row = connection.execute(sa.update(environment).where(here).values(**changes).returning(environment)).one()
             if step.status is lifecycle.Status.DELETED:
-                row = connection.execute(
-                    sa.delete(environment).where(environment.c.name == name).returning(environment)
-                ).one()
-            else:
-                row = connection.execute(
-                    sa.update(environment).where(environment.c.name == name).values(**changes).returning(environment)
-                ).one()
+                connection.execute(sa.delete(environment).where(here))
             return rows.environment(row)
 
     def set_progress(self, name: str, progress: Progress, *, failure: Failure | None = None) -> None:
@@ -135,7 +131,10 @@ class Environments:
 
     def remove_tags(self, name: str, keys: Iterable[str]) -> None:
         """Remove tags; keys that do not exist are passed over."""
-        self._change_tags(name, environment.c.tags - sa.cast(list(keys), postgresql.ARRAY(sa.Text)))
+        without = environment.c.tags.op("-", return_type=postgresql.JSONB())(
+            sa.cast(list(keys), postgresql.ARRAY(sa.Text))
+        )
+        self._change_tags(name, without)
 
     def record(self, name: str, kind: str, sentence: str, detail: Mapping[str, Any], now: datetime) -> None:
         """Add an event that changes no status."""

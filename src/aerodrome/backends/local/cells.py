@@ -1,0 +1,78 @@
+"""The client of warm processes and cells: one JSON object a line over a unix socket, one answer a line.
+
+The protocol is the cell's (aerodrome/cell); this side only asks.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aerodrome.errors import RetryError
+from aerodrome.model.observed import Unit
+
+ANSWER_LIMIT = 4 * 2**20
+"""Bytes; a longer answer is a fault of the other side."""
+
+
+def ask(path: Path, request: Mapping[str, Any], *, seconds: float = 5.0) -> dict[str, Any] | None:
+    """The answer to a request; None when nobody listens.
+
+    Raises:
+        RetryError: somebody listens but gives no sound answer in time.
+    """
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(seconds)
+            client.connect(str(path))
+            client.sendall(json.dumps(request).encode() + b"\n")
+            line = _line(client)
+    except (FileNotFoundError, ConnectionRefusedError):
+        return None
+    except OSError as error:
+        raise RetryError(f"no answer at {path}: {error}") from error
+    try:
+        answer: dict[str, Any] = json.loads(line)
+    except ValueError as error:
+        raise RetryError(f"no sound answer at {path}") from error
+    if not answer.get("ok"):
+        raise RetryError(f"refused at {path}: {answer.get('error', 'no reason given')}")
+    return answer
+
+
+def units(answer: Mapping[str, Any]) -> tuple[Unit, ...]:
+    """The units within a cell's status."""
+    return tuple(
+        Unit(
+            name=unit["name"],
+            state=unit["state"],
+            pid=unit["pid"],
+            restarts=unit["restarts"],
+            status_text=unit.get("status_text") or "",
+            last_exit=_in_words(unit.get("last_exit")),
+        )
+        for unit in answer["units"]
+    )
+
+
+def _line(client: socket.socket) -> bytes:
+    received = b""
+    while not received.endswith(b"\n"):
+        part = client.recv(65536)
+        if not part:
+            break
+        received += part
+        if len(received) > ANSWER_LIMIT:
+            raise OSError(f"answer of more than {ANSWER_LIMIT} bytes")
+    return received
+
+
+def _in_words(last_exit: Mapping[str, Any] | None) -> str:
+    if not last_exit:
+        return ""
+    if last_exit.get("signal"):
+        return f"killed by signal {last_exit['signal']}"
+    return f"exit code {last_exit.get('code')}"

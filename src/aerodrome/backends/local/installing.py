@@ -1,0 +1,98 @@
+"""Installations of Airflow versions in the background, one a version, however many environments wait for it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+
+from aerodrome import errors
+from aerodrome.model.observed import Installation as Progress
+from aerodrome.release import install
+from aerodrome.settings import Settings
+
+_WORDS = {
+    "wait": "Another process installs Airflow {version}.",
+    "interpreter": "Looking for Python for Airflow {version}.",
+    "resolve": "Reading the lock of Airflow {version}.",
+    "download": "Downloading Airflow {version}: {done} of {total} KiB.",
+    "install": "Installing Airflow {version}: {done} of {total} packages.",
+    "compile": "Compiling Airflow {version}: {done} of {total} files.",
+    "done": "Airflow {version} is installed.",
+}
+
+
+class Installer:
+    """Installs versions in threads of its own and tells how far each is."""
+
+    def __init__(self, settings: Settings, finish: Callable[[install.Installation], None]) -> None:
+        """`finish` is called in the same thread after the packages: what else belongs to an installed version."""
+        self._settings = settings
+        self._finish = finish
+        self._jobs: dict[str, _Job] = {}
+        self._lock = threading.Lock()
+        self._cancelled = threading.Event()
+
+    def find(self, version: str) -> install.Installation | None:
+        """The version, when it is installed and finished."""
+        with self._lock:
+            if version in self._jobs:
+                return None
+        return install.find(version, self._settings.paths.versions)
+
+    def progress(self, version: str) -> Progress:
+        """How far the version is; raises what its installation ended with, once, so that it can be tried again."""
+        with self._lock:
+            job = self._jobs.get(version)
+            if job is not None and job.error is not None:
+                del self._jobs[version]
+                raise job.error
+            if job is not None:
+                return job.progress
+        return Progress(done=self.find(version) is not None)
+
+    def ensure(self, version: str) -> None:
+        """Start the installation unless it is under way or done."""
+        with self._lock:
+            if version in self._jobs or self._cancelled.is_set():
+                return
+            job = self._jobs[version] = _Job()
+            threading.Thread(target=self._run, args=(version, job), name=f"install-{version}", daemon=True).start()
+
+    def cancel(self) -> None:
+        """Break every installation off; nothing half made is left."""
+        self._cancelled.set()
+
+    def _run(self, version: str, job: _Job) -> None:
+        def report(phase: str, done: int, total: int) -> None:
+            fraction = done / total if total else None
+            detail = _WORDS[phase].format(version=version, done=done, total=total)
+            job.progress = Progress(done=False, detail=detail, fraction=fraction)
+
+        try:
+            installed = install.install(
+                version,
+                self._settings.paths.versions,
+                environ=os.environ,
+                folders=self._settings.interpreter_folders,
+                report=report,
+                cancelled=self._cancelled.is_set,
+            )
+            job.progress = Progress(done=False, detail=f"Preparing the database template of Airflow {version}.")
+            self._finish(installed)
+        except errors.AerodromeError as error:
+            job.error = error
+        except Exception as error:  # noqa: BLE001 - a thread has nobody above it; the waiting environment is told
+            message = f"Airflow {version} could not be installed: {error}"
+            job.error = errors.BrokenError(message, code="VERSION_INSTALL_FAILED")
+        else:
+            with self._lock:
+                del self._jobs[version]
+
+
+class _Job:
+    """One installation under way."""
+
+    def __init__(self) -> None:
+        self.progress = Progress(done=False, detail="Installing Airflow.")
+        self.error: errors.AerodromeError | None = None

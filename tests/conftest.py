@@ -1,0 +1,41 @@
+"""What tests of several rooms share: short folders, and one PostgreSQL for those that need a real one."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aerodrome.services import clusters, databases, postgres
+from aerodrome.settings import Paths
+
+
+@pytest.fixture(scope="session")
+def short_folder() -> Iterator[Path]:
+    """A folder whose path leaves room for sockets; pytest's own are too deep."""
+    folder = Path(tempfile.mkdtemp(prefix="aero-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def cluster(short_folder: Path) -> Iterator[clusters.Cluster]:
+    """An embedded PostgreSQL for the whole run."""
+    paths = Paths(short_folder / "pg")
+    yield postgres.up(paths)
+    postgres.down(paths)
+
+
+@pytest.fixture
+def empty_database(cluster: clusters.Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The name of a database made for one test."""
+    name = f"test_{abs(hash(request.node.nodeid)) % 10**10}"
+    databases.ensure_role(cluster, name, "test")
+    databases.ensure_database(cluster, name, name)
+    yield name
+    databases.drop_database(cluster, name)
+    databases.drop_role(cluster, name)
