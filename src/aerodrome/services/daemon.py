@@ -1,0 +1,191 @@
+"""A detached process: started once, found again after its starter has died, stopped in order.
+
+The control plane itself, the warm processes and the AWS emulator run this way: no child of whoever started them, in a
+session of their own, so that the death of the control plane ends nothing. Knows nothing about what it runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aerodrome import errors
+from aerodrome.services import folders, processes
+
+DETACH = Path(__file__).with_name("detach.py")
+
+LOG_LIMIT = 10 * 2**20
+"""Bytes; a longer log is moved aside at the next start, one generation is kept. Arbitrary."""
+
+TAIL_LIMIT = 64 * 2**10
+"""Bytes of a log that `tail` reads at most."""
+
+POLL = 0.02
+"""Seconds between two looks at a process or a condition."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Daemon:
+    """What to run and where its traces lie."""
+
+    name: str
+    """The word for a person: `AWS emulator`."""
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(repr=False)
+    """The whole environment; nothing is inherited."""
+    cwd: Path
+    log: Path
+    """Standard output and error, appended; mode 0600."""
+    pid_file: Path
+    grace: float = 10.0
+    """Seconds between SIGTERM and SIGKILL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A process that was found alive, told apart from every later bearer of its id."""
+
+    pid: int
+    mark: str
+
+
+def start(daemon: Daemon) -> Running:
+    """Start it, or adopt the one that runs already. Returns before it is ready: see `wait_until`.
+
+    Raises:
+        BrokenError: the command could not be run.
+    """
+    folders.make(daemon.pid_file.parent)
+    folders.make(daemon.log.parent)
+    with folders.locked(_lock_file(daemon)):
+        running = find(daemon)
+        if running is not None:
+            return running
+        pid = _launch(daemon)
+        mark = processes.mark(pid)
+        if mark is None:
+            raise ended(daemon)
+        folders.write_secret(daemon.pid_file, json.dumps({"pid": pid, "mark": mark}))
+        return Running(pid, mark)
+
+
+def find(daemon: Daemon) -> Running | None:
+    """The living process that an earlier `start` (of this or a dead starter) left, or None."""
+    try:
+        note = json.loads(daemon.pid_file.read_text(encoding="utf-8"))
+        running = Running(int(note["pid"]), str(note["mark"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    return running if processes.mark(running.pid) == running.mark else None
+
+
+def is_running(daemon: Daemon) -> bool:
+    """Whether it lives; a zombie does not."""
+    return find(daemon) is not None
+
+
+def stop(daemon: Daemon) -> None:
+    """SIGTERM to its main process only, and after the grace SIGKILL to its whole process group. Idempotent."""
+    if not daemon.pid_file.exists():
+        return
+    with folders.locked(_lock_file(daemon), timeout=daemon.grace + 60):
+        running = find(daemon)
+        if running is not None:
+            _end(running, daemon.grace)
+        daemon.pid_file.unlink(missing_ok=True)
+
+
+def wait_until(daemon: Daemon, ready: Callable[[], bool], *, timeout: float = 30.0) -> None:
+    """Return as soon as `ready()` holds.
+
+    Raises:
+        BrokenError: the process ended first, or `timeout` seconds passed; the log's last lines are in `tail`.
+    """
+    deadline = time.monotonic() + timeout
+    while not ready():
+        if not is_running(daemon):
+            raise ended(daemon)
+        if time.monotonic() > deadline:
+            raise errors.BrokenError(
+                f"{daemon.name} was not ready after {timeout:.0f} s; see {daemon.log}",
+                code="SERVICE_NOT_READY",
+                tail=tail(daemon.log),
+            )
+        time.sleep(POLL)
+
+
+def ended(daemon: Daemon) -> errors.BrokenError:
+    """The error that says that it ended by itself, with the last lines of its log."""
+    last = tail(daemon.log)
+    reason = f": {last[-1]}" if last else ""
+    return errors.BrokenError(
+        f"{daemon.name} ended right after its start; see {daemon.log}{reason}", code="SERVICE_ENDED", tail=last
+    )
+
+
+def tail(log: Path, lines: int = 20) -> tuple[str, ...]:
+    """The last lines of a log; none when there is no log. Reads a bounded part of it."""
+    try:
+        with log.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - TAIL_LIMIT))
+            text = file.read().decode("utf-8", errors="replace")
+    except FileNotFoundError:
+        return ()
+    return tuple(text.splitlines()[-lines:])
+
+
+def _lock_file(daemon: Daemon) -> Path:
+    return daemon.pid_file.with_name(f"{daemon.pid_file.name}.lock")
+
+
+def _launch(daemon: Daemon) -> int:
+    """Run the command detached; returns its process id."""
+    log = _open_log(daemon.log)
+    try:
+        launcher = subprocess.run(
+            [sys.executable, "-I", "-S", str(DETACH), *daemon.argv],
+            env=dict(daemon.env),
+            cwd=daemon.cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            check=False,
+            umask=0o077,
+        )
+    finally:
+        os.close(log)
+    if launcher.returncode != 0:
+        raise ended(daemon)
+    return int(launcher.stdout)
+
+
+def _open_log(log: Path) -> int:
+    if log.exists() and log.stat().st_size > LOG_LIMIT:
+        log.replace(log.with_name(f"{log.name}.1"))
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(log, flags, folders.SECRET)
+
+
+def _end(running: Running, grace: float) -> None:
+    """SIGTERM, and once the grace is over SIGKILL; returns when it is gone."""
+    _signal(os.kill, running.pid, signal.SIGTERM)
+    deadline = time.monotonic() + grace
+    while processes.mark(running.pid) == running.mark:
+        if time.monotonic() > deadline:
+            _signal(os.killpg, running.pid, signal.SIGKILL)
+            deadline += grace
+        time.sleep(POLL)
+
+
+def _signal(send: Callable[[int, int], None], target: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        send(target, number)

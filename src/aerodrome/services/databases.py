@@ -1,0 +1,219 @@
+"""Databases and roles of environments: made, cloned from a template, renamed, dropped.
+
+Every function is idempotent, opens its own connection of the administering role and closes it. It works for a superuser
+(the embedded server) and for a role with CREATEDB and CREATEROLE (an external one), which must be a member of each role
+that it makes objects for. Knows no table of anybody.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import psycopg
+from psycopg import sql
+
+from aerodrome import errors
+from aerodrome.services import clusters
+from aerodrome.services.clusters import Cluster
+
+DatabaseOption = Literal["IS_TEMPLATE true", "IS_TEMPLATE false", "ALLOW_CONNECTIONS true", "ALLOW_CONNECTIONS false"]
+
+LOCK_TIMEOUT = 600
+"""Seconds to wait for an advisory lock: a template takes a migration of half a minute; arbitrary beyond that."""
+
+SET_OPTION_SINCE = 160_000
+"""The server version since which a grant of a role says whether SET ROLE is allowed."""
+
+
+def ensure_role(cluster: Cluster, name: str, password: str, *, connection_limit: int = -1) -> None:
+    """Make the login role, or set the password and the limit (-1: none) of the one there is.
+
+    The server gets the password's SCRAM verifier only, so no log of it can hold the password.
+    """
+    with clusters.connect(cluster) as connection:
+        verifier = connection.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256").decode()
+        _alone(connection, f"role {name}")
+        if not _role_exists(connection, name):
+            connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(name)))
+        connection.execute(
+            sql.SQL("ALTER ROLE {} LOGIN CONNECTION LIMIT {} PASSWORD {}").format(
+                sql.Identifier(name), sql.Literal(connection_limit), sql.Literal(verifier)
+            )
+        )
+        _join(connection, name)
+
+
+def ensure_database(cluster: Cluster, name: str, owner: str, template: str | None = None) -> None:
+    """Make the database of the role `owner`, which alone may connect; a clone of `template` when given.
+
+    What the role of the template's name owns inside the clone becomes `owner`'s, also when an earlier call was cut
+    short; the template must be frozen by `make_template`.
+
+    Raises:
+        RetryError: somebody is connected to the template.
+    """
+    with clusters.connect(cluster) as connection:
+        _alone(connection, f"database {name}")
+        if not _exists(connection, name):
+            _create_database(connection, name, owner, template)
+        connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name)))
+        reassign = template is not None and template != owner and _role_exists(connection, template)
+    if reassign and template is not None:
+        with clusters.connect(cluster, name) as connection:
+            connection.execute(
+                sql.SQL("REASSIGN OWNED BY {} TO {}").format(sql.Identifier(template), sql.Identifier(owner))
+            )
+
+
+def database_exists(cluster: Cluster, name: str) -> bool:
+    """Whether there is a database of this name."""
+    with clusters.connect(cluster) as connection:
+        return _exists(connection, name)
+
+
+def drop_database(cluster: Cluster, name: str) -> None:
+    """Drop it, ending its connections; a template too. Nothing happens when there is none."""
+    with clusters.connect(cluster) as connection:
+        if not _exists(connection, name):
+            return
+        _alter(connection, name, "IS_TEMPLATE false")
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def drop_role(cluster: Cluster, name: str) -> None:
+    """Drop it, once its databases are gone. Nothing happens when there is none."""
+    with clusters.connect(cluster) as connection:
+        if _role_exists(connection, name):
+            connection.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(name)))
+        connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name)))
+
+
+def rename_database(cluster: Cluster, name: str, new_name: str) -> None:
+    """Rename it, ending its connections. Nothing happens when only `new_name` exists.
+
+    Raises:
+        NotFoundError: neither exists.
+    """
+    with clusters.connect(cluster) as connection:
+        if not _exists(connection, name):
+            if _exists(connection, new_name):
+                return
+            raise errors.NotFoundError(f"there is no database {name} to rename to {new_name}")
+        _close(connection, name)
+        connection.execute(
+            sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(name), sql.Identifier(new_name))
+        )
+        _alter(connection, new_name, "ALLOW_CONNECTIONS true")
+
+
+def close_database(cluster: Cluster, name: str) -> None:
+    """End its connections and let nobody in, as a copy or a rename needs it."""
+    with clusters.connect(cluster) as connection:
+        _close(connection, name)
+
+
+def open_database(cluster: Cluster, name: str) -> None:
+    """Let its owner in again; undoes `close_database` and `make_template`."""
+    with clusters.connect(cluster) as connection:
+        _alter(connection, name, "IS_TEMPLATE false")
+        _alter(connection, name, "ALLOW_CONNECTIONS true")
+
+
+def make_template(cluster: Cluster, name: str) -> None:
+    """Freeze it as a template: nobody connects any more, everyone who may make databases may clone it."""
+    with clusters.connect(cluster) as connection:
+        _close(connection, name)
+        # Ours from now on: REASSIGN OWNED in a clone would hand over the template itself, were it its role's own.
+        connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO CURRENT_USER").format(sql.Identifier(name)))
+        _alter(connection, name, "IS_TEMPLATE true")
+
+
+def is_template(cluster: Cluster, name: str) -> bool:
+    """Whether it exists and is frozen, which is the last step of building a template."""
+    with clusters.connect(cluster) as connection:
+        row = connection.execute("SELECT datistemplate FROM pg_database WHERE datname = %s", (name,)).fetchone()
+    return row is not None and bool(row[0])
+
+
+def sizes(cluster: Cluster, prefix: str = "") -> dict[str, int]:
+    """Bytes on disk of every database whose name begins with `prefix`."""
+    query = """
+        SELECT datname, pg_database_size(oid) FROM pg_database
+        WHERE starts_with(datname, %s) AND has_database_privilege(oid, 'CONNECT') ORDER BY datname
+    """
+    with clusters.connect(cluster) as connection:
+        return {str(name): int(size) for name, size in connection.execute(query, (prefix,)).fetchall()}
+
+
+def databases(cluster: Cluster, prefix: str = "") -> tuple[str, ...]:
+    """The names of all databases that begin with `prefix`."""
+    query = "SELECT datname FROM pg_database WHERE starts_with(datname, %s) ORDER BY datname"
+    with clusters.connect(cluster) as connection:
+        return tuple(str(row[0]) for row in connection.execute(query, (prefix,)).fetchall())
+
+
+@contextmanager
+def advisory_lock(cluster: Cluster, name: str, *, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
+    """Hold the server-wide lock of this name (one builder of a template); it ends with its holder's connection.
+
+    Raises:
+        RetryError: another session held it for `timeout` seconds.
+    """
+    with clusters.connect(cluster) as connection:
+        connection.execute("SELECT set_config('lock_timeout', %s, false)", (f"{int(timeout * 1000)}ms",))
+        try:
+            connection.execute("SELECT pg_advisory_lock(%s)", (lock_key(name),))
+        except psycopg.errors.LockNotAvailable as error:
+            raise errors.RetryError(f"another session has held the lock {name} for {timeout:.0f} s") from error
+        yield
+
+
+def lock_key(name: str) -> int:
+    """The 64-bit number that PostgreSQL knows the lock by."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+
+
+def _alone(connection: psycopg.Connection, what: str) -> None:
+    """Let the callers of one name work one after another; ends with the connection."""
+    connection.execute("SELECT pg_advisory_lock(%s)", (lock_key(what),))
+
+
+def _create_database(connection: psycopg.Connection, name: str, owner: str, template: str | None) -> None:
+    command = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(
+        sql.Identifier(name), sql.Identifier(owner), sql.Identifier(template or "template0")
+    )
+    try:
+        connection.execute(command)
+    except psycopg.errors.ObjectInUse as error:
+        raise errors.RetryError(
+            f"the template {template} is in use; it can be cloned when nobody is connected"
+        ) from error
+
+
+def _join(connection: psycopg.Connection, name: str) -> None:
+    """Make us a member of the role: without that a non-superuser may neither give it a database nor touch that."""
+    row = connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
+    if row is not None and row[0]:
+        return
+    option = sql.SQL("WITH INHERIT TRUE, SET TRUE" if connection.info.server_version >= SET_OPTION_SINCE else "")
+    connection.execute(sql.SQL("GRANT {} TO CURRENT_USER {}").format(sql.Identifier(name), option))
+
+
+def _close(connection: psycopg.Connection, name: str) -> None:
+    _alter(connection, name, "ALLOW_CONNECTIONS false")
+    connection.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s", (name,))
+
+
+def _alter(connection: psycopg.Connection, name: str, option: DatabaseOption) -> None:
+    connection.execute(sql.SQL("ALTER DATABASE {} WITH {}").format(sql.Identifier(name), sql.SQL(option)))
+
+
+def _exists(connection: psycopg.Connection, name: str) -> bool:
+    return connection.execute("SELECT FROM pg_database WHERE datname = %s", (name,)).fetchone() is not None
+
+
+def _role_exists(connection: psycopg.Connection, name: str) -> bool:
+    return connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (name,)).fetchone() is not None

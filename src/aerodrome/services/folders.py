@@ -1,0 +1,92 @@
+"""Folders and files that only their owner may change, and a lock that ends with its holder.
+
+Every service makes its places through this module; it decides no paths.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aerodrome import errors
+
+PRIVATE = 0o700
+"""Mode of a folder that nobody else enters."""
+
+TRAVERSABLE = 0o711
+"""Mode of a folder that others may pass through but not list: as root, services run under users of their own."""
+
+SECRET = 0o600
+"""Mode of a file that nobody else reads."""
+
+LOCK_POLL = 0.02
+"""Seconds between two attempts at a lock; arbitrary, unnoticed by a person."""
+
+
+def house_mode() -> int:
+    """The mode of a shared folder: private, unless we are root and others must pass through."""
+    return TRAVERSABLE if os.geteuid() == 0 else PRIVATE
+
+
+def make(path: Path, mode: int | None = None) -> Path:
+    """Make the folder with its parents, each of `mode` (None: `house_mode()`), and return it.
+
+    Raises:
+        BrokenError: another user owns it, so what lies below could be forged (a run folder may be below /tmp).
+    """
+    wanted = house_mode() if mode is None else mode
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    for folder in reversed(missing):
+        folder.mkdir(mode=wanted, exist_ok=True)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise errors.BrokenError(
+            f"cannot use {path}: it is not a folder of the user with id {os.geteuid()}; remove it or set AERODROME_DATA"
+        )
+    path.chmod(wanted)
+    return path
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write a file of mode 0600 whole or not at all."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.unlink(missing_ok=True)
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, SECRET)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+@contextmanager
+def locked(path: Path, *, timeout: float = 60.0) -> Iterator[None]:
+    """Hold the file's lock, which the kernel releases when its holder dies; wait at most `timeout` seconds.
+
+    Raises:
+        RetryError: another process held it all that time.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, SECRET)
+    try:
+        _wait_for_lock(descriptor, path, timeout)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _wait_for_lock(descriptor: int, path: Path, timeout: float) -> None:
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise errors.RetryError(f"another process has held {path} for {timeout:.0f} s") from None
+            time.sleep(LOCK_POLL)
+        else:
+            return

@@ -1,0 +1,62 @@
+"""The embedded PostgreSQL's configuration as text. Pure; the files are ours, and each start writes them anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+INITDB = (
+    "--auth-local=scram-sha-256",
+    "--auth-host=reject",
+    "--encoding=UTF8",
+    # The built-in provider sorts alike on every machine, so an upgrade of libc breaks no index.
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+    "--locale=C",
+    "--data-checksums",
+)
+
+MAX_CONNECTIONS = 400
+"""Ten environments (the quota) of up to eight processes of Airflow with a pool of five."""
+
+
+def server(sockets: Path, *, shared: bool) -> str:
+    """postgresql.conf. `shared`: users of other environments reach the socket, and the password is the guard."""
+    options = {
+        "listen_addresses": "",
+        "unix_socket_directories": str(sockets),
+        "unix_socket_permissions": "0777" if shared else "0700",
+        "password_encryption": "scram-sha-256",
+        "max_connections": str(MAX_CONNECTIONS),
+        "shared_buffers": "128MB",
+        "effective_cache_size": "1GB",
+        "max_wal_size": "1GB",
+        "wal_level": "minimal",  # nobody replicates from here
+        "max_wal_senders": "0",
+        "jit": "off",  # Airflow asks many small questions, which compiling only delays
+        "idle_in_transaction_session_timeout": "15min",  # a lost client must not stop vacuum for ever
+        "timezone": "UTC",
+        "log_timezone": "UTC",
+        "logging_collector": "on",
+        "log_directory": "log",
+        "log_filename": "postgresql-%a.log",  # seven files: a week, each overwritten
+        "log_rotation_age": "1d",
+        "log_rotation_size": "0",
+        "log_truncate_on_rotation": "on",
+        "log_file_mode": "0600",
+        "log_line_prefix": "%m [%p] %u@%d ",
+        "log_statement": "none",
+        "log_min_error_statement": "panic",  # a failed statement may carry a person's data
+        "log_lock_waits": "on",
+    }
+    lines = [f"{name} = {_quoted(value)}" for name, value in options.items()]
+    head = "# Written by Aerodrome at each start. Put options of yours into local.conf beside this file."
+    return "\n".join([head, *lines, "include_if_exists = 'local.conf'", ""])
+
+
+def host_based_authentication() -> str:
+    """pg_hba.conf: a password over the unix socket, and nothing else."""
+    return "# Written by Aerodrome at each start.\nlocal all all scram-sha-256\n"
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"

@@ -1,0 +1,53 @@
+"""Which process is meant by a process id: the id alone is soon another's.
+
+The daemon and PostgreSQL's adoption ask here. Reads only, and signals nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+START_FIELD = 19
+"""Index of `starttime` among the fields of /proc/<pid>/stat that follow the command's name (proc(5): field 22)."""
+
+
+def mark(pid: int) -> str | None:
+    """A word that no other process with this id has ever had, or None when none (or only a zombie) is left.
+
+    On Linux: boot id and start time in kernel ticks, which no correction of the wall clock moves.
+    """
+    if not BOOT_ID.exists():
+        return _portable_mark(pid)
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = stat.rpartition(")")[2].split()
+    if fields[0] in {"Z", "X"}:
+        return None
+    return f"{BOOT_ID.read_text(encoding='ascii').strip()}:{fields[START_FIELD]}"
+
+
+def _portable_mark(pid: int) -> str | None:
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return f"{process.create_time():.2f}"
+    except psutil.NoSuchProcess:
+        return None
+
+
+def working_in(folder: Path) -> list[psutil.Process]:
+    """Every living process whose working directory is `folder`."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.cwd() == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from aerodrome import errors
+from aerodrome.services import daemon, folders
+from aerodrome.services.daemon import Daemon
+
+SERVE = """
+import os, signal
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+print("serving", sorted(os.environ), flush=True)
+signal.sigwait({signal.SIGTERM})
+print("stopped in order", flush=True)
+"""
+STUBBORN = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+)
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[..., Daemon]]:
+    folder = Path(tempfile.mkdtemp(prefix="aero-"))
+    made: list[Daemon] = []
+
+    def describe(*argv: str, grace: float = 10.0) -> Daemon:
+        made.append(
+            Daemon(
+                name="test service",
+                argv=argv,
+                env={"PATH": os.defpath, "ONLY": "this"},
+                cwd=folder,
+                log=folder / "service.log",
+                pid_file=folder / "run" / "service.pid",
+                grace=grace,
+            )
+        )
+        return made[-1]
+
+    yield describe
+    for one in made:
+        daemon.stop(one)
+    shutil.rmtree(folder)
+
+
+def python(code: str) -> tuple[str, ...]:
+    return (sys.executable, "-I", "-c", code)
+
+
+def says(one: Daemon, word: str) -> Callable[[], bool]:
+    return lambda: any(word in line for line in daemon.tail(one.log))
+
+
+def test_it_runs_detached_with_its_own_environment_and_private_files(make):
+    one = make(*python(SERVE))
+    running = daemon.start(one)
+    daemon.wait_until(one, says(one, "serving"))
+    process = psutil.Process(running.pid)
+    assert process.ppid() != os.getpid()
+    assert os.getsid(running.pid) == running.pid
+    assert process.environ().keys() <= {"PATH", "ONLY", "LC_CTYPE"}
+    assert Path(f"/proc/{running.pid}/fd/0").readlink() == Path(os.devnull)
+    assert stat.S_IMODE(one.log.stat().st_mode) == 0o600
+    assert stat.S_IMODE(one.pid_file.stat().st_mode) == 0o600
+
+
+def test_a_second_start_adopts_the_first(make):
+    one = make(*python(SERVE))
+    assert daemon.start(one) == daemon.start(one) == daemon.find(one)
+
+
+def test_it_is_found_by_another_process_and_outlives_its_starter(make):
+    one = make(*python(SERVE))
+    code = f"""
+from pathlib import Path
+from aerodrome.services import daemon
+d = daemon.Daemon(name="n", argv={one.argv!r}, env={dict(one.env)!r}, cwd=Path({str(one.cwd)!r}),
+                  log=Path({str(one.log)!r}), pid_file=Path({str(one.pid_file)!r}))
+print(daemon.start(d).pid)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = daemon.find(one)
+    assert found is not None
+    assert found.pid == int(done.stdout)
+
+
+def test_a_stop_lets_it_end_in_order(make):
+    one = make(*python(SERVE))
+    daemon.start(one)
+    daemon.wait_until(one, says(one, "serving"))
+    daemon.stop(one)
+    assert not daemon.is_running(one)
+    assert daemon.tail(one.log, 1) == ("stopped in order",)
+    daemon.stop(one)
+
+
+def test_what_does_not_listen_is_killed_after_the_grace(make):
+    one = make(*python(STUBBORN), grace=0.1)
+    running = daemon.start(one)
+    daemon.wait_until(one, says(one, "deaf"))
+    daemon.stop(one)
+    assert not psutil.pid_exists(running.pid) or psutil.Process(running.pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_after_a_kill_it_is_started_anew(make):
+    one = make(*python(SERVE))
+    first = daemon.start(one)
+    os.kill(first.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while daemon.is_running(one):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert daemon.start(one) != first
+    assert daemon.is_running(one)
+
+
+def test_the_bearer_of_a_dead_ones_process_id_is_neither_adopted_nor_stopped(make):
+    one = make(*python(SERVE))
+    folders.make(one.pid_file.parent)
+    one.pid_file.write_text(json.dumps({"pid": os.getpid(), "mark": "another boot:1"}))
+    assert not daemon.is_running(one)
+    daemon.stop(one)
+    assert not one.pid_file.exists()
+
+
+@pytest.mark.parametrize("text", ["", "17", "{}", '{"pid": "x", "mark": 1}', "[]"])
+def test_a_broken_pid_file_means_that_nothing_runs(make, text):
+    one = make(*python(SERVE))
+    folders.make(one.pid_file.parent)
+    one.pid_file.write_text(text)
+    assert not daemon.is_running(one)
+
+
+def test_a_command_that_is_missing_is_named(make):
+    with pytest.raises(errors.BrokenError, match="cannot run /no/such/program: No such file"):
+        daemon.start(make("/no/such/program"))
+
+
+def test_what_ends_at_once_is_told_with_its_last_words(make):
+    one = make(*python("raise SystemExit('the port is taken')"))
+
+    def start_and_wait() -> None:
+        daemon.start(one)
+        daemon.wait_until(one, lambda: False)
+
+    with pytest.raises(errors.BrokenError, match="the port is taken") as caught:
+        start_and_wait()
+    assert caught.value.code == "SERVICE_ENDED"
+
+
+def test_what_is_never_ready_is_told_after_the_timeout(make):
+    one = make(*python(SERVE))
+    daemon.start(one)
+    with pytest.raises(errors.BrokenError, match="was not ready"):
+        daemon.wait_until(one, lambda: False, timeout=0.1)
+
+
+def test_a_long_log_is_moved_aside_at_the_next_start(make):
+    one = make(*python(SERVE))
+    with one.log.open("wb") as file:
+        file.truncate(daemon.LOG_LIMIT + 1)
+    daemon.start(one)
+    assert one.log.stat().st_size < daemon.LOG_LIMIT
+    assert one.log.with_name("service.log.1").exists()
+    assert daemon.tail(one.log.with_name("absent")) == ()
+
+
+def test_a_folder_of_somebody_else_is_refused(make):
+    one = make("true")
+    link = one.cwd / "link"
+    link.symlink_to("/tmp")  # noqa: S108 -- only as a place that others may write to
+    with pytest.raises(errors.BrokenError, match="not a folder of the user"):
+        folders.make(link)
+
+
+def test_a_lock_waits_for_its_holder_and_ends_with_it(make):
+    lock = make("true").cwd / "lock"
+    with (
+        folders.locked(lock),
+        pytest.raises(errors.RetryError, match="another process"),
+        folders.locked(lock, timeout=0.05),
+    ):
+        pass
+    with folders.locked(lock, timeout=0.05):
+        pass

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import dataclasses
+import secrets
+import threading
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from aerodrome import errors
+from aerodrome.services import clusters, databases
+from aerodrome.services.clusters import Cluster
+
+
+@pytest.fixture
+def word() -> str:
+    return secrets.token_hex(4)
+
+
+@pytest.fixture(params=["superuser", "createrole"])
+def admin(request, cluster: Cluster, word: str) -> Cluster:
+    """The server as its superuser sees it, and as the role that a hosted PostgreSQL gives its customer."""
+    if request.param == "superuser":
+        return cluster
+    with clusters.connect(cluster) as connection:
+        role = sql.Identifier(f"customer_{word}")
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE PASSWORD 'pw'").format(role))
+        connection.execute(sql.SQL("GRANT CONNECT ON DATABASE postgres TO {}").format(role))
+    return dataclasses.replace(cluster, user=f"customer_{word}", password="pw")
+
+
+def connect(cluster: Cluster, database: str, user: str, password: str = "pw") -> psycopg.Connection:
+    return psycopg.connect(cluster.dsn(database, user, password), autocommit=True)
+
+
+def test_an_environment_has_a_database_that_no_other_role_enters(admin, word):
+    mine, other = f"env_{word}", f"env_{word}_other"
+    for name in (mine, other):
+        databases.ensure_role(admin, name, "pw")
+        databases.ensure_database(admin, name, name)
+    with connect(admin, mine, mine) as connection:
+        connection.execute("CREATE TABLE t (i int)")
+    with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+        connect(admin, mine, other)
+    with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+        connect(admin, "postgres", mine)
+    for name in (mine, other):
+        databases.drop_database(admin, name)
+        databases.drop_role(admin, name)
+    assert databases.databases(admin, f"env_{word}") == ()
+
+
+def test_making_twice_changes_nothing_but_the_password(admin, word):
+    name = f"env_{word}"
+    for password in ("first", "second'; --"):
+        databases.ensure_role(admin, name, password)
+        databases.ensure_database(admin, name, name)
+    connect(admin, name, name, "second'; --").close()
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        connect(admin, name, name, "first")
+
+
+def test_a_clone_of_a_template_is_its_owners_own(admin, word):
+    template, name = f"tmpl_{word}", f"env_{word}"
+    databases.ensure_role(admin, template, "pw")
+    databases.ensure_database(admin, template, template)
+    with connect(admin, template, template) as connection:
+        connection.execute("CREATE TABLE slot_pool (i int)")
+    databases.make_template(admin, template)
+    assert databases.is_template(admin, template)
+    with pytest.raises(psycopg.OperationalError, match="not currently accepting connections"):
+        connect(admin, template, template)
+
+    databases.ensure_role(admin, name, "pw")
+    databases.ensure_database(admin, name, name, template)
+    databases.ensure_database(admin, name, name, template)
+    with connect(admin, name, name) as connection:
+        connection.execute("ALTER TABLE slot_pool ADD COLUMN j int")
+        row = connection.execute("SELECT tableowner FROM pg_tables WHERE tablename = 'slot_pool'").fetchone()
+    assert row == (name,)
+
+    databases.drop_database(admin, name)
+    databases.drop_role(admin, name)
+    databases.drop_database(admin, template)
+    databases.drop_role(admin, template)
+    assert not databases.database_exists(admin, template)
+
+
+def test_a_name_is_never_read_as_sql(admin, word):
+    name = f'x"; DROP TABLE y; -- {word}'
+    databases.ensure_role(admin, name, "pw")
+    databases.ensure_database(admin, name, name)
+    assert databases.database_exists(admin, name)
+    databases.drop_database(admin, name)
+    databases.drop_role(admin, name)
+
+
+def test_a_rename_ends_open_connections_and_can_be_repeated(admin, word):
+    name, new = f"env_{word}", f"env_{word}_snapshot"
+    databases.ensure_role(admin, name, "pw")
+    databases.ensure_database(admin, name, name)
+    with connect(admin, name, name) as held:
+        databases.rename_database(admin, name, new)
+        with pytest.raises(psycopg.OperationalError):
+            held.execute("SELECT 1")
+    databases.rename_database(admin, name, new)
+    connect(admin, new, name).close()
+    with pytest.raises(errors.NotFoundError, match=name):
+        databases.rename_database(admin, name, f"{new}_2")
+
+
+def test_a_database_in_use_is_dropped_all_the_same(admin, word):
+    name = f"env_{word}"
+    databases.ensure_role(admin, name, "pw")
+    databases.ensure_database(admin, name, name)
+    with connect(admin, name, name) as held:
+        databases.drop_database(admin, name)
+        with pytest.raises(psycopg.OperationalError):
+            held.execute("SELECT 1")
+    databases.drop_database(admin, name)
+    databases.drop_role(admin, name)
+    databases.drop_role(admin, name)
+
+
+def test_a_closed_database_can_be_copied_and_opened_again(admin, word):
+    name = f"env_{word}"
+    databases.ensure_role(admin, name, "pw")
+    databases.ensure_database(admin, name, name)
+    with connect(admin, name, name):
+        databases.close_database(admin, name)
+        databases.ensure_database(admin, f"{name}_copy", name, name)
+    databases.open_database(admin, name)
+    connect(admin, name, name).close()
+    assert set(databases.sizes(admin, name)) == {name, f"{name}_copy"}
+
+
+def test_a_template_in_use_asks_for_another_try(cluster, word):
+    name = f"env_{word}"
+    databases.ensure_role(cluster, name, "pw")
+    databases.ensure_database(cluster, name, name)
+    with connect(cluster, name, name), pytest.raises(errors.RetryError, match="in use"):
+        databases.ensure_database(cluster, f"{name}_copy", name, name)
+
+
+def test_only_one_holds_an_advisory_lock(admin, word):
+    with (
+        databases.advisory_lock(admin, word),
+        pytest.raises(errors.RetryError, match=word),
+        databases.advisory_lock(admin, word, timeout=0.05),
+    ):
+        pass
+    with databases.advisory_lock(admin, word, timeout=0.05):
+        pass
+
+
+def test_two_callers_at_once_make_one_database(admin, word):
+    name = f"env_{word}"
+    failures: list[BaseException] = []
+
+    def make() -> None:
+        try:
+            databases.ensure_role(admin, name, "pw")
+            databases.ensure_database(admin, name, name)
+        except BaseException as error:  # noqa: BLE001 -- handed to the test's own thread
+            failures.append(error)
+
+    threads = [threading.Thread(target=make) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert databases.databases(admin, name) == (name,)
+
+
+def test_an_external_server_must_let_us_make_databases(cluster, word):
+    clusters.require(cluster)
+    databases.ensure_role(cluster, f"plain_{word}", "pw")
+    with clusters.connect(cluster) as connection:
+        connection.execute(sql.SQL("GRANT CONNECT ON DATABASE postgres TO {}").format(sql.Identifier(f"plain_{word}")))
+    with pytest.raises(errors.CallerError, match="CREATEDB CREATEROLE"):
+        clusters.require(dataclasses.replace(cluster, user=f"plain_{word}", password="pw"))
+    with pytest.raises(errors.RetryError, match="does not answer"):
+        clusters.require(dataclasses.replace(cluster, host="/nonexistent"))

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+
+import psutil
+import psycopg
+import pytest
+
+from aerodrome import errors
+from aerodrome.services import clusters, postgres, processes
+from aerodrome.settings import Paths
+
+
+def server_processes(paths: Paths) -> list[psutil.Process]:
+    return processes.working_in((paths.postgres / "18").resolve())
+
+
+def kill_everything(paths: Paths) -> None:
+    killed = server_processes(paths)
+    for process in killed:
+        process.kill()
+    psutil.wait_procs(killed, timeout=10)
+
+
+def query(cluster: clusters.Cluster, text: str) -> object:
+    with clusters.connect(cluster) as connection:
+        row = connection.execute(text).fetchone()  # type: ignore[call-overload]
+    return row[0] if row else None
+
+
+def test_it_serves_on_its_socket_only_with_checksums_and_scram(paths):
+    cluster = postgres.up(paths)
+    assert query(cluster, "SHOW data_checksums") == "on"
+    assert query(cluster, "SHOW listen_addresses") == ""
+    assert query(cluster, "SHOW max_connections") == "400"
+    assert query(cluster, "SELECT bool_and(auth_method = 'scram-sha-256') FROM pg_hba_file_rules") is True
+    postmaster = psutil.Process(int((paths.postgres / "18" / "postmaster.pid").read_text().split()[0]))
+    assert postmaster.net_connections("inet") == []
+
+
+def test_the_password_is_in_one_private_file_and_in_no_command_line(paths):
+    cluster = postgres.up(paths)
+    key = paths.keys / "postgres"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert stat.S_IMODE(paths.keys.stat().st_mode) == 0o700
+    assert key.read_text() == cluster.password
+    assert not (paths.postgres / "initial-password").exists()
+    for process in server_processes(paths):
+        with contextlib.suppress(psutil.NoSuchProcess):  # a helper that the server ends by itself
+            assert cluster.password not in " ".join(process.cmdline())
+            assert cluster.password not in str(process.environ())
+
+
+def test_a_wrong_password_is_refused(paths):
+    cluster = postgres.up(paths)
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(cluster.dsn("postgres", "postgres", "wrong"))
+
+
+def test_it_is_no_child_of_ours_and_a_second_start_adopts_it(paths):
+    postgres.up(paths)
+    first = {process.pid for process in server_processes(paths)}
+    postmaster = int((paths.postgres / "18" / "postmaster.pid").read_text().split()[0])
+    assert psutil.Process(postmaster).ppid() != os.getpid()
+    postgres.up(paths)
+    assert int((paths.postgres / "18" / "postmaster.pid").read_text().split()[0]) == postmaster
+    assert postmaster in first
+
+
+def test_what_was_committed_survives_a_stop_and_a_start(paths):
+    cluster = postgres.up(paths)
+    with clusters.connect(cluster) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 7 AS value")
+    postgres.down(paths)
+    assert server_processes(paths) == []
+    assert postgres.cluster_if_up(paths) is None
+    assert query(postgres.up(paths), "SELECT value FROM kept") == 7
+
+
+def test_it_recovers_after_everything_was_killed_at_once(paths):
+    cluster = postgres.up(paths)
+    with clusters.connect(cluster) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 7 AS value")
+    kill_everything(paths)
+    assert (paths.run / "pg" / ".s.PGSQL.5432").exists()
+    assert query(postgres.up(paths), "SELECT value FROM kept") == 7
+
+
+def test_it_recovers_when_only_the_postmaster_was_killed(paths):
+    cluster = postgres.up(paths)
+    postmaster = psutil.Process(int((paths.postgres / "18" / "postmaster.pid").read_text().split()[0]))
+    postmaster.kill()
+    assert query(postgres.up(paths), "SELECT 1") == 1
+    assert postgres.cluster_if_up(paths) == cluster
+
+
+def test_a_pid_file_that_names_another_living_process_does_not_stop_a_start(paths):
+    postgres.up(paths)
+    kill_everything(paths)
+    for file in (paths.postgres / "18" / "postmaster.pid", paths.run / "pg" / ".s.PGSQL.5432.lock"):
+        lines = file.read_text().split("\n")
+        file.write_text("\n".join([str(os.getpid()), *lines[1:]]))
+    assert query(postgres.up(paths), "SELECT 1") == 1
+
+
+def test_a_lost_key_is_told_with_the_file_to_look_at(paths):
+    postgres.up(paths)
+    (paths.keys / "postgres").unlink()
+    with pytest.raises(errors.BrokenError, match="keys/postgres"):
+        postgres.up(paths)
+
+
+def test_a_start_that_fails_carries_the_servers_own_words(paths):
+    postgres.up(paths)
+    postgres.down(paths)
+    (paths.postgres / "18" / "local.conf").write_text("max_connections = 'many'\n")
+    with pytest.raises(errors.BrokenError) as caught:
+        postgres.up(paths)
+    assert any("max_connections" in line for line in caught.value.tail)
+
+
+def test_stopping_what_never_ran_is_nothing(paths):
+    postgres.down(paths)
+    assert postgres.cluster_if_up(paths) is None
