@@ -1,0 +1,211 @@
+"""What one sidecar is told: the JSON file that the control plane writes for it, checked once.
+
+Read by `__main__` at start; everything else receives the dataclasses below. Reads no environment variable and no
+settings of the control plane, because the file (0600) is the whole contract between the two.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from aerodrome.errors import BrokenError
+
+CONFIG_LIMIT = 64 * 1024
+"""Bytes; a real file has about one thousand."""
+
+LONGEST_INTERVAL = 3600
+"""Seconds; arbitrary, an hour is no rhythm any more."""
+
+CODE = "SIDECAR_CONFIGURATION"
+
+Json = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """One set of AWS keys; never shown by `repr`."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+    """None for long-term keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """The environment's metadata database."""
+
+    host: str
+    """A host name, or the folder of a unix socket."""
+    dbname: str
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class PriorityParse:
+    """How this Airflow line is asked to parse one file now."""
+
+    sql: str
+    """A statement with one `%s` for the file."""
+    style: Literal["relative", "absolute"]
+    """Whether `%s` is the path below the DAGs folder, or the whole path."""
+
+
+@dataclass(frozen=True, slots=True)
+class SidecarConfig:
+    """The whole task of one sidecar."""
+
+    environment: str
+    region: str
+    bucket: str
+    dag_prefix: str
+    """Ends in `/`, or is empty: the whole bucket."""
+    dags_dir: Path
+    aws_endpoint_url: str | None
+    """None means the real AWS."""
+    role_arn: str
+    session_name: str
+    source: Keys | None
+    """The keys that assume the role; None means botocore's ambient chain."""
+    credentials_port: int
+    credentials_token_file: Path
+    database: Database | None
+    """None means that no row is ever inserted."""
+    priority_parse: PriorityParse | None
+    """None where this Airflow has no such table (before 2.10)."""
+    status_file: Path
+    interval: float
+    """Seconds from the start of one round to the start of the next."""
+
+
+def load(path: Path) -> SidecarConfig:
+    """Read and check the file.
+
+    Raises:
+        BrokenError: it is missing, readable by others, or a field is wrong; the message never has its value.
+    """
+    try:
+        with path.open("rb") as file:
+            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+                raise BrokenError(f"{path} can be read by others: it must have mode 0600", code=CODE)
+            text = file.read(CONFIG_LIMIT + 1)
+    except OSError as error:
+        raise BrokenError(f"cannot read the sidecar's configuration {path}: {error.strerror}", code=CODE) from error
+    if len(text) > CONFIG_LIMIT:
+        raise BrokenError(f"{path} is larger than {CONFIG_LIMIT} bytes", code=CODE)
+    try:
+        document = json.loads(text)
+    except ValueError:
+        # Not chained: the decoder's error carries the document, and the document carries keys.
+        raise BrokenError(f"{path} is not JSON", code=CODE) from None
+    return parse(document)
+
+
+def parse(document: object) -> SidecarConfig:
+    """Check a decoded document.
+
+    Raises:
+        BrokenError: a field is missing or wrong.
+    """
+    if not isinstance(document, dict):
+        raise _wrong("(document)", "an object")
+    prefix = _text(document, "dag_prefix", empty=True).strip("/")
+    return SidecarConfig(
+        environment=_text(document, "environment"),
+        region=_text(document, "region"),
+        bucket=_text(document, "bucket"),
+        dag_prefix=f"{prefix}/" if prefix else "",
+        dags_dir=_path(document, "dags_dir"),
+        aws_endpoint_url=_url(document, "aws_endpoint_url"),
+        role_arn=_text(document, "role_arn"),
+        session_name=_text(document, "session_name"),
+        source=_source(document),
+        credentials_port=_port(document, "credentials_port"),
+        credentials_token_file=_path(document, "credentials_token_file"),
+        database=_database(document),
+        priority_parse=_priority_parse(document),
+        status_file=_path(document, "status_file"),
+        interval=_seconds(document, "interval", default=1.0),
+    )
+
+
+def _source(document: Json) -> Keys | None:
+    entry = _object(document, "source_credentials")
+    return None if entry is None else Keys(_text(entry, "access_key_id"), _text(entry, "secret_access_key"))
+
+
+def _database(document: Json) -> Database | None:
+    entry = _object(document, "database")
+    if entry is None:
+        return None
+    return Database(*(_text(entry, name) for name in ("host", "dbname", "user", "password")))
+
+
+def _priority_parse(document: Json) -> PriorityParse | None:
+    entry = _object(document, "priority_parse")
+    if entry is None:
+        return None
+    sql, style = _text(entry, "sql"), _text(entry, "style")
+    if sql.count("%s") != 1:
+        raise _wrong("priority_parse.sql", "a statement with one %s")
+    if style == "relative":
+        return PriorityParse(sql, "relative")
+    if style == "absolute":
+        return PriorityParse(sql, "absolute")
+    raise _wrong("priority_parse.style", "'relative' or 'absolute'")
+
+
+def _object(document: Json, name: str) -> Json | None:
+    value = document.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise _wrong(name, "an object or null")
+    return value
+
+
+def _text(document: Json, name: str, *, empty: bool = False) -> str:
+    value = document.get(name)
+    if not isinstance(value, str) or "\0" in value or not (value or empty):
+        raise _wrong(name, "a text")
+    return value
+
+
+def _path(document: Json, name: str) -> Path:
+    path = Path(_text(document, name))
+    if not path.is_absolute():
+        raise _wrong(name, "an absolute path")
+    return path
+
+
+def _url(document: Json, name: str) -> str | None:
+    if document.get(name) is None:
+        return None
+    url = _text(document, name)
+    if not url.startswith(("http://", "https://")):
+        raise _wrong(name, "an http:// or https:// URL, or null")
+    return url.rstrip("/")
+
+
+def _port(document: Json, name: str) -> int:
+    value = document.get(name)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**16:
+        raise _wrong(name, "a TCP port from 1 to 65535")
+    return value
+
+
+def _seconds(document: Json, name: str, *, default: float) -> float:
+    value = document.get(name, default)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= LONGEST_INTERVAL:
+        raise _wrong(name, f"a number of seconds, more than 0 and at most {LONGEST_INTERVAL}")
+    return float(value)
+
+
+def _wrong(name: str, expected: str) -> BrokenError:
+    return BrokenError(f"the sidecar's configuration field {name!r} must be {expected}", code=CODE)

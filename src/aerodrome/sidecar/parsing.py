@@ -1,0 +1,122 @@
+"""Telling Airflow that DAG files changed: one row each in the priority table that its DAG processor reads.
+
+Called by `rounds` after files were placed. A failure costs latency only (Airflow scans the folder by itself, a little
+later), so it is logged and forgotten. psycopg is loaded with the first row, because an environment may never need one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import structlog
+
+from aerodrome.sidecar.config import Database, PriorityParse
+from aerodrome.sidecar.keys import parents
+
+if TYPE_CHECKING:
+    import psycopg
+
+IDLE = 60.0
+"""Seconds without a row after which the connection is closed."""
+
+TIMEOUT = 2
+"""Seconds for connecting and for a statement (psycopg's own minimum for connecting): the next round waits behind it."""
+
+MOST_ROWS = 100
+"""Rows of one round; arbitrary. After a great change Airflow's own scan is as fast."""
+
+PARSED = (".py", ".zip")
+"""What Airflow looks for DAGs in."""
+
+IGNORE_FILE = ".airflowignore"
+
+log = structlog.get_logger("sidecar.parsing")
+
+
+def locations(
+    placed: Sequence[str], *, present: Callable[[str], bool], dags_dir: Path, style: Literal["relative", "absolute"]
+) -> list[str]:
+    """The files to name in rows, in Airflow's spelling.
+
+    Airflow parses what a row names even when an `.airflowignore` excludes it; so below a folder that has one no row is
+    made, and Airflow's own scan finds the file. `present` says whether a path is in the DAGs folder.
+    """
+    wanted = [
+        path
+        for path in placed
+        if path.endswith(PARSED)
+        and not present(IGNORE_FILE)
+        and not any(present(f"{folder}/{IGNORE_FILE}") for folder in parents(path))
+    ]
+    return [path if style == "relative" else str(dags_dir / path) for path in wanted[:MOST_ROWS]]
+
+
+class PriorityParsing:
+    """Inserts the rows over one connection that is opened when needed."""
+
+    def __init__(self, database: Database, request: PriorityParse, *, monotonic: Callable[[], float]) -> None:
+        self._database = database
+        self._request = request
+        self._monotonic = monotonic
+        self._connection: psycopg.Connection | None = None
+        self._used = 0.0
+
+    def ask(self, files: Sequence[str]) -> bool:
+        """Insert one row a file, all or none; False when the database could not be used."""
+        import psycopg  # noqa: PLC0415 - 7 MB that an environment without changes never needs
+
+        kept = self._connection is not None
+        try:
+            try:
+                self._insert(files)
+            except psycopg.OperationalError:
+                if not kept:
+                    raise
+                self.close()  # the server may have closed the kept connection since: once more, with a new one
+                self._insert(files)
+        except psycopg.Error as error:
+            self.close()
+            log.warning("Airflow could not be told of changed files", files=len(files), error=_sentence(error))
+            return False
+        self._used = self._monotonic()
+        return True
+
+    def close_when_idle(self) -> None:
+        """Give the connection back when it has not been used for a while."""
+        if self._connection is not None and self._monotonic() - self._used > IDLE:
+            self.close()
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _insert(self, files: Sequence[str]) -> None:
+        if self._connection is None:
+            self._connection = self._connect()
+        with self._connection.transaction(), self._connection.cursor() as cursor:
+            # The statement is our own configuration's, not a stranger's; only the parameter is.
+            cursor.executemany(self._request.sql, [(file,) for file in files])
+
+    def _connect(self) -> psycopg.Connection:
+        import psycopg  # noqa: PLC0415 - see `ask`
+
+        database = self._database
+        return psycopg.connect(
+            host=database.host,
+            dbname=database.dbname,
+            user=database.user,
+            password=database.password,
+            connect_timeout=TIMEOUT,
+            tcp_user_timeout=TIMEOUT * 1000,
+            options=f"-c statement_timeout={TIMEOUT}s",
+            application_name="aerodrome-sidecar",
+            autocommit=True,
+        )
+
+
+def _sentence(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__

@@ -1,0 +1,116 @@
+"""The sidecar's process: reads the configuration, wires the rooms together, and goes on until SIGTERM.
+
+Started by `__main__`, which the cell runs as a unit. It answers for credentials from its first moment, says READY
+after the first round (whether the bucket answered or not: an environment comes up without it), and ends on SIGTERM at
+once. Every file it writes is replaced in one step, so there is nothing to finish.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+
+import structlog
+
+from aerodrome import clock, log
+from aerodrome.errors import AerodromeError
+from aerodrome.sidecar import assume, config, endpoint
+from aerodrome.sidecar.bucket import Bucket
+from aerodrome.sidecar.config import SidecarConfig
+from aerodrome.sidecar.credentials import Role, RoleCredentials
+from aerodrome.sidecar.listing import Reader
+from aerodrome.sidecar.notify import Notifier
+from aerodrome.sidecar.parsing import PriorityParsing
+from aerodrome.sidecar.rounds import Rounds, Telling
+from aerodrome.sidecar.status import StatusFile
+from aerodrome.sidecar.sync import Syncer
+from aerodrome.sidecar.tree import Tree
+from aerodrome.sidecar.wire import Endpoint
+
+CHINA = "cn-"
+"""Regions of the partition whose host names end otherwise."""
+
+
+def main() -> int:
+    """Run until SIGTERM; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="aerodrome.sidecar", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="the JSON file, mode 0600")
+    notifier = Notifier(os.environ)
+    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGINT, _leave)
+    log.configure()
+    try:
+        _serve(config.load(parser.parse_args().config), notifier)
+    except AerodromeError as error:
+        structlog.get_logger("sidecar").error("the sidecar cannot start", error=str(error))
+        return 1
+    return 0
+
+
+def _serve(settings: SidecarConfig, notifier: Notifier) -> None:
+    structlog.contextvars.bind_contextvars(environment=settings.environment)
+    role = _role(settings)
+    token = endpoint.TokenFile(settings.credentials_token_file)
+
+    def decide(head: bytes) -> endpoint.Answer:
+        return endpoint.answer(head, token=token.read(), credentials=role.current(), trouble=role.error)
+
+    listener = endpoint.CredentialsEndpoint(port=settings.credentials_port, decide=decide)
+    rounds = _rounds(settings, role)
+    listener.start()
+    rounds.once()
+    away = rounds.status.error
+    notifier.ready(f"the bucket is away: {away}" if away else f"{rounds.status.objects} files synchronised")
+    rounds.run(settings.interval)
+
+
+def _role(settings: SidecarConfig) -> Role:
+    sts = Endpoint(_url(settings, "sts"), region=settings.region, service="sts")
+    if settings.source is None:
+        source = assume.ambient()
+    else:
+        fixed = settings.source
+
+        def source() -> config.Keys:
+            return fixed
+
+    def assumed() -> RoleCredentials:
+        return assume.role(sts, role_arn=settings.role_arn, session_name=settings.session_name, source=source())
+
+    return Role(assumed, clock=clock.now, monotonic=time.monotonic)
+
+
+def _rounds(settings: SidecarConfig, role: Role) -> Rounds:
+    s3 = Endpoint(_url(settings, "s3"), region=settings.region, service="s3")
+    bucket = Bucket(s3, name=settings.bucket, prefix=settings.dag_prefix, signer=role)
+    syncer = Syncer(source=bucket, reader=Reader(bucket.page), tree=Tree(settings.dags_dir), monotonic=time.monotonic)
+    syncer.prepare()
+    table = None
+    if settings.database is not None and settings.priority_parse is not None:
+        table = PriorityParsing(settings.database, settings.priority_parse, monotonic=time.monotonic)
+    return Rounds(
+        environment=settings.environment,
+        syncer=syncer,
+        role=role,
+        telling=Telling(table, settings.priority_parse, settings.dags_dir),
+        status_file=StatusFile(settings.status_file),
+        clock=clock.now,
+        monotonic=time.monotonic,
+    )
+
+
+def _url(settings: SidecarConfig, service: str) -> str:
+    if settings.aws_endpoint_url is not None:
+        return settings.aws_endpoint_url
+    suffix = "amazonaws.com.cn" if settings.region.startswith(CHINA) else "amazonaws.com"
+    return f"https://{service}.{settings.region}.{suffix}"
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    """End from wherever the main thread is, also from the middle of a read that would take ten seconds."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise SystemExit(0)

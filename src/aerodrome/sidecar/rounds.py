@@ -1,0 +1,135 @@
+"""The sidecar's one-second rhythm: a round of the sync, the row for Airflow, the credentials, the status file.
+
+`__main__` builds it and calls `run`; tests call `once`. Catches every failure that time or a person can mend: this
+process must outlive an endpoint that is away for days.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from aerodrome.clock import Clock
+from aerodrome.errors import AerodromeError
+from aerodrome.sidecar import parsing, rhythm
+from aerodrome.sidecar.config import PriorityParse
+from aerodrome.sidecar.credentials import Role
+from aerodrome.sidecar.parsing import PriorityParsing
+from aerodrome.sidecar.status import Status, StatusFile
+from aerodrome.sidecar.sync import Round
+
+log = structlog.get_logger("sidecar.rounds")
+
+
+class Syncs(Protocol):
+    """What the rhythm needs of a `sync.Syncer`."""
+
+    def round(self) -> Round:
+        """As `Syncer.round`."""
+
+    def holds(self, path: str) -> bool:
+        """As `Syncer.holds`."""
+
+
+class Telling:
+    """How Airflow is told of what was placed; nothing is told where the line has no table for it."""
+
+    def __init__(self, table: PriorityParsing | None, request: PriorityParse | None, dags_dir: Path) -> None:
+        self._table = table
+        self._request = request
+        self._dags_dir = dags_dir
+
+    def tell(self, placed: tuple[str, ...], present: Callable[[str], bool]) -> None:
+        """Name the placed files to Airflow."""
+        if self._table is None or self._request is None:
+            return
+        files = parsing.locations(placed, present=present, dags_dir=self._dags_dir, style=self._request.style)
+        if files:
+            self._table.ask(files)
+        self._table.close_when_idle()
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._table is not None:
+            self._table.close()
+
+
+class Rounds:
+    """All that is done again and again. `clock` is the wall's, for the status; `monotonic` paces."""
+
+    def __init__(
+        self,
+        *,
+        environment: str,
+        syncer: Syncs,
+        role: Role,
+        telling: Telling,
+        status_file: StatusFile,
+        clock: Clock,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._syncer = syncer
+        self._role = role
+        self._telling = telling
+        self._file = status_file
+        self._clock = clock
+        self._monotonic = monotonic
+        self._failures = 0
+        self._unwritten = False
+        self.status = Status(environment, started=clock())
+
+    def run(self, interval: float) -> None:
+        """Go on for ever; ends by an exception from a signal handler alone."""
+        while True:
+            started = self._monotonic()
+            wait = self.once()
+            due = rhythm.next_start(started, self._monotonic(), max(interval, wait))
+            time.sleep(max(0.0, due - self._monotonic()))
+
+    def once(self) -> float:
+        """One round; returns how many seconds the next must wait at least, 0 when all is well."""
+        self._role.keep_fresh()
+        now = self._clock()
+        try:
+            done = self._syncer.round()
+        except AerodromeError as error:
+            self._missed(str(error), now)
+        else:
+            self._succeeded(done, now)
+            self._telling.tell(done.placed, self._syncer.holds)
+        self._write()
+        return rhythm.back_off(self._failures)
+
+    def _succeeded(self, done: Round, now: datetime) -> None:
+        if self.status.away_since is not None:
+            log.info("the bucket is back", away_since=self.status.away_since.isoformat())
+        self._failures = 0
+        self.status = replace(
+            self.status, last_sync=now, objects=done.objects, refused=done.refused, away_since=None, error=None
+        )
+
+    def _missed(self, sentence: str, now: datetime) -> None:
+        if self.status.error != sentence:
+            log.warning("the DAGs folder cannot be synchronised and stays as it is", error=sentence)
+        self._failures += 1
+        self.status = replace(self.status, away_since=self.status.away_since or now, error=sentence)
+
+    def _write(self) -> None:
+        held = self._role.current()
+        status = replace(
+            self.status, credentials_until=held.expiration if held else None, credentials_error=self._role.error
+        )
+        try:
+            self._file.write(status, now=self._monotonic())
+        except AerodromeError as error:
+            if not self._unwritten:
+                log.warning("the status file cannot be written", error=str(error))
+            self._unwritten = True
+        else:
+            self._unwritten = False

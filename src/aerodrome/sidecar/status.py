@@ -1,0 +1,76 @@
+"""What the sidecar says of itself: one small file (0600) that the control plane and a person read.
+
+Written by `rounds`. Nothing in it is a secret.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+
+from aerodrome.sidecar.files import write_private
+
+SHOWN = 100
+"""Refused keys in the file; arbitrary, enough to see what is wrong. `refused_count` tells of all."""
+
+REFRESH = 10.0
+"""Seconds after which the file is written although only `last_sync` has moved on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The state after one round."""
+
+    environment: str
+    started: datetime
+    last_sync: datetime | None = None
+    """The last round that read the whole bucket; None before the first."""
+    objects: int = 0
+    away_since: datetime | None = None
+    """Since when the bucket cannot be read; None while it can."""
+    error: str | None = None
+    """The last failure's sentence; None while all is well."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    credentials_until: datetime | None = None
+    """The end of the role's credentials; None while there are none."""
+    credentials_error: str | None = None
+
+
+def document(status: Status) -> dict[str, object]:
+    """The file's content. Times are ISO 8601 in UTC."""
+    return {
+        "environment": status.environment,
+        "started": status.started.isoformat(),
+        "last_sync": _moment(status.last_sync),
+        "objects": status.objects,
+        "away_since": _moment(status.away_since),
+        "error": status.error,
+        "refused": dict(islice(sorted(status.refused.items()), SHOWN)),
+        "refused_count": len(status.refused),
+        "credentials": {"until": _moment(status.credentials_until), "error": status.credentials_error},
+    }
+
+
+class StatusFile:
+    """Writes the file when something is new, and now and then to show that the process lives."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._written: dict[str, object] = {}
+        self._at = float("-inf")
+
+    def write(self, status: Status, *, now: float) -> None:
+        """Write it if need be; `now` is monotonic, in seconds."""
+        content = document(status)
+        if now - self._at < REFRESH and {**content, "last_sync": None} == {**self._written, "last_sync": None}:
+            return
+        write_private(self._path, json.dumps(content, indent=2).encode())
+        self._written, self._at = content, now
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment is not None else None
