@@ -10,8 +10,6 @@ and filled in one transaction.
 """
 # mypy: disable-error-code="import-not-found, import-untyped, untyped-decorator"
 # (Airflow is not installed where the control plane's code is checked.)
-# ruff: noqa: AIR311
-# (The names that Airflow 3 moved are imported from where Airflow 2 has them only when the new place is missing.)
 
 from __future__ import annotations
 
@@ -30,15 +28,9 @@ from airflow.providers.amazon.aws.hooks.glue_catalog import GlueCatalogHook
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.amazon.aws.operators.athena import AthenaOperator
 from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor
+from airflow.providers.common.compat.sdk import DAG, Param, task  # the same names on Airflow 2 and 3
 from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
 from airflow.providers.postgres.hooks.postgres import PostgresHook
-
-try:  # Airflow 3
-    from airflow.sdk import DAG, Param, task
-except ImportError:  # Airflow 2
-    from airflow.decorators import task
-    from airflow.models.dag import DAG
-    from airflow.models.param import Param
 
 LANDING = "files/"
 """The folder of the bucket where the archive's files arrive; the pipeline waits until it exists."""

@@ -1,0 +1,119 @@
+"""What the quickstart shows: bars while it works, tables and next steps at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from . import failure, progress
+
+COLOURS = {progress.WAITING: "dim", progress.UNDER_WAY: "cyan", progress.DONE: "green", progress.FAILED: "red"}
+
+BAR_WIDTH = 24
+"""Characters."""
+
+
+class Screen:
+    """The terminal, or the lines of a log when nobody watches."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Say what is under way, and then that it is done."""
+        with self._console.status(name):
+            yield
+        self._console.print(f"[green]✓[/] {name}")
+
+    @contextmanager
+    def bars(self, title: str) -> Iterator[Board]:
+        """Show bars for the length of a `with` block; they stay on the screen after it."""
+        self._console.print(f"[bold]{title}[/]")
+        if not self._console.is_terminal:
+            yield Board(self._console, None)
+            return
+        with Live(console=self._console, refresh_per_second=8) as live:
+            yield Board(self._console, live)
+
+    def rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Show the best loved films."""
+        table = Table(title="The best loved films, as loaded into the warehouse")
+        for name in rows[0] if rows else ():
+            table.add_column(name, justify="right" if name in {"year", "fans", "rating"} else "left")
+        for row in rows:
+            table.add_row(*(escape("" if value is None else str(value)) for value in row.values()))
+        self._console.print(table)
+
+    def phases(self, phases: progress.Phases, creation: Sequence[progress.Bar]) -> None:
+        """Show how long each phase took; the phases of the environment's creation are set off."""
+        table = Table(title="Where the time went", show_footer=True)
+        table.add_column("phase", footer="in all")
+        table.add_column("seconds", justify="right", footer=f"{phases.total:.1f}")
+        for name, seconds in phases.seconds.items():
+            table.add_row(name, f"{seconds:.1f}")
+            if name == CREATION:
+                for bar in creation:
+                    table.add_row(f"  {escape(bar.name)}", f"{bar.seconds or 0:.1f}", style="dim")
+        self._console.print(table)
+
+    def next_steps(self, environment: str, bucket: str) -> None:
+        """Say what a curious person would do now."""
+        self._console.print(
+            "\n[bold]What next[/]\n"
+            '  eval "$(aerodrome env)"                                  point aws, boto3 and Terraform here\n'
+            "  aerodrome status                                         what runs, and where its logs are\n"
+            f"  aws s3 cp my_dag.py s3://{bucket}/dags/     your own DAG, listed within seconds\n"
+            f"  aws mwaa delete-environment --name {environment}      remove the environment\n"
+            "  aerodrome down                                           stop everything; the data stays\n",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+    def failed(self, error: failure.QuickstartError) -> None:
+        """Say what failed and where to look."""
+        self._console.print(f"[red]✗[/] {escape(str(error))}\n  Next: {escape(error.look)}", highlight=False)
+
+
+CREATION = "Create the environment"
+"""The phase under which the steps of the creation are listed."""
+
+
+class Board:
+    """The bars of one phase."""
+
+    def __init__(self, console: Console, live: Live | None) -> None:
+        self._console = console
+        self._live = live
+        self._said: dict[str, str] = {}
+
+    def show(self, bars: Sequence[progress.Bar]) -> None:
+        """Show the bars as they are now; without a terminal, a line for each that changed."""
+        if self._live is not None:
+            self._live.update(_table(bars))
+            return
+        for bar in bars:
+            words = f"{bar.meaning}: {bar.note}" if bar.note else bar.meaning
+            if self._said.get(bar.name) != words:
+                self._said[bar.name] = words
+                self._console.print(f"  {bar.name}: {words}", highlight=False, markup=False)
+
+
+def _table(bars: Sequence[progress.Bar]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for bar in bars:
+        colour = COLOURS[bar.meaning]
+        over = bar.meaning in {progress.DONE, progress.FAILED}
+        unknown = bar.meaning == progress.UNDER_WAY and bar.share is None
+        share = 1.0 if over else bar.share or 0.0
+        line = ProgressBar(total=1, completed=share, width=BAR_WIDTH, pulse=unknown, finished_style=colour)
+        seconds = "" if bar.seconds is None else f"{bar.seconds:.1f} s"
+        table.add_row(f"  [{colour}]{escape(bar.name)}[/]", line, seconds, f"[dim]{escape(bar.note)}[/]")
+    return table
