@@ -25,7 +25,7 @@ AWS = "aws"
 SOCKET_PATH_LIMIT = 100
 """Bytes; Linux allows 107 for a unix socket's path, macOS 103."""
 
-LONGEST_SOCKET_SUFFIX = len("/01234567/.s.PGSQL.5432")
+LONGEST_SOCKET_SUFFIX = len("/01234567/u/redis.sock")
 """Bytes that the longest socket name below the run folder takes."""
 
 
@@ -143,12 +143,13 @@ class EnvironmentPaths:
 
     @property
     def logs(self) -> Path:
-        """Airflow's task logs, below it `units/` for what the units print."""
+        """Airflow's task logs."""
         return self.home / "logs"
 
     @property
     def unit_logs(self) -> Path:
-        return self.logs / "units"
+        """What the units print; apart from `logs`, for the cell writes here and units write there."""
+        return self.home / "unit-logs"
 
     @property
     def airflow(self) -> Path:
@@ -161,13 +162,52 @@ class EnvironmentPaths:
         return self.home / "spool"
 
     @property
+    def cell_config(self) -> Path:
+        return self.run / "cell.json"
+
+    @property
     def cell_socket(self) -> Path:
         return self.run / "cell.sock"
 
     @property
+    def cell_state(self) -> Path:
+        return self.run / "cell.state.json"
+
+    @property
+    def cell_pid_file(self) -> Path:
+        return self.run / "cell.pid"
+
+    @property
+    def sidecar_config(self) -> Path:
+        return self.run / "sidecar.json"
+
+    @property
+    def sidecar_status(self) -> Path:
+        return self.run / "sidecar.status.json"
+
+    @property
+    def credentials_token(self) -> Path:
+        """What units show to the sidecar for the execution role's credentials."""
+        return self.run / "token"
+
+    @property
+    def unit_sockets(self) -> Path:
+        """The only part of the run folder that the units themselves may write to."""
+        return self.run / "u"
+
+    @property
     def web_socket(self) -> Path:
-        return self.run / "web.sock"
+        return self.unit_sockets / "web.sock"
 
     @property
     def redis_socket(self) -> Path:
-        return self.run / "redis.sock"
+        return self.unit_sockets / "redis.sock"
+
+    @property
+    def redis_config(self) -> Path:
+        return self.airflow / "redis.conf"
+
+    @property
+    def key_set(self) -> Path:
+        """The public keys of the tokens that Airflow accepts."""
+        return self.airflow / "jwks.json"

@@ -34,6 +34,9 @@ class Step(StrEnum):
     STOP_CELL = "STOP_CELL"
     """Stop every unit in order, and the cell."""
 
+    END_LEFTOVERS = "END_LEFTOVERS"
+    """Kill what a dead cell left running, and a cell that does not come to its end."""
+
     DROP_DATABASE = "DROP_DATABASE"
     REMOVE_FILES = "REMOVE_FILES"
 

@@ -21,6 +21,7 @@ class Place:
     database: bool = False
     files: bool = False
     cell: bool = False
+    leftovers: bool = False
     unit_state: str = "ready"
     restarts: int = 0
 
@@ -45,7 +46,9 @@ class MemoryBackend:
             installation=Installation(done=environment.spec.airflow_version in self.installed),
             database=place.database,
             files=place.files,
+            traces=place.files,
             cell=place.cell,
+            leftovers=place.leftovers,
             units=tuple(units),
             expected_units=frozenset(UNITS),
         )
@@ -63,9 +66,11 @@ class MemoryBackend:
             case Step.FILES:
                 place.files = True
             case Step.CELL:
-                place.cell, place.unit_state = True, self.unit_state
+                place.cell, place.leftovers, place.unit_state = True, False, self.unit_state
             case Step.STOP_CELL:
                 place.cell = False
+            case Step.END_LEFTOVERS:
+                place.cell = place.leftovers = False
             case Step.DROP_DATABASE:
                 place.database = False
             case Step.REMOVE_FILES:

@@ -23,6 +23,9 @@ CALM = 2.0
 START_LIMIT = timedelta(minutes=5)
 """How long units may take to become ready. Airflow needs seconds; a machine under heavy load may need a minute."""
 
+STOP_LIMIT = timedelta(seconds=20)
+"""How long the units of an environment that is to go may take to stop; its tasks are not waited for beyond that."""
+
 RESTART_LIMIT = 4
 """A unit that died this often before it was ever ready will not recover by itself."""
 
@@ -49,7 +52,7 @@ def plan(environment: Environment, observed: Observed, now: datetime) -> Plan:
     """The next move for one environment."""
     match environment.status:
         case Status.CREATING if environment.failure is not None:
-            return _teardown(observed, Event.FAILED, keep_files=True)
+            return _teardown(environment, observed, now, Event.FAILED)
         case Status.CREATING:
             return _build(observed) or _wait_until_ready(environment, observed, now, Event.CREATED)
         case Status.AVAILABLE:
@@ -57,7 +60,7 @@ def plan(environment: Environment, observed: Observed, now: datetime) -> Plan:
         case Status.UNAVAILABLE:
             return _build(observed) or _wait_until_ready(environment, observed, now, Event.RECOVERED)
         case Status.DELETING:
-            return _teardown(observed, Event.REMOVED, keep_files=False)
+            return _teardown(environment, observed, now, Event.REMOVED)
         case Status.CREATE_FAILED | Status.DELETED:
             return Plan(phase="settled", detail="", again_after=CALM)
 
@@ -133,12 +136,19 @@ def _watch(observed: Observed) -> Plan:
     )
 
 
-def _teardown(observed: Observed, done: Event, *, keep_files: bool) -> Plan:
-    """Take away what exists, in the order in which things need each other; then say so."""
-    if observed.cell:
+def _teardown(environment: Environment, observed: Observed, now: datetime, done: Event) -> Plan:
+    """Take away what exists, in the order in which things need each other; then say so.
+
+    A failed creation keeps its files: the logs are what a person needs next.
+    """
+    progress = environment.progress
+    late = progress.phase == "stop" and now - progress.phase_started_at > STOP_LIMIT
+    if observed.cell and not late:
         return Plan(phase="stop", detail="Stopping the units.", step=Step.STOP_CELL)
+    if observed.cell or observed.leftovers:
+        return Plan(phase="stop", detail="Ending what does not stop by itself.", step=Step.END_LEFTOVERS)
     if observed.database:
         return Plan(phase="clean-up", detail="Dropping the database.", step=Step.DROP_DATABASE)
-    if observed.files and not keep_files:
+    if observed.traces and done is Event.REMOVED:
         return Plan(phase="clean-up", detail="Removing the files.", step=Step.REMOVE_FILES)
     return Plan(phase="gone", detail="Nothing is left running.", event=done, again_after=0)

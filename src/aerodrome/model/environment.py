@@ -130,6 +130,10 @@ class Environment:
     sealed_secrets: bytes = field(default=b"", repr=False)
     """The environment's secrets, encrypted by identity.vault."""
 
+    def web_host(self, region: str) -> str:
+        """The host name of its web server: MWAA's `WebserverUrl`."""
+        return f"{self.identifier}.{region}.airflow.localhost"
+
 
 def _member(name: str) -> str:
     """`dag_s3_path` → `DagS3Path`."""

@@ -38,7 +38,15 @@ class Observed:
     installation: Installation
     database: bool
     files: bool
+    """The folders are all there."""
+
+    traces: bool
+    """Anything of it is on disk."""
+
     cell: bool
+    leftovers: bool
+    """Units run although their cell is dead; a new cell adopts them."""
+
     units: tuple[Unit, ...] = ()
     expected_units: frozenset[str] = frozenset()
 

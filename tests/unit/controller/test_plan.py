@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aerodrome.backends.contract import Step
 from aerodrome.backends.memory import UNITS, MemoryBackend, Place
-from aerodrome.controller.plan import RESTART_LIMIT, START_LIMIT, plan
+from aerodrome.controller.plan import RESTART_LIMIT, START_LIMIT, STOP_LIMIT, plan
 from aerodrome.model import defaults, lifecycle
 from aerodrome.model.environment import Environment, Failure, LastUpdate, Progress
 from aerodrome.model.lifecycle import Event, Status
@@ -51,13 +51,18 @@ def everything(units: tuple[Unit, ...]) -> Observed:
         installation=Installation(done=True),
         database=True,
         files=True,
+        traces=True,
         cell=True,
+        leftovers=False,
         units=units,
         expected_units=frozenset(UNITS),
     )
 
 
-places = st.builds(Place, database=st.booleans(), files=st.booleans(), cell=st.booleans(), unit_state=st.just("ready"))
+places = st.one_of(
+    st.builds(Place, database=st.booleans(), files=st.booleans(), cell=st.booleans()),
+    st.builds(Place, database=st.just(value=True), files=st.just(value=True), leftovers=st.just(value=True)),
+)
 
 
 def follow(environment: Environment, backend: MemoryBackend) -> Environment:
@@ -105,6 +110,15 @@ def test_the_cell_is_stopped_before_its_database_goes():
     backend = MemoryBackend(places={"one": Place(database=True, files=True, cell=True)})
     follow(an_environment(Status.DELETING), backend)
     assert [step for _, step in backend.taken] == [Step.STOP_CELL, Step.DROP_DATABASE, Step.REMOVE_FILES]
+
+
+def test_units_that_do_not_stop_are_ended():
+    environment = replace(
+        an_environment(Status.DELETING), progress=Progress(phase="stop", detail="", phase_started_at=NOW)
+    )
+    late = NOW + STOP_LIMIT + timedelta(seconds=1)
+    assert plan(environment, everything(some_units("stopping")), NOW).step is Step.STOP_CELL
+    assert plan(environment, everything(some_units("stopping")), late).step is Step.END_LEFTOVERS
 
 
 def test_an_available_environment_without_a_cell_is_lost():

@@ -1,0 +1,76 @@
+"""What a dead cell left running, found and ended without a cell.
+
+Processes are known from the cell's own state file (number and kernel start time, so that a number used again is spared)
+and, as root, by the uid that is the environment's alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from aerodrome.backends.local.places import Owner
+from aerodrome.errors import RetryError
+from aerodrome.services import processes
+from aerodrome.settings import EnvironmentPaths
+
+PATIENCE = 10.0
+"""Seconds that killed processes may take to vanish."""
+
+
+def exist(paths: EnvironmentPaths) -> bool:
+    """Whether a unit runs that the state file knows."""
+    return any(True for _ in _recorded(paths.cell_state))
+
+
+def end(paths: EnvironmentPaths, owner: Owner) -> None:
+    """Kill the cell, its units and what else runs under the environment's uid.
+
+    Raises:
+        RetryError: something outlived its SIGKILL so far.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        cell = psutil.Process(int(paths.cell_pid_file.read_text()))
+        if _holds(cell, paths.cell_socket):
+            cell.kill()
+    units = list(_recorded(paths.cell_state))
+    for unit in units:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(unit.pid, signal.SIGKILL)
+    strangers = list(_of_uid(owner.uid)) if owner.uid is not None else []
+    for stranger in strangers:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            stranger.kill()
+    _, alive = psutil.wait_procs([*units, *strangers], timeout=PATIENCE)
+    alive = [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
+    if alive:
+        raise RetryError(f"still ending: {', '.join(str(process.pid) for process in alive)}")
+
+
+def _holds(process: psutil.Process, socket: Path) -> bool:
+    return any(connection.laddr == str(socket) for connection in process.net_connections(kind="unix"))
+
+
+def _recorded(state: Path) -> Iterator[psutil.Process]:
+    try:
+        document = json.loads(state.read_text())
+        units = [(int(unit["pid"]), int(unit["start"])) for unit in document["units"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    for pid, start in units:
+        if (processes.mark(pid) or "").endswith(f":{start}"):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                yield psutil.Process(pid)
+
+
+def _of_uid(uid: int) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.uids().real == uid:
+                yield process

@@ -1,0 +1,66 @@
+"""The warm processes: one for each installed Airflow version, from which the cells of all its environments fork."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import aerodrome.cell
+from aerodrome.airflow import preloading
+from aerodrome.backends.local import cells
+from aerodrome.errors import RetryError
+from aerodrome.release.install import Installation
+from aerodrome.services import daemon
+from aerodrome.settings import Paths
+
+PROGRAM = Path(aerodrome.cell.__file__).with_name("warm.py")
+
+START_LIMIT = 60.0
+"""Seconds that the imports may take on a loaded machine; about two are usual."""
+
+
+def describe(paths: Paths, installation: Installation) -> daemon.Daemon:
+    """The warm process of an installation."""
+    name = installation.folder.name
+    log = paths.logs / f"warm-{name}.log"
+    argv = [str(installation.python), "-I", str(PROGRAM), "--socket", str(_socket(paths, installation))]
+    argv += ["--modules", str(preloading.file(installation.version)), "--log", str(log)]
+    return daemon.Daemon(
+        name=f"warm process of Airflow {installation.version}",
+        argv=tuple(argv),
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/", "LANG": "C.UTF-8", "TZ": "UTC"},
+        cwd=Path("/"),
+        log=log,
+        pid_file=paths.run / f"warm-{name}.pid",
+    )
+
+
+def start(paths: Paths, installation: Installation) -> None:
+    """Start it unless it runs; returns at once."""
+    daemon.start(describe(paths, installation))
+
+
+def spawn(paths: Paths, installation: Installation, config: Path) -> int:
+    """Let a cell be forked that follows `config`; returns its process id."""
+    described = describe(paths, installation)
+    socket = _socket(paths, installation)
+    daemon.start(described)
+    daemon.wait_until(described, lambda: cells.ask(socket, {"op": "status"}) is not None, timeout=START_LIMIT)
+    answer = cells.ask(socket, {"op": "spawn", "config": str(config)}, seconds=START_LIMIT)
+    if answer is None:
+        raise RetryError(f"the {described.name} ended while a cell was asked for")
+    return int(answer["pid"])
+
+
+def stop_all(paths: Paths) -> None:
+    """End every warm process, whatever version it is of."""
+    for pid_file in paths.run.glob("warm-*.pid"):
+        name = pid_file.name.removesuffix(".pid")
+        daemon.stop(
+            daemon.Daemon(name=name, argv=(), env={}, cwd=Path("/"), log=Path(os.devnull), pid_file=pid_file, grace=5.0)
+        )
+
+
+def _socket(paths: Paths, installation: Installation) -> Path:
+    # Named by the lock's hash alone: socket paths must be short.
+    return paths.run / f"w{installation.folder.name.rpartition('-')[2]}.sock"
