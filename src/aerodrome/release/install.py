@@ -1,7 +1,7 @@
 """Install an Airflow version from its lock into an immutable folder of its own, once for all environments.
 
-`<versions>/<version>-<lock>/` holds the virtual environment `venv/` and, written last, `installed.json`: a folder
-without that file is a broken-off installation and is made anew. The backends call it from a thread. It starts no Airflow.
+A folder without the marker that `installation.finish` writes last is a broken-off installation, and is made anew. The
+backends call it from a thread. It starts no Airflow.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import json
 import os
 import shutil
 import time
@@ -18,13 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aerodrome import errors
-from aerodrome.release import interpreters, locks, uv_environment, uv_output, uv_process
+from aerodrome.release import installation, interpreters, locks, uv_environment, uv_output, uv_process
+from aerodrome.release.installation import Installation
 from aerodrome.release.locks import Lock
 
-MARKER = "installed.json"
-_VENV = "venv"
 _FOLDER_MODE = 0o755
-_FILE_MODE = 0o644
 _LOCK_RHYTHM = 0.2
 """Seconds between two tries for the folder's lock; nobody notices so short a wait."""
 
@@ -36,38 +33,6 @@ Report = Callable[[str, int, int], None]
 
 Phases in order: `wait` (another process installs the same), `interpreter`, `resolve`, `download` (KiB), `install`
 (packages), `compile` (files), `done`."""
-
-
-@dataclass(frozen=True)
-class Installation:
-    """An installed Airflow version."""
-
-    version: str
-    folder: Path
-    shared: bool
-    """Whether units may run under any uid; False = only ours may execute its Python."""
-
-    @property
-    def venv(self) -> Path:
-        return self.folder / _VENV
-
-    @property
-    def python(self) -> Path:
-        return self.venv / "bin" / "python"
-
-
-def find(version: str, versions: Path) -> Installation | None:
-    """The installation of the version's present lock, if it is whole. Costs two file look-ups."""
-    lock = locks.of(version)
-    folder = versions / lock.identifier
-    try:
-        marker = json.loads((folder / MARKER).read_text())
-        shared = bool(marker["shared"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    installation = Installation(version, folder, shared)
-    # A Python that was uninstalled since leaves a dangling link here.
-    return installation if installation.python.exists() else None
 
 
 def install(
@@ -94,16 +59,18 @@ def install(
         RetryError: the package index cannot be reached, or (uv_process.CancelledError) the caller asked to stop.
         BrokenError: a person must act: no Python, no space, or a package that cannot be installed.
     """
-    present = find(version, versions)
+    present = installation.find(version, versions)
     if present is not None:
         return present
     job = _Job(locks.of(version), versions, environ, folders, report, cancelled)
     try:
-        versions.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+        _make_folder(versions)
         with _alone(job) as descriptor:
-            return find(version, versions) or _install(job, descriptor)
+            made = installation.find(version, versions) or _install(job, descriptor)
     except OSError as error:
         raise _disk_failure(job, error) from error
+    report("done", 1, 1)
+    return made
 
 
 @dataclass(frozen=True)
@@ -117,7 +84,7 @@ class _Job:
 
     @property
     def folder(self) -> Path:
-        return self.versions / self.lock.identifier
+        return installation.folder(self.lock, self.versions)
 
     @property
     def failing(self) -> str:
@@ -158,11 +125,9 @@ def _install(job: _Job, descriptor: int) -> Installation:
     python = interpreters.find(job.lock.python, places, for_others=os.geteuid() == 0, tick=job.check)
     _remove(job.folder)
     try:
-        job.folder.mkdir(mode=_FOLDER_MODE)
-        job.folder.chmod(_FOLDER_MODE)  # whatever the umask said
+        _make_folder(job.folder)
         _fill(job, python, descriptor)
-        _open_to_all(job.folder)
-        return _finish(job, python)
+        return installation.finish(job.lock, job.versions, python)
     except BaseException:
         _remove(job.folder)
         raise
@@ -170,7 +135,7 @@ def _install(job: _Job, descriptor: int) -> Installation:
 
 def _fill(job: _Job, python: interpreters.Interpreter, descriptor: int) -> None:
     # In its final place from the start: the scripts of a virtual environment name their interpreter absolutely.
-    venv = job.folder / _VENV
+    venv = job.folder / installation.VENV
     environ = uv_environment.scrubbed(job.environ, uv_environment.pip_settings(job.environ))
     environ["VIRTUAL_ENV"] = str(venv)
     gauge = _Gauge(job, venv)
@@ -235,34 +200,9 @@ def _count(folder: Path, suffix: str) -> int:
     return sum(name.endswith(suffix) for _, _, names in os.walk(folder) for name in names)
 
 
-def _finish(job: _Job, python: interpreters.Interpreter) -> Installation:
-    marker = {
-        "airflow": job.lock.version,
-        "lock": job.lock.sha256,
-        "python": ".".join(map(str, python.version)),
-        "interpreter": str(python.path),
-        "shared": python.shared,
-    }
-    draft = job.folder / f".{MARKER}"
-    with draft.open("w") as file:
-        json.dump(marker, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.chmod(_FILE_MODE)
-    draft.replace(job.folder / MARKER)
-    job.report("done", 1, 1)
-    return Installation(job.lock.version, job.folder, python.shared)
-
-
-def _open_to_all(folder: Path) -> None:
-    """Let every uid read: files linked from a cache that was filled under a stricter umask keep that umask's mode."""
-    for parent, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            path = os.path.join(parent, name)  # noqa: PTH118 - tens of thousands of them
-            mode = os.lstat(path).st_mode
-            wanted = mode | 0o444 | (0o111 if mode & 0o100 else 0)
-            if mode != wanted and not os.path.islink(path):  # noqa: PTH114 - as above
-                os.chmod(path, wanted)  # noqa: PTH101 - as above
+def _make_folder(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(_FOLDER_MODE)  # whatever our umask is: it holds no secret, and units may have a uid of their own
 
 
 def _remove(folder: Path) -> None:

@@ -106,7 +106,7 @@ def candidates(line: str, places: Places) -> list[Path]:
     """Paths that look like a Python of the line, the more deliberate place first, each file once."""
     name = f"python{line}"
     seen: dict[Path, Path] = {}
-    for path in _everywhere(name, line, places):
+    for path in _everywhere(name, places):
         if os.access(path, os.X_OK) and path.is_file():
             seen.setdefault(path.resolve(), path)
     return list(seen.values())
@@ -126,10 +126,10 @@ def inspect(path: Path) -> Interpreter | Refusal:
     if missing:
         return Refusal(path, f"was built without {', '.join(missing)}")
     base = Path(executable)
-    return Interpreter(base, (version[0], version[1], version[2]), shared=_executable_by_all(base.resolve()))
+    return Interpreter(base, (version[0], version[1], version[2]), shared=open_to_all(base.resolve()))
 
 
-def _everywhere(name: str, line: str, places: Places) -> Iterator[Path]:
+def _everywhere(name: str, places: Places) -> Iterator[Path]:
     environ = places.environ
     home = Path(environ.get("HOME", "/nonexistent"))
     for folder in places.folders:
@@ -140,15 +140,15 @@ def _everywhere(name: str, line: str, places: Places) -> Iterator[Path]:
     yield from _below(Path(environ.get("UV_PYTHON_INSTALL_DIR") or uv_data), name)
     yield from (Path(folder) / name for folder in environ.get("PATH", os.defpath).split(os.pathsep) if folder)
     pyenv = Path(environ.get("PYENV_ROOT") or home / ".pyenv") / "versions"
-    yield from (path for path in _below(pyenv, name) if path.parent.parent.name.startswith(line))
+    yield from _below(pyenv, name)
 
 
 def _below(folder: Path, name: str) -> list[Path]:
     return sorted(folder.glob(f"*/bin/{name}"))
 
 
-def _executable_by_all(path: Path) -> bool:
-    """Whether a stranger may come down to the file; what lies beside it follows the same folders."""
+def open_to_all(path: Path) -> bool:
+    """Whether every user of the machine may come down to this program or folder."""
     try:
         return bool(path.stat().st_mode & 0o001) and all(parent.stat().st_mode & 0o001 for parent in path.parents)
     except OSError:
@@ -178,7 +178,8 @@ def _none_found(line: str, tried: Sequence[Interpreter | Refusal], reason: str) 
     refused = tuple(f"{found.path} {found.reason}" for found in tried if isinstance(found, Refusal))[:_REFUSALS_SHOWN]
     return errors.BrokenError(
         f"no Python {line} was found, and {reason or 'the one that uv downloaded does not serve'}. "
-        f"Install Python {line} (your package manager, pyenv, or `uv python install {line}`), or name its folder in AERODROME_PYTHON_FOLDERS",
+        f"Install Python {line} (your package manager, pyenv, or `uv python install {line}`), "
+        "or name its folder in AERODROME_PYTHON_FOLDERS",
         code=uv_output.CODE,
         tail=refused,
     )

@@ -22,7 +22,7 @@ import psycopg
 
 from aerodrome import errors, settings
 from aerodrome.release import install, interpreters
-from aerodrome.release.install import Installation
+from aerodrome.release.installation import Installation
 
 CODE = "VERSION_SMOKE_FAILED"
 

@@ -1,7 +1,7 @@
 """What uv prints, read: how far it is, and what its failure means for whom.
 
-`install` feeds it lines, `uv_process` asks it what a failure means. Pure; a line that it does not know means nothing, so
-that another uv's wording costs detail only.
+`install` feeds it lines, `uv_process` asks it what a failure means. Pure; a line that it does not know means nothing,
+so that another uv's wording costs detail only.
 """
 
 from __future__ import annotations

@@ -1,0 +1,87 @@
+"""An installed Airflow version on disk: where it lies, whether it is whole, who may run it.
+
+`<versions>/<version>-<lock>/` holds the virtual environment `venv/` and the marker `installed.json`, written last.
+`install` fills such a folder; the backends ask `find`. It runs nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from aerodrome.release import interpreters, locks
+from aerodrome.release.interpreters import Interpreter
+from aerodrome.release.locks import Lock
+
+MARKER = "installed.json"
+VENV = "venv"
+_FILE_MODE = 0o644
+
+
+@dataclass(frozen=True)
+class Installation:
+    """An Airflow version ready to run; never changed after it was made."""
+
+    version: str
+    folder: Path
+
+    @property
+    def venv(self) -> Path:
+        return self.folder / VENV
+
+    @property
+    def python(self) -> Path:
+        return self.venv / "bin" / "python"
+
+    @property
+    def shared(self) -> bool:
+        """Whether units may run under any uid; False = only ours reaches its files or its Python."""
+        return interpreters.open_to_all(self.python.parent) and interpreters.open_to_all(self.python.resolve())
+
+
+def folder(lock: Lock, versions: Path) -> Path:
+    """Where this very lock is installed."""
+    return versions / lock.identifier
+
+
+def find(version: str, versions: Path) -> Installation | None:
+    """The installation of the version's present lock, if it is whole. Costs two file look-ups.
+
+    Raises CallerError for a version that is not on offer.
+    """
+    found = Installation(version, folder(locks.of(version), versions))
+    # A Python that was uninstalled since leaves a dangling link.
+    return found if (found.folder / MARKER).is_file() and found.python.exists() else None
+
+
+def finish(lock: Lock, versions: Path, python: Interpreter) -> Installation:
+    """Declare a filled folder whole. A crash at any moment leaves either no marker or all of it."""
+    made = Installation(lock.version, folder(lock, versions))
+    _let_all_read(made.folder)
+    marker = {
+        "airflow": lock.version,
+        "lock": lock.sha256,
+        "python": ".".join(map(str, python.version)),
+        "interpreter": str(python.path),
+    }
+    draft = made.folder / f".{MARKER}"
+    with draft.open("w") as file:
+        json.dump(marker, file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.chmod(_FILE_MODE)
+    draft.replace(made.folder / MARKER)
+    return made
+
+
+def _let_all_read(top: Path) -> None:
+    # Files linked from a cache of uv's that was filled under a stricter umask keep that umask's mode.
+    for parent, folders, files in os.walk(top):
+        for name in (*folders, *files):
+            path = os.path.join(parent, name)  # noqa: PTH118 - tens of thousands of them
+            mode = os.lstat(path).st_mode
+            wanted = mode | 0o444 | (0o111 if mode & 0o100 else 0)
+            if mode != wanted and not os.path.islink(path):  # noqa: PTH114 - as above
+                os.chmod(path, wanted)  # noqa: PTH101 - as above

@@ -1,0 +1,49 @@
+"""Each lock, installed and tried for real: every role, a migration, the web apps, one task.
+
+AERODROME_TEST_VERSIONS names a folder of installed versions to keep between runs; else they are installed anew.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from aerodrome import errors
+from aerodrome.release import install, interpreters, locks, smoke
+from aerodrome.release.installation import Installation
+
+
+@pytest.fixture(scope="module")
+def versions(tmp_path_factory):
+    kept = os.environ.get("AERODROME_TEST_VERSIONS")
+    if kept:
+        yield Path(kept)
+        return
+    folder = tmp_path_factory.mktemp("versions")
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("version", locks.LOCKS)
+def test_a_lock_works(version, versions):
+    places = interpreters.Places(downloads=versions / "python", environ=os.environ)
+    try:
+        interpreters.find(locks.of(version).python, places)
+    except errors.BrokenError as error:
+        pytest.skip(str(error))
+    done = []
+    installation = install.install(version, versions, environ=os.environ)
+    smoke.run(installation, lambda sentence, _: done.append(sentence))
+    assert done == [step.sentence for step in smoke.steps(installation)]
+
+
+def test_a_version_that_does_not_work_is_found_out(tmp_path):
+    program = tmp_path / "venv" / "bin" / "python"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\necho no role here\nexit 3\n")
+    program.chmod(0o755)
+    with pytest.raises(errors.BrokenError, match="Airflow 0 could not import every role") as caught:
+        smoke.run(Installation("0", tmp_path))
+    assert caught.value.code == "VERSION_SMOKE_FAILED"
+    assert caught.value.tail == ("no role here",)

@@ -1,0 +1,62 @@
+"""What of a person's environment reaches uv."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aerodrome.release.uv_environment import PipSettings, pip_settings, scrubbed
+
+NOTHING = PipSettings()
+
+
+@given(st.dictionaries(st.text(max_size=12), st.text(max_size=5)))
+def test_an_unknown_variable_never_passes(environ):
+    hostile = {f"AERODROME_{name}": value for name, value in environ.items()}
+    assert scrubbed(hostile, NOTHING) == {}
+
+
+def test_what_would_slow_or_sway_an_installation_is_dropped():
+    environ = dict.fromkeys(
+        ["PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "VIRTUAL_ENV", "UV_EXCLUDE_NEWER", "UV_SYSTEM_PYTHON", "LD_PRELOAD"],
+        "1",
+    )
+    assert scrubbed(environ, NOTHING) == {}
+
+
+def test_proxies_certificates_indexes_and_their_credentials_pass():
+    environ = {
+        "HTTPS_PROXY": "http://proxy:1",
+        "SSL_CERT_FILE": "/etc/ca.pem",
+        "UV_INDEX_HOUSE_USERNAME": "u",
+        "UV_INDEX_HOUSE_PASSWORD": "p",
+        "UV_CACHE_DIR": "/cache",
+    }
+    assert scrubbed(environ, NOTHING) == environ
+
+
+def test_the_index_of_pip_is_used_unless_uv_has_one():
+    pip = PipSettings(index_url="https://mirror/simple", cert="/pip.pem")
+    assert scrubbed({}, pip) == {"UV_DEFAULT_INDEX": "https://mirror/simple", "SSL_CERT_FILE": "/pip.pem"}
+    own = {"UV_INDEX_URL": "https://own/simple", "SSL_CERT_FILE": "/own.pem"}
+    assert scrubbed(own, pip) == own
+
+
+def test_the_variable_of_pip_wins_over_its_files(tmp_path):
+    (tmp_path / ".pip").mkdir()
+    (tmp_path / ".pip" / "pip.conf").write_text("[global]\nindex-url = https://file/simple\ncert = /file.pem\n")
+    environ = {"HOME": str(tmp_path), "PIP_INDEX_URL": "https://variable/simple"}
+    assert pip_settings(environ) == PipSettings("https://variable/simple", "/file.pem")
+
+
+def test_a_named_file_wins_and_its_install_section_first(tmp_path):
+    (tmp_path / ".config" / "pip").mkdir(parents=True)
+    (tmp_path / ".config" / "pip" / "pip.conf").write_text("[global]\nindex-url = https://home/simple\ncert = /c.pem\n")
+    named = tmp_path / "pip.conf"
+    named.write_text("[global]\nindex-url = https://a/simple\n[install]\nindex-url = https://b/%s\n")
+    environ = {"HOME": str(tmp_path), "PIP_CONFIG_FILE": str(named)}
+    assert pip_settings(environ) == PipSettings("https://b/%s", "/c.pem")
+
+
+def test_a_broken_file_holds_no_setting(tmp_path):
+    (tmp_path / "pip.conf").write_bytes(b"\xff\xfe[[[not ini")
+    environ = {"HOME": str(tmp_path), "PIP_CONFIG_FILE": str(tmp_path / "pip.conf"), "PIP_CERT": "/c"}
+    assert pip_settings(environ).index_url is None
