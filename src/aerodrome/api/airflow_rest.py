@@ -1,0 +1,85 @@
+"""One REST call to an environment's Airflow, over its web server's unix socket and with a freshly minted token.
+
+`runtime` puts `Caller.call` behind `doors.rest`. What may be asked, and how an answer reads, is `airflow.rest`'s to
+say; here are only the socket and its failures. Until IAM comes, every caller is the developer on this machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from aerodrome.airflow import rest, versions
+from aerodrome.clock import Clock
+from aerodrome.errors import RetryError
+from aerodrome.identity import tokens
+from aerodrome.model.environment import Environment
+from aerodrome.settings import Paths
+
+SUBJECT = "local/developer"
+"""Who everybody is until principals exist; the listener is bound to loopback so long."""
+
+ROLE = "Admin"
+
+_GATEWAY_TIMEOUT = 504
+_BAD_GATEWAY = 502
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Calls the REST API of any environment of this machine."""
+
+    minter: tokens.Minter
+    paths: Paths
+    clock: Clock
+
+    async def call(self, environment: Environment, method: str, path: str, query: Any, body: Any) -> tuple[int, Any]:
+        """Airflow's status and document; 502 or 504 when it gave none in time.
+
+        Raises:
+            CallerError: path or query is not one of Airflow's REST API.
+            RetryError: the web server cannot be reached.
+        """
+        version = versions.lookup(environment.spec.airflow_version)
+        request = rest.request(version, path=path, method=method, query=query, body=body)
+        token = self.minter.mint(subject=SUBJECT, role=ROLE, environment=environment.name, now=self.clock())
+        socket = self.paths.environment(environment.name, environment.identifier).web_socket
+        connector = aiohttp.UnixConnector(path=str(socket))
+        timeout = aiohttp.ClientTimeout(total=rest.TIMEOUT)
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+            return await _sent(session, environment.name, request, token)
+
+
+async def _sent(session: aiohttp.ClientSession, name: str, request: rest.Request, token: str) -> tuple[int, Any]:
+    url = URL(f"http://localhost{request.target}", encoded=True)
+    headers = {**request.headers, "Authorization": f"Bearer {token}"}
+    try:
+        async with session.request(
+            request.method, url, headers=headers, data=request.body, allow_redirects=False
+        ) as response:
+            return rest.document(response.status, await _body(response))
+    except aiohttp.ClientConnectorError as error:
+        raise RetryError(f"The web server of '{name}' cannot be reached; try again in a moment.") from error
+    except TimeoutError:
+        sentence = f"Airflow did not answer within {rest.TIMEOUT:.0f} seconds; the call may still take effect."
+        return _GATEWAY_TIMEOUT, _failure(sentence)
+    except aiohttp.ClientError as error:
+        sentence = f"Airflow's answer could not be read ({type(error).__name__}); the call may have taken effect."
+        return _BAD_GATEWAY, _failure(sentence)
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """The body, read one byte past the limit at most."""
+    found = bytearray()
+    async for chunk in response.content.iter_any():
+        found += chunk
+        if len(found) > rest.RESPONSE_LIMIT:
+            break
+    return bytes(found)
+
+
+def _failure(detail: str) -> dict[str, str]:
+    return {"title": "No answer from Airflow", "detail": detail}

@@ -1,0 +1,28 @@
+"""The Starlette application of the front door; `runtime` serves it with uvicorn, on loopback only.
+
+A composition and nothing else: what a request meets first is `front`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from aerodrome.api.doors import Doors
+from aerodrome.api.front import Front
+from aerodrome.api.upstream import Upstream
+
+
+def create_app(doors: Doors) -> Starlette:
+    """The application; it needs a server that runs its lifespan."""
+    upstream = Upstream(doors.aws_endpoint_url)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with upstream:
+            yield
+
+    return Starlette(middleware=[Middleware(Front, doors=doors, upstream=upstream)], lifespan=lifespan)

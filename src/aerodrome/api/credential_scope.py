@@ -1,0 +1,36 @@
+"""Which AWS service a request was signed for: the credential scope of its SigV4 signature.
+
+`front` routes by it. The signature itself is NOT verified before IAM comes; only the scope is read, which is why the
+listener is bound to loopback until then. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import parse_qs
+
+_IN_HEADER = re.compile(r"AWS4-[A-Z0-9-]+\s.*?Credential=([^,\s]+)")
+
+_TERMINATOR = "aws4_request"
+
+
+def service(authorization: str, query: str) -> str | None:
+    """The service of the scope in the Authorization header or in a presigned query; None when not signed by SigV4."""
+    match = _IN_HEADER.match(authorization)
+    if match:
+        return _service(match[1])
+    if "X-Amz-Credential=" not in query:
+        return None
+    try:
+        values = parse_qs(query, max_num_fields=1000).get("X-Amz-Credential", [])
+    except ValueError:
+        return None
+    return _service(values[0]) if len(values) == 1 else None
+
+
+def _service(credential: str) -> str | None:
+    """Key, date, region (not with SigV4A), service, terminator; a key may itself hold slashes."""
+    parts = credential.split("/")
+    if len(parts) < len(("key", "date", "service", _TERMINATOR)) or parts[-1] != _TERMINATOR:
+        return None
+    return parts[-2]

@@ -1,0 +1,118 @@
+"""The front endpoint: one address for everything, sorted by what a request was signed for.
+
+Requests whose SigV4 credential scope says `airflow` are ours; all others are passed on to the configured AWS endpoint.
+The signature is not verified before the issue that brings IAM: only the scope is read, and the listener is loopback's.
+Any Host is accepted, with or without the `api.`, `env.` or `ops.` that clients put before it, and so are request lines
+in absolute form. Limits of headers are the listener's (uvicorn).
+"""
+
+from __future__ import annotations
+
+import html
+from importlib import metadata
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from aerodrome.api import browsers, credential_scope, mwaa
+from aerodrome.api.doors import Doors
+from aerodrome.api.upstream import Upstream
+from aerodrome.api.wire import answers, routes, service
+
+HEALTH = "/_aerodrome/health"
+
+_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Aerodrome</title>
+<h1>Aerodrome {version}</h1>
+<p>This address speaks the Amazon MWAA API and passes requests for other AWS services on.</p>
+<p>Point a client at it: <code>export AWS_ENDPOINT_URL={url}</code>, then <code>aws mwaa list-environments</code>.</p>
+<p><a href="{health}">Health</a></p></html>
+"""
+
+
+class Front:
+    """The ASGI application that sorts requests; `inner` gets what is not HTTP."""
+
+    def __init__(self, inner: ASGIApp, *, doors: Doors, upstream: Upstream) -> None:
+        self._inner = inner
+        self._doors = doors
+        self._upstream = upstream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._inner(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        raw_path = origin_form(scope["raw_path"].decode("latin-1"))
+        response = self._refusal(request, raw_path)
+        signed_for = credential_scope.service(request.headers.get("authorization", ""), _query(scope))
+        if response is None and signed_for == service.SIGNING_NAME:
+            response = await mwaa.answer(self._doors, request, raw_path)
+        if response is None and signed_for is None:
+            response = self._unsigned(request, raw_path)
+        if response is None:
+            await self._upstream.pass_on(request, raw_path, send)
+            return
+        await response(scope, receive, send)
+
+    def _refusal(self, request: Request, raw_path: str) -> Response | None:
+        sentence = browsers.refusal(request.headers)
+        if sentence:
+            return answers.foreign(403, "AccessDeniedException", sentence)
+        if not raw_path.startswith("/"):
+            return answers.foreign(400, "BadRequestException", "The request line has no path.")
+        return None
+
+    def _unsigned(self, request: Request, raw_path: str) -> Response | None:
+        """Pages of our own, and MWAA's paths without a signature; None for anonymous requests to other services."""
+        if claims_mwaa(raw_path, request.headers.get("host", "")):
+            return mwaa.missing_token()
+        if request.method not in {"GET", "HEAD"} or _query(request.scope):
+            return None
+        if raw_path == HEALTH:
+            return JSONResponse(self._health())
+        if raw_path == "/" and _is_bare(request.headers.get("host", "")):
+            return self._welcome(request)
+        return None
+
+    def _health(self) -> dict[str, str]:
+        return {
+            "status": "ok",
+            "service": "aerodrome",
+            "version": metadata.version("aerodrome"),
+            "region": self._doors.settings.region,
+        }
+
+    def _welcome(self, request: Request) -> Response:
+        if "text/html" not in request.headers.get("accept", ""):
+            return JSONResponse(self._health() | {"what": "The Amazon MWAA API; other AWS services are passed on."})
+        url = html.escape(f"http://{request.headers['host']}")
+        return HTMLResponse(_PAGE.format(version=metadata.version("aerodrome"), url=url, health=HEALTH))
+
+
+def _query(scope: Scope) -> str:
+    return str(scope["query_string"], "latin-1")
+
+
+def origin_form(target: str) -> str:
+    """The path of a request target, which proxies' clients send in absolute form; not decoded."""
+    scheme, separator, rest = target.partition("://")
+    if not separator or scheme.lower() not in {"http", "https"}:
+        return target
+    slash = rest.find("/")
+    return rest[slash:] if slash >= 0 else "/"
+
+
+def claims_mwaa(raw_path: str, host: str) -> bool:
+    """True when an unsigned request looks like one for MWAA: by its path, or by AWS's host name of the service.
+
+    The embedded emulator takes every path that begins with `/environments` for an MWAA of its own, which must never
+    answer.
+    """
+    first = raw_path.split("/")[1] if raw_path.startswith("/") else ""
+    return first in routes.first_segments() or first.startswith("environments") or ".airflow." in f".{host}"
+
+
+def _is_bare(host: str) -> bool:
+    """True when the host has no bucket before it."""
+    return browsers.is_loopback(host) and ".localhost" not in host.lower()

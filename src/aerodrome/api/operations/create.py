@@ -1,0 +1,37 @@
+"""CreateEnvironment: judge the wish, look at the bucket, write it into the ledger.
+
+Nothing is started here: the controller does that when the ledger tells it. A refused request leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aerodrome.api.doors import Doors
+from aerodrome.api.operations import rules
+from aerodrome.errors import CallerError
+from aerodrome.model import defaults
+from aerodrome.model.environment import Document
+
+MAY_BE_EMPTY = tuple(member for pair in rules.UNAPPLIED_FILES.items() for member in (pair[0], pair[1][0]))
+"""Members whose empty string means the same as leaving them out."""
+
+
+def create_environment(doors: Doors, given: Document) -> dict[str, Any]:
+    """Answers with the ARN as soon as the wish is written; status CREATING."""
+    request = {member: value for member, value in given.items() if value != "" or member not in MAY_BE_EMPTY}
+    name = request["Name"]
+    found = rules.refusals(name, request, offered=doors.offered_versions, latest=doors.latest_version)
+    if found:
+        raise CallerError(". ".join(found) + ".")
+    spec = defaults.complete(name, request, latest_version=doors.latest_version)
+    doors.check_bucket(spec)
+    environment = doors.environments.create(
+        name,
+        spec,
+        request.get("Tags", {}),
+        sealed_secrets=doors.new_secrets(),
+        quota=doors.settings.quota_environments,
+        now=doors.clock(),
+    )
+    return {"Arn": environment.arn}

@@ -1,0 +1,15 @@
+"""DeleteEnvironment: the wish that an environment go; the controller takes it apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aerodrome.api.doors import Doors
+from aerodrome.model.environment import Document
+from aerodrome.model.lifecycle import Event
+
+
+def delete_environment(doors: Doors, given: Document) -> dict[str, Any]:
+    """Asking once more while it is going is no error."""
+    doors.environments.request(given["Name"], Event.DELETE_REQUESTED, doors.clock())
+    return {}

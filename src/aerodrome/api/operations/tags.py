@@ -1,0 +1,49 @@
+"""TagResource, UntagResource and ListTagsForResource."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aerodrome.api.doors import Doors
+from aerodrome.api.operations import find, rules
+from aerodrome.errors import CallerError
+from aerodrome.model.environment import Document
+
+MOST_TAGS = 50
+"""Tags of one resource (quota of AWS; the model limits one request only)."""
+
+TAGS_CHANGED = "TAGS_CHANGED"
+"""The kind of event that the log gets."""
+
+
+def tag_resource(doors: Doors, given: Document) -> dict[str, Any]:
+    """Add tags; the 50 of a resource are counted after the merge."""
+    environment = find.by_arn(doors, given["ResourceArn"])
+    tags = given["Tags"]
+    reserved = list(rules.reserved_tags(tags))
+    if reserved:
+        raise CallerError(". ".join(reserved) + ".")
+    merged = {*environment.tags, *tags}
+    if len(merged) > MOST_TAGS:
+        raise CallerError(
+            f"Tags: the environment would have {len(merged)} tags and {MOST_TAGS} are allowed: remove some first."
+        )
+    doors.environments.set_tags(environment.name, tags)
+    detail = {"keys": sorted(tags)}
+    doors.environments.record(environment.name, TAGS_CHANGED, "Tags were added.", detail, doors.clock())
+    return {}
+
+
+def untag_resource(doors: Doors, given: Document) -> dict[str, Any]:
+    """Remove tags; a key that is not there is no error."""
+    environment = find.by_arn(doors, given["ResourceArn"])
+    keys = given["tagKeys"]
+    doors.environments.remove_tags(environment.name, keys)
+    detail = {"keys": sorted(keys)}
+    doors.environments.record(environment.name, TAGS_CHANGED, "Tags were removed.", detail, doors.clock())
+    return {}
+
+
+def list_tags_for_resource(doors: Doors, given: Document) -> dict[str, Any]:
+    """All tags of an environment."""
+    return {"Tags": dict(find.by_arn(doors, given["ResourceArn"]).tags)}

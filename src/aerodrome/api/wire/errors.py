@@ -1,0 +1,74 @@
+"""Errors on the wire: which declared error shape an exception becomes.
+
+The last step before `answers`. An error that the operation does not declare never leaves: it becomes one that it does,
+and is logged as our own mistake.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+
+from aerodrome import errors
+from aerodrome.api.wire import service
+
+log = structlog.get_logger("aerodrome.api")
+
+VALIDATION = "ValidationException"
+NOT_FOUND = "ResourceNotFoundException"
+UNAVAILABLE = "ServiceUnavailableException"
+INTERNAL = "InternalServerException"
+REST_CLIENT = "RestApiClientException"
+REST_SERVER = "RestApiServerException"
+
+INSTEAD = {
+    VALIDATION: NOT_FOUND,  # CreateCliToken declares nothing else
+    NOT_FOUND: VALIDATION,  # no operation lacks both
+    UNAVAILABLE: INTERNAL,
+}
+"""What to answer when the fitting shape is not declared for an operation."""
+
+
+class WireError(Exception):
+    """An answer that is one of the model's error shapes, with its members; `message` under whatever name it has."""
+
+    def __init__(self, code: str, message: str = "", **members: Any) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.members = members
+
+
+def translated(operation: str, error: Exception) -> WireError:
+    """The declared error that tells a caller of `operation` about `error`."""
+    found = error if isinstance(error, WireError) else WireError(_code(error), _sentence(error))
+    declared = service.declared_errors(operation)
+    if found.code in declared:
+        return found
+    instead = INSTEAD.get(found.code)
+    if instead in declared:
+        return WireError(instead, found.message)
+    if found.code != INTERNAL:
+        log.error("undeclared_error", operation=operation, error=found.code)
+    return WireError(INTERNAL, found.message)
+
+
+def _code(error: Exception) -> str:
+    match error:
+        case errors.NotFoundError():
+            return NOT_FOUND
+        case errors.CallerError():
+            return VALIDATION
+        case errors.RetryError():
+            return UNAVAILABLE
+        case _:
+            return INTERNAL
+
+
+def _sentence(error: Exception) -> str:
+    """Our own errors are sentences for people; of any other only the kind is told, the rest goes to the log."""
+    if isinstance(error, errors.AerodromeError):
+        return str(error)
+    log.error("unexpected_error", exc_info=error)
+    return f"Aerodrome failed on this request ({type(error).__name__}); its log has the details."

@@ -1,0 +1,201 @@
+"""Life of an environment through unmodified boto3."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from aerodrome.model.environment import Failure
+from aerodrome.model.lifecycle import Status
+
+ARN = "arn:aws:airflow:us-east-1:000000000000:environment/demo"
+
+
+def code(error: pytest.ExceptionInfo[ClientError]) -> str:
+    return str(error.value.response["Error"]["Code"])
+
+
+def message(error: pytest.ExceptionInfo[ClientError]) -> str:
+    return str(error.value.response["Error"]["Message"])
+
+
+def test_create_answers_with_the_arn_and_writes_the_wish(mwaa: Any, behind: Any, wish: dict[str, Any]) -> None:
+    answer = mwaa.create_environment(**wish, Tags={"team": "data"})
+
+    row = behind.environments.rows["demo"]
+    assert answer["Arn"] == ARN
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200
+    assert len(answer["ResponseMetadata"]["RequestId"]) == 36
+    assert (row.status, row.tags, row.sealed_secrets) == (Status.CREATING, {"team": "data"}, b"sealed")
+    assert [spec.source_bucket_arn for spec in behind.buckets_checked] == [wish["SourceBucketArn"]]
+
+
+def test_get_fills_in_what_mwaa_documents(mwaa: Any, wish: dict[str, Any]) -> None:
+    mwaa.create_environment(**wish)
+    found = mwaa.get_environment(Name="demo")["Environment"]
+
+    assert found["AirflowVersion"] == "3.3.1"
+    assert found["EnvironmentClass"] == "mw1.small"
+    assert (found["MinWorkers"], found["MaxWorkers"], found["Schedulers"]) == (1, 10, 2)
+    assert (found["MinWebservers"], found["MaxWebservers"]) == (2, 2)
+    assert found["DagS3Path"] == "dags/"
+    assert found["WebserverUrl"] == "00000001.us-east-1.airflow.localhost"
+    assert found["WebserverAccessMode"] == "PRIVATE_ONLY"
+    assert found["AirflowConfigurationOptions"] == {}
+    assert found["Tags"] == {}
+    assert found["ServiceRoleArn"].endswith("AWSServiceRoleForAmazonMWAA")
+    assert found["LastUpdate"]["Status"] == "PENDING"
+    assert found["CreatedAt"].timestamp() == 1795435200.25
+    assert "CeleryExecutorQueue" not in found
+    assert "KmsKey" not in found
+
+
+def test_only_enabled_modules_have_a_log_group(mwaa: Any, wish: dict[str, Any]) -> None:
+    logging = {"SchedulerLogs": {"Enabled": True, "LogLevel": "DEBUG"}}
+    mwaa.create_environment(**wish, LoggingConfiguration=logging)
+    found = mwaa.get_environment(Name="demo")["Environment"]["LoggingConfiguration"]
+
+    group = "arn:aws:logs:us-east-1:000000000000:log-group:airflow-demo-Scheduler:*"
+    assert found["SchedulerLogs"] == {"Enabled": True, "LogLevel": "DEBUG", "CloudWatchLogGroupArn": group}
+    assert found["TaskLogs"]["CloudWatchLogGroupArn"].endswith("airflow-demo-Task:*")
+    assert found["WorkerLogs"] == {"Enabled": False, "LogLevel": "INFO"}
+
+
+def test_a_failed_creation_tells_code_sentence_and_last_lines(mwaa: Any, behind: Any, wish: dict[str, Any]) -> None:
+    mwaa.create_environment(**wish)
+    failure = Failure(code="DATABASE_UNREACHABLE", message="No database.\nLook there.", tail=("x" * 2000, "one", "two"))
+    last = replace(behind.environments.rows["demo"].last_update, status="FAILED", failure=failure)
+    behind.change("demo", status=Status.CREATE_FAILED, last_update=last)
+
+    error = mwaa.get_environment(Name="demo")["Environment"]["LastUpdate"]["Error"]
+
+    assert error == {"ErrorCode": "DATABASE_UNREACHABLE", "ErrorMessage": "No database. Look there. | one | two"}
+
+
+def test_list_pages_through_names_in_order(mwaa: Any, wish: dict[str, Any]) -> None:
+    for name in ("b", "a", "C"):
+        mwaa.create_environment(**{**wish, "Name": name})
+
+    pages = list(mwaa.get_paginator("list_environments").paginate(PaginationConfig={"PageSize": 2}))
+
+    assert [page["Environments"] for page in pages] == [["C", "a"], ["b"]]
+    assert mwaa.list_environments()["Environments"] == ["C", "a", "b"]
+    assert "NextToken" not in mwaa.list_environments(MaxResults=3)
+
+
+@pytest.mark.parametrize("token", ["nonsense", "MTo=", "MTo4", "é", "Mjpi", "x" * 2048])
+def test_a_made_up_token_is_refused(mwaa: Any, token: str) -> None:
+    with pytest.raises(ClientError) as error:
+        mwaa.list_environments(NextToken=token)
+
+    assert code(error) == "ValidationException"
+    assert "NextToken" in message(error)
+
+
+@pytest.mark.parametrize("count", [0, 26, 10**30])
+def test_max_results_is_bounded(careless: Any, count: int) -> None:
+    with pytest.raises(ClientError) as error:
+        careless.list_environments(MaxResults=count)
+
+    assert code(error) == "ValidationException"
+    assert "maxResults" in message(error)
+
+
+def test_delete_is_accepted_twice_and_then_not_found(mwaa: Any, behind: Any, wish: dict[str, Any]) -> None:
+    mwaa.create_environment(**wish)
+    mwaa.delete_environment(Name="demo")
+    mwaa.delete_environment(Name="demo")
+    assert mwaa.get_environment(Name="demo")["Environment"]["Status"] == "DELETING"
+    behind.environments.rows.pop("demo")
+
+    for operation in (mwaa.delete_environment, mwaa.get_environment, mwaa.create_cli_token):
+        with pytest.raises(ClientError) as error:
+            operation(Name="demo")
+        assert code(error) == "ResourceNotFoundException"
+        assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 404
+
+
+def test_a_name_is_taken_once_and_the_quota_holds(mwaa: Any, wish: dict[str, Any]) -> None:
+    mwaa.create_environment(**wish)
+    with pytest.raises(ClientError, match="already exists") as taken:
+        mwaa.create_environment(**wish)
+    for name in ("second", "third"):
+        mwaa.create_environment(**{**wish, "Name": name})
+    with pytest.raises(ClientError, match="quota of 3") as full:
+        mwaa.create_environment(**{**wish, "Name": "fourth"})
+
+    assert {code(taken), code(full)} == {"ValidationException"}
+
+
+def test_tags_merge_and_go(mwaa: Any, behind: Any, wish: dict[str, Any]) -> None:
+    mwaa.create_environment(**wish, Tags={"a": "1", "b": "2"})
+    mwaa.tag_resource(ResourceArn=ARN, Tags={"b": "3", "größe +@/": "ja: ="})
+    mwaa.untag_resource(ResourceArn=ARN, tagKeys=["a", "missing", "größe +@/"])
+
+    assert mwaa.list_tags_for_resource(ResourceArn=ARN)["Tags"] == {"b": "3"}
+    assert [sentence for _, _, sentence in behind.environments.log] == ["Tags were added.", "Tags were removed."]
+
+
+def test_fifty_tags_are_the_most_after_the_merge(mwaa: Any, wish: dict[str, Any]) -> None:
+    mwaa.create_environment(**wish, Tags={f"k{n}": "v" for n in range(50)})
+    mwaa.tag_resource(ResourceArn=ARN, Tags={"k7": "other"})
+    with pytest.raises(ClientError, match="51 tags and 50 are allowed") as error:
+        mwaa.tag_resource(ResourceArn=ARN, Tags={"more": "v"})
+
+    assert code(error) == "ValidationException"
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        "arn:aws:airflow:us-east-1:000000000000:environment/other",
+        "arn:aws:airflow:eu-west-1:000000000000:environment/demo",
+        "arn:aws:airflow:us-east-1:999999999999:environment/demo",
+    ],
+)
+def test_an_arn_of_elsewhere_is_not_found(mwaa: Any, wish: dict[str, Any], arn: str) -> None:
+    mwaa.create_environment(**wish)
+    with pytest.raises(ClientError) as error:
+        mwaa.list_tags_for_resource(ResourceArn=arn)
+
+    assert code(error) == "ResourceNotFoundException"
+
+
+def test_host_prefixes_make_no_difference(
+    port: int, client_of: Callable[..., Any], wish: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = socket.getaddrinfo
+
+    def resolved(host: str, *rest: Any, **more: Any) -> Any:
+        return real("127.0.0.1" if str(host).endswith(".localhost") else host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+    client = client_of("mwaa", f"http://localhost:{port}")
+    client.create_environment(**wish)
+
+    assert client.list_environments()["Environments"] == ["demo"]
+    with pytest.raises(ClientError, match="InvokeRestApi needs one that is AVAILABLE"):
+        client.invoke_rest_api(Name="demo", Path="/dags", Method="GET")
+    with pytest.raises(ClientError, match="internal to MWAA"):
+        client.publish_metrics(EnvironmentName="demo", MetricData=[{"MetricName": "x", "Timestamp": 1795435200}])
+
+
+@pytest.mark.parametrize(
+    ("operation", "expected"),
+    [
+        ("update_environment", "ValidationException"),
+        ("create_web_login_token", "ValidationException"),
+        ("create_cli_token", "ResourceNotFoundException"),
+    ],
+)
+def test_what_is_not_offered_says_so(mwaa: Any, wish: dict[str, Any], operation: str, expected: str) -> None:
+    mwaa.create_environment(**wish)
+    with pytest.raises(ClientError, match="not offered by this release") as error:
+        getattr(mwaa, operation)(Name="demo")
+
+    assert code(error) == expected
