@@ -1,0 +1,55 @@
+"""The state file: what a cell must know of its running units when it has been killed and started again.
+
+The roster writes it whenever something changes, before a new unit is let run; a new agent reads it once. A process is
+taken over only if number, start time and boot all match. It holds no unit's environment or arguments.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from . import kernel, specs, units
+
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Record(NamedTuple):
+    """One unit with a process, as the state file has it."""
+
+    spec: specs.Spec
+    """What the process was started with, without environment and arguments."""
+    digest: str
+    pid: int
+    start: int
+    unit: units.Unit
+    last_exit: dict[str, Any] | None
+
+
+def render(records: list[Record], boot: str) -> str:
+    """The state file's text."""
+    return json.dumps({"boot": boot, "units": [_document(record) for record in records]})
+
+
+def load(path: str) -> list[Record]:
+    """The records of this boot; none when there is no file, or none that can be understood."""
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+        if document["boot"] != kernel.boot_id():
+            return []
+        return [_record(one) for one in document["units"]]
+    except (OSError, ValueError, KeyError, TypeError, specs.RefusedError):
+        return []
+
+
+def _document(record: Record) -> dict[str, Any]:
+    return dict(record._asdict(), spec=record.spec.public(), unit=asdict(record.unit))
+
+
+def _record(document: dict[str, Any]) -> Record:
+    unit = dict(document["unit"], after=tuple(document["unit"]["after"]))
+    fields = dict(document, spec=specs.parse(document["spec"]), unit=units.Unit(**unit))
+    return Record(**fields)

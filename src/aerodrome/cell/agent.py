@@ -1,0 +1,225 @@
+"""The cell itself: one loop that hears its clients, its dead children and the clock, and keeps the units as wanted.
+
+The warm process forks it (or executes itself as one); it is orphaned on purpose and outlives the control plane.
+Decisions are in `units`, effects in `roster`. Killed and started again, it adopts what still runs. It must not block
+on a unit, a client or a file that a unit may touch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import selectors
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from . import config, control, forker, kernel, logs, operations, roster, specs, units
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+LONGEST_SLEEP = 1.0  # seconds between two looks at log sizes and status texts; also the cure of any lost wake-up
+PROBE_EVERY = 0.05  # seconds, while a unit starts
+PROBE_SLOWLY = 0.5  # seconds, for a unit that has been starting for long
+LONG_START = 60.0  # seconds
+POLL_ADOPTED = 0.25  # seconds: adopted units are not our children, so nothing tells of their death
+MOST_REAPED = 1000  # in one round; the orphans of a fork bomb must not hold the loop
+WAIT_FOR_HOLDER = 2.0  # seconds in which the holder of the lock has written its number into it
+
+
+class TwinError(Exception):
+    """Another cell of this environment is alive."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(f"a cell is alive already: process {pid}")
+        self.pid = pid
+
+
+def run(path: str, report: Callable[[dict[str, Any]], None], again: list[str]) -> int:
+    """Becomes the cell of the configuration at `path`; returns the exit code.
+
+    Args:
+        path: the configuration file.
+        report: is told once whether the cell serves, as the answer to a spawn request.
+        again: the command that starts this cell anew, for the day the forker is lost.
+    """
+    try:
+        agent = _start(path, again)
+    except TwinError as twin:
+        report({"ok": True, "pid": twin.pid, "already": True})
+        return 0
+    except (specs.RefusedError, OSError) as error:
+        logs.say("cell not started", error=str(error))
+        report({"ok": False, "error": f"cannot start the cell: {error}"})
+        return 1
+    report({"ok": True, "pid": os.getpid()})
+    agent.loop()
+    return agent.finish()
+
+
+def _start(path: str, again: list[str]) -> Agent:
+    if not kernel.supported():
+        raise specs.RefusedError("a cell needs Linux: without /proc it could not tell its units after a restart")
+    for ignored in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(ignored, signal.SIG_IGN)
+    os.umask(0o077)
+    os.chdir("/")
+    kernel.become_subreaper()
+    forker_pid, requests = forker.start()  # before the configuration is read: the forker must not know any secret
+    configuration = config.read(path)
+    kernel.set_name("aerodrome-cell")
+    _take_lock(configuration.lock)
+    logs.redirect(configuration.log)
+    config.write_atomically(configuration.pid_file, f"{os.getpid()}\n", durable=False)
+    return Agent(configuration, requests, forker_pid, again)
+
+
+def _take_lock(path: str) -> None:
+    """Holds the lock until this process ends. Raises TwinError."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise TwinError(_holder(handle)) from None
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+
+
+def _holder(handle: int) -> int:
+    deadline = time.monotonic() + WAIT_FOR_HOLDER
+    while time.monotonic() < deadline:
+        text = os.pread(handle, 32, 0)
+        if text.endswith(b"\n"):
+            return int(text)
+        time.sleep(0.02)
+    raise specs.RefusedError("another cell holds the lock and does not say its number")
+
+
+class Agent:
+    """The loop: signals, requests, deaths and the clock."""
+
+    def __init__(
+        self, configuration: config.Config, requests: socket.socket, forker_pid: int, again: list[str]
+    ) -> None:
+        self.config = configuration
+        self._forker_pid = forker_pid
+        self._again = again
+        self._selector = selectors.DefaultSelector()
+        self._terminated = False
+        self._forker_lost = False
+        self._next_rotation = 0.0
+        self._unrotatable: set[str] = set()
+        self._listen_to_signals()
+        self.roster = roster.Roster(requests, configuration.state)
+        self.operations = operations.Operations(configuration, self.roster)
+        self._server = control.Server(configuration.socket, self._selector, self.operations.answer)
+        self.roster.adopt(configuration.units, time.monotonic())
+
+    def loop(self) -> None:
+        """Keeps the units until a shutdown is complete."""
+        logs.say("cell started", environment=self.config.environment, pid=os.getpid())
+        while not (self.operations.leaving and not self.roster.members):
+            self.step()
+
+    def step(self) -> None:
+        """One round: wait, hear, look, do what is due."""
+        for key, mask in self._selector.select(self._patience(time.monotonic())):
+            key.data(mask)
+        now = time.monotonic()
+        if self._terminated and not self.operations.leaving:
+            self.operations.leave()
+        self._reap(now)
+        if self._forker_lost and not self.operations.leaving:
+            self._start_again()
+        self.roster.observe(now)
+        self.roster.settle(now)
+        self._rotate(now)
+
+    def finish(self) -> int:
+        """After the last unit: kills what units left behind, and removes this cell's files but its log and its lock."""
+        left = kernel.kill_descendants(os.getpid(), self._forker_pid)
+        self._server.close()
+        for path in (self.config.state, self.config.pid_file):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+        logs.say("cell finished", left=left)
+        return 0
+
+    def _listen_to_signals(self) -> None:
+        reader, writer = socket.socketpair()
+        reader.settimeout(0)
+        writer.settimeout(0)
+        self._wakeup = (reader, writer)
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGCHLD, self._on_signal)
+        signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        self._selector.register(reader, selectors.EVENT_READ, self._drain)
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        del frame
+        if number == signal.SIGTERM:
+            self._terminated = True
+
+    def _drain(self, mask: int) -> None:
+        del mask
+        with contextlib.suppress(BlockingIOError):
+            while self._wakeup[0].recv(4096):
+                pass
+
+    def _patience(self, now: float) -> float:
+        """Seconds until something must be looked at even if nobody calls."""
+        times = [now + LONGEST_SLEEP]
+        table = {name: member.unit for name, member in self.roster.members.items()}
+        due = units.wake(table)
+        if due is not None:
+            times.append(due)
+        starting = [now - unit.since for unit in table.values() if unit.state == units.STARTING]
+        if starting:
+            times.append(now + (PROBE_EVERY if min(starting) < LONG_START else PROBE_SLOWLY))
+        if any(member.adopted for member in self.roster.members.values()):
+            times.append(now + POLL_ADOPTED)
+        return max(0.0, min(times) - now)
+
+    def _reap(self, now: float) -> None:
+        """Buries the dead. They are left unreaped until then, so that nobody else can have taken their number."""
+        for _ in range(MOST_REAPED):
+            try:
+                dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if dead is None:
+                return
+            member = self.roster.by_pid(dead.si_pid)
+            if member is not None:
+                exited = dead.si_code == os.CLD_EXITED
+                code, number = (dead.si_status, None) if exited else (None, dead.si_status)
+                self.roster.bury(member, code, number, now)
+            self._forker_lost |= dead.si_pid == self._forker_pid
+            os.waitpid(dead.si_pid, 0)
+
+    def _start_again(self) -> None:
+        """A forker made from this process would know every secret, so a new one needs a new program image.
+
+        The process number stays, so the units stay our children.
+        """
+        logs.say("forker lost: the cell starts again")
+        self.roster.save()
+        os.execv(self._again[0], self._again)  # noqa: S606 - our own interpreter, no shell
+
+    def _rotate(self, now: float) -> None:
+        if now < self._next_rotation:
+            return
+        self._next_rotation = now + LONGEST_SLEEP
+        paths = {(member.running or member.spec).log for member in self.roster.members.values()}
+        for path in paths | {self.config.log}:
+            try:
+                logs.rotate(path)
+                self._unrotatable.discard(path)
+            except OSError as error:
+                if path not in self._unrotatable:
+                    self._unrotatable.add(path)
+                    logs.say("log not rotated", path=path, error=error.strerror or str(error))

@@ -1,0 +1,184 @@
+"""What a freshly forked process does to become its unit; it never returns.
+
+It tells the agent its number over the channel and then waits for the specification, so that no unit runs that the
+agent's state file does not know. Then: descriptors, signals, identity, environment, and the script or the command.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import fcntl
+import importlib
+import json
+import os
+import runpy
+import signal
+import sys
+import threading
+import time
+import traceback
+from typing import TYPE_CHECKING
+
+from . import kernel, readiness
+
+if TYPE_CHECKING:
+    from typing import Any
+
+CHUNK = 64 * 1024  # bytes a read
+LOWEST_SPARE_FD = 10  # above all numbers that a unit gets
+CANNOT_PREPARE = 126  # exit codes as a shell's: the unit could not be made ready,
+CANNOT_EXECUTE = 127  # or its command could not be executed
+INTERRUPTED = 130
+
+
+def run(channel: int, log: int, notify: int | None = None) -> None:
+    """Becomes the unit that the channel tells of, and ends the process with it."""
+    code = CANNOT_PREPARE
+    try:
+        os.setsid()
+        spec = _introduce(channel)
+        if spec is None:
+            return
+        _arrange_descriptors(log, notify)
+        code = _become(spec, has_notify=notify is not None)
+    except BaseException:  # noqa: BLE001 - the traceback belongs into the unit's log, whatever it is
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(BaseException):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def _introduce(channel: int) -> dict[str, Any] | None:
+    """Says who we are, then reads the specification; None when the agent died before it had recorded us."""
+    os.write(channel, f"{os.getpid()}\n".encode())
+    received = bytearray()
+    while not received.endswith(b"\n"):
+        chunk = os.read(channel, CHUNK)
+        if not chunk:
+            return None
+        received += chunk
+    spec: dict[str, Any] = json.loads(received.decode("utf-8"))
+    return spec
+
+
+def _arrange_descriptors(log: int, notify: int | None) -> None:
+    """0 is nothing, 1 and 2 the log, 3 perhaps the notify pipe; all others are closed."""
+    nothing = fcntl.fcntl(os.open(os.devnull, os.O_RDONLY), fcntl.F_DUPFD, LOWEST_SPARE_FD)
+    log = fcntl.fcntl(log, fcntl.F_DUPFD, LOWEST_SPARE_FD)
+    targets = {0: nothing, 1: log, 2: log}
+    if notify is not None:
+        targets[readiness.NOTIFY_FD] = fcntl.fcntl(notify, fcntl.F_DUPFD, LOWEST_SPARE_FD)
+    for number, handle in targets.items():
+        os.dup2(handle, number)
+    kernel.close_all_but(set(targets))
+
+
+def _become(spec: dict[str, Any], *, has_notify: bool) -> int:
+    """Takes on name, identity and place, then runs; returns the exit code."""
+    kernel.set_name(spec["name"])
+    _reset_signals(python=spec["how"] == "fork")
+    os.umask(spec["umask"])
+    _take_identity(spec["uid"], spec["gid"])
+    os.chdir(spec["cwd"])
+    env = dict(spec["env"])
+    env.pop(readiness.NOTIFY_VARIABLE, None)
+    if has_notify:
+        env[readiness.NOTIFY_VARIABLE] = str(readiness.NOTIFY_FD)
+    if spec["how"] == "exec":
+        return _execute(spec["argv"], env)
+    _take_environment(env)
+    return _run_script(spec["argv"])
+
+
+def _reset_signals(*, python: bool) -> None:
+    """As a new process has them: the kernel's defaults, and what Python sets at its start for a script of its own."""
+    signal.set_wakeup_fd(-1)
+    for number in range(1, signal.NSIG):
+        with contextlib.suppress(OSError, ValueError):  # SIGKILL, SIGSTOP and those of the C library
+            signal.signal(number, signal.SIG_DFL)
+    if python:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def _take_identity(uid: int | None, gid: int | None) -> None:
+    if uid is not None:
+        kernel.forbid_new_privileges()
+    if os.geteuid() == 0 and gid is not None:
+        os.setgroups([])
+    if gid is not None:
+        os.setresgid(gid, gid, gid)
+    if uid is not None:
+        os.setresuid(uid, uid, uid)
+
+
+def _execute(argv: list[str], env: dict[str, str]) -> int:
+    try:
+        os.execvpe(argv[0], argv, env)  # noqa: S606 - a list, and no shell is wanted
+    except OSError as error:
+        print(f"cannot execute {argv[0]}: {error.strerror}", file=sys.stderr)
+    return CANNOT_EXECUTE
+
+
+def _take_environment(env: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(env)
+    time.tzset()
+    # The warm process was started isolated, so PYTHONPATH has not been read and nothing of it is there yet.
+    sys.path[:0] = [entry for entry in env.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    importlib.invalidate_caches()
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
+
+
+def _run_script(argv: list[str]) -> int:
+    """Runs the script as `python script` would, to an honest exit code, and ends as the interpreter would.
+
+    Exit handlers inherited from the warm process are kept: it has only imported modules, so they are just those that a
+    process of its own would have after the same imports (logging, multiprocessing, weakref.finalize and the like).
+    """
+    _forget_ourselves()
+    sys.argv = list(argv)
+    code = _exit_code(argv[0])
+    for last in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]  # noqa: SLF001 - no public name
+        try:
+            last()
+        except BaseException:  # noqa: BLE001 - as the interpreter does: reported, and the exit goes on
+            traceback.print_exc()
+    return code
+
+
+def _exit_code(script: str) -> int:
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as leaving:
+        return _code_of(leaving.code)
+    except KeyboardInterrupt:
+        traceback.print_exc()
+        return INTERRUPTED
+    except BaseException:  # noqa: BLE001 - as the interpreter does
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _code_of(value: object) -> int:
+    if value is None:
+        return 0
+    if isinstance(value, int):
+        return value & 0xFF
+    print(value, file=sys.stderr)
+    return 1
+
+
+def _forget_ourselves() -> None:
+    """The unit sees no module of ours."""
+    package = __name__.rpartition(".")[0]
+    for name in list(sys.modules):
+        if name == package or name.startswith(package + "."):
+            del sys.modules[name]

@@ -1,0 +1,75 @@
+"""The cell's configuration file: where its own files lie, and the units it shall keep.
+
+The agent reads it once and rewrites it on every apply, so that a cell started again goes on from it. It holds the
+units' secrets, so it must be ours alone, and is never half-written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import specs
+
+PATHS = ("socket", "state", "pid_file", "log")
+
+
+@dataclass(frozen=True)
+class Config:
+    """A cell's configuration file."""
+
+    path: str
+    environment: str
+    socket: str
+    state: str
+    pid_file: str
+    log: str
+    units: tuple[specs.Spec, ...] = field(repr=False)
+
+    @property
+    def lock(self) -> str:
+        """The file whose lock says that a cell is alive."""
+        return self.state + ".lock"
+
+
+def read(path: str) -> Config:
+    """Reads a cell's configuration file, which must be ours alone (0600). Raises RefusedError."""
+    try:
+        found = os.stat(path)
+        raw = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise specs.RefusedError(f"cannot read the cell's configuration {path}: {type(error).__name__}") from error
+    private = found.st_uid == os.geteuid() and not stat.S_IMODE(found.st_mode) & 0o077
+    specs.require(private, f"the configuration {path} must belong to this user with mode 0600")
+    specs.require(isinstance(raw, dict), f"the configuration {path} must be an object")
+    take = specs.Fields(path, raw)
+    paths = {key: take(key, "an absolute path", specs.is_path) for key in PATHS}
+    environment = take("environment", "the environment's name", lambda value: isinstance(value, str))
+    return Config(path=path, environment=environment, units=specs.parse_units(raw.get("units")), **paths)
+
+
+def write(config: Config) -> None:
+    """Writes the configuration file anew, atomically and durably. Raises OSError; then the old file stands."""
+    document = {key: getattr(config, key) for key in ("environment", *PATHS)}
+    document["units"] = [spec.document() for spec in config.units]
+    write_atomically(config.path, json.dumps(document), durable=True)
+
+
+def write_atomically(path: str, text: str, *, durable: bool) -> None:
+    """Replaces the file with `text`, mode 0600. `durable` also outlives a power failure."""
+    target = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=str(target.parent), prefix="." + target.name)
+    try:
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            if durable:
+                os.fsync(handle)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

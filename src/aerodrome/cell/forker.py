@@ -1,0 +1,81 @@
+"""The process that units are forked from: it holds the preloaded modules and not one specification.
+
+The agent forks it before it reads its configuration, and asks it for a process whenever a unit starts. The process is
+forked twice, so that its parent dies and the agent, a subreaper, becomes the parent that learns of its end. Only the
+new process reads the specification, over its own channel. It ends when the agent does; running units do not mind.
+"""
+
+from __future__ import annotations
+
+import array
+import os
+import signal
+import socket
+
+from . import child, kernel
+
+NUMBERS = array.array("i")
+MOST_FDS = 3  # channel, log, notify pipe
+
+
+def start() -> tuple[int, socket.socket]:
+    """Forks the forker; returns its process number and the socket to ask it by."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            kernel.close_all_but({theirs.fileno()})
+            _serve(theirs)
+            code = 0
+        finally:
+            os._exit(code)
+    theirs.close()
+    return pid, ours
+
+
+def ask(forker: socket.socket, handles: list[int]) -> None:
+    """Asks for a process that gets copies of these descriptors: channel, log, and perhaps the notify pipe."""
+    forker.sendmsg([b"fork"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", handles))])
+
+
+def _serve(requests: socket.socket) -> None:
+    kernel.set_name("aerodrome-fork")
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # it goes with the agent, never before
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.set_wakeup_fd(-1)
+    while True:
+        handles = _receive(requests)
+        if not handles:
+            return
+        _fork_twice(requests, handles)
+        for handle in handles:
+            os.close(handle)
+
+
+def _receive(requests: socket.socket) -> list[int]:
+    """The descriptors of the next request; empty when the agent is gone."""
+    space = socket.CMSG_SPACE(MOST_FDS * NUMBERS.itemsize)
+    _, ancillary, _, _ = requests.recvmsg(16, space, socket.MSG_CMSG_CLOEXEC)
+    handles = array.array("i")
+    for _, _, data in ancillary:
+        handles.frombytes(data[: len(data) - len(data) % handles.itemsize])
+    return list(handles)
+
+
+def _fork_twice(requests: socket.socket, handles: list[int]) -> None:
+    """When no process can be forked the channel simply closes, and the agent sees that."""
+    try:
+        middle = os.fork()
+    except OSError:
+        return
+    if middle:
+        os.waitpid(middle, 0)
+        return
+    try:
+        requests.close()
+        if os.fork() == 0:
+            child.run(*handles)
+    finally:
+        os._exit(0)

@@ -1,0 +1,105 @@
+"""What the control socket's requests do: status, apply, restart, shutdown, tail.
+
+The agent's server calls `answer`; the roster is asked to do it. Every request is checked here, and answered at once:
+how far things have come is told by status.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from . import config, logs, members, specs, units
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from . import roster
+
+TAIL_DEFAULT = 20  # lines
+
+
+class Operations:
+    """The requests that a cell answers."""
+
+    def __init__(self, configuration: config.Config, crew: roster.Roster) -> None:
+        self.config = configuration
+        self.leaving = False
+        self._roster = crew
+        self._ops = {
+            "status": self._status,
+            "apply": self._apply,
+            "restart": self._restart,
+            "shutdown": self._shutdown,
+            "tail": self._tail,
+        }
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The answer to one request. Raises RefusedError."""
+        op = request.get("op")
+        if not isinstance(op, str) or op not in self._ops:
+            raise specs.RefusedError("op must be one of " + ", ".join(sorted(self._ops)))
+        return dict(self._ops[op](request), ok=True)
+
+    def leave(self) -> None:
+        """Every unit is stopped warmly, then the cell ends."""
+        if not self.leaving:
+            logs.say("cell leaving")
+        self.leaving = True
+        self._roster.doom_all()
+
+    def _status(self, request: dict[str, Any]) -> dict[str, Any]:
+        del request
+        now = time.monotonic()
+        told = [members.status(member, now) for member in self._roster.members.values()]
+        return {"pid": os.getpid(), "environment": self.config.environment, "leaving": self.leaving, "units": told}
+
+    def _apply(self, request: dict[str, Any]) -> dict[str, Any]:
+        self._refuse_when_leaving()
+        wanted = specs.parse_units(request.get("units"))
+        if wanted != self.config.units:
+            changed = replace(self.config, units=wanted)
+            try:
+                config.write(changed)
+            except OSError as error:
+                raise specs.RefusedError(f"cannot write {changed.path}: {error.strerror}") from error
+            self.config = changed
+        done = self._roster.apply(wanted, time.monotonic())
+        if any(done.values()):
+            logs.say("units applied", **done)
+        return done
+
+    def _restart(self, request: dict[str, Any]) -> dict[str, Any]:
+        self._refuse_when_leaving()
+        member = self._member(request)
+        if member.spec.name in self._roster.doomed:
+            raise specs.RefusedError(f"unit {member.spec.name} is being removed")
+        self._roster.move(member, units.RESTART, time.monotonic())
+        return {}
+
+    def _shutdown(self, request: dict[str, Any]) -> dict[str, Any]:
+        del request
+        self.leave()
+        return {}
+
+    def _tail(self, request: dict[str, Any]) -> dict[str, Any]:
+        lines = request.get("lines", TAIL_DEFAULT)
+        if not isinstance(lines, int) or not 0 < lines <= logs.TAIL_LINES:
+            raise specs.RefusedError(f"lines must be an integer from 1 to {logs.TAIL_LINES}")
+        member = self._member(request)
+        try:
+            return {"lines": logs.tail(member.spec.log, lines)}
+        except OSError as error:
+            raise specs.RefusedError(f"cannot read {member.spec.log}: {error.strerror or error}") from error
+
+    def _member(self, request: dict[str, Any]) -> members.Member:
+        name = request.get("unit")
+        if not isinstance(name, str) or name not in self._roster.members:
+            raise specs.RefusedError("unit must name a unit of this cell; status lists them")
+        return self._roster.members[name]
+
+    def _refuse_when_leaving(self) -> None:
+        if self.leaving:
+            raise specs.RefusedError("the cell is shutting down; start it again when it is gone")

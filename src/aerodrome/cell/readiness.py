@@ -1,0 +1,109 @@
+"""How a starting unit shows that it serves: lines in a pipe, or a socket that accepts.
+
+The roster asks here whenever the loop comes round; nothing waits. What a unit writes is hostile and bounded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import socket
+import stat
+
+NOTIFY_FD = 3  # the pipe's number in the unit
+NOTIFY_VARIABLE = "AERODROME_NOTIFY_FD"
+READ_BYTES = 4096  # the most that is read from a unit in one round
+LONGEST_LINE = 1024  # bytes
+LONGEST_STATUS = 200  # characters
+PATIENCE = 5  # milliseconds that a TCP handshake on loopback may take; it is done at once, or refused
+
+
+def make_pipe() -> tuple[int, int]:
+    """The reading end, and the end that the unit gets.
+
+    The unit's end is opened for reading too, so that the pipe never breaks under it when the cell dies, and what it
+    wrote in between is found by the next cell. Neither end ever blocks.
+    """
+    reader, writer = os.pipe()
+    try:
+        units_end = os.open(f"/proc/self/fd/{writer}", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        os.close(reader)
+        raise
+    finally:
+        os.close(writer)
+    os.set_blocking(reader, False)
+    return reader, units_end
+
+
+def reopen_pipe(pid: int) -> int | None:
+    """The reading end of a living unit's pipe, after the cell that made it has died; None when the unit closed it."""
+    path = f"/proc/{pid}/fd/{NOTIFY_FD}"
+    try:
+        if not stat.S_ISFIFO(os.stat(path).st_mode):
+            return None
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+
+
+class Notices:
+    """Reads what a unit says about itself: `READY=1` and `STATUS=text`. Other lines are ignored."""
+
+    def __init__(self, reader: int) -> None:
+        self.ready = False
+        self.status = ""
+        self._reader = reader
+        self._buffer = b""
+
+    def read(self) -> None:
+        """Takes in what has been written since, a bounded piece a round."""
+        try:
+            self._buffer += os.read(self._reader, READ_BYTES)
+        except OSError:  # nothing new
+            return
+        *lines, self._buffer = self._buffer.split(b"\n")
+        self._buffer = self._buffer[-LONGEST_LINE:]
+        for line in lines:
+            self._take(line[:LONGEST_LINE].decode("utf-8", "replace"))
+
+    def close(self) -> None:
+        """Gives the pipe up."""
+        os.close(self._reader)
+
+    def _take(self, line: str) -> None:
+        if line == "READY=1":
+            self.ready = True
+        elif line.startswith("STATUS="):
+            text = line[len("STATUS=") :]
+            self.status = "".join(one for one in text if one.isprintable())[:LONGEST_STATUS]
+
+
+def accepts(address: str) -> bool:
+    """Whether somebody accepts connections at this unix socket path or 127.0.0.1:<port>."""
+    local = address.startswith("/")
+    with contextlib.closing(socket.socket(socket.AF_UNIX if local else socket.AF_INET)) as probe:
+        probe.settimeout(0)
+        try:
+            code = probe.connect_ex(address if local else _host_and_port(address))
+        except OSError:  # a path longer than the kernel takes
+            return False
+        if code == errno.EINPROGRESS:
+            code = _finish(probe)
+        # A port nobody listens at may connect to itself when the kernel chose it for the probe.
+        return code == 0 and (local or probe.getsockname() != probe.getpeername())
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host, int(port)
+
+
+def _finish(probe: socket.socket) -> int:
+    poll = select.poll()
+    poll.register(probe, select.POLLOUT)
+    if not poll.poll(PATIENCE):
+        return errno.ETIMEDOUT
+    return probe.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

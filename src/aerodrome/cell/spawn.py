@@ -1,0 +1,90 @@
+"""The agent's side of starting a unit: descriptors, a process from the forker, and the release of its specification.
+
+The roster calls `fork`, records the process in the state file, and only then `release`s it: a cell that is killed in
+between leaves no unit that its successor would start a second time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from . import forker, kernel, logs, readiness
+
+if TYPE_CHECKING:
+    from .specs import Spec
+
+PATIENCE = 10.0  # seconds for a fork on a machine that is short of everything
+LONGEST_NUMBER = 16  # bytes
+
+
+class LaunchError(Exception):
+    """The unit cannot be started; the sentence says why and goes into its status."""
+
+
+class Launch:
+    """A process that waits for its specification."""
+
+    def __init__(self, pid: int, start: int, notices: readiness.Notices | None, channel: socket.socket) -> None:
+        self.pid = pid
+        self.start = start
+        self.notices = notices
+        self._channel = channel
+
+    def release(self, spec: Spec) -> None:
+        """Lets the process become the unit. Should it be dead already, its exit is reported like any other."""
+        with contextlib.suppress(OSError):
+            self._channel.sendall(json.dumps(spec.document()).encode() + b"\n")
+        self._channel.close()
+
+
+def fork(requests: socket.socket, spec: Spec) -> Launch:
+    """A new process for the unit, in a session of its own. Raises LaunchError."""
+    try:
+        log = logs.open_append(spec.log)
+    except OSError as error:
+        raise LaunchError(f"cannot open the log {spec.log}: {error.strerror or error}") from error
+    try:
+        return _fork(requests, spec, log)
+    except OSError as error:
+        raise LaunchError(f"cannot start a process: {error.strerror or error}") from error
+    finally:
+        os.close(log)
+
+
+def _fork(requests: socket.socket, spec: Spec, log: int) -> Launch:
+    reader, writer = readiness.make_pipe() if spec.ready == "notify" else (None, None)
+    ours, theirs = socket.socketpair()
+    ours.settimeout(PATIENCE)
+    try:
+        forker.ask(requests, [theirs.fileno(), log] + ([] if writer is None else [writer]))
+        theirs.close()
+        pid, start = _meet(ours)
+    except OSError:
+        ours.close()
+        if reader is not None:
+            os.close(reader)
+        raise
+    finally:
+        theirs.close()
+        if writer is not None:
+            os.close(writer)
+    return Launch(pid, start, None if reader is None else readiness.Notices(reader), ours)
+
+
+def _meet(channel: socket.socket) -> tuple[int, int]:
+    """Hears the new process's number; returns it and its start time."""
+    received = b""
+    while not received.endswith(b"\n"):
+        chunk = channel.recv(LONGEST_NUMBER)
+        if not chunk:
+            raise OSError("no process could be forked; see the limits on processes and memory")
+        received += chunk
+    pid = int(received)
+    found = kernel.process(pid)
+    if found is None:
+        raise OSError("the new process died at once")
+    return pid, found.start

@@ -1,0 +1,230 @@
+"""Drives real warm processes and cells over their sockets, under any interpreter; shared with tests/faults/cell."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aerodrome.cell import kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+WARM = Path(kernel.__file__).with_name("warm.py")
+VERSIONS = ("3.7", "3.12", "3.13")
+DEADLINE = 30.0  # seconds any condition may take on a busy machine
+MODULES = ("json", "logging.handlers", "no_such_module_anywhere", "asyncio")
+BASE_ENV = {"PATH": os.environ.get("PATH", os.defpath), "HOME": "/", "LANG": "C.UTF-8"}
+
+SLEEPER = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+print("up", flush=True)
+while True:
+    time.sleep(0.05)
+"""
+
+NOTIFIER = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+fd = int(os.environ.pop("AERODROME_NOTIFY_FD"))
+go = os.environ.get("GO")
+while go and not os.path.exists(go):
+    time.sleep(0.01)
+os.write(fd, b"STATUS=serving tests\\nREADY=1\\n")
+while True:
+    time.sleep(0.05)
+"""
+
+
+def interpreters(version: str) -> str:
+    """The path of this Python, or a skipped test that says where it was looked for."""
+    if version == f"{sys.version_info.major}.{sys.version_info.minor}":
+        return sys.executable
+    found = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
+    candidate = str(found[-1]) if found else shutil.which(f"python{version}")
+    if candidate is None:
+        pytest.skip(f"no Python {version}: neither on PATH nor under ~/.pyenv/versions")
+    return candidate
+
+
+def until(condition: Callable[[], Any], what: str = "the condition") -> Any:
+    """Polls until the condition is true; returns what it returned."""
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.01)
+    raise AssertionError(f"{what} has not come true in {DEADLINE:.0f} s")
+
+
+def ask(path: Path, **request: Any) -> dict[str, Any]:
+    """One request over a connection of its own."""
+    return exchange(path, json.dumps(request).encode() + b"\n")
+
+
+def exchange(path: Path, data: bytes) -> dict[str, Any]:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(DEADLINE)
+        connection.connect(str(path))
+        connection.sendall(data)
+        with connection.makefile("rb") as lines:
+            return json.loads(lines.readline())
+
+
+def dead(pid: int) -> bool:
+    found = kernel.process(pid)
+    return found is None or found.state in kernel.DEAD
+
+
+class Warm:
+    """A warm process under some interpreter."""
+
+    def __init__(self, folder: Path, python: str, modules: tuple[str, ...] = MODULES) -> None:
+        self.socket = folder / "warm.sock"
+        self.log = folder / "warm.log"
+        self.modules = folder / "modules.txt"
+        self.modules.write_text("\n".join(modules))
+        self.command = [python, "-I", str(WARM), "--modules", str(self.modules), "--log", str(self.log)]
+        self.process = subprocess.Popen(
+            [*self.command, "--socket", str(self.socket)],
+            env=BASE_ENV,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def wait(self) -> Warm:
+        until(lambda: self.socket.exists() or self.process.poll() is not None, "a serving warm process")
+        assert self.process.poll() is None, self.log.read_text()
+        return self
+
+    def spawn(self, config: Path) -> dict[str, Any]:
+        return ask(self.socket, op="spawn", config=str(config))
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+class Cell:
+    """One cell: its configuration, its scripts, and everything that must be dead afterwards."""
+
+    def __init__(self, folder: Path, warm: Warm) -> None:
+        self.folder = folder
+        self.warm = warm
+        self.config = folder / "cell.json"
+        self.socket = folder / "cell.sock"
+        self.state = folder / "cell.state.json"
+        self.pid_file = folder / "cell.pid"
+        self.log = folder / "cell.log"
+        self.seen: set[int] = set()
+
+    def unit(self, name: str, script: str = SLEEPER, **fields: Any) -> dict[str, Any]:
+        """A unit specification whose script is `script`; `fields` replace the defaults."""
+        path = self.folder / f"{name}.py"
+        path.write_text(script)
+        path.chmod(0o644)
+        spec: dict[str, Any] = {
+            "name": name,
+            "how": "fork",
+            "argv": [str(path)],
+            "env": BASE_ENV,
+            "cwd": str(self.folder),
+            "umask": 0o077,
+            "uid": None,
+            "gid": None,
+            "log": str(self.folder / f"{name}.log"),
+            "ready": "started",
+            "after": [],
+            "stop": {"signal": "SIGTERM", "grace": 20},
+        }
+        spec.update(fields)
+        return spec
+
+    def write(self, *units: dict[str, Any]) -> Path:
+        paths = {key: str(getattr(self, key)) for key in ("socket", "state", "pid_file", "log")}
+        self.config.touch(mode=0o600)
+        self.config.write_text(json.dumps({"environment": "tests", "units": list(units), **paths}))
+        return self.config
+
+    def start(self, *units: dict[str, Any]) -> int:
+        """Starts the cell with these units; returns its process number."""
+        answer = self.warm.spawn(self.write(*units))
+        assert answer["ok"], answer
+        self.seen.add(answer["pid"])
+        return int(answer["pid"])
+
+    def ask(self, op: str, **fields: Any) -> dict[str, Any]:
+        answer = ask(self.socket, op=op, **fields)
+        for unit in answer.get("units", []):
+            if unit["pid"]:
+                self.seen.add(unit["pid"])
+        return answer
+
+    def units(self) -> dict[str, dict[str, Any]]:
+        return {unit["name"]: unit for unit in self.ask("status")["units"]}
+
+    def state_of(self, name: str) -> str:
+        return str(self.units()[name]["state"])
+
+    def ready(self, name: str, besides: int | None = None) -> int:
+        """Waits until the unit is ready in another process than `besides`; returns its process number."""
+
+        def pid() -> int | None:
+            unit = self.units()[name]
+            return unit["pid"] if unit["state"] == "ready" and unit["pid"] != besides else None
+
+        return int(until(pid, f"a ready {name}"))
+
+    def text(self, name: str) -> str:
+        path = self.folder / f"{name}.log"
+        return path.read_text() if path.exists() else ""
+
+    def shut_down(self, pid: int) -> None:
+        assert self.ask("shutdown")["ok"]
+        until(lambda: dead(pid), "the end of the cell")
+
+    def clean(self) -> None:
+        """Kills whatever a failed test left, by number."""
+        for pid in self.seen:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+            if not dead(pid) or pid in {one.session for one in kernel.processes()}:
+                kernel.kill_session(pid)
+
+
+@contextlib.contextmanager
+def folder() -> Iterator[Path]:
+    """A short folder that other users may traverse: socket paths are short, and units may be of another user."""
+    path = Path(tempfile.mkdtemp(prefix="cell-", dir="/tmp"))  # noqa: S108 - socket paths break at 107 bytes
+    path.chmod(0o755)  # noqa: S103 - a unit of another user must find its script
+    yield path
+    shutil.rmtree(path)
+
+
+@contextlib.contextmanager
+def cells(version: str) -> Iterator[Cell]:
+    """A cell (not yet started) with its warm process under this Python; all of it is gone afterwards."""
+    with folder() as place:
+        warm = Warm(place, interpreters(version))
+        cell = Cell(place, warm)
+        try:
+            warm.wait()
+            yield cell
+        finally:
+            cell.clean()
+            warm.kill()
