@@ -71,10 +71,6 @@ class Settings(BaseSettings):
     """As root, environment number n runs under the uid `first_uid + n`, which no account need have."""
 
     @property
-    def interpreter_folders(self) -> tuple[Path, ...]:
-        return tuple(Path(folder) for folder in self.python_folders.split(":") if folder)
-
-    @property
     def paths(self) -> Paths:
         """Where the files lie."""
         return Paths(self.data.expanduser().absolute())
@@ -119,6 +115,11 @@ class Paths:
     def operator_socket(self) -> Path:
         """Where the control plane answers `aerodrome status` and the like."""
         return self.run / "operator.sock"
+
+    @property
+    def port_file(self) -> Path:
+        """The TCP port that the running control plane listens on."""
+        return self.run / "port"
 
     def environment(self, name: str, identifier: str) -> EnvironmentPaths:
         """The folders of the environment `name`, whose short id (8 hex characters) is `identifier`."""

@@ -9,7 +9,7 @@ import os
 import resource
 import shutil
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,8 +18,9 @@ from pathlib import Path
 import psutil
 
 from aerodrome.airflow import versions
-from aerodrome.errors import AerodromeError
+from aerodrome.errors import BrokenError
 from aerodrome.release import interpreters, locks
+from aerodrome.services import redis
 from aerodrome.settings import EMBEDDED, Settings
 
 GIB = 2**30
@@ -89,7 +90,7 @@ def judge(facts: Facts) -> list[Finding]:
 def gather(settings: Settings, *, running: bool) -> Facts:
     """Read the facts of this machine."""
     wanted: dict[str, tuple[str, ...]] = {}
-    for version in versions.offered():
+    for version in versions.OFFERED:
         line = locks.of(version).python
         wanted[line] = (*wanted.get(line, ()), version)
     ports = [settings.port]
@@ -162,10 +163,10 @@ def _user(facts: Facts) -> Finding:
 
 
 def _interpreter(line: str, settings: Settings) -> str | None:
-    try:
-        found = interpreters.find(line, environ=os.environ, folders=settings.interpreter_folders)
-    except AerodromeError:
-        return None
+    folders = interpreters.named_folders(settings.python_folders)
+    places = interpreters.Places(folders=folders, downloads=settings.paths.versions, environ=os.environ)
+    tried = [interpreters.inspect(path) for path in interpreters.candidates(line, places)]
+    found = interpreters.choose(tried, line, for_others=os.geteuid() == 0)
     return str(found.path) if found else None
 
 
@@ -180,13 +181,8 @@ def _soft(kind: int) -> int | None:
 
 
 def _has_redis() -> bool:
-    from aerodrome.services import redis  # noqa: PLC0415 - only here, and only for the embedded one
-
-    return _true_of(redis.binary)
-
-
-def _true_of(find: Callable[[], object]) -> bool:
     try:
-        return bool(find())
-    except AerodromeError:
+        redis.find_program()
+    except BrokenError:
         return False
+    return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from rich.console import Console
 
 from aerodrome import runtime
 from aerodrome.cli import doctor as examination
-from aerodrome.cli import environment_variables, operator, rendering
+from aerodrome.cli import environment_variables, operator, rendering, steering
 from aerodrome.errors import AerodromeError
 from aerodrome.settings import Settings
 
@@ -70,7 +69,7 @@ def up(
             runtime.serve(settings)
             return
         with err.status("Starting Aerodrome …"):
-            state = runtime.up(settings)
+            state = steering.up(settings)
         word = "is up already" if state.adopted else "is up"
         out.print(f"Aerodrome {word}: [bold]{state.api}[/bold] (loopback only; signatures are not checked yet)")
         out.print('Next: [bold]eval "$(aerodrome env)"[/bold], then aws mwaa …; aerodrome status shows what runs.')
@@ -81,8 +80,8 @@ def down() -> None:
     """Stop everything in order; data survives, and the next `up` starts every environment again."""
     with told() as settings:
         with err.status("Stopping Aerodrome …") as spinner:
-            runtime.down(settings, report=lambda sentence: spinner.update(sentence))
-        out.print("Aerodrome is down. Your data is kept in", str(settings.paths.data))
+            steering.down(settings, report=spinner.update)
+        out.print(f"Aerodrome is down. Your data is kept in {settings.paths.data}")
 
 
 @app.command(epilog="Examples:  aerodrome status   |   aerodrome status --json | jq '.environments[].status'")
@@ -145,9 +144,7 @@ def purge(*, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = F
         if not yes:
             typer.confirm(f"Remove everything below {data}?", abort=True)
         with err.status("Stopping Aerodrome …"):
-            runtime.down(settings, report=lambda _: None)
-        shutil.rmtree(settings.paths.run, ignore_errors=True)
-        shutil.rmtree(data, ignore_errors=True)
+            steering.purge(settings)
         out.print(f"Removed {data}.")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def ask(settings: Settings, method: str, path: str) -> Any:
         raise RetryError(f"The control plane gave no answer ({error}); its log is {settings.paths.logs}") from error
     finally:
         connection.close()
-    if answer.status >= http.HTTPStatus.BAD_REQUEST:
+    if answer.status >= HTTPStatus.BAD_REQUEST:
         raise CallerError(document.get("message", f"refused with status {answer.status}"))
     return document
 

@@ -6,6 +6,7 @@ Two keys: the vault key encrypts secrets in the ledger; the RSA key signs the to
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,6 +30,11 @@ def signing_key(folder: Path) -> rsa.RSAPrivateKey:
     if not isinstance(key, rsa.RSAPrivateKey):
         raise TypeError(f"{folder / 'gateway.pem'} holds no RSA key")
     return key
+
+
+def ledger_password(folder: Path) -> str:
+    """The password of the ledger's database role; made when absent."""
+    return _made_once(folder / "ledger", lambda: secrets.token_urlsafe(24).encode()).decode()
 
 
 def _new_signing_key() -> bytes:

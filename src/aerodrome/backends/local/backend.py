@@ -15,7 +15,7 @@ from aerodrome.errors import BrokenError, RetryError
 from aerodrome.identity.vault import Vault
 from aerodrome.model.environment import Environment
 from aerodrome.model.observed import Observed, Unit
-from aerodrome.release.install import Installation
+from aerodrome.release.installation import Installation
 from aerodrome.services import accounts, daemon
 from aerodrome.services.clusters import Cluster
 from aerodrome.settings import EnvironmentPaths, Settings

@@ -22,7 +22,7 @@ from aerodrome.identity import tokens
 from aerodrome.identity.vault import EnvironmentSecrets
 from aerodrome.model import arns, classes
 from aerodrome.model.environment import Environment
-from aerodrome.release.install import Installation
+from aerodrome.release.installation import Installation
 from aerodrome.services import redis
 from aerodrome.services.clusters import Cluster
 from aerodrome.settings import EMBEDDED, EnvironmentPaths, Settings
@@ -176,7 +176,7 @@ def _sidecar(place: Place) -> dict[str, Any]:
         "aws_endpoint_url": place.aws_endpoint_url,
         "role_arn": spec.execution_role_arn,
         "session_name": SESSION_NAME,
-        "source_credentials": credentials.document(place.settings),
+        "source_credentials": _source_credentials(place.settings),
         "credentials_port": place.ports.credentials,
         "credentials_token_file": str(paths.credentials_token),
         "database": {
@@ -188,3 +188,11 @@ def _sidecar(place: Place) -> dict[str, Any]:
         "status_file": str(paths.sidecar_status),
         "interval": 1.0,
     }
+
+
+def _source_credentials(settings: Settings) -> dict[str, str] | None:
+    """The keys that assume the execution role; None = what botocore finds on the host."""
+    if settings.aws_endpoint_url != EMBEDDED:
+        return None
+    keys = credentials.EMULATOR
+    return {"access_key_id": keys.access_key_id, "secret_access_key": keys.secret_access_key}

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from aerodrome import errors
 from aerodrome.model.observed import Installation as Progress
-from aerodrome.release import install
+from aerodrome.release import install, installation, interpreters
+from aerodrome.release.installation import Installation
 from aerodrome.settings import Settings
 
 _WORDS = {
@@ -25,7 +26,7 @@ _WORDS = {
 class Installer:
     """Installs versions in threads of its own and tells how far each is."""
 
-    def __init__(self, settings: Settings, finish: Callable[[install.Installation], None]) -> None:
+    def __init__(self, settings: Settings, finish: Callable[[Installation], None]) -> None:
         """`finish` is called in the same thread after the packages: what else belongs to an installed version."""
         self._settings = settings
         self._finish = finish
@@ -33,12 +34,12 @@ class Installer:
         self._lock = threading.Lock()
         self._cancelled = threading.Event()
 
-    def find(self, version: str) -> install.Installation | None:
+    def find(self, version: str) -> Installation | None:
         """The version, when it is installed and finished."""
         with self._lock:
             if version in self._jobs:
                 return None
-        return install.find(version, self._settings.paths.versions)
+        return installation.find(version, self._settings.paths.versions)
 
     def progress(self, version: str) -> Progress:
         """How far the version is; raises what its installation ended with, once, so that it can be tried again."""
@@ -74,7 +75,7 @@ class Installer:
                 version,
                 self._settings.paths.versions,
                 environ=os.environ,
-                folders=self._settings.interpreter_folders,
+                folders=interpreters.named_folders(self._settings.python_folders),
                 report=report,
                 cancelled=self._cancelled.is_set,
             )

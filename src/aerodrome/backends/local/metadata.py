@@ -16,7 +16,7 @@ from aerodrome.airflow.context import Database
 from aerodrome.airflow.versions import Version
 from aerodrome.errors import BrokenError
 from aerodrome.model.environment import Environment
-from aerodrome.release.install import Installation
+from aerodrome.release.installation import Installation
 from aerodrome.services import clusters, databases
 from aerodrome.services.clusters import Cluster
 

@@ -9,7 +9,7 @@ import aerodrome.cell
 from aerodrome.airflow import preloading
 from aerodrome.backends.local import cells
 from aerodrome.errors import RetryError
-from aerodrome.release.install import Installation
+from aerodrome.release.installation import Installation
 from aerodrome.services import daemon
 from aerodrome.settings import Paths
 

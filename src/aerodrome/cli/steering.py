@@ -1,0 +1,76 @@
+"""What `up`, `down` and `purge` do: the only commands that work on the machine instead of asking the API."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from aerodrome import runtime
+from aerodrome.backends.local import shutdown
+from aerodrome.cli import operator
+from aerodrome.keeper import Keeper
+from aerodrome.services import daemon
+from aerodrome.settings import Settings
+
+START_LIMIT = 90.0
+"""Seconds until the API must answer; PostgreSQL's first start makes a cluster, which takes a few."""
+
+GRACE = 30.0
+"""Seconds that the control plane may take to finish the steps under way."""
+
+INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME", "PYENV_ROOT", "XDG_DATA_HOME")
+"""What the detached control plane takes over from the shell; and everything that begins with one of `PREFIXES`."""
+
+PREFIXES = ("AERODROME_", "UV_", "PIP_", "SSL_", "AWS_", "HTTP_", "HTTPS_", "NO_", "http_", "https_", "no_")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What `up` found or made."""
+
+    api: str
+    adopted: bool
+
+
+def control_plane(settings: Settings) -> daemon.Daemon:
+    """The control plane as a detached process."""
+    environment = {name: value for name, value in os.environ.items() if name in INHERITED or name.startswith(PREFIXES)}
+    return daemon.Daemon(
+        name="control plane",
+        argv=(sys.executable, "-I", "-m", "aerodrome.runtime"),
+        env=environment,
+        cwd=Path("/"),
+        log=settings.paths.logs / "control-plane.log",
+        pid_file=settings.paths.run / "control-plane.pid",
+        grace=GRACE,
+    )
+
+
+def up(settings: Settings) -> State:
+    """Start the control plane detached and wait until its API answers; one that runs already is left alone."""
+    described = control_plane(settings)
+    adopted = daemon.is_running(described)
+    daemon.start(described)
+    daemon.wait_until(described, lambda: operator.is_up(settings), timeout=START_LIMIT)
+    return State(runtime.url(settings, int(settings.paths.port_file.read_text())), adopted)
+
+
+def down(settings: Settings, *, report: Callable[[str], None] = lambda _: None) -> None:
+    """Stop the control plane, every environment, then the services; whatever of it runs, whoever started it."""
+    report("Stopping the control plane …")
+    daemon.stop(control_plane(settings))
+    shutdown.stop_all(settings.paths, report=report)
+    report("Stopping the services …")
+    Keeper(settings).stop()
+
+
+def purge(settings: Settings) -> None:
+    """Stop everything and remove the data folder and the run folder."""
+    down(settings)
+    for folder in (settings.paths.run, settings.paths.data):
+        if folder.exists():
+            shutil.rmtree(folder)

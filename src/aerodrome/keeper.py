@@ -1,0 +1,165 @@
+"""Keeps the services that all environments share: PostgreSQL and the AWS emulator, or their external twins.
+
+It starts or adopts them, looks every second whether they live, starts them again when not, and stops them for `down`.
+It must outlive any failure of theirs, and decides nothing about environments.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import structlog
+from botocore.exceptions import BotoCoreError, ClientError
+
+from aerodrome.aws import buckets, clients, credentials, emulator
+from aerodrome.errors import AerodromeError
+from aerodrome.model import arns
+from aerodrome.model.environment import Spec
+from aerodrome.services import clusters, daemon, folders, postgres
+from aerodrome.services.clusters import Cluster
+from aerodrome.settings import AWS, EMBEDDED, Settings
+
+RHYTHM = 1.0
+"""Seconds between two looks at the services."""
+
+log = structlog.get_logger("keeper")
+
+
+class Keeper:
+    """The shared services of one installation."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._cluster: Cluster | None = None
+        self._owned_buckets: Callable[[], Iterable[str]] = list
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="keeper")
+
+    def start(self) -> None:
+        """Start or adopt the services, and look after them from now on.
+
+        Raises:
+            AerodromeError: one cannot be started, or an external one cannot be used.
+        """
+        self.cluster()
+        if self._settings.aws_endpoint_url == EMBEDDED:
+            self._start_emulator()
+        self._thread.start()
+
+    def close(self) -> None:
+        """Look after them no more; they go on."""
+        self._stop.set()
+        self._thread.join()
+
+    def stop(self) -> None:
+        """Stop the services that are ours."""
+        if self._settings.aws_endpoint_url == EMBEDDED and self._settings.paths.aws.exists():
+            daemon.stop(self._daemon(self._emulator()))
+        if self._settings.database_url == EMBEDDED:
+            postgres.down(self._settings.paths)
+
+    def cluster(self) -> Cluster:
+        """The PostgreSQL that ledger and metadata databases live in."""
+        if self._cluster is None:
+            if self._settings.database_url == EMBEDDED:
+                self._cluster = postgres.up(self._settings.paths)
+            else:
+                found = clusters.external(self._settings.database_url)
+                clusters.require(found)
+                self._cluster = found
+        return self._cluster
+
+    def aws_endpoint_url(self) -> str | None:
+        """Where the AWS services are; None = the real AWS."""
+        if self._settings.aws_endpoint_url == EMBEDDED:
+            return self._emulator().endpoint_url
+        return None if self._settings.aws_endpoint_url == AWS else self._settings.aws_endpoint_url
+
+    def check_bucket(self, spec: Spec) -> None:
+        """Raise CallerError when a source bucket is not fit for an environment."""
+        wanted = buckets.Wanted(
+            bucket=arns.bucket_name(spec.source_bucket_arn), region=self._settings.region, dag_path=spec.dag_s3_path
+        )
+        buckets.check(self._client("s3"), wanted)
+
+    def owns(self, owned_buckets: Callable[[], Iterable[str]]) -> None:
+        """From now on the settings of these buckets are asserted again whenever the emulator has been started."""
+        self._owned_buckets = owned_buckets
+        self._reassert()
+
+    def report(self) -> list[dict[str, Any]]:
+        """Name and state of each service, for a person."""
+        found = [{"name": "PostgreSQL", "state": self._postgres_state()}]
+        if self._settings.aws_endpoint_url == EMBEDDED:
+            running = daemon.is_running(self._daemon(self._emulator()))
+            found.append({"name": "AWS emulator", "state": "running" if running else "down"})
+        return found
+
+    def _keep(self) -> None:
+        while not self._stop.wait(RHYTHM):
+            try:
+                self._look()
+            except AerodromeError as error:
+                log.warning("service down", reason=str(error))
+            except Exception:
+                log.exception("fault")  # nobody else would start the services again
+
+    def _look(self) -> None:
+        if self._settings.database_url == EMBEDDED and postgres.cluster_if_up(self._settings.paths) is None:
+            log.warning("PostgreSQL is gone; starting it again")
+            self._cluster = postgres.up(self._settings.paths)
+        if self._settings.aws_endpoint_url == EMBEDDED and not daemon.is_running(self._daemon(self._emulator())):
+            log.warning("the AWS emulator is gone; starting it again")
+            self._start_emulator()
+            self._reassert()
+
+    def _start_emulator(self) -> None:
+        folders.make(self._settings.paths.aws, folders.PRIVATE)
+        folders.make(self._settings.paths.aws / "tmp", folders.PRIVATE)
+        described = self._emulator()
+        process = self._daemon(described)
+        daemon.start(process)
+        daemon.wait_until(process, lambda: emulator.answers(described))
+
+    def _reassert(self) -> None:
+        if self._settings.aws_endpoint_url != EMBEDDED:
+            return
+        try:
+            emulator.reassert(self._client("s3"), sorted(set(self._owned_buckets())))
+        except (BotoCoreError, ClientError) as error:
+            log.warning("bucket settings could not be asserted", reason=str(error))
+
+    def _emulator(self) -> emulator.Emulator:
+        settings = self._settings
+        return emulator.describe(
+            settings.paths.aws,
+            port=emulator.choose_port(settings.paths.aws, settings.aws_port),
+            region=settings.region,
+            account_id=settings.account_id,
+        )
+
+    def _daemon(self, described: emulator.Emulator) -> daemon.Daemon:
+        paths = self._settings.paths
+        return daemon.Daemon(
+            name="AWS emulator",
+            argv=described.argv,
+            env=described.env,
+            cwd=described.cwd,
+            log=paths.logs / "aws-emulator.log",
+            pid_file=paths.run / "aws-emulator.pid",
+        )
+
+    def _client(self, service: str) -> Any:
+        endpoint = clients.Endpoint(
+            region=self._settings.region,
+            url=self.aws_endpoint_url(),
+            credentials=credentials.EMULATOR if self._settings.aws_endpoint_url == EMBEDDED else None,
+        )
+        return clients.client(endpoint, service)
+
+    def _postgres_state(self) -> str:
+        if self._settings.database_url != EMBEDDED:
+            return "external"
+        return "running" if postgres.cluster_if_up(self._settings.paths) is not None else "down"
