@@ -1,0 +1,137 @@
+"""The embedded AWS emulator, seen from outside: what to start, whether it answers, what to repair after a crash.
+
+A higher room starts what this describes through `services.daemon`; `emulator_app` is the program. Starts nothing.
+
+What a SIGKILL costs: objects and their versions are on disk before their request is answered; everything else (bucket
+settings, Glue tables, queues) since the last checkpoint, about a second. Hence `reassert`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from aerodrome.aws import emulator_rules
+
+LOOPBACK = "127.0.0.1"
+
+PROBE_TIMEOUT = 1.0
+"""Seconds for one health check."""
+
+ANSWER_LIMIT = 2**16
+"""Bytes of a health check's answer that are read at most."""
+
+BLOCK_PUBLIC_ACCESS = {
+    "BlockPublicAcls": True,
+    "IgnorePublicAcls": True,
+    "BlockPublicPolicy": True,
+    "RestrictPublicBuckets": True,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Emulator:
+    """What to start and how to reach it."""
+
+    argv: tuple[str, ...]
+    env: dict[str, str] = field(repr=False)
+    """The whole environment; nothing of the host's, its AWS_* least of all."""
+    cwd: Path
+    port: int
+    identity: str
+    """What its health check answers: tells ours from a stranger, or another data folder's, on the port."""
+
+    @property
+    def endpoint_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+
+def describe(folder: Path, *, port: int, region: str, account_id: str) -> Emulator:
+    """The emulator whose files lie in `folder` (mode 0700, made by the caller) on a port that `choose_port` gave."""
+    identity = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    return Emulator(
+        argv=(sys.executable, "-I", "-m", "aerodrome.aws.emulator_app", f"--port={port}", f"--identity={identity}"),
+        env={
+            "PATH": os.defpath,
+            "HOME": str(folder),
+            "TMPDIR": str(folder / "tmp"),
+            "LC_ALL": "C.UTF-8",
+            "PERSIST_STATE": "1",
+            "STATE_DIR": str(folder / "state"),
+            "S3_PERSIST": "1",
+            "S3_DATA_DIR": str(folder / "objects"),
+            "SERVICES": ",".join(emulator_rules.SERVICES),
+            "ATHENA_ENGINE": "duckdb",
+            "MINISTACK_ACCOUNT_ID": account_id,
+            "MINISTACK_REGION": region,
+            "MINISTACK_HOST": "localhost",
+            "GATEWAY_PORT": str(port),
+            "BIND_HOST": LOOPBACK,
+            "LOG_LEVEL": "WARNING",
+            # Listeners of their own, and a daemon that may be somebody else's:
+            "SFTP_ENABLED": "0",
+            "IOT_MTLS_ENABLED": "0",
+            "DOCKER_HOST": "unix:///nonexistent",
+            "MINISTACK_WORKER_THREADS": "16",
+        },
+        cwd=folder,
+        port=port,
+        identity=identity,
+    )
+
+
+def choose_port(folder: Path, wanted: int) -> int:
+    """`wanted`; or, when it is 0, a free port, which is kept in `folder` for every later start."""
+    if wanted:
+        return wanted
+    note = folder / "port"
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        return int(note.read_text(encoding="ascii"))
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port = int(probe.getsockname()[1])
+    note.write_text(str(port), encoding="ascii")
+    return port
+
+
+def answers(emulator: Emulator) -> bool:
+    """Whether this very emulator answers; a stranger on its port does not count."""
+    connection = http.client.HTTPConnection(LOOPBACK, emulator.port, timeout=PROBE_TIMEOUT)
+    try:
+        connection.request("GET", emulator_rules.HEALTH)
+        document = json.loads(connection.getresponse().read(ANSWER_LIMIT))
+    except (OSError, http.client.HTTPException, ValueError):
+        return False
+    finally:
+        connection.close()
+    return isinstance(document, dict) and document.get("emulator") == emulator.identity
+
+
+def reassert(s3: Any, buckets: Iterable[str]) -> None:
+    """Give the buckets of environments back what a killed emulator may have forgotten: being, versions, privacy."""
+    for bucket in buckets:
+        _ensure_bucket(s3, bucket)
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        s3.put_public_access_block(Bucket=bucket, PublicAccessBlockConfiguration=BLOCK_PUBLIC_ACCESS)
+
+
+def _ensure_bucket(s3: Any, bucket: str) -> None:
+    try:
+        s3.head_bucket(Bucket=bucket)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in {"404", "NoSuchBucket"}:
+            raise
+        region = s3.meta.region_name
+        located = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        s3.create_bucket(Bucket=bucket, **located)

@@ -1,0 +1,194 @@
+"""The program of the embedded AWS emulator: MiniStack's application behind our rules, on loopback.
+
+Started detached with the argv and environment that `emulator.describe` gives; nothing imports it. It adds to MiniStack:
+refusals (`emulator_rules`), no process and no listener besides its own whatever a service is asked, SQL that sees only
+the emulator's files, and a checkpoint of its state after changes, where MiniStack saves only on an orderly stop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+
+from aerodrome.aws import emulator_athena
+from aerodrome.aws import emulator_rules as rules
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+LOOPBACK = "127.0.0.1"
+
+FORBIDDEN = frozenset(
+    {"subprocess.Popen", "os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "pty.spawn"}
+)
+"""Audit events of starting a process: Glue's Python jobs would run a user's code as us."""
+
+SQL_MEMORY = "1GB"
+SQL_THREADS = 2
+"""What one Athena query may take; arbitrary."""
+
+CHECKPOINT_INTERVAL = 1.0
+"""Seconds between a change and its checkpoint at least."""
+
+CHECKPOINT_SHARE = 0.05
+"""The part of the time that checkpoints may take: a large state is saved less often."""
+
+GRACEFUL = 3.0
+"""Seconds that open requests get at a stop."""
+
+
+class Front:
+    """The ASGI application that answers for MiniStack, or refuses."""
+
+    def __init__(self, inner: Application, identity: str) -> None:
+        self._inner = inner
+        self._identity = identity
+        self.changed = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._inner(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._request(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        path = scope["path"]
+        if path == rules.HEALTH:
+            await _respond(send, 200, {"emulator": self._identity})
+            return
+        refusal = rules.refusal(path, scope["query_string"].decode("latin-1"), headers)
+        if refusal is not None:
+            await _respond(send, refusal.status, {"__type": refusal.code, "message": refusal.message})
+            return
+        await self._inner(scope, _bounded(receive), send)
+        if rules.changes_state(scope["method"], headers):
+            self.changed.set()
+
+
+def _bounded(receive: Receive) -> Receive:
+    """A body without a declared length ends, as if its sender had gone, where it is too long."""
+    received = 0
+
+    async def bounded() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        return message if received <= rules.BODY_LIMIT else {"type": "http.disconnect"}
+
+    return bounded
+
+
+async def _respond(send: Send, status: int, document: dict[str, str]) -> None:
+    body = json.dumps(document).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    if "__type" in document:
+        headers.append((b"x-amzn-errortype", document["__type"].encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def confine_process(port: int) -> None:
+    """From now on, no process can be started here, and no socket bound but our own. It cannot be undone."""
+
+    def judge(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in FORBIDDEN:
+            raise PermissionError(f"the embedded emulator starts no processes ({event})")
+        if event == "socket.bind" and arguments[1] != (LOOPBACK, port):
+            raise PermissionError("the embedded emulator opens no further listener")
+
+    sys.addaudithook(judge)
+
+
+def confine_sql(folders: list[str]) -> None:
+    """From now on, SQL reads and writes these folders only; without it, a query reads any file that we can read."""
+    connect = duckdb.connect
+
+    def confined(*arguments: Any, **options: Any) -> duckdb.DuckDBPyConnection:
+        connection = connect(*arguments, **options)
+        connection.execute("SET disabled_optimizers = 'type_pushdown'")  # MiniStack's own wish, before the lock
+        connection.execute(f"SET memory_limit = '{SQL_MEMORY}'")
+        connection.execute(f"SET threads = {SQL_THREADS}")
+        connection.execute(f"SET temp_directory = {_literal(tempfile.gettempdir())}")
+        connection.execute(f"SET allowed_directories = [{', '.join(map(_literal, folders))}]")
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+        return connection
+
+    duckdb.connect = confined
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+async def keep_checkpoints(front: Front, save: Callable[[], None]) -> None:
+    """Save after changes, for ever; the longer a save takes, the longer the pause."""
+    while True:
+        await front.changed.wait()
+        await asyncio.sleep(CHECKPOINT_INTERVAL)
+        front.changed.clear()
+        began = time.monotonic()
+        save()
+        await asyncio.sleep((time.monotonic() - began) / CHECKPOINT_SHARE)
+
+
+async def run(front: Front, save: Callable[[], None], port: int) -> None:
+    """Serve until SIGTERM; MiniStack then saves everything itself."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    config = Config()
+    config.bind = [f"{LOOPBACK}:{port}"]
+    config.accesslog = None
+    config.loglevel = "WARNING"
+    config.graceful_timeout = GRACEFUL
+    checkpoints = asyncio.create_task(keep_checkpoints(front, save))
+    await serve(front, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+    checkpoints.cancel()
+
+
+def main() -> None:
+    """Read the command line and serve."""
+    parser = argparse.ArgumentParser(description="The embedded AWS emulator.")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--identity", required=True, help="what the health check answers")
+    options = parser.parse_args()
+    temporary = Path(os.environ["TMPDIR"])
+    shutil.rmtree(temporary, ignore_errors=True)  # copies for queries that a kill cut short
+    temporary.mkdir(mode=0o700)
+    confine_sql([os.environ["S3_DATA_DIR"], str(temporary)])
+    confine_process(options.port)
+    # Only now: MiniStack reads its environment and loads the objects at import.
+    from ministack import app  # noqa: PLC0415
+    from ministack.core import persistence  # noqa: PLC0415
+    from ministack.services import athena  # noqa: PLC0415
+
+    emulator_athena.correct(athena)
+
+    def save() -> None:
+        persistence.save_all(app._build_persistence_save_dict())  # noqa: SLF001 -- the version is pinned
+
+    asyncio.run(run(Front(app.app, options.identity), save, options.port))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Two corrections to MiniStack's Athena, so that a query's result lies where Athena says it lies.
+
+MiniStack 1.5.33 reports `<OutputLocation><id>.csv` and writes `<OutputLocation><id>.csv/<id>.csv`, and it joins a
+location without a slash at its end to the id. `emulator_app` applies them once; the tests hold what AWS does, so a later
+MiniStack that does it too lets this module go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+Document = MutableMapping[str, Any]
+
+
+def correct(athena: Any) -> None:
+    """Put the corrected functions into MiniStack's module."""
+    athena._start_query_execution = started_in_a_folder(athena._start_query_execution)  # noqa: SLF001 -- pinned version
+    athena._save_query_results = saved_where_reported(athena._save_query_results, athena._executions)  # noqa: SLF001
+
+
+def started_in_a_folder(start: Callable[[Document], Any]) -> Callable[[Document], Any]:
+    """StartQueryExecution for which the output location is a folder, with or without its slash."""
+
+    def corrected(request: Document) -> Any:
+        location = (request.get("ResultConfiguration") or {}).get("OutputLocation")
+        if location and not location.endswith("/"):
+            configuration = {**request["ResultConfiguration"], "OutputLocation": f"{location}/"}
+            return start({**request, "ResultConfiguration": configuration})
+        return start(request)
+
+    return corrected
+
+
+def saved_where_reported(
+    save: Callable[[str], Awaitable[None]], executions: MutableMapping[str, Document]
+) -> Callable[[str], Awaitable[None]]:
+    """Saving for which the location is the folder of the reported file; it never yields, so nobody sees that."""
+
+    async def corrected(query_id: str) -> None:
+        configuration = executions[query_id]["ResultConfiguration"]
+        reported = configuration["OutputLocation"]
+        configuration["OutputLocation"] = f"{reported.rpartition('/')[0]}/"
+        try:
+            await save(query_id)
+        finally:
+            configuration["OutputLocation"] = reported
+
+    return corrected

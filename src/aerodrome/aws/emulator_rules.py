@@ -1,0 +1,97 @@
+"""What the embedded emulator answers, and which requests change its state. Pure; `emulator_app` applies it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qs
+
+HEALTH = "/_ministack/health"
+"""The one path of MiniStack's own that is answered; our program answers it itself."""
+
+PRIVATE_PATHS = ("/_ministack", "/_localstack", "/_aws", "/health")
+"""Administration, such as wiping everything, which MiniStack serves to anybody."""
+
+SERVICES = (
+    "acm",
+    "athena",
+    "dynamodb",
+    "dynamodbstreams",
+    "ec2",
+    "events",
+    "firehose",
+    "glue",
+    "iam",
+    "kinesis",
+    "kms",
+    "logs",
+    "monitoring",
+    "s3",
+    "scheduler",
+    "secretsmanager",
+    "ses",
+    "sns",
+    "sqs",
+    "ssm",
+    "states",
+    "sts",
+    "tagging",
+)
+"""What MiniStack serves by itself in one process: no containers, no code of users, no listeners of their own."""
+
+BODY_LIMIT = 512 * 2**20
+"""Bytes of one request, which MiniStack holds in memory; SDKs send more than 8 MiB in parts."""
+
+SIGNED_FOR = re.compile(r"Credential=[^/,\s]+/[^/,\s]+/[^/,\s]+/([^/,\s]+)/")
+
+READING_TARGET = re.compile(r"\.(?:Get|BatchGet|List|Describe|Query|Scan|Search|Lookup|Select)[A-Za-z]*$")
+
+READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request is not passed on to MiniStack."""
+
+    status: int
+    code: str
+    message: str
+
+
+def refusal(path: str, query: str, headers: Mapping[str, str]) -> Refusal | None:
+    """Why this request is refused, or None. Header names are in lower case."""
+    if signed_for(query, headers) == "airflow":
+        return Refusal(
+            403,
+            "AccessDeniedException",
+            "the embedded emulator does not serve Amazon MWAA; send this request to Aerodrome's own endpoint",
+        )
+    if path.startswith(PRIVATE_PATHS) or path.startswith("//"):
+        return Refusal(403, "AccessDeniedException", "the emulator's administration is not served")
+    if "origin" in headers:
+        return Refusal(403, "AccessDeniedException", "requests from web pages are not served")
+    if int_or_zero(headers.get("content-length", "")) > BODY_LIMIT:
+        return Refusal(413, "EntityTooLarge", f"a request may have {BODY_LIMIT} bytes; upload larger objects in parts")
+    return None
+
+
+def signed_for(query: str, headers: Mapping[str, str]) -> str | None:
+    """The service that the signature's credential scope names, from the header or a presigned URL."""
+    match = SIGNED_FOR.search(headers.get("authorization", ""))
+    if match:
+        return match.group(1)
+    credential = parse_qs(query).get("X-Amz-Credential", [""])[0].split("/")
+    return credential[3] if len(credential) > 3 else None  # noqa: PLR2004 -- key, date, region, service, terminator
+
+
+def changes_state(method: str, headers: Mapping[str, str]) -> bool:
+    """Whether the request may change something; in doubt it does."""
+    if method in READING_METHODS:
+        return False
+    return not READING_TARGET.search(headers.get("x-amz-target", ""))
+
+
+def int_or_zero(text: str) -> int:
+    """A header's number; anything else is left for the server to refuse."""
+    return int(text) if text.isascii() and text.isdigit() else 0

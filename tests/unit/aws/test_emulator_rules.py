@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aerodrome.aws import emulator_rules as rules
+
+
+def signature(service: str) -> dict[str, str]:
+    credential = f"AKIA/20261123/us-east-1/{service}/aws4_request"
+    return {"authorization": f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0"}
+
+
+@pytest.mark.parametrize("path", ["/environments", "/environments/x", "/dags/whatever", "/"])
+def test_mwaa_is_never_answered(path):
+    refusal = rules.refusal(path, "", signature("airflow"))
+    assert refusal is not None
+    assert refusal.status == 403
+    assert "Aerodrome's own endpoint" in refusal.message
+
+
+def test_mwaa_is_not_answered_to_a_presigned_request_either():
+    query = "X-Amz-Credential=AKIA%2F20261123%2Fus-east-1%2Fairflow%2Faws4_request&X-Amz-Signature=0"
+    assert rules.refusal("/", query, {}) is not None
+
+
+def test_mwaa_is_not_among_the_services():
+    assert not {"airflow", "mwaa", "lambda", "ecs", "rds", "transfer", "iot", "codebuild"} & set(rules.SERVICES)
+
+
+@pytest.mark.parametrize("path", ["/_ministack/reset", "/_ministack/config", "/_localstack/health", "/_aws/x", "//_x"])
+def test_administration_is_refused(path):
+    assert rules.refusal(path, "", {}) is not None
+
+
+def test_a_web_page_is_refused():
+    assert rules.refusal("/bucket/key", "", {"origin": "https://evil.example"}) is not None
+
+
+def test_a_body_that_would_fill_the_memory_is_refused():
+    assert rules.refusal("/b/k", "", {"content-length": str(rules.BODY_LIMIT)}) is None
+    refusal = rules.refusal("/b/k", "", {"content-length": str(rules.BODY_LIMIT + 1)})
+    assert refusal is not None
+    assert refusal.status == 413
+
+
+@pytest.mark.parametrize("service", ["s3", "athena", "sts", "glue"])
+def test_what_the_emulator_is_for_passes(service):
+    assert rules.refusal("/bucket/environments/airflow", "", signature(service)) is None
+
+
+@given(st.text(), st.text(), st.dictionaries(st.sampled_from(["authorization", "content-length"]), st.text()))
+def test_nothing_that_a_client_sends_breaks_the_judgement(path, query, headers):
+    rules.refusal(path, query, headers)
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "changes"),
+    [
+        ("GET", "", False),
+        ("HEAD", "", False),
+        ("PUT", "", True),
+        ("POST", "", True),
+        ("POST", "AmazonAthena.GetQueryExecution", False),
+        ("POST", "AWSGlue.BatchGetPartition", False),
+        ("POST", "AWSGlue.CreateTable", True),
+        ("POST", "DynamoDB_20120810.TransactWriteItems", True),
+    ],
+)
+def test_which_requests_change_something(method, target, changes):
+    assert rules.changes_state(method, {"x-amz-target": target} if target else {}) is changes
