@@ -22,6 +22,9 @@ PATH_LIMIT = 64
 LISTED_SECONDS = 120
 """How long the DAG may take from the bucket into Airflow; it takes about two."""
 
+TROUBLED_SECONDS = 30
+"""How long a web server may answer with errors of its own before we give up."""
+
 RUN_IDS = 50
 """How many run ids to try; one is taken only when somebody else started a run in the same moment."""
 
@@ -30,11 +33,12 @@ NOT_FOUND, CONFLICT = 404, 409
 Method = Literal["GET", "POST", "PATCH"]
 
 
-class RefusedError(Exception):
+class RefusedError(failure.QuickstartError):
     """Airflow answered with a status of 4xx."""
 
-    def __init__(self, status: int, answer: Any) -> None:
-        super().__init__(f"status {status}: {answer.get('detail', answer) if isinstance(answer, dict) else answer}")
+    def __init__(self, request: str, status: int, answer: Any) -> None:
+        reason = answer.get("detail", answer) if isinstance(answer, dict) else answer
+        super().__init__(f"Airflow refused {request} with status {status}: {reason}")
         self.status = status
 
 
@@ -68,7 +72,7 @@ class Airflow:
     def trigger(self, conf: dict[str, str]) -> str:
         """Unpause the DAG and start a run; gives the run's id."""
         self._call("PATCH", f"/dags/{DAG}", body={"is_paused": False})
-        known = int(self._call("GET", f"/dags/{DAG}/dagRuns", query={"limit": 1})["total_entries"])
+        known = int(self._get(f"/dags/{DAG}/dagRuns", query={"limit": 1})["total_entries"])
         for number in range(known + 1, known + 1 + RUN_IDS):
             try:
                 self._call("POST", f"/dags/{DAG}/dagRuns", body=run_body(f"r{number}", conf, self._major))
@@ -81,20 +85,20 @@ class Airflow:
 
     def run_state(self, run_id: str) -> str:
         """Give `queued`, `running`, `success` or `failed`."""
-        return str(self._call("GET", f"/dags/{DAG}/dagRuns/{run_id}")["state"])
+        return str(self._get(f"/dags/{DAG}/dagRuns/{run_id}")["state"])
 
     def task_instances(self, run_id: str) -> list[dict[str, Any]]:
         """Give the run's tasks as Airflow shows them."""
-        return list(self._call("GET", f"/dags/{DAG}/dagRuns/{run_id}/taskInstances")["task_instances"])
+        return list(self._get(f"/dags/{DAG}/dagRuns/{run_id}/taskInstances")["task_instances"])
 
     def xcom(self, run_id: str, task_id: str, key: str) -> Any:
         """Give what a task returned under `key`."""
         path = f"/dags/{DAG}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
-        return plain(self._call("GET", path, query={"stringify": "false"})["value"])
+        return plain(self._get(path, query={"stringify": "false"})["value"])
 
     def _listed(self) -> bool | None:
         try:
-            self._call("GET", f"/dags/{DAG}")
+            self._get(f"/dags/{DAG}")
         except RefusedError as refused:
             if refused.status != NOT_FOUND:
                 raise
@@ -103,10 +107,25 @@ class Airflow:
         return True
 
     def _raise_import_error(self) -> None:
-        for error in self._call("GET", "/importErrors")["import_errors"]:
+        for error in self._get("/importErrors")["import_errors"]:
             if error["filename"].endswith(f"{DAG}.py"):
                 last = error["stack_trace"].strip().splitlines()[-1]
                 raise failure.QuickstartError(f"Airflow cannot import the DAG: {last}", look="dags/movielens.py")
+
+    def _get(self, path: str, query: Any = None) -> Any:
+        """Read, with patience for a web server that is being restarted."""
+        try:
+            return waiting.until(lambda: self._try_get(path, query), seconds=TROUBLED_SECONDS, every=1)
+        except TimeoutError:
+            raise failure.QuickstartError(f"Airflow answers nothing but server errors to GET {path}") from None
+
+    def _try_get(self, path: str, query: Any) -> Any:
+        try:
+            return self._call("GET", path, query=query)
+        except ClientError as error:
+            if error.response["Error"]["Code"] != "RestApiServerException":
+                raise
+            return None
 
     def _call(self, method: Method, path: str, *, body: Any = None, query: Any = None) -> Any:
         if len(path) > PATH_LIMIT:
@@ -117,8 +136,9 @@ class Airflow:
         except ClientError as error:
             if error.response["Error"]["Code"] != "RestApiClientException":
                 raise
-            refusal: Mapping[str, Any] = {**error.response}  # this error's own members lie beside `Error`
-            raise RefusedError(refusal["RestApiStatusCode"], refusal.get("RestApiResponse")) from error
+            members: Mapping[str, Any] = {**error.response}  # this error's own members lie beside `Error`
+            status, reason = members["RestApiStatusCode"], members.get("RestApiResponse")
+            raise RefusedError(f"{method} {path}", status, reason) from error
         return answer.get("RestApiResponse")
 
 

@@ -65,13 +65,13 @@ def task_bars(instances: Sequence[Mapping[str, Any]], now: datetime) -> list[Bar
     ]
 
 
-def creation_bars(status: str, progress: Mapping[str, Any], now: datetime) -> list[Bar]:
-    """One bar for each phase of an environment's creation that is over, and one for the phase it is in."""
+def creation_bars(status: str | None, progress: Mapping[str, Any], now: datetime) -> list[Bar]:
+    """One bar for each phase of an environment's creation that is over, and one for the phase it is in, if any."""
     over = [Bar(phase["name"], DONE, "", phase["seconds"]) for phase in progress.get("phases") or []]
-    if status != "CREATING":
+    if not status:
         return over
     now_doing = Bar(
-        progress.get("phase") or "creating",
+        progress.get("phase") or status.lower(),
         UNDER_WAY,
         progress.get("detail") or "",
         _since(progress.get("phase_started_at"), now),
@@ -80,9 +80,11 @@ def creation_bars(status: str, progress: Mapping[str, Any], now: datetime) -> li
     return [*over, now_doing]
 
 
-def done(bars: Sequence[Bar]) -> int:
-    """How many of the bars are full."""
-    return sum(bar.meaning == DONE for bar in bars)
+def run_bar(run_id: str, state: str, tasks: Sequence[Bar]) -> Bar:
+    """Sum the tasks' bars up in one for the whole run, which is in `state`."""
+    done = sum(bar.meaning == DONE for bar in tasks)
+    note = f"{state}, {done} of {len(tasks)} tasks"
+    return Bar(f"run {run_id}", MEANING.get(state, WAITING), note, share=done / max(1, len(tasks)))
 
 
 def culprits(instances: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -110,9 +110,10 @@ class Quickstart:
             self._phases.measure(screen.CREATION),
             self._view.bars(f"Environment {wanted.name}, Airflow {wanted.version}") as board,
         ):
-            environment.ensure(wanted, bucket_arn=bucket_arn, role_arn=role_arn)
+            created = environment.ensure(wanted, bucket_arn=bucket_arn, role_arn=role_arn)
             environment.wait(wanted, _Watch(wanted.name, board))
-            self._creation = progress.creation_bars("", control_plane.progress(wanted.name), datetime.now(UTC))
+            if created:
+                self._creation = progress.creation_bars(None, control_plane.progress(wanted.name), datetime.now(UTC))
             board.show([*self._creation, progress.Bar(wanted.name, progress.DONE, "AVAILABLE")])
 
     def _prepare_airflow(self) -> airflow_rest.Airflow:
@@ -139,9 +140,7 @@ class Quickstart:
             state = airflow.run_state(run_id)  # before the tasks, so that the last look sees them all finished
             instances = airflow.task_instances(run_id)
             self._tasks = progress.task_bars(instances, datetime.now(UTC))
-            count = f"{progress.done(self._tasks)} of {len(self._tasks)} tasks"
-            meaning = progress.MEANING.get(state, progress.WAITING)
-            board.show([*self._tasks, progress.Bar(f"run {run_id}", meaning, f"{state}, {count}")])
+            board.show([*self._tasks, progress.run_bar(run_id, state, self._tasks)])
             if state == "failed":
                 raise _failed_run(self._wanted.name, run_id, progress.culprits(instances))
             return state if state == "success" else None
@@ -178,11 +177,12 @@ class _Watch:
         self._looked_at = float("-inf")
 
     def __call__(self, status: str) -> None:
-        if status == "CREATING" and time.monotonic() - self._looked_at >= STATUS_EVERY:
+        if status in environment.READY:
+            return
+        if time.monotonic() - self._looked_at >= STATUS_EVERY:
             self._progress = control_plane.progress(self._name)
             self._looked_at = time.monotonic()
-        bars = progress.creation_bars(status, self._progress, datetime.now(UTC))
-        self._board.show(bars or [progress.Bar(self._name, progress.UNDER_WAY, status)])
+        self._board.show(progress.creation_bars(status, self._progress, datetime.now(UTC)))
 
 
 def _failed_run(name: str, run_id: str, culprits: Sequence[str]) -> failure.QuickstartError:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
@@ -16,8 +17,15 @@ from . import failure, progress
 
 COLOURS = {progress.WAITING: "dim", progress.UNDER_WAY: "cyan", progress.DONE: "green", progress.FAILED: "red"}
 
-BAR_WIDTH = 24
-"""Characters."""
+BAR_WIDTH = 12
+"""Characters; leaves room for the longest task name on a terminal of 80."""
+
+COLUMNS = ("title", "year", "genres", "fans", "rating", "tag")
+NUMBERS = {"year", "fans", "rating"}
+"""What is shown of a film; the API sends the columns in any order."""
+
+CREATION = "Create the environment"
+"""The phase under which the steps of the creation are listed."""
 
 
 class Screen:
@@ -45,16 +53,16 @@ class Screen:
 
     def rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Show the best loved films."""
-        table = Table(title="The best loved films, as loaded into the warehouse")
-        for name in rows[0] if rows else ():
-            table.add_column(name, justify="right" if name in {"year", "fans", "rating"} else "left")
+        table = Table(title="The best loved films, as loaded into the warehouse", box=SIMPLE_HEAD, pad_edge=False)
+        for name in COLUMNS:
+            table.add_column(name, justify="right" if name in NUMBERS else "left")
         for row in rows:
-            table.add_row(*(escape("" if value is None else str(value)) for value in row.values()))
+            table.add_row(*(escape("" if row.get(name) is None else str(row[name])) for name in COLUMNS))
         self._console.print(table)
 
     def phases(self, phases: progress.Phases, creation: Sequence[progress.Bar]) -> None:
         """Show how long each phase took; the phases of the environment's creation are set off."""
-        table = Table(title="Where the time went", show_footer=True)
+        table = Table(title="Where the time went", show_footer=True, box=SIMPLE_HEAD, pad_edge=False)
         table.add_column("phase", footer="in all")
         table.add_column("seconds", justify="right", footer=f"{phases.total:.1f}")
         for name, seconds in phases.seconds.items():
@@ -66,24 +74,21 @@ class Screen:
 
     def next_steps(self, environment: str, bucket: str) -> None:
         """Say what a curious person would do now."""
-        self._console.print(
-            "\n[bold]What next[/]\n"
-            '  eval "$(aerodrome env)"                                  point aws, boto3 and Terraform here\n'
-            "  aerodrome status                                         what runs, and where its logs are\n"
-            f"  aws s3 cp my_dag.py s3://{bucket}/dags/     your own DAG, listed within seconds\n"
-            f"  aws mwaa delete-environment --name {environment}      remove the environment\n"
-            "  aerodrome down                                           stop everything; the data stays\n",
-            highlight=False,
-            soft_wrap=True,
-        )
+        steps = {
+            'eval "$(aerodrome env)"': "point aws, boto3 and Terraform here",
+            "aerodrome status": "what runs, and how it is",
+            f"aws s3 cp my_dag.py s3://{bucket}/dags/": "your own DAG, listed within seconds",
+            f"aws mwaa delete-environment --name {environment}": "remove the environment",
+            "aerodrome down": "stop everything; the data stays",
+        }
+        width = max(map(len, steps))
+        self._console.print("\n[bold]What next[/]")
+        for command, words in steps.items():
+            self._console.print(f"  {command:<{width}}  # {words}", highlight=False, markup=False, soft_wrap=True)
 
     def failed(self, error: failure.QuickstartError) -> None:
         """Say what failed and where to look."""
         self._console.print(f"[red]✗[/] {escape(str(error))}\n  Next: {escape(error.look)}", highlight=False)
-
-
-CREATION = "Create the environment"
-"""The phase under which the steps of the creation are listed."""
 
 
 class Board:
@@ -95,19 +100,21 @@ class Board:
         self._said: dict[str, str] = {}
 
     def show(self, bars: Sequence[progress.Bar]) -> None:
-        """Show the bars as they are now; without a terminal, a line for each that changed."""
+        """Show the bars as they are now; without a terminal, a line for each that began or ended."""
         if self._live is not None:
             self._live.update(_table(bars))
             return
         for bar in bars:
-            words = f"{bar.meaning}: {bar.note}" if bar.note else bar.meaning
-            if self._said.get(bar.name) != words:
-                self._said[bar.name] = words
-                self._console.print(f"  {bar.name}: {words}", highlight=False, markup=False)
+            if bar.meaning not in {progress.WAITING, self._said.get(bar.name)}:
+                self._said[bar.name] = bar.meaning
+                note = f": {bar.note}" if bar.note else ""
+                self._console.print(f"  {bar.name} {bar.meaning}{note}", highlight=False, markup=False)
 
 
 def _table(bars: Sequence[progress.Bar]) -> Table:
     table = Table.grid(padding=(0, 2))
+    for overflowing in (False, False, False, True):
+        table.add_column(no_wrap=True, overflow="ellipsis" if overflowing else "fold")
     for bar in bars:
         colour = COLOURS[bar.meaning]
         over = bar.meaning in {progress.DONE, progress.FAILED}

@@ -12,8 +12,8 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import archive
 import pytest
+from examples.movielens import archive
 
 EXAMPLE = Path(archive.__file__).parent
 
