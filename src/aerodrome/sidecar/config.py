@@ -45,6 +45,9 @@ class Database:
     dbname: str
     user: str
     password: str = field(repr=False)
+    port: int = 5432
+    options: tuple[tuple[str, str], ...] = ()
+    """More of libpq's connection parameters, such as sslmode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +147,15 @@ def _database(document: Json) -> Database | None:
     entry = _object(document, "database")
     if entry is None:
         return None
-    return Database(*(_text(entry, name) for name in ("host", "dbname", "user", "password")))
+    options = _object(entry, "options") or {}
+    return Database(
+        host=_text(entry, "host"),
+        dbname=_text(entry, "dbname"),
+        user=_text(entry, "user"),
+        password=_text(entry, "password"),
+        port=_port(entry, "port") if "port" in entry else 5432,
+        options=tuple((name, _text(options, name)) for name in sorted(options)),
+    )
 
 
 def _priority_parse(document: Json) -> PriorityParse | None:

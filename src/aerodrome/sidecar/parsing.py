@@ -103,19 +103,21 @@ class PriorityParsing:
 
     def _connect(self) -> psycopg.Connection:
         import psycopg  # noqa: PLC0415 - see `ask`
+        from psycopg import conninfo  # noqa: PLC0415 - see `ask`
 
         database = self._database
-        return psycopg.connect(
-            host=database.host,
-            dbname=database.dbname,
-            user=database.user,
-            password=database.password,
-            connect_timeout=TIMEOUT,
-            tcp_user_timeout=TIMEOUT * 1000,
-            options=f"-c statement_timeout={TIMEOUT}s",
-            application_name="aerodrome-sidecar",
-            autocommit=True,
-        )
+        ours = {
+            "host": database.host,
+            "port": str(database.port),
+            "dbname": database.dbname,
+            "user": database.user,
+            "password": database.password,
+            "connect_timeout": str(TIMEOUT),
+            "tcp_user_timeout": str(TIMEOUT * 1000),
+            "options": f"-c statement_timeout={TIMEOUT}s",
+            "application_name": "aerodrome-sidecar",
+        }
+        return psycopg.connect(conninfo.make_conninfo("", **(dict(database.options) | ours)), autocommit=True)
 
 
 def _sentence(error: Exception) -> str:
