@@ -31,9 +31,7 @@ async def answer(doors: Doors, request: Request, raw_path: str) -> Response:
     try:
         query = str(request.scope["query_string"], "latin-1")
         body = await bodies.read(request)
-        given = await to_thread.run_sync(
-            requests.read, match, query, body, rules.HINTS
-        )
+        given = await to_thread.run_sync(requests.read, match, query, body, rules.HINTS)
         output = await table.OPERATIONS[operation.name](doors, given)
         response = answers.success(operation, output, request_id=request_id)
     except Exception as caught:  # noqa: BLE001 - every failure must leave as a declared error

@@ -13,14 +13,13 @@ import boto3
 import pytest
 import structlog
 from botocore.config import Config
-from protocol.api.memory import MemoryEnvironments
-from protocol.api.serving import served
 
 from aerodrome.api.app import create_app
 from aerodrome.api.doors import Doors
-from aerodrome.errors import CallerError, RetryError
 from aerodrome.model.environment import Environment, Spec
 from aerodrome.settings import Settings
+from protocol.api.memory import MemoryEnvironments
+from protocol.api.serving import served
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 250000, tzinfo=UTC)
 
@@ -86,13 +85,18 @@ def port(doors: Doors) -> Iterator[int]:
         yield found
 
 
+@pytest.fixture(scope="session")
+def session() -> Any:
+    """One for all clients: it keeps the service models that it has read."""
+    return boto3.Session(aws_access_key_id="AKID", aws_secret_access_key="secret", region_name="us-east-1")
+
+
 @pytest.fixture
-def client_of() -> Iterator[Callable[..., Any]]:
+def client_of(session: Any) -> Iterator[Callable[..., Any]]:
     """Makes boto3 clients: (service, endpoint URL, configuration) → client."""
     with ExitStack() as stack:
 
         def make(service: str, endpoint_url: str, **configuration: Any) -> Any:
-            session = boto3.Session(aws_access_key_id="AKID", aws_secret_access_key="secret", region_name="us-east-1")
             config = Config(retries={"total_max_attempts": 1}, read_timeout=60, **configuration)
             client = session.client(service, endpoint_url=endpoint_url, config=config)
             stack.callback(client.close)
@@ -122,5 +126,3 @@ def wish() -> dict[str, Any]:
         "DagS3Path": "dags/",
         "NetworkConfiguration": {"SubnetIds": ["subnet-1", "subnet-2"], "SecurityGroupIds": ["sg-1"]},
     }
-
-

@@ -1,4 +1,4 @@
-"""The ledger's environments in memory, for tests of the front door; the ledger's own suite checks that it does not lie."""
+"""The ledger's environments in memory, for tests of the front door; a suite shared with the ledger checks it."""
 
 from __future__ import annotations
 

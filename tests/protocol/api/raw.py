@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,10 +59,10 @@ def ask(
 
 
 def send(port: int, data: bytes) -> bytes:
-    """Everything that comes back until the server closes."""
-    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+    """Everything that comes back until the server closes, or resets the connection on what it did not read."""
+    found = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection, suppress(ConnectionError):
         connection.sendall(data)
-        found = b""
         while chunk := connection.recv(65536):
             found += chunk
-        return found
+    return found

@@ -39,8 +39,6 @@ class Walk:
 
     def read(self, shape: Shape, value: Any, path: str = "", *, hidden: bool = False) -> Any:
         """The value as Python has it, without members that the shape does not know."""
-        if len(self.sentences) >= MOST_VIOLATIONS:
-            return None
         if getattr(shape, "is_document_type", False):
             return value
         hidden = hidden or bool(shape.metadata.get("sensitive"))
@@ -51,6 +49,11 @@ class Walk:
         if isinstance(shape, ListShape):
             return self._list(shape, value, path, hidden=hidden)
         return self._scalar(shape, value, path, hidden=hidden)
+
+    @property
+    def is_enough(self) -> bool:
+        """True when so many violations were found that looking on is not worth the work."""
+        return len(self.sentences) >= MOST_VIOLATIONS
 
     def require(self, shape: Shape, value: Any, path: str, constraint: str | None, *, hidden: bool) -> bool:
         """True when there is nothing to complain of; else the violation is noted."""
@@ -69,6 +72,8 @@ class Walk:
         for member, inner in shape.members.items():
             inner_path = _joined(path, member[:1].lower() + member[1:])
             given = value.get(member)
+            if self.is_enough:
+                break
             if given is not None:
                 found[member] = self.read(inner, given, inner_path, hidden=hidden)
             elif member in shape.required_members:
@@ -81,6 +86,8 @@ class Walk:
             return None
         found = {}
         for key, each in value.items():
+            if self.is_enough:
+                break
             complaint = _string(shape.key, key)
             keys = f"Map keys must satisfy constraint: [{complaint}]" if complaint else None
             if self.require(shape.key, key, path, keys, hidden=hidden):
@@ -91,8 +98,12 @@ class Walk:
         constraint = _of_type(value, list, "a list") or _size(shape, value)
         if not self.require(shape, value, path, constraint, hidden=hidden):
             return None
-        numbered = enumerate(value, start=1)
-        return [self._element(shape.member, each, f"{path}.{n}.member", hidden=hidden) for n, each in numbered]
+        found = []
+        for number, each in enumerate(value, start=1):
+            if self.is_enough:
+                break
+            found.append(self._element(shape.member, each, f"{path}.{number}.member", hidden=hidden))
+        return found
 
     def _element(self, shape: Shape, value: Any, path: str, *, hidden: bool) -> Any:
         if value is not None:

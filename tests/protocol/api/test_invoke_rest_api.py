@@ -1,0 +1,213 @@
+"""InvokeRestApi: what becomes of Airflow's answers, and the real call over a unix socket with a real token."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+import uvicorn
+from botocore.exceptions import ClientError
+from cryptography.hazmat.primitives.asymmetric import rsa
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from aerodrome import clock
+from aerodrome.airflow import rest
+from aerodrome.api import airflow_rest
+from aerodrome.api.app import create_app
+from aerodrome.api.doors import Doors
+from aerodrome.errors import CallerError, RetryError
+from aerodrome.identity import tokens
+from aerodrome.model.lifecycle import Status
+from protocol.api.serving import served
+
+
+@pytest.fixture
+def available(mwaa: Any, behind: Any, wish: dict[str, Any]) -> Any:
+    mwaa.create_environment(**wish)
+    behind.change("demo", status=Status.AVAILABLE)
+    return mwaa
+
+
+def test_status_and_document_come_back(available: Any, behind: Any) -> None:
+    behind.rest_answer = (201, {"a": [1, None, {"b": 2.5}]})
+    query, body = {"limit": 5, "tags": ["x", "y"]}, {"conf": {"größe": None}}
+    answer = available.invoke_rest_api(
+        Name="demo", Path="/dags/x/dagRuns", Method="POST", QueryParameters=query, Body=body
+    )
+
+    assert (answer["RestApiStatusCode"], answer["RestApiResponse"]) == (201, {"a": [1, None, {"b": 2.5}]})
+    assert behind.rest_calls == [("demo", "POST", "/dags/x/dagRuns", query, body)]
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (307, "RestApiClientException"),
+        (404, "RestApiClientException"),
+        (499, "RestApiClientException"),
+        (500, "RestApiServerException"),
+        (504, "RestApiServerException"),
+    ],
+)
+def test_airflows_errors_keep_airflows_answer(available: Any, behind: Any, status: int, code: str) -> None:
+    behind.rest_answer = (status, {"detail": "Airflow's own words"})
+    with pytest.raises(ClientError) as error:
+        available.invoke_rest_api(Name="demo", Path="/dags", Method="GET")
+
+    answer = error.value.response
+    assert answer["Error"]["Code"] == code
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 400
+    assert (answer["RestApiStatusCode"], answer["RestApiResponse"]) == (status, {"detail": "Airflow's own words"})
+
+
+@pytest.mark.parametrize(
+    ("problem", "code"),
+    [(CallerError("Path is not one."), "ValidationException"), (RetryError("Away."), "InternalServerException")],
+)
+def test_a_call_that_was_not_made(available: Any, behind: Any, problem: Exception, code: str) -> None:
+    behind.rest_answer = problem
+    with pytest.raises(ClientError) as error:
+        available.invoke_rest_api(Name="demo", Path="/dags", Method="GET")
+
+    assert error.value.response["Error"] == {"Code": code, "Message": str(problem)}
+
+
+@pytest.mark.parametrize(
+    ("members", "word"),
+    [
+        ({"Method": "HEAD"}, "'method'"),
+        ({"Path": ""}, "'path'"),
+        ({"Path": "/" + "x" * 64}, "'path'"),
+        ({"Name": "absent"}, "'absent' not found"),
+    ],
+)
+def test_bad_members(available: Any, careless: Any, members: dict[str, Any], word: str) -> None:
+    del available
+    with pytest.raises(ClientError, match=word):
+        careless.invoke_rest_api(**{"Name": "demo", "Path": "/dags", "Method": "GET", **members})
+
+
+# -- the real call
+
+
+async def airflow(scope: Scope, receive: Receive, send: Send) -> None:
+    """Stands where Airflow's web server stands."""
+    if scope["type"] != "http":
+        return
+    request = Request(scope, receive)
+    response: Response
+    match scope["path"].rpartition("/")[2]:
+        case "slow":
+            await asyncio.sleep(30)
+            return
+        case "large":
+            response = PlainTextResponse(b"x" * (rest.RESPONSE_LIMIT + 1))
+        case "empty":
+            response = Response(status_code=204)
+        case "broken":
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"10")]})
+            return
+        case _:
+            document = {
+                "target": f"{request.method} {scope['raw_path'].decode()}?{scope['query_string'].decode()}",
+                "token": request.headers["authorization"].removeprefix("Bearer "),
+                "body": (await request.body()).decode(),
+            }
+            response = JSONResponse(document)
+    await response(scope, receive, send)
+
+
+@contextmanager
+def on_socket(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        server = uvicorn.Server(uvicorn.Config(airflow, log_config=None, lifespan="off", timeout_graceful_shutdown=0))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            thread.join(30)
+    path.unlink(missing_ok=True)
+
+
+@pytest.fixture(scope="module")
+def key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@pytest.fixture
+def called(doors: Doors, key: rsa.RSAPrivateKey, behind: Any, client_of: Any, wish: dict[str, Any]) -> Iterator[Any]:
+    caller = airflow_rest.Caller(minter=tokens.Minter(key), paths=doors.settings.paths, clock=clock.now)
+    with served(create_app(replace(doors, rest=caller.call))) as port:
+        client = client_of("mwaa", f"http://127.0.0.1:{port}", inject_host_prefix=False)
+        client.create_environment(**wish)
+        behind.change("demo", status=Status.AVAILABLE)
+        yield client
+
+
+@pytest.fixture
+def web_socket(called: Any, doors: Doors, behind: Any) -> Iterator[None]:
+    del called
+    row = behind.environments.rows["demo"]
+    with on_socket(doors.settings.paths.environment("demo", row.identifier).web_socket):
+        yield
+
+
+@pytest.mark.usefixtures("web_socket")
+def test_the_call_carries_a_token_of_this_environment(called: Any, key: rsa.RSAPrivateKey) -> None:
+    answer = called.invoke_rest_api(
+        Name="demo", Path="/dags/a%20b/dagRuns", Method="POST", QueryParameters={"limit": 1}, Body={"x": None}
+    )["RestApiResponse"]
+
+    claims = jwt.decode(answer["token"], key.public_key(), ["RS256"], audience="env:demo", issuer="aerodrome")
+    assert answer["target"] == "POST /api/v2/dags/a%20b/dagRuns?limit=1"
+    assert json.loads(answer["body"]) == {"x": None}
+    assert (claims["sub"], claims["role"]) == (airflow_rest.SUBJECT, "Admin")
+
+
+@pytest.mark.usefixtures("web_socket")
+def test_an_empty_answer_is_an_empty_document(called: Any) -> None:
+    answer = called.invoke_rest_api(Name="demo", Path="/empty", Method="DELETE")
+
+    assert (answer["RestApiStatusCode"], answer["RestApiResponse"]) == (204, {})
+
+
+@pytest.mark.usefixtures("web_socket")
+@pytest.mark.parametrize(("path", "status"), [("/slow", 504), ("/large", 502), ("/broken", 502)])
+def test_an_answer_that_does_not_come(called: Any, monkeypatch: pytest.MonkeyPatch, path: str, status: int) -> None:
+    monkeypatch.setattr(rest, "TIMEOUT", 0.5)
+    with pytest.raises(ClientError) as error:
+        called.invoke_rest_api(Name="demo", Path=path, Method="GET")
+
+    assert error.value.response["Error"]["Code"] == "RestApiServerException"
+    assert error.value.response["RestApiStatusCode"] == status
+
+
+def test_a_web_server_that_is_away(called: Any) -> None:
+    with pytest.raises(ClientError, match="cannot be reached") as error:
+        called.invoke_rest_api(Name="demo", Path="/dags", Method="GET")
+
+    assert error.value.response["Error"]["Code"] == "InternalServerException"
+
+
+@pytest.mark.parametrize("path", ["dags", "//ui", "/../ui", "/%2e%2e/ui", "/dags?x=1", "/dags#x", "/a b"])
+def test_a_path_cannot_leave_the_rest_api(called: Any, path: str) -> None:
+    with pytest.raises(ClientError) as error:
+        called.invoke_rest_api(Name="demo", Path=path, Method="GET")
+
+    assert error.value.response["Error"]["Code"] == "ValidationException"
