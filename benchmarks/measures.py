@@ -1,0 +1,158 @@
+"""The measures: each runs both sides and returns rows. Bars are those that the project set itself."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import psutil
+from rich.console import Console
+
+from benchmarks import stock
+from benchmarks.ours import Installation, wait_for
+from benchmarks.table import Row
+
+ROUNDS = 3
+"""Creations and standalone starts; the median counts."""
+
+PUTS = 10
+"""DAG files put to be seen."""
+
+CHAIN = 40
+"""Tasks of the chain."""
+
+IDLE_SECONDS = 60.0
+"""How long idle processes are watched."""
+
+SETTLE_SECONDS = 20.0
+"""Before an idle environment is measured: its start-up work is over by then."""
+
+ONE_TASK = """
+from datetime import datetime
+from airflow.sdk import DAG, task
+with DAG("{name}", start_date=datetime(2024, 1, 1), schedule=None):
+    @task
+    def only(): ...
+    only()
+"""
+
+A_CHAIN = """
+from datetime import datetime
+from airflow.sdk import DAG
+from airflow.providers.standard.operators.python import PythonOperator
+with DAG("chain", start_date=datetime(2024, 1, 1), schedule=None):
+    before = None
+    for number in range({length}):
+        task = PythonOperator(task_id=f"t{{number}}", python_callable=lambda: None)
+        if before is not None:
+            before >> task
+        before = task
+"""
+
+Rest = Callable[..., tuple[int, Any]]
+
+
+def create(ours: Installation, console: Console) -> list[Row]:
+    """Create → AVAILABLE, against `airflow standalone` → healthy."""
+    mine, theirs = [], []
+    for number in range(ROUNDS):
+        mine.append(ours.create(f"create-{number}"))
+        ours.delete(f"create-{number}")
+        theirs.append(stock.standalone(ours))
+        console.print(f"  {mine[-1]:.2f} s against {theirs[-1]:.2f} s")
+    what = "create → AVAILABLE (version installed) / standalone → healthy"
+    return [Row(what=what, ours=statistics.median(mine), stock=statistics.median(theirs), unit="s", bar=0.40)]
+
+
+def visible(ours: Installation, console: Console) -> list[Row]:
+    """A DAG object put → listed by Airflow's REST API."""
+    ours.create("visible")
+    ours.put_dag("warm_up", ONE_TASK.format(name="warm_up"))
+    wait_for(lambda: ours.rest("visible", "GET", "/dags/warm_up")[0] == 200)
+    seconds = []
+    for number in range(PUTS):
+        name = f"dag_{number}"
+        started = time.monotonic()
+        ours.put_dag(name, ONE_TASK.format(name=name))
+        wait_for(lambda name=name: ours.rest("visible", "GET", f"/dags/{name}")[0] == 200)
+        seconds.append(time.monotonic() - started)
+    console.print("  " + ", ".join(f"{each:.2f}" for each in seconds))
+    ours.delete("visible")
+    return [
+        Row(what="DAG put in the bucket → listed, median", ours=statistics.median(seconds), stock=None, unit="s", bar=2)
+    ]
+
+
+def running(ours: Installation, console: Console) -> list[Row]:
+    """Memory and CPU of an idle environment, and a chain of trivial tasks, against the same roles started separately."""
+    dag = A_CHAIN.format(length=CHAIN)
+    # There before it starts: stock looks for new files every five minutes, and that wait is no part of this measure.
+    with stock.Separate(ours, {"chain": dag}) as theirs:
+        time.sleep(SETTLE_SECONDS)
+        memory_theirs = _pss(theirs.processes())
+        idle_theirs = _cpu_share(theirs.processes)
+        chain_theirs = _chain(theirs.rest)
+    console.print(f"  stock: {memory_theirs:.0f} MB, {idle_theirs:.1f} % idle, chain {chain_theirs:.1f} s")
+    ours.create("running")
+    time.sleep(SETTLE_SECONDS)
+    memory_ours = _pss(ours.processes("running"))
+    idle_ours = _cpu_share(lambda: ours.processes("running"))
+    ours.put_dag("chain", dag)
+    chain_ours = _chain(lambda *call: ours.rest("running", *call))
+    ours.delete("running")
+    return [
+        Row(what=f"chain of {CHAIN} trivial tasks", ours=chain_ours, stock=chain_theirs, unit="s", bar=0.40),
+        Row(what="idle CPU, share of a core", ours=idle_ours, stock=idle_theirs, unit="%", bar=2.0),
+        Row(what="idle memory (summed PSS), one worker", ours=memory_ours, stock=memory_theirs, unit="MB", bar=0.65),
+    ]
+
+
+ALL: dict[str, Callable[[Installation, Console], list[Row]]] = {
+    "create": create,
+    "visible": visible,
+    "running": running,
+}
+
+
+def _chain(rest: Rest) -> float:
+    """Wall time of one run of the chain, from its start to its end as Airflow recorded them."""
+    wait_for(lambda: rest("GET", "/dags/chain")[0] == 200)
+    rest("PATCH", "/dags/chain", {"is_paused": False})
+    status, run = rest("POST", "/dags/chain/dagRuns", {"logical_date": None})
+    assert status == 200, run
+
+    def ended() -> Any:
+        found = rest("GET", f"/dags/chain/dagRuns/{run['dag_run_id']}")[1]
+        return found if found and found["state"] in {"success", "failed"} else None
+
+    found = wait_for(ended, every=0.5)
+    assert found["state"] == "success", found
+    return float(found["duration"])
+
+
+def _pss(processes: Iterable[psutil.Process]) -> float:
+    """Summed proportional set size in MB: shared pages count once."""
+    total = 0
+    for process in processes:
+        for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                total += int(line.split()[1])
+    return total / 1024
+
+
+def _cpu_share(processes: Callable[[], Iterable[psutil.Process]]) -> float:
+    """CPU time of all processes over a while, children that ended in it included, in per cent of one core."""
+    before = {each: _spent(each) for each in processes()}
+    started = time.monotonic()
+    time.sleep(IDLE_SECONDS)
+    after = {each: _spent(each) for each in processes()}
+    spent = sum(seconds - before.get(each, 0.0) for each, seconds in after.items())
+    return 100 * spent / (time.monotonic() - started)
+
+
+def _spent(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system + times.children_user + times.children_system)
