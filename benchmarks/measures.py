@@ -87,7 +87,7 @@ def visible(ours: Installation, console: Console) -> list[Row]:
 
 
 def running(ours: Installation, console: Console) -> list[Row]:
-    """Memory and CPU of an idle environment, and a chain of trivial tasks, against the same roles started separately."""
+    """An idle environment's memory and CPU and a chain of trivial tasks, against the same roles started separately."""
     dag = A_CHAIN.format(length=CHAIN)
     # There before it starts: stock looks for new files every five minutes, and that wait is no part of this measure.
     with stock.Separate(ours, {"chain": dag}) as theirs:
