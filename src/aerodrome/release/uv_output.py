@@ -96,6 +96,6 @@ def failure(what: str, lines: Sequence[str]) -> errors.AerodromeError:
         )
     if any(sign in text for sign in _NETWORK):
         cause = tail[-1].strip().removeprefix("cause: ")
-        return errors.RetryError(f"{what}: the package index cannot be reached ({cause})", delay=NETWORK_DELAY)
+        return errors.RetryError(f"{what}: the download server cannot be reached ({cause})", delay=NETWORK_DELAY)
     reason = next((line.removeprefix("error: ") for line in reversed(tail) if line.startswith("error: ")), "uv failed")
     return errors.BrokenError(f"{what}: {reason}", code=CODE, tail=tail)

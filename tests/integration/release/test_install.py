@@ -185,7 +185,7 @@ def test_cancelling_ends_the_wait_for_another_installer(silent_index, versions):
 def test_an_index_that_cannot_be_reached_is_worth_another_try(silent_index, versions):
     environ, server = silent_index
     server.close()
-    with pytest.raises(errors.RetryError, match="the package index cannot be reached"):
+    with pytest.raises(errors.RetryError, match="the download server cannot be reached"):
         install.install(VERSION, versions, environ=environ, folders=PYTHONS)
     assert leftovers(versions) == []
 

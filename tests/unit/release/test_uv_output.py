@@ -70,7 +70,7 @@ def test_an_unreachable_index_is_worth_another_try():
     error = uv_output.failure("it failed", REFUSED.splitlines())
     assert isinstance(error, errors.RetryError)
     assert error.delay > 1
-    assert str(error) == "it failed: the package index cannot be reached (Connection refused (os error 111))"
+    assert str(error) == "it failed: the download server cannot be reached (Connection refused (os error 111))"
 
 
 @pytest.mark.parametrize(
