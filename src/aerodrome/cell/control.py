@@ -38,13 +38,7 @@ class Server:
         self.answer = answer
         self._selector = selector
         self._clients: list[_Client] = []
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.settimeout(0)
-        self._listener.bind(path)
-        os.chmod(path, 0o600)
-        self._listener.listen(MOST_CLIENTS)
+        self._listener = _listen(path)
         selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
     def close(self) -> None:
@@ -68,10 +62,14 @@ class Server:
 
     def _accept(self, mask: int) -> None:
         del mask
-        try:
-            connection, _ = self._listener.accept()
-        except OSError:  # it went away again, or no descriptor is free: the next event tries anew
-            return
+        for _ in range(MOST_CLIENTS):
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:  # nobody more; or no descriptor is free, and the next event tries anew
+                return
+            self._admit(connection)
+
+    def _admit(self, connection: socket.socket) -> None:
         if not _is_ours(connection):
             logs.say("connection refused: another user's")
             connection.close()
@@ -152,6 +150,20 @@ def respond(line: bytes, answer: Callable[[dict[str, Any]], dict[str, Any]]) -> 
     except Exception as error:  # noqa: BLE001 - no request may end the process
         logs.say("request failed", kind=type(error).__name__, where=_where(error))
         return {"ok": False, "error": f"cannot answer: {type(error).__name__}; the log says where"}
+
+
+def _listen(path: str) -> socket.socket:
+    """Made under another name first: once the socket is there, it answers."""
+    unfinished = path + "~"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(unfinished)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.settimeout(0)
+    listener.bind(unfinished)
+    os.chmod(unfinished, 0o600)
+    listener.listen(MOST_CLIENTS)
+    os.replace(unfinished, path)
+    return listener
 
 
 def _where(error: BaseException) -> list[str]:

@@ -65,6 +65,7 @@ class Warm:
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
         self._leaving = False
+        _room("agent")  # loaded now, so that every cell is of this very version, whatever is installed meanwhile
         self._imported, self._failed = preload(options.modules)
         self._selector = selectors.DefaultSelector()
         self._server = _room("control").Server(options.socket, self._selector, self.answer)

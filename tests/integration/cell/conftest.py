@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+
 from integration.cell import harness
 
 if TYPE_CHECKING:

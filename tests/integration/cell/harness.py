@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 WARM = Path(kernel.__file__).with_name("warm.py")
 VERSIONS = ("3.7", "3.12", "3.13")
 DEADLINE = 30.0  # seconds any condition may take on a busy machine
-MODULES = ("json", "logging.handlers", "no_such_module_anywhere", "asyncio")
+MODULES = ("json", "logging.handlers", "no_such_module_anywhere", "pkgutil")
 BASE_ENV = {"PATH": os.environ.get("PATH", os.defpath), "HOME": "/", "LANG": "C.UTF-8"}
 
 SLEEPER = """
-import signal, sys, time
+import os, signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 print("up", flush=True)
+os.write(int(os.environ.pop("AERODROME_NOTIFY_FD")), b"READY=1\\n")
 while True:
     time.sleep(0.05)
 """
@@ -84,6 +85,13 @@ def exchange(path: Path, data: bytes) -> dict[str, Any]:
         connection.sendall(data)
         with connection.makefile("rb") as lines:
             return json.loads(lines.readline())
+
+
+def serves(path: Path) -> bool:
+    try:
+        return bool(ask(path, op="status")["ok"])
+    except OSError:
+        return False
 
 
 def dead(pid: int) -> bool:
@@ -148,7 +156,7 @@ class Cell:
             "uid": None,
             "gid": None,
             "log": str(self.folder / f"{name}.log"),
-            "ready": "started",
+            "ready": "notify" if script in (SLEEPER, NOTIFIER) else "started",
             "after": [],
             "stop": {"signal": "SIGTERM", "grace": 20},
         }
@@ -199,19 +207,32 @@ class Cell:
         until(lambda: dead(pid), "the end of the cell")
 
     def clean(self) -> None:
-        """Kills whatever a failed test left, by number."""
+        """Kills every process that the test left, cells first: those whose command or place names our folder."""
         for pid in self.seen:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
-            if not dead(pid) or pid in {one.session for one in kernel.processes()}:
-                kernel.kill_session(pid)
+        until(self._kill_left, "an end of all processes")
+
+    def _kill_left(self) -> bool:
+        left = [one for one in kernel.processes() if one.pid != os.getpid() and self._is_ours(one.pid)]
+        for one in left:
+            with contextlib.suppress(OSError):
+                os.kill(one.pid, signal.SIGKILL)
+        return not left
+
+    def _is_ours(self, pid: int) -> bool:
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            return str(self.folder).encode() in command or str(Path(f"/proc/{pid}/cwd").readlink()) == str(self.folder)
+        except OSError:
+            return False
 
 
 @contextlib.contextmanager
 def folder() -> Iterator[Path]:
     """A short folder that other users may traverse: socket paths are short, and units may be of another user."""
-    path = Path(tempfile.mkdtemp(prefix="cell-", dir="/tmp"))  # noqa: S108 - socket paths break at 107 bytes
-    path.chmod(0o755)  # noqa: S103 - a unit of another user must find its script
+    path = Path(tempfile.mkdtemp(prefix="cell-", dir="/tmp"))
+    path.chmod(0o755)
     yield path
     shutil.rmtree(path)
 
@@ -226,5 +247,5 @@ def cells(version: str) -> Iterator[Cell]:
             warm.wait()
             yield cell
         finally:
-            cell.clean()
             warm.kill()
+            cell.clean()
