@@ -31,6 +31,9 @@ class Step(StrEnum):
     CELL = "CELL"
     """Start the cell, which starts the units."""
 
+    REPORT_LOST_TASKS = "REPORT_LOST_TASKS"
+    """Tell Airflow that the tasks of dead workers died with them, so that it retries them now and not in minutes."""
+
     STOP_CELL = "STOP_CELL"
     """Stop every unit in order, and the cell."""
 

@@ -13,6 +13,18 @@ from aerodrome.model.observed import Installation, Observed, Unit
 
 UNITS = ("redis", "sidecar", "scheduler", "worker-1")
 
+EFFECTS: dict[Step, dict[str, bool]] = {
+    Step.DATABASE: {"database": True},
+    Step.FILES: {"files": True},
+    Step.CELL: {"cell": True, "leftovers": False},
+    Step.REPORT_LOST_TASKS: {"bereaved": False},
+    Step.STOP_CELL: {"cell": False},
+    Step.END_LEFTOVERS: {"cell": False, "leftovers": False},
+    Step.DROP_DATABASE: {"database": False},
+    Step.REMOVE_FILES: {"files": False},
+}
+"""What a step changes of a place."""
+
 
 @dataclass
 class Place:
@@ -22,6 +34,7 @@ class Place:
     files: bool = False
     cell: bool = False
     leftovers: bool = False
+    bereaved: bool = False
     unit_state: str = "ready"
     restarts: int = 0
 
@@ -49,6 +62,7 @@ class MemoryBackend:
             traces=place.files,
             cell=place.cell,
             leftovers=place.leftovers,
+            bereaved=place.bereaved,
             units=tuple(units),
             expected_units=frozenset(UNITS),
         )
@@ -58,23 +72,12 @@ class MemoryBackend:
         if step in self.failures:
             raise self.failures[step]
         place = self.places.setdefault(environment.name, Place())
-        match step:
-            case Step.INSTALL:
-                self.installed.add(environment.spec.airflow_version)
-            case Step.DATABASE:
-                place.database = True
-            case Step.FILES:
-                place.files = True
-            case Step.CELL:
-                place.cell, place.leftovers, place.unit_state = True, False, self.unit_state
-            case Step.STOP_CELL:
-                place.cell = False
-            case Step.END_LEFTOVERS:
-                place.cell = place.leftovers = False
-            case Step.DROP_DATABASE:
-                place.database = False
-            case Step.REMOVE_FILES:
-                place.files = False
+        for name, value in EFFECTS.get(step, {}).items():
+            setattr(place, name, value)
+        if step is Step.INSTALL:
+            self.installed.add(environment.spec.airflow_version)
+        if step is Step.CELL:
+            place.unit_state = self.unit_state
 
     def tail(self, environment: Environment, unit: str) -> tuple[str, ...]:
         place = self.places.get(environment.name, Place())

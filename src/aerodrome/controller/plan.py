@@ -126,6 +126,8 @@ def _watch(observed: Observed) -> Plan:
     """An available environment: its cell keeps the units; only the cell itself is ours to miss."""
     if not observed.cell:
         return Plan(phase="lost", detail="The cell is gone.", event=Event.LOST, again_after=0)
+    if observed.bereaved:
+        return Plan(phase="ready", detail="Telling Airflow which tasks were lost.", step=Step.REPORT_LOST_TASKS)
     if observed.all_ready:
         return Plan(phase="ready", detail="Every unit is ready.", again_after=CALM)
     ready = {unit.name for unit in observed.units if unit.is_ready}

@@ -17,6 +17,9 @@ class Unit:
     last_exit: str = ""
     """How it ended last, in words; empty when it never did."""
 
+    exited_at: float | None = None
+    """When that was, in seconds since 1970."""
+
     @property
     def is_ready(self) -> bool:
         return self.state == "ready"
@@ -46,6 +49,9 @@ class Observed:
     cell: bool
     leftovers: bool
     """Units run although their cell is dead; a new cell adopts them."""
+
+    bereaved: bool = False
+    """A worker has died and Airflow has not been told yet that its tasks died with it."""
 
     units: tuple[Unit, ...] = ()
     expected_units: frozenset[str] = frozenset()

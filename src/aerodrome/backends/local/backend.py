@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from aerodrome.airflow.context import INSIDE
@@ -40,6 +41,8 @@ class LocalBackend:
         self._around = surroundings
         self._settings = surroundings.settings
         self._installer = Installer(surroundings.settings, self._finish_installation)
+        self._reported: dict[tuple[str, str], float] = {}
+        """Workers' deaths that Airflow was told of; forgotten with this process, for telling twice does no harm."""
 
     def observe(self, environment: Environment) -> Observed:
         paths = self._paths(environment)
@@ -54,6 +57,7 @@ class LocalBackend:
             traces=not places.are_gone(paths),
             cell=alive,
             leftovers=not alive and leftovers.exist(paths),
+            bereaved=bool(self._unreported_deaths(environment, units)),
             units=units,
             # A cell reports every unit it was told to run, whatever state each is in.
             expected_units=frozenset(unit.name for unit in units),
@@ -74,6 +78,8 @@ class LocalBackend:
                 place = self._place(environment)
                 configuration.write(place)
                 warm.spawn(self._settings.paths, place.installation, paths.cell_config)
+            case Step.REPORT_LOST_TASKS:
+                self._report_lost_tasks(environment)
             case Step.STOP_CELL:
                 cells.ask(paths.cell_socket, {"op": "shutdown"})
             case Step.END_LEFTOVERS:
@@ -109,6 +115,25 @@ class LocalBackend:
     def close(self) -> None:
         """Break off what runs in this process; cells and warm processes go on."""
         self._installer.cancel()
+
+    def _unreported_deaths(self, environment: Environment, units: tuple[Unit, ...]) -> dict[str, float]:
+        """Workers that died since Airflow was last told, and when."""
+        return {
+            unit.name: unit.exited_at
+            for unit in units
+            if unit.name.startswith("worker-")
+            and unit.exited_at is not None
+            and self._reported.get((environment.identifier, unit.name), 0.0) < unit.exited_at
+        }
+
+    def _report_lost_tasks(self, environment: Environment) -> None:
+        deaths = self._unreported_deaths(environment, self.units(environment))
+        metadata.age_heartbeats(
+            self._around.cluster(),
+            environment,
+            {worker: datetime.fromtimestamp(at, UTC) for worker, at in deaths.items()},
+        )
+        self._reported |= {(environment.identifier, worker): at for worker, at in deaths.items()}
 
     def _finish_installation(self, installation: Installation) -> None:
         self._open_ways(installation)

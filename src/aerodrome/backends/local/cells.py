@@ -53,6 +53,7 @@ def units(answer: Mapping[str, Any]) -> tuple[Unit, ...]:
             restarts=unit["restarts"],
             status_text=unit.get("status_text") or "",
             last_exit=_in_words(unit.get("last_exit")),
+            exited_at=(unit.get("last_exit") or {}).get("at"),
         )
         for unit in answer["units"]
     )

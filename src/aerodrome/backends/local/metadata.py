@@ -6,6 +6,8 @@ import secrets
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 import psycopg
@@ -66,10 +68,13 @@ def ensure_database(cluster: Cluster, environment: Environment, installation: In
             connection.execute(statement.text, statement.parameters)
 
 
-def age_heartbeats(cluster: Cluster, environment: Environment, statement: metadata.Statement) -> None:
-    """Let Airflow find the tasks of a worker that is known to be dead."""
+def age_heartbeats(cluster: Cluster, environment: Environment, deaths: Mapping[str, datetime]) -> None:
+    """Let Airflow find the tasks of workers that are known to be dead; each with the moment of its death."""
+    version = versions.lookup(environment.spec.airflow_version)
     with clusters.connect(cluster, name_of(environment)) as connection:
-        connection.execute(statement.text, statement.parameters)
+        for hostname, died_at in deaths.items():
+            statement = metadata.age_heartbeats(version, hostname, died_at)
+            connection.execute(statement.text, statement.parameters)
 
 
 def drop(cluster: Cluster, environment: Environment) -> None:
