@@ -57,7 +57,8 @@ def _listens(port: int) -> bool:
 class MiniStack:
     """The emulator as a child process; stopped and started again it has the same port and no objects."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, strict: bool = False) -> None:
+        self.strict = strict
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._folder = folder
@@ -74,6 +75,7 @@ class MiniStack:
             "SFTP_ENABLED": "0",
             "IOT_MTLS_ENABLED": "0",
             "LOG_LEVEL": "ERROR",
+            "AUTH": str(self.strict).lower(),
         }
         command = [sys.executable, "-m", "hypercorn", "ministack.app:app", "--bind", f"127.0.0.1:{self.port}"]
         with (self._folder / "ministack.log").open("ab") as output:
@@ -263,6 +265,15 @@ class Sidecar:
 def own_ministack(tmp_path) -> Iterator[MiniStack]:
     """One that this test alone may stop."""
     stack = MiniStack(tmp_path)
+    stack.start()
+    yield stack
+    stack.stop()
+
+
+@pytest.fixture
+def strict_ministack(tmp_path) -> Iterator[MiniStack]:
+    """One that verifies the signatures and the policies of roles."""
+    stack = MiniStack(tmp_path, strict=True)
     stack.start()
     yield stack
     stack.stop()

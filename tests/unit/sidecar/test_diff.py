@@ -90,6 +90,12 @@ def test_only_what_is_exactly_as_we_wrote_it_is_kept(remotes, disk, manifest):
         assert disk.files[path] == Seen(held.size, held.mtime_ns)
 
 
+def test_a_link_that_looks_like_our_file_is_not_our_file():
+    goal, held = accepted({"a": (1, 7)}), {"a": Held("1", 7, 5)}
+    assert diff.plan(goal, Disk({"a": Seen(7, 5)}), held).empty
+    assert set(diff.plan(goal, Disk({"a": Seen(7, 5, regular=False)}), held).fetch) == {"a"}
+
+
 def test_folders_are_pruned_once_from_the_outermost():
     disk = Disk({"a/b/c.py": Seen(1, 1)}, frozenset({"a", "a/b", "d"}))
     plan = diff.plan(accepted({}), disk, {})

@@ -231,5 +231,19 @@ def test_a_predecessors_leavings_are_cleared(tree, syncer):
     assert list(tree.staging.iterdir()) == []
 
 
+def test_a_change_in_a_large_tree_comes_at_once_and_damage_in_its_turn(bucket, syncer, tree, monkeypatch, on_disk):
+    monkeypatch.setattr(sync, "LOOKED_AT", 1)
+    bucket.put(a="1", b="2", c="3")
+    syncer.round()
+    syncer.round()
+    (tree.root / "a.py").unlink()
+    assert syncer.round().placed == ()
+    bucket.put(b="changed")
+    assert syncer.round().placed == ("a.py", "b.py")
+    (tree.root / "a.py").unlink()
+    assert [syncer.round().placed for _ in range(3)] == [(), ("a.py",), ()]
+    assert on_disk() == {"a.py": "1", "b.py": "changed", "c.py": "3"}
+
+
 def test_large_trees_are_looked_at_less_often():
     assert [sync.rounds_between_looks(names) for names in (0, 500, 501, 50_000)] == [1, 1, 2, 100]
