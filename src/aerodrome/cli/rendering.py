@@ -55,7 +55,7 @@ def _now(each: Mapping[str, Any]) -> Text:
     took = sum(phase["seconds"] for phase in progress["phases"])
     if each["status"] == "AVAILABLE":
         troubled = [f"{unit['name']} {unit['state']}" for unit in each["units"] if unit["state"] != "ready"]
-        return Text(", ".join(troubled), "yellow") if troubled else Text(f"created in {took:.1f} s", "dim")
+        return Text(", ".join(troubled), "yellow") if troubled else Text(f"ready in {took:.1f} s", "dim")
     share = "" if progress["fraction"] is None else f" {progress['fraction']:.0%}"
     return Text(f"{progress['phase']}{share}: {progress['detail']}")
 

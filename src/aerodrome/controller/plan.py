@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from aerodrome.backends.contract import Step
-from aerodrome.model.environment import Environment, Failure
+from aerodrome.model.environment import READY, Environment, Failure
 from aerodrome.model.lifecycle import Event, Status
 from aerodrome.model.observed import Observed, Unit
 
@@ -86,7 +86,7 @@ def _build(observed: Observed) -> Plan | None:
 
 def _wait_until_ready(environment: Environment, observed: Observed, now: datetime, done: Event) -> Plan:
     if observed.all_ready:
-        return Plan(phase="ready", detail="Every unit is ready.", event=done)
+        return Plan(phase=READY, detail="Every unit is ready.", event=done)
     ready = [unit for unit in observed.units if unit.is_ready]
     missing = sorted(observed.expected_units - {unit.name for unit in ready})
     waiting = Plan(
@@ -127,12 +127,12 @@ def _watch(observed: Observed) -> Plan:
     if not observed.cell:
         return Plan(phase="lost", detail="The cell is gone.", event=Event.LOST, again_after=0)
     if observed.bereaved:
-        return Plan(phase="ready", detail="Telling Airflow which tasks were lost.", step=Step.REPORT_LOST_TASKS)
+        return Plan(phase=READY, detail="Telling Airflow which tasks were lost.", step=Step.REPORT_LOST_TASKS)
     if observed.all_ready:
-        return Plan(phase="ready", detail="Every unit is ready.", again_after=CALM)
+        return Plan(phase=READY, detail="Every unit is ready.", again_after=CALM)
     ready = {unit.name for unit in observed.units if unit.is_ready}
     return Plan(
-        phase="ready",
+        phase=READY,
         detail=f"Being started again: {', '.join(sorted(observed.expected_units - ready))}.",
         again_after=CALM,
     )

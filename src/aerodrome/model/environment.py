@@ -9,6 +9,9 @@ from typing import Any
 
 from aerodrome.model.lifecycle import Status
 
+READY = "ready"
+"""The phase in which nothing is left to do."""
+
 Document = Mapping[str, Any]
 """A JSON object."""
 
@@ -91,7 +94,10 @@ class Progress:
     phases: tuple[Phase, ...] = ()
 
     def moved(self, phase: str, detail: str, fraction: float | None, now: datetime) -> Progress:
-        """This progress a moment later; a change of phase closes the one before with its duration."""
+        """This progress a moment later; a change of phase closes the one before with its duration.
+
+        What follows `ready` is work of its own, so it begins without the phases of the work before.
+        """
         if phase == self.phase:
             return Progress(
                 phase=phase,
@@ -100,6 +106,8 @@ class Progress:
                 fraction=fraction,
                 phases=self.phases,
             )
+        if self.phase == READY:
+            return Progress(phase=phase, detail=detail, phase_started_at=now, fraction=fraction)
         closed = Phase(name=self.phase, seconds=round((now - self.phase_started_at).total_seconds(), 3))
         return Progress(
             phase=phase, detail=detail, phase_started_at=now, fraction=fraction, phases=(*self.phases, closed)

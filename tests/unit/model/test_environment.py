@@ -90,3 +90,10 @@ def test_an_arn_names_its_environment(region, partition):
 @pytest.mark.parametrize("arn", ["", "one", "arn:aws:s3:::bucket", "arn:aws:airflow:x:1:environment/one"])
 def test_other_arns_name_none(arn):
     assert arns.environment_name(arn) is None
+
+
+def test_progress_after_ready_is_work_of_its_own():
+    start = Progress(phase="start", detail="a", phase_started_at=MIDNIGHT)
+    ready = start.moved("ready", "b", None, MIDNIGHT + timedelta(seconds=1))
+    assert [phase.name for phase in ready.phases] == ["start"]
+    assert ready.moved("lost", "c", None, MIDNIGHT + timedelta(hours=1)).phases == ()
