@@ -84,7 +84,7 @@ class Upstream:
             await _refuse(request, send, 421, "MisdirectedRequest", sentence)
             return
         body = _Body(request)
-        headers = passed_headers(request.headers.items(), also=frozenset())
+        headers = passed_headers([_text(*header) for header in request.scope["headers"]], also=frozenset())
         try:
             response = await self._session.request(
                 request.method,
@@ -111,6 +111,14 @@ def passed_headers(headers: list[tuple[str, str]], *, also: frozenset[str]) -> C
     }
     dropped = HOP_BY_HOP | also | named
     return CIMultiDict((name, value) for name, value in headers if name.lower() not in dropped)
+
+
+def _text(name: bytes, value: bytes) -> tuple[str, str]:
+    """A header for the client library, which writes UTF-8: that comes out as it came in."""
+    try:
+        return name.decode("latin-1"), value.decode()
+    except UnicodeDecodeError:
+        return name.decode("latin-1"), value.decode("latin-1")
 
 
 def _url(base: str, raw_path: str, request: Request) -> URL:

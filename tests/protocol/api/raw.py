@@ -38,7 +38,7 @@ def ask(
     *,
     body: bytes | None = None,
     service: str | None = "airflow",
-    **headers: str,
+    **headers: Any,
 ) -> Answer:
     """One request with its target as it stands; header names take `_` for `-`."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from aerodrome.api import bodies
 from aerodrome.errors import BrokenError, CallerError, RetryError
 from protocol.api import raw
 
@@ -193,7 +195,7 @@ def test_the_longest_name_and_the_widest_wish_pass(mwaa: Any, behind: Any, wish:
 
 
 def test_unknown_fields_are_ignored(port: int, behind: Any, wish: dict[str, Any]) -> None:
-    body = raw.json.dumps({**wish, "Colour": {"deep": [1]}, "LoggingConfiguration": {"NoSuchLogs": 5}}).encode()
+    body = json.dumps({**wish, "Colour": {"deep": [1]}, "LoggingConfiguration": {"NoSuchLogs": 5}}).encode()
     answer = raw.ask(port, "PUT", "/environments/demo?unknown=1&unknown=2", body=body)
 
     assert answer.status == 200
@@ -201,7 +203,7 @@ def test_unknown_fields_are_ignored(port: int, behind: Any, wish: dict[str, Any]
 
 
 def test_null_is_the_same_as_left_out(port: int, wish: dict[str, Any]) -> None:
-    answer = raw.ask(port, "PUT", "/environments/demo", body=raw.json.dumps({**wish, "KmsKey": None}).encode())
+    answer = raw.ask(port, "PUT", "/environments/demo", body=json.dumps({**wish, "KmsKey": None}).encode())
 
     assert answer.status == 200
 
@@ -241,6 +243,15 @@ def test_ten_megabytes_are_answered_properly(careless: Any, wish: dict[str, Any]
         careless.create_environment(**wish, AirflowConfigurationOptions={"core.x": "x" * 10_000_000})
 
     assert error.value.response["Error"]["Code"] == "ValidationException"
+
+
+def test_a_body_that_does_not_come(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "PATIENCE", 0.2)
+    head = f"PUT /environments/demo HTTP/1.1\r\nHost: x\r\nAuthorization: {raw.signature()}\r\nConnection: close\r\n"
+    answer = raw.send(port, f"{head}Content-Length: 10\r\n\r\n{{".encode())
+
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"did not arrive within" in answer
 
 
 def test_a_query_field_given_twice(port: int) -> None:

@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from starlette.requests import ClientDisconnect, Request
@@ -146,6 +147,12 @@ def test_headers_pass_but_for_those_of_one_hop(front: int) -> None:
         set(headers) & {"x-private", "te", "expect", "user-agent", "accept", "accept-encoding", "content-type"} == set()
     )
     assert answer.json["length"] == 5
+
+
+def test_headers_in_utf_8_stay_so(front: int) -> None:
+    answer = raw.ask(front, "GET", "/b/k", service="s3", X_Amz_Meta_Name="größe".encode())
+
+    assert dict(answer.json["headers"])["x-amz-meta-name"].encode("latin-1").decode() == "größe"
 
 
 def test_twenty_megabytes_pass_upwards(front: int) -> None:
@@ -312,7 +319,7 @@ def test_health_and_welcome(front: int) -> None:
         {"Sec_Fetch_Site": "cross-site"},
     ],
 )
-def test_strangers_pages_are_refused(front: int, headers: dict[str, str], service: str | None) -> None:
+def test_strangers_pages_are_refused(front: int, headers: dict[str, Any], service: str | None) -> None:
     answer = raw.ask(front, "GET", "/environments", service=service, **headers)
 
     assert (answer.status, answer.error) == (403, "AccessDeniedException")
@@ -322,7 +329,7 @@ def test_strangers_pages_are_refused(front: int, headers: dict[str, str], servic
     "origin", ["http://localhost:4560", "http://127.0.0.1:3000", "http://[::1]:1", "https://a.localhost"]
 )
 def test_pages_of_this_machine_are_not(front: int, origin: str) -> None:
-    headers = {"Origin": origin, "User_Agent": "Mozilla/5.0", "Sec_Fetch_Site": "cross-site"}
+    headers: dict[str, Any] = {"Origin": origin, "User_Agent": "Mozilla/5.0", "Sec_Fetch_Site": "cross-site"}
 
     assert raw.ask(front, "GET", "/environments", **headers).status == 200
 
@@ -336,7 +343,7 @@ def test_pages_of_this_machine_are_not(front: int, origin: str) -> None:
     ],
 )
 def test_an_endpoint_that_is_away_is_told_in_the_services_own_form(
-    doors: Doors, headers: dict[str, str], form: bytes
+    doors: Doors, headers: dict[str, Any], form: bytes
 ) -> None:
     with served(create_app(replace(doors, aws_endpoint_url="http://127.0.0.1:1"))) as port:
         answer = raw.ask(port, "POST", "/", body=b"x" * 100_000, service="athena", **headers)

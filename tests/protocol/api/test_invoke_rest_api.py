@@ -65,7 +65,7 @@ def test_airflows_errors_keep_airflows_answer(available: Any, behind: Any, statu
     with pytest.raises(ClientError) as error:
         available.invoke_rest_api(Name="demo", Path="/dags", Method="GET")
 
-    answer = error.value.response
+    answer: dict[str, Any] = {**error.value.response}
     assert answer["Error"]["Code"] == code
     assert answer["ResponseMetadata"]["HTTPStatusCode"] == 400
     assert (answer["RestApiStatusCode"], answer["RestApiResponse"]) == (status, {"detail": "Airflow's own words"})
@@ -195,7 +195,7 @@ def test_an_answer_that_does_not_come(called: Any, monkeypatch: pytest.MonkeyPat
         called.invoke_rest_api(Name="demo", Path=path, Method="GET")
 
     assert error.value.response["Error"]["Code"] == "RestApiServerException"
-    assert error.value.response["RestApiStatusCode"] == status
+    assert {**error.value.response}["RestApiStatusCode"] == status
 
 
 def test_a_web_server_that_is_away(called: Any) -> None:

@@ -88,6 +88,7 @@ def test_botocore_reads_our_errors(shape: Shape) -> None:
     received = {"status_code": response.status_code, "headers": dict(response.headers)}
     received["body"] = bytes(response.body)
     anything = service.model().operation_model("GetEnvironment").output_shape
+    assert anything is not None
     parsed = RestJSONParser().parse(received, anything) | RestJSONParser().parse(received, shape)
 
     assert parsed["Error"]["Code"] == shape.name

@@ -109,7 +109,7 @@ def _access_mode(mode: str | None, version: str) -> Iterator[str]:
 
 
 def _line(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    return tuple(int(part) for part in version.split(".")[:2] if part.isascii() and part.isdigit())
 
 
 def _not_offered(request: Document) -> Iterator[str]:
