@@ -129,6 +129,7 @@ def loaded_rows(warehouse: Any) -> list[Row]:
     return sorted((Row(*row) for row in rows), key=lambda row: row.title)
 
 
+@pytest.mark.timeout(900)  # four starts of Airflow and two runs; a busy machine needs minutes
 def test_the_pipeline_loads_what_the_archive_says_and_may_run_again(airflow: Airflow, bucket: str, warehouse: Any):
     with archive.served(archive.make()) as url:
         conf = json.dumps({"bucket": bucket, "archive_url": url, "database": bucket.replace("-", "_")})
