@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,9 @@ from . import failure, waiting
 
 VERSIONS = {"3.3.1": "3.3.1", "3.3": "3.3.1", "2.11.2": "2.11.2", "2.11": "2.11.2"}
 """What `--airflow-version` takes → the version it means."""
+
+NAME = re.compile(r"[a-zA-Z][0-9a-zA-Z\-_]{0,48}[0-9a-zA-Z]")
+"""MWAA's pattern for names, kept short enough for the bucket (63 characters) and the role (64) named after it."""
 
 CREATION_SECONDS = 45 * 60
 """The first creation downloads and compiles Airflow; this is the documented upper end for MWAA's own creation."""
@@ -49,11 +53,22 @@ class Wanted:
         return int(self.version.split(".")[0])
 
 
-def wanted(version: str, name: str | None) -> Wanted:
+def name(text: str) -> str:
+    """Check a name given on the command line.
+
+    Raises:
+        ValueError: MWAA, or the bucket that is named after the environment, would refuse it.
+    """
+    if not NAME.fullmatch(text):
+        raise ValueError(text)
+    return text
+
+
+def wanted(version: str, own_name: str | None) -> Wanted:
     """Map the command line's words: `3.3` means 3.3.1 in an environment named `quickstart-3-3`."""
     full = VERSIONS[version]
     line = "-".join(full.split(".")[:2])
-    return Wanted(name or f"quickstart-{line}", full)
+    return Wanted(own_name or f"quickstart-{line}", full)
 
 
 def request(environment: Wanted, *, bucket_arn: str, role_arn: str) -> dict[str, Any]:
@@ -115,7 +130,7 @@ def judge(found: dict[str, Any]) -> dict[str, Any] | None:
     Raises:
         QuickstartError: it will never come up by itself.
     """
-    name, status = found["Name"], found["Status"]
+    title, status = found["Name"], found["Status"]
     if status in READY:
         return found
     if status in UNDER_WAY:
@@ -123,10 +138,10 @@ def judge(found: dict[str, Any]) -> dict[str, Any] | None:
     error = (found.get("LastUpdate") or {}).get("Error") or {}
     reason = ": ".join(filter(None, (error.get("ErrorCode"), error.get("ErrorMessage")))) or "no reason was given"
     if status in {"DELETING", "DELETED"}:
-        raise failure.QuickstartError(f"{name} is being deleted", look="run the quickstart again in a moment")
+        raise failure.QuickstartError(f"{title} is being deleted", look="run the quickstart again in a moment")
     raise failure.QuickstartError(
-        f"{name} is {status}: {reason}",
-        look=f"mend the cause, remove it with `aws mwaa delete-environment --name {name}`, run the quickstart again",
+        f"{title} is {status}: {reason}",
+        look=f"mend the cause, remove it with `aws mwaa delete-environment --name {title}`, run the quickstart again",
     )
 
 

@@ -203,7 +203,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--airflow-version", choices=environment.VERSIONS, default="3.3.1", help="the Airflow to run (default 3.3.1)"
     )
-    parser.add_argument("--name", help="the environment's name (default quickstart-3-3 or quickstart-2-11)")
+    parser.add_argument(
+        "--name", type=environment.name, help="the environment's name (default quickstart-3-3 or quickstart-2-11)"
+    )
     parser.add_argument("--json", action="store_true", help="print a summary as JSON on stdout at the end")
     return parser
 

@@ -86,3 +86,12 @@ def test_help_shows_examples(capsys: pytest.CaptureFixture):
     with pytest.raises(SystemExit, match="0"):
         quickstart.main(["--help"])
     assert "make quickstart VERSION=2.11" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["bad name!", "-x", "1st", "ends-", "x" * 51, ""])
+def test_a_name_that_a_service_would_refuse_is_refused_before_anything_is_made(
+    name: str, capsys: pytest.CaptureFixture
+):
+    with pytest.raises(SystemExit, match="2"):
+        quickstart.main([f"--name={name}"])
+    assert "--name" in capsys.readouterr().err
