@@ -14,7 +14,9 @@ import boto3
 import botocore.session
 from botocore.config import Config
 
+from aerodrome.aws import credentials
 from aerodrome.aws.credentials import Credentials
+from aerodrome.settings import AWS, EMBEDDED, Settings
 
 CONNECT_TIMEOUT = 3
 READ_TIMEOUT = 30
@@ -36,6 +38,16 @@ class Endpoint:
     """None: the real AWS."""
     credentials: Credentials | None
     """None: what boto3 finds on the host, allowed for the real AWS only."""
+
+
+def configured(settings: Settings, emulator_url: str | None = None) -> Endpoint:
+    """The endpoint that the settings name; `emulator_url` is where the embedded emulator answers, if it is that."""
+    urls = {EMBEDDED: emulator_url, AWS: None}
+    return Endpoint(
+        region=settings.region,
+        url=urls.get(settings.aws_endpoint_url, settings.aws_endpoint_url),
+        credentials=credentials.configured(settings),
+    )
 
 
 def client(endpoint: Endpoint, service: str) -> Any:

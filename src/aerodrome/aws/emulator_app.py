@@ -50,6 +50,9 @@ CHECKPOINT_INTERVAL = 1.0
 CHECKPOINT_SHARE = 0.05
 """The part of the time that checkpoints may take: a large state is saved less often."""
 
+KEEP_ALIVE = 75.0
+"""Seconds that an idle connection stays open: longer than the pauses of those that look every second or minute."""
+
 GRACEFUL = 3.0
 """Seconds that open requests get at a stop."""
 
@@ -160,6 +163,7 @@ async def run(front: Front, save: Callable[[], None], port: int) -> None:
     config.bind = [f"{LOOPBACK}:{port}"]
     config.accesslog = None
     config.loglevel = "WARNING"
+    config.keep_alive_timeout = KEEP_ALIVE
     config.graceful_timeout = GRACEFUL
     checkpoints = asyncio.create_task(keep_checkpoints(front, save))
     await serve(front, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
 """Two corrections to MiniStack's Athena, so that a query's result lies where Athena says it lies.
 
 MiniStack 1.5.33 reports `<OutputLocation><id>.csv` and writes `<OutputLocation><id>.csv/<id>.csv`, and it joins a
-location without a slash at its end to the id. `emulator_app` applies them once; the tests hold what AWS does, so a later
+location without a slash at its end to the id. `emulator_app` applies them once; the tests hold what AWS does, so a
 MiniStack that does it too lets this module go.
 """
 

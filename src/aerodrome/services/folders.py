@@ -37,7 +37,8 @@ def make(path: Path, mode: int | None = None) -> Path:
     """Make the folder with its parents, each of `mode` (None: `house_mode()`), and return it.
 
     Raises:
-        BrokenError: another user owns it, so what lies below could be forged (a run folder may be below /tmp).
+        BrokenError: another user owns it, so what lies below could be forged (a run folder may be below /tmp); or all
+            users share it, and a change of its mode would lock them out.
     """
     wanted = house_mode() if mode is None else mode
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
@@ -48,6 +49,8 @@ def make(path: Path, mode: int | None = None) -> Path:
         raise errors.BrokenError(
             f"cannot use {path}: it is not a folder of the user with id {os.geteuid()}; remove it or set AERODROME_DATA"
         )
+    if found.st_mode & stat.S_ISVTX:
+        raise errors.BrokenError(f"cannot use {path}: all users share it; set AERODROME_DATA to a folder of its own")
     path.chmod(wanted)
     return path
 

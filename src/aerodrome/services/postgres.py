@@ -12,7 +12,6 @@ import os
 import secrets
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -20,7 +19,7 @@ import psutil
 import psycopg
 
 from aerodrome import errors
-from aerodrome.services import accounts, clusters, folders, postgres_conf, processes
+from aerodrome.services import accounts, clusters, folders, postgres_conf, postgres_programs, processes
 from aerodrome.services.clusters import Cluster
 from aerodrome.settings import Paths
 
@@ -28,6 +27,9 @@ MAJOR = 18
 """The major version whose files we keep; another one needs pg_upgrade and a folder of its own."""
 
 PROGRAMS = accounts.installation(MAJOR) / "bin"
+
+SERVER = "postgres"
+"""The name of the server's program, which each of its processes bears."""
 
 SUPERUSER = "postgres"
 
@@ -82,9 +84,7 @@ def down(paths: Paths) -> None:
             if _postmaster(paths) is None:
                 break
             with contextlib.suppress(errors.BrokenError):
-                _run(
-                    accounts.postgres(), "pg_ctl", "stop", "-w", "-t", str(STOP_TIMEOUT), "-m", mode, "-D", _data(paths)
-                )
+                _stop(paths, mode)
         _end_leftovers(paths, patience=0.0 if _postmaster(paths) else ORPHAN_PATIENCE)
 
 
@@ -128,7 +128,16 @@ def _initialise(paths: Paths, account: accounts.Account | None, password: str) -
     folders.write_secret(password_file, password)
     try:
         _give(account, aside, password_file)
-        _run(account, "initdb", *postgres_conf.INITDB, "-U", SUPERUSER, f"--pwfile={password_file}", "-D", aside)
+        postgres_programs.run(
+            account,
+            PROGRAMS / "initdb",
+            *postgres_conf.INITDB,
+            "-U",
+            SUPERUSER,
+            f"--pwfile={password_file}",
+            "-D",
+            aside,
+        )
     finally:
         password_file.unlink()
     aside.rename(_data(paths))
@@ -145,11 +154,28 @@ def _start(paths: Paths, account: accounts.Account | None) -> None:
         accounts.open_way_to(sockets)
     _write_configuration(data, sockets, account)
     try:
-        _run(account, "pg_ctl", "start", "-w", "-s", "-t", str(START_TIMEOUT), "-l", data / "start.log", "-D", data)
+        postgres_programs.run(
+            account,
+            PROGRAMS / "pg_ctl",
+            "start",
+            "-w",
+            "-s",
+            "-t",
+            str(START_TIMEOUT),
+            "-l",
+            data / "start.log",
+            "-D",
+            data,
+        )
     except errors.BrokenError as error:
         raise errors.BrokenError(
             f"cannot start PostgreSQL; see {data / 'log'}", code="POSTGRES_NOT_STARTED", tail=_last_lines(paths)
         ) from error
+
+
+def _stop(paths: Paths, mode: str) -> None:
+    options = ("-w", "-t", str(STOP_TIMEOUT), "-m", mode)
+    postgres_programs.run(accounts.postgres(), PROGRAMS / "pg_ctl", "stop", *options, "-D", _data(paths))
 
 
 def _make_sockets_folder(sockets: Path, account: accounts.Account | None) -> None:
@@ -183,11 +209,9 @@ def _postmaster(paths: Paths) -> psutil.Process | None:
         return None
     try:
         process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE or Path(process.cwd()) != _data(paths).resolve():
-            return None
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
+    except psutil.NoSuchProcess:
         return None
-    return process
+    return process if processes.works_in(process, _data(paths).resolve(), SERVER) else None
 
 
 def _noted_pid(paths: Paths) -> int | None:
@@ -210,7 +234,7 @@ def _remove_stale(paths: Paths) -> None:
 
 def _end_leftovers(paths: Paths, *, patience: float) -> None:
     deadline = time.monotonic() + patience
-    while left := processes.working_in(_data(paths).resolve()):
+    while left := processes.working_in(_data(paths).resolve(), SERVER):
         if time.monotonic() > deadline:
             for process in left:
                 with contextlib.suppress(psutil.NoSuchProcess):
@@ -247,38 +271,3 @@ def _last_lines(paths: Paths, lines: int = 20) -> tuple[str, ...]:
     last = [_data(paths) / "start.log", *log_files(paths)[-1:]]
     text = "\n".join(file.read_text(encoding="utf-8", errors="replace") for file in last if file.exists())
     return tuple(text.splitlines()[-lines:])
-
-
-def _run(account: accounts.Account | None, program: str, *arguments: str | Path) -> None:
-    """Run one of PostgreSQL's programs to its end, with an environment of its own.
-
-    Raises:
-        BrokenError: it failed; `tail` holds what it said.
-    """
-    # The server inherits these descriptors from pg_ctl and keeps them: pipes would never end.
-    output = os.memfd_create(program) if hasattr(os, "memfd_create") else os.open(os.devnull, os.O_RDWR)
-    try:
-        done = subprocess.run(
-            [str(PROGRAMS / program), *map(str, arguments)],
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            user=account.uid if account else None,
-            group=account.gid if account else None,
-            extra_groups=[] if account else None,
-            umask=0o077,
-            start_new_session=True,
-            check=False,
-        )
-        os.lseek(output, 0, os.SEEK_SET)
-        said = os.read(output, 2**16).decode("utf-8", errors="replace")
-    finally:
-        os.close(output)
-    if done.returncode != 0:
-        raise errors.BrokenError(
-            f"{program} failed with {done.returncode}: {said.strip()[-500:]}",
-            code="POSTGRES_FAILED",
-            tail=tuple(said.splitlines()[-20:]),
-        )

@@ -32,6 +32,7 @@ def server(sockets: Path, *, shared: bool) -> str:
         "max_wal_size": "1GB",
         "wal_level": "minimal",  # nobody replicates from here
         "max_wal_senders": "0",
+        "max_parallel_workers_per_gather": "0",  # needs more of /dev/shm than a container has
         "jit": "off",  # Airflow asks many small questions, which compiling only delays
         "idle_in_transaction_session_timeout": "15min",  # a lost client must not stop vacuum for ever
         "timezone": "UTC",

@@ -41,13 +41,18 @@ def _portable_mark(pid: int) -> str | None:
         return None
 
 
-def working_in(folder: Path) -> list[psutil.Process]:
-    """Every living process whose working directory is `folder`."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.cwd() == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-    return found
+def working_in(folder: Path, program: str) -> list[psutil.Process]:
+    """Every living process of the program of this name whose working directory is `folder`."""
+    return [process for process in psutil.process_iter() if works_in(process, folder, program)]
+
+
+def works_in(process: psutil.Process, folder: Path, program: str) -> bool:
+    """Whether it lives, is of the program of this name, and `folder` is its working directory."""
+    try:
+        return (
+            process.name() == program
+            and process.cwd() == str(folder)
+            and process.status() not in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
+        )
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False

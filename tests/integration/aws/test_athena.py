@@ -53,16 +53,16 @@ def test_a_join_of_two_tables_is_in_the_output_location(service, athena, bucket)
     s3, database = service.client("s3"), f"db_{secrets.token_hex(4)}"
     service.client("glue").create_database(DatabaseInput={"Name": database})
     for name, body, columns in (
-        ("movies", MOVIES, "movieId int, title string"),
-        ("ratings", RATINGS, "userId int, movieId int, rating float"),
+        ("movies", MOVIES, "`movieId` int, `title` string"),
+        ("ratings", RATINGS, "`userId` int, `movieId` int, `rating` float"),
     ):
         s3.put_object(Bucket=bucket, Key=f"{name}/{name}.csv", Body=body)
         created = run(
             athena,
             bucket,
-            f"""CREATE EXTERNAL TABLE IF NOT EXISTS {database}.{name} ({columns})
-            ROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.OpenCSVSerde'
-            WITH SERDEPROPERTIES ('separatorChar' = ',', 'quoteChar' = '"')
+            f"""CREATE EXTERNAL TABLE IF NOT EXISTS {database.upper()}.{name.title()} ({columns})
+            ROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.lazy.LazySimpleSerDe'
+            WITH SERDEPROPERTIES ('serialization.format' = ',', 'field.delim' = ',')
             LOCATION 's3://{bucket}/{name}/' TBLPROPERTIES ('skip.header.line.count' = '1')""",
             database,
         )

@@ -186,6 +186,15 @@ def test_a_folder_of_somebody_else_is_refused(make):
         folders.make(link)
 
 
+def test_a_folder_that_all_share_is_not_locked_up(make):
+    shared = make("true").cwd / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    with pytest.raises(errors.BrokenError, match="all users share it"):
+        folders.make(shared)
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o1777
+
+
 def test_a_lock_waits_for_its_holder_and_ends_with_it(make):
     lock = make("true").cwd / "lock"
     with (

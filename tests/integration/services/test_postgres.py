@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import subprocess
 
 import psutil
 import psycopg
@@ -14,7 +15,7 @@ from aerodrome.settings import Paths
 
 
 def server_processes(paths: Paths) -> list[psutil.Process]:
-    return processes.working_in((paths.postgres / "18").resolve())
+    return processes.working_in((paths.postgres / "18").resolve(), "postgres")
 
 
 def kill_everything(paths: Paths) -> None:
@@ -103,6 +104,15 @@ def test_a_pid_file_that_names_another_living_process_does_not_stop_a_start(path
         lines = file.read_text().split("\n")
         file.write_text("\n".join([str(os.getpid()), *lines[1:]]))
     assert query(postgres.up(paths), "SELECT 1") == 1
+
+
+def test_whoever_looks_into_the_data_folder_is_left_alone(paths):
+    postgres.up(paths)
+    kill_everything(paths)
+    with subprocess.Popen(["sleep", "60"], cwd=paths.postgres / "18") as visitor:  # noqa: S607 -- found on any PATH
+        postgres.up(paths)
+        assert visitor.poll() is None
+        visitor.kill()
 
 
 def test_a_lost_key_is_told_with_the_file_to_look_at(paths):

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from aerodrome import errors
 from aerodrome.aws import clients, credentials
 from aerodrome.aws.clients import Endpoint
 from aerodrome.aws.credentials import Credentials
+from aerodrome.settings import Settings
 
 URL = "http://127.0.0.1:4561"
 ENDPOINT = Endpoint(region="eu-central-1", url=URL, credentials=credentials.EMULATOR)
@@ -56,6 +58,31 @@ def test_the_real_aws_has_no_endpoint_of_ours():
     key = Credentials(access_key_id="AKIA", secret_access_key="s", session_token="t")
     sts = clients.client(Endpoint(region="eu-central-1", url=None, credentials=key), "sts")
     assert sts.meta.endpoint_url == "https://sts.eu-central-1.amazonaws.com"
+
+
+@pytest.mark.parametrize(
+    ("setting", "url", "key"),
+    [
+        ("embedded", URL, "test"),
+        ("aws", None, None),
+        ("http://minio:9000", "http://minio:9000", "test"),
+    ],
+)
+def test_the_settings_name_the_endpoint_and_its_credentials(tmp_path, setting, url, key):
+    found = clients.configured(Settings(data=tmp_path, aws_endpoint_url=setting, region="eu-west-1"), URL)
+    assert (found.url, found.region) == (url, "eu-west-1")
+    assert (found.credentials.access_key_id if found.credentials else None) == key
+
+
+def test_another_endpoints_key_is_in_a_file(tmp_path):
+    settings = Settings(data=tmp_path, aws_endpoint_url="http://minio:9000")
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "aws").write_text('{"AccessKeyId": "mine", "SecretAccessKey": "s"}')
+    assert clients.configured(settings).credentials == Credentials(access_key_id="mine", secret_access_key="s")
+    for text in ("mine:s", "[]", "{}", "null"):
+        (tmp_path / "keys" / "aws").write_text(text)
+        with pytest.raises(errors.CallerError, match="keys/aws must be JSON"):
+            clients.configured(settings)
 
 
 def test_credentials_do_not_print_their_secrets():
