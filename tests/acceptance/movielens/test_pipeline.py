@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
 from examples.movielens import archive
 
 EXAMPLE = Path(archive.__file__).parent

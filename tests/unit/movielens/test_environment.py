@@ -4,6 +4,7 @@ import botocore.loaders
 import botocore.validate
 import pytest
 from botocore.model import ServiceModel
+
 from examples.movielens import environment, failure
 
 MODEL = ServiceModel(botocore.loaders.Loader().load_service_model("mwaa", "service-2"))

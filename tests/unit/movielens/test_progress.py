@@ -3,9 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from examples.movielens import progress
 from hypothesis import given
 from hypothesis import strategies as st
+
+from examples.movielens import progress
 
 NOW = datetime(2026, 1, 1, 12, 0, 10, tzinfo=UTC)
 EARLIER = (NOW - timedelta(seconds=4)).isoformat()

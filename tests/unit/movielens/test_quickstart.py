@@ -5,8 +5,9 @@ import json
 
 import botocore.exceptions as aws
 import pytest
-from examples.movielens import control_plane, failure, progress, quickstart, resources, screen, waiting
 from rich.console import Console
+
+from examples.movielens import control_plane, failure, progress, quickstart, resources, screen, waiting
 
 
 def test_waiting_looks_until_something_is_found():
