@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 
 from aerodrome.services import clusters, databases, postgres
 from aerodrome.settings import Paths
+from product import Product, started
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +30,28 @@ def cluster(short_folder: Path) -> Iterator[clusters.Cluster]:
     paths = Paths(short_folder / "pg")
     yield postgres.up(paths)
     postgres.down(paths)
+
+
+@pytest.fixture(scope="session")
+def versions() -> Path:
+    """Where Airflow versions are installed for tests: kept between runs, for they never change."""
+    folder = Path(os.environ.get("AERODROME_TEST_VERSIONS", Path(__file__).parents[1] / ".versions"))
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def product(versions: Path) -> Iterator[Product]:
+    """One Aerodrome for all tests that leave it as they found it."""
+    with started(versions) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def own_product(versions: Path) -> Iterator[Product]:
+    """An Aerodrome for tests that kill it."""
+    with started(versions) as running:
+        yield running
 
 
 @pytest.fixture

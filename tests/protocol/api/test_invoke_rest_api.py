@@ -88,7 +88,7 @@ def test_a_call_that_was_not_made(available: Any, behind: Any, problem: Exceptio
     [
         ({"Method": "HEAD"}, "'method'"),
         ({"Path": ""}, "'path'"),
-        ({"Path": "/" + "x" * 64}, "'path'"),
+        ({"Path": "/" + "x" * 2048}, "'path'"),
         ({"Name": "absent"}, "'absent' not found"),
     ],
 )

@@ -1,0 +1,76 @@
+"""Creations that cannot succeed, or are interrupted: a specific error, and nothing half made."""
+
+from __future__ import annotations
+
+import psutil
+import pytest
+
+from product import BUCKET, PRIVATE, wait_for
+
+
+def test_a_creation_that_cannot_succeed_says_why_and_leaves_nothing_running(product):
+    product.create(
+        "doomed", AirflowConfigurationOptions={"logging.logging_config_class": "no_such_module.NO_SUCH_CONFIG"}
+    )
+    found = product.wait_until("doomed", "CREATE_FAILED")
+    error = found["LastUpdate"]["Error"]
+    assert found["LastUpdate"]["Status"] == "FAILED"
+    assert error["ErrorCode"] == "UNIT_FAILED"
+    assert "no_such_module" in error["ErrorMessage"]
+    shown = product.environment("doomed")
+    assert shown["units"] == []
+    run = product.data / "run" / shown["identifier"]
+    assert not any(str(run) in " ".join(process.cmdline()) for process in psutil.process_iter())
+    product.delete("doomed")
+    assert not (product.data / "environments" / "doomed").exists()
+
+
+def test_deletion_during_creation(product):
+    product.create("hasty")
+    product.wait_until("hasty", "CREATING", "AVAILABLE")
+    product.delete("hasty")
+    assert not (product.data / "environments" / "hasty").exists()
+
+
+def test_up_twice_is_up_once(product):
+    pid = (product.data / "run" / "control-plane.pid").read_text()
+    assert "is up already" in product.run("up").stdout
+    assert (product.data / "run" / "control-plane.pid").read_text() == pid
+
+
+def test_down_during_creation_and_up_again(product):
+    product.create("paused")
+    product.run("down")
+    wait_for("everything has ended", lambda: product.processes() == [], limit=60)
+    product.up()
+    product.wait_until("paused", "AVAILABLE")
+    product.delete("paused")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"SourceBucketArn": "arn:aws:s3:::no-such-bucket-anywhere"}, ["SourceBucketArn", "no-such-bucket-anywhere"]),
+        ({"SourceBucketArn": "arn:aws:s3:::plain-bucket"}, ["plain-bucket", "ersioning"]),
+        ({"SourceBucketArn": f"arn:aws:s3:::{BUCKET}/"}, ["sourceBucketArn"]),
+        ({"DagS3Path": "nowhere"}, ["DagS3Path", "nowhere"]),
+        ({"AirflowVersion": "9.9.9"}, ["AirflowVersion", "3.3.1", "2.11.2"]),
+        ({"AirflowConfigurationOptions": {"core.x": "caf\u00e9"}}, ["airflowConfigurationOptions"]),
+    ],
+)
+def test_what_is_refused_names_field_and_value_and_leaves_nothing(product, change, words):
+    if "plain-bucket" in str(change):
+        product.s3.create_bucket(Bucket="plain-bucket")
+        product.s3.put_public_access_block(Bucket="plain-bucket", PublicAccessBlockConfiguration=PRIVATE)
+    arguments = {
+        "Name": "refused",
+        "ExecutionRoleArn": "arn:aws:iam::000000000000:role/execution",
+        "SourceBucketArn": f"arn:aws:s3:::{BUCKET}",
+        "DagS3Path": "dags",
+        "NetworkConfiguration": {"SubnetIds": ["subnet-a", "subnet-b"], "SecurityGroupIds": ["sg-a"]},
+    }
+    with pytest.raises(product.mwaa.exceptions.ValidationException) as refusal:
+        product.mwaa.create_environment(**{**arguments, **change})
+    message = str(refusal.value).lower()
+    assert all(word.lower() in message for word in words), message
+    assert product.mwaa.list_environments()["Environments"] == []

@@ -1,0 +1,145 @@
+"""An environment's whole life on each Airflow line, through unmodified clients."""
+
+from __future__ import annotations
+
+import subprocess
+
+import psutil
+import psycopg
+import pytest
+import uv
+
+from product import BUCKET, wait_for
+
+PIPELINE = """
+import os
+from datetime import datetime
+import boto3
+from airflow import DAG
+try:
+    from airflow.providers.standard.operators.python import PythonOperator
+except ImportError:
+    from airflow.operators.python import PythonOperator
+
+def first():
+    leaked = [name for name in os.environ if "SECRET" in name or "ACCESS_KEY" in name or "SESSION_TOKEN" in name]
+    assert not leaked, leaked
+    boto3.client("s3").put_object(Bucket="{bucket}", Key="out/{name}", Body=b"from a task")
+
+def second():
+    return boto3.client("sts").get_caller_identity()["Arn"]
+
+with DAG("pipeline", start_date=datetime(2024, 1, 1), schedule=None):
+    PythonOperator(task_id="first", python_callable=first) >> PythonOperator(task_id="second", python_callable=second)
+"""
+
+
+@pytest.fixture(scope="module", params=["3.3.1", "2.11.2"])
+def environment(request, product):
+    name = f"life-{request.param.replace('.', '-')}"
+    product.create(name, request.param)
+    product.wait_until(name, "AVAILABLE")
+    yield name
+    if name in product.mwaa.list_environments()["Environments"]:
+        product.delete(name)
+
+
+def test_a_dag_from_the_bucket_runs_as_the_execution_role_and_without_keys(product, environment):
+    product.put_dag("pipeline", PIPELINE.format(bucket=BUCKET, name=environment))
+    run = product.trigger(environment, "pipeline")
+    assert product.finished(environment, "pipeline", run) == "success"
+    assert product.s3.get_object(Bucket=BUCKET, Key=f"out/{environment}")["Body"].read() == b"from a task"
+    entry = product.rest(
+        environment, "GET", f"/dags/pipeline/dagRuns/{run}/taskInstances/second/xcomEntries/return_value"
+    )
+    assert "assumed-role/execution/AmazonMWAA-airflow" in entry["value"]
+
+
+def test_a_broken_dag_is_an_import_error_and_the_rest_goes_on(product, environment):
+    product.put_dag("fine", PIPELINE.replace('"pipeline"', '"fine"'))
+    product.put_dag("broken", "from airflow import DAG\nthis is no Python\n")
+    errors = wait_for(
+        "the import error is shown",
+        lambda: [
+            each
+            for each in product.rest(environment, "GET", "/importErrors")["import_errors"]
+            if "broken.py" in each["filename"]
+        ],
+    )
+    assert "SyntaxError" in errors[0]["stack_trace"]
+    wait_for("the other file is listed", lambda: product.listed(environment, "fine"))
+    product.s3.delete_object(Bucket=BUCKET, Key="dags/broken.py")
+    product.s3.delete_object(Bucket=BUCKET, Key="dags/fine.py")
+
+
+def test_a_deleted_object_is_deleted_on_disk(product, environment):
+    folder = product.data / "environments" / environment / "dags"
+    product.put_dag("passing", "x = 1\n")
+    wait_for("the file is there", (folder / "passing.py").exists)
+    product.s3.delete_object(Bucket=BUCKET, Key="dags/passing.py")
+    wait_for("the file is gone", lambda: not (folder / "passing.py").exists())
+
+
+def test_what_the_api_tells(product, environment):
+    found = product.get(environment)
+    assert found["LastUpdate"]["Status"] == "SUCCESS"
+    assert found["WebserverUrl"].endswith("airflow.localhost")
+    assert environment in product.mwaa.list_environments(MaxResults=25)["Environments"]
+    arn = found["Arn"]
+    product.mwaa.tag_resource(ResourceArn=arn, Tags={"team": "data"})
+    assert product.mwaa.list_tags_for_resource(ResourceArn=arn)["Tags"] == {"team": "data"}
+    product.mwaa.untag_resource(ResourceArn=arn, tagKeys=["team"])
+    assert product.mwaa.list_tags_for_resource(ResourceArn=arn)["Tags"] == {}
+
+
+def test_the_command_line_shows_it(product, environment):
+    shown = product.environment(environment)
+    assert shown["status"] == "AVAILABLE"
+    assert all(unit["state"] == "ready" for unit in shown["units"])
+    assert {"database", "start"} <= {phase["name"] for phase in shown["progress"]["phases"]}
+    table = product.run("status").stdout
+    assert environment in table
+    assert "AVAILABLE" in table
+    kinds = [line.split()[2] for line in product.run("events", environment).stdout.splitlines()[1:] if line[:2] == "20"]
+    assert kinds[0] == "CREATE_REQUESTED"
+    assert "CREATED" in kinds
+
+
+def test_the_unmodified_aws_command_drives_it(product, environment):
+    command = [uv.find_uv_bin(), "tool", "run", "--from", "awscli", "aws", "mwaa", "list-environments"]
+    variables = {**product._environment, **product.exports}
+    listing = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    if "Failed to fetch" in listing.stderr:
+        pytest.skip("the AWS CLI cannot be fetched from PyPI here")
+    assert environment in listing.stdout, listing.stderr
+
+
+def test_units_hold_no_secret_in_their_environment(product, environment):
+    home = product.data / "environments" / environment / "airflow"
+    database = next(line for line in (home / "control.cfg").read_text().splitlines() if "sql_alchemy_conn" in line)
+    password = database.split("://")[1].split("@")[0].split(":")[1]
+    for unit in product.environment(environment)["units"]:
+        for process in (psutil.Process(unit["pid"]), *psutil.Process(unit["pid"]).children(recursive=True)):
+            text = " ".join([*process.environ().values(), *process.cmdline()])
+            assert password not in text, unit["name"]
+    if environment.startswith("life-3"):
+        assert password not in (home / "worker.cfg").read_text()
+
+
+def test_deletion_leaves_nothing(product, environment):
+    shown = product.environment(environment)
+    identifier = shown["identifier"]
+    pids = [unit["pid"] for unit in shown["units"]]
+    product.delete(environment)
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert not (product.data / "environments" / environment).exists()
+    assert not (product.data / "run" / identifier).exists()
+    password = (product.data / "keys" / "postgres").read_text().strip()
+    with psycopg.connect(host=str(product.data / "run" / "pg"), user="postgres", password=password) as connection:
+        found = connection.execute(
+            "SELECT datname FROM pg_database WHERE datname = %s UNION SELECT rolname FROM pg_roles WHERE rolname = %s",
+            (f"env_{identifier}", f"env_{identifier}"),
+        ).fetchall()
+    assert found == []
+    with pytest.raises(product.mwaa.exceptions.ResourceNotFoundException):
+        product.get(environment)

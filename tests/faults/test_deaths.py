@@ -1,0 +1,126 @@
+"""What is killed comes back, and no run is lost: control plane, units, worker, services, everything."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+
+import psutil
+import pytest
+
+from product import BUCKET, wait_for
+
+NAME = "hardy"
+SLOW = """
+import time
+from datetime import datetime, timedelta
+from airflow import DAG
+from airflow.providers.standard.operators.python import PythonOperator
+with DAG("{dag}", start_date=datetime(2024, 1, 1), schedule=None):
+    PythonOperator(
+        task_id="slow", python_callable=time.sleep, op_args=[{seconds}], retries=2, retry_delay=timedelta(seconds=1)
+    ) >> PythonOperator(task_id="after", python_callable=lambda: None)
+"""
+
+
+@pytest.fixture(scope="module")
+def hardy(own_product):
+    own_product.create(NAME)
+    own_product.wait_until(NAME, "AVAILABLE")
+    return own_product
+
+
+def pids(product):
+    return {unit["name"]: unit["pid"] for unit in product.environment(NAME)["units"]}
+
+
+def control_plane(product):
+    return json.loads((product.data / "run" / "control-plane.pid").read_text())["pid"]
+
+
+def start_slow(product, dag, seconds):
+    product.put_dag(dag, SLOW.format(dag=dag, seconds=seconds))
+    run = product.trigger(NAME, dag)
+    wait_for("the slow task runs", lambda: product.task(NAME, dag, run, "slow")["state"] == "running")
+    return run
+
+
+def test_a_run_outlives_the_control_plane_and_up_adopts(hardy):
+    run = start_slow(hardy, "outlives", 10)
+    before = pids(hardy)
+    os.kill(control_plane(hardy), signal.SIGKILL)
+    hardy.up()
+    assert hardy.finished(NAME, "outlives", run) == "success"
+    assert pids(hardy) == before
+    assert hardy.get(NAME)["Status"] == "AVAILABLE"
+
+
+@pytest.mark.parametrize(
+    "unit", ["redis", "sidecar", "scheduler", "dag-processor", "triggerer", "web", "execution", "worker-1"]
+)
+def test_a_killed_unit_is_running_again(hardy, unit):
+    wait_for("all units are ready", lambda: all(u["state"] == "ready" for u in hardy.environment(NAME)["units"]))
+    before = pids(hardy)
+    os.kill(before[unit], signal.SIGKILL)
+
+    def is_back():
+        found = hardy.unit(NAME, unit)
+        return found["state"] == "ready" and found["pid"] != before[unit]
+
+    wait_for(f"{unit} is back", is_back)
+    after = pids(hardy)
+    assert {name for name in after if after[name] != before[name]} == {unit}
+
+
+def test_a_task_on_a_killed_worker_is_retried(hardy):
+    run = start_slow(hardy, "retried", 8)
+    os.kill(pids(hardy)["worker-1"], signal.SIGKILL)
+    assert hardy.finished(NAME, "retried", run) == "success"
+    assert hardy.task(NAME, "retried", run, "slow")["try_number"] == 2
+
+
+def test_a_killed_cell_is_started_again_and_adopts_its_units(hardy):
+    before = pids(hardy)
+    identifier = hardy.environment(NAME)["identifier"]
+    cell = int((hardy.data / "run" / identifier / "cell.pid").read_text())
+    os.kill(cell, signal.SIGKILL)
+    wait_for("another cell answers", lambda: pids(hardy) != {} and not psutil.pid_exists(cell))
+    hardy.wait_until(NAME, "AVAILABLE")
+    assert pids(hardy) == before
+
+
+def test_the_sidecar_keeps_its_tree_while_the_bucket_is_away(hardy):
+    folder = hardy.data / "environments" / NAME / "dags"
+    hardy.put_dag("kept", "x = 1\n")
+    wait_for("the file is there", (folder / "kept.py").exists)
+    emulator = json.loads((hardy.data / "run" / "aws-emulator.pid").read_text())["pid"]
+    os.kill(emulator, signal.SIGKILL)
+    wait_for("another emulator runs", lambda: answers(hardy))
+    assert (folder / "kept.py").exists()
+    hardy.put_dag("later", "y = 1\n")
+    wait_for("the sidecar has caught up", (folder / "later.py").exists)
+    assert (folder / "kept.py").exists()
+    assert hardy.s3.get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
+
+
+def answers(product):
+    with contextlib.suppress(Exception):
+        return bool(product.s3.list_buckets()["Buckets"])
+    return False
+
+
+def test_everything_killed_comes_back_with_its_history(hardy):
+    run = start_slow(hardy, "history", 0)
+    assert hardy.finished(NAME, "history", run) == "success"
+    for process in hardy.processes():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    wait_for("everything is dead", lambda: hardy.processes() == [], limit=60)
+    hardy.up()
+    hardy.wait_until(NAME, "AVAILABLE")
+    assert wait_for("Airflow answers", lambda: hardy.listed(NAME, "history"))
+    assert hardy.run_state(NAME, "history", run) == "success"
+    again = hardy.trigger(NAME, "history")
+    assert hardy.finished(NAME, "history", again) == "success"

@@ -1,0 +1,221 @@
+"""The whole product under test: an Aerodrome of its own in a scratch folder, used as a client uses it.
+
+Conditions are waited for with a deadline; a test says what it expects, never how long it takes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psutil
+import pytest
+from botocore.config import Config
+
+LIMIT = 240.0
+"""Seconds that any condition may take on a machine that does other work too."""
+
+BUCKET = "dags-under-test"
+REGION = "us-east-1"
+EXECUTION_ROLE = "arn:aws:iam::000000000000:role/execution"
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": ["airflow.amazonaws.com", "airflow-env.amazonaws.com"]},
+            "Action": "sts:AssumeRole",
+        }
+    ],
+}
+PRIVATE = {
+    "BlockPublicAcls": True,
+    "IgnorePublicAcls": True,
+    "BlockPublicPolicy": True,
+    "RestrictPublicBuckets": True,
+}
+
+
+def wait_for(what: str, condition: Callable[[], Any], *, limit: float = LIMIT) -> Any:
+    """What `condition` returns as soon as it is true; the test fails when it never is."""
+    deadline = time.monotonic() + limit
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {limit:.0f} s in vain: {what}")
+        time.sleep(0.1)
+    return found
+
+
+class Product:
+    """One installation of Aerodrome and the clients of it."""
+
+    def __init__(self, folder: Path, versions: Path) -> None:
+        self.data = folder / "data"
+        self.data.mkdir()
+        self.data.chmod(0o711)
+        (self.data / "versions").symlink_to(versions)
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "AERODROME_"))},
+            "AERODROME_DATA": str(self.data),
+            "AERODROME_PORT": "0",
+            "AERODROME_AWS_PORT": "0",
+            "COLUMNS": "200",
+        }
+        self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
+
+    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """The command `aerodrome`."""
+        command = [sys.executable, "-m", "aerodrome.cli.main", *arguments]
+        result = subprocess.run(
+            command, env=self._environment, capture_output=True, text=True, timeout=LIMIT, check=False
+        )
+        if check and result.returncode != 0:
+            pytest.fail(f"aerodrome {' '.join(arguments)}: {result.stderr}\n{self.log()}")
+        return result
+
+    def up(self) -> None:
+        self.run("up")
+        self.exports = json.loads(self.run("env", "--json").stdout)
+        session = boto3.Session("test", "test", region_name=REGION)
+        endpoint = self.exports["AWS_ENDPOINT_URL"]
+        config = Config(inject_host_prefix=False, retries={"total_max_attempts": 1})
+        self.mwaa: Any = session.client("mwaa", endpoint_url=endpoint, config=config)
+        self.s3: Any = session.client("s3", endpoint_url=endpoint)
+        self.iam: Any = session.client("iam", endpoint_url=endpoint)
+
+    def prepare(self) -> None:
+        """A bucket fit for an environment, and an execution role."""
+        self.s3.create_bucket(Bucket=BUCKET)
+        self.s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        self.s3.put_public_access_block(Bucket=BUCKET, PublicAccessBlockConfiguration=PRIVATE)
+        self.s3.put_object(Bucket=BUCKET, Key="dags/")
+        self.iam.create_role(RoleName="execution", AssumeRolePolicyDocument=json.dumps(TRUST))
+
+    def create(self, name: str, version: str = "3.3.1", **more: Any) -> str:
+        answer = self.mwaa.create_environment(
+            Name=name,
+            AirflowVersion=version,
+            ExecutionRoleArn=EXECUTION_ROLE,
+            SourceBucketArn=f"arn:aws:s3:::{BUCKET}",
+            DagS3Path="dags",
+            NetworkConfiguration={"SubnetIds": ["subnet-a", "subnet-b"], "SecurityGroupIds": ["sg-a"]},
+            **more,
+        )
+        return str(answer["Arn"])
+
+    def get(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.mwaa.get_environment(Name=name)["Environment"]
+        return found
+
+    def wait_until(self, name: str, *statuses: str) -> dict[str, Any]:
+        """The environment, as soon as its status is one of these."""
+
+        def there() -> dict[str, Any] | None:
+            found = self.get(name)
+            if found["Status"] == "CREATE_FAILED" and "CREATE_FAILED" not in statuses:
+                pytest.fail(f"{name}: {found['LastUpdate']}\n{self.log()}")
+            return found if found["Status"] in statuses else None
+
+        found: dict[str, Any] = wait_for(f"{name} is {statuses}", there)
+        return found
+
+    def delete(self, name: str) -> None:
+        self.mwaa.delete_environment(Name=name)
+        wait_for(f"{name} is gone", lambda: name not in self.mwaa.list_environments()["Environments"])
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.run("status", "--json").stdout)
+        return found
+
+    def environment(self, name: str) -> dict[str, Any]:
+        """What `aerodrome status` knows of one environment."""
+        [found] = [each for each in self.status()["environments"] if each["name"] == name]
+        return dict(found)
+
+    def unit(self, name: str, unit: str) -> dict[str, Any]:
+        [found] = [each for each in self.environment(name)["units"] if each["name"] == unit]
+        return dict(found)
+
+    def put_dag(self, name: str, text: str) -> None:
+        self.s3.put_object(Bucket=BUCKET, Key=f"dags/{name}.py", Body=text.encode())
+
+    def rest(self, name: str, method: str, path: str, body: Any = None) -> Any:
+        more = {} if body is None else {"Body": body}
+        return self.mwaa.invoke_rest_api(Name=name, Method=method, Path=path, **more)["RestApiResponse"]
+
+    def listed(self, name: str, dag: str) -> Any:
+        """The DAG as Airflow lists it; None while it does not."""
+        with contextlib.suppress(self.mwaa.exceptions.RestApiClientException, self.mwaa.exceptions.ClientError):
+            return self.rest(name, "GET", f"/dags/{dag}")
+        return None
+
+    def trigger(self, name: str, dag: str) -> str:
+        """Start a run; returns its id."""
+        wait_for(f"{dag} is listed", lambda: self.listed(name, dag))
+        self.rest(name, "PATCH", f"/dags/{dag}", {"is_paused": False})
+        body = {} if self.get(name)["AirflowVersion"].startswith("2.") else {"logical_date": None}
+        return str(self.rest(name, "POST", f"/dags/{dag}/dagRuns", body)["dag_run_id"])
+
+    def task(self, name: str, dag: str, run: str, task: str) -> dict[str, Any]:
+        return dict(self.rest(name, "GET", f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}"))
+
+    def run_state(self, name: str, dag: str, run: str) -> str:
+        return str(self.rest(name, "GET", f"/dags/{dag}/dagRuns/{run}")["state"])
+
+    def finished(self, name: str, dag: str, run: str) -> str:
+        """How the run ended."""
+        return str(
+            wait_for(
+                f"{dag} ends",
+                lambda: (state := self.run_state(name, dag, run)) in {"success", "failed"} and state,
+            )
+        )
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything that runs for this installation: known by its data folder, or below what is."""
+        found: dict[int, psutil.Process] = {}
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                mentions = str(self.data) in " ".join([*process.cmdline(), process.cwd()])
+                if process.pid != os.getpid() and (mentions or self._data_of(process) == str(self.data)):
+                    found |= {each.pid: each for each in (process, *process.children(recursive=True))}
+        return [process for process in found.values() if process.is_running()]
+
+    def log(self) -> str:
+        """The end of the control plane's log."""
+        path = self.data / "logs" / "control-plane.log"
+        return "\n".join(path.read_text().splitlines()[-15:]) if path.exists() else "no log"
+
+    def purge(self) -> None:
+        self.run("purge", "--yes", check=False)
+        for process in self.processes():
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+
+    def _data_of(self, process: psutil.Process) -> str | None:
+        return process.environ().get("AERODROME_DATA")
+
+
+@contextlib.contextmanager
+def started(versions: Path) -> Iterator[Product]:
+    """A product that is up and prepared; nothing of it is left afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="aero-"))
+    folder.chmod(0o711)
+    product = Product(folder, versions)
+    try:
+        product.up()
+        product.prepare()
+        yield product
+    finally:
+        product.purge()
+        shutil.rmtree(folder, ignore_errors=True)
