@@ -79,7 +79,9 @@ def accept(listing: Listing, *, prefix: str, case_sensitive: bool = True) -> Acc
     for path, reason in _collisions(files, case_sensitive=case_sensitive):
         refused[files.pop(path).key] = reason
     for path in sorted(files)[MAX_FILES:]:
-        refused[files.pop(path).key] = f"there are more than {MAX_FILES} objects"
+        refused[files.pop(path).key] = (
+            f"there are more than {MAX_FILES} objects; while that is so, nothing is deleted either"
+        )
     folders = frozenset(folder for path in files for folder in parents(path))
     return Accepted(files, folders, refused, listing.complete)
 

@@ -59,13 +59,17 @@ def _serve(settings: SidecarConfig, notifier: Notifier) -> None:
     def decide(head: bytes) -> endpoint.Answer:
         return endpoint.answer(head, token=token.read(), credentials=role.current(), trouble=role.error)
 
-    listener = endpoint.CredentialsEndpoint(port=settings.credentials_port, decide=decide)
     rounds = _rounds(settings, role)
+    listener = endpoint.CredentialsEndpoint(port=settings.credentials_port, decide=decide)
     listener.start()
-    rounds.once()
-    away = rounds.status.error
-    notifier.ready(f"the bucket is away: {away}" if away else f"{rounds.status.objects} files synchronised")
-    rounds.run(settings.interval)
+    try:
+        rounds.once()
+        away = rounds.status.error
+        notifier.ready(f"the bucket is away: {away}" if away else f"{rounds.status.objects} files synchronised")
+        rounds.run(settings.interval)
+    finally:
+        listener.stop()
+        rounds.close()
 
 
 def _role(settings: SidecarConfig) -> Role:

@@ -92,6 +92,10 @@ class Rounds:
             due = rhythm.next_start(started, self._monotonic(), max(interval, wait))
             time.sleep(max(0.0, due - self._monotonic()))
 
+    def close(self) -> None:
+        """Give back what is held elsewhere."""
+        self._telling.close()
+
     def once(self) -> float:
         """One round; returns how many seconds the next must wait at least, 0 when all is well."""
         self._role.keep_fresh()

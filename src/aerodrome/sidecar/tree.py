@@ -48,10 +48,13 @@ class Tree:
         Raises:
             BrokenError: they cannot be made.
         """
+        for folder in (self.root, self.staging):
+            if folder.is_symlink():
+                raise BrokenError(f"{folder} is a symbolic link; it must be a folder", code="SIDECAR_DISK")
         try:
-            self.root.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-            if self.root.is_symlink():
-                raise BrokenError(f"{self.root} is a symbolic link; it must be a folder", code="SIDECAR_DISK")
+            if not self.root.exists():
+                self.root.mkdir(parents=True)
+                self.root.chmod(FOLDER_MODE)  # whatever the umask took away
             shutil.rmtree(self.staging, ignore_errors=True)
             self.staging.mkdir(mode=PRIVATE_FOLDER_MODE, exist_ok=True)
         except OSError as error:

@@ -44,6 +44,12 @@ def test_a_whole_document_is_understood():
     assert parsed.database == config.Database("/run/pg", "env_1", "env_1", "the-password")
 
 
+def test_a_database_elsewhere_may_have_a_port_and_more():
+    more = {"port": 6543, "options": {"sslmode": "require"}}
+    database = config.parse(WHOLE | {"database": WHOLE["database"] | more}).database
+    assert (database.port, database.options) == (6543, (("sslmode", "require"),))
+
+
 def test_what_may_be_null_may_be_null():
     names = ("aws_endpoint_url", "source_credentials", "database", "priority_parse")
     parsed = config.parse(WHOLE | dict.fromkeys(names))

@@ -10,6 +10,7 @@ import pytest
 from aerodrome.errors import BrokenError
 from aerodrome.sidecar import sync
 from aerodrome.sidecar.sync import Syncer
+from aerodrome.sidecar.tree import Tree
 from aerodrome.sidecar.wire import AwayError, RefusalError
 
 
@@ -223,6 +224,27 @@ def test_a_folder_that_cannot_be_written_is_reported(bucket, syncer, tree, monke
     done = syncer.round()
     assert (done.placed, done.refused) == (("two.py",), {"dags/one.py": f"it cannot be written: {os.strerror(28)}"})
     assert list(tree.staging.iterdir()) == []
+
+
+def test_units_of_another_user_can_read_whatever_the_umask(bucket, tmp_path, ticks):
+    tree = Tree(tmp_path / "other" / "dags")
+    before = os.umask(0o077)
+    try:
+        made = Syncer(source=bucket, reader=bucket, tree=tree, monotonic=ticks)
+        made.prepare()
+        bucket.objects = {"dags/pkg/one.py": b"1"}
+        made.round()
+    finally:
+        os.umask(before)
+    modes = [path.stat().st_mode & 0o777 for path in (tree.root, tree.root / "pkg", tree.root / "pkg" / "one.py")]
+    assert modes == [0o755, 0o755, 0o644]
+
+
+def test_a_link_in_place_of_staging_is_refused(syncer, tree, tmp_path):
+    tree.staging.rmdir()
+    tree.staging.symlink_to(tmp_path)
+    with pytest.raises(BrokenError, match="symbolic link"):
+        syncer.prepare()
 
 
 def test_a_predecessors_leavings_are_cleared(tree, syncer):
