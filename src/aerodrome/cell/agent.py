@@ -123,7 +123,11 @@ class Agent:
         """Keeps the units until a shutdown is complete."""
         logs.say("cell started", environment=self.config.environment, pid=os.getpid())
         while not (self.operations.leaving and not self.roster.members):
-            self.step()
+            try:
+                self.step()
+            except Exception as error:  # noqa: BLE001 - every round looks at everything anew; units need a keeper
+                logs.fault("round failed", error)
+                time.sleep(PROBE_SLOWLY)
 
     def step(self) -> None:
         """One round: wait, hear, look, do what is due."""

@@ -32,14 +32,16 @@ CANNOT_EXECUTE = 127  # or its command could not be executed
 INTERRUPTED = 130
 
 
-def run(channel: int, log: int, notify: int | None = None) -> None:
-    """Becomes the unit that the channel tells of, and ends the process with it."""
+def run(parent: int, channel: int, log: int, notify: int | None = None) -> None:
+    """Becomes the unit that the channel tells of, and ends the process with it. `parent` is about to die."""
     code = CANNOT_PREPARE
     try:
         os.setsid()
         spec = _introduce(channel)
         if spec is None:
             return
+        while os.getppid() == parent:  # a unit may ask to die with its parent, and must mean the agent by it
+            time.sleep(0.001)
         _arrange_descriptors(log, notify)
         code = _become(spec, has_notify=notify is not None)
     except BaseException:  # noqa: BLE001 - the traceback belongs into the unit's log, whatever it is

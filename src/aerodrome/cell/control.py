@@ -95,10 +95,14 @@ class _Client:
 
     def handle(self, mask: int) -> None:
         """Does what the selector says is possible."""
+        if self.connection.fileno() < 0:  # ended by an earlier event of the same round
+            return
         try:
             if mask & selectors.EVENT_READ:
                 self._receive()
             self._flush()
+        except BlockingIOError:  # there was nothing after all
+            return
         except OSError:  # it went away, or has sent or left unread more than is allowed
             self._server.drop(self)
 
@@ -148,7 +152,7 @@ def respond(line: bytes, answer: Callable[[dict[str, Any]], dict[str, Any]]) -> 
     except specs.RefusedError as error:
         return {"ok": False, "error": str(error)}
     except Exception as error:  # noqa: BLE001 - no request may end the process
-        logs.say("request failed", kind=type(error).__name__, where=_where(error))
+        logs.fault("request failed", error)
         return {"ok": False, "error": f"cannot answer: {type(error).__name__}; the log says where"}
 
 
@@ -164,15 +168,6 @@ def _listen(path: str) -> socket.socket:
     listener.listen(MOST_CLIENTS)
     os.replace(unfinished, path)
     return listener
-
-
-def _where(error: BaseException) -> list[str]:
-    places = []
-    trace = error.__traceback__
-    while trace is not None:
-        places.append(f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}")
-        trace = trace.tb_next
-    return places
 
 
 def _is_ours(connection: socket.socket) -> bool:

@@ -75,7 +75,8 @@ def _fork_twice(requests: socket.socket, handles: list[int]) -> None:
         return
     try:
         requests.close()
+        parent = os.getpid()
         if os.fork() == 0:
-            child.run(*handles)
+            child.run(parent, *handles)
     finally:
         os._exit(0)

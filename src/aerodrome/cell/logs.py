@@ -37,6 +37,16 @@ def say(event: str, **facts: Any) -> None:
         os.write(2, (json.dumps(line) + "\n").encode())
 
 
+def fault(event: str, error: BaseException) -> None:
+    """Logs a fault of our own: its kind and place, not its text, which may quote what must stay secret."""
+    places = []
+    trace = error.__traceback__
+    while trace is not None:
+        places.append(f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    say(event, kind=type(error).__name__, where=places)
+
+
 def open_append(path: str) -> int:
     """A descriptor that appends to the log file, which is made when absent. Raises OSError."""
     handle = _open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
