@@ -157,16 +157,14 @@ def respond(line: bytes, answer: Callable[[dict[str, Any]], dict[str, Any]]) -> 
 
 
 def _listen(path: str) -> socket.socket:
-    """Made under another name first: once the socket is there, it answers."""
-    unfinished = path + "~"
+    """Bound under its own name and not renamed: others know a cell's process by the path it is bound to."""
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(unfinished)
+        os.unlink(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.settimeout(0)
-    listener.bind(unfinished)
-    os.chmod(unfinished, 0o600)
+    listener.bind(path)
     listener.listen(MOST_CLIENTS)
-    os.replace(unfinished, path)
+    os.chmod(path, 0o600)
     return listener
 
 

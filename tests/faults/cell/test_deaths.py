@@ -264,7 +264,7 @@ def test_a_cell_may_be_started_without_a_warm_process(cell) -> None:
     cell.write(cell.unit("one"))
     process = subprocess.Popen([*cell.warm.command, "--cell", str(cell.config)], env=harness.BASE_ENV)
     cell.seen.add(process.pid)
-    harness.until(cell.socket.exists, "a serving cell")
+    harness.until(lambda: harness.serves(cell.socket), "a serving cell")
     cell.ready("one")
 
     twin = subprocess.run([*cell.warm.command, "--cell", str(cell.config)], env=harness.BASE_ENV, check=False)

@@ -116,7 +116,7 @@ class Warm:
         )
 
     def wait(self) -> Warm:
-        until(lambda: self.socket.exists() or self.process.poll() is not None, "a serving warm process")
+        until(lambda: serves(self.socket) or self.process.poll() is not None, "a serving warm process")
         assert self.process.poll() is None, self.log.read_text()
         return self
 
