@@ -118,6 +118,7 @@ class Controller:
         match error:
             case RetryError():
                 log.info("waiting", environment=environment.name, reason=str(error))
+                self._tell(environment, str(error))
                 return error.delay
             case CallerError():
                 log.info("overtaken", environment=environment.name, reason=str(error))
@@ -152,10 +153,15 @@ class Controller:
         if environment.status is Status.CREATING and environment.failure is None:
             self._write_failure(environment, failure)
             return 0.0
-        detail = f"{failure.code}: {failure.message}"
-        moved = environment.progress.moved(environment.progress.phase, detail, None, self._clock())
-        self._environments.set_progress(environment.name, moved)
+        self._tell(environment, f"{failure.code}: {failure.message}")
         return FAULT_PAUSE
+
+    def _tell(self, environment: Environment, detail: str) -> None:
+        """Say in the progress why nothing moves."""
+        now = self._environments.get(environment.name)
+        if now is not None:
+            moved = now.progress.moved(now.progress.phase, detail, None, self._clock())
+            self._environments.set_progress(environment.name, moved)
 
     def _fault(self, environment: Environment, fault: Exception) -> float:
         """Something nobody foresaw: logged whole, tried again, and the end of a creation when it persists."""

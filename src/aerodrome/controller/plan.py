@@ -20,8 +20,13 @@ QUICK = 0.1
 CALM = 2.0
 """Seconds between two looks at an environment that is as it should be."""
 
-START_LIMIT = timedelta(minutes=5)
-"""How long units may take to become ready. Airflow needs seconds; a machine under heavy load may need a minute."""
+LIMITS = {
+    "database": ("DATABASE_NOT_MADE", timedelta(minutes=10)),
+    "files": ("FILES_NOT_WRITTEN", timedelta(minutes=1)),
+    "start": ("UNIT_UNHEALTHY", timedelta(minutes=5)),
+}
+"""Phases of a creation: what it is called when one takes longer than this. Seconds are usual for each; a first database
+waits for Airflow's migration, and a machine under heavy load may need a minute to start."""
 
 STOP_LIMIT = timedelta(seconds=20)
 """How long the units of an environment that is to go may take to stop; its tasks are not waited for beyond that."""
@@ -54,7 +59,11 @@ def plan(environment: Environment, observed: Observed, now: datetime) -> Plan:
         case Status.CREATING if environment.failure is not None:
             return _teardown(environment, observed, now, Event.FAILED)
         case Status.CREATING:
-            return _build(observed) or _wait_until_ready(environment, observed, now, Event.CREATED)
+            return (
+                _overdue(environment, observed, now)
+                or _build(observed)
+                or _wait_until_ready(environment, observed, now, Event.CREATED)
+            )
         case Status.AVAILABLE:
             return _watch(observed)
         case Status.UNAVAILABLE:
@@ -96,28 +105,34 @@ def _wait_until_ready(environment: Environment, observed: Observed, now: datetim
     )
     if done is Event.RECOVERED:
         return waiting  # what once worked is tried for ever: the cell backs off by itself
-    return _give_up(environment, observed, now) or waiting
+    return _hopeless(observed) or waiting
 
 
-def _give_up(environment: Environment, observed: Observed, now: datetime) -> Plan | None:
-    """The failure of a creation whose units do not come up; None while there is hope."""
-    hopeless = next((unit for unit in observed.units if not unit.is_ready and unit.restarts >= RESTART_LIMIT), None)
-    if hopeless is not None:
-        message = f"The {hopeless.name} ended {hopeless.restarts} times before it was ready{_why(hopeless)}."
-        return _failed("UNIT_FAILED", message, hopeless.name)
-    started = environment.progress.phase_started_at
-    if environment.progress.phase == "start" and now - started > START_LIMIT:
-        late = sorted(observed.expected_units - {unit.name for unit in observed.units if unit.is_ready})
-        message = f"Not ready after {START_LIMIT.total_seconds():.0f} s: {', '.join(late)}."
-        return _failed("UNIT_UNHEALTHY", message, late[0])
-    return None
+def _hopeless(observed: Observed) -> Plan | None:
+    """The failure of a creation one of whose units keeps dying; None while there is hope."""
+    dying = next((unit for unit in observed.units if not unit.is_ready and unit.restarts >= RESTART_LIMIT), None)
+    if dying is None:
+        return None
+    message = f"The {dying.name} ended {dying.restarts} times before it was ready{_why(dying)}."
+    return _failed("UNIT_FAILED", message, dying.name)
+
+
+def _overdue(environment: Environment, observed: Observed, now: datetime) -> Plan | None:
+    """The failure of a creation whose present phase takes longer than it ever should."""
+    progress = environment.progress
+    code, limit = LIMITS.get(progress.phase, ("", timedelta.max))
+    if now - progress.phase_started_at <= limit or observed.all_ready:
+        return None
+    late = sorted(observed.expected_units - {unit.name for unit in observed.units if unit.is_ready})
+    message = f"Not done after {limit.total_seconds():.0f} s: {progress.detail}"
+    return _failed(code, message, late[0] if late else None)
 
 
 def _why(unit: Unit) -> str:
     return f" (last time: {unit.last_exit})" if unit.last_exit else ""
 
 
-def _failed(code: str, message: str, unit: str) -> Plan:
+def _failed(code: str, message: str, unit: str | None) -> Plan:
     failure = Failure(code=code, message=message)
     return Plan(phase="failed", detail=message, failure=failure, failing_unit=unit, again_after=0)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aerodrome.backends.contract import Step
 from aerodrome.backends.memory import UNITS, MemoryBackend, Place
-from aerodrome.controller.plan import RESTART_LIMIT, START_LIMIT, STOP_LIMIT, plan
+from aerodrome.controller.plan import LIMITS, RESTART_LIMIT, STOP_LIMIT, plan
 from aerodrome.model import defaults, lifecycle
 from aerodrome.model.environment import Environment, Failure, LastUpdate, Progress
 from aerodrome.model.lifecycle import Event, Status
@@ -140,10 +140,24 @@ def test_a_unit_that_keeps_dying_ends_a_creation_and_is_named():
     assert chosen.failing_unit in chosen.failure.message
 
 
-@pytest.mark.parametrize(("age", "given_up"), [(START_LIMIT, False), (START_LIMIT + timedelta(seconds=1), True)])
-def test_units_that_never_become_ready_end_a_creation(age, given_up):
-    chosen = plan(an_environment(Status.CREATING), everything(some_units("starting")), NOW + age)
-    assert (chosen.failure is not None) is given_up
+@pytest.mark.parametrize(("phase", "code"), [(phase, code) for phase, (code, _) in LIMITS.items()])
+@pytest.mark.parametrize("late", [False, True])
+def test_a_phase_that_never_ends_ends_a_creation(phase, code, late):
+    environment = an_environment(Status.CREATING)
+    environment = replace(environment, progress=replace(environment.progress, phase=phase, detail="Because."))
+    limit = LIMITS[phase][1]
+    chosen = plan(environment, everything(some_units("starting")), NOW + limit + timedelta(seconds=1 if late else 0))
+    assert (chosen.failure is not None) is late
+    if chosen.failure is not None:
+        assert chosen.failure.code == code
+        assert "Because." in chosen.failure.message
+
+
+def test_installing_may_take_as_long_as_it_takes():
+    environment = an_environment(Status.CREATING)
+    environment = replace(environment, progress=replace(environment.progress, phase="install"))
+    observed = MemoryBackend().observe(environment)
+    assert plan(environment, observed, NOW + timedelta(days=1)).step is Step.INSTALL
 
 
 def test_what_once_worked_is_tried_for_ever():
