@@ -6,8 +6,8 @@ taken over only if number, start time and boot all match. It holds no unit's env
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,6 +27,8 @@ class Record(NamedTuple):
     start: int
     unit: units.Unit
     last_exit: dict[str, Any] | None
+    pipe: int | None = None
+    """The inode of its notify pipe; None when it has none, or none any more."""
 
 
 def render(records: list[Record], boot: str) -> str:
@@ -41,15 +43,19 @@ def load(path: str) -> list[Record]:
         if document["boot"] != kernel.boot_id():
             return []
         return [_record(one) for one in document["units"]]
-    except (OSError, ValueError, KeyError, TypeError, specs.RefusedError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, specs.RefusedError):
         return []
 
 
 def _document(record: Record) -> dict[str, Any]:
-    return dict(record._asdict(), spec=record.spec.public(), unit=asdict(record.unit))
+    return dict(record._asdict(), spec=record.spec.public(), unit=dataclasses.asdict(record.unit))
 
 
 def _record(document: dict[str, Any]) -> Record:
-    unit = dict(document["unit"], after=tuple(document["unit"]["after"]))
-    fields = dict(document, spec=specs.parse(document["spec"]), unit=units.Unit(**unit))
+    """Fields that another version of the cell wrote and this one does not know are left out."""
+    known = {field.name for field in dataclasses.fields(units.Unit)}
+    unit = {key: value for key, value in document["unit"].items() if key in known}
+    unit["after"] = tuple(unit["after"])
+    fields = {key: value for key, value in document.items() if key in Record._fields}
+    fields.update(spec=specs.parse(document["spec"]), unit=units.Unit(**unit))
     return Record(**fields)

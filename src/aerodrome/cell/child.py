@@ -1,7 +1,7 @@
 """What a freshly forked process does to become its unit; it never returns.
 
-It tells the agent its number over the channel and then waits for the specification, so that no unit runs that the
-agent's state file does not know. Then: descriptors, signals, identity, environment, and the script or the command.
+Its descriptors in place, it tells the agent its number over the channel and waits for the specification, so that no
+runs that the agent's state file does not know. Then: signals, identity, environment, and the script or command.
 """
 
 from __future__ import annotations
@@ -37,12 +37,13 @@ def run(parent: int, channel: int, log: int, notify: int | None = None) -> None:
     code = CANNOT_PREPARE
     try:
         os.setsid()
+        channel = _arrange_descriptors(channel, log, notify)
         spec = _introduce(channel)
         if spec is None:
             return
+        os.close(channel)
         while os.getppid() == parent:  # a unit may ask to die with its parent, and must mean the agent by it
             time.sleep(0.001)
-        _arrange_descriptors(log, notify)
         code = _become(spec, has_notify=notify is not None)
     except BaseException:  # noqa: BLE001 - the traceback belongs into the unit's log, whatever it is
         traceback.print_exc()
@@ -66,16 +67,18 @@ def _introduce(channel: int) -> dict[str, Any] | None:
     return spec
 
 
-def _arrange_descriptors(log: int, notify: int | None) -> None:
-    """0 is nothing, 1 and 2 the log, 3 perhaps the notify pipe; all others are closed."""
-    nothing = fcntl.fcntl(os.open(os.devnull, os.O_RDONLY), fcntl.F_DUPFD, LOWEST_SPARE_FD)
-    log = fcntl.fcntl(log, fcntl.F_DUPFD, LOWEST_SPARE_FD)
-    targets = {0: nothing, 1: log, 2: log}
+def _arrange_descriptors(channel: int, log: int, notify: int | None) -> int:
+    """0 is nothing, 1 and 2 the log, 3 perhaps the notify pipe; all others are closed but the channel, which moves."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    wanted = {0: nothing, 1: log, 2: log}
     if notify is not None:
-        targets[readiness.NOTIFY_FD] = fcntl.fcntl(notify, fcntl.F_DUPFD, LOWEST_SPARE_FD)
-    for number, handle in targets.items():
+        wanted[readiness.NOTIFY_FD] = notify
+    spare = {number: fcntl.fcntl(handle, fcntl.F_DUPFD, LOWEST_SPARE_FD) for number, handle in wanted.items()}
+    channel = fcntl.fcntl(channel, fcntl.F_DUPFD_CLOEXEC, LOWEST_SPARE_FD)
+    for number, handle in spare.items():
         os.dup2(handle, number)
-    kernel.close_all_but(set(targets))
+    kernel.close_all_but({channel, *wanted})
+    return channel
 
 
 def _become(spec: dict[str, Any], *, has_notify: bool) -> int:

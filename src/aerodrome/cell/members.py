@@ -67,12 +67,13 @@ def fresh(spec: specs.Spec, now: float) -> Member:
 def record(member: Member) -> adopt.Record:
     """What the state file keeps of a unit that has a process."""
     spec = member.running or member.spec
-    return adopt.Record(spec, member.digest, member.pid or 0, member.start, member.unit, member.last_exit)
+    pipe = None if member.notices is None else member.notices.inode
+    return adopt.Record(spec, member.digest, member.pid or 0, member.start, member.unit, member.last_exit, pipe)
 
 
 def adopted(record: adopt.Record) -> Member:
     """The unit of a former cell. Whether it still lives is found out by the next look, as for any adopted unit."""
-    reader = readiness.reopen_pipe(record.pid) if record.spec.ready == "notify" else None
+    reader = None if record.pipe is None else readiness.reopen_pipe(record.pid, record.pipe)
     logs.say("unit adopted", unit=record.spec.name, pid=record.pid)
     return Member(
         spec=record.spec,
@@ -91,7 +92,8 @@ def serves(member: Member) -> bool:
     """Whether a starting unit has shown that it is ready."""
     ready = (member.running or member.spec).ready
     if ready == "notify":
-        return member.notices is not None and member.notices.ready
+        # An adopted unit that has closed its pipe said so while no cell listened: it has nothing else to say.
+        return member.notices.ready if member.notices is not None else member.adopted
     if ready.startswith(CONNECT):
         return readiness.accepts(ready[len(CONNECT) :])
     return ready == STARTED

@@ -38,11 +38,15 @@ def make_pipe() -> tuple[int, int]:
     return reader, units_end
 
 
-def reopen_pipe(pid: int) -> int | None:
-    """The reading end of a living unit's pipe, after the cell that made it has died; None when the unit closed it."""
+def reopen_pipe(pid: int, inode: int) -> int | None:
+    """The reading end of a living unit's pipe, after the cell that made it has died; None when the unit closed it.
+
+    The number may then be that of another pipe of the unit, from which not a byte may be taken: hence the inode.
+    """
     path = f"/proc/{pid}/fd/{NOTIFY_FD}"
     try:
-        if not stat.S_ISFIFO(os.stat(path).st_mode):
+        found = os.stat(path)
+        if not stat.S_ISFIFO(found.st_mode) or found.st_ino != inode:
             return None
         return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -55,6 +59,7 @@ class Notices:
     def __init__(self, reader: int) -> None:
         self.ready = False
         self.status = ""
+        self.inode = os.fstat(reader).st_ino
         self._reader = reader
         self._buffer = b""
 

@@ -148,6 +148,45 @@ def test_a_notice_given_while_no_cell_listened_is_heard_by_the_next(cell) -> Non
     assert cell.units()["web"]["restarts"] == 0
 
 
+CLOSER = """
+import os, time
+fd = int(os.environ.pop("AERODROME_NOTIFY_FD"))
+while not os.path.exists(os.environ["GO"]):
+    time.sleep(0.01)
+os.write(fd, b"READY=1\\n")
+os.close(fd)
+reader, writer = os.pipe()
+assert reader == fd
+print("reused", flush=True)
+while not os.path.exists(os.environ["GO"] + "2"):
+    os.write(writer, b"x" * 100)
+    time.sleep(0.3)
+    assert len(os.read(reader, 100)) == 100
+print("whole", flush=True)
+while True:
+    time.sleep(0.05)
+"""
+
+
+def test_a_unit_that_closed_its_pipe_unheard_is_ready_and_no_other_pipe_is_read(cell) -> None:
+    go = cell.folder / "go"
+    pid = cell.start(cell.unit("web", CLOSER, ready="notify", env={**harness.BASE_ENV, "GO": str(go)}))
+    harness.until(lambda: cell.state_of("web") == "starting", "a starting unit")
+    first = cell.units()["web"]["pid"]
+    kill(pid)
+    go.touch()
+    harness.until(lambda: "reused" in cell.text("web"), "another pipe of that number")
+
+    start_again(cell)
+
+    assert cell.ready("web") == first
+    rounds = cell.folder / "go2"
+    harness.until(lambda: cell.units()["web"]["state"] == "ready", "a look at it")
+    rounds.touch()
+    harness.until(lambda: "whole" in cell.text("web"), "an untouched pipe")
+    assert cell.units()["web"]["restarts"] == 0
+
+
 def test_a_specification_changed_while_no_cell_looked_is_obeyed(one_cell) -> None:
     pid = one_cell.start(one_cell.unit("one"), one_cell.unit("two"))
     first, second = one_cell.ready("one"), one_cell.ready("two")

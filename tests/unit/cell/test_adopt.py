@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -14,7 +15,7 @@ RAW = {"name": "redis", "how": "exec", "argv": ["r", "hunter2"], "env": {"P": "h
 def record() -> adopt.Record:
     spec = specs.parse(RAW)
     unit = units.Unit("redis", after=("x",), state=units.READY, begun=True, ready_since=5.0)
-    return adopt.Record(specs.parse(spec.public()), spec.digest, 7, 8, unit, {"code": 1, "signal": None, "at": 2.0})
+    return adopt.Record(specs.parse(spec.public()), spec.digest, 7, 8, unit, {"code": 1, "signal": None, "at": 2.0}, 99)
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path) -> None:
@@ -23,6 +24,17 @@ def test_a_record_is_read_as_it_was_written(tmp_path) -> None:
 
     assert adopt.load(str(path)) == [record()]
     assert "hunter2" not in path.read_text()
+
+
+def test_fields_of_another_version_do_not_cost_the_record(tmp_path) -> None:
+    path = tmp_path / "state.json"
+    document = json.loads(adopt.render([record()], kernel.boot_id()))
+    document["units"][0].update(colour="blue")
+    document["units"][0]["unit"].update(colour="blue")
+    del document["units"][0]["pipe"]
+    path.write_text(json.dumps(document))
+
+    assert adopt.load(str(path)) == [record()._replace(pipe=None)]
 
 
 def test_records_of_another_boot_are_nobodys(tmp_path) -> None:
