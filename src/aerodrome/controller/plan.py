@@ -60,14 +60,12 @@ def plan(environment: Environment, observed: Observed, now: datetime) -> Plan:
             return _teardown(environment, observed, now, Event.FAILED)
         case Status.CREATING:
             return (
-                _overdue(environment, observed, now)
-                or _build(observed)
-                or _wait_until_ready(environment, observed, now, Event.CREATED)
+                _overdue(environment, observed, now) or _build(observed) or _wait_until_ready(observed, Event.CREATED)
             )
         case Status.AVAILABLE:
             return _watch(observed)
         case Status.UNAVAILABLE:
-            return _build(observed) or _wait_until_ready(environment, observed, now, Event.RECOVERED)
+            return _build(observed) or _wait_until_ready(observed, Event.RECOVERED)
         case Status.DELETING:
             return _teardown(environment, observed, now, Event.REMOVED)
         case Status.CREATE_FAILED | Status.DELETED:
@@ -93,7 +91,7 @@ def _build(observed: Observed) -> Plan | None:
     return None
 
 
-def _wait_until_ready(environment: Environment, observed: Observed, now: datetime, done: Event) -> Plan:
+def _wait_until_ready(observed: Observed, done: Event) -> Plan:
     if observed.all_ready:
         return Plan(phase=READY, detail="Every unit is ready.", event=done)
     ready = [unit for unit in observed.units if unit.is_ready]

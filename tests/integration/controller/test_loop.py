@@ -1,0 +1,133 @@
+"""The loop between a real ledger and a backend in memory: wishes come about, and every error has its answer."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+
+import pytest
+import sqlalchemy as sa
+
+from aerodrome import clock
+from aerodrome.backends.contract import Step
+from aerodrome.backends.memory import MemoryBackend
+from aerodrome.controller.loop import Controller
+from aerodrome.errors import BrokenError, RetryError
+from aerodrome.ledger.environments import Environments
+from aerodrome.ledger.migrate import migrate
+from aerodrome.ledger.notices import Notices
+from aerodrome.model import defaults
+from aerodrome.model.lifecycle import Event, Status
+from product import wait_for
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SPEC = defaults.complete(
+    "one",
+    {
+        "ExecutionRoleArn": "arn:aws:iam::000000000000:role/execution",
+        "SourceBucketArn": "arn:aws:s3:::bucket",
+        "DagS3Path": "dags",
+        "NetworkConfiguration": {"SubnetIds": ["subnet-a", "subnet-b"], "SecurityGroupIds": ["sg-a"]},
+    },
+    latest_version="3.3.1",
+)
+
+
+class Bench:
+    """A ledger, a backend in memory and a running controller."""
+
+    def __init__(self, ledger, backend):
+        self.ledger = ledger
+        self.backend = backend
+
+    def add(self, name="one"):
+        self.ledger.create(name, SPEC, {}, sealed_secrets=b"", quota=10, now=clock.now())
+
+    def reaches(self, status, name="one"):
+        return wait_for(
+            f"{name} is {status}",
+            lambda: (found := self.ledger.get(name)) is not None and found.status is status and found,
+            limit=60,
+        )
+
+
+@pytest.fixture
+def bench(cluster, empty_database):
+    engine = sa.create_engine(cluster.superuser_dsn(empty_database, scheme="postgresql+psycopg"))
+    migrate(engine)
+    ledger = Environments(engine, region="us-east-1", account="000000000000")
+    backend = MemoryBackend()
+    controller = Controller(ledger, Notices(cluster.superuser_dsn(empty_database)), backend, clock.now)
+    running = threading.Thread(target=controller.run)
+    running.start()
+    yield Bench(ledger, backend)
+    controller.stop()
+    running.join()
+    engine.dispose()
+
+
+def test_a_creation_comes_about_and_tells_its_phases(bench):
+    bench.add()
+    found = bench.reaches(Status.AVAILABLE)
+    assert found.last_update.status == "SUCCESS"
+    assert {"database", "files", "start"} <= {phase.name for phase in found.progress.phases}
+    kinds = [event["kind"] for event in bench.ledger.events("one")]
+    assert kinds[0] == "CREATE_REQUESTED"
+    assert kinds[-1] == "CREATED"
+
+
+def test_a_deletion_comes_about(bench):
+    bench.add()
+    bench.reaches(Status.AVAILABLE)
+    bench.ledger.request("one", Event.DELETE_REQUESTED, clock.now())
+    wait_for("the environment is gone", lambda: bench.ledger.get("one") is None, limit=60)
+    assert not bench.backend.places["one"].cell
+    assert bench.ledger.events("one")[-1]["kind"] == "REMOVED"
+
+
+def test_what_passes_by_itself_is_tried_again_and_told(bench):
+    bench.backend.failures[Step.DATABASE] = RetryError("The template is in use.", delay=0.05)
+    bench.add()
+    wait_for("the reason is told", lambda: "in use" in bench.ledger.get("one").progress.detail, limit=60)
+    del bench.backend.failures[Step.DATABASE]
+    bench.reaches(Status.AVAILABLE)
+
+
+def test_what_a_person_must_mend_ends_a_creation_with_its_code_and_lines(bench):
+    bench.backend.failures[Step.CELL] = BrokenError("No space left.", code="DISK_FULL", tail=("last line",))
+    bench.add()
+    failure = bench.reaches(Status.CREATE_FAILED).last_update.failure
+    assert (failure.code, failure.message, failure.tail) == ("DISK_FULL", "No space left.", ("last line",))
+    assert not bench.backend.places["one"].database
+    bench.ledger.request("one", Event.DELETE_REQUESTED, clock.now())
+    wait_for("the environment is gone", lambda: bench.ledger.get("one") is None, limit=60)
+
+
+def test_a_fault_that_nobody_foresaw_ends_a_creation_but_not_the_loop(bench):
+    bench.backend.failures[Step.FILES] = ZeroDivisionError("secret detail")
+    bench.add()
+    failure = bench.reaches(Status.CREATE_FAILED).last_update.failure
+    assert failure.code == "INTERNAL_FAILURE"
+    assert "secret detail" not in failure.message
+    bench.backend.failures.clear()
+    bench.add("two")
+    bench.reaches(Status.AVAILABLE, "two")
+
+
+def test_a_lost_cell_is_started_again(bench):
+    bench.add()
+    bench.reaches(Status.AVAILABLE)
+    bench.backend.places["one"].cell = False
+    wait_for(
+        "the loss was noticed", lambda: "LOST" in [event["kind"] for event in bench.ledger.events("one")], limit=60
+    )
+    bench.reaches(Status.AVAILABLE)
+    assert bench.backend.places["one"].cell
+
+
+def test_airflow_is_told_of_a_dead_workers_tasks(bench):
+    bench.add()
+    bench.reaches(Status.AVAILABLE)
+    bench.backend.places["one"].bereaved = True
+    wait_for("Airflow was told", lambda: not bench.backend.places["one"].bereaved, limit=60)
+    assert bench.ledger.get("one").status is Status.AVAILABLE
