@@ -1,7 +1,7 @@
 """What a freshly forked process does to become its unit; it never returns.
 
 Its descriptors in place, it tells the agent its number over the channel and waits for the specification, so that no
-runs that the agent's state file does not know. Then: signals, identity, environment, and the script or command.
+unit runs that the agent's state file does not know. Then: signals, identity, environment, and the script or command.
 """
 
 from __future__ import annotations
