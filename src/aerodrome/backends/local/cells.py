@@ -76,4 +76,6 @@ def _in_words(last_exit: Mapping[str, Any] | None) -> str:
         return ""
     if last_exit.get("signal"):
         return f"killed by signal {last_exit['signal']}"
-    return f"exit code {last_exit.get('code')}"
+    if last_exit.get("code") is None:
+        return "in a way that nobody saw"  # a former cell's child, or a unit that could not be started
+    return f"exit code {last_exit['code']}"

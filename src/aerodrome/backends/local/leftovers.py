@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,15 +38,12 @@ def end(paths: EnvironmentPaths, owner: Owner) -> None:
         cell = psutil.Process(int(paths.cell_pid_file.read_text()))
         if _holds(cell, paths.cell_socket):
             cell.kill()
-    units = list(_recorded(paths.cell_state))
-    for unit in units:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(unit.pid, signal.SIGKILL)
-    strangers = list(_of_uid(owner.uid)) if owner.uid is not None else []
-    for stranger in strangers:
+    sessions = {unit.pid for unit in _recorded(paths.cell_state)}
+    theirs = [process for process in psutil.process_iter() if _belongs(process, sessions, owner)]
+    for process in theirs:
         with contextlib.suppress(psutil.NoSuchProcess):
-            stranger.kill()
-    _, alive = psutil.wait_procs([*units, *strangers], timeout=PATIENCE)
+            process.kill()
+    _, alive = psutil.wait_procs(theirs, timeout=PATIENCE)
     alive = [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
     if alive:
         raise RetryError(f"still ending: {', '.join(str(process.pid) for process in alive)}")
@@ -69,8 +65,8 @@ def _recorded(state: Path) -> Iterator[psutil.Process]:
                 yield psutil.Process(pid)
 
 
-def _of_uid(uid: int) -> Iterator[psutil.Process]:
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if process.uids().real == uid:
-                yield process
+def _belongs(process: psutil.Process, sessions: set[int], owner: Owner) -> bool:
+    """Whether it is of a unit's session (each unit leads one; Airflow 2's tasks leave its group, not its session)."""
+    with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+        return os.getsid(process.pid) in sessions or (owner.uid is not None and process.uids().real == owner.uid)
+    return False
