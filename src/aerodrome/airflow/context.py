@@ -1,0 +1,107 @@
+"""Everything that the configuration of one environment depends on, as one frozen value.
+
+The backends fill it in; the adapters turn it into files and units. It computes nothing, and its representation shows no
+secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+INSIDE = Path(__file__).with_name("inside")
+"""The folder of the code that runs under Airflow's interpreter."""
+
+JWT_SECRET_BYTES = 64
+"""Airflow 3 signs with HS512, whose key must not be shorter than its hash (RFC 7518, section 3.2)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Database:
+    """Where the metadata database is."""
+
+    host: str
+    """A host name, or the folder of PostgreSQL's unix socket."""
+    name: str
+    user: str
+    password: str = field(repr=False)
+    port: int | None = None
+    """None: PostgreSQL's own port, 5432."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Context:
+    """One environment, seen from Airflow."""
+
+    name: str
+    region: str
+    account_id: str
+    version: str
+    """The Airflow version, one of `versions.OFFERED`."""
+
+    interpreter: Path
+    """`bin/python` of the version's virtual environment."""
+    home: Path
+    """HOME of the units."""
+    airflow_home: Path
+    dags: Path
+    plugins: Path
+    logs: Path
+    """Task logs."""
+    unit_logs: Path
+    """What the units print."""
+    run: Path
+    """Sockets; a short path."""
+    web_socket: Path
+    """Unix socket of the web server, bound with mode 0600."""
+    jwks: Path
+    """The gateway's public keys (a JWK set)."""
+    inside: Path = INSIDE
+
+    database: Database
+    broker_url: str = field(repr=False)
+    result_backend_url: str = field(repr=False)
+    key_prefix: str | None = None
+    """Put before every Redis key when environments share one Redis; None when the Redis is the environment's own."""
+
+    fernet_key: str = field(repr=False)
+    jwt_secret: str = field(repr=False)
+    """Signs the tokens of tasks (3.x): at least `JWT_SECRET_BYTES`."""
+    secret_key: str = field(repr=False)
+    """Signs web sessions."""
+
+    execution_port: int
+    """TCP port on 127.0.0.1 of the task execution API (3.x)."""
+    gateway_issuer: str = "aerodrome"
+    gateway_audience: str
+    base_url: str
+    """The URL under which people reach the web server."""
+
+    aws_endpoint_url: str | None = None
+    """None: the real AWS."""
+    mwaa_endpoint_url: str | None = None
+    """Where DAG code finds the MWAA API; None: as `aws_endpoint_url`."""
+    credentials_uri: str | None = None
+    """The container-credentials endpoint of the execution role."""
+    credentials_token_file: Path | None = None
+
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """AirflowConfigurationOptions, `section.key` to value."""
+    tasks_per_worker: int = 5
+    """Of the environment class; `celery.worker_autoscale` overrides it."""
+    workers: int = 1
+    """How many workers run now."""
+    max_workers: int = 10
+    parsing_processes: int = 1
+    triggerer_capacity: int = 60
+
+    uid: int | None = None
+    gid: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse keys that Airflow would accept silently and use wrongly."""
+        if len(self.jwt_secret.encode()) < JWT_SECRET_BYTES:
+            raise ValueError(f"jwt_secret must have at least {JWT_SECRET_BYTES} bytes")
+        if not self.fernet_key or not self.secret_key:
+            raise ValueError("fernet_key and secret_key must not be empty")

@@ -1,0 +1,1 @@
+"""What Airflow's web servers believe: the gateway's tokens, and nothing else."""

@@ -1,0 +1,86 @@
+"""Airflow 3's API server, one half of it: `core` (UI and REST, unix socket) or `execution` (running tasks, loopback).
+
+One uvicorn process in this process, without the command's monitor. Ready means that it accepts requests.
+"""
+
+# mypy: disable-error-code="import-not-found"
+
+from __future__ import annotations
+
+import asyncio
+import os
+from argparse import Namespace
+from typing import Any
+
+import uvicorn
+
+from . import sockets
+from .ready import Notifier
+
+EXECUTION = "execution"
+
+GRACEFUL_SHUTDOWN = 10
+"""Seconds that open requests (log streams never end by themselves) may hold up a stop."""
+
+KEEP_ALIVE = 120
+"""Seconds; the gateway's connections should outlive its users' pauses."""
+
+
+def run(arguments: Namespace, notifier: Notifier) -> None:
+    """Serve the half of the API that `arguments.apps` names."""
+    os.environ["AIRFLOW_API_APPS"] = arguments.apps
+    from airflow.api_fastapi.main import app
+
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        # Only the gateway reaches the unix socket; the loopback port serves tasks, whose addresses mean nothing.
+        proxy_headers=arguments.socket is not None,
+        forwarded_allow_ips="*",
+        timeout_graceful_shutdown=GRACEFUL_SHUTDOWN,
+        timeout_keep_alive=KEEP_ALIVE,
+    )
+    listener = sockets.unix(arguments.socket) if arguments.socket else sockets.loopback(arguments.port)
+    _server(config, notifier, arguments.apps).run(sockets=[listener])
+
+
+def _server(config: Any, notifier: Notifier, apps: str) -> Any:
+    class AnnouncingServer(uvicorn.Server):
+        async def startup(self, *args: Any, **kwargs: Any) -> None:
+            await super().startup(*args, **kwargs)
+            if self.started:
+                notifier.ready()
+                if apps == EXECUTION:
+                    self._first = asyncio.ensure_future(_ask(config.loaded_app))
+
+    return AnnouncingServer(config)
+
+
+async def _ask(app: Any) -> None:
+    """Have the execution API build its routes, one set for each version of it, which it does on its first request.
+
+    That takes seconds, which the first task would otherwise wait; a start need not.
+    """
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": "/execution/health",
+        "raw_path": b"/execution/health",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"localhost")],
+        "client": ("127.0.0.1", 0),
+        "server": ("127.0.0.1", 0),
+    }
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        del message
+
+    await app(scope, receive, send)

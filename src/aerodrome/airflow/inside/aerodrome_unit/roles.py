@@ -1,0 +1,43 @@
+"""From the command line of boot.py to the role; each role's module is imported only when it is asked for.
+
+Comes after boot.py; decides nothing about Airflow itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+
+from . import hostname, ready
+
+MODULES = {
+    "scheduler": "jobs",
+    "dag-processor": "jobs",
+    "triggerer": "jobs",
+    "worker": "worker",
+    "api": "api",
+    "webserver": "webserver",
+}
+"""Which module knows the role; its function `run(arguments, notifier)` does not return while the unit lives."""
+
+
+def run(argv: list[str]) -> None:
+    """Take the role that `argv` names."""
+    arguments = parser().parse_args(argv)
+    notifier = ready.Notifier()
+    if arguments.hostname:
+        hostname.adopt(arguments.hostname)
+    module = importlib.import_module("." + MODULES[arguments.role], __package__)
+    module.run(arguments, notifier)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line of boot.py."""
+    result = argparse.ArgumentParser(prog="boot.py")
+    result.add_argument("role", choices=sorted(MODULES))
+    result.add_argument("apps", nargs="?", choices=["core", "execution"], help="the half of the API server")
+    result.add_argument("--hostname", help="the host name that the process shall believe in")
+    result.add_argument("--concurrency", type=int, default=1, help="tasks that a worker runs at once")
+    result.add_argument("--socket", help="unix socket of a web server")
+    result.add_argument("--port", type=int, help="TCP port on 127.0.0.1 of a web server")
+    return result

@@ -1,0 +1,33 @@
+"""Listening sockets for the web servers: a unix socket that only its owner may open, or a port on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+
+BACKLOG = 2048
+"""Connections that may wait; uvicorn's own default."""
+
+
+def unix(path: str) -> socket.socket:
+    """A listener at `path` with mode 0600; what a dead predecessor left there is replaced."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listener.bind(path)
+    finally:
+        os.umask(before)
+    listener.listen(BACKLOG)
+    return listener
+
+
+def loopback(port: int) -> socket.socket:
+    """A listener on 127.0.0.1."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(BACKLOG)
+    return listener

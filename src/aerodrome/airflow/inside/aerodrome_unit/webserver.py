@@ -1,0 +1,88 @@
+"""Airflow 2's web server: gunicorn in this process, without the command's monitor.
+
+The application is built once, before gunicorn forks, so that its processes share the memory. Ready means that the
+application is built and the socket listens.
+"""
+
+# mypy: disable-error-code="import-not-found, import-untyped"
+
+from __future__ import annotations
+
+import contextlib
+import os
+from argparse import Namespace
+from typing import Any
+
+from .ready import Notifier
+
+THREADS = 8
+"""Requests that one process serves at once; the UI asks for a handful in parallel."""
+
+SOCKET_UMASK = 0o177
+"""Gunicorn makes its socket under it: mode 0600."""
+
+
+def run(arguments: Namespace, notifier: Notifier) -> None:
+    """Serve the web application on the unix socket."""
+    from airflow.configuration import conf
+    from gunicorn.app.base import BaseApplication
+
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(arguments.socket)
+
+    options = {
+        "bind": "unix:" + arguments.socket,
+        "umask": SOCKET_UMASK,
+        "workers": conf.getint("webserver", "workers"),
+        "worker_class": "gthread",
+        "threads": THREADS,
+        "timeout": conf.getint("webserver", "web_server_worker_timeout"),
+        "graceful_timeout": 10,
+        "preload_app": True,
+        # gunicorn's own defaults were read when the warm process imported it, perhaps under another uid.
+        "user": os.geteuid(),
+        "group": os.getegid(),
+        "proc_name": "airflow-webserver",
+        "forwarded_allow_ips": "*",
+        "errorlog": "-",
+        "when_ready": _when_ready(notifier),
+        "post_fork": _post_fork,
+    }
+
+    class WebServer(BaseApplication):  # type: ignore[misc]  # gunicorn is known at run time only
+        def load_config(self) -> None:
+            for name, value in options.items():
+                self.cfg.set(name, value)
+            if "control_socket_disable" in self.cfg.settings:
+                self.cfg.set("control_socket_disable", True)  # noqa: FBT003 - name and value
+
+        def load(self) -> Any:
+            return _application()
+
+    WebServer().run()
+
+
+def _application() -> Any:
+    from airflow.providers_manager import ProvidersManager
+    from airflow.www.app import cached_app
+
+    manager = ProvidersManager()
+    manager.initialize_providers_configuration()
+    return cached_app()
+
+
+def _when_ready(notifier: Notifier) -> Any:
+    def when_ready(server: Any) -> None:
+        del server
+        notifier.ready()
+
+    return when_ready
+
+
+def _post_fork(server: Any, worker: Any) -> None:
+    """Connections that were opened while the application was built belong to the parent."""
+    from airflow import settings
+
+    del server, worker
+    settings.Session.remove()
+    settings.engine.dispose(close=False)

@@ -1,0 +1,95 @@
+"""The Celery worker: a fixed pool of processes that run tasks.
+
+Imports before the pool forks what every task would otherwise import by itself. Ready means that it consumes.
+"""
+
+# mypy: disable-error-code="import-not-found"
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+from argparse import Namespace
+from typing import Any
+
+from . import supervision
+from .ready import Notifier
+
+LINE_3 = (
+    "airflow.sdk.execution_time.task_runner",
+    "airflow.sdk.execution_time.supervisor",
+    "airflow.executors.workloads",
+    "airflow.dag_processing.bundles.local",
+    "airflow.dag_processing.dagbag",
+    "airflow.providers.standard.operators.empty",
+)
+"""What the first task of any DAG needs of Airflow 3."""
+
+LINE_2 = (
+    "psycopg2.extras",
+    "airflow.cli.commands.task_command",
+    "airflow.jobs.local_task_job_runner",
+    "airflow.task.task_runner.standard_task_runner",
+    "airflow.serialization.serialized_objects",
+    "airflow.models.dagbag",
+    "airflow.models.serialized_dag",
+    "airflow.decorators",
+    "airflow.operators.empty",
+    "airflow.sensors.base",
+)
+"""What the first task of any DAG needs of Airflow 2."""
+
+
+def run(arguments: Namespace, notifier: Notifier) -> None:
+    """Consume the default queue."""
+    from celery.signals import import_modules, worker_ready
+
+    def announce(**_: Any) -> None:
+        notifier.ready()
+
+    worker_ready.connect(announce, weak=False)
+    import_modules.connect(_prepare_for_tasks, weak=False)
+
+    from airflow.configuration import conf
+    from airflow.providers.celery.cli import celery_command
+
+    # Undecorated: the decorator would note the start in the metadata database, which a worker of 3.x does not have.
+    celery_command.worker.__wrapped__(
+        Namespace(
+            queues=conf.get("operators", "default_queue"),
+            concurrency=str(arguments.concurrency),
+            celery_hostname=None,
+            autoscale=None,
+            umask=None,
+            without_mingle=True,
+            without_gossip=True,
+            team=None,
+            skip_serve_logs=True,
+            **_FOREGROUND,
+        )
+    )
+
+
+_FOREGROUND = {"daemon": False, "pid": None, "stdout": None, "stderr": None, "log_file": None, "verbose": False}
+
+
+def _prepare_for_tasks(**_: Any) -> None:
+    if importlib.util.find_spec("airflow.sdk") is None:
+        _import(LINE_2)
+        from airflow.cli.cli_parser import get_parser
+
+        # A task of Airflow 2 is a command line, whose parser is built once and kept.
+        get_parser()
+        return
+    _import(LINE_3)
+    from airflow.sdk.execution_time.supervisor import WatchedSubprocess
+
+    supervision.end_promptly(WatchedSubprocess)
+
+
+def _import(names: tuple[str, ...]) -> None:
+    """Import what is there: a later version may have moved it, and its tasks then import it themselves."""
+    for name in names:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)

@@ -1,0 +1,33 @@
+"""The script of every Airflow unit: `boot.py <role> [arguments]`.
+
+The cell runs it in a fork of its warm process (or anybody by exec); it makes both cases equal and hands over to
+`aerodrome_unit`. It must not import Airflow before the role has set the stage.
+"""
+
+# mypy: disable-error-code="import-not-found"
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+
+def settle() -> None:
+    """Apply what an interpreter reads from its environment only when it starts."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    folders = [here, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    for folder in reversed(folders):
+        if folder and folder not in sys.path:
+            sys.path.insert(0, folder)
+    time.tzset()
+    # What is installed is compiled already. A DAG file must not be: Python knows its bytecode by size and whole seconds
+    # of the modification time, so a second upload within a second could stay unseen for good.
+    sys.dont_write_bytecode = True
+
+
+if __name__ == "__main__":
+    settle()
+    from aerodrome_unit import roles
+
+    roles.run(sys.argv[1:])

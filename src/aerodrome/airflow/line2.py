@@ -1,0 +1,127 @@
+"""Airflow 2: its configuration files and its units.
+
+All roles, tasks included, hold the metadata database here; the boundary between environments is a database and a role
+of their own. The web server is Flask-AppBuilder's, with a security manager of ours that believes only the gateway.
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from aerodrome.airflow import cfg, sections
+from aerodrome.airflow import units as shared
+from aerodrome.airflow.context import Context
+from aerodrome.airflow.units import Unit
+
+REST_PREFIX = "/api/v1"
+
+WEBSERVER_CONFIG = "webserver_config.py"
+
+WEBSERVER_CONFIG_TEXT = '''\
+"""Written by Aerodrome; changes are overwritten."""
+
+from flask_appbuilder.const import AUTH_REMOTE_USER
+
+from aerodrome_auth.security import GatewaySecurityManager
+
+AUTH_TYPE = AUTH_REMOTE_USER
+AUTH_USER_REGISTRATION = False
+SECURITY_MANAGER_CLASS = GatewaySecurityManager
+WTF_CSRF_ENABLED = True
+'''
+
+RENAMES: Mapping[tuple[str, str], tuple[str, str]] = {
+    ("core", "sql_alchemy_conn"): ("database", "sql_alchemy_conn"),
+    ("webserver", "update_fab_perms"): ("fab", "update_fab_perms"),
+    ("triggerer", "capacity"): ("triggerer", "default_capacity"),
+    ("dag_processor", "refresh_interval"): ("scheduler", "dag_dir_list_interval"),
+}
+"""Options whose name in this line we set ourselves."""
+
+
+def configuration(context: Context) -> Mapping[Path, str]:
+    """control.cfg for the trusted roles, worker.cfg for those that run tasks, webserver_config.py."""
+    home = context.airflow_home
+    return {
+        home / shared.CONTROL: _file(context, _control(context)),
+        home / shared.WORKER: _file(context, _worker(context)),
+        home / WEBSERVER_CONFIG: WEBSERVER_CONFIG_TEXT,
+    }
+
+
+def units(context: Context) -> tuple[Unit, ...]:
+    """All units of the environment."""
+    core = (
+        shared.unit(context, "scheduler", ["scheduler"], component="scheduler"),
+        shared.unit(context, "dag-processor", ["dag-processor"], component="scheduler"),
+        shared.unit(context, "web", ["webserver", "--socket", str(context.web_socket)], component="webserver"),
+    )
+    triggerer = (shared.unit(context, "triggerer", ["triggerer"], component="scheduler"),)
+    workers = shared.workers(context, config=shared.WORKER, concurrency=sections.tasks_per_worker(context))
+    return core + (triggerer if shared.triggerer_wanted(context) else ()) + workers
+
+
+def _file(context: Context, own: cfg.Sections) -> str:
+    """One file: our defaults, the user's options, what is forced, and what is the role's own."""
+    layers = (
+        sections.defaults(context),
+        _defaults(context),
+        sections.user(context, RENAMES),
+        sections.forced(context),
+        _forced(context),
+        own,
+    )
+    return cfg.render(cfg.merge(layers))
+
+
+def _defaults(context: Context) -> cfg.Sections:
+    return {
+        "core": {"min_serialized_dag_fetch_interval": "1"},
+        "scheduler": {
+            "dag_dir_list_interval": str(sections.LISTING_INTERVAL),
+            "parsing_processes": str(context.parsing_processes),
+            # MWAA turns it off to spare its database; on, a chain of tasks need not wait for the scheduler's next look.
+            "schedule_after_task_execution": "True",
+        },
+        "triggerer": {"default_capacity": str(context.triggerer_capacity)},
+        # One process with threads: each further process costs a whole copy of the web application.
+        "webserver": {"workers": "1", "session_backend": "securecookie"},
+    }
+
+
+def _forced(context: Context) -> cfg.Sections:
+    return {
+        "core": {"auth_manager": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"},
+        "api": {"auth_backends": "airflow.api.auth.backend.session"},
+        "webserver": {
+            "base_url": context.base_url,
+            "config_file": str(context.airflow_home / WEBSERVER_CONFIG),
+            "cookie_secure": str(context.base_url.startswith("https:")),
+            "enable_proxy_fix": "True",
+            "warn_deployment_exposure": "False",
+        },
+        # The template database holds the roles already.
+        "fab": {"update_fab_perms": "False"},
+        "scheduler": {
+            "standalone_dag_processor": "True",
+            "child_process_log_directory": str(context.logs / "dag_processor"),
+        },
+        "logging": {
+            "dag_processor_manager_log_location": str(context.logs / "dag_processor_manager.log"),
+        },
+    }
+
+
+def _worker(context: Context) -> cfg.Sections:
+    """A task of this line reads connections and writes its state in the metadata database itself."""
+    return {
+        "core": {"fernet_key": context.fernet_key},
+        "database": {"sql_alchemy_conn": sections.database_url(context.database)},
+    }
+
+
+def _control(context: Context) -> cfg.Sections:
+    web = {"webserver": {"secret_key": context.secret_key}}
+    return cfg.merge((_worker(context), web, sections.gateway(context)))

@@ -1,0 +1,117 @@
+"""Airflow 3: its configuration files and its units.
+
+The API server is split: `web` (UI and REST, on a unix socket, for the gateway alone) and `execution` (the API of
+running tasks, on loopback), so that neither starves the other and `/execution` is never proxied. Tasks get no database
+and no signing key. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from aerodrome.airflow import cfg, sections
+from aerodrome.airflow import units as shared
+from aerodrome.airflow.context import Context
+from aerodrome.airflow.units import Unit
+
+REST_PREFIX = "/api/v2"
+DAG_BUNDLE = "dags-folder"
+"""Airflow's name of the bundle that lies in `core.dags_folder`."""
+
+TOKEN_LIFETIME = 24 * 3600
+"""Seconds that a task's token lives from queueing on (MWAA's value; Airflow's own 600 fails tasks that wait longer)."""
+
+NO_DATABASE = "sqlite://"
+"""What workers get in place of the metadata database: Airflow makes an engine at import, which connects to nothing."""
+
+RENAMES: Mapping[tuple[str, str], tuple[str, str]] = {
+    ("webserver", "base_url"): ("api", "base_url"),
+    ("webserver", "secret_key"): ("api", "secret_key"),
+    ("webserver", "expose_config"): ("api", "expose_config"),
+    ("webserver", "expose_stacktrace"): ("api", "expose_stacktrace"),
+    ("webserver", "workers"): ("api", "workers"),
+    ("scheduler", "dag_dir_list_interval"): ("dag_processor", "refresh_interval"),
+    ("scheduler", "min_file_process_interval"): ("dag_processor", "min_file_process_interval"),
+    ("scheduler", "parsing_processes"): ("dag_processor", "parsing_processes"),
+    ("triggerer", "default_capacity"): ("triggerer", "capacity"),
+}
+"""Options of Airflow 2 whose new name we set ourselves; Airflow itself follows the other renames."""
+
+
+def configuration(context: Context) -> Mapping[Path, str]:
+    """control.cfg for the trusted roles, worker.cfg for those that run tasks."""
+    return {
+        context.airflow_home / shared.CONTROL: _file(context, _control(context)),
+        context.airflow_home / shared.WORKER: _file(context, _worker()),
+    }
+
+
+def units(context: Context) -> tuple[Unit, ...]:
+    """All units of the environment."""
+    core = (
+        shared.unit(context, "scheduler", ["scheduler"], component="scheduler"),
+        shared.unit(context, "dag-processor", ["dag-processor"], component="scheduler"),
+        shared.unit(context, "web", ["api", "core", "--socket", str(context.web_socket)], component="webserver"),
+        shared.unit(
+            context, "execution", ["api", "execution", "--port", str(context.execution_port)], component="webserver"
+        ),
+    )
+    triggerer = (shared.unit(context, "triggerer", ["triggerer"], component="scheduler"),)
+    workers = shared.workers(context, config=shared.WORKER, concurrency=sections.tasks_per_worker(context))
+    return core + (triggerer if shared.triggerer_wanted(context) else ()) + workers
+
+
+def _file(context: Context, own: cfg.Sections) -> str:
+    """One file: our defaults, the user's options, what is forced, and what is the role's own."""
+    layers = (
+        sections.defaults(context),
+        _defaults(context),
+        sections.user(context, RENAMES),
+        sections.forced(context),
+        _forced(context),
+        own,
+    )
+    return cfg.render(cfg.merge(layers))
+
+
+def _defaults(context: Context) -> cfg.Sections:
+    return {
+        "dag_processor": {
+            "refresh_interval": str(sections.LISTING_INTERVAL),
+            "bundle_refresh_check_interval": "1",
+            "parsing_processes": str(context.parsing_processes),
+            # Only versioned bundles leave anything stale; each worker would keep a process for it.
+            "stale_bundle_cleanup_interval": "0",
+        },
+        "triggerer": {"capacity": str(context.triggerer_capacity)},
+        "api": {"workers": "1"},
+    }
+
+
+def _forced(context: Context) -> cfg.Sections:
+    return {
+        "core": {
+            "auth_manager": "aerodrome_auth.manager.GatewayAuthManager",
+            "execution_api_server_url": f"http://127.0.0.1:{context.execution_port}/execution/",
+            "multi_team": "False",
+        },
+        "api": {"base_url": context.base_url, "server_type": "uvicorn"},
+        "execution_api": {"jwt_expiration_time": str(TOKEN_LIFETIME)},
+        "triggerer": {"queues_enabled": "False"},
+        "logging": {"dag_processor_child_process_log_directory": str(context.logs / "dag_processor")},
+    }
+
+
+def _control(context: Context) -> cfg.Sections:
+    control = {
+        "core": {"fernet_key": context.fernet_key},
+        "database": {"sql_alchemy_conn": sections.database_url(context.database)},
+        "api": {"secret_key": context.secret_key},
+        "api_auth": {"jwt_secret": context.jwt_secret},
+    }
+    return cfg.merge((control, sections.gateway(context)))
+
+
+def _worker() -> cfg.Sections:
+    return {"database": {"sql_alchemy_conn": NO_DATABASE}}

@@ -1,0 +1,169 @@
+"""The sections that both lines of Airflow share: our defaults, the user's options, and what no user may change.
+
+The adapters (`line2`, `line3`) add their own part to each layer. Pure; the source of the lists is MWAA's behaviour, and
+every departure says why.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from urllib.parse import quote, urlencode
+
+from aerodrome.airflow import cfg
+from aerodrome.airflow.context import Context, Database
+from aerodrome.errors import CallerError
+
+VISIBILITY_TIMEOUT = 7 * 24 * 3600
+"""Seconds until Redis hands a message out again. Airflow recovers lost tasks by heartbeats; a redelivery would run one
+twice, so it must outlast the longest task."""
+
+IDLE_SLEEP = 0.5
+"""Seconds the scheduler rests while nothing runs (Airflow's own: 1). While tasks run, inside/ paces it: see `pace`."""
+
+LISTING_INTERVAL = 5
+"""Seconds between scans of the DAG folder (Airflow's own: 300); the sidecar's parse requests are the faster way."""
+
+PARALLELISM_HEADROOM = 1.5
+"""MWAA's factor between worker slots and `core.parallelism`."""
+
+DEFAULT_CELERY_CONFIG = "airflow.providers.celery.executors.default_celery.DEFAULT_CELERY_CONFIG"
+
+
+def tasks_per_worker(context: Context) -> int:
+    """How many tasks one worker runs at once: max of `celery.worker_autoscale` (max,min), else the class's number.
+
+    Raises:
+        CallerError: the option is not one or two numbers of which the first is positive.
+    """
+    text = context.options.get("celery.worker_autoscale")
+    if text is None:
+        return context.tasks_per_worker
+    parts = text.split(",")
+    if len(parts) > 2 or not all(part.strip().isdecimal() for part in parts) or int(parts[0]) < 1:  # noqa: PLR2004 - max,min
+        raise CallerError(
+            "AirflowConfigurationOptions: celery.worker_autoscale must be written as max,min, such as 5,5."
+        )
+    return int(parts[0])
+
+
+def database_url(database: Database) -> str:
+    """The SQLAlchemy URL (psycopg2), every part quoted."""
+    query = {"host": database.host} | ({"port": str(database.port)} if database.port else {})
+    return (
+        f"postgresql+psycopg2://{quote(database.user, safe='')}:{quote(database.password, safe='')}"
+        f"@/{quote(database.name, safe='')}?{urlencode(query, quote_via=quote)}"
+    )
+
+
+def defaults(context: Context) -> dict[str, dict[str, str]]:
+    """Options that a user may change."""
+    slots = tasks_per_worker(context)
+    parallelism = int(context.max_workers * slots * PARALLELISM_HEADROOM)
+    return {
+        "core": {
+            "parallelism": str(parallelism),
+            "sensitive_var_conn_names": "proxy,proxies",
+            # MWAA forks a new interpreter for each task; that costs a whole import of Airflow per task.
+            "execute_tasks_new_python_interpreter": "False",
+            "min_serialized_dag_update_interval": "1",
+            "test_connection": "Disabled",
+        },
+        "scheduler": {
+            "scheduler_idle_sleep_time": str(IDLE_SLEEP),
+            "task_queued_timeout": "1800",
+        },
+        "celery": {"sync_parallelism": "1"},
+        "secrets": {"backend_kwargs": json.dumps({"connections_lookup_pattern": "^(?!aws_default$).*$"})},
+        "usage_data_collection": {"enabled": "False"},
+        "logging": {
+            "colored_console_log": "False",
+            "file_task_handler_new_folder_permissions": "0o700",
+            "file_task_handler_new_file_permissions": "0o600",
+        },
+        "database": {"sql_alchemy_pool_size": "5"},
+    }
+
+
+def forced(context: Context) -> dict[str, dict[str, str]]:
+    """Options that hold whatever the user wrote; without secrets, save that the broker's URL may carry one."""
+    transport = _transport(context)
+    sections = {
+        "core": {
+            "executor": "CeleryExecutor",
+            "dags_folder": str(context.dags),
+            "plugins_folder": str(context.plugins),
+            "load_examples": "False",
+        },
+        "database": {"load_default_connections": "False", "check_migrations": "False"},
+        "logging": {
+            "base_log_folder": str(context.logs),
+            "remote_logging": "False",
+            "logging_config_class": "",
+        },
+        "metrics": {"statsd_on": "False"},
+        "operators": {"default_queue": "default"},
+        "celery": {
+            "broker_url": context.broker_url,
+            "result_backend": context.result_backend_url,
+            "celery_config_options": DEFAULT_CELERY_CONFIG,
+            "pool": "prefork",
+            "worker_concurrency": str(tasks_per_worker(context)),
+            # Draining a worker needs it. MWAA forbids it because its broker is SQS.
+            "worker_enable_remote_control": "True",
+            "extra_celery_config": json.dumps(_extra_celery(context), sort_keys=True),
+        },
+        # The section is read by all lines; 3.2 and later need the same in extra_celery_config for redis+socket URLs.
+        "celery_broker_transport_options": {key: str(value) for key, value in transport.items()},
+    }
+    if context.key_prefix is not None:
+        sections["celery_result_backend_transport_options"] = {"global_keyprefix": context.key_prefix}
+    return sections
+
+
+def gateway(context: Context) -> dict[str, dict[str, str]]:
+    """Our own section, which inside/aerodrome_auth reads."""
+    return {
+        "aerodrome": {
+            "gateway_jwks": str(context.jwks),
+            "gateway_issuer": context.gateway_issuer,
+            "gateway_audience": context.gateway_audience,
+        }
+    }
+
+
+def user(context: Context, renames: Mapping[tuple[str, str], tuple[str, str]]) -> dict[str, dict[str, str]]:
+    """The user's options under the names that the line uses today."""
+    sections = cfg.rename(cfg.split(context.options), renames)
+    # Airflow's worker command would hand the pair to Celery and let it resize the pool.
+    sections.get("celery", {}).pop("worker_autoscale", None)
+    # Ours is not a secret, but a configuration page that shows the whole file would show the user's own.
+    for section in ("api", "webserver"):
+        if sections.get(section, {}).get("expose_config", "").lower() in {"true", "t", "1"}:
+            sections[section]["expose_config"] = "non-sensitive-only"
+    return sections
+
+
+def _transport(context: Context) -> dict[str, str | int]:
+    transport: dict[str, str | int] = {"visibility_timeout": VISIBILITY_TIMEOUT}
+    if context.key_prefix is not None:
+        transport["global_keyprefix"] = context.key_prefix
+    return transport
+
+
+def _extra_celery(context: Context) -> dict[str, object]:
+    """The user's own Celery settings, with the broker's over them.
+
+    Raises:
+        CallerError: the option is not a JSON object.
+    """
+    text = context.options.get("celery.extra_celery_config", "{}")
+    try:
+        extra = json.loads(text)
+    except ValueError:
+        extra = None
+    if not isinstance(extra, dict):
+        raise CallerError("AirflowConfigurationOptions: celery.extra_celery_config must be a JSON object.")
+    for key in ("broker_url", "result_backend", "broker_use_ssl"):
+        extra.pop(key, None)
+    return {**extra, "broker_transport_options": _transport(context)}

@@ -1,0 +1,359 @@
+"""A real PostgreSQL, a real Redis and a launcher that honours the unit specification, all below one scratch folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import jwt
+import psycopg
+import pytest
+from cryptography.fernet import Fernet
+from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
+
+from aerodrome.airflow import migrate, versions
+from aerodrome.airflow.context import Context, Database
+from aerodrome.airflow.units import Unit
+from aerodrome.services import clusters, databases, redis
+
+VENVS = "AERODROME_TEST_VENVS"
+ISSUER = "aerodrome"
+NAME = "probe"
+KID = "test-key"
+DATABASE_PASSWORD = "db-7f3a-%$\u00e9:@/"
+
+
+def wait_for(what: str, probe: Callable[[], Any], *, seconds: float = 90) -> Any:
+    deadline = time.monotonic() + seconds
+    while True:
+        result = probe()
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what} did not happen within {seconds} s")
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="session", name="wait_for")
+def wait_for_fixture() -> Callable[..., Any]:
+    return wait_for
+
+
+@pytest.fixture(scope="session")
+def scratch() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="aero-airflow-", dir="/tmp"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def redis_server(scratch: Path) -> Iterator[Path]:
+    """The unix socket of a Redis of our own."""
+    path = scratch / "redis.sock"
+    process = subprocess.Popen(
+        [str(redis.find_program()), "--port", "0", "--unixsocket", str(path), "--save", "", "--dir", str(scratch)],
+        stdout=subprocess.DEVNULL,
+    )
+    wait_for("a Redis socket", path.exists)
+    yield path
+    process.terminate()
+    process.wait()
+
+
+class Keys:
+    """The gateway's key pair."""
+
+    def __init__(self) -> None:
+        self.private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+    def jwks(self) -> str:
+        key = json.loads(RSAAlgorithm.to_jwk(self.private.public_key()))
+        return json.dumps({"keys": [{**key, "kid": KID, "use": "sig"}]})
+
+    def token(self, role: str, *, key: Any = None, algorithm: str = "RS256", **claims: Any) -> str:
+        now = int(time.time())
+        payload = {
+            "sub": f"{role.lower()}-user",
+            "role": role,
+            "aud": f"env:{NAME}",
+            "iss": ISSUER,
+            "iat": now,
+            "nbf": now,
+            "exp": now + 60,
+        }
+        payload.update(claims)
+        payload = {name: value for name, value in payload.items() if value is not None}
+        return jwt.encode(payload, key if key is not None else self.private, algorithm=algorithm, headers={"kid": KID})
+
+
+class UnixConnection(HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=30)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class Launcher:
+    """Starts units by exec, as their specification says."""
+
+    def __init__(self, interpreter: Path) -> None:
+        self._interpreter = interpreter
+        self.running: dict[str, tuple[subprocess.Popen[bytes], int]] = {}
+        self.started: dict[str, float] = {}
+
+    def start(self, unit: Unit) -> None:
+        reader, writer = os.pipe()
+        Path(unit["log"]).parent.mkdir(parents=True, exist_ok=True)
+        with Path(unit["log"]).open("ab") as log:
+            process = subprocess.Popen(
+                [str(self._interpreter), *unit["argv"]],
+                env={**unit["env"], "AERODROME_NOTIFY_FD": str(writer)},
+                cwd=unit["cwd"],
+                umask=unit["umask"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[writer],
+                start_new_session=True,
+            )
+        os.close(writer)
+        self.running[unit["name"]] = (process, reader)
+        self.started[unit["name"]] = time.monotonic()
+
+    def wait_ready(self, unit: Unit, *, seconds: float = 120) -> float:
+        """Seconds from start to READY=1."""
+        _, reader = self.running[unit["name"]]
+        os.set_blocking(reader, False)
+
+        def said() -> bytes | None:
+            try:
+                text = os.read(reader, 100)
+            except BlockingIOError:
+                return None
+            assert text, Path(unit["log"]).read_text()[-4000:]
+            return text
+
+        line = wait_for(f"{unit['name']} ready", said, seconds=seconds)
+        assert line == b"READY=1\n"
+        return time.monotonic() - self.started[unit["name"]]
+
+    def stop(self) -> dict[str, int]:
+        """Stop all; the exit codes."""
+        for process, _ in self.running.values():
+            process.send_signal(signal.SIGTERM)
+        codes = {}
+        for name, (process, reader) in self.running.items():
+            try:
+                codes[name] = process.wait(40)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                codes[name] = process.wait()
+            os.close(reader)
+        self.running.clear()
+        return codes
+
+
+class Environment:
+    """One running environment and the questions that tests ask it."""
+
+    def __init__(self, context: Context, keys: Keys, launcher: Launcher, units: tuple[Unit, ...], times: Any) -> None:
+        self.context = context
+        self.version = versions.lookup(context.version)
+        self.keys = keys
+        self.launcher = launcher
+        self.units = units
+        self.ready_after: dict[str, float] = times
+
+    def call(
+        self, method: str, path: str, *, role: str = "Admin", token: str | None = None, body: Any = None
+    ) -> tuple[int, Any]:
+        """Status and document of a request to the web server; an empty `token` sends none."""
+        token = self.keys.token(role) if token is None else token
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        data = None
+        if body is not None:
+            data, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
+        connection = UnixConnection(str(self.context.web_socket))
+        try:
+            connection.request(method, path, body=data, headers=headers)
+            response = connection.getresponse()
+            content = response.read()
+        finally:
+            connection.close()
+        try:
+            return response.status, json.loads(content) if content else {}
+        except ValueError:
+            return response.status, content
+
+    def rest(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
+        return self.call(method, self.version.adapter.REST_PREFIX + path, **options)
+
+    def execute(self, statement: Any) -> list[Any]:
+        with connect(self.context.database) as connection:
+            cursor = connection.execute(statement.text, statement.parameters)
+            return cursor.fetchall() if cursor.description else []
+
+
+def connect(database: Database) -> psycopg.Connection[Any]:
+    return psycopg.connect(
+        host=database.host, dbname=database.name, user=database.user, password=database.password, autocommit=True
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def interpreter_of(version: str) -> Path:
+    folder = os.environ.get(VENVS)
+    if not folder:
+        pytest.skip(f"{VENVS} is not set: it names a folder that holds the virtual environments af-<version>")
+    interpreter = Path(folder) / f"af-{version}" / "bin" / "python"
+    if not interpreter.exists():
+        pytest.skip(f"{interpreter} does not exist")
+    return interpreter
+
+
+@pytest.fixture(scope="session")
+def template(scratch: Path, cluster: clusters.Cluster) -> Callable[[str], str]:
+    """Migrates the template database of a version, once."""
+
+    def make(version: str) -> str:
+        name = "tmpl_" + version.replace(".", "_")
+        if databases.is_template(cluster, name):
+            return name
+        folder = scratch / name
+        folder.mkdir()
+        database = Database(host=cluster.host, name=name, user=name, password="p:@/%$\u00e9")
+        databases.ensure_role(cluster, name, database.password)
+        databases.ensure_database(cluster, name, name)
+        interpreter = interpreter_of(version)
+        plan = migrate.plan(
+            versions.lookup(version),
+            interpreter=interpreter,
+            folder=folder,
+            database=database,
+            fernet_key=Fernet.generate_key().decode(),
+        )
+        carry_out(plan, folder)
+        databases.make_template(cluster, name)
+        return name
+
+    return make
+
+
+def carry_out(plan: migrate.Migration, folder: Path) -> None:
+    for path, text in plan.configuration.items():
+        path.write_text(text)
+    for command in plan.commands:
+        result = subprocess.run(
+            command,
+            env=dict(plan.environment),
+            cwd=folder,
+            check=False,
+            timeout=migrate.TIMEOUT,
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
+
+
+@pytest.fixture(scope="session")
+def make_context(
+    scratch: Path, cluster: clusters.Cluster, redis_server: Path, template: Callable[[str], str]
+) -> Callable[..., Context]:
+    """Makes the context of a fresh environment, its folders, files and database."""
+    count = iter(range(1000))
+
+    def make(version: str, keys: Keys, **changes: Any) -> Context:
+        interpreter = interpreter_of(version)
+        number = next(count)
+        name = f"env_{number}"
+        home = scratch / name
+        for folder in ("airflow", "dags", "plugins", "logs/units", "run", "home"):
+            (home / folder).mkdir(parents=True)
+        database = Database(host=cluster.host, name=name, user=name, password=DATABASE_PASSWORD)
+        databases.ensure_role(cluster, name, database.password)
+        databases.ensure_database(cluster, name, name, template(version))
+        context = Context(
+            name=NAME,
+            region="us-east-1",
+            account_id="000000000000",
+            version=version,
+            interpreter=interpreter,
+            home=home / "home",
+            airflow_home=home / "airflow",
+            dags=home / "dags",
+            plugins=home / "plugins",
+            logs=home / "logs",
+            unit_logs=home / "logs/units",
+            run=home / "run",
+            web_socket=home / "run/web.sock",
+            jwks=home / "airflow/jwks.json",
+            database=database,
+            broker_url=f"redis+socket://{redis_server}?virtual_host={2 * (number % 8)}",
+            result_backend_url=f"redis+socket://{redis_server}?virtual_host={2 * (number % 8) + 1}",
+            fernet_key=Fernet.generate_key().decode(),
+            jwt_secret=secrets.token_hex(64),
+            secret_key=secrets.token_hex(32),
+            execution_port=free_port(),
+            gateway_audience=f"env:{NAME}",
+            base_url="http://localhost:4560",
+            tasks_per_worker=2,
+            workers=1,
+        )
+        context = replace(context, **changes)
+        context.jwks.write_text(keys.jwks())
+        for path, text in versions.lookup(version).adapter.configuration(context).items():
+            path.write_text(text)
+            path.chmod(0o600)
+        return context
+
+    return make
+
+
+@contextmanager
+def running(context: Context, keys: Keys) -> Iterator[Environment]:
+    """Start all units of the environment, wait until they are ready, stop them afterwards."""
+    units = versions.lookup(context.version).adapter.units(context)
+    launcher = Launcher(context.interpreter)
+    try:
+        for unit in units:
+            launcher.start(unit)
+        times = {unit["name"]: launcher.wait_ready(unit) for unit in units}
+        yield Environment(context, keys, launcher, units, times)
+    finally:
+        codes = launcher.stop()
+    assert all(code in {0, -signal.SIGTERM} for code in codes.values()), codes
+
+
+@pytest.fixture(scope="session", params=list(versions.OFFERED))
+def environment(request: Any, make_context: Callable[..., Context]) -> Iterator[Environment]:
+    """A running environment of each offered version."""
+    keys = Keys()
+    context = make_context(request.param, keys, workers=2)
+    with running(context, keys) as result:
+        yield result

@@ -1,0 +1,241 @@
+"""A whole environment of each line, from generated files and real processes."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import stat
+import uuid
+from pathlib import Path, PurePosixPath
+
+import psutil
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from aerodrome.airflow import metadata
+
+CHAIN = """
+from datetime import datetime
+try:
+    from airflow.sdk import DAG
+    from airflow.providers.standard.operators.python import PythonOperator
+except ImportError:
+    from airflow import DAG
+    from airflow.operators.python import PythonOperator
+
+def report():
+    import os, socket
+    print("environment", sorted(os.environ))
+    return socket.gethostname()
+
+with DAG("{name}", start_date=datetime(2024, 1, 1), schedule=None, catchup=False):
+    tasks = [PythonOperator(task_id=f"t{{n}}", python_callable=report) for n in range({length})]
+    for before, after in zip(tasks, tasks[1:]):
+        before >> after
+"""
+
+
+def put(environment, name, text):
+    """Write a DAG file as the sidecar does, and ask for it to be parsed."""
+    path = environment.context.dags / f"{name}.py"
+    scratch = path.with_suffix(".tmp")
+    scratch.write_text(text)
+    scratch.rename(path)
+    environment.execute(
+        metadata.request_parsing(environment.version, PurePosixPath(environment.context.dags), [path.name])
+    )
+
+
+def listed(environment, name):
+    return environment.rest("GET", f"/dags/{name}")[0] == 200
+
+
+def trigger(environment, name):
+    """Unpause and start a run; its path."""
+    assert environment.rest("PATCH", f"/dags/{name}", body={"is_paused": False})[0] == 200
+    run = uuid.uuid4().hex
+    body = {"dag_run_id": run} | ({"logical_date": None} if environment.version.line == 3 else {})
+    status, document = environment.rest("POST", f"/dags/{name}/dagRuns", body=body)
+    assert status == 200, document
+    return f"/dags/{name}/dagRuns/{run}"
+
+
+def finished(environment, path):
+    state = environment.rest("GET", path)[1].get("state")
+    return state if state in {"success", "failed"} else None
+
+
+@pytest.fixture(scope="session")
+def chain(environment, wait_for):
+    """The path of a finished run of three tasks."""
+    put(environment, "chain", CHAIN.format(name="chain", length=3))
+    wait_for("the DAG in the list", lambda: listed(environment, "chain"))
+    path = trigger(environment, "chain")
+    assert wait_for("the run's end", lambda: finished(environment, path)) == "success"
+    return path
+
+
+def test_every_unit_says_that_it_is_ready(environment):
+    assert set(environment.ready_after) == {unit["name"] for unit in environment.units}
+
+
+def test_the_jobs_are_healthy_in_the_database(environment):
+    rows = environment.execute(metadata.running_jobs())
+    assert {row[0] for row in rows} == {"SchedulerJob", "DagProcessorJob", "TriggererJob"}
+    assert all(age < metadata.HEARTBEAT_LIMIT for _, _, age in rows)
+
+
+def test_a_chain_of_tasks_succeeds_on_workers_with_names_of_their_own(environment, chain):
+    status, document = environment.rest("GET", f"{chain}/taskInstances")
+    assert status == 200
+    tasks = document["task_instances"]
+    assert [task["state"] for task in tasks] == ["success"] * 3
+    assert {task["hostname"] for task in tasks} <= {"worker-1", "worker-2"}
+
+
+def test_task_logs_are_read_from_the_shared_folder(environment, chain):
+    status, document = environment.rest("GET", f"{chain}/taskInstances/t0/logs/1?full_content=true")
+    assert status == 200
+    assert "environment" in str(document)
+
+
+def test_a_changed_file_is_seen(environment, wait_for):
+    put(environment, "changing", CHAIN.format(name="changing", length=1))
+    wait_for("the DAG in the list", lambda: listed(environment, "changing"))
+
+    def tasks():
+        # Repeated, as Airflow drops a request for a file that it is parsing at that moment.
+        put(environment, "changing", CHAIN.format(name="changing", length=2))
+        return environment.rest("GET", "/dags/changing/tasks")[1].get("total_entries") == 2
+
+    wait_for("the second task", tasks)
+
+
+def test_a_broken_file_is_an_import_error_and_the_rest_goes_on(environment, wait_for):
+    put(environment, "broken", "from airflow import DAG\ndef (:\n")
+    put(environment, "whole", CHAIN.format(name="whole", length=1))
+
+    def errors():
+        return [
+            error
+            for error in environment.rest("GET", "/importErrors")[1]["import_errors"]
+            if error["filename"].endswith("broken.py")
+        ]
+
+    assert "SyntaxError" in wait_for("an import error", errors)[0]["stack_trace"]
+    wait_for("the other DAG", lambda: listed(environment, "whole"))
+
+
+@pytest.mark.usefixtures("chain")
+def test_the_viewer_reads_and_writes_nothing(environment):
+    assert environment.rest("GET", "/dags", role="Viewer")[0] == 200
+    pool = {"name": "viewers", "slots": 1}
+    assert environment.rest("POST", "/pools", role="Viewer", body=pool)[0] == 403
+    assert environment.rest("PATCH", "/dags/chain", role="Viewer", body={"is_paused": True})[0] == 403
+    assert environment.rest("GET", "/connections", role="Viewer")[0] == 403
+    assert environment.rest("GET", "/variables", role="User")[0] == 403
+
+
+def test_op_writes_pools_and_the_public_role_reads_nothing(environment):
+    assert environment.rest("POST", "/pools", role="Op", body={"name": "ops", "slots": 1})[0] in {200, 201}
+    assert environment.rest("GET", "/dags", role="Public")[0] == 403
+
+
+def test_a_role_that_is_taken_away_is_gone_with_the_next_request(environment):
+    for role, expected in (("Admin", 200), ("Viewer", 403), ("Admin", 200)):
+        token = environment.keys.token(role, sub="same-user")
+        assert environment.rest("GET", "/variables", token=token)[0] == expected
+
+
+def confused(keys):
+    """A token signed with the text of the public key, which libraries refuse to make."""
+    header, payload, _ = keys.token("Admin", key="s" * 64, algorithm="HS256").split(".")
+    secret = keys.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    signature = hmac.new(secret, f"{header}.{payload}".encode(), hashlib.sha256).digest()
+    return f"{header}.{payload}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+
+
+def forgeries(environment):
+    """Tokens that are wrong in one way each."""
+    keys, context = environment.keys, environment.context
+    other = type(keys)()
+    return {
+        "nothing": "",
+        "garbage": "x.y.z",
+        "another key": keys.token("Admin", key=other.private),
+        "no signature": keys.token("Admin", key="", algorithm="none"),
+        "a secret key": keys.token("Admin", key="s" * 64, algorithm="HS256"),
+        "the public key as a secret": confused(keys),
+        "the environment's own secret": keys.token("Admin", key=context.jwt_secret, algorithm="HS512"),
+        "another environment": keys.token("Admin", aud="env:other"),
+        "another issuer": keys.token("Admin", iss="someone"),
+        "expired": keys.token("Admin", iat=1, nbf=1, exp=60),
+        "not yet valid": keys.token("Admin", nbf=4_000_000_000, exp=4_000_000_060),
+        "no end": keys.token("Admin", exp=None),
+        "no audience": keys.token("Admin", aud=None),
+        "no role": keys.token("Admin", role=None),
+        "an unknown role": keys.token("Root"),
+        "no user": keys.token("Admin", sub=None),
+    }
+
+
+def test_forged_tokens_are_refused(environment):
+    answers = {what: environment.rest("GET", "/dags", token=token)[0] for what, token in forgeries(environment).items()}
+    assert set(answers.values()) <= {401, 403}, answers
+
+
+def test_the_web_socket_belongs_to_its_user_alone(environment):
+    mode = environment.context.web_socket.stat().st_mode
+    assert stat.S_ISSOCK(mode)
+    assert stat.S_IMODE(mode) == 0o600
+
+
+def descendants(environment, name):
+    process = psutil.Process(environment.launcher.running[name][0].pid)
+    return [process, *process.children(recursive=True)]
+
+
+def secrets_of(context):
+    return (context.database.password, context.jwt_secret, context.secret_key, context.fernet_key)
+
+
+@pytest.mark.usefixtures("chain")
+def test_no_process_environment_holds_a_secret(environment):
+    for unit in environment.units:
+        for process in descendants(environment, unit["name"]):
+            variables = Path(f"/proc/{process.pid}/environ").read_bytes().decode()
+            assert not any(secret in variables for secret in secrets_of(environment.context)), unit["name"]
+            assert "PYTHONDONTWRITEBYTECODE" not in variables
+
+
+@pytest.mark.usefixtures("chain")
+def test_the_notification_pipe_is_closed_in_all_processes(environment):
+    for unit in environment.units:
+        reader = os.fstat(environment.launcher.running[unit["name"]][1]).st_ino
+        for process in descendants(environment, unit["name"]):
+            inodes = {entry.stat().st_ino for entry in Path(f"/proc/{process.pid}/fd").iterdir() if entry.exists()}
+            assert reader not in inodes
+
+
+def test_workers_of_line_3_have_no_key_in_their_configuration(environment):
+    if environment.version.line != 3:
+        pytest.skip("tasks of Airflow 2 use the metadata database themselves")
+    text = (environment.context.airflow_home / "worker.cfg").read_text()
+    assert not any(secret in text for secret in secrets_of(environment.context))
+    assert environment.context.database.name not in text.split()
+
+
+@pytest.mark.usefixtures("chain")
+def test_a_worker_opens_no_connection_to_the_metadata_database(environment):
+    if environment.version.line != 3:
+        pytest.skip("tasks of Airflow 2 use the metadata database themselves")
+    folder = environment.context.database.host
+    for process in descendants(environment, "worker-1"):
+        assert not [connection for connection in process.net_connections("unix") if connection.raddr.startswith(folder)]
+
+
+def test_execution_is_not_served_on_the_web_socket(environment):
+    status, document = environment.call("GET", "/execution/health")
+    assert status == 404 or not isinstance(document, dict)

@@ -1,0 +1,153 @@
+"""The generated configuration files."""
+
+from __future__ import annotations
+
+import json
+from configparser import ConfigParser
+
+import pytest
+
+from aerodrome.airflow import line2, line3, sections
+from aerodrome.airflow.context import Database
+from aerodrome.errors import CallerError
+
+
+def files(version, context):
+    return {path.name: text for path, text in version.adapter.configuration(context).items()}
+
+
+def read(text):
+    parser = ConfigParser()
+    parser.read_string(text)
+    return parser
+
+
+def control(version, context):
+    return read(files(version, context)["control.cfg"])
+
+
+def test_equal_contexts_make_equal_files(version, make_context):
+    assert files(version, make_context(version.number)) == files(version, make_context(version.number))
+
+
+def test_all_files_lie_in_the_airflow_home(version, make_context):
+    context = make_context(version.number)
+    assert {path.parent for path in version.adapter.configuration(context)} == {context.airflow_home}
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("core.executor", "SequentialExecutor"),
+        ("core.dags_folder", "/etc"),
+        ("core.fernet_key", "mine"),
+        ("core.load_examples", "True"),
+        ("database.sql_alchemy_conn", "sqlite:////home/x"),
+        ("celery.broker_url", "redis://elsewhere"),
+        ("celery.pool", "gevent"),
+        ("operators.default_queue", "mine"),
+        ("celery.worker_concurrency", "99"),
+        ("logging.logging_config_class", "x.Y"),
+        ("aerodrome.gateway_issuer", "me"),
+        ("aerodrome.gateway_jwks", "/home/mine.json"),
+        ("core.auth_manager", "mine.Manager"),
+    ],
+)
+def test_no_user_changes_what_is_forced(version, make_context, option, value):
+    section, key = option.split(".")
+    assert control(version, make_context(version.number, options={option: value}))[section].get(key) != value
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("core.parallelism", "7"),
+        ("scheduler.scheduler_idle_sleep_time", "0.1"),
+        ("scheduler.task_queued_timeout", "60"),
+        ("smtp.smtp_host", "mail"),
+        ("foo.user", "bar"),
+        ("logging.log_format", "[%(asctime)s] %(message)s"),
+    ],
+)
+def test_a_user_changes_the_rest(version, make_context, option, value):
+    section, key = option.split(".")
+    config = control(version, make_context(version.number, options={option: value}))
+    assert config.get(section, key) == value
+
+
+def test_old_names_reach_the_new_options_of_line_3(make_context):
+    context = make_context(options={"scheduler.parsing_processes": "5", "scheduler.dag_dir_list_interval": "60"})
+    config = read(line3.configuration(context)[context.airflow_home / "control.cfg"])
+    assert config["dag_processor"]["parsing_processes"] == "5"
+    assert config["dag_processor"]["refresh_interval"] == "60"
+
+
+def test_the_database_url_quotes_every_part():
+    url = sections.database_url(Database(host="/run/pg", name="d/b", user="u@x", password="p:@/%$é", port=1))
+    assert url == "postgresql+psycopg2://u%40x:p%3A%40%2F%25%24%C3%A9@/d%2Fb?host=%2Frun%2Fpg&port=1"
+
+
+def test_workers_of_line_3_know_no_secret_and_no_database(make_context, secrets):
+    context = make_context()
+    text = line3.configuration(context)[context.airflow_home / "worker.cfg"]
+    assert not any(secret in text for secret in secrets.values())
+    assert "postgresql" not in text
+    assert "env_1" not in text
+
+
+def test_workers_of_line_2_sign_no_web_session(make_context, secrets):
+    context = make_context("2.11.2")
+    text = line2.configuration(context)[context.airflow_home / "worker.cfg"]
+    assert secrets["web"] not in text
+    assert secrets["jwt"] not in text
+
+
+def test_long_tasks_are_not_handed_out_twice(version, make_context):
+    config = control(version, make_context(version.number))
+    seconds = str(sections.VISIBILITY_TIMEOUT)
+    assert config["celery_broker_transport_options"]["visibility_timeout"] == seconds
+    extra = json.loads(config["celery"]["extra_celery_config"])
+    assert extra["broker_transport_options"]["visibility_timeout"] == int(seconds)
+
+
+def test_a_shared_redis_gets_a_prefix_on_every_key(version, make_context):
+    config = control(version, make_context(version.number, key_prefix="env-1:"))
+    assert config["celery_broker_transport_options"]["global_keyprefix"] == "env-1:"
+    assert config["celery_result_backend_transport_options"]["global_keyprefix"] == "env-1:"
+
+
+def test_celery_settings_of_the_user_are_kept_but_the_broker_is_ours(version, make_context):
+    mine = {"task_time_limit": 5, "broker_url": "x", "broker_transport_options": {"visibility_timeout": 1}}
+    options = {"celery.extra_celery_config": json.dumps(mine)}
+    extra = json.loads(control(version, make_context(version.number, options=options))["celery"]["extra_celery_config"])
+    assert extra["task_time_limit"] == 5
+    assert "broker_url" not in extra
+    assert extra["broker_transport_options"]["visibility_timeout"] == sections.VISIBILITY_TIMEOUT
+
+
+@pytest.mark.parametrize("text", ["[]", "{", "1"])
+def test_celery_settings_that_are_no_object_are_the_callers_error(version, make_context, text):
+    with pytest.raises(CallerError, match="extra_celery_config"):
+        files(version, make_context(version.number, options={"celery.extra_celery_config": text}))
+
+
+def test_the_whole_configuration_is_never_shown(version, make_context):
+    section = "api" if version.line == 3 else "webserver"
+    for name in ("api.expose_config", "webserver.expose_config"):
+        config = control(version, make_context(version.number, options={name: "True"}))
+        assert config.get(section, "expose_config", fallback="non-sensitive-only") == "non-sensitive-only"
+
+
+@pytest.mark.parametrize(("text", "expected"), [("20,5", 20), ("3", 3), (" 4 , 4 ", 4)])
+def test_the_pool_is_as_large_as_the_autoscale_maximum(make_context, text, expected):
+    assert sections.tasks_per_worker(make_context(options={"celery.worker_autoscale": text})) == expected
+
+
+@pytest.mark.parametrize("text", ["", "a,b", "0,0", "5,5,5", "-1"])
+def test_a_pool_size_that_is_no_number_is_the_callers_error(make_context, text):
+    with pytest.raises(CallerError, match="worker_autoscale"):
+        sections.tasks_per_worker(make_context(options={"celery.worker_autoscale": text}))
+
+
+def test_parallelism_follows_the_class(make_context):
+    assert sections.defaults(make_context(max_workers=10, tasks_per_worker=5))["core"]["parallelism"] == "75"

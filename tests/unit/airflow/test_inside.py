@@ -1,0 +1,167 @@
+"""The parts inside Airflow's processes that need no Airflow."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from hypothesis import given
+from hypothesis import strategies as st
+from jwt.algorithms import RSAAlgorithm
+
+from aerodrome.airflow.inside.aerodrome_auth import permissions
+from aerodrome.airflow.inside.aerodrome_auth.token import Gateway
+from aerodrome.airflow.inside.aerodrome_unit import pace, roles, supervision
+
+KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+OTHER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def write(path, key, kid="k1"):
+    document = json.loads(RSAAlgorithm.to_jwk(key.public_key()))
+    path.write_text(json.dumps({"keys": [{**document, "kid": kid}]}))
+
+
+def token(*, key=KEY, kid="k1", **changes):
+    now = int(time.time())
+    claims = {"sub": "me", "role": "Op", "aud": "env:x", "iss": "aerodrome", "iat": now, "nbf": now, "exp": now + 60}
+    claims = {name: value for name, value in {**claims, **changes}.items() if value is not None}
+    return jwt.encode(claims, key, algorithm="RS256", headers={"kid": kid} if kid else None)
+
+
+@pytest.fixture
+def gateway(tmp_path):
+    write(tmp_path / "jwks.json", KEY)
+    return Gateway(str(tmp_path / "jwks.json"), "aerodrome", "env:x")
+
+
+def test_the_gateways_token_names_user_and_role(gateway):
+    assert gateway.identify(token()) == ("me", "Op")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"key": OTHER}, {"kid": "k2"}, {"kid": None}, {"aud": "env:y"}, {"aud": None}, {"iss": "x"}, {"iss": None},
+        {"exp": 1}, {"exp": None}, {"iat": None}, {"nbf": None}, {"nbf": 9_999_999_999}, {"sub": None}, {"sub": ""},
+        {"role": None}, {"role": "Root"}, {"role": "admin"},
+    ],
+)  # fmt: skip
+def test_any_other_is_refused(gateway, changes):
+    with pytest.raises(jwt.InvalidTokenError):
+        gateway.identify(token(**changes))
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "HS512", "none"])
+def test_other_algorithms_are_refused(gateway, algorithm):
+    forged = jwt.encode(
+        {"sub": "me"}, "" if algorithm == "none" else "s" * 64, algorithm=algorithm, headers={"kid": "k1"}
+    )
+    with pytest.raises(jwt.InvalidTokenError, match="algorithm"):
+        gateway.identify(forged)
+
+
+@given(st.text(max_size=60))
+def test_garbage_is_refused(text):
+    with pytest.raises(jwt.InvalidTokenError):
+        Gateway("/nowhere", "aerodrome", "env:x").identify(text)
+
+
+def test_a_replaced_key_file_is_read_again(gateway, tmp_path):
+    gateway.identify(token())
+    write(tmp_path / "new", OTHER, "k2")
+    (tmp_path / "new").rename(tmp_path / "jwks.json")
+    assert gateway.identify(token(key=OTHER, kid="k2")) == ("me", "Op")
+    with pytest.raises(jwt.InvalidTokenError):
+        gateway.identify(token())
+
+
+def test_without_keys_everything_is_refused(tmp_path):
+    with pytest.raises(jwt.InvalidTokenError, match="keys"):
+        Gateway(str(tmp_path / "absent"), "aerodrome", "env:x").identify(token())
+
+
+WHAT = sorted({name.partition(".")[0] for name in permissions.NEEDED} | {"unheard_of"})
+
+
+@given(st.sampled_from(WHAT), st.sampled_from(["GET", "POST", "PUT", "DELETE"]), st.sampled_from([None, "XCOM", "RUN"]))
+def test_a_higher_role_may_do_what_a_lower_one_may(what, method, detail):
+    answers = [permissions.allowed(role, what, method, detail) for role in permissions.LEVELS]
+    assert answers == sorted(answers)
+    assert not answers[0]
+    assert answers[-1]
+
+
+@pytest.mark.parametrize(
+    ("role", "what", "method", "expected"),
+    [
+        ("Viewer", "dag", "GET", True),
+        ("Viewer", "dag", "PUT", False),
+        ("User", "dag", "POST", True),
+        ("User", "connection", "GET", False),
+        ("Op", "connection", "DELETE", True),
+        ("Viewer", "pool", "GET", True),
+        ("Viewer", "configuration", "GET", False),
+        ("Op", "view", "GET", False),
+        ("Public", "dag", "GET", False),
+        ("Root", "dag", "GET", False),
+    ],
+)
+def test_the_roles_are_those_of_airflow_2(role, what, method, expected):
+    assert permissions.allowed(role, what, method) is expected
+
+
+def test_what_is_unknown_is_for_admin_alone():
+    assert [role for role in permissions.LEVELS if permissions.allowed(role, "unheard_of", "GET")] == ["Admin"]
+    assert [role for role in permissions.LEVELS if permissions.sees(role, "UNHEARD_OF")] == ["Admin"]
+
+
+@given(st.floats(0, 1e6), st.floats(0.1, 10))
+def test_the_scheduler_never_rests_longer_than_configured(quiet, longest):
+    assert min(pace.SHORTEST, longest) <= pace.rest(quiet, longest) <= longest
+
+
+class Executor:
+    def __init__(self):
+        self.running = set()
+
+
+class Runner:
+    """As much of Airflow's scheduler as the pace touches."""
+
+    def __init__(self):
+        self._scheduler_idle_sleep_time = 0.5
+        self.executors = [Executor()]
+
+
+def test_an_idle_scheduler_rests_as_configured_and_a_busy_one_shorter():
+    runner = pace.attentive(Runner)()
+    assert runner._scheduler_idle_sleep_time == 0.5
+    runner.executors[0].running.add("task")
+    assert runner._scheduler_idle_sleep_time == pace.SHORTEST
+    runner.executors[0].running.clear()
+    assert runner._scheduler_idle_sleep_time == 0.5
+
+
+def test_every_role_of_the_units_is_known(version, make_context):
+    for unit in version.adapter.units(make_context(version.number)):
+        arguments = roles.parser().parse_args(unit["argv"][1:])
+        assert arguments.role in roles.MODULES
+
+
+def test_a_supervisor_without_sockets_looks_soon():
+    class Supervised:
+        def __init__(self):
+            self._open_sockets = {1: "requests"}
+
+        def _service_subprocess(self, max_wait_time):
+            return max_wait_time
+
+    supervision.end_promptly(Supervised)
+    supervised = Supervised()
+    assert supervised._service_subprocess(max_wait_time=5) == 5
+    supervised._open_sockets = {}
+    assert supervised._service_subprocess(max_wait_time=5) == supervision.LAST_LOOK

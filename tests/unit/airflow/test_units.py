@@ -1,0 +1,96 @@
+"""The unit specifications."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+CORE = {
+    3: ["scheduler", "dag-processor", "web", "execution", "triggerer"],
+    2: ["scheduler", "dag-processor", "web", "triggerer"],
+}
+
+ALLOWED = {
+    "HOME", "USER", "LOGNAME", "PATH", "LANG", "TZ", "PYTHONPATH", "PYTHONUNBUFFERED",
+    "AIRFLOW_HOME", "AIRFLOW_CONFIG", "AIRFLOW_VERSION", "AIRFLOW_ENV_NAME", "AIRFLOW_CONN_AWS_DEFAULT",
+    "MWAA_AIRFLOW_COMPONENT", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_EXECUTION_ENV", "AWS_EC2_METADATA_DISABLED",
+    "CUSTOMER_ACCOUNT_ID", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_MWAA", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+}  # fmt: skip
+
+
+def units(version, make_context, **changes):
+    return version.adapter.units(make_context(version.number, **changes))
+
+
+def test_the_units_of_each_line(version, make_context):
+    names = [unit["name"] for unit in units(version, make_context, workers=2)]
+    assert names == [*CORE[version.line], "worker-1", "worker-2"]
+
+
+def test_an_environment_without_workers_has_none(version, make_context):
+    assert [unit["name"] for unit in units(version, make_context, workers=0)] == CORE[version.line]
+
+
+def test_the_triggerer_can_be_left_out(version, make_context):
+    names = [unit["name"] for unit in units(version, make_context, options={"mwaa.triggerer_enabled": "False"})]
+    assert "triggerer" not in names
+
+
+def test_units_are_json_and_absolute(version, make_context):
+    for unit in json.loads(json.dumps(units(version, make_context))):
+        assert unit["how"] == "fork"
+        assert Path(unit["argv"][0]).name == "boot.py"
+        assert Path(unit["argv"][0]).is_file()
+        assert Path(unit["cwd"]).is_absolute()
+        assert Path(unit["log"]).is_absolute()
+        assert all(isinstance(argument, str) for argument in unit["argv"])
+
+
+def test_the_environment_comes_from_the_allow_list_and_holds_no_secret(version, make_context, secrets, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "leaked")
+    changes = {
+        "aws_endpoint_url": "http://127.0.0.1:4561",
+        "mwaa_endpoint_url": "http://127.0.0.1:4560",
+        "credentials_uri": "http://127.0.0.1:5000/role",
+        "credentials_token_file": Path("/data/token"),
+        "options": {"smtp.smtp_password": "option-secret"},
+    }
+    for unit in units(version, make_context, **changes):
+        assert set(unit["env"]) == ALLOWED
+        text = json.dumps(unit)
+        assert not any(secret in text for secret in [*secrets.values(), "option-secret", "leaked"])
+
+
+def test_without_endpoints_the_real_aws_is_asked(version, make_context):
+    for unit in units(version, make_context):
+        assert not [name for name in unit["env"] if name.startswith(("AWS_ENDPOINT", "AWS_CONTAINER"))]
+
+
+def test_only_trusted_roles_read_the_keys(version, make_context):
+    for unit in units(version, make_context):
+        expected = "worker.cfg" if unit["name"].startswith("worker") else "control.cfg"
+        assert Path(unit["env"]["AIRFLOW_CONFIG"]).name == expected
+
+
+def test_workers_have_names_of_their_own_and_wait_for_their_redis(version, make_context):
+    workers = [unit for unit in units(version, make_context, workers=2, tasks_per_worker=4) if "worker" in unit["name"]]
+    assert [unit["argv"][1:] for unit in workers] == [
+        ["worker", "--hostname", name, "--concurrency", "4"] for name in ("worker-1", "worker-2")
+    ]
+    assert [unit["after"] for unit in workers] == [["redis"], ["redis"]]
+
+
+def test_nothing_waits_for_a_redis_that_is_not_the_environments_own(version, make_context):
+    assert not [unit for unit in units(version, make_context, key_prefix="env-1:") if unit["after"]]
+
+
+def test_the_web_server_gets_its_socket_and_no_port(version, make_context):
+    web = next(unit for unit in units(version, make_context) if unit["name"] == "web")
+    assert web["argv"][-2:] == ["--socket", "/run/0a1b2c3d/web.sock"]
+    assert "--port" not in web["argv"]
+
+
+def test_units_run_as_the_environments_user(version, make_context):
+    for unit in units(version, make_context, uid=1234, gid=1235):
+        assert (unit["uid"], unit["gid"], unit["umask"]) == (1234, 1235, 0o077)
