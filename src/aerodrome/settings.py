@@ -179,6 +179,11 @@ class EnvironmentPaths:
         return self.run / "cell.pid"
 
     @property
+    def ports(self) -> Path:
+        """Which loopback ports its units listen on."""
+        return self.run / "ports.json"
+
+    @property
     def sidecar_config(self) -> Path:
         return self.run / "sidecar.json"
 

@@ -20,7 +20,7 @@ from airflow import DAG
 from airflow.providers.standard.operators.python import PythonOperator
 with DAG("{dag}", start_date=datetime(2024, 1, 1), schedule=None):
     PythonOperator(
-        task_id="slow", python_callable=time.sleep, op_args=[{seconds}], retries=2, retry_delay=timedelta(seconds=1)
+        task_id="slow", python_callable=lambda: time.sleep({seconds}), retries=2, retry_delay=timedelta(seconds=1)
     ) >> PythonOperator(task_id="after", python_callable=lambda: None)
 """
 

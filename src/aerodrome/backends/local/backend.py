@@ -161,7 +161,7 @@ class LocalBackend:
             environment=environment,
             paths=self._paths(environment),
             owner=places.owner_of(environment.number, first_uid=self._settings.first_uid),
-            ports=ports.choose(environment.number),
+            ports=self._ports(environment),
             installation=self._installed(environment),
             cluster=self._around.cluster(),
             aws_endpoint_url=self._around.aws_endpoint_url,
@@ -169,6 +169,16 @@ class LocalBackend:
             secrets=self._around.vault.open(environment.sealed_secrets),
             key_set=self._around.key_set,
         )
+
+    def _ports(self, environment: Environment) -> ports.Ports:
+        """The ports of the last start, if units still use them or nobody else does; else new ones."""
+        paths = self._paths(environment)
+        last = ports.remembered(paths.ports)
+        if last is not None:
+            still_ours = leftovers.exist(paths)
+            if still_ours or (ports.is_free(last.execution) and ports.is_free(last.credentials)):
+                return last
+        return ports.choose(environment.number, ports.is_free)
 
     def _paths(self, environment: Environment) -> EnvironmentPaths:
         return self._settings.paths.environment(environment.name, environment.identifier)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,7 @@ def write(place: Place) -> None:
     places.write(paths.key_set, json.dumps(place.key_set), owner)
     places.write(paths.redis_config, redis.configuration(socket=paths.redis_socket, spool=paths.spool), owner)
     places.write(paths.credentials_token, place.secrets.credentials_token, owner)
+    places.write(paths.ports, json.dumps(asdict(place.ports)), ours)
     places.write(paths.sidecar_config, json.dumps(_sidecar(place)), ours)
     cell = {
         "environment": place.environment.name,
