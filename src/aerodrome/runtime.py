@@ -173,7 +173,7 @@ def _listener(settings: Settings) -> Iterator[socket.socket]:
     with socket.socket(family, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((settings.host, settings.port))
+            listener.bind((settings.host, settings.port or _last_port(settings.paths)))
         except OSError as error:
             raise CallerError(
                 f"Port {settings.port} on {settings.host} cannot be used ({error.strerror}). "
@@ -181,6 +181,14 @@ def _listener(settings: Settings) -> Iterator[socket.socket]:
             ) from error
         listener.listen(128)
         yield listener
+
+
+def _last_port(paths: Paths) -> int:
+    """The port that the system chose last time, for units know it by now; 0 at the first start."""
+    try:
+        return int(paths.port_file.read_text())
+    except (OSError, ValueError):
+        return 0
 
 
 @contextlib.contextmanager

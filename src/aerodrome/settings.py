@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     """The address of the API. Anything but a loopback address is refused until signatures are checked."""
 
     port: int = Field(default=4560, ge=0, le=65535)
-    """TCP port of the API; 0 lets the system choose."""
+    """TCP port of the API; 0 lets the system choose once."""
 
     region: str = "us-east-1"
     """The AWS region that ARNs carry."""

@@ -1,4 +1,4 @@
-"""Ports of an environment: two different free ones, the same for the same number, and an honest end when none is left."""
+"""Ports of an environment: two different free ones, the same at every start, and an honest end without any."""
 
 from __future__ import annotations
 
