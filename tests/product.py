@@ -122,7 +122,8 @@ class Product:
 
         def there() -> dict[str, Any] | None:
             found = self.get(name)
-            if found["Status"] == "CREATE_FAILED" and "CREATE_FAILED" not in statuses:
+            settled = {"CREATE_FAILED", "AVAILABLE"} if "UNAVAILABLE" not in statuses else {"CREATE_FAILED"}
+            if found["Status"] in settled - {*statuses}:
                 pytest.fail(f"{name}: {found['LastUpdate']}\n{self.log()}")
             return found if found["Status"] in statuses else None
 

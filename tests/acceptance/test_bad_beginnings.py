@@ -9,14 +9,12 @@ from product import BUCKET, PRIVATE, wait_for
 
 
 def test_a_creation_that_cannot_succeed_says_why_and_leaves_nothing_running(product):
-    product.create(
-        "doomed", AirflowConfigurationOptions={"logging.logging_config_class": "no_such_module.NO_SUCH_CONFIG"}
-    )
+    product.create("doomed", AirflowConfigurationOptions={"core.parallelism": "plenty"})
     found = product.wait_until("doomed", "CREATE_FAILED")
     error = found["LastUpdate"]["Error"]
     assert found["LastUpdate"]["Status"] == "FAILED"
     assert error["ErrorCode"] == "UNIT_FAILED"
-    assert "no_such_module" in error["ErrorMessage"]
+    assert "plenty" in error["ErrorMessage"]
     shown = product.environment("doomed")
     assert shown["units"] == []
     run = product.data / "run" / shown["identifier"]
