@@ -32,7 +32,9 @@ LONGEST_SOCKET_SUFFIX = len("/01234567/u/redis.sock")
 class Settings(BaseSettings):
     """What a person may set; each field is the variable `AERODROME_<NAME>`."""
 
-    model_config = SettingsConfigDict(env_prefix="AERODROME_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="AERODROME_", extra="ignore", frozen=True, use_attribute_docstrings=True
+    )
 
     data: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("aerodrome")))
     """The folder that holds everything that must survive; `aerodrome purge` removes it."""

@@ -1,0 +1,68 @@
+"""Write docs/reference/ from the code: `python -m tools.reference`. A test fails when a file is out of date."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import botocore
+import botocore.session
+from botocore import xform_name
+
+from aerodrome.airflow import versions
+from aerodrome.api.operations import table, unoffered
+from aerodrome.release import locks
+from aerodrome.settings import Settings
+
+FOLDER = Path(__file__).parents[1] / "docs" / "reference"
+
+
+def api() -> str:
+    """Every operation of the service model, and whether it is offered."""
+    model = botocore.session.get_session().get_service_model("mwaa")
+    lines = ["# MWAA operations", "", "| operation | request | offered |", "|---|---|---|"]
+    for name in table.OPERATIONS:
+        request = model.operation_model(name).http
+        offered = "not yet" if hasattr(unoffered, xform_name(name)) else "yes"
+        lines.append(f"| {name} | {request['method']} `{request['requestUri']}` | {offered} |")
+    lines += ["", "# Airflow versions", "", "| Airflow | Python | REST prefix | |", "|---|---|---|---|"]
+    for number, version in versions.OFFERED.items():
+        default = "default" if number == versions.DEFAULT else ""
+        lines.append(f"| {number} | {locks.of(number).python} | `{version.adapter.REST_PREFIX}` | {default} |")
+    return _page(lines)
+
+
+def settings() -> str:
+    """Every `AERODROME_*` variable."""
+    lines = ["# Settings", "", "| variable | default | meaning |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = "the platform's user data folder" if field.default_factory else f"`{field.default}`"
+        description = " ".join((field.description or "").split())
+        lines.append(f"| `AERODROME_{name.upper()}` | {default if default != '``' else ''} | {description} |")
+    return _page(lines)
+
+
+def commands() -> str:
+    """The command line's own help, as Markdown."""
+    command = [sys.executable, "-m", "typer", "aerodrome.cli.main", "utils", "docs", "--name", "aerodrome"]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return _page([line.rstrip() for line in text.strip().splitlines()])
+
+
+PAGES = {"api.md": api, "settings.md": settings, "commands.md": commands}
+
+
+def _page(lines: list[str]) -> str:
+    return "\n".join(["<!-- Written by tools/reference.py; change the code instead. -->", "", *lines, ""])
+
+
+def main() -> None:
+    """Write every page."""
+    FOLDER.mkdir(exist_ok=True)
+    for name, make in PAGES.items():
+        (FOLDER / name).write_text(make())
+
+
+if __name__ == "__main__":
+    main()
