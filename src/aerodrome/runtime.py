@@ -82,7 +82,7 @@ def _assembled(settings: Settings, keeper: Keeper, port: int) -> Iterator[tuple[
             vault=vault,
             key_set=minter.key_set(),
             aws_endpoint_url=endpoint,
-            mwaa_endpoint_url=url(settings, port),
+            mwaa_endpoint_url=settings.url(port),
         )
     )
     notices = Notices(cluster.dsn(LEDGER, LEDGER, password))
@@ -110,7 +110,7 @@ def _assembled(settings: Settings, keeper: Keeper, port: int) -> Iterator[tuple[
         cluster=keeper.cluster,
         services=keeper.report,
         keys=paths.keys,
-        api=url(settings, port),
+        api=settings.url(port),
         port=port,
         started_at=clock.now(),
     )
@@ -204,12 +204,6 @@ def _operator_socket(paths: Paths) -> Iterator[socket.socket]:
         listener.listen(16)
         yield listener
     path.unlink(missing_ok=True)
-
-
-def url(settings: Settings, port: int) -> str:
-    """Where clients find the API."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"http://{host}:{port}"
 
 
 def main() -> int:

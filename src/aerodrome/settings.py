@@ -72,6 +72,11 @@ class Settings(BaseSettings):
     first_uid: int = Field(default=30000, ge=1)
     """As root, environment number n runs under the uid `first_uid + n`, which no account need have."""
 
+    def url(self, port: int) -> str:
+        """Where clients find the API that listens on `port`."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{port}"
+
     @property
     def paths(self) -> Paths:
         """Where the files lie."""

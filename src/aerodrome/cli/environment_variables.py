@@ -13,7 +13,7 @@ def exports(settings: Settings, port: int) -> dict[str, str]:
 
     Host prefixes are switched off because `api.127.0.0.1` is no name; whoever has a wildcard DNS name needs no switch.
     """
-    endpoint = f"http://{settings.host}:{port}"
+    endpoint = settings.url(port)
     common = {
         "AWS_DEFAULT_REGION": settings.region,
         "AWS_REGION": settings.region,

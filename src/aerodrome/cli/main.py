@@ -1,4 +1,8 @@
-"""The command `aerodrome`: its verbs, their options and their words. What they do lies beside and below."""
+"""The command `aerodrome`: its verbs, their options and their words. What they do lies beside and below.
+
+The rooms behind `up`, `down` and `doctor` take a second to import, so those commands import them themselves: `status`
+must not wait for them.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 
-from aerodrome import runtime
-from aerodrome.cli import doctor as examination
-from aerodrome.cli import environment_variables, operator, rendering, steering
+from aerodrome.cli import environment_variables, operator, rendering
 from aerodrome.errors import AerodromeError
 from aerodrome.settings import Settings
 
@@ -64,6 +66,9 @@ def up(
     ] = False,
 ) -> None:
     """Start Aerodrome; returns when the API answers. Running environments are adopted, stopped ones started."""
+    from aerodrome import runtime  # noqa: PLC0415 - see above
+    from aerodrome.cli import steering  # noqa: PLC0415 - see above
+
     with told() as settings:
         if foreground:
             runtime.serve(settings)
@@ -78,6 +83,8 @@ def up(
 @app.command(epilog="Examples:  aerodrome down")
 def down() -> None:
     """Stop everything in order; data survives, and the next `up` starts every environment again."""
+    from aerodrome.cli import steering  # noqa: PLC0415 - see above
+
     with told() as settings:
         with err.status("Stopping Aerodrome …") as spinner:
             steering.down(settings, report=spinner.update)
@@ -126,6 +133,8 @@ def environment(*, as_json: AsJson = False) -> None:
 @app.command(epilog="Examples:  aerodrome doctor   |   aerodrome doctor --json")
 def doctor(*, as_json: AsJson = False) -> None:
     """Check this machine and say the fix for each finding; exit code 1 when something must be fixed."""
+    from aerodrome.cli import doctor as examination  # noqa: PLC0415 - see above
+
     with told() as settings:
         found = examination.judge(examination.gather(settings, running=operator.is_up(settings)))
     if as_json:
@@ -139,6 +148,8 @@ def doctor(*, as_json: AsJson = False) -> None:
 @app.command(epilog="Examples:  aerodrome purge   |   aerodrome purge --yes")
 def purge(*, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
     """Stop everything and remove all data: every environment, its history, its bucket, its keys."""
+    from aerodrome.cli import steering  # noqa: PLC0415 - see above
+
     with told() as settings:
         data = settings.paths.data
         if not yes:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from aerodrome import runtime
 from aerodrome.backends.local import shutdown
 from aerodrome.cli import operator
 from aerodrome.keeper import Keeper
@@ -56,7 +55,7 @@ def up(settings: Settings) -> State:
     adopted = daemon.is_running(described)
     daemon.start(described)
     daemon.wait_until(described, lambda: operator.is_up(settings), timeout=START_LIMIT)
-    return State(runtime.url(settings, int(settings.paths.port_file.read_text())), adopted)
+    return State(settings.url(int(settings.paths.port_file.read_text())), adopted)
 
 
 def down(settings: Settings, *, report: Callable[[str], None] = lambda _: None) -> None:
