@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import jwt
+import psutil
 import psycopg
 import pytest
 from cryptography.fernet import Fernet
@@ -85,7 +87,7 @@ class Keys:
         key = json.loads(RSAAlgorithm.to_jwk(self.private.public_key()))
         return json.dumps({"keys": [{**key, "kid": KID, "use": "sig"}]})
 
-    def token(self, role: str, *, key: Any = None, algorithm: str = "RS256", **claims: Any) -> str:
+    def token(self, role: str, /, *, key: Any = None, algorithm: str = "RS256", **claims: Any) -> str:
         now = int(time.time())
         payload = {
             "sub": f"{role.lower()}-user",
@@ -157,6 +159,16 @@ class Launcher:
         line = wait_for(f"{unit['name']} ready", said, seconds=seconds)
         assert line == b"READY=1\n"
         return time.monotonic() - self.started[unit["name"]]
+
+    def kill(self, name: str) -> None:
+        """SIGKILL to everything that the unit started."""
+        process, reader = self.running.pop(name)
+        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+        for member in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
+        process.wait()
+        os.close(reader)
 
     def stop(self) -> dict[str, int]:
         """Stop all; the exit codes."""

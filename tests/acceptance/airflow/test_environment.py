@@ -8,6 +8,7 @@ import hmac
 import os
 import stat
 import uuid
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 import psutil
@@ -34,6 +35,24 @@ with DAG("{name}", start_date=datetime(2024, 1, 1), schedule=None, catchup=False
     tasks = [PythonOperator(task_id=f"t{{n}}", python_callable=report) for n in range({length})]
     for before, after in zip(tasks, tasks[1:]):
         before >> after
+"""
+
+STUBBORN = """
+from datetime import datetime, timedelta
+try:
+    from airflow.sdk import DAG
+    from airflow.providers.standard.operators.python import PythonOperator
+except ImportError:
+    from airflow import DAG
+    from airflow.operators.python import PythonOperator
+
+def work(ti):
+    import time
+    if ti.try_number == 1:
+        time.sleep(3600)
+
+with DAG("stubborn", start_date=datetime(2024, 1, 1), schedule=None, catchup=False):
+    PythonOperator(task_id="work", python_callable=work, retries=1, retry_delay=timedelta(seconds=1))
 """
 
 
@@ -239,3 +258,23 @@ def test_a_worker_opens_no_connection_to_the_metadata_database(environment):
 def test_execution_is_not_served_on_the_web_socket(environment):
     status, document = environment.call("GET", "/execution/health")
     assert status == 404 or not isinstance(document, dict)
+
+
+def test_a_task_on_a_killed_worker_is_retried(environment, wait_for):
+    put(environment, "stubborn", STUBBORN)
+    wait_for("the DAG in the list", lambda: listed(environment, "stubborn"))
+    path = trigger(environment, "stubborn")
+
+    def running():
+        task = environment.rest("GET", f"{path}/taskInstances/work")[1]
+        return task.get("hostname") if task.get("state") == "running" else None
+
+    worker = wait_for("the task on a worker", running)
+    environment.launcher.kill(worker)
+    died_at = datetime.now(UTC)
+    unit = next(unit for unit in environment.units if unit["name"] == worker)
+    environment.launcher.start(unit)
+    environment.launcher.wait_ready(unit)
+    environment.execute(metadata.age_heartbeats(environment.version, worker, died_at))
+    assert wait_for("the run's end", lambda: finished(environment, path)) == "success"
+    assert environment.rest("GET", f"{path}/taskInstances/work")[1]["try_number"] == 2

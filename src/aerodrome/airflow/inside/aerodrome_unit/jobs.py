@@ -8,6 +8,8 @@ building that command line (half a second). Ready means: the job's loop runs and
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from argparse import Namespace
 from typing import Any
 
@@ -30,6 +32,7 @@ FOREGROUND = {
 def run(arguments: Namespace, notifier: Notifier) -> None:
     """Run the job that `arguments.role` names."""
     announce_first_heartbeat(notifier)
+    complete_models()
     {"scheduler": scheduler, "dag-processor": dag_processor, "triggerer": triggerer}[arguments.role]()
 
 
@@ -44,6 +47,12 @@ def announce_first_heartbeat(notifier: Notifier) -> None:
         notifier.ready()
 
     job.perform_heartbeat = perform_and_announce
+
+
+def complete_models() -> None:
+    """Make the tables of users known, which notes on tasks refer to in Airflow 2; its command line does so in passing."""
+    if importlib.util.find_spec("airflow.sdk") is None:
+        importlib.import_module("airflow.providers.fab.auth_manager.models")
 
 
 def scheduler() -> None:
