@@ -5,12 +5,9 @@ Who executes them is not here. Every statement touches only what Airflow itself 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 from aerodrome.airflow import line3
 from aerodrome.airflow.versions import Version
@@ -29,26 +26,33 @@ class Statement:
     parameters: Any = ()
 
 
-def request_parsing(version: Version, dags: PurePosixPath, files: Iterable[str]) -> Statement:
-    """Ask the DAG processor to parse `files` (paths relative to the folder `dags`) before all others.
+@dataclass(frozen=True, slots=True)
+class ParseRequest:
+    """How the DAG processor is asked to parse one file before all others."""
 
-    In 3.x one row makes it look for new files too; in 2.x each new file needs its row. Asking twice before it looked is
-    one request. Airflow drops a request for a file that it is parsing at that moment: ask again two seconds after a
-    change, else a change that meets a parse is seen only after `min_file_process_interval`.
+    text: str
+    """A statement with one `%s` for the file; the id is as Airflow computes it, so asking twice is one request.
+
+    Airflow drops a request for a file that it is parsing at that moment; its own scan finds the change then.
     """
-    names = sorted(set(files))
+
+    style: Literal["relative", "absolute"]
+    """Whether the file is named by its path below the DAGs folder, or by its whole path."""
+
+
+def parse_request(version: Version) -> ParseRequest:
+    """In 3.x one row makes the DAG processor look for new files too; in 2.x each new file needs its row."""
     if version.line >= LINE_3:
-        keys = [_key(f"{line3.DAG_BUNDLE}:{name}") for name in names]
-        return Statement(
-            "INSERT INTO dag_priority_parsing_request (id, bundle_name, relative_fileloc) "
-            "SELECT key, %s, name FROM unnest(%s::text[], %s::text[]) AS wanted (key, name) ON CONFLICT DO NOTHING",
-            (line3.DAG_BUNDLE, keys, names),
+        return ParseRequest(
+            "INSERT INTO dag_priority_parsing_request (id, bundle_name, relative_fileloc) "  # noqa: S608 - our own names
+            f"SELECT md5('{line3.DAG_BUNDLE}:' || name), '{line3.DAG_BUNDLE}', name "
+            "FROM (SELECT %s::text) AS file (name) ON CONFLICT DO NOTHING",
+            "relative",
         )
-    paths = [str(dags / name) for name in names]
-    return Statement(
+    return ParseRequest(
         "INSERT INTO dag_priority_parsing_request (id, fileloc) "
-        "SELECT * FROM unnest(%s::text[], %s::text[]) ON CONFLICT DO NOTHING",
-        ([_key(path) for path in paths], paths),
+        "SELECT md5(path), path FROM (SELECT %s::text) AS file (path) ON CONFLICT DO NOTHING",
+        "absolute",
     )
 
 
@@ -100,8 +104,3 @@ def age_heartbeats(version: Version, hostname: str, died_at: datetime) -> Statem
 def schema_version() -> Statement:
     """The revision of the schema; fails when the database was never migrated."""
     return Statement("SELECT version_num FROM alembic_version")
-
-
-def _key(location: str) -> str:
-    """The row's id as Airflow computes it, so that its own requests and ours do not double."""
-    return hashlib.md5(location.encode(), usedforsecurity=False).hexdigest()

@@ -9,7 +9,7 @@ import os
 import stat
 import uuid
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import psutil
 import pytest
@@ -62,9 +62,8 @@ def put(environment, name, text):
     scratch = path.with_suffix(".tmp")
     scratch.write_text(text)
     scratch.rename(path)
-    environment.execute(
-        metadata.request_parsing(environment.version, PurePosixPath(environment.context.dags), [path.name])
-    )
+    request = metadata.parse_request(environment.version)
+    environment.execute(metadata.Statement(request.text, (path.name if request.style == "relative" else str(path),)))
 
 
 def listed(environment, name):

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
 
 from aerodrome.airflow import metadata, versions
 
-DAGS = PurePosixPath("/data/dags")
 
-
-def test_line_3_asks_by_bundle_and_relative_path():
-    statement = metadata.request_parsing(versions.lookup("3.3.1"), DAGS, ["b.py", "a.py", "a.py"])
-    bundle, keys, names = statement.parameters
-    assert bundle == "dags-folder"
-    assert names == ["a.py", "b.py"]
-    assert keys == [hashlib.md5(f"dags-folder:{name}".encode()).hexdigest() for name in names]  # noqa: S324 - Airflow's
-
-
-def test_line_2_asks_by_absolute_path():
-    statement = metadata.request_parsing(versions.lookup("2.11.2"), DAGS, ["sub/a.py"])
-    keys, paths = statement.parameters
-    assert paths == ["/data/dags/sub/a.py"]
-    assert keys == [hashlib.md5(b"/data/dags/sub/a.py").hexdigest()]  # noqa: S324 - Airflow's own id
+def test_each_line_is_asked_in_its_own_spelling_and_with_one_parameter():
+    three, two = (metadata.parse_request(versions.lookup(number)) for number in ("3.3.1", "2.11.2"))
+    assert (three.style, two.style) == ("relative", "absolute")
+    assert three.text.count("%s") == two.text.count("%s") == 1
+    assert "dags-folder:" in three.text
 
 
 def test_ageing_touches_one_dead_worker_only(version):

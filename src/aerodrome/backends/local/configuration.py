@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aerodrome.airflow import metadata as airflow_metadata
 from aerodrome.airflow import versions
 from aerodrome.airflow.context import Context
 from aerodrome.aws import credentials
@@ -166,10 +167,10 @@ def _sidecar_unit(place: Place) -> dict[str, Any]:
 
 def _sidecar(place: Place) -> dict[str, Any]:
     environment, paths, spec = place.environment, place.paths, place.environment.spec
+    request = airflow_metadata.parse_request(versions.lookup(spec.airflow_version))
     database = metadata.of(place.cluster, metadata.name_of(environment), place.secrets.database_password)
     return {
         "environment": environment.name,
-        "airflow_version": spec.airflow_version,
         "region": place.settings.region,
         "bucket": arns.bucket_name(spec.source_bucket_arn),
         "dag_prefix": spec.dag_s3_path,
@@ -186,6 +187,7 @@ def _sidecar(place: Place) -> dict[str, Any]:
             "user": database.user,
             "password": database.password,
         },
+        "priority_parse": {"sql": request.text, "style": request.style},
         "status_file": str(paths.sidecar_status),
         "interval": 1.0,
     }
