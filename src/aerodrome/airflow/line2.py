@@ -42,11 +42,12 @@ RENAMES: Mapping[tuple[str, str], tuple[str, str]] = {
 
 
 def configuration(context: Context) -> Mapping[Path, str]:
-    """control.cfg for the trusted roles, worker.cfg for those that run tasks, webserver_config.py."""
+    """control.cfg for the trusted roles, worker.cfg for those that run tasks, shared.cfg for neither; and the web's."""
     home = context.airflow_home
     return {
         home / shared.CONTROL: _file(context, _control(context)),
         home / shared.WORKER: _file(context, _worker(context)),
+        home / shared.SHARED: _file(context, sections.NO_DATABASE),
         home / WEBSERVER_CONFIG: WEBSERVER_CONFIG_TEXT,
     }
 

@@ -22,8 +22,6 @@ DAG_BUNDLE = "dags-folder"
 TOKEN_LIFETIME = 24 * 3600
 """Seconds that a task's token lives from queueing on (MWAA's value; Airflow's own 600 fails tasks that wait longer)."""
 
-NO_DATABASE = "sqlite://"
-"""What workers get in place of the metadata database: Airflow makes an engine at import, which connects to nothing."""
 
 RENAMES: Mapping[tuple[str, str], tuple[str, str]] = {
     ("webserver", "base_url"): ("api", "base_url"),
@@ -40,10 +38,11 @@ RENAMES: Mapping[tuple[str, str], tuple[str, str]] = {
 
 
 def configuration(context: Context) -> Mapping[Path, str]:
-    """control.cfg for the trusted roles, worker.cfg for those that run tasks."""
+    """control.cfg for the trusted roles, worker.cfg for those that run tasks, shared.cfg for neither."""
     return {
         context.airflow_home / shared.CONTROL: _file(context, _control(context)),
-        context.airflow_home / shared.WORKER: _file(context, _worker()),
+        context.airflow_home / shared.WORKER: _file(context, sections.NO_DATABASE),
+        context.airflow_home / shared.SHARED: _file(context, sections.NO_DATABASE),
     }
 
 
@@ -111,7 +110,3 @@ def _control(context: Context) -> cfg.Sections:
         "api_auth": {"jwt_secret": context.jwt_secret},
     }
     return cfg.merge((control, sections.gateway(context)))
-
-
-def _worker() -> cfg.Sections:
-    return {"database": {"sql_alchemy_conn": NO_DATABASE}}

@@ -27,6 +27,9 @@ LISTING_INTERVAL = 5
 PARALLELISM_HEADROOM = 1.5
 """MWAA's factor between worker slots and `core.parallelism`."""
 
+NO_DATABASE: Mapping[str, Mapping[str, str]] = {"database": {"sql_alchemy_conn": "sqlite://"}}
+"""For who gets no metadata database: Airflow makes an engine at import, which connects to nothing."""
+
 DEFAULT_CELERY_CONFIG = "airflow.providers.celery.executors.default_celery.DEFAULT_CELERY_CONFIG"
 
 

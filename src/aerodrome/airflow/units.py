@@ -27,6 +27,20 @@ WORKER = "worker.cfg"
 """The configuration of the processes that run user code as tasks."""
 
 
+SHARED = "shared.cfg"
+"""What all roles share, without a secret: the configuration that Airflow is imported with before units are forked."""
+
+
+class Prelude(TypedDict):
+    """A script to run, with this environment, in the process that the units are then forked from; it returns."""
+
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str
+    uid: int | None
+    gid: int | None
+
+
 class Stop(TypedDict):
     """How a unit is stopped."""
 
@@ -75,6 +89,21 @@ def unit(
         "ready": "notify",
         "after": list(after),
         "stop": {"signal": "SIGTERM", "grace": grace},
+    }
+
+
+def prelude(context: Context) -> Prelude:
+    """Imports Airflow once for all units of the environment: shorter starts, shared memory.
+
+    The process that ran it must be replaced when the configuration changes; a unit that finds the shared file changed
+    starts by exec instead.
+    """
+    return {
+        "argv": [str(context.inside / "boot.py"), "prelude"],
+        "env": environment(context, component="scheduler", config=context.airflow_home / SHARED),
+        "cwd": str(context.airflow_home),
+        "uid": context.uid,
+        "gid": context.gid,
     }
 
 

@@ -56,6 +56,22 @@ def wait_for_fixture() -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
+def make_keys() -> type[Keys]:
+    return Keys
+
+
+@pytest.fixture(scope="session")
+def make_environment() -> Callable[[Context, Keys], Environment]:
+    """The questions to an environment whose units somebody else has started."""
+
+    def make(context: Context, keys: Keys) -> Environment:
+        units = versions.lookup(context.version).adapter.units(context)
+        return Environment(context, keys, Launcher(context.interpreter), units, {})
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def scratch() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="aero-airflow-", dir="/tmp"))
     folder.chmod(0o711)

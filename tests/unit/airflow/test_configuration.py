@@ -151,3 +151,21 @@ def test_a_pool_size_that_is_no_number_is_the_callers_error(make_context, text):
 
 def test_parallelism_follows_the_class(make_context):
     assert sections.defaults(make_context(max_workers=10, tasks_per_worker=5))["core"]["parallelism"] == "75"
+
+
+def test_what_all_units_share_holds_no_secret(version, make_context, secrets):
+    text = files(version, make_context(version.number))["shared.cfg"]
+    assert not any(secret in text for secret in secrets.values())
+    assert "postgresql" not in text
+
+
+def test_a_role_adds_to_the_shared_part_and_changes_only_the_database(version, make_context):
+    """Else a unit forked from a process with Airflow in it would not be what it is when started by itself."""
+    everything = {
+        name: read(text) for name, text in files(version, make_context(version.number)).items() if ".cfg" in name
+    }
+    shared = everything.pop("shared.cfg")
+    for config in everything.values():
+        for section in shared.sections():
+            for key, value in shared.items(section):
+                assert config.get(section, key) == value or (section, key) == ("database", "sql_alchemy_conn")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from aerodrome.airflow import units as shared
+
 CORE = {
     3: ["scheduler", "dag-processor", "web", "execution", "triggerer"],
     2: ["scheduler", "dag-processor", "web", "triggerer"],
@@ -94,3 +96,12 @@ def test_the_web_server_gets_its_socket_and_no_port(version, make_context):
 def test_units_run_as_the_environments_user(version, make_context):
     for unit in units(version, make_context, uid=1234, gid=1235):
         assert (unit["uid"], unit["gid"], unit["umask"]) == (1234, 1235, 0o077)
+
+
+def test_the_prelude_runs_as_the_units_do_but_with_the_shared_part(version, make_context):
+    context = make_context(version.number, uid=1, gid=2)
+    prelude = shared.prelude(context)
+    unit = version.adapter.units(context)[0]
+    assert prelude["argv"] == [unit["argv"][0], "prelude"]
+    assert (prelude["uid"], prelude["gid"], prelude["cwd"]) == (1, 2, unit["cwd"])
+    assert {name for name in unit["env"] if unit["env"][name] != prelude["env"][name]} == {"AIRFLOW_CONFIG"}

@@ -22,6 +22,9 @@ EXECUTION = "execution"
 GRACEFUL_SHUTDOWN = 10
 """Seconds that open requests (log streams never end by themselves) may hold up a stop."""
 
+WARM_UP_DELAY = 3
+"""Seconds; by then the other units of the environment have started."""
+
 KEEP_ALIVE = 120
 """Seconds; the gateway's connections should outlive its users' pauses."""
 
@@ -52,16 +55,17 @@ def _server(config: Any, notifier: Notifier, apps: str) -> Any:
             if self.started:
                 notifier.ready()
                 if apps == EXECUTION:
-                    self._first = asyncio.ensure_future(_ask(config.loaded_app))
+                    self._first = asyncio.ensure_future(_warm_up(config.loaded_app))
 
     return AnnouncingServer(config)
 
 
-async def _ask(app: Any) -> None:
+async def _warm_up(app: Any) -> None:
     """Have the execution API build its routes, one set for each version of it, which it does on its first request.
 
-    That takes seconds, which the first task would otherwise wait; a start need not.
+    That takes seconds of processor time, which the first task would otherwise wait, and other units' starts need not.
     """
+    await asyncio.sleep(WARM_UP_DELAY)
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},

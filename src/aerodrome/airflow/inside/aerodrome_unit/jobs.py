@@ -50,7 +50,7 @@ def announce_first_heartbeat(notifier: Notifier) -> None:
 
 
 def complete_models() -> None:
-    """Make the tables of users known, which notes on tasks refer to in Airflow 2; its command line does so in passing."""
+    """Make the users' tables known, to which notes on tasks refer in Airflow 2; its command line does so in passing."""
     if importlib.util.find_spec("airflow.sdk") is None:
         importlib.import_module("airflow.providers.fab.auth_manager.models")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 
-from . import hostname, ready
+from . import hostname, prelude, ready
 
 MODULES = {
     "scheduler": "jobs",
@@ -21,9 +21,17 @@ MODULES = {
 """Which module knows the role; its function `run(arguments, notifier)` does not return while the unit lives."""
 
 
+PRELUDE = "prelude"
+"""No role of a unit: prepares the process that units are forked from, and returns."""
+
+
 def run(argv: list[str]) -> None:
-    """Take the role that `argv` names."""
+    """Take the role that `argv` names; returns when the unit has ended."""
     arguments = parser().parse_args(argv)
+    if arguments.role == PRELUDE:
+        prelude.load()
+        return
+    prelude.adopt()
     notifier = ready.Notifier()
     if arguments.hostname:
         hostname.adopt(arguments.hostname)
@@ -34,7 +42,7 @@ def run(argv: list[str]) -> None:
 def parser() -> argparse.ArgumentParser:
     """The command line of boot.py."""
     result = argparse.ArgumentParser(prog="boot.py")
-    result.add_argument("role", choices=sorted(MODULES))
+    result.add_argument("role", choices=[PRELUDE, *sorted(MODULES)])
     result.add_argument("apps", nargs="?", choices=["core", "execution"], help="the half of the API server")
     result.add_argument("--hostname", help="the host name that the process shall believe in")
     result.add_argument("--concurrency", type=int, default=1, help="tasks that a worker runs at once")

@@ -1,0 +1,96 @@
+"""Import Airflow once for all units of an environment, in the process that they are forked from.
+
+`boot.py prelude` does it there, with the part of the configuration that all roles share and that holds no secret. Each
+unit, once forked, calls `adopt`, which reads the configuration of its own role on top. What Airflow fixes when it is
+imported depends on nothing else; should the shared part have changed since, the unit starts anew, in the slow way.
+"""
+
+# mypy: disable-error-code="import-not-found"
+
+from __future__ import annotations
+
+import configparser
+import contextlib
+import gc
+import hashlib
+import importlib
+import os
+import sys
+
+VARIABLE = "AIRFLOW_CONFIG"
+
+MODULES = (
+    "airflow",
+    "airflow.models",
+    "airflow.models.dagrun",
+    "airflow.models.taskinstance",
+    "airflow.models.serialized_dag",
+    "airflow.serialization.serialized_objects",
+    "airflow.jobs.job",
+    "airflow.providers_manager",
+    "airflow.executors.base_executor",
+    "airflow.cli.commands.daemon_utils",
+    # 3.x
+    "airflow.sdk",
+    "airflow.sdk.execution_time.supervisor",
+    "airflow.sdk.execution_time.task_runner",
+    "airflow.dag_processing.bundles.manager",
+    "airflow.executors.workloads",
+    # 2.x
+    "airflow.providers.fab.auth_manager.models",
+    "airflow.jobs.local_task_job_runner",
+)
+"""What most roles need; a line that has no such module does without. No job runner: see `announce_first_heartbeat`."""
+
+_loaded_from: dict[str, str] = {}
+"""The shared configuration file that Airflow was imported with, and its digest; empty when it was not."""
+
+
+def load() -> None:
+    """Import Airflow, unless code of the user would run by that: each unit then runs it for itself."""
+    path = os.environ[VARIABLE]
+    if _has_local_settings(path):
+        return
+    gc.disable()
+    for name in MODULES:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    gc.freeze()
+    gc.enable()
+    _loaded_from[path] = _digest(path)
+
+
+def adopt() -> None:
+    """Make the unit's own configuration the one that counts, in a process that has Airflow from its parent."""
+    if "airflow" not in sys.modules:
+        return
+    if not _loaded_from or any(_digest(path) != digest for path, digest in _loaded_from.items()):
+        os.execv(sys.executable, [sys.executable, *sys.argv])  # noqa: S606 - a list, and no shell is wanted
+
+    from airflow import configuration, settings
+
+    path = os.environ[VARIABLE]
+    configuration.AIRFLOW_CONFIG = path
+    configuration.conf.read(path)
+    with contextlib.suppress(ImportError):
+        from airflow.sdk.configuration import conf
+
+        conf.read(path)
+    settings.configure_vars()
+    settings.configure_orm()
+
+
+def _has_local_settings(path: str) -> bool:
+    """Whether one of the folders that Airflow looks in holds an airflow_local_settings module."""
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read(path)
+    folders = [os.path.join(os.environ["AIRFLOW_HOME"], "config")]
+    folders += [parser.get("core", name, fallback="") for name in ("dags_folder", "plugins_folder")]
+    names = ("airflow_local_settings.py", "airflow_local_settings")
+    return any(os.path.exists(os.path.join(folder, name)) for folder in folders for name in names)
+
+
+def _digest(path: str) -> str:
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+    return ""

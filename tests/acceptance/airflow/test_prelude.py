@@ -1,0 +1,103 @@
+"""Units that are forked from one process with Airflow in it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from aerodrome.airflow import units, versions
+
+NURSERY = Path(__file__).with_name("nursery.py")
+
+
+DAG = """
+from airflow import DAG
+try:
+    from airflow.providers.standard.operators.bash import BashOperator
+except ImportError:
+    from airflow.operators.bash import BashOperator
+
+with DAG("one", schedule=None):
+    BashOperator(task_id="t", bash_command="hostname")
+"""
+
+
+@contextmanager
+def nursery(context, wait_for, *, changes=None):
+    """Runs the prelude and all units; yields {name: pid}."""
+    plan, report = context.run / "plan.json", context.run / "report.json"
+    plan.write_text(
+        json.dumps(
+            {
+                "prelude": units.prelude(context),
+                "units": versions.lookup(context.version).adapter.units(context),
+                "changes": changes,
+            }
+        )
+    )
+    process = subprocess.Popen(
+        [str(context.interpreter), "-I", str(NURSERY), str(plan), str(report)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={},
+    )
+    try:
+        wait_for("the units", report.exists, seconds=120)
+        started = json.loads(report.read_text())
+        assert all(seconds is not None for _, seconds in started.values()), started
+        yield {name: pid for name, (pid, _) in started.items()}
+    finally:
+        process.communicate()
+
+
+def layout(pid):
+    """Where the heap begins: the same in a fork, another after exec."""
+    maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    return next(line.partition("-")[0] for line in maps if line.endswith("[heap]"))
+
+
+@pytest.fixture(params=list(versions.OFFERED))
+def prepared(request, make_context, make_keys):
+    keys = make_keys()
+    return make_context(request.param, keys), keys
+
+
+def test_forked_units_serve_and_run_tasks(prepared, wait_for, make_environment):
+    context, keys = prepared
+    with nursery(context, wait_for) as pids:
+        environment = make_environment(context, keys)
+        parent = layout(psutil.Process(pids["scheduler"]).ppid())
+        assert {layout(pid) for pid in pids.values()} == {parent}
+        (context.dags / "one.py").write_text(DAG)
+        wait_for("the DAG in the list", lambda: environment.rest("GET", "/dags/one")[0] == 200)
+        environment.rest("PATCH", "/dags/one", body={"is_paused": False})
+        body = {"dag_run_id": "r"} | ({"logical_date": None} if context.version.startswith("3") else {})
+        assert environment.rest("POST", "/dags/one/dagRuns", body=body)[0] == 200
+        wait_for("the run", lambda: environment.rest("GET", "/dags/one/dagRuns/r")[1]["state"] == "success")
+        assert set(pids) == {unit["name"] for unit in environment.units}
+
+
+def test_code_of_the_user_keeps_airflow_out_of_the_shared_process(prepared, wait_for):
+    context, _ = prepared
+    marker = context.run / "who"
+    (context.plugins / "airflow_local_settings.py").write_text(
+        f"import os\nopen({str(marker)!r}, 'a').write(f'{{os.getpid()}}\\n')\n"
+    )
+    with nursery(context, wait_for) as pids:
+        parent = psutil.Process(pids["scheduler"]).ppid()
+        ran = {int(line) for line in marker.read_text().split()}
+        assert parent not in ran
+        assert set(pids.values()) <= ran
+
+
+def test_units_are_executed_anew_when_the_shared_configuration_has_changed(prepared, wait_for):
+    context, _ = prepared
+    with nursery(context, wait_for, changes=str(context.airflow_home / units.SHARED)) as pids:
+        parent = layout(psutil.Process(pids["scheduler"]).ppid())
+        assert parent not in {layout(pid) for pid in pids.values()}
