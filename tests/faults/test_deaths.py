@@ -112,7 +112,8 @@ def answers(product):
 
 
 def test_everything_killed_comes_back_with_its_history(hardy):
-    run = start_slow(hardy, "history", 0)
+    hardy.put_dag("history", SLOW.format(dag="history", seconds=0))
+    run = hardy.trigger(NAME, "history")
     assert hardy.finished(NAME, "history", run) == "success"
     for process in hardy.processes():
         with contextlib.suppress(psutil.NoSuchProcess):

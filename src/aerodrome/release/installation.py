@@ -42,8 +42,8 @@ class Installation:
 
 
 def folder(lock: Lock, versions: Path) -> Path:
-    """Where this very lock is installed."""
-    return versions / lock.identifier
+    """Where this very lock is installed; without links in its path, for scripts name it and links may go."""
+    return versions.resolve() / lock.identifier
 
 
 def find(version: str, versions: Path) -> Installation | None:

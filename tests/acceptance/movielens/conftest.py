@@ -14,10 +14,10 @@ import boto3
 import psycopg
 import pytest
 
+from aerodrome.release import install
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-sys.path.insert(0, str(Path(__file__).parents[3]))  # the examples are not installed
 
 REGION = "us-east-1"
 
@@ -38,15 +38,9 @@ class Warehouse(NamedTuple):
 
 
 @pytest.fixture(scope="session", params=["3.3.1", "2.11.2"])
-def airflow_venv(request: pytest.FixtureRequest) -> Path:
-    """The virtual environment of one Airflow line; skipped, saying why, where there is none."""
-    folder = os.environ.get("AERODROME_TEST_VENVS")
-    if not folder:
-        pytest.skip("AERODROME_TEST_VENVS is not set: no folder with ready-made Airflow environments (af-<version>)")
-    venv = Path(folder) / f"af-{request.param}"
-    if not (venv / "bin" / "airflow").exists():
-        pytest.skip(f"{venv} holds no Airflow")
-    return venv
+def airflow_venv(request: pytest.FixtureRequest, versions: Path) -> Path:
+    """The virtual environment of one Airflow line, installed unless an earlier test did."""
+    return install.install(request.param, versions, environ=os.environ).venv
 
 
 @pytest.fixture(scope="session")
@@ -110,7 +104,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
 @pytest.fixture
 def bucket(aws: dict[str, str], airflow_venv: Path) -> str:
     """A bucket with the landing folder, and the Glue database of the same name, for one Airflow line."""
-    name = f"quickstart-{airflow_venv.name.replace('.', '-')}"
+    name = f"quickstart-{airflow_venv.parent.name.replace('.', '-')}"
     boto3_client("s3", aws).create_bucket(Bucket=name)
     boto3_client("s3", aws).put_object(Bucket=name, Key="files/")
     boto3_client("glue", aws).create_database(DatabaseInput={"Name": name.replace("-", "_")})

@@ -1,28 +1,12 @@
-"""Each lock, installed and tried for real: every role, a migration, the web apps, one task.
-
-AERODROME_TEST_VERSIONS names a folder of installed versions to keep between runs; else they are installed anew.
-"""
+"""Each lock, installed and tried for real: every role, a migration, the web apps, one task."""
 
 import os
-import shutil
-from pathlib import Path
 
 import pytest
 
 from aerodrome import errors
 from aerodrome.release import install, interpreters, locks, smoke
 from aerodrome.release.installation import Installation
-
-
-@pytest.fixture(scope="module")
-def versions(tmp_path_factory):
-    kept = os.environ.get("AERODROME_TEST_VERSIONS")
-    if kept:
-        yield Path(kept)
-        return
-    folder = tmp_path_factory.mktemp("versions")
-    yield folder
-    shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("version", locks.LOCKS)
