@@ -72,6 +72,10 @@ class Settings(BaseSettings):
     first_uid: int = Field(default=30000, ge=1)
     """As root, environment number n runs under the uid `first_uid + n`, which no account need have."""
 
+    def variables(self) -> dict[str, str]:
+        """The variables that make these settings, for a child process."""
+        return {f"AERODROME_{name.upper()}": str(value) for name, value in self.model_dump().items()}
+
     def url(self, port: int) -> str:
         """Where clients find the API that listens on `port`."""
         host = f"[{self.host}]" if ":" in self.host else self.host

@@ -24,7 +24,7 @@ GRACE = 30.0
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME", "PYENV_ROOT", "XDG_DATA_HOME")
 """What the detached control plane takes over from the shell; and everything that begins with one of `PREFIXES`."""
 
-PREFIXES = ("AERODROME_", "UV_", "PIP_", "SSL_", "AWS_", "HTTP_", "HTTPS_", "NO_", "http_", "https_", "no_")
+PREFIXES = ("UV_", "PIP_", "SSL_", "AWS_", "HTTP_", "HTTPS_", "NO_", "http_", "https_", "no_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,11 @@ class State:
 
 def control_plane(settings: Settings) -> daemon.Daemon:
     """The control plane as a detached process."""
-    environment = {name: value for name, value in os.environ.items() if name in INHERITED or name.startswith(PREFIXES)}
+    inherited = {name: value for name, value in os.environ.items() if name in INHERITED or name.startswith(PREFIXES)}
     return daemon.Daemon(
         name="control plane",
         argv=(sys.executable, "-I", "-m", "aerodrome.runtime"),
-        env=environment,
+        env=inherited | settings.variables(),
         cwd=Path("/"),
         log=settings.paths.logs / "control-plane.log",
         pid_file=settings.paths.run / "control-plane.pid",
