@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from argparse import Namespace
 from typing import Any
 
@@ -37,7 +38,7 @@ def run(arguments: Namespace, notifier: Notifier) -> None:
 
 
 def announce_first_heartbeat(notifier: Notifier) -> None:
-    """Have the first heartbeat of the loop tell the cell; must come before any job runner is imported."""
+    """Have the first heartbeat of the loop tell the cell, in whichever module's hands the function is already."""
     from airflow.jobs import job
 
     perform = job.perform_heartbeat
@@ -46,7 +47,9 @@ def announce_first_heartbeat(notifier: Notifier) -> None:
         perform(*args, **kwargs)
         notifier.ready()
 
-    job.perform_heartbeat = perform_and_announce
+    for module in list(sys.modules.values()):
+        if getattr(module, "__dict__", {}).get("perform_heartbeat") is perform:
+            module.perform_heartbeat = perform_and_announce  # type: ignore[attr-defined]  # it has just been seen
 
 
 def complete_models() -> None:

@@ -14,12 +14,13 @@ import contextlib
 import gc
 import hashlib
 import importlib
+import importlib.util
 import os
 import sys
 
 VARIABLE = "AIRFLOW_CONFIG"
 
-MODULES = (
+BOTH_LINES = (
     "airflow",
     "airflow.models",
     "airflow.models.dagrun",
@@ -30,17 +31,21 @@ MODULES = (
     "airflow.providers_manager",
     "airflow.executors.base_executor",
     "airflow.cli.commands.daemon_utils",
-    # 3.x
+)
+LINE_3 = (
     "airflow.sdk",
     "airflow.sdk.execution_time.supervisor",
     "airflow.sdk.execution_time.task_runner",
     "airflow.dag_processing.bundles.manager",
+    "airflow.dag_processing.manager",
     "airflow.executors.workloads",
-    # 2.x
+    "airflow.api_fastapi.app",
+)
+LINE_2 = (
     "airflow.providers.fab.auth_manager.models",
     "airflow.jobs.local_task_job_runner",
 )
-"""What most roles need; a line that has no such module does without. No job runner: see `announce_first_heartbeat`."""
+"""What several roles need; a version that has no such module does without."""
 
 _loaded_from: dict[str, str] = {}
 """The shared configuration file that Airflow was imported with, and its digest; empty when it was not."""
@@ -52,7 +57,8 @@ def load() -> None:
     if _has_local_settings(path):
         return
     gc.disable()
-    for name in MODULES:
+    line_3 = importlib.util.find_spec("airflow.sdk") is not None
+    for name in BOTH_LINES + (LINE_3 if line_3 else LINE_2):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     gc.freeze()
