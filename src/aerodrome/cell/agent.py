@@ -16,7 +16,7 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from . import config, control, forker, kernel, logs, operations, roster, specs, units
+from . import config, control, forker, kernel, logs, nursery, operations, roster, specs, units
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,7 +114,7 @@ class Agent:
         self._next_rotation = 0.0
         self._unrotatable: set[str] = set()
         self._listen_to_signals()
-        self.roster = roster.Roster(requests, configuration.state)
+        self.roster = roster.Roster(requests, configuration.state, nursery.Nursery(configuration.prelude))
         self.operations = operations.Operations(configuration, self.roster)
         self._server = control.Server(configuration.socket, self._selector, self.operations.answer)
         self.roster.adopt(configuration.units, time.monotonic())
@@ -145,6 +145,7 @@ class Agent:
 
     def finish(self) -> int:
         """After the last unit: kills what units left behind, and removes this cell's files but its log and its lock."""
+        self.roster.nursery.close()
         left = kernel.kill_descendants(os.getpid(), self._forker_pid)
         self._server.close()
         for path in (self.config.state, self.config.pid_file):
@@ -203,6 +204,8 @@ class Agent:
                 code, number = (dead.si_status, None) if exited else (None, dead.si_status)
                 self.roster.bury(member, code, number, now)
             self._forker_lost |= dead.si_pid == self._forker_pid
+            if dead.si_pid == self.roster.nursery.pid:
+                self.roster.nursery.give_up("it died")
             os.waitpid(dead.si_pid, 0)
 
     def _start_again(self) -> None:

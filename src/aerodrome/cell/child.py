@@ -14,6 +14,7 @@ import json
 import os
 import runpy
 import signal
+import socket
 import sys
 import threading
 import time
@@ -23,7 +24,8 @@ from typing import TYPE_CHECKING
 from . import kernel, readiness
 
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Callable
+    from typing import Any, NoReturn
 
 CHUNK = 64 * 1024  # bytes a read
 LOWEST_SPARE_FD = 10  # above all numbers that a unit gets
@@ -54,6 +56,25 @@ def run(parent: int, channel: int, log: int, notify: int | None = None) -> None:
         os._exit(code)
 
 
+def serve(fork_for: Callable[[socket.socket], None], channel: int, log: int, requests: int) -> NoReturn:
+    """Becomes a nursery: takes the identity of the units, runs the script that prepares it, and then forks for them."""
+    code = CANNOT_PREPARE
+    try:
+        os.setsid()
+        channel = _arrange_descriptors(channel, log, requests)
+        spec = _introduce(channel)
+        os.close(channel)
+        if spec is not None:
+            os.set_inheritable(readiness.NOTIFY_FD, False)  # noqa: FBT003 - the standard library's own signature
+            code = _become(spec, has_notify=False, run=_prepare)
+        if code == 0:
+            fork_for(socket.socket(fileno=readiness.NOTIFY_FD))
+    except BaseException:  # noqa: BLE001 - the traceback belongs into the log, whatever it is
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
 def _introduce(channel: int) -> dict[str, Any] | None:
     """Says who we are, then reads the specification; None when the agent died before it had recorded us."""
     os.write(channel, f"{os.getpid()}\n".encode())
@@ -81,8 +102,8 @@ def _arrange_descriptors(channel: int, log: int, notify: int | None) -> int:
     return channel
 
 
-def _become(spec: dict[str, Any], *, has_notify: bool) -> int:
-    """Takes on name, identity and place, then runs; returns the exit code."""
+def _become(spec: dict[str, Any], *, has_notify: bool, run: Callable[[list[str]], int] | None = None) -> int:
+    """Takes on name, identity and place, then runs (a script as a process of its own does, unless `run` says else)."""
     kernel.set_name(spec["name"])
     _reset_signals(python=spec["how"] == "fork")
     os.umask(spec["umask"])
@@ -95,7 +116,7 @@ def _become(spec: dict[str, Any], *, has_notify: bool) -> int:
     if spec["how"] == "exec":
         return _execute(spec["argv"], env)
     _take_environment(env)
-    return _run_script(spec["argv"])
+    return (run or _run_script)(spec["argv"])
 
 
 def _reset_signals(*, python: bool) -> None:
@@ -135,7 +156,8 @@ def _take_environment(env: dict[str, str]) -> None:
     os.environ.update(env)
     time.tzset()
     # The warm process was started isolated, so PYTHONPATH has not been read and nothing of it is there yet.
-    sys.path[:0] = [entry for entry in env.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    # From a nursery it may be.
+    sys.path[:0] = [entry for entry in env.get("PYTHONPATH", "").split(os.pathsep) if entry and entry not in sys.path]
     importlib.invalidate_caches()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
@@ -156,6 +178,12 @@ def _run_script(argv: list[str]) -> int:
         except BaseException:  # noqa: BLE001 - as the interpreter does: reported, and the exit goes on
             traceback.print_exc()
     return code
+
+
+def _prepare(argv: list[str]) -> int:
+    """Runs the script for what it leaves in memory."""
+    sys.argv = list(argv)
+    return _exit_code(argv[0])
 
 
 def _exit_code(script: str) -> int:

@@ -12,8 +12,12 @@ import stat
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import specs
+
+if TYPE_CHECKING:
+    from typing import Any
 
 PATHS = ("socket", "state", "pid_file", "log")
 
@@ -29,6 +33,8 @@ class Config:
     pid_file: str
     log: str
     units: tuple[specs.Spec, ...] = field(repr=False)
+    prelude: specs.Spec | None = field(default=None, repr=False)
+    """What the nursery runs before units are forked from it; None = no nursery."""
 
     @property
     def lock(self) -> str:
@@ -49,12 +55,15 @@ def read(path: str) -> Config:
     take = specs.Fields(path, raw)
     paths = {key: take(key, "an absolute path", specs.is_path) for key in PATHS}
     environment = take("environment", "the environment's name", lambda value: isinstance(value, str))
-    return Config(path=path, environment=environment, units=specs.parse_units(raw.get("units")), **paths)
+    prelude = None if raw.get("prelude") is None else specs.parse(raw["prelude"])
+    wanted = specs.parse_units(raw.get("units"))
+    return Config(path=path, environment=environment, units=wanted, prelude=prelude, **paths)
 
 
 def write(config: Config) -> None:
     """Writes the configuration file anew, atomically and durably. Raises OSError; then the old file stands."""
-    document = {key: getattr(config, key) for key in ("environment", *PATHS)}
+    document: dict[str, Any] = {key: getattr(config, key) for key in ("environment", *PATHS)}
+    document["prelude"] = None if config.prelude is None else config.prelude.document()
     document["units"] = [spec.document() for spec in config.units]
     write_atomically(config.path, json.dumps(document), durable=True)
 

@@ -3,6 +3,9 @@
 The agent forks it before it reads its configuration, and asks it for a process whenever a unit starts. The process is
 forked twice, so that its parent dies and the agent, a subreaper, becomes the parent that learns of its end. Only the
 new process reads the specification, over its own channel. It ends when the agent does; running units do not mind.
+
+A nursery is a process of the forker's that takes on the units' identity, runs a script that imports what they share,
+and then serves as the forker of those units (`nursery` is the agent's side of it).
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ from . import child, kernel
 
 NUMBERS = array.array("i")
 MOST_FDS = 3  # channel, log, notify pipe
+FORK = b"fork"
+NURSERY = b"nursery"
 
 
 def start() -> tuple[int, socket.socket]:
@@ -34,9 +39,12 @@ def start() -> tuple[int, socket.socket]:
     return pid, ours
 
 
-def ask(forker: socket.socket, handles: list[int]) -> None:
-    """Asks for a process that gets copies of these descriptors: channel, log, and perhaps the notify pipe."""
-    forker.sendmsg([b"fork"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", handles))])
+def ask(forker: socket.socket, handles: list[int], *, what: bytes = FORK) -> None:
+    """Asks for a process that gets copies of these descriptors: channel, log, and perhaps the notify pipe.
+
+    A nursery gets the socket to be asked by in place of the pipe.
+    """
+    forker.sendmsg([what], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", handles))])
 
 
 def _serve(requests: socket.socket) -> None:
@@ -46,25 +54,25 @@ def _serve(requests: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
     while True:
-        handles = _receive(requests)
+        what, handles = _receive(requests)
         if not handles:
             return
-        _fork_twice(requests, handles)
+        _fork_twice(requests, what, handles)
         for handle in handles:
             os.close(handle)
 
 
-def _receive(requests: socket.socket) -> list[int]:
-    """The descriptors of the next request; empty when the agent is gone."""
+def _receive(requests: socket.socket) -> tuple[bytes, list[int]]:
+    """The next request and its descriptors; none when the agent is gone."""
     space = socket.CMSG_SPACE(MOST_FDS * NUMBERS.itemsize)
-    _, ancillary, _, _ = requests.recvmsg(16, space, socket.MSG_CMSG_CLOEXEC)
+    what, ancillary, _, _ = requests.recvmsg(16, space, socket.MSG_CMSG_CLOEXEC)
     handles = array.array("i")
     for _, _, data in ancillary:
         handles.frombytes(data[: len(data) - len(data) % handles.itemsize])
-    return list(handles)
+    return what, list(handles)
 
 
-def _fork_twice(requests: socket.socket, handles: list[int]) -> None:
+def _fork_twice(requests: socket.socket, what: bytes, handles: list[int]) -> None:
     """When no process can be forked the channel simply closes, and the agent sees that."""
     try:
         middle = os.fork()
@@ -77,6 +85,8 @@ def _fork_twice(requests: socket.socket, handles: list[int]) -> None:
         requests.close()
         parent = os.getpid()
         if os.fork() == 0:
+            if what == NURSERY:
+                child.serve(_serve, *handles)
             child.run(parent, *handles)
     finally:
         os._exit(0)

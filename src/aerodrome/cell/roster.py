@@ -18,15 +18,17 @@ if TYPE_CHECKING:
     import socket
 
     from . import specs
+    from .nursery import Nursery
 
 
 class Roster:
     """The units of a cell. Times are seconds of the monotonic clock."""
 
-    def __init__(self, requests: socket.socket, state: str) -> None:
+    def __init__(self, requests: socket.socket, state: str, nursery: Nursery) -> None:
         self.members: dict[str, members.Member] = {}
         self.doomed: set[str] = set()
         self._requests = requests
+        self.nursery = nursery
         self._state = state
         self._boot = kernel.boot_id()
         self._saved = ""
@@ -133,7 +135,7 @@ class Roster:
     def _launch(self, member: members.Member, now: float) -> None:
         member.trouble = ""
         try:
-            launch = spawn.fork(self._requests, member.spec)
+            launch = self.nursery.launch(self._requests, member.spec) or spawn.fork(self._requests, member.spec)
         except spawn.LaunchError as error:
             logs.say("unit not started", unit=member.spec.name, error=str(error))
             member.trouble = str(error)

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import socket
+import struct
 from typing import TYPE_CHECKING
 
 from . import forker, kernel, logs, readiness
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 10.0  # seconds for a fork on a machine that is short of everything
 LONGEST_NUMBER = 16  # bytes
+CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
 class LaunchError(Exception):
@@ -41,49 +43,66 @@ class Launch:
         self._channel.close()
 
 
-def fork(requests: socket.socket, spec: Spec) -> Launch:
+def fork(requests: socket.socket, spec: Spec, *, patience: float = PATIENCE) -> Launch:
     """A new process for the unit, in a session of its own. Raises LaunchError."""
     try:
         log = logs.open_append(spec.log)
     except OSError as error:
         raise LaunchError(f"cannot open the log {spec.log}: {error.strerror or error}") from error
     try:
-        return _fork(requests, spec, log)
+        return _fork(requests, spec, log, patience)
     except OSError as error:
         raise LaunchError(f"cannot start a process: {error.strerror or error}") from error
     finally:
         os.close(log)
 
 
-def _fork(requests: socket.socket, spec: Spec, log: int) -> Launch:
+def _fork(requests: socket.socket, spec: Spec, log: int, patience: float) -> Launch:
     reader, writer = readiness.make_pipe() if spec.ready == "notify" else (None, None)
-    ours, theirs = socket.socketpair()
-    ours.settimeout(PATIENCE)
     try:
-        forker.ask(requests, [theirs.fileno(), log] + ([] if writer is None else [writer]))
-        theirs.close()
-        pid, start = _meet(ours)
+        pid, start, ours = meet(requests, [log] + ([] if writer is None else [writer]), patience=patience)
     except OSError:
-        ours.close()
         if reader is not None:
             os.close(reader)
         raise
     finally:
-        theirs.close()
         if writer is not None:
             os.close(writer)
     return Launch(pid, start, None if reader is None else readiness.Notices(reader), ours)
 
 
-def _meet(channel: socket.socket) -> tuple[int, int]:
-    """Hears the new process's number; returns it and its start time."""
-    received = b""
-    while not received.endswith(b"\n"):
-        chunk = channel.recv(LONGEST_NUMBER)
-        if not chunk:
-            raise OSError("no process could be forked; see the limits on processes and memory")
-        received += chunk
-    pid = int(received)
+def meet(
+    requests: socket.socket, handles: list[int], *, what: bytes = forker.FORK, patience: float = PATIENCE
+) -> tuple[int, int, socket.socket]:
+    """A new process with copies of these descriptors: its number, its start time, and the channel to it.
+
+    Raises OSError, a timeout among them, when there is none.
+    """
+    ours, theirs = socket.socketpair()
+    try:
+        ours.settimeout(patience)
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        forker.ask(requests, [theirs.fileno(), *handles], what=what)
+        theirs.close()
+        pid, start = _number(ours)
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+    return pid, start, ours
+
+
+def _number(channel: socket.socket) -> tuple[int, int]:
+    """Hears the new process: its number as the kernel vouches for it (it may have been forked under a unit's uid)."""
+    said, ancillary, _, _ = channel.recvmsg(LONGEST_NUMBER, socket.CMSG_SPACE(CREDENTIALS.size))
+    if not said:
+        raise OSError("no process could be forked; see the limits on processes and memory")
+    pid = next(
+        CREDENTIALS.unpack(data)[0]
+        for level, kind, data in ancillary
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS)
+    )
     found = kernel.process(pid)
     if found is None:
         raise OSError("the new process died at once")

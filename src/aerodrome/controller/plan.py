@@ -83,11 +83,11 @@ def _build(observed: Observed) -> Plan | None:
             step=Step.INSTALL,
         )
     if not observed.database:
-        return Plan(phase="database", detail="Making the metadata database.", step=Step.DATABASE)
+        return Plan(phase="database", detail="Making the metadata database.", step=Step.DATABASE, again_after=0)
     if not observed.files:
-        return Plan(phase="files", detail="Writing the configuration.", step=Step.FILES)
+        return Plan(phase="files", detail="Writing the configuration.", step=Step.FILES, again_after=0)
     if not observed.cell:
-        return Plan(phase="start", detail="Starting the cell.", step=Step.CELL)
+        return Plan(phase="start", detail="Starting the cell.", step=Step.CELL, again_after=0)
     return None
 
 

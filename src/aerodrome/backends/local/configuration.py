@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aerodrome.airflow import metadata as airflow_metadata
+from aerodrome.airflow import units as shared_units
 from aerodrome.airflow import versions
 from aerodrome.airflow.context import Context
 from aerodrome.aws import credentials
@@ -125,8 +126,23 @@ def write(place: Place) -> None:
         "pid_file": str(paths.cell_pid_file),
         "log": str(paths.unit_logs / "cell.log"),
         "units": units(place),
+        "prelude": _prelude(place),
     }
     places.write(paths.cell_config, json.dumps(cell), ours)
+
+
+def _prelude(place: Place) -> dict[str, Any]:
+    """What the cell's nursery runs: Airflow's imports, once for all units."""
+    return {
+        **shared_units.prelude(context(place)),
+        "name": "nursery",
+        "how": "fork",
+        "umask": shared_units.UMASK,
+        "log": str(place.paths.unit_logs / "nursery.log"),
+        "ready": "started",
+        "after": [],
+        "stop": {"signal": "SIGTERM", "grace": 5},
+    }
 
 
 def _redis_unit(place: Place) -> list[dict[str, Any]]:

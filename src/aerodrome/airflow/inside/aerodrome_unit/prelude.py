@@ -40,6 +40,12 @@ LINE_3 = (
     "airflow.dag_processing.manager",
     "airflow.executors.workloads",
     "airflow.api_fastapi.app",
+    "airflow.api_fastapi.core_api.app",
+    "airflow.api_fastapi.core_api.routes.public",
+    "airflow.api_fastapi.core_api.routes.ui",
+    "airflow.api_fastapi.execution_api.app",
+    "airflow.api_fastapi.execution_api.routes",
+    "airflow.api_fastapi.app",
 )
 LINE_2 = (
     "airflow.providers.fab.auth_manager.models",

@@ -1,0 +1,72 @@
+"""The agent's side of the nursery: a forker that has imported what an environment's units share.
+
+Started when the first unit needs it, under the units' identity, never ours. It is a help and no more: while there is
+none, or when it is lost, units are forked from the forker and import for themselves.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from . import forker, logs, spawn
+
+if TYPE_CHECKING:
+    from .specs import Spec
+
+PATIENCE = 60.0  # seconds for the first unit's fork: it waits for the imports, and a machine may be busy
+
+
+class Nursery:
+    """At most one process. `spec` says what it runs and as whom; None means that there never is one."""
+
+    def __init__(self, spec: Spec | None) -> None:
+        self._spec = spec
+        self._requests: socket.socket | None = None
+        self.pid: int | None = None
+
+    def launch(self, base: socket.socket, spec: Spec) -> spawn.Launch | None:
+        """A process for the unit, forked from the nursery; None when it is not for this unit, or not to be had."""
+        wanted = self._spec
+        if wanted is None or spec.how != "fork" or (spec.uid, spec.gid) != (wanted.uid, wanted.gid):
+            return None
+        try:
+            if self._requests is None:
+                self._start(base, wanted)
+                return spawn.fork(self._asked(), spec, patience=PATIENCE)
+            return spawn.fork(self._asked(), spec)
+        except (OSError, spawn.LaunchError) as error:
+            self.give_up(str(error))
+            return None
+
+    def give_up(self, reason: str) -> None:
+        """No nursery any more; what it forked goes on."""
+        logs.say("no nursery", reason=reason)
+        self.close()
+        self._spec = None
+
+    def close(self) -> None:
+        """Lets the process end: it hears that nobody can ask it again."""
+        if self._requests is not None:
+            self._requests.close()
+        self._requests, self.pid = None, None
+
+    def _start(self, base: socket.socket, wanted: Spec) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        log = logs.open_append(wanted.log)
+        try:
+            self.pid, _, channel = spawn.meet(base, [log, theirs.fileno()], what=forker.NURSERY)
+        finally:
+            theirs.close()
+            os.close(log)
+        with channel:
+            channel.sendall(json.dumps(wanted.document()).encode() + b"\n")
+        self._requests = ours
+        logs.say("nursery started", pid=self.pid)
+
+    def _asked(self) -> socket.socket:
+        if self._requests is None:
+            raise OSError("the nursery is gone")
+        return self._requests
