@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ import pytest
 
 from aerodrome.services import clusters, databases, postgres
 from aerodrome.settings import Paths
-from product import Product, started
+from product import VERSIONS, Product, started
 
 
 @pytest.fixture(scope="session")
@@ -34,10 +33,9 @@ def cluster(short_folder: Path) -> Iterator[clusters.Cluster]:
 
 @pytest.fixture(scope="session")
 def versions() -> Path:
-    """Where Airflow versions are installed for tests: kept between runs, for they never change."""
-    folder = Path(os.environ.get("AERODROME_TEST_VERSIONS", Path(__file__).parents[1] / ".versions"))
-    folder.mkdir(exist_ok=True)
-    return folder
+    """The folder of installed Airflow versions."""
+    VERSIONS.mkdir(exist_ok=True)
+    return VERSIONS
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,9 @@ from botocore.config import Config
 LIMIT = 240.0
 """Seconds that any condition may take on a machine that does other work too."""
 
+VERSIONS = Path(os.environ.get("AERODROME_TEST_VERSIONS", Path(__file__).parents[1] / ".versions"))
+"""Where Airflow versions are installed for tests: kept between runs, for they never change."""
+
 BUCKET = "dags-under-test"
 REGION = "us-east-1"
 EXECUTION_ROLE = "arn:aws:iam::000000000000:role/execution"

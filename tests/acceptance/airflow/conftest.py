@@ -30,9 +30,10 @@ from jwt.algorithms import RSAAlgorithm
 from aerodrome.airflow import migrate, versions
 from aerodrome.airflow.context import Context, Database
 from aerodrome.airflow.units import Unit
+from aerodrome.release import install
 from aerodrome.services import clusters, databases, redis
+from product import VERSIONS
 
-VENVS = "AERODROME_TEST_VENVS"
 ISSUER = "aerodrome"
 NAME = "probe"
 KID = "test-key"
@@ -256,13 +257,8 @@ def free_port() -> int:
 
 
 def interpreter_of(version: str) -> Path:
-    folder = os.environ.get(VENVS)
-    if not folder:
-        pytest.skip(f"{VENVS} is not set: it names a folder that holds the virtual environments af-<version>")
-    interpreter = Path(folder) / f"af-{version}" / "bin" / "python"
-    if not interpreter.exists():
-        pytest.skip(f"{interpreter} does not exist")
-    return interpreter
+    """The version's Python, installed unless an earlier test did."""
+    return install.install(version, VERSIONS, environ=os.environ).python
 
 
 @pytest.fixture(scope="session")

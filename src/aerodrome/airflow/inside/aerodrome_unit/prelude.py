@@ -45,7 +45,6 @@ LINE_3 = (
     "airflow.api_fastapi.core_api.routes.ui",
     "airflow.api_fastapi.execution_api.app",
     "airflow.api_fastapi.execution_api.routes",
-    "airflow.api_fastapi.app",
 )
 LINE_2 = (
     "airflow.providers.fab.auth_manager.models",
@@ -67,9 +66,17 @@ def load() -> None:
     for name in BOTH_LINES + (LINE_3 if line_3 else LINE_2):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    _configure_mappers()
     gc.freeze()
     gc.enable()
     _loaded_from[path] = _digest(path)
+
+
+def _configure_mappers() -> None:
+    """What SQLAlchemy does at the first query, in every process anew: 25 MB of it can be shared."""
+    from sqlalchemy import orm
+
+    orm.configure_mappers()
 
 
 def adopt() -> None:
