@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import psutil
 import pytest
 
 from product import BUCKET, PRIVATE, wait_for
@@ -17,8 +16,7 @@ def test_a_creation_that_cannot_succeed_says_why_and_leaves_nothing_running(prod
     assert "plenty" in error["ErrorMessage"]
     shown = product.environment("doomed")
     assert shown["units"] == []
-    run = product.data / "run" / shown["identifier"]
-    assert not any(str(run) in " ".join(process.cmdline()) for process in psutil.process_iter())
+    assert [process for process in product.processes() if shown["identifier"] in " ".join(process.cmdline())] == []
     product.delete("doomed")
     assert not (product.data / "environments" / "doomed").exists()
 
