@@ -1,0 +1,129 @@
+"""The command line's decisions and words: findings, variables, tables."""
+
+from __future__ import annotations
+
+import io
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from aerodrome.cli import environment_variables, main, rendering
+from aerodrome.cli.doctor import Facts, Level, judge
+from aerodrome.settings import Settings
+
+WELL = Facts(
+    interpreters={"3.12": "/usr/bin/python3.12"},
+    airflow_of={"3.12": ("3.3.1", "2.11.2")},
+    busy_ports=(),
+    running=False,
+    disk_free=100 * 2**30,
+    memory_free=16 * 2**30,
+    open_files=65536,
+    processes=None,
+    redis=True,
+    is_root=False,
+    data=Path("/data"),
+)
+
+
+def drawn(renderable) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(renderable)
+    return console.file.getvalue()
+
+
+def test_a_well_machine_has_nothing_to_fix():
+    assert {(each.level, each.fix) for each in judge(WELL)} == {(Level.OK, "")}
+
+
+@pytest.mark.parametrize(
+    ("change", "subject", "level", "fix"),
+    [
+        ({"interpreters": {"3.12": None}}, "Python 3.12", Level.FAIL, "AERODROME_PYTHON_FOLDERS"),
+        ({"busy_ports": (4560,)}, "ports", Level.FAIL, "AERODROME_PORT"),
+        ({"disk_free": 2**30}, "disk", Level.WARN, "AERODROME_DATA"),
+        ({"memory_free": 2**30}, "memory", Level.WARN, "mw1.micro"),
+        ({"open_files": 256}, "open files", Level.WARN, "ulimit -n"),
+        ({"processes": 100}, "processes", Level.WARN, "ulimit -u"),
+        ({"redis": False}, "Redis", Level.FAIL, "AERODROME_REDIS_URL"),
+    ],
+)
+def test_each_finding_says_its_fix(change, subject, level, fix):
+    [found] = [each for each in judge(replace(WELL, **change)) if each.level is not Level.OK]
+    assert (found.subject, found.level) == (subject, level)
+    assert fix in found.fix
+    assert subject in drawn(rendering.findings([found]))
+
+
+def test_ports_held_by_ourselves_are_no_finding():
+    found = judge(replace(WELL, busy_ports=(4560,), running=True))
+    assert all(each.level is Level.OK for each in found)
+
+
+def test_exports_reach_the_endpoint_without_host_prefixes():
+    variables = environment_variables.exports(Settings(), 4560)
+    assert variables["AWS_ENDPOINT_URL"] == "http://127.0.0.1:4560"
+    assert variables["AWS_DISABLE_HOST_PREFIX_INJECTION"] == "true"
+    assert "AWS_ACCESS_KEY_ID" in variables
+
+
+def test_with_the_real_aws_only_mwaa_is_redirected_and_no_key_is_invented():
+    variables = environment_variables.exports(Settings(aws_endpoint_url="aws"), 4560)
+    assert "AWS_ENDPOINT_URL" not in variables
+    assert variables["AWS_ENDPOINT_URL_MWAA"] == "http://127.0.0.1:4560"
+    assert not any("KEY" in name for name in variables)
+
+
+def test_shell_lines_survive_any_value():
+    line = environment_variables.as_shell({"NAME": "it's $HOME; rm"})
+    assert shlex.split(line) == ["export", "NAME=it's $HOME; rm"]
+
+
+def test_status_shows_what_an_environment_is_doing():
+    progress = {"phase": "install", "detail": "Installing Airflow.", "fraction": 0.5, "phases": []}
+    environment = {
+        "name": "mine",
+        "airflow_version": "3.3.1",
+        "class": "mw1.small",
+        "status": "CREATING",
+        "units": [{"name": "redis", "state": "starting"}],
+        "progress": progress,
+        "failure": None,
+    }
+    document = {
+        "api": "http://127.0.0.1:4560",
+        "services": [{"name": "PostgreSQL", "state": "running"}],
+        "environments": [environment],
+    }
+    shown = drawn(rendering.status(document))
+    assert "install 50%: Installing Airflow." in shown
+    assert "0/1 ready" in shown
+    failure = {"code": "UNIT_FAILED", "message": "The web ended."}
+    failed = {**environment, "status": "CREATE_FAILED", "failure": failure}
+    assert "UNIT_FAILED: The web ended." in drawn(rendering.status({**document, "environments": [failed]}))
+    assert "No environment yet" in drawn(rendering.status({**document, "environments": []}))
+
+
+@pytest.mark.parametrize("command", ["up", "down", "status", "events", "env", "doctor", "purge"])
+def test_every_command_has_help_with_an_example(command):
+    result = CliRunner().invoke(main.app, [command, "--help"])
+    assert result.exit_code == 0
+    assert "Examples:" in result.output
+
+
+def test_a_wrong_setting_is_named(monkeypatch):
+    monkeypatch.setenv("AERODROME_PORT", "many")
+    result = CliRunner().invoke(main.app, ["status"])
+    assert result.exit_code == 1
+    assert "AERODROME_PORT" in result.output
+
+
+def test_without_a_control_plane_the_fix_is_said(monkeypatch, tmp_path):
+    monkeypatch.setenv("AERODROME_DATA", str(tmp_path))
+    result = CliRunner().invoke(main.app, ["status"])
+    assert result.exit_code == 1
+    assert "aerodrome up" in result.output
