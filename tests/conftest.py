@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +13,11 @@ import pytest
 from aerodrome.services import clusters, databases, postgres
 from aerodrome.settings import Paths
 from product import VERSIONS, Product, started
+
+
+for _name in [name for name in os.environ if name.startswith(("AWS_", "AERODROME_"))]:
+    if _name != "AERODROME_TEST_VERSIONS":
+        del os.environ[_name]  # what a developer's shell is set to must not reach a test
 
 
 @pytest.fixture(scope="session")

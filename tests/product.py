@@ -146,10 +146,6 @@ class Product:
         [found] = [each for each in self.status()["environments"] if each["name"] == name]
         return dict(found)
 
-    def unit(self, name: str, unit: str) -> dict[str, Any]:
-        [found] = [each for each in self.environment(name)["units"] if each["name"] == unit]
-        return dict(found)
-
     def put_dag(self, name: str, text: str) -> None:
         self.s3.put_object(Bucket=BUCKET, Key=f"dags/{name}.py", Body=text.encode())
 

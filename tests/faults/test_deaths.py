@@ -36,6 +36,10 @@ def pids(product):
     return {unit["name"]: unit["pid"] for unit in product.environment(NAME)["units"]}
 
 
+def states(product):
+    return {unit["state"] for unit in product.environment(NAME)["units"]}
+
+
 def control_plane(product):
     return json.loads((product.data / "run" / "control-plane.pid").read_text())["pid"]
 
@@ -61,13 +65,13 @@ def test_a_run_outlives_the_control_plane_and_up_adopts(hardy):
     "unit", ["redis", "sidecar", "scheduler", "dag-processor", "triggerer", "web", "execution", "worker-1"]
 )
 def test_a_killed_unit_is_running_again(hardy, unit):
-    wait_for("all units are ready", lambda: all(u["state"] == "ready" for u in hardy.environment(NAME)["units"]))
+    wait_for("all units are ready", lambda: states(hardy) == {"ready"})
     before = pids(hardy)
     os.kill(before[unit], signal.SIGKILL)
 
     def is_back():
-        found = hardy.unit(NAME, unit)
-        return found["state"] == "ready" and found["pid"] != before[unit]
+        found = {each["name"]: each for each in hardy.environment(NAME)["units"]}.get(unit)
+        return found is not None and found["state"] == "ready" and found["pid"] != before[unit]
 
     wait_for(f"{unit} is back", is_back)
     after = pids(hardy)

@@ -43,6 +43,8 @@ class Nursery:
 
     def give_up(self, reason: str) -> None:
         """No nursery any more; what it forked goes on."""
+        if self._spec is None:
+            return
         logs.say("no nursery", reason=reason)
         self.close()
         self._spec = None
