@@ -14,7 +14,6 @@ from aerodrome.services import clusters, databases, postgres
 from aerodrome.settings import Paths
 from product import VERSIONS, Product, started
 
-
 for _name in [name for name in os.environ if name.startswith(("AWS_", "AERODROME_"))]:
     if _name != "AERODROME_TEST_VERSIONS":
         del os.environ[_name]  # what a developer's shell is set to must not reach a test
