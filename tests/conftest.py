@@ -9,10 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from aerodrome.services import clusters, databases, postgres
 from aerodrome.settings import Paths
 from product import VERSIONS, Product, started
+
+# A deadline would make a busy machine fail a test that has nothing to do with time.
+settings.register_profile("untimed", settings.get_profile("default"), deadline=None)
+settings.load_profile("untimed")
 
 for _name in [name for name in os.environ if name.startswith(("AWS_", "AERODROME_"))]:
     if _name != "AERODROME_TEST_VERSIONS":
