@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aerodrome.aws import buckets, clients, credentials, emulator
+from aerodrome.aws import buckets, clients, emulator
 from aerodrome.errors import AerodromeError
 from aerodrome.model import arns
 from aerodrome.model.environment import Spec
@@ -152,11 +152,7 @@ class Keeper:
         )
 
     def _client(self, service: str) -> Any:
-        endpoint = clients.Endpoint(
-            region=self._settings.region,
-            url=self.aws_endpoint_url(),
-            credentials=credentials.EMULATOR if self._settings.aws_endpoint_url == EMBEDDED else None,
-        )
+        endpoint = clients.configured(self._settings, self.aws_endpoint_url())
         return clients.client(endpoint, service)
 
     def _postgres_state(self) -> str:

@@ -65,9 +65,9 @@ def _assembled(settings: Settings, keeper: Keeper, port: int) -> Iterator[tuple[
     """Both applications, with the controller running behind them."""
     paths = settings.paths
     cluster = keeper.cluster()
-    databases.ensure_role(cluster, LEDGER, keys.ledger_password(paths.keys))
-    databases.ensure_database(cluster, LEDGER, LEDGER)
     password = keys.ledger_password(paths.keys)
+    databases.ensure_role(cluster, LEDGER, password)
+    databases.ensure_database(cluster, LEDGER, LEDGER)
     engine = sa.create_engine(cluster.dsn(LEDGER, LEDGER, password, scheme="postgresql+psycopg"), pool_pre_ping=True)
     migrate(engine)
     environments = Environments(engine, region=settings.region, account=settings.account_id)

@@ -63,15 +63,7 @@ def units(context: Context) -> tuple[Unit, ...]:
 
 def _file(context: Context, own: cfg.Sections) -> str:
     """One file: our defaults, the user's options, what is forced, and what is the role's own."""
-    layers = (
-        sections.defaults(context),
-        _defaults(context),
-        sections.user(context, RENAMES),
-        sections.forced(context),
-        _forced(context),
-        own,
-    )
-    return cfg.render(cfg.merge(layers))
+    return sections.file(context, RENAMES, line_defaults=_defaults(context), line_forced=_forced(context), own=own)
 
 
 def _defaults(context: Context) -> cfg.Sections:

@@ -59,6 +59,19 @@ def database_url(database: Database) -> str:
     )
 
 
+def file(
+    context: Context,
+    renames: Mapping[tuple[str, str], tuple[str, str]],
+    *,
+    line_defaults: cfg.Sections,
+    line_forced: cfg.Sections,
+    own: cfg.Sections,
+) -> str:
+    """The text of one airflow.cfg: what both lines set, what the line adds to each layer, what is the role's own."""
+    layers = (defaults(context), line_defaults, user(context, renames), forced(context), line_forced, own)
+    return cfg.render(cfg.merge(layers))
+
+
 def defaults(context: Context) -> dict[str, dict[str, str]]:
     """Options that a user may change."""
     slots = tasks_per_worker(context)

@@ -210,8 +210,8 @@ def _sidecar(place: Place) -> dict[str, Any]:
 
 
 def _source_credentials(settings: Settings) -> dict[str, str] | None:
-    """The keys that assume the execution role; None = what botocore finds on the host."""
-    if settings.aws_endpoint_url != EMBEDDED:
+    """The keys that assume the execution role; None = what botocore finds on the host, for the real AWS."""
+    keys = credentials.configured(settings)
+    if keys is None:
         return None
-    keys = credentials.EMULATOR
     return {"access_key_id": keys.access_key_id, "secret_access_key": keys.secret_access_key}
