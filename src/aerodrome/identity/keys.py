@@ -1,6 +1,7 @@
 """The control plane's own keys: made once, kept in files of mode 0600, read at start.
 
-Two keys: the vault key encrypts secrets in the ledger; the RSA key signs the tokens that Airflow trusts.
+The vault key encrypts secrets in the ledger; the RSA key signs the tokens that Airflow trusts; the session key seals
+temporary credentials; the service key is what environments' own access keys are derived from.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from pathlib import Path
 from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+
+KEY_BYTES = 32
+"""Of keys from which others are derived."""
 
 RSA_BITS = 2048
 """RS256's usual size; a signature takes about a millisecond."""
@@ -30,6 +34,16 @@ def signing_key(folder: Path) -> rsa.RSAPrivateKey:
     if not isinstance(key, rsa.RSAPrivateKey):
         raise TypeError(f"{folder / 'gateway.pem'} holds no RSA key")
     return key
+
+
+def session_key(folder: Path) -> bytes:
+    """The key that temporary credentials are sealed with; made when absent."""
+    return _made_once(folder / "sessions.key", lambda: secrets.token_bytes(KEY_BYTES))
+
+
+def service_key(folder: Path) -> bytes:
+    """The key that the access keys of environments' own parts are derived from; made when absent."""
+    return _made_once(folder / "services.key", lambda: secrets.token_bytes(KEY_BYTES))
 
 
 def ledger_password(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""An environment's secrets, and their encryption at rest.
+"""Secrets of environments and of access keys, and their encryption at rest.
 
 The ledger stores what `Vault.seal` returns and cannot read it.
 """
@@ -53,3 +53,11 @@ class Vault:
     def open(self, sealed: bytes) -> EnvironmentSecrets:
         """Raises cryptography's InvalidToken when the vault key is not the one that sealed."""
         return EnvironmentSecrets(**json.loads(self._fernet.decrypt(sealed)))
+
+    def seal_secret(self, secret: str) -> bytes:
+        """Seals one text, such as the secret of an access key."""
+        return self._fernet.encrypt(secret.encode())
+
+    def open_secret(self, sealed: bytes) -> str:
+        """What `seal_secret` sealed; raises InvalidToken as `open` does."""
+        return self._fernet.decrypt(sealed).decode()

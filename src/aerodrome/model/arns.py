@@ -21,6 +21,11 @@ def environment(*, region: str, account: str, name: str) -> str:
     return f"arn:{partition(region)}:airflow:{region}:{account}:environment/{name}"
 
 
+def airflow_role(*, region: str, account: str, environment: str, role: str) -> str:
+    """The ARN of an Airflow role in an environment: the resource of CreateWebLoginToken and InvokeRestApi."""
+    return f"arn:{partition(region)}:airflow:{region}:{account}:role/{environment}/{role}"
+
+
 def service_role(*, region: str, account: str) -> str:
     """The ARN of the service-linked role that MWAA reports with every environment."""
     path = "aws-service-role/airflow.amazonaws.com/AWSServiceRoleForAmazonMWAA"
@@ -30,6 +35,12 @@ def service_role(*, region: str, account: str) -> str:
 def log_group(*, region: str, account: str, group: str) -> str:
     """The ARN of a CloudWatch log group, in the form that GetEnvironment returns."""
     return f"arn:{partition(region)}:logs:{region}:{account}:log-group:{group}:*"
+
+
+def root_of(arn: str) -> str:
+    """The ARN of the account that an environment's ARN names: its owner."""
+    _, partition, _, _, account, _ = arn.split(":", 5)
+    return f"arn:{partition}:iam::{account}:root"
 
 
 def environment_name(arn: str) -> str | None:

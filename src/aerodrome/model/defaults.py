@@ -9,7 +9,7 @@ import zlib
 from typing import Any
 
 from aerodrome.model import classes
-from aerodrome.model.environment import Document, Spec
+from aerodrome.model.spec import Document, Spec
 
 LOG_MODULES = {
     "DagProcessingLogs": "DAGProcessing",
@@ -29,13 +29,12 @@ def complete(name: str, request: Document, *, latest_version: str) -> Spec:
     environment_class = classes.CLASSES[chosen]
     version = request.get("AirflowVersion", latest_version)
     most_workers = request.get("MaxWorkers", min(10, environment_class.most_workers))
-    one_scheduler = version.startswith("1.")
     defaults: dict[str, Any] = {
         "AirflowVersion": version,
         "EnvironmentClass": chosen,
         "MinWorkers": 1,
         "MaxWorkers": most_workers,
-        "Schedulers": 1 if one_scheduler else environment_class.fewest_schedulers,
+        "Schedulers": 1 if has_one_scheduler(version) else environment_class.fewest_schedulers,
         "MinWebservers": environment_class.fewest_webservers,
         "MaxWebservers": max(environment_class.fewest_webservers, request.get("MinWebservers", 0)),
         "WebserverAccessMode": "PRIVATE_ONLY",
@@ -46,6 +45,11 @@ def complete(name: str, request: Document, *, latest_version: str) -> Spec:
     given = {member: value for member, value in request.items() if value is not None}
     logging = logging_configuration(given.pop("LoggingConfiguration", {}))
     return Spec.of({**defaults, **given, "LoggingConfiguration": logging})
+
+
+def has_one_scheduler(version: str) -> bool:
+    """Airflow 1.10 has no lock that would keep a second one from scheduling the same tasks."""
+    return version.startswith("1.")
 
 
 def logging_configuration(given: Document) -> dict[str, Any]:

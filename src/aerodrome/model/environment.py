@@ -3,57 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
+from aerodrome.model.change import Change, Strategy
 from aerodrome.model.lifecycle import Status
+from aerodrome.model.release import Deployed
+from aerodrome.model.spec import Spec
 
 READY = "ready"
 """The phase in which nothing is left to do."""
-
-Document = Mapping[str, Any]
-"""A JSON object."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spec:
-    """The desired state: CreateEnvironment's members, defaults filled in; None where MWAA has no value."""
-
-    execution_role_arn: str
-    source_bucket_arn: str
-    dag_s3_path: str
-    network_configuration: Document
-    airflow_version: str
-    environment_class: str
-    min_workers: int
-    max_workers: int
-    schedulers: int
-    min_webservers: int
-    max_webservers: int
-    logging_configuration: Document
-    webserver_access_mode: str
-    endpoint_management: str
-    weekly_maintenance_window_start: str
-    airflow_configuration_options: Mapping[str, str] = field(default_factory=dict, repr=False)
-    plugins_s3_path: str | None = None
-    plugins_s3_object_version: str | None = None
-    requirements_s3_path: str | None = None
-    requirements_s3_object_version: str | None = None
-    startup_script_s3_path: str | None = None
-    startup_script_s3_object_version: str | None = None
-    kms_key: str | None = None
-
-    def document(self) -> dict[str, Any]:
-        """The spec under MWAA's member names; members without a value are left out."""
-        members = {_member(each.name): getattr(self, each.name) for each in fields(self)}
-        return {name: value for name, value in members.items() if value is not None}
-
-    @classmethod
-    def of(cls, document: Document) -> Spec:
-        """The spec within a document of MWAA's member names; other members are passed over."""
-        known = {_member(each.name): each.name for each in fields(cls)}
-        return cls(**{known[name]: value for name, value in document.items() if name in known})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +32,8 @@ class LastUpdate:
     created_at: datetime
     source: str
     failure: Failure | None = None
+    strategy: Strategy | None = None
+    """How the workers are replaced; None = there were none to replace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,17 +93,17 @@ class Environment:
     created_at: datetime
     last_update: LastUpdate
     progress: Progress
+    revision: int = 1
+    """The configuration that runs; of one that is being created, the one that will."""
+
+    deployed: Deployed | None = None
+    """The release that runs; None until the creation is done."""
+
+    change: Change | None = None
+    """What it is being changed into; None = nothing is under way."""
+
     failure: Failure | None = None
-    """Set as soon as a creation has failed; the status follows when everything it had started is gone."""
+    """Set as soon as a change has failed; the status follows when everything that it had started is gone."""
 
     sealed_secrets: bytes = field(default=b"", repr=False)
     """The environment's secrets, encrypted by identity.vault."""
-
-    def web_host(self, region: str) -> str:
-        """The host name of its web server: MWAA's `WebserverUrl`."""
-        return f"{self.identifier}.{region}.airflow.localhost"
-
-
-def _member(name: str) -> str:
-    """`dag_s3_path` → `DagS3Path`."""
-    return "".join(part.capitalize() for part in name.split("_"))

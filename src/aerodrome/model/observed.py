@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from aerodrome.model.release import Deployed, Patch
+
+WORKER = "worker-"
+"""What the names of the units begin with that run tasks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +31,54 @@ class Unit:
     def is_ready(self) -> bool:
         return self.state == "ready"
 
+    @property
+    def is_ending(self) -> bool:
+        return self.state == "stopping"
+
+    @property
+    def is_stopping(self) -> bool:
+        return self.state in {"stopping", "stopped"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One cell: its units while it lives, and what a dead one left."""
+
+    alive: bool
+    leftovers: bool = False
+    """Units run although the cell is dead; a new cell adopts them."""
+
+    units: tuple[Unit, ...] = ()
+    wanted: frozenset[str] = frozenset()
+    """Names of the units that it was started with; some may have been stopped since, on purpose."""
+
+    draining: bool = False
+    """It was told to end with the tasks that it runs."""
+
+    @property
+    def ready(self) -> frozenset[str]:
+        """Names of the units that serve."""
+        return frozenset(unit.name for unit in self.units if unit.is_ready)
+
+    @property
+    def all_ready(self) -> bool:
+        """True when every unit that it was started with is there and ready."""
+        return self.alive and bool(self.wanted) and self.wanted <= self.ready
+
+    @property
+    def is_whole(self) -> bool:
+        """True when no unit of it has been stopped on purpose."""
+        kept = {unit.name for unit in self.units if not unit.is_stopping}
+        return self.alive and not self.draining and self.wanted <= kept
+
+    @property
+    def workers(self) -> tuple[Unit, ...]:
+        """The units that run tasks."""
+        return tuple(unit for unit in self.units if unit.name.startswith(WORKER))
+
+
+NO_CELL = Cell(alive=False)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installation:
@@ -35,10 +90,32 @@ class Installation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """The long step that is being taken for a change in the background, or was taken last."""
+
+    step: str
+    """A `backends.contract.Step`."""
+
+    done: bool
+    detail: str = ""
+    fraction: float | None = None
+    deployed: Deployed | None = None
+    """Of a release that was built."""
+
+    size: int = 0
+    """Bytes of an archive that was written."""
+
+    report: tuple[str, ...] = ()
+    """What a person should know of it, in sentences."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
     """The facts that a plan is made from."""
 
     installation: Installation
+    """Of the Airflow version that the change needs, or else of the one that runs."""
+
     database: bool
     files: bool
     """The folders are all there."""
@@ -46,18 +123,22 @@ class Observed:
     traces: bool
     """Anything of it is on disk."""
 
-    cell: bool
-    leftovers: bool
-    """Units run although their cell is dead; a new cell adopts them."""
+    services: Cell = NO_CELL
+    """The cell that keeps Redis and the sidecar, whatever runs beside them."""
+
+    cells: Mapping[int, Cell] = field(default_factory=lambda: MappingProxyType({}))
+    """The cells of Airflow's own units, by the revision that each runs; those of which anything is left."""
+
+    work: Work | None = None
+    copies: bool = False
+    """Databases of an unfinished change are there: a rehearsal's, or one that was to replace the live one."""
+
+    patch: Patch | None = None
+    """What maintenance would bring; None = nothing new."""
 
     bereaved: bool = False
     """A worker has died and Airflow has not been told yet that its tasks died with it."""
 
-    units: tuple[Unit, ...] = ()
-    expected_units: frozenset[str] = frozenset()
-
-    @property
-    def all_ready(self) -> bool:
-        """True when every unit that should run is there and ready."""
-        ready = {unit.name for unit in self.units if unit.is_ready}
-        return bool(self.expected_units) and self.expected_units <= ready
+    def cell(self, revision: int) -> Cell:
+        """The cell of a revision, which may be none."""
+        return self.cells.get(revision, NO_CELL)

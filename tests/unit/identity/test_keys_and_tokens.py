@@ -56,3 +56,11 @@ def test_a_token_holds_for_its_environment_and_minute_only(tmp_path):
 def test_the_key_set_is_public(tmp_path):
     [key] = tokens.Minter(keys.signing_key(tmp_path)).key_set()["keys"]
     assert set(key) <= {"kty", "n", "e", "kid", "alg", "use", "key_ops"}
+
+
+def test_a_single_secret_survives_sealing_and_opens_with_no_other_key(tmp_path):
+    sealed = Vault(keys.vault_key(tmp_path)).seal_secret("schlüssel")
+    assert b"schl" not in sealed
+    assert Vault(keys.vault_key(tmp_path)).open_secret(sealed) == "schlüssel"
+    with pytest.raises(InvalidToken):
+        Vault(keys.vault_key(tmp_path / "other")).open_secret(sealed)

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome.model import arns, classes, defaults
-from aerodrome.model.environment import Progress, Spec
+from aerodrome.model.environment import Progress
+from aerodrome.model.spec import Spec
 
 REQUEST = {
     "Name": "one",
@@ -41,6 +42,12 @@ def test_documented_defaults():
 def test_micro_is_one_of_each():
     spec = defaults.complete("one", {**REQUEST, "EnvironmentClass": "mw1.micro"}, latest_version="3.3.1")
     assert (spec.max_workers, spec.schedulers, spec.min_webservers, spec.max_webservers) == (1, 1, 1, 1)
+
+
+@pytest.mark.parametrize("number", ["1.10.15", "1.10.12"])
+def test_airflow_1_10_has_one_scheduler(number):
+    spec = defaults.complete("one", {**REQUEST, "AirflowVersion": number}, latest_version="3.3.1")
+    assert (spec.airflow_version, spec.schedulers, spec.min_webservers) == (number, 1, 2)
 
 
 @pytest.mark.parametrize("name", list(classes.CLASSES))

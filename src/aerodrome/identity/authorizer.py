@@ -1,0 +1,100 @@
+"""Whether a principal may: the one place that every request, role assumption and web login asks.
+
+Callers are the API and the gateway. It reads policies from an `IdentityStore` and decides nothing itself: that is
+`evaluation`'s and `trust`'s. `Request`, `Decision` and `principal_context` are its callers' words too.
+"""
+
+from __future__ import annotations
+
+from aerodrome.identity import evaluation, trust
+from aerodrome.identity.evaluation import Considered, Decision, Layer
+from aerodrome.identity.policy.patterns import Context
+from aerodrome.identity.policy.statements import Effect, Request
+from aerodrome.identity.request_context import principal_context
+from aerodrome.identity.store import IdentityStore
+from aerodrome.identity.trust import Asking, FederatedPrincipal, Naming
+from aerodrome.model import arns
+from aerodrome.model.principals import Granted, PolicyText, Principal
+
+__all__ = [
+    "ROLES",
+    "Authorizer",
+    "Considered",
+    "Decision",
+    "FederatedPrincipal",
+    "Layer",
+    "Request",
+    "principal_context",
+    "refusal",
+]
+
+ROLES = ("Admin", "Op", "User", "Viewer", "Public")
+"""Airflow's roles that IAM can grant, the highest first."""
+
+
+class Authorizer:
+    """Asks a store for policies and says what they allow."""
+
+    def __init__(self, store: IdentityStore) -> None:
+        self._store = store
+
+    def decide(self, principal: Principal, request: Request) -> Decision:
+        """Whether the principal may do what the request says."""
+        granted = self._store.granted(principal)
+        return evaluation.evaluate(granted, request) if granted is not None else evaluation.gone(request)
+
+    def access_denied(self, principal: Principal, request: Request) -> str:
+        """AWS's words to a principal who may not."""
+        return refusal(principal, request, self.decide(principal, request))
+
+    def highest_role(
+        self, principal: Principal, *, region: str, account: str, environment: str, action: str, context: Context
+    ) -> tuple[str | None, Decision]:
+        """The highest Airflow role on which the action is allowed, and why; None with the lowest role's refusal."""
+        for role in ROLES:
+            resource = arns.airflow_role(region=region, account=account, environment=environment, role=role)
+            decision = self.decide(principal, Request(action=action, resource=resource, context=context))
+            if decision.allowed:
+                return role, decision
+        return None, decision
+
+    def may_assume(self, principal: Asking, role_arn: str, action: str, context: Context) -> Decision:
+        """Whether the role's trust policy and the asker's own policies let it act on the role, as AssumeRole does.
+
+        A trust policy that names the asker itself suffices within one account; one that names only the account, or
+        an asker of another account, needs an identity-based policy too.
+        """
+        request = Request(action=action, resource=role_arn, context=context)
+        text = self._store.trust(role_arn)
+        if text is None:
+            return evaluation.missing(Layer.TRUST, request, [])
+        granted = self._store.granted(principal) if isinstance(principal, Principal) else Granted(identity=())
+        if granted is None:
+            return evaluation.gone(request)
+        return _assumption(text, principal, granted, request)
+
+
+def _assumption(text: PolicyText, asking: Asking, granted: Granted, request: Request) -> Decision:
+    """What a trust policy and the asker's own policies say together."""
+    trace, naming = trust.consider(text, asking, request)
+    own = evaluation.consider_granted(granted, request)
+    both = [*trace, *own]
+    denying = evaluation.first(both, Effect.DENY)
+    if denying:
+        return evaluation.denied(denying, request, both)
+    trusting = evaluation.first(trace, Effect.ALLOW)
+    if trusting is None:
+        return evaluation.missing(Layer.TRUST, request, both)
+    if naming is Naming.ACCOUNT or not trust.same_account(asking, request.resource):
+        return evaluation.within(granted, request, both)
+    if naming is Naming.ROLE:
+        return evaluation.within(granted, request, both, trusting=trusting)
+    return evaluation.allowed([trusting], request, both)
+
+
+def refusal(principal: Asking, request: Request, decision: Decision) -> str:
+    """AWS's words for a decision that refuses."""
+    return (
+        f"User: {principal.arn} is not authorized to perform: {request.action} "
+        f"on resource: {request.resource} {decision.because}"
+    ).rstrip()

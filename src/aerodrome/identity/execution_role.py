@@ -1,0 +1,28 @@
+"""Whether MWAA may take on an execution role: asked before an environment is created, as MWAA asks.
+
+Only where IAM is ours; pure but for the store behind the authorizer.
+"""
+
+from __future__ import annotations
+
+from aerodrome.errors import CallerError
+from aerodrome.identity.authorizer import Authorizer
+from aerodrome.identity.policy.patterns import Context
+from aerodrome.model.principals import Principal, PrincipalKind
+
+SERVICES = ("airflow-env.amazonaws.com", "airflow.amazonaws.com")
+"""The names that a role's trust policy may know MWAA by; one suffices."""
+
+ACTION = "sts:AssumeRole"
+
+
+def check(authorizer: Authorizer, role_arn: str, *, account: str, context: Context) -> None:
+    """Raise CallerError, in MWAA's words, when the role does not exist or does not trust MWAA."""
+    for name in SERVICES:
+        service = Principal(kind=PrincipalKind.SERVICE, account=account, arn=name, unique_id=name, name=name)
+        if authorizer.may_assume(service, role_arn, ACTION, context).allowed:
+            return
+    raise CallerError(
+        f"ExecutionRoleArn: Failed to assume role {role_arn}. This could be due to the role's trust policy. "
+        f"Please ensure your role is assumable by '{SERVICES[0]}' Service Principal and try again."
+    )

@@ -1,0 +1,1 @@
+"""AWS's managed policies that exist here, read-only: one JSON file each, and the `catalogue` that reads them."""

@@ -1,0 +1,46 @@
+"""One entry of the audit log: who did, or was refused, what, on which resource, from where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class Kind(StrEnum):
+    """What an entry is about."""
+
+    API_REQUEST = "API_REQUEST"
+    """A request to the MWAA, IAM or STS API."""
+    WEB_LOGIN = "WEB_LOGIN"
+    WEB_LOGOUT = "WEB_LOGOUT"
+    CLI_COMMAND = "CLI_COMMAND"
+    WEB_REQUEST = "WEB_REQUEST"
+    """A request that the gateway passed to Airflow, or refused; reads of pages and static files are not recorded."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One audited act."""
+
+    at: datetime
+    kind: Kind
+    environment: str | None
+    """None: it concerns no single environment."""
+    principal: str | None
+    """ARN; None when nobody could be identified."""
+    action: str
+    """Such as `airflow:CreateWebLoginToken`, `dags trigger`, `POST /api/v2/dags/x/dagRuns`. Never with a secret."""
+    resource: str
+    allowed: bool
+    address: str
+    """The client's IP address."""
+    sentence: str
+    """For a person: what happened, or why it was refused."""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+Recorder = Callable[[Entry], None]
+"""Takes an entry and returns at once; the entry is in the ledger within a second."""

@@ -1,0 +1,77 @@
+"""What the ledger remembers of an environment beside its present state: revisions and snapshots. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from aerodrome.model.change import Kind
+from aerodrome.model.environment import Environment, Failure
+from aerodrome.model.release import Deployed
+from aerodrome.model.spec import Spec
+
+
+class Outcome(StrEnum):
+    """What became of a revision."""
+
+    PENDING = "PENDING"
+    APPLIED = "APPLIED"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """One configuration that an environment was to have, and whether it came to have it."""
+
+    number: int
+    kind: Kind
+    spec: Spec
+    outcome: Outcome
+    requested_at: datetime
+    requested_by: str | None
+    """The ARN of who asked; None = Aerodrome itself."""
+
+    settled_at: datetime | None = None
+    failure: Failure | None = None
+    report: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A metadata database as it was before a change, and the configuration that belonged to it."""
+
+    identifier: str
+    """Of the environment."""
+
+    number: int
+    """Of the revision that it was taken for."""
+
+    taken_at: datetime
+    spec: Spec
+    deployed: Deployed
+    size: int
+    """Bytes of the archive."""
+
+
+def contents_in_use(environments: Sequence[Environment]) -> frozenset[str]:
+    """The releases' contents that environments run, and those that a change is to bring."""
+    running = [each.deployed for each in environments]
+    coming = [each.change.deployed for each in environments if each.change is not None]
+    return frozenset(each.content for each in running + coming if each is not None and each.content is not None)
+
+
+def is_needed(snapshot: Snapshot, environments: Iterable[Environment]) -> bool:
+    """Whether a change under way, of whichever environment, makes the snapshot or begins from it."""
+    named = (snapshot.identifier, snapshot.number)
+    changes = [(each.identifier, each.change) for each in environments if each.change is not None]
+    made = {(identifier, change.revision) for identifier, change in changes}
+    used = {(change.seed.identifier, change.seed.number) for _, change in changes if change.seed is not None}
+    return named in made | used
+
+
+def surplus(snapshots: Sequence[Snapshot], environments: Sequence[Environment], *, kept: int) -> list[Snapshot]:
+    """The snapshots of one environment that are more than are `kept`, the oldest first; those needed are spared."""
+    by_age = sorted(snapshots, key=lambda each: each.number)
+    return [each for each in by_age[: max(0, len(by_age) - kept)] if not is_needed(each, environments)]

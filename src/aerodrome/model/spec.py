@@ -1,0 +1,55 @@
+"""The desired state of an environment: CreateEnvironment's members under names of ours. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+Document = Mapping[str, Any]
+"""A JSON object."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """The desired state: CreateEnvironment's members, defaults filled in; None where MWAA has no value."""
+
+    execution_role_arn: str
+    source_bucket_arn: str
+    dag_s3_path: str
+    network_configuration: Document
+    airflow_version: str
+    environment_class: str
+    min_workers: int
+    max_workers: int
+    schedulers: int
+    min_webservers: int
+    max_webservers: int
+    logging_configuration: Document
+    webserver_access_mode: str
+    endpoint_management: str
+    weekly_maintenance_window_start: str
+    airflow_configuration_options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    plugins_s3_path: str | None = None
+    plugins_s3_object_version: str | None = None
+    requirements_s3_path: str | None = None
+    requirements_s3_object_version: str | None = None
+    startup_script_s3_path: str | None = None
+    startup_script_s3_object_version: str | None = None
+    kms_key: str | None = None
+
+    def document(self) -> dict[str, Any]:
+        """The spec under MWAA's member names; members without a value are left out."""
+        members = {_member(each.name): getattr(self, each.name) for each in fields(self)}
+        return {name: value for name, value in members.items() if value is not None}
+
+    @classmethod
+    def of(cls, document: Document) -> Spec:
+        """The spec within a document of MWAA's member names; other members are passed over."""
+        known = {_member(each.name): each.name for each in fields(cls)}
+        return cls(**{known[name]: value for name, value in document.items() if name in known})
+
+
+def _member(name: str) -> str:
+    """`dag_s3_path` → `DagS3Path`."""
+    return "".join(part.capitalize() for part in name.split("_"))
