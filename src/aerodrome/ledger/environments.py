@@ -1,4 +1,4 @@
-"""The table of environments and their events: what the API wishes and what the controller found.
+"""The table of environments, their revisions and events: what the API wishes and what the controller found.
 
 Each method is one transaction. Every change notifies the channel `aerodrome`, payload the environment's name, so that a
 waiting controller wakes; a lost notice costs time only, for the controller looks by itself as well.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -15,17 +16,17 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from aerodrome.errors import CallerError, NotFoundError
-from aerodrome.ledger import rows
-from aerodrome.ledger.schema import environment, event
-from aerodrome.model import arns, lifecycle
-from aerodrome.model.environment import Environment, Failure, LastUpdate, Progress, Spec
+from aerodrome.ledger import logins, rows, texts
+from aerodrome.ledger.schema import environment, event, revision
+from aerodrome.model import arns, happening, lifecycle
+from aerodrome.model.change import Change, Kind, Seed, Strategy
+from aerodrome.model.environment import Environment, Failure, LastUpdate, Progress
+from aerodrome.model.history import Outcome, Revision
+from aerodrome.model.spec import Spec
 
 CHANNEL = "aerodrome"
 QUOTA_LOCK = 4561
 """Key of the advisory lock under which environments are counted and added, so that a quota cannot be overrun."""
-
-USER_SOURCE = "user"
-"""`LastUpdate.Source` of what a caller of the API asked for."""
 
 
 class Environments:
@@ -37,13 +38,31 @@ class Environments:
         self._account = account
 
     def create(
-        self, name: str, spec: Spec, tags: Mapping[str, str], *, sealed_secrets: bytes, quota: int, now: datetime
+        self,
+        name: str,
+        spec: Spec,
+        tags: Mapping[str, str],
+        *,
+        sealed_secrets: bytes,
+        quota: int,
+        now: datetime,
+        requested_by: str | None = None,
+        seed: Seed | None = None,
     ) -> Environment:
-        """Add an environment in status CREATING.
+        """Add an environment in status CREATING; with a seed its database is to be made from that snapshot.
 
         Raises:
             CallerError: the name is taken, or the quota is reached.
         """
+        wish = Change(
+            kind=Kind.CREATE,
+            spec=spec,
+            revision=1,
+            strategy=Strategy.GRACEFUL,
+            requested_at=now,
+            requested_by=requested_by,
+            seed=seed,
+        )
         with self._engine.begin() as connection:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(QUOTA_LOCK)))
             taken = connection.scalars(sa.select(environment.c.name)).all()
@@ -53,6 +72,7 @@ class Environments:
                 raise CallerError(
                     f"The quota of {quota} environments is reached. Delete one, or raise AERODROME_QUOTA_ENVIRONMENTS."
                 )
+            pending = LastUpdate(status="PENDING", created_at=now, source=happening.USER_SOURCE)
             statement = sa.insert(environment).values(
                 name=name,
                 identifier=secrets.token_hex(4),
@@ -61,14 +81,18 @@ class Environments:
                 tags=dict(tags),
                 status=lifecycle.Status.CREATING,
                 created_at=now,
-                last_update=rows.last_update_document(LastUpdate(status="PENDING", created_at=now, source=USER_SOURCE)),
+                last_update=rows.last_update_document(pending),
                 progress=rows.progress_document(
                     Progress(phase="queued", detail="Waiting for the controller.", phase_started_at=now)
                 ),
                 failure=None,
                 sealed_secrets=sealed_secrets,
+                revision=wish.revision,
+                deployed=None,
+                change=rows.change_document(wish),
             )
             row = connection.execute(statement.returning(environment)).one()
+            _add_revision(connection, row.identifier, wish)
             _record(connection, name, "CREATE_REQUESTED", "Creation was asked for.", {}, now)
             return rows.environment(row)
 
@@ -77,6 +101,11 @@ class Environments:
         with self._engine.begin() as connection:
             row = connection.execute(sa.select(environment).where(environment.c.name == name)).one_or_none()
             return rows.environment(row) if row else None
+
+    def all(self) -> list[Environment]:
+        """Every environment, in no order."""
+        with self._engine.begin() as connection:
+            return [rows.environment(row) for row in connection.execute(sa.select(environment))]
 
     def names(self, *, after: str | None = None, limit: int | None = None) -> list[str]:
         """Names in byte order, those that follow `after` only."""
@@ -87,9 +116,7 @@ class Environments:
         with self._engine.begin() as connection:
             return list(connection.scalars(statement))
 
-    def request(
-        self, name: str, happened: lifecycle.Event, now: datetime, *, failure: Failure | None = None
-    ) -> Environment:
+    def request(self, name: str, happened: lifecycle.Event, now: datetime) -> Environment:
         """Let an event happen to an environment, by the lifecycle's table.
 
         Raises:
@@ -97,33 +124,58 @@ class Environments:
             CallerError: its status does not allow the event.
         """
         with self._engine.begin() as connection:
-            row = connection.execute(
-                sa.select(environment).where(environment.c.name == name).with_for_update()
-            ).one_or_none()
-            if row is None:
-                raise NotFoundError(f"Environment {name} not found.")
-            step = lifecycle.transition(lifecycle.Status(row.status), happened)
-            changes: dict[str, Any] = {"status": step.status}
-            outcome = _OUTCOMES.get(happened)
-            if outcome is not None:
-                source = rows.environment(row).last_update.source
-                update = LastUpdate(status=outcome, created_at=now, source=source, failure=failure)
-                changes["last_update"] = rows.last_update_document(update)
-            detail = rows.failure_document(failure) or {}
-            _record(connection, name, happened, step.sentence, detail, now)
-            here = environment.c.name == name
-            row = connection.execute(sa.update(environment).where(here).values(**changes).returning(environment)).one()
+            before = _locked(connection, name)
+            after, step = happening.happened(before, happened, now)
+            failure = before.failure if happened in happening.OUTCOMES else None
+            _record(connection, name, happened, step.sentence, rows.failure_document(failure) or {}, now)
+            if before.change is not None and happened in happening.OUTCOMES:
+                _settle_revision(connection, before, happening.OUTCOMES[happened], now)
+            _write(connection, after)
             if step.status is lifecycle.Status.DELETED:
-                connection.execute(sa.delete(environment).where(here))
-            return rows.environment(row)
+                connection.execute(sa.delete(environment).where(environment.c.name == name))
+                logins.forget(connection, name)
+            return after
 
-    def set_progress(self, name: str, progress: Progress, *, failure: Failure | None = None) -> None:
-        """Write down what is being done; `failure` (when given) is why the present work has failed."""
+    def begin(self, seen: Environment, change: Change) -> Environment:
+        """Begin a change of an environment that was `seen` so; `change.revision` is given out here.
+
+        Raises:
+            NotFoundError: it is gone.
+            CallerError: its status does not allow a change, or another change came between.
+        """
+        with self._engine.begin() as connection:
+            before = _locked(connection, seen.name)
+            numbers = sa.select(sa.func.max(revision.c.number)).where(revision.c.identifier == before.identifier)
+            numbered = replace(change, revision=(connection.scalar(numbers) or before.revision) + 1)
+            after, step = happening.begun(before, numbered)
+            if (before.identifier, before.revision) != (seen.identifier, seen.revision):
+                raise CallerError(f"Environment {seen.name} was changed in the meantime: look at it and try again.")
+            _add_revision(connection, before.identifier, numbered)
+            detail = {"revision": numbered.revision, "kind": numbered.kind, "by": numbered.requested_by}
+            happened = lifecycle.Event.UPDATE_REQUESTED
+            if change.kind is Kind.MAINTENANCE:
+                happened = lifecycle.Event.MAINTENANCE_BEGUN
+            _record(connection, seen.name, happened, step.sentence, detail, change.requested_at)
+            _write(connection, after)
+            return after
+
+    def set_progress(
+        self, name: str, progress: Progress, *, failure: Failure | None = None, change: Change | None = None
+    ) -> None:
+        """Write down what is being done; when given, why the present work has failed, and how far the change is."""
         changes: dict[str, Any] = {"progress": rows.progress_document(progress)}
         if failure is not None:
             changes["failure"] = rows.failure_document(failure)
+        if change is not None:
+            changes["change"] = rows.change_document(change)
         with self._engine.begin() as connection:
             connection.execute(sa.update(environment).where(environment.c.name == name).values(**changes))
+
+    def revisions(self, name: str) -> list[Revision]:
+        """Every configuration that the environment had or was to have, the oldest first."""
+        joined = sa.select(revision).join(environment).where(environment.c.name == name).order_by(revision.c.number)
+        with self._engine.begin() as connection:
+            return [rows.revision(row) for row in connection.execute(joined)]
 
     def set_tags(self, name: str, tags: Mapping[str, str]) -> None:
         """Add tags; a key that exists takes the new value."""
@@ -142,8 +194,9 @@ class Environments:
             _record(connection, name, kind, sentence, detail, now)
 
     def events(self, name: str, *, limit: int = 100) -> list[dict[str, Any]]:
-        """The newest events of an environment, oldest first; they outlive the environment."""
-        newest = sa.select(event).where(event.c.environment == name).order_by(event.c.id.desc()).limit(limit)
+        """The newest events of an environment, oldest first, without audit entries; they outlive it."""
+        own = sa.and_(event.c.environment == name, event.c.allowed.is_(None))
+        newest = sa.select(event).where(own).order_by(event.c.id.desc()).limit(limit)
         with self._engine.begin() as connection:
             found = connection.execute(newest).mappings().all()
         return [dict(row) for row in reversed(found)]
@@ -155,14 +208,69 @@ class Environments:
                 raise NotFoundError(f"Environment {name} not found.")
 
 
-_OUTCOMES = {lifecycle.Event.CREATED: "SUCCESS", lifecycle.Event.FAILED: "FAILED"}
-"""Which events settle the update that was going on, and as what."""
+def _locked(connection: sa.Connection, name: str) -> Environment:
+    """The environment, which nobody else changes until the transaction ends."""
+    row = connection.execute(sa.select(environment).where(environment.c.name == name).with_for_update()).one_or_none()
+    if row is None:
+        raise NotFoundError(f"Environment {name} not found.")
+    return rows.environment(row)
+
+
+def _write(connection: sa.Connection, after: Environment) -> None:
+    """Write down all that an event may change."""
+    statement = sa.update(environment).where(environment.c.name == after.name)
+    connection.execute(
+        statement.values(
+            status=after.status,
+            spec=after.spec.document(),
+            last_update=rows.last_update_document(after.last_update),
+            revision=after.revision,
+            deployed=rows.deployed_document(after.deployed),
+            change=rows.change_document(after.change),
+            failure=rows.failure_document(after.failure),
+        )
+    )
+
+
+def _add_revision(connection: sa.Connection, identifier: str, change: Change) -> None:
+    connection.execute(
+        sa.insert(revision).values(
+            identifier=identifier,
+            number=change.revision,
+            kind=change.kind,
+            spec=change.spec.document(),
+            outcome=Outcome.PENDING,
+            requested_at=change.requested_at,
+            requested_by=change.requested_by,
+            report=[],
+        )
+    )
+
+
+def _settle_revision(connection: sa.Connection, before: Environment, outcome: Outcome, now: datetime) -> None:
+    change = before.change
+    if change is None:
+        return
+    here = sa.and_(revision.c.identifier == before.identifier, revision.c.number == change.revision)
+    failure = before.failure if outcome is Outcome.FAILED else None
+    connection.execute(
+        sa.update(revision)
+        .where(here)
+        .values(
+            outcome=outcome,
+            settled_at=now,
+            failure=rows.failure_document(failure),
+            report=list(change.report),
+        )
+    )
 
 
 def _record(
     connection: sa.Connection, name: str, kind: str, sentence: str, detail: Mapping[str, Any], now: datetime
 ) -> None:
     connection.execute(
-        sa.insert(event).values(at=now, environment=name, kind=kind, sentence=sentence, detail=dict(detail))
+        sa.insert(event).values(
+            at=now, environment=name, kind=kind, sentence=texts.text(sentence), detail=texts.document(dict(detail))
+        )
     )
     connection.execute(sa.select(sa.func.pg_notify(CHANNEL, name)))

@@ -12,11 +12,11 @@ MIGRATION_LOCK = 4560
 """Key of the advisory lock that keeps two starts from migrating at once; any fixed number would do."""
 
 
-def migrate(engine: sa.Engine) -> None:
-    """Run what migrations are missing, all in one transaction."""
+def migrate(engine: sa.Engine, *, to: str = "head") -> None:
+    """Run what migrations are missing, up to the one named, all in one transaction."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with engine.begin() as connection:
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, to)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from aerodrome.model.environment import Environment, Failure, LastUpdate, Phase, Progress, Spec
+from aerodrome.ledger import texts
+from aerodrome.model.change import Change, Kind, Seed, Strategy
+from aerodrome.model.environment import Environment, Failure, LastUpdate, Phase, Progress
+from aerodrome.model.history import Outcome, Revision, Snapshot
 from aerodrome.model.lifecycle import Status
+from aerodrome.model.release import Deployed
+from aerodrome.model.spec import Spec
 
 
 def environment(row: Any) -> Environment:
@@ -22,9 +28,53 @@ def environment(row: Any) -> Environment:
         created_at=row.created_at,
         last_update=_last_update(row.last_update),
         progress=_progress(row.progress),
+        revision=row.revision,
+        deployed=_deployed(row.deployed),
+        change=_change(row.change),
         failure=_failure(row.failure),
         sealed_secrets=bytes(row.sealed_secrets),
     )
+
+
+def revision(row: Any) -> Revision:
+    """The revision that a row of the table `revision` holds."""
+    return Revision(
+        number=row.number,
+        kind=Kind(row.kind),
+        spec=Spec.of(row.spec),
+        outcome=Outcome(row.outcome),
+        requested_at=row.requested_at,
+        requested_by=row.requested_by,
+        settled_at=row.settled_at,
+        failure=_failure(row.failure),
+        report=tuple(row.report),
+    )
+
+
+def snapshot(row: Any) -> Snapshot:
+    """The snapshot that a row of the table `snapshot` holds."""
+    return Snapshot(
+        identifier=row.identifier,
+        number=row.number,
+        taken_at=row.taken_at,
+        spec=Spec.of(row.spec),
+        deployed=Deployed(**row.deployed),
+        size=row.size,
+    )
+
+
+def change_document(change: Change | None) -> dict[str, Any] | None:
+    if change is None:
+        return None
+    return asdict(change) | {
+        "spec": change.spec.document(),
+        "requested_at": change.requested_at.isoformat(),
+        "report": texts.document(change.report),
+    }
+
+
+def deployed_document(deployed: Deployed | None) -> dict[str, Any] | None:
+    return None if deployed is None else asdict(deployed)
 
 
 def last_update_document(update: LastUpdate) -> dict[str, Any]:
@@ -33,13 +83,14 @@ def last_update_document(update: LastUpdate) -> dict[str, Any]:
         "created_at": update.created_at.isoformat(),
         "source": update.source,
         "failure": failure_document(update.failure),
+        "strategy": update.strategy,
     }
 
 
 def progress_document(progress: Progress) -> dict[str, Any]:
     return {
         "phase": progress.phase,
-        "detail": progress.detail,
+        "detail": texts.text(progress.detail),
         "phase_started_at": progress.phase_started_at.isoformat(),
         "fraction": progress.fraction,
         "phases": [{"name": phase.name, "seconds": phase.seconds} for phase in progress.phases],
@@ -49,15 +100,42 @@ def progress_document(progress: Progress) -> dict[str, Any]:
 def failure_document(failure: Failure | None) -> dict[str, Any] | None:
     if failure is None:
         return None
-    return {"code": failure.code, "message": failure.message, "tail": list(failure.tail)}
+    return {"code": failure.code, "message": texts.text(failure.message), "tail": texts.document(failure.tail)}
+
+
+def _change(document: dict[str, Any] | None) -> Change | None:
+    if document is None:
+        return None
+    seed = document["seed"]
+    return Change(
+        kind=Kind(document["kind"]),
+        spec=Spec.of(document["spec"]),
+        revision=document["revision"],
+        strategy=Strategy(document["strategy"]),
+        requested_at=datetime.fromisoformat(document["requested_at"]),
+        requested_by=document["requested_by"],
+        seed=Seed(**seed) if seed else None,
+        deployed=_deployed(document["deployed"]),
+        archived=document["archived"],
+        rehearsed=document["rehearsed"],
+        migrated=document["migrated"],
+        swapped=document["swapped"],
+        report=tuple(document["report"]),
+    )
+
+
+def _deployed(document: dict[str, Any] | None) -> Deployed | None:
+    return None if document is None else Deployed(**document)
 
 
 def _last_update(document: dict[str, Any]) -> LastUpdate:
+    strategy = document["strategy"]
     return LastUpdate(
         status=document["status"],
         created_at=datetime.fromisoformat(document["created_at"]),
         source=document["source"],
         failure=_failure(document["failure"]),
+        strategy=Strategy(strategy) if strategy else None,
     )
 
 

@@ -28,6 +28,35 @@ environment = sa.Table(
     sa.Column("progress", postgresql.JSONB, nullable=False),
     sa.Column("failure", postgresql.JSONB),
     sa.Column("sealed_secrets", sa.LargeBinary, nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("deployed", postgresql.JSONB),
+    sa.Column("change", postgresql.JSONB),
+)
+
+revision = sa.Table(
+    "revision",
+    metadata,
+    sa.Column("identifier", sa.ForeignKey("environment.identifier", ondelete="CASCADE"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("spec", postgresql.JSONB, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("requested_by", sa.Text),
+    sa.Column("settled_at", sa.DateTime(timezone=True)),
+    sa.Column("failure", postgresql.JSONB),
+    sa.Column("report", postgresql.JSONB, nullable=False),
+)
+
+snapshot = sa.Table(
+    "snapshot",
+    metadata,
+    sa.Column("identifier", sa.ForeignKey("environment.identifier", ondelete="CASCADE"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("taken_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("spec", postgresql.JSONB, nullable=False),
+    sa.Column("deployed", postgresql.JSONB, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
 )
 
 event = sa.Table(
@@ -35,8 +64,61 @@ event = sa.Table(
     metadata,
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
     sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("environment", sa.Text, nullable=False, index=True),
+    sa.Column("environment", sa.Text, index=True),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("sentence", sa.Text, nullable=False),
     sa.Column("detail", postgresql.JSONB, nullable=False),
+    # Of audit entries only:
+    sa.Column("principal", sa.Text, index=True),
+    sa.Column("action", sa.Text),
+    sa.Column("resource", sa.Text),
+    sa.Column("allowed", sa.Boolean),
+    sa.Column("address", sa.Text),
+)
+
+iam_entity = sa.Table(
+    "iam_entity",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),  # the name in lower case: IAM's names differ by more than that
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("unique_id", sa.Text, nullable=False, unique=True),
+    sa.Column("arn", sa.Text, nullable=False, unique=True),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("document", postgresql.JSONB, nullable=False),
+)
+
+access_key = sa.Table(
+    "access_key",
+    metadata,
+    sa.Column("access_key_id", sa.Text, primary_key=True),
+    sa.Column("user_id", sa.Text, nullable=False, index=True),
+    sa.Column("sealed_secret", sa.LargeBinary, nullable=False),
+    sa.Column("active", sa.Boolean, nullable=False),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("last_used_at", sa.DateTime(timezone=True)),
+    sa.Column("last_used_service", sa.Text),
+    sa.Column("last_used_region", sa.Text),
+)
+
+login_token = sa.Table(
+    "login_token",
+    metadata,
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("environment", sa.Text, nullable=False),
+    sa.Column("role", sa.Text),
+    sa.Column("principal", postgresql.JSONB, nullable=False),
+    sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+)
+
+web_session = sa.Table(
+    "web_session",
+    metadata,
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    sa.Column("environment", sa.Text, nullable=False, index=True),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("principal", postgresql.JSONB, nullable=False),
+    sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
 )

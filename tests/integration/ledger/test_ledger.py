@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -16,9 +17,13 @@ from aerodrome.ledger import schema
 from aerodrome.ledger.environments import Environments
 from aerodrome.ledger.migrate import migrate
 from aerodrome.ledger.notices import Notices
+from aerodrome.ledger.snapshots import Snapshots
 from aerodrome.model import defaults
+from aerodrome.model.change import Kind
 from aerodrome.model.environment import Failure
+from aerodrome.model.history import Outcome, Snapshot
 from aerodrome.model.lifecycle import Event, Status
+from aerodrome.model.release import Deployed
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SPEC = defaults.complete(
@@ -55,6 +60,39 @@ def test_migrations_make_the_schema_and_may_run_again(engine):
     migrate(engine)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+
+
+def test_environments_from_before_revisions_become_the_first_of_themselves(cluster, empty_database):
+    """Rows as the schema 0002 had them."""
+    engine = sa.create_engine(cluster.superuser_dsn(empty_database, scheme="postgresql+psycopg"))
+    migrate(engine, to="0002")
+    row = """
+        INSERT INTO environment (name, identifier, arn, spec, tags, status, created_at, last_update, progress,
+            failure, sealed_secrets)
+        VALUES (:name, :name, :name, :spec, '{}', :status, :now, :update, :progress, NULL, '')
+    """
+    update = {"status": "SUCCESS", "created_at": NOW.isoformat(), "source": "user", "failure": None}
+    progress = {"phase": "queued", "detail": "", "phase_started_at": NOW.isoformat(), "fraction": None, "phases": []}
+    values = {"spec": json.dumps(SPEC.document()), "update": json.dumps(update), "progress": json.dumps(progress)}
+    with engine.begin() as connection:
+        for status in ("AVAILABLE", "CREATING", "CREATE_FAILED"):
+            connection.execute(sa.text(row), {"name": status, "status": status, "now": NOW, **values})
+    migrate(engine)
+
+    ledger = Environments(engine, region="us-east-1", account="000000000000")
+    running, begun, failed = (ledger.get(name) for name in ("AVAILABLE", "CREATING", "CREATE_FAILED"))
+    assert (running.spec, running.revision, running.change) == (SPEC, 1, None)
+    assert (running.deployed.version, running.deployed.cell) == ("3.3.1", 1)
+    assert (begun.change.kind, begun.change.spec, begun.change.requested_at, begun.deployed) == (
+        Kind.CREATE,
+        SPEC,
+        NOW,
+        None,
+    )
+    assert (failed.change, failed.deployed) == (None, None)
+    outcomes = [each.outcome for name in ("AVAILABLE", "CREATING", "CREATE_FAILED") for each in ledger.revisions(name)]
+    assert outcomes == [Outcome.APPLIED, Outcome.PENDING, Outcome.FAILED]
+    engine.dispose()
 
 
 def test_what_is_created_is_read_back_whole(ledger):
@@ -99,15 +137,6 @@ def test_names_are_listed_in_byte_order_page_by_page(ledger):
     assert ledger.names(after="A", limit=2) == ["a", "a-1"]
 
 
-def test_events_settle_the_last_update(ledger):
-    add(ledger)
-    assert ledger.request("one", Event.CREATED, NOW).last_update.status == "SUCCESS"
-    add(ledger, "two")
-    failure = Failure(code="UNIT_FAILED", message="no", tail=("line",))
-    failed = ledger.request("two", Event.FAILED, NOW, failure=failure)
-    assert (failed.status, failed.last_update.failure) == (Status.CREATE_FAILED, failure)
-
-
 def test_an_event_that_the_status_forbids_changes_nothing(ledger):
     before = add(ledger)
     with pytest.raises(CallerError):
@@ -142,6 +171,25 @@ def test_tags_are_merged_and_removed(ledger):
     assert ledger.get("one").tags == {"cost": "1"}
     with pytest.raises(NotFoundError):
         ledger.set_tags("absent", {"a": "b"})
+
+
+def test_snapshots_are_of_an_environment_and_kept_in_order(ledger, engine):
+    environment = add(ledger)
+    snapshots = Snapshots(engine)
+    deployed = Deployed(identifier="f00d", version="3.3.1", lock="10ck")
+    taken = [
+        Snapshot(
+            identifier=environment.identifier, number=number, taken_at=NOW, spec=SPEC, deployed=deployed, size=2**33
+        )
+        for number in (4, 2)
+    ]
+    for each in (*taken, *taken):
+        snapshots.add(each)
+    assert snapshots.of("one") == taken[::-1]
+    assert snapshots.of("two") == []
+    snapshots.remove(environment.identifier, 2)
+    snapshots.remove(environment.identifier, 3)
+    assert snapshots.of("one") == taken[:1]
 
 
 def test_a_change_wakes_whoever_waits(ledger, cluster, empty_database):
