@@ -45,14 +45,20 @@ class Context:
     home: Path
     """HOME of the units."""
     airflow_home: Path
+    configuration: Path
+    """Where the configuration files of this revision lie."""
     dags: Path
     plugins: Path
+    site: Path | None = None
+    """The packages that the user's requirements add; None = none."""
     logs: Path
     """Task logs."""
     unit_logs: Path
     """What the units print."""
     run: Path
     """Sockets; a short path."""
+    temporary: Path
+    """TMPDIR of the units; the environment's own, for in a shared one its files have names that others have too."""
     web_socket: Path
     """Unix socket of the web server, bound with mode 0600."""
     jwks: Path
@@ -82,6 +88,8 @@ class Context:
     """None: the real AWS."""
     mwaa_endpoint_url: str | None = None
     """Where DAG code finds the MWAA API; None: as `aws_endpoint_url`."""
+    iam_endpoint_url: str | None = None
+    """Where DAG code finds IAM and STS; None: as `aws_endpoint_url`."""
     credentials_uri: str | None = None
     """The container-credentials endpoint of the execution role."""
     credentials_token_file: Path | None = None
@@ -90,6 +98,14 @@ class Context:
     """AirflowConfigurationOptions, `section.key` to value."""
     tasks_per_worker: int = 5
     """Of the environment class; `celery.worker_autoscale` overrides it."""
+    variables: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    """What the startup script exported, by component (scheduler, webserver, worker); may hold secrets."""
+
+    revision: int = 1
+    """Of the configuration: workers of two revisions may run side by side and must not share a host name."""
+    takes_over: bool = False
+    """Whether the units start beside those of another revision that serve, and need not hurry."""
+
     workers: int = 1
     """How many workers run now."""
     max_workers: int = 10

@@ -17,6 +17,11 @@ from aerodrome.airflow.units import Unit
 
 REST_PREFIX = "/api/v1"
 
+ONCE = frozenset({"dag-processor"})
+"""Two would tell the web server different import errors in turns."""
+
+NEEDED_BY_TASKS: frozenset[str] = frozenset()
+
 WEBSERVER_CONFIG = "webserver_config.py"
 
 WEBSERVER_CONFIG_TEXT = '''\
@@ -28,27 +33,24 @@ from aerodrome_auth.security import GatewaySecurityManager
 
 AUTH_TYPE = AUTH_REMOTE_USER
 AUTH_USER_REGISTRATION = False
+# Who shows no token is nobody, not somebody with the rights that the role Public may have been given.
+AUTH_ROLE_PUBLIC = None
 SECURITY_MANAGER_CLASS = GatewaySecurityManager
 WTF_CSRF_ENABLED = True
-'''
 
-RENAMES: Mapping[tuple[str, str], tuple[str, str]] = {
-    ("core", "sql_alchemy_conn"): ("database", "sql_alchemy_conn"),
-    ("webserver", "update_fab_perms"): ("fab", "update_fab_perms"),
-    ("triggerer", "capacity"): ("triggerer", "default_capacity"),
-    ("dag_processor", "refresh_interval"): ("scheduler", "dag_dir_list_interval"),
-}
-"""Options whose name in this line we set ourselves."""
+# The cookie "session" is the gateway's own, by which MWAA's clients know it.
+SESSION_COOKIE_NAME = "airflow_session"
+LOGOUT_REDIRECT_URL = "/aws_mwaa/logout"
+'''
 
 
 def configuration(context: Context) -> Mapping[Path, str]:
     """control.cfg for the trusted roles, worker.cfg for those that run tasks, shared.cfg for neither; and the web's."""
-    home = context.airflow_home
     return {
-        home / shared.CONTROL: _file(context, _control(context)),
-        home / shared.WORKER: _file(context, _worker(context)),
-        home / shared.SHARED: _file(context, sections.NO_DATABASE),
-        home / WEBSERVER_CONFIG: WEBSERVER_CONFIG_TEXT,
+        context.configuration / shared.CONTROL: _file(context, _control(context)),
+        context.configuration / shared.WORKER: _file(context, _worker(context)),
+        context.configuration / shared.SHARED: _file(context, sections.NO_DATABASE),
+        context.configuration / WEBSERVER_CONFIG: WEBSERVER_CONFIG_TEXT,
     }
 
 
@@ -57,7 +59,7 @@ def units(context: Context) -> tuple[Unit, ...]:
     core = (
         shared.unit(context, "scheduler", ["scheduler"], component="scheduler"),
         shared.unit(context, "dag-processor", ["dag-processor"], component="scheduler"),
-        shared.unit(context, "web", ["webserver", "--socket", str(context.web_socket)], component="webserver"),
+        shared.unit(context, shared.WEB, ["webserver", "--socket", str(context.web_socket)], component="webserver"),
     )
     triggerer = (shared.unit(context, "triggerer", ["triggerer"], component="scheduler"),)
     workers = shared.workers(context, config=shared.WORKER, concurrency=sections.tasks_per_worker(context))
@@ -66,7 +68,7 @@ def units(context: Context) -> tuple[Unit, ...]:
 
 def _file(context: Context, own: cfg.Sections) -> str:
     """One file: our defaults, the user's options, what is forced, and what is the role's own."""
-    return sections.file(context, RENAMES, line_defaults=_defaults(context), line_forced=_forced(context), own=own)
+    return sections.file(context, line_defaults=_defaults(context), line_forced=_forced(context), own=own)
 
 
 def _defaults(context: Context) -> cfg.Sections:
@@ -90,7 +92,7 @@ def _forced(context: Context) -> cfg.Sections:
         "api": {"auth_backends": "airflow.api.auth.backend.session"},
         "webserver": {
             "base_url": context.base_url,
-            "config_file": str(context.airflow_home / WEBSERVER_CONFIG),
+            "config_file": str(context.configuration / WEBSERVER_CONFIG),
             "cookie_secure": str(context.base_url.startswith("https:")),
             "enable_proxy_fix": "True",
             "warn_deployment_exposure": "False",

@@ -19,41 +19,35 @@ REST_PREFIX = "/api/v2"
 DAG_BUNDLE = "dags-folder"
 """Airflow's name of the bundle that lies in `core.dags_folder`."""
 
+ONCE = frozenset({"dag-processor"})
+"""Two would tell the web server different import errors in turns."""
+
+NEEDED_BY_TASKS: frozenset[str] = frozenset({"execution"})
+"""What running tasks speak to."""
+
 TOKEN_LIFETIME = 24 * 3600
 """Seconds that a task's token lives from queueing on (MWAA's value; Airflow's own 600 fails tasks that wait longer)."""
-
-
-RENAMES: Mapping[tuple[str, str], tuple[str, str]] = {
-    ("webserver", "base_url"): ("api", "base_url"),
-    ("webserver", "secret_key"): ("api", "secret_key"),
-    ("webserver", "expose_config"): ("api", "expose_config"),
-    ("webserver", "expose_stacktrace"): ("api", "expose_stacktrace"),
-    ("webserver", "workers"): ("api", "workers"),
-    ("scheduler", "dag_dir_list_interval"): ("dag_processor", "refresh_interval"),
-    ("scheduler", "min_file_process_interval"): ("dag_processor", "min_file_process_interval"),
-    ("scheduler", "parsing_processes"): ("dag_processor", "parsing_processes"),
-    ("triggerer", "default_capacity"): ("triggerer", "capacity"),
-}
-"""Options of Airflow 2 whose new name we set ourselves; Airflow itself follows the other renames."""
 
 
 def configuration(context: Context) -> Mapping[Path, str]:
     """control.cfg for the trusted roles, worker.cfg for those that run tasks, shared.cfg for neither."""
     return {
-        context.airflow_home / shared.CONTROL: _file(context, _control(context)),
-        context.airflow_home / shared.WORKER: _file(context, sections.NO_DATABASE),
-        context.airflow_home / shared.SHARED: _file(context, sections.NO_DATABASE),
+        context.configuration / shared.CONTROL: _file(context, _control(context)),
+        context.configuration / shared.WORKER: _file(context, sections.NO_DATABASE),
+        context.configuration / shared.SHARED: _file(context, sections.NO_DATABASE),
     }
 
 
 def units(context: Context) -> tuple[Unit, ...]:
     """All units of the environment."""
+    execution = ["api", "execution", "--port", str(context.execution_port)]
     core = (
         shared.unit(context, "scheduler", ["scheduler"], component="scheduler"),
         shared.unit(context, "dag-processor", ["dag-processor"], component="scheduler"),
-        shared.unit(context, "web", ["api", "core", "--socket", str(context.web_socket)], component="webserver"),
+        shared.unit(context, shared.WEB, ["api", "core", "--socket", str(context.web_socket)], component="webserver"),
+        # The first tasks would stand still for as long as it builds its routes.
         shared.unit(
-            context, "execution", ["api", "execution", "--port", str(context.execution_port)], component="webserver"
+            context, "execution", [*execution, "--warm"] if context.takes_over else execution, component="webserver"
         ),
     )
     triggerer = (shared.unit(context, "triggerer", ["triggerer"], component="scheduler"),)
@@ -63,7 +57,7 @@ def units(context: Context) -> tuple[Unit, ...]:
 
 def _file(context: Context, own: cfg.Sections) -> str:
     """One file: our defaults, the user's options, what is forced, and what is the role's own."""
-    return sections.file(context, RENAMES, line_defaults=_defaults(context), line_forced=_forced(context), own=own)
+    return sections.file(context, line_defaults=_defaults(context), line_forced=_forced(context), own=own)
 
 
 def _defaults(context: Context) -> cfg.Sections:

@@ -46,11 +46,17 @@ def request(version: Version, *, path: str, method: str, query: Any = None, body
     """The HTTP request of an InvokeRestApi call; `query` and `body` are JSON documents or None.
 
     Raises:
-        CallerError: a parameter is not one that MWAA takes.
+        CallerError: a parameter is not one that MWAA takes, or this Airflow has no REST API.
     """
     if method not in METHODS:
         raise CallerError(f"Method {method[:16]!r} is not supported. Use one of: {', '.join(METHODS)}.")
-    target = version.adapter.REST_PREFIX + _checked(path)
+    prefix = version.adapter.REST_PREFIX
+    if prefix is None:
+        raise CallerError(
+            f"Airflow {version.number} has no REST API that InvokeRestApi could call. Use its command line "
+            "(CreateCliToken), or an environment with Airflow 2 or later."
+        )
+    target = prefix + _checked(path)
     if query:
         target += "?" + _query(query)
     if body is None:

@@ -1,7 +1,7 @@
-"""The sections that both lines of Airflow share: our defaults, the user's options, and what no user may change.
+"""The sections that all lines of Airflow share: our defaults, the user's options, and what no user may change.
 
-The adapters (`line2`, `line3`) add their own part to each layer. Pure; the source of the lists is MWAA's behaviour, and
-every departure says why.
+The adapters (`line1`, `line2`, `line3`) add their own part to each layer. Pure; the source of the lists is MWAA's
+behaviour, and every departure says why.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
-from aerodrome.airflow import cfg
+from aerodrome.airflow import cfg, options
 from aerodrome.airflow.context import Context, Database
 from aerodrome.errors import CallerError
 
@@ -33,15 +33,30 @@ NO_DATABASE: Mapping[str, Mapping[str, str]] = {"database": {"sql_alchemy_conn":
 DEFAULT_CELERY_CONFIG = "airflow.providers.celery.executors.default_celery.DEFAULT_CELERY_CONFIG"
 
 
+def check(options: Mapping[str, str]) -> None:
+    """See that the options can be used as what they must be.
+
+    Raises:
+        CallerError: one cannot.
+    """
+    cfg.split({name: value for name, value in options.items() if all(name.partition("."))})
+    _autoscale(options)
+    _own_celery(options)
+
+
 def tasks_per_worker(context: Context) -> int:
     """How many tasks one worker runs at once: max of `celery.worker_autoscale` (max,min), else the class's number.
 
     Raises:
         CallerError: the option is not one or two numbers of which the first is positive.
     """
-    text = context.options.get("celery.worker_autoscale")
+    return _autoscale(context.options) or context.tasks_per_worker
+
+
+def _autoscale(options: Mapping[str, str]) -> int | None:
+    text = options.get("celery.worker_autoscale")
     if text is None:
-        return context.tasks_per_worker
+        return None
     parts = text.split(",")
     if len(parts) > 2 or not all(part.strip().isdecimal() for part in parts) or int(parts[0]) < 1:  # noqa: PLR2004 - max,min
         raise CallerError(
@@ -59,17 +74,14 @@ def database_url(database: Database) -> str:
     )
 
 
-def file(
-    context: Context,
-    renames: Mapping[tuple[str, str], tuple[str, str]],
-    *,
-    line_defaults: cfg.Sections,
-    line_forced: cfg.Sections,
-    own: cfg.Sections,
-) -> str:
-    """The text of one airflow.cfg: what both lines set, what the line adds to each layer, what is the role's own."""
-    layers = (defaults(context), line_defaults, user(context, renames), forced(context), line_forced, own)
-    return cfg.render(cfg.merge(layers))
+def file(context: Context, *, line_defaults: cfg.Sections, line_forced: cfg.Sections, own: cfg.Sections) -> str:
+    """The text of one airflow.cfg: what all lines set, what the line adds to each layer, what is the role's own.
+
+    Whatever name an option is written under, it comes to stand under the one that the version knows.
+    """
+    layers = (defaults(context), line_defaults, user(context), forced(context), line_forced, own)
+    renames = options.renames(context.version)
+    return cfg.render(cfg.merge(cfg.rename(layer, renames) for layer in layers))
 
 
 def defaults(context: Context) -> dict[str, dict[str, str]]:
@@ -148,9 +160,9 @@ def gateway(context: Context) -> dict[str, dict[str, str]]:
     }
 
 
-def user(context: Context, renames: Mapping[tuple[str, str], tuple[str, str]]) -> dict[str, dict[str, str]]:
-    """The user's options under the names that the line uses today."""
-    sections = cfg.rename(cfg.split(context.options), renames)
+def user(context: Context) -> dict[str, dict[str, str]]:
+    """The user's options, without what means something else here."""
+    sections = cfg.split(context.options)
     # Airflow's worker command would hand the pair to Celery and let it resize the pool.
     sections.get("celery", {}).pop("worker_autoscale", None)
     # Ours is not a secret, but a configuration page that shows the whole file would show the user's own.
@@ -168,18 +180,20 @@ def _transport(context: Context) -> dict[str, str | int]:
 
 
 def _extra_celery(context: Context) -> dict[str, object]:
-    """The user's own Celery settings, with the broker's over them.
+    """The user's own Celery settings, with the broker's over them."""
+    extra = _own_celery(context.options)
+    for key in ("broker_url", "result_backend", "broker_use_ssl"):
+        extra.pop(key, None)
+    return {**extra, "broker_transport_options": _transport(context)}
 
-    Raises:
-        CallerError: the option is not a JSON object.
-    """
-    text = context.options.get("celery.extra_celery_config", "{}")
+
+def _own_celery(options: Mapping[str, str]) -> dict[str, object]:
+    """Raises CallerError: the option is not a JSON object."""
+    text = options.get("celery.extra_celery_config", "{}")
     try:
         extra = json.loads(text)
     except ValueError:
         extra = None
     if not isinstance(extra, dict):
         raise CallerError("AirflowConfigurationOptions: celery.extra_celery_config must be a JSON object.")
-    for key in ("broker_url", "result_backend", "broker_use_ssl"):
-        extra.pop(key, None)
-    return {**extra, "broker_transport_options": _transport(context)}
+    return extra

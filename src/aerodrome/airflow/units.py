@@ -6,8 +6,10 @@ files that AIRFLOW_CONFIG points to.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 from aerodrome.airflow.context import Context
 
@@ -31,12 +33,31 @@ SHARED = "shared.cfg"
 """What all roles share, without a secret: the configuration that Airflow is imported with before units are forked."""
 
 
+READ_EARLY = ("BLIS_", "DYLD_", "GOTO_", "LD_", "MALLOC_", "MKL_", "NUMEXPR_", "OMP_", "OPENBLAS_", "REMAP_SIGTERM")
+"""Beginnings of variables that the dynamic loader and C libraries read when a program starts or is imported."""
+
+
 class Prelude(TypedDict):
     """A script to run, with this environment, in the process that the units are then forked from; it returns."""
 
     argv: list[str]
     env: dict[str, str]
     cwd: str
+    uid: int | None
+    gid: int | None
+
+
+WEB = "web"
+"""The unit that serves UI and REST, in every line."""
+
+
+class Command(TypedDict):
+    """One command of Airflow's command line, as the cell runs it once."""
+
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str
+    umask: int
     uid: int | None
     gid: int | None
 
@@ -72,23 +93,38 @@ def unit(
     *,
     component: str,
     config: str = CONTROL,
-    after: tuple[str, ...] = (),
     grace: int = GRACE,
 ) -> Unit:
     """The unit that runs boot.py in `role` (its name and arguments)."""
+    env = environment(context, component=component, config=context.configuration / config)
+    script = [str(context.inside / "boot.py"), *role]
+    cold = must_start_cold(env)
     return {
         "name": name,
-        "how": "fork",
-        "argv": [str(context.inside / "boot.py"), *role],
-        "env": environment(context, component=component, config=context.airflow_home / config),
+        "how": "exec" if cold else "fork",
+        "argv": [str(context.interpreter), *script] if cold else script,
+        "env": env,
         "cwd": str(context.airflow_home),
         "umask": UMASK,
         "uid": context.uid,
         "gid": context.gid,
         "log": str(context.unit_logs / f"{name}.log"),
         "ready": "notify",
-        "after": list(after),
+        "after": [],
         "stop": {"signal": "SIGTERM", "grace": grace},
+    }
+
+
+def command(web: Mapping[str, Any], words: Sequence[str]) -> Command:
+    """The command `words` (without `airflow`), run as the web server's unit is: MWAA's commands run there too."""
+    script = next(word for word in web["argv"] if word.endswith("boot.py"))
+    return {
+        "argv": [script, "cli", *words],
+        "env": web["env"],
+        "cwd": web["cwd"],
+        "umask": web["umask"],
+        "uid": web["uid"],
+        "gid": web["gid"],
     }
 
 
@@ -100,40 +136,54 @@ def prelude(context: Context) -> Prelude:
     """
     return {
         "argv": [str(context.inside / "boot.py"), "prelude"],
-        "env": environment(context, component="scheduler", config=context.airflow_home / SHARED),
+        "env": environment(context, component="scheduler", config=context.configuration / SHARED),
         "cwd": str(context.airflow_home),
         "uid": context.uid,
         "gid": context.gid,
     }
 
 
-def workers(context: Context, *, config: str, concurrency: int) -> tuple[Unit, ...]:
+def workers(context: Context, *, config: str, concurrency: int, role: str = "worker") -> tuple[Unit, ...]:
     """`worker-1` to `worker-n`; each has a host name of its own, which Celery and `task_instance.hostname` carry."""
-    own_redis = context.key_prefix is None
     return tuple(
         unit(
             context,
             name,
-            ["worker", "--hostname", name, "--concurrency", str(concurrency)],
+            [role, "--hostname", hostname(name, context.revision), "--concurrency", str(concurrency)],
             component="worker",
             config=config,
-            after=("redis",) if own_redis else (),
             grace=WORKER_GRACE,
         )
         for name in (f"worker-{number}" for number in range(1, context.workers + 1))
     )
 
 
+def hostname(worker: str, revision: int) -> str:
+    """What a worker takes for its host's name, and Airflow writes into `task_instance.hostname`."""
+    return f"{worker}.{revision}"
+
+
+def must_start_cold(env: Mapping[str, str]) -> bool:
+    """Whether a process with this environment cannot be a fork: something reads it earlier than a fork comes to be."""
+    return any(name.startswith(READ_EARLY) for name in env)
+
+
 def environment(context: Context, *, component: str, config: Path) -> dict[str, str]:
-    """The whole environment of a process: nothing is inherited."""
-    variables = {
+    """The whole environment of a process: nothing is inherited. What a startup script exported gives way to ours."""
+    exported = context.variables.get(component) or context.variables.get("scheduler") or {}
+    ours = _ours(context, component=component, config=config) | aws(Cloud.of(context))
+    path = [str(context.interpreter.parent)] + ([str(context.site / "bin")] if context.site else [])
+    path += [folder for folder in exported.get("PATH", "/usr/local/bin:/usr/bin:/bin").split(":") if folder not in path]
+    return {"LANG": "C.UTF-8", "TZ": "UTC", **exported, **ours, "PATH": ":".join(path)}
+
+
+def _ours(context: Context, *, component: str, config: Path) -> dict[str, str]:
+    return {
         "HOME": str(context.home),
         "USER": "airflow",
         "LOGNAME": "airflow",
-        "PATH": f"{context.interpreter.parent}:/usr/local/bin:/usr/bin:/bin",
-        "LANG": "C.UTF-8",
-        "TZ": "UTC",
-        "PYTHONPATH": str(context.inside),
+        "TMPDIR": str(context.temporary),
+        "PYTHONPATH": ":".join(map(str, filter(None, (context.inside, context.site)))),
         "PYTHONUNBUFFERED": "1",
         "AIRFLOW_HOME": str(context.airflow_home),
         "AIRFLOW_CONFIG": str(config),
@@ -142,24 +192,44 @@ def environment(context: Context, *, component: str, config: Path) -> dict[str, 
         "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
         "MWAA_AIRFLOW_COMPONENT": component,
     }
-    return variables | aws(context)
 
 
-def aws(context: Context) -> dict[str, str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cloud:
+    """Where AWS is, for code of an environment: fields of the same names in `Context`."""
+
+    region: str
+    account_id: str
+    version: str
+    aws_endpoint_url: str | None
+    mwaa_endpoint_url: str | None
+    iam_endpoint_url: str | None
+    credentials_uri: str | None
+    credentials_token_file: Path | None
+
+    @classmethod
+    def of(cls, context: Context) -> Cloud:
+        """That of an environment."""
+        return cls(**{each.name: getattr(context, each.name) for each in fields(cls)})
+
+
+def aws(cloud: Cloud) -> dict[str, str]:
     """What an AWS SDK needs to find the endpoint and the execution role's credentials."""
     variables = {
-        "AWS_REGION": context.region,
-        "AWS_DEFAULT_REGION": context.region,
-        "AWS_EXECUTION_ENV": f"Amazon_MWAA_{context.version.replace('.', '')}",
+        "AWS_REGION": cloud.region,
+        "AWS_DEFAULT_REGION": cloud.region,
+        "AWS_EXECUTION_ENV": f"Amazon_MWAA_{cloud.version.replace('.', '')}",
         # Without it an SDK that finds no credentials asks the host's own instance role.
         "AWS_EC2_METADATA_DISABLED": "true",
-        "CUSTOMER_ACCOUNT_ID": context.account_id,
+        "CUSTOMER_ACCOUNT_ID": cloud.account_id,
     }
     optional = {
-        "AWS_ENDPOINT_URL": context.aws_endpoint_url,
-        "AWS_ENDPOINT_URL_MWAA": context.mwaa_endpoint_url,
-        "AWS_CONTAINER_CREDENTIALS_FULL_URI": context.credentials_uri,
-        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": context.credentials_token_file,
+        "AWS_ENDPOINT_URL": cloud.aws_endpoint_url,
+        "AWS_ENDPOINT_URL_MWAA": cloud.mwaa_endpoint_url,
+        "AWS_ENDPOINT_URL_IAM": cloud.iam_endpoint_url,
+        "AWS_ENDPOINT_URL_STS": cloud.iam_endpoint_url,
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": cloud.credentials_uri,
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": cloud.credentials_token_file,
     }
     return variables | {name: str(value) for name, value in optional.items() if value is not None}
 

@@ -121,7 +121,7 @@ def _locked(descriptor: int) -> bool:
 def _install(job: _Job, descriptor: int) -> Installation:
     job.check()
     job.report("interpreter", 0, 0)
-    places = interpreters.Places(folders=job.folders, downloads=job.versions / "python", environ=job.environ)
+    places = interpreters.places(job.versions, job.environ, job.folders)
     python = interpreters.find(job.lock.python, places, for_others=os.geteuid() == 0, tick=job.check)
     _remove(job.folder)
     try:

@@ -26,6 +26,8 @@ class Installation:
 
     version: str
     folder: Path
+    lock: str
+    """The SHA-256 of the lock that it was installed from."""
 
     @property
     def venv(self) -> Path:
@@ -51,14 +53,20 @@ def find(version: str, versions: Path) -> Installation | None:
 
     Raises CallerError for a version that is not on offer.
     """
-    found = Installation(version, folder(locks.of(version), versions))
+    lock = locks.of(version)
+    return at(lock.version, lock.sha256, versions)
+
+
+def at(version: str, lock: str, versions: Path) -> Installation | None:
+    """The installation of a version by the lock of that SHA-256, if it is whole; it need not be the present lock."""
+    found = Installation(version, versions.resolve() / locks.identifier(version, lock), lock)
     # A Python that was uninstalled since leaves a dangling link.
     return found if (found.folder / MARKER).is_file() and found.python.exists() else None
 
 
 def finish(lock: Lock, versions: Path, python: Interpreter) -> Installation:
     """Declare a filled folder whole. A crash at any moment leaves either no marker or all of it."""
-    made = Installation(lock.version, folder(lock, versions))
+    made = Installation(lock.version, folder(lock, versions), lock.sha256)
     _let_all_read(made.folder)
     marker = {
         "airflow": lock.version,

@@ -71,6 +71,11 @@ class Places:
     """The control plane's environment: PATH, HOME, PYENV_ROOT, and uv's variables."""
 
 
+def places(versions: Path, environ: Mapping[str, str], folders: Sequence[Path] = ()) -> Places:
+    """Where to look when Airflow is installed into the folder `versions`."""
+    return Places(folders=folders, downloads=versions / "python", environ=environ)
+
+
 def named_folders(setting: str) -> tuple[Path, ...]:
     """The folders that `settings.python_folders` names."""
     return tuple(Path(folder).expanduser() for folder in setting.split(os.pathsep) if folder)
@@ -93,6 +98,37 @@ def find(
     if chosen is None:
         raise _none_found(line, tried, reason)
     return chosen
+
+
+def look(line: str, places: Places, *, for_others: bool = False) -> Interpreter | None:
+    """The best Python of the line that is on this machine now; nothing is downloaded."""
+    return choose([inspect(path) for path in candidates(line, places)], line, for_others=for_others)
+
+
+def refusal(version: str, line: str, places: Places) -> errors.CallerError | None:
+    """The refusal of an Airflow version whose Python is not here and that uv was told not to download.
+
+    None: it is here, or uv may try; should that fail, `find` says the same.
+    """
+    if may_download(places.environ) or look(line, places) is not None:
+        return None
+    return errors.CallerError(
+        f"Airflow {version} needs Python {line}, and none was found on this machine. {how_to_get(line)}."
+    )
+
+
+def may_download(environ: Mapping[str, str]) -> bool:
+    """Whether uv's own variables let it fetch a Python."""
+    is_offline = environ.get("UV_OFFLINE", "").lower() in {"1", "true", "yes", "on", "t", "y"}
+    return not is_offline and environ.get("UV_PYTHON_DOWNLOADS", "").lower() not in {"never", "manual"}
+
+
+def how_to_get(line: str) -> str:
+    """What a person does who lacks a Python of the line."""
+    return (
+        f"Install Python {line} (your package manager, pyenv, or `uv python install {line}`), "
+        "or name its folder in AERODROME_PYTHON_FOLDERS"
+    )
 
 
 def choose(tried: Iterable[Interpreter | Refusal], line: str, *, for_others: bool) -> Interpreter | None:
@@ -177,9 +213,7 @@ def _download(line: str, places: Places, tick: Callable[[], None]) -> str:
 def _none_found(line: str, tried: Sequence[Interpreter | Refusal], reason: str) -> errors.BrokenError:
     refused = tuple(f"{found.path} {found.reason}" for found in tried if isinstance(found, Refusal))[:_REFUSALS_SHOWN]
     return errors.BrokenError(
-        f"no Python {line} was found, and {reason or 'the one that uv downloaded does not serve'}. "
-        f"Install Python {line} (your package manager, pyenv, or `uv python install {line}`), "
-        "or name its folder in AERODROME_PYTHON_FOLDERS",
+        f"no Python {line} was found, and {reason or 'the one that uv downloaded does not serve'}. {how_to_get(line)}",
         code=uv_output.CODE,
         tail=refused,
     )

@@ -53,19 +53,26 @@ class Lock:
     @property
     def identifier(self) -> str:
         """The name of the folder that this very lock is installed into."""
-        return f"{self.version}-{self.sha256[:SHORT_SHA]}"
+        return identifier(self.version, self.sha256)
 
+
+_NAMED_WORKERS = (
+    ("apache-airflow-providers-celery", date(2026, 5, 25)),
+    ("apache-airflow-providers-common-compat", date(2026, 5, 25)),
+)
+"""The provider whose named workers run their tasks again, and what it needs."""
 
 _LOCKS = (
     Lock(version="3.3.1", python="3.12", cutoff=date(2026, 8, 12)),
+    Lock(version="3.2.1", python="3.12", cutoff=date(2026, 4, 22), later=_NAMED_WORKERS),
+    Lock(version="3.0.6", python="3.12", cutoff=date(2025, 8, 30)),
+    Lock(version="2.11.2", python="3.12", cutoff=date(2026, 3, 15), later=_NAMED_WORKERS),
+    Lock(version="2.10.5", python="3.11", cutoff=date(2025, 2, 11)),
     Lock(
-        version="2.11.2",
-        python="3.12",
-        cutoff=date(2026, 3, 15),
-        later=(
-            ("apache-airflow-providers-celery", date(2026, 5, 25)),
-            ("apache-airflow-providers-common-compat", date(2026, 5, 25)),
-        ),
+        version="1.10.15",
+        python="3.7",
+        cutoff=date(2021, 4, 5),
+        later=tuple((package, date(2023, 12, 13)) for package in ("boto3", "botocore", "s3transfer")),
     ),
 )
 
@@ -73,13 +80,22 @@ LOCKS = {lock.version: lock for lock in _LOCKS}
 """By Airflow version, the newest line first."""
 
 
+INSTEAD = {"1.10.12": "1.10.15"}
+"""Versions that are asked for and answered by a later patch release: MWAA's 1.10.12 can no longer be resolved."""
+
+
 def of(version: str) -> Lock:
-    """The lock of an Airflow version. Raises CallerError for one that is not on offer."""
+    """The lock that serves an Airflow version. Raises CallerError for one that is not on offer."""
     try:
-        return LOCKS[version]
+        return LOCKS[INSTEAD.get(version, version)]
     except KeyError:
         offered = ", ".join(LOCKS)
         raise errors.CallerError(f"Airflow {version} is not on offer; choose one of: {offered}") from None
+
+
+def identifier(version: str, sha256: str) -> str:
+    """The name of the folder that the lock of this hash is installed into."""
+    return f"{version}-{sha256[:SHORT_SHA]}"
 
 
 @cache

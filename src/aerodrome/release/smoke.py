@@ -58,6 +58,23 @@ def smoke():
 smoke()
 """
 
+_DAG_1 = f"""
+from datetime import datetime
+from pathlib import Path
+
+from airflow import DAG
+from airflow.operators.python_operator import PythonOperator
+
+
+def write():
+    (Path(__file__).parent.parent / "proof").write_text({_PROOF!r})
+
+
+with DAG({_DAG_ID!r}, start_date=datetime(2026, 1, 2), schedule_interval="@once", catchup=False) as dag:
+    PythonOperator(task_id="write", python_callable=write)
+"""
+"""The same for Airflow 1.10."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -70,6 +87,13 @@ class Step:
 def steps(installation: Installation) -> tuple[Step, ...]:
     """What is tried, in order. Pure."""
     python, airflow = str(installation.python), str(installation.venv / "bin" / "airflow")
+    if _is_first(installation):
+        return (
+            Step("import every role", (python, str(_INSIDE), "roles")),
+            Step("migrate a fresh database", (airflow, "initdb")),
+            Step("build the web apps and ask them", (python, str(_INSIDE), "web")),
+            Step("run one task", (airflow, "backfill", "-s", "2026-01-02", "-e", "2026-01-02", _DAG_ID)),
+        )
     return (
         Step("import every role", (python, str(_INSIDE), "roles")),
         Step("migrate a fresh database", (airflow, "db", "migrate")),
@@ -83,7 +107,7 @@ def run(installation: Installation, report: Callable[[str, float], None] = lambd
     with tempfile.TemporaryDirectory(prefix="aerodrome-smoke-") as name:
         home = Path(name)
         (home / "dags").mkdir()
-        (home / "dags" / "smoke.py").write_text(_DAG)
+        (home / "dags" / "smoke.py").write_text(_DAG_1 if _is_first(installation) else _DAG)
         with _database(home / "postgres") as url:
             environ = environment(installation, home, url)
             for step in steps(installation):
@@ -94,7 +118,10 @@ def run(installation: Installation, report: Callable[[str, float], None] = lambd
 
 
 def environment(installation: Installation, home: Path, url: str) -> dict[str, str]:
-    """The complete environment of a step. Pure."""
+    """The complete environment of a step; each line reads the names that it knows. Pure."""
+    driver_url = url.replace("postgresql://", "postgresql+psycopg2://")
+    # A backfill of Airflow 1.10 waits for whoever runs its tasks, and here is no worker.
+    executor = "LocalExecutor" if _is_first(installation) else "CeleryExecutor"
     return {
         "PATH": f"{installation.venv / 'bin'}:{os.defpath}",
         "HOME": str(home),
@@ -102,14 +129,17 @@ def environment(installation: Installation, home: Path, url: str) -> dict[str, s
         "TMPDIR": str(home),
         "AIRFLOW_HOME": str(home / "airflow"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
-        "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+        "AIRFLOW__CORE__EXECUTOR": executor,
+        "AIRFLOW__CORE__SQL_ALCHEMY_CONN": driver_url,
+        "AIRFLOW__CORE__LOAD_DEFAULT_CONNECTIONS": "False",
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CELERY__BROKER_URL": f"redis+socket://{home / 'redis.sock'}",
         "AIRFLOW__CELERY__RESULT_BACKEND": f"redis+socket://{home / 'redis.sock'}",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url.replace("postgresql://", "postgresql+psycopg2://"),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": driver_url,
         "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "AIRFLOW__API_AUTH__JWT_SECRET": "0123456789abcdef" * 4,
+        "AIRFLOW__WEBSERVER__RBAC": "True",
         "AIRFLOW__WEBSERVER__SECRET_KEY": "smoke",
     }
 
@@ -142,6 +172,11 @@ def _database(folder: Path) -> Iterator[str]:
         yield server.get_uri()
     finally:
         server.cleanup()
+
+
+def _is_first(installation: Installation) -> bool:
+    """Whether it is Airflow 1.10, whose command line and DAGs are others."""
+    return installation.version.startswith("1.")
 
 
 def _try(installation: Installation, step: Step, environ: Mapping[str, str], home: Path) -> None:

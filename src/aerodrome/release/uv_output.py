@@ -29,9 +29,9 @@ _COUNTED = re.compile(r"^(Resolved|Prepared|Installed|Bytecode compiled) (\d+) (
 
 _KIB = {"K": 1, "M": 1024, "G": 1024 * 1024}
 
-_NO_SPACE = ("os error 28", "No space left on device")
+NO_SPACE = ("os error 28", "No space left on device")
 _HASH = ("Hash mismatch",)
-_NETWORK = (
+NETWORK = (
     "error sending request",
     "client error (Connect)",
     "connection closed",
@@ -86,7 +86,7 @@ def failure(what: str, lines: Sequence[str]) -> errors.AerodromeError:
     """The error for a failed uv: `what` is the sentence's beginning, `lines` its last output."""
     tail = tuple(_SECRET_IN_URL.sub("***@", line.rstrip()) for line in lines if line.strip())[-_TAIL:]
     text = "\n".join(tail)
-    if any(sign in text for sign in _NO_SPACE):
+    if any(sign in text for sign in NO_SPACE):
         return errors.BrokenError(f"{what}: no space is left on the disk; free about 1 GB", code=CODE, tail=tail)
     if any(sign in text for sign in _HASH):
         return errors.BrokenError(
@@ -94,7 +94,7 @@ def failure(what: str, lines: Sequence[str]) -> errors.AerodromeError:
             code=CODE,
             tail=tail,
         )
-    if any(sign in text for sign in _NETWORK):
+    if any(sign in text for sign in NETWORK):
         cause = tail[-1].strip().removeprefix("cause: ")
         return errors.RetryError(f"{what}: the download server cannot be reached ({cause})", delay=NETWORK_DELAY)
     reason = next((line.removeprefix("error: ") for line in reversed(tail) if line.startswith("error: ")), "uv failed")

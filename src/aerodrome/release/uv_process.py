@@ -40,6 +40,10 @@ class CancelledError(errors.RetryError):
     """The caller asked to stop, and nothing half made was left. What a `tick` raises to stop uv."""
 
 
+class EndlessError(errors.RetryError):
+    """uv did not end in time."""
+
+
 def run(
     arguments: Sequence[str],
     *,
@@ -49,11 +53,13 @@ def run(
     on_line: Callable[[str], None] = lambda _: None,
     tick: Callable[[], None] = lambda: None,
     hold: Sequence[int] = (),
+    limit: float = LIMIT,
+    failure: Callable[[str, Sequence[str]], errors.AerodromeError] = uv_output.failure,
 ) -> None:
     """Run `uv <arguments>` to its end, telling `on_line` each line and calling `tick` several times a second.
 
     What `tick` raises stops uv and goes on to the caller. `hold` names descriptors that uv keeps open as long as it
-    lives. Raises BrokenError or RetryError, beginning with `what`, if uv fails.
+    lives. Raises EndlessError after `limit` seconds, and what `failure` makes of `what` and the last lines if uv fails.
     """
     with subprocess.Popen(
         [uv.find_uv_bin(), *arguments],
@@ -70,23 +76,25 @@ def run(
         reader = threading.Thread(target=_read, args=(child, lines), name="uv-output", daemon=True)
         reader.start()
         try:
-            tail = _follow(lines, on_line=on_line, tick=tick, what=what)
+            tail = _follow(lines, on_line=on_line, tick=tick, what=what, limit=limit)
         except BaseException:
             _kill(child)
             raise
         finally:
             reader.join()
     if child.returncode != 0:
-        raise uv_output.failure(what, tail)
+        raise failure(what, tail)
 
 
-def _follow(lines: _Lines, *, on_line: Callable[[str], None], tick: Callable[[], None], what: str) -> list[str]:
+def _follow(
+    lines: _Lines, *, on_line: Callable[[str], None], tick: Callable[[], None], what: str, limit: float
+) -> list[str]:
     tail: deque[str] = deque(maxlen=_KEPT_LINES)
-    deadline = time.monotonic() + LIMIT
+    deadline = time.monotonic() + limit
     while True:
         tick()
         if time.monotonic() > deadline:
-            raise errors.RetryError(f"{what}: uv did not end within {LIMIT / 60:.0f} minutes", delay=60)
+            raise EndlessError(f"{what}: uv did not end within {limit / 60:.0f} minutes", delay=60)
         try:
             line = lines.get(timeout=_TICK)
         except queue.Empty:

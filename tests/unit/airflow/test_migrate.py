@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from configparser import ConfigParser
 from pathlib import Path
 
 from aerodrome.airflow import migrate
@@ -23,10 +24,24 @@ def test_secrets_are_in_the_file_alone(version):
     outside = repr(migration.environment) + repr(migration.commands)
     assert "secret" not in outside
     assert "database-secret" in "".join(migration.configuration.values())
-    assert set(migration.configuration) == {Path(migration.environment["AIRFLOW_CONFIG"])}
+    web = {Path(migration.environment["AIRFLOW_HOME"], "webserver_config.py")} if version.line == 1 else set()
+    assert set(migration.configuration) == {Path(migration.environment["AIRFLOW_CONFIG"])} | web
 
 
-def test_the_roles_of_line_2_are_made_with_the_template(version):
+def test_the_roles_of_lines_1_and_2_are_made_with_the_template(version):
     commands = [command[3:] for command in plan(version).commands]
-    assert commands[0] == ("db", "migrate")
-    assert (("sync-perm",) in commands) == (version.line == 2)
+    assert (
+        commands
+        == {
+            1: [("initdb",), ("sync_perm",)],
+            2: [("db", "migrate"), ("sync-perm",)],
+            3: [("db", "migrate")],
+        }[version.line]
+    )
+
+
+def test_the_file_names_the_database_as_the_version_knows_it(version):
+    [text, *_] = plan(version).configuration.values()
+    parser = ConfigParser(interpolation=None)
+    parser.read_string(text)
+    assert "database-secret" in parser["core" if version.line == 1 else "database"]["sql_alchemy_conn"]

@@ -15,6 +15,12 @@ from aerodrome.errors import CallerError
 V3 = versions.lookup("3.3.1")
 
 
+@pytest.fixture(params=[number for number, version in versions.OFFERED.items() if version.adapter.REST_PREFIX])
+def version(request):
+    """Each offered version that has a REST API."""
+    return versions.lookup(request.param)
+
+
 def test_the_prefix_is_the_lines(version):
     request = rest.request(version, path="/dags", method="GET")
     assert request.target == f"{version.adapter.REST_PREFIX}/dags"
@@ -91,3 +97,8 @@ def test_a_page_in_place_of_a_document_is_airflows_failure():
 
 def test_an_answer_beyond_the_quota_is_airflows_failure():
     assert rest.document(200, b'"' + b"x" * rest.RESPONSE_LIMIT + b'"')[0] == 502
+
+
+def test_airflow_1_has_no_rest_api():
+    with pytest.raises(CallerError, match=r"Airflow 1\.10\.15 has no REST API .* command line"):
+        rest.request(versions.lookup("1.10.15"), path="/dags", method="GET")

@@ -10,10 +10,11 @@ from aerodrome.airflow import units as shared
 CORE = {
     3: ["scheduler", "dag-processor", "web", "execution", "triggerer"],
     2: ["scheduler", "dag-processor", "web", "triggerer"],
+    1: ["scheduler", "web"],
 }
 
 ALLOWED = {
-    "HOME", "USER", "LOGNAME", "PATH", "LANG", "TZ", "PYTHONPATH", "PYTHONUNBUFFERED",
+    "HOME", "USER", "LOGNAME", "PATH", "LANG", "TZ", "TMPDIR", "PYTHONPATH", "PYTHONUNBUFFERED",
     "AIRFLOW_HOME", "AIRFLOW_CONFIG", "AIRFLOW_VERSION", "AIRFLOW_ENV_NAME", "AIRFLOW_CONN_AWS_DEFAULT",
     "MWAA_AIRFLOW_COMPONENT", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_EXECUTION_ENV", "AWS_EC2_METADATA_DISABLED",
     "CUSTOMER_ACCOUNT_ID", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_MWAA", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
@@ -37,6 +38,13 @@ def test_an_environment_without_workers_has_none(version, make_context):
 def test_the_triggerer_can_be_left_out(version, make_context):
     names = [unit["name"] for unit in units(version, make_context, options={"mwaa.triggerer_enabled": "False"})]
     assert "triggerer" not in names
+
+
+def test_only_an_execution_api_that_takes_over_is_warm_before_it_is_ready(version, make_context):
+    for takes_over in (False, True):
+        found = units(version, make_context, takes_over=takes_over)
+        warm = {unit["name"] for unit in found if "--warm" in unit["argv"]}
+        assert warm == ({"execution"} if takes_over and version.line == 3 else set())
 
 
 def test_units_are_json_and_absolute(version, make_context):
@@ -75,16 +83,54 @@ def test_only_trusted_roles_read_the_keys(version, make_context):
         assert Path(unit["env"]["AIRFLOW_CONFIG"]).name == expected
 
 
-def test_workers_have_names_of_their_own_and_wait_for_their_redis(version, make_context):
-    workers = [unit for unit in units(version, make_context, workers=2, tasks_per_worker=4) if "worker" in unit["name"]]
+def test_workers_have_names_of_their_own_in_every_revision(version, make_context):
+    made = units(version, make_context, workers=2, tasks_per_worker=4, revision=7)
+    workers = [unit for unit in made if "worker" in unit["name"]]
+    assert [unit["name"] for unit in workers] == ["worker-1", "worker-2"]
     assert [unit["argv"][1:] for unit in workers] == [
-        ["worker", "--hostname", name, "--concurrency", "4"] for name in ("worker-1", "worker-2")
+        ["worker-1" if version.line == 1 else "worker", "--hostname", name, "--concurrency", "4"]
+        for name in ("worker-1.7", "worker-2.7")
     ]
-    assert [unit["after"] for unit in workers] == [["redis"], ["redis"]]
 
 
-def test_nothing_waits_for_a_redis_that_is_not_the_environments_own(version, make_context):
-    assert not [unit for unit in units(version, make_context, key_prefix="env-1:") if unit["after"]]
+def test_what_the_adapters_say_of_units_is_of_units_that_there_are(version, make_context):
+    names = {unit["name"] for unit in units(version, make_context)}
+    assert names >= version.adapter.ONCE
+    assert names >= version.adapter.NEEDED_BY_TASKS
+    assert not any("worker" in name for name in version.adapter.ONCE | version.adapter.NEEDED_BY_TASKS)
+
+
+def test_a_release_lies_on_the_paths_behind_ours(version, make_context):
+    site = Path("/data/releases/r/site")
+    for unit in units(version, make_context, site=site):
+        assert unit["env"]["PYTHONPATH"].split(":")[1:] == [str(site)]
+        assert unit["env"]["PATH"].split(":")[:2] == ["/venv/bin", f"{site}/bin"]
+
+
+def test_exported_variables_reach_their_component_and_displace_nothing_of_ours(version, make_context):
+    exported = {
+        "scheduler": {"TEAM": "s", "HOME": "/elsewhere", "PATH": "/opt/tool/bin:/usr/bin", "TZ": "Europe/Rome"},
+        "worker": {"TEAM": "w"},
+    }
+    for unit in units(version, make_context, variables=exported):
+        env = unit["env"]
+        assert env["HOME"] == "/data/environments/probe"
+        if unit["name"].startswith("worker"):
+            assert (env["TEAM"], env["TZ"]) == ("w", "UTC")
+        else:  # what is said of no component of its own is the scheduler's
+            assert (env["TEAM"], env["TZ"]) == ("s", "Europe/Rome")
+            assert env["PATH"] == "/venv/bin:/opt/tool/bin:/usr/bin"
+        assert unit["how"] == "fork"
+
+
+def test_what_a_program_reads_at_its_start_makes_a_cold_start(version, make_context):
+    exported = {"scheduler": {"LD_LIBRARY_PATH": "/opt/lib"}, "worker": {}, "webserver": {"X": "1"}}
+    for unit in units(version, make_context, variables=exported):
+        is_cold = unit["env"]["MWAA_AIRFLOW_COMPONENT"] == "scheduler" or unit["name"].startswith("worker")
+        assert (unit["how"] == "exec") is is_cold
+        program = ["/venv/bin/python"] if is_cold else []
+        assert unit["argv"][: len(program)] == program
+        assert Path(unit["argv"][len(program)]).name == "boot.py"
 
 
 def test_the_web_server_gets_its_socket_and_no_port(version, make_context):

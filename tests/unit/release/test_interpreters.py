@@ -3,9 +3,11 @@
 import os
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aerodrome.release import interpreters
 from aerodrome.release.interpreters import Interpreter, Places, Refusal, candidates, choose, named_folders
 
 versions = st.tuples(st.just(3), st.integers(11, 13), st.integers(0, 4))
@@ -71,3 +73,21 @@ def test_a_python_found_twice_is_tried_once(tmp_path):
 def test_the_setting_of_folders_is_a_list_like_path():
     assert named_folders("") == ()
     assert named_folders("/a:/b/c:") == (Path("/a"), Path("/b/c"))
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [{"UV_OFFLINE": "1"}, {"UV_OFFLINE": "true"}, {"UV_PYTHON_DOWNLOADS": "never"}, {"UV_PYTHON_DOWNLOADS": "manual"}],
+)
+def test_a_version_without_a_python_is_refused_with_how_to_get_one(tmp_path, environ):
+    nowhere = interpreters.Places(downloads=tmp_path, environ={**environ, "PATH": str(tmp_path), "HOME": str(tmp_path)})
+    refusal = interpreters.refusal("1.10.15", "3.7", nowhere)
+    assert str(refusal) == (
+        "Airflow 1.10.15 needs Python 3.7, and none was found on this machine. Install Python 3.7 (your package "
+        "manager, pyenv, or `uv python install 3.7`), or name its folder in AERODROME_PYTHON_FOLDERS."
+    )
+
+
+def test_nothing_is_refused_that_uv_may_download(tmp_path):
+    nowhere = interpreters.Places(downloads=tmp_path, environ={"PATH": str(tmp_path), "HOME": str(tmp_path)})
+    assert interpreters.refusal("1.10.15", "3.7", nowhere) is None

@@ -5,7 +5,7 @@ from pathlib import Path
 from aerodrome.release import smoke
 from aerodrome.release.installation import Installation
 
-INSTALLATION = Installation("3.3.1", Path("/versions/3.3.1-00000000"))
+INSTALLATION = Installation("3.3.1", Path("/versions/3.3.1-00000000"), "0" * 64)
 
 
 def test_roles_migration_web_and_a_task_are_tried_in_this_order():

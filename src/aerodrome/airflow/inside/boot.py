@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import time
 
 
@@ -21,6 +22,8 @@ def settle() -> None:
         if folder and folder not in sys.path:
             sys.path.insert(0, folder)
     time.tzset()
+    # A module that was imported before the fork may have asked for it.
+    tempfile.tempdir = None
     # What is installed is compiled already. A DAG file must not be: Python knows its bytecode by size and whole seconds
     # of the modification time, so a second upload within a second could stay unseen for good.
     sys.dont_write_bytecode = True

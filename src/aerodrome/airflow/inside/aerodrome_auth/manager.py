@@ -14,12 +14,14 @@ import jwt
 from airflow.api_fastapi.auth.managers.base_auth_manager import BaseAuthManager
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.configuration import conf
+from fastapi import HTTPException
 
 from . import permissions
 from .token import Gateway
 
 LOGIN = "/aws_mwaa/aws-console-sso"
 LOGOUT = "/aws_mwaa/logout"
+NO_TOKENS = "This environment makes no tokens of its own. Ask the MWAA API: CreateWebLoginToken, or InvokeRestApi."
 
 
 class GatewayUser(BaseUser):  # type: ignore[misc]  # Airflow is known at run time only
@@ -66,6 +68,18 @@ class GatewayAuthManager(BaseAuthManager):  # type: ignore[misc]  # Airflow is k
 
     def serialize_user(self, user: GatewayUser) -> dict[str, Any]:
         return {"sub": user.name, "role": user.role}
+
+    def generate_jwt(self, user: GatewayUser, **_: Any) -> str:
+        """Refuse Airflow's own tokens ("Generate token" in the UI): nothing here believes them.
+
+        Raises:
+            HTTPException: always, with what to do instead.
+        """
+        del user
+        raise HTTPException(403, NO_TOKENS)
+
+    def revoke_token(self, token: str) -> None:
+        """Nothing to revoke: the session that ends is the gateway's, which it ends itself."""
 
     def get_url_login(self, **_: Any) -> str:
         return LOGIN

@@ -1,7 +1,8 @@
 """Airflow 2's security manager: the gateway's token on each request names the user, who is made when first seen.
 
 No session is opened: identity follows the request, so a role that the gateway takes away is gone at once. The rights of
-the roles are Flask-AppBuilder's own rows.
+the roles are Flask-AppBuilder's own rows. Of the five roles that IAM grants a user has the token's and no other; roles
+that an environment's Admin has made and given to the user stay, as in MWAA.
 """
 
 # mypy: disable-error-code="import-not-found"
@@ -14,18 +15,45 @@ from typing import Any
 
 from airflow.configuration import conf
 from airflow.providers.fab.auth_manager.security_manager.override import FabAirflowSecurityManagerOverride
+from flask import g, redirect
+from flask_appbuilder import expose
+from flask_appbuilder.security.views import AuthRemoteUserView
+from sqlalchemy import select
 
-from .token import Gateway
+from .token import ROLES, Gateway
 
 SCHEME = "Bearer "
 NAME_LIMIT = 64
 """Characters; a longer user name is hashed, as MWAA does."""
 
+LOGIN = "/aws_mwaa/aws-console-sso"
+
+NO_RIGHT = frozenset({("can_nothing", "Nothing")})
+"""Of who has no right at all: Airflow takes an empty set for one that it has not looked up yet."""
+
 log = logging.getLogger(__name__)
+
+
+def _nobody(user_id: str) -> None:
+    """The user of a session."""
+    del user_id
+
+
+class GatewayView(AuthRemoteUserView):  # type: ignore[misc]  # known at run time only
+    """Logs nobody in: the gateway does. Where it leads on logging out, the configuration says."""
+
+    @expose("/login/")  # type: ignore[untyped-decorator]  # as above
+    def login(self) -> Any:
+        """To the gateway's login; who is known already has come here for want of a right, and goes to the start."""
+        if g.user is not None and g.user.is_authenticated:
+            return redirect(self.appbuilder.get_url_for_index)
+        return redirect(LOGIN)
 
 
 class GatewaySecurityManager(FabAirflowSecurityManagerOverride):  # type: ignore[misc]  # known at run time only
     """Believe the gateway."""
+
+    authremoteuserview = GatewayView
 
     def create_login_manager(self) -> Any:
         self._gateway = Gateway(
@@ -35,6 +63,8 @@ class GatewaySecurityManager(FabAirflowSecurityManagerOverride):  # type: ignore
         )
         manager = super().create_login_manager()
         manager.request_loader(self._user_of)
+        # A session would name a user too, and is signed with a key of the environment's, which tasks could come by.
+        manager.user_loader(_nobody)
         return manager
 
     def _user_of(self, request: Any) -> Any:
@@ -63,7 +93,21 @@ class GatewaySecurityManager(FabAirflowSecurityManagerOverride):  # type: ignore
             user = self.find_user(username=name)
         if user is None or not user.is_active:
             return None
-        if user.roles != [role]:
-            user.roles = [role]
+        roles = {role, *(other for other in user.roles if other.name not in ROLES)}
+        if set(user.roles) != roles:
+            user.roles = list(roles)
             self.update_user(user)
+        # The same user may ask with another role at this moment, and the rows are one for both.
+        user._perms = self._rights(roles) or NO_RIGHT  # noqa: SLF001 - where Airflow keeps them for a request
         return user
+
+    def _rights(self, roles: set[Any]) -> set[Any]:
+        """The (action, resource) pairs of these roles."""
+        rights = (
+            select(self.action_model.name, self.resource_model.name)
+            .join(self.permission_model.action)
+            .join(self.permission_model.resource)
+            .join(self.permission_model.role)
+            .where(self.role_model.id.in_([role.id for role in roles]))
+        )
+        return {(action, resource) for action, resource in self.get_session.execute(rights)}

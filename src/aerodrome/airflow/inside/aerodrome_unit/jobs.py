@@ -1,7 +1,8 @@
 """The roles that are jobs in Airflow's database: scheduler, DAG processor, triggerer.
 
 Each calls Airflow's own command function with the arguments that its command line would have made, which spares
-building that command line (half a second). Ready means: the job's loop runs and its heartbeat is recorded.
+building that command line (half a second), and without its decorators, which reflect every table of the database
+(5 MB in each process). Ready means: the job's loop runs and its heartbeat is recorded.
 """
 
 # mypy: disable-error-code="import-not-found"
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import sys
+import inspect
 from argparse import Namespace
 from typing import Any
 
@@ -30,32 +31,65 @@ FOREGROUND = {
 """What all of Airflow's long-running commands take."""
 
 
+RUNNERS = {
+    "scheduler": "airflow.jobs.scheduler_job_runner",
+    "dag-processor": "airflow.jobs.dag_processor_job_runner",
+    "triggerer": "airflow.jobs.triggerer_job_runner",
+}
+"""Role → the module whose loop records heartbeats."""
+
+
 def run(arguments: Namespace, notifier: Notifier) -> None:
     """Run the job that `arguments.role` names."""
-    announce_first_heartbeat(notifier)
+    announce_first_heartbeat(arguments.role, notifier)
     complete_models()
+    load_providers_configuration()
     {"scheduler": scheduler, "dag-processor": dag_processor, "triggerer": triggerer}[arguments.role]()
 
 
-def announce_first_heartbeat(notifier: Notifier) -> None:
-    """Have the first heartbeat of the loop tell the cell, in whichever module's hands the function is already."""
-    from airflow.jobs import job
-
-    perform = job.perform_heartbeat
+def announce_first_heartbeat(role: str, notifier: Notifier) -> None:
+    """Have the first heartbeat of the loop tell the cell."""
+    runner: Any = importlib.import_module(RUNNERS[role])
+    perform = runner.perform_heartbeat
 
     def perform_and_announce(*args: Any, **kwargs: Any) -> None:
         perform(*args, **kwargs)
         notifier.ready()
 
-    for module in list(sys.modules.values()):
-        if getattr(module, "__dict__", {}).get("perform_heartbeat") is perform:
-            module.perform_heartbeat = perform_and_announce  # type: ignore[attr-defined]  # it has just been seen
+    runner.perform_heartbeat = perform_and_announce
 
 
 def complete_models() -> None:
     """Make the users' tables known, to which notes on tasks refer in Airflow 2; its command line does so in passing."""
     if importlib.util.find_spec("airflow.sdk") is None:
         importlib.import_module("airflow.providers.fab.auth_manager.models")
+
+
+def load_providers_configuration() -> None:
+    """What a decorator of the commands does: providers' defaults of options become known."""
+    from airflow.providers_manager import ProvidersManager
+
+    ProvidersManager().initialize_providers_configuration()
+
+
+def record_log_template() -> None:
+    """Tell the database how task logs are named now, when the user has changed that; old logs keep their names."""
+    from airflow.configuration import conf
+    from airflow.models.tasklog import LogTemplate
+    from airflow.utils.db import synchronize_log_template
+    from airflow.utils.session import create_session
+
+    wanted = (conf.get("logging", "log_filename_template"), conf.get("elasticsearch", "log_id_template"))
+    with create_session() as session:
+        last = session.query(LogTemplate).order_by(LogTemplate.id.desc()).first()
+        is_known = last is not None and (last.filename, last.elasticsearch_id) == wanted
+    if not is_known:
+        synchronize_log_template()
+
+
+def undecorated(command: Any) -> Any:
+    """Airflow's function of a command without what is around it."""
+    return inspect.unwrap(command)
 
 
 def scheduler() -> None:
@@ -65,7 +99,8 @@ def scheduler() -> None:
     from airflow.configuration import conf
 
     scheduler_command.SchedulerJobRunner = pace.attentive(scheduler_command.SchedulerJobRunner)
-    scheduler_command.scheduler(
+    record_log_template()
+    undecorated(scheduler_command.scheduler)(
         Namespace(
             num_runs=conf.getint("scheduler", "num_runs"),
             only_idle=False,
@@ -84,7 +119,7 @@ def dag_processor() -> None:
     from airflow import settings
     from airflow.cli.commands import dag_processor_command
 
-    dag_processor_command.dag_processor(
+    undecorated(dag_processor_command.dag_processor)(
         Namespace(num_runs=-1, bundle_name=None, subdir=settings.DAGS_FOLDER, do_pickle=False, **FOREGROUND)
     )
 
@@ -93,4 +128,4 @@ def triggerer() -> None:
     """Wait on behalf of deferred tasks."""
     from airflow.cli.commands import triggerer_command
 
-    triggerer_command.triggerer(Namespace(capacity=None, queues=None, team_name=None, **FOREGROUND))
+    undecorated(triggerer_command.triggerer)(Namespace(capacity=None, queues=None, team_name=None, **FOREGROUND))

@@ -20,7 +20,7 @@ import sys
 
 VARIABLE = "AIRFLOW_CONFIG"
 
-BOTH_LINES = (
+EVERY_LINE = (
     "airflow",
     "airflow.models",
     "airflow.models.dagrun",
@@ -31,12 +31,15 @@ BOTH_LINES = (
     "airflow.providers_manager",
     "airflow.executors.base_executor",
     "airflow.cli.commands.daemon_utils",
+    "airflow.providers.celery.executors.celery_executor",
+    "airflow.providers.celery.cli.celery_command",
 )
 LINE_3 = (
     "airflow.sdk",
     "airflow.sdk.execution_time.supervisor",
     "airflow.sdk.execution_time.task_runner",
     "airflow.dag_processing.bundles.manager",
+    "airflow.dag_processing.bundles.local",
     "airflow.dag_processing.manager",
     "airflow.executors.workloads",
     "airflow.api_fastapi.app",
@@ -50,7 +53,18 @@ LINE_2 = (
     "airflow.providers.fab.auth_manager.models",
     "airflow.jobs.local_task_job_runner",
 )
+LINE_1 = (
+    "airflow.jobs",
+    "airflow.executors.celery_executor",
+    "airflow.utils.dag_processing",
+    "airflow.task.task_runner.standard_task_runner",
+    "airflow.operators.python_operator",
+    "airflow.operators.bash_operator",
+    "airflow.operators.dummy_operator",
+)
 """What several roles need; a version that has no such module does without."""
+
+METRICS = ("airflow._shared.observability.metrics.stats", "airflow.sdk._shared.observability.metrics.stats")
 
 _loaded_from: dict[str, str] = {}
 """The shared configuration file that Airflow was imported with, and its digest; empty when it was not."""
@@ -63,10 +77,11 @@ def load() -> None:
         return
     gc.disable()
     line_3 = importlib.util.find_spec("airflow.sdk") is not None
-    for name in BOTH_LINES + (LINE_3 if line_3 else LINE_2):
+    for name in EVERY_LINE + (LINE_3 if line_3 else LINE_2 + LINE_1):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     _configure_mappers()
+    _read_metrics_registry()
     gc.freeze()
     gc.enable()
     _loaded_from[path] = _digest(path)
@@ -77,6 +92,13 @@ def _configure_mappers() -> None:
     from sqlalchemy import orm
 
     orm.configure_mappers()
+
+
+def _read_metrics_registry() -> None:
+    """Airflow 3 reads a long YAML file at the first metric, in every process anew."""
+    for name in METRICS:
+        with contextlib.suppress(ImportError, AttributeError):
+            importlib.import_module(name)._get_registry()  # noqa: SLF001 - it has no public way
 
 
 def adopt() -> None:

@@ -8,13 +8,15 @@ from __future__ import annotations
 import argparse
 import importlib
 
-from . import hostname, prelude, ready
+from . import cli, hostname, prelude, ready
 
 MODULES = {
     "scheduler": "jobs",
     "dag-processor": "jobs",
     "triggerer": "jobs",
     "worker": "worker",
+    "scheduler-1": "first",
+    "worker-1": "first",
     "api": "api",
     "webserver": "webserver",
 }
@@ -24,9 +26,15 @@ MODULES = {
 PRELUDE = "prelude"
 """No role of a unit: prepares the process that units are forked from, and returns."""
 
+CLI = "cli"
+"""No role of a unit either: one command of Airflow's command line, whose words are not ours to parse."""
+
 
 def run(argv: list[str]) -> None:
     """Take the role that `argv` names; returns when the unit has ended."""
+    if argv[:1] == [CLI]:
+        cli.run(argv[1:])
+        return
     arguments = parser().parse_args(argv)
     if arguments.role == PRELUDE:
         prelude.load()
@@ -47,5 +55,6 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--hostname", help="the host name that the process shall believe in")
     result.add_argument("--concurrency", type=int, default=1, help="tasks that a worker runs at once")
     result.add_argument("--socket", help="unix socket of a web server")
+    result.add_argument("--warm", action="store_true", help="be ready only when no first request has to wait")
     result.add_argument("--port", type=int, help="TCP port on 127.0.0.1 of a web server")
     return result

@@ -1,4 +1,4 @@
-"""Airflow 2's web server: gunicorn in this process, without the command's monitor.
+"""Airflow 2's and 1.10's web server: gunicorn in this process, without the command's monitor.
 
 The application is built once, before gunicorn forks, so that its processes share the memory. Ready means that the
 application is built and the socket listens.
@@ -9,7 +9,9 @@ application is built and the socket listens.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
+import sys
 from argparse import Namespace
 from typing import Any
 
@@ -20,6 +22,10 @@ THREADS = 8
 
 SOCKET_UMASK = 0o177
 """Gunicorn makes its socket under it: mode 0600."""
+
+
+_inherited: list[Any] = []
+"""Pools of the parent, kept: were they collected, their connections would be closed for the parent too."""
 
 
 def run(arguments: Namespace, notifier: Notifier) -> None:
@@ -63,11 +69,20 @@ def run(arguments: Namespace, notifier: Notifier) -> None:
 
 
 def _application() -> Any:
+    if importlib.util.find_spec("airflow.www_rbac") is not None:
+        return _application_1()
     from airflow.providers_manager import ProvidersManager
     from airflow.www.app import cached_app
 
     manager = ProvidersManager()
     manager.initialize_providers_configuration()
+    return cached_app()
+
+
+def _application_1() -> Any:
+    """Airflow 1.10's, of its two web servers the one that knows roles."""
+    from airflow.www_rbac.app import cached_app
+
     return cached_app()
 
 
@@ -85,4 +100,16 @@ def _post_fork(server: Any, worker: Any) -> None:
 
     del server, worker
     settings.Session.remove()
-    settings.engine.dispose(close=False)
+    for engine in {settings.engine, *_own_engines()}:
+        _inherited.append(engine.pool)
+        engine.pool = engine.pool.recreate()
+
+
+def _own_engines() -> list[Any]:
+    """Of the application of Airflow 1.10, which has one beside Airflow's."""
+    if "airflow.www_rbac.app" not in sys.modules:
+        return []
+    session = sys.modules["airflow.www_rbac.app"].appbuilder.get_session
+    bind = session.get_bind()
+    session.remove()
+    return [bind]

@@ -8,6 +8,8 @@ Imports before the pool forks what every task would otherwise import by itself. 
 from __future__ import annotations
 
 import contextlib
+import functools
+import gc
 import importlib
 import importlib.util
 from argparse import Namespace
@@ -53,7 +55,9 @@ def run(arguments: Namespace, notifier: Notifier) -> None:
 
     from airflow.configuration import conf
     from airflow.providers.celery.cli import celery_command
+    from airflow.providers.celery.executors.celery_executor import app
 
+    app.worker_main = functools.partial(_celery_worker, app)
     # Undecorated: the decorator would note the start in the metadata database, which a worker of 3.x does not have.
     celery_command.worker.__wrapped__(
         Namespace(
@@ -71,17 +75,40 @@ def run(arguments: Namespace, notifier: Notifier) -> None:
     )
 
 
+def _celery_worker(app: Any, argv: list[str]) -> None:
+    """Celery's command `worker` alone: all of its command line would import 200 modules, a shell and a web server."""
+    from celery.bin.base import CLIContext
+    from celery.bin.worker import worker
+
+    context = CLIContext(app=app, no_color=True, workdir=None)
+    worker.main(args=argv[1:], prog_name="celery worker", standalone_mode=False, obj=context)
+
+
 _FOREGROUND = {"daemon": False, "pid": None, "stdout": None, "stderr": None, "log_file": None, "verbose": False}
 
 
 def _prepare_for_tasks(**_: Any) -> None:
-    if importlib.util.find_spec("airflow.sdk") is None:
-        _import(LINE_2)
-        from airflow.cli.cli_parser import get_parser
+    """Import what tasks need, and hide it from the collector, whose run before each fork would unshare it."""
+    from billiard import util as billiard_util
 
-        # A task of Airflow 2 is a command line, whose parser is built once and kept.
-        get_parser()
-        return
+    # Each pool process makes a system call through a C declaration; what parses it is large, and shared from here on.
+    billiard_util.get_pdeathsig()
+    if importlib.util.find_spec("airflow.sdk") is None:
+        _prepare_line_2()
+    else:
+        _prepare_line_3()
+    gc.freeze()
+
+
+def _prepare_line_2() -> None:
+    _import(LINE_2)
+    from airflow.cli.cli_parser import get_parser
+
+    # A task of Airflow 2 is a command line, whose parser is built once and kept.
+    get_parser()
+
+
+def _prepare_line_3() -> None:
     _import(LINE_3)
     from airflow.sdk.execution_time.supervisor import WatchedSubprocess
 

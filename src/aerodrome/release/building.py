@@ -1,0 +1,238 @@
+"""Build a release: startup script, requirements, plugins, a trial of both; then it is on disk for good.
+
+The controller and `aerodrome check` call `build`. A release that is there already costs a look; one that fails leaves
+nothing. Which DAGs still parse is asked afterwards, for each environment, through `verification`.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aerodrome import trees
+from aerodrome.release import base, confined, content, locks, overlay, plugins, sealing, sources, startup, verification
+from aerodrome.release.confined import User
+from aerodrome.release.content import Built
+from aerodrome.release.failures import RELEASE_BUILD_FAILED, ReleaseError
+from aerodrome.release.installation import Installation
+from aerodrome.release.requirements import Requirements
+from aerodrome.release.requirements import read as read_requirements
+from aerodrome.release.sources import Sources
+from aerodrome.release.startup import Startup
+from aerodrome.release.verification import Secrets, Trial
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a build, as it begins (`seconds` None) and as it ends."""
+
+    name: str
+    """`startup`, `requirements`, `resolve`, `install`, `plugins`, `try` or `found`."""
+
+    seconds: float | None = None
+    detail: str = ""
+
+
+Report = Callable[[Step], None]
+"""Told each step from the thread that builds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workshop:
+    """Where a release is built, and as whom."""
+
+    installation: Installation
+    """The Airflow version."""
+
+    releases: Path
+    """The folder of all releases: `<data>/releases`."""
+
+    environ: Mapping[str, str] = field(repr=False)
+    """The control plane's environment, of which an allow-list reaches uv."""
+
+    user: User | None = None
+    """Whom user code runs as when we are root: somebody whom no running environment is."""
+
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    report: Report = lambda _: None
+    on_line: Callable[[str], None] = lambda _: None
+    """Told what uv and the startup script print."""
+
+    tick: Callable[[], None] = lambda: None
+    """Called several times a second; what it raises breaks the build off."""
+
+    startup_limit: float = startup.LIMIT
+
+
+def build(wanted: Sources, workshop: Workshop) -> Built:
+    """The release of these sources on this version, built unless it is there. Safe in several processes at once.
+
+    Raises ReleaseError for what the user or a person must mend, RetryError when the package index cannot be reached,
+    and what `tick` raises.
+    """
+    identifier = sources.content_of(wanted, locks.of(workshop.installation.version)).identifier
+    try:
+        with content.held(identifier, workshop.releases, workshop.tick) as lock, confined.holding(lock):
+            found = content.find(identifier, workshop.releases)
+            if found is not None:
+                workshop.report(Step("found", 0.0, identifier))
+                return found
+            return _Build(wanted, workshop, identifier).run()
+    except OSError as error:
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        why = "no space is left on the disk" if full else f"{error.strerror or error} ({error.filename})"
+        raise ReleaseError(f"the release could not be built: {why}", code=RELEASE_BUILD_FAILED) from error
+
+
+class _Build:
+    """One build, in its final place from the start: compiled files name the folder."""
+
+    def __init__(self, wanted: Sources, workshop: Workshop, identifier: str) -> None:
+        self._wanted = wanted
+        self._workshop = workshop
+        self._identifier = identifier
+
+    def run(self) -> Built:
+        top = content.begin(self._identifier, self._workshop.releases)
+        # Not in the data folder: the user of the build must come into it, and paths of sockets must stay short.
+        scratch = _scratch(top)
+        try:
+            if self._workshop.user is not None:  # nobody else comes in: a startup script may hold secrets
+                os.chown(scratch, -1, self._workshop.user.gid)
+                scratch.chmod(0o710)
+            return self._fill(top, scratch)
+        except BaseException:
+            content.remove(self._identifier, self._workshop.releases)
+            raise
+        finally:
+            trees.remove(scratch)
+
+    def _fill(self, top: Path, scratch: Path) -> Built:
+        shop = self._workshop
+        exported = self._startup(scratch)
+        holds = base.look(shop.installation)
+        with self._step("requirements") as told:
+            wishes = self._requirements(exported, holds.line)
+            told.append(f"{len(wishes.wishes)} requirements")
+        with self._step("plugins") as told:
+            told.append(f"{self._plugins(top / 'plugins')} files")
+        job = overlay.Job(
+            requirements=wishes, installation=shop.installation, base=holds, plugins=top / "plugins",
+            lock=locks.of(shop.installation.version).path, scratch=self._folder(scratch, "packages"),
+            environ=shop.environ, user=shop.user, report=shop.on_line, tick=shop.tick,
+        )  # fmt: skip
+        with self._step("resolve") as told:
+            plan = overlay.resolve(job)
+            told.append(f"{len(plan.packages)} packages to add")
+        with self._step("install") as told:
+            notes = overlay.install(job, plan, top / "site")
+            told.append("built from source" if plan.builds else "from wheels")
+        with self._step("try") as told:
+            names = verification.try_content(self._trial(top, scratch, exported), wishes)
+            told.append(f"{len(names)} plugins")
+        document = {
+            "identifier": self._identifier,
+            "version": shop.installation.version,
+            "lock": locks.of(shop.installation.version).sha256,
+            "packages": overlay.installed(top / "site"),
+            "plugin_names": list(names),
+            "notes": [*exported.notes, *wishes.notes, *plan.notes, *notes],
+        }
+        return content.finish(self._identifier, shop.releases, told=document, startup=exported)
+
+    def _startup(self, scratch: Path) -> Startup:
+        if self._wanted.startup is None:
+            return Startup()
+        with self._step("startup"):
+            return startup.run(
+                self._wanted.startup,
+                environ=self._wanted.surroundings,
+                scratch=self._folder(scratch, "startup"),
+                path=f"{self._workshop.installation.venv / 'bin'}:/usr/local/bin:/usr/bin:/bin",
+                user=self._workshop.user,
+                limit=self._workshop.startup_limit,
+                on_line=self._workshop.on_line,
+                tick=self._workshop.tick,
+            )
+
+    def _requirements(self, exported: Startup, python: str) -> Requirements:
+        if self._wanted.requirements is None:
+            return Requirements()
+        return read_requirements(
+            self._wanted.requirements,
+            version=self._workshop.installation.version,
+            python=python,
+            files=lambda path: sources.file(self._wanted, path),
+            variables=exported.of("scheduler"),
+        )
+
+    def _plugins(self, target: Path) -> int:
+        if self._wanted.plugins is None:
+            target.mkdir()
+            count = 0
+        else:
+            count = plugins.unpack(self._wanted.plugins, target)
+        sealing.seal(target)
+        return count
+
+    def _trial(self, top: Path, scratch: Path, exported: Startup) -> Trial:
+        return Trial(
+            installation=self._workshop.installation, site=top / "site", plugins=top / "plugins", startup=exported,
+            options=self._workshop.options, variables=self._wanted.surroundings, user=self._workshop.user,
+            scratch=self._folder(scratch, "trials"), tick=self._workshop.tick,
+        )  # fmt: skip
+
+    def _folder(self, scratch: Path, name: str) -> Path:
+        folder = scratch / name
+        folder.mkdir()
+        folder.chmod(sealing.FOLDER_MODE)
+        return folder
+
+    @contextmanager
+    def _step(self, name: str) -> Iterator[list[str]]:
+        """Report a step; what is put into the list is its detail."""
+        self._workshop.tick()
+        self._workshop.report(Step(name))
+        started = time.monotonic()
+        told: list[str] = []
+        yield told
+        self._workshop.report(Step(name, time.monotonic() - started, ", ".join(told)))
+
+
+def _scratch(top: Path) -> Path:
+    """A new scratch folder for the build in `top`; one that a killed build left is removed, for we hold its lock."""
+    prefix = f"aerodrome-build-{hashlib.sha256(os.fsencode(top)).hexdigest()[:12]}-"
+    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        trees.remove(left)
+    return Path(tempfile.mkdtemp(prefix=prefix))
+
+
+def trial(
+    built: Built | None,
+    workshop: Workshop,
+    *,
+    scratch: Path,
+    variables: Mapping[str, str],
+    user: User | None = None,
+    secrets: Secrets | None = None,
+) -> Trial:
+    """How DAGs are parsed under a built release (None: under the bare version), by whom and with which database."""
+    return Trial(
+        installation=workshop.installation,
+        site=built.site if built else None,
+        plugins=built.plugins if built else None,
+        startup=built.startup() if built else Startup(),
+        options=workshop.options,
+        variables=variables,
+        user=user or workshop.user,
+        secrets=secrets,
+        scratch=scratch,
+        tick=workshop.tick,
+    )

@@ -1,0 +1,243 @@
+"""Run a program that is not ours: under limits, as an unprivileged user where we are root, to the end of all it began.
+
+`overlay`, `startup` and `verification` call it. `inside/supervise.py` does the work in a process of its own; this is
+our side of it. It knows nothing of what is run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from aerodrome.release.failures import RELEASE_BUILD_FAILED, ReleaseError
+
+_SUPERVISE = Path(__file__).with_name("inside") / "supervise.py"
+
+_TICK = 0.2
+"""Seconds between two looks at the caller's wish to stop."""
+
+_CHUNK = 65536
+_TAIL = 60
+"""Lines of output that are kept."""
+
+_LONGEST_LINE = 2000
+_PATIENCE = 30.0
+"""Seconds beyond the limit until the supervisor itself is given up; it needs some to kill and reap."""
+
+
+@dataclass(frozen=True)
+class User:
+    """Whom user code runs as, when we are root."""
+
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a program may use; each of its processes for itself, but the time, which is the whole's."""
+
+    seconds: float
+    memory: int = 4 * 2**30
+    """Bytes of private memory."""
+
+    file: int = 2 * 2**30
+    """Bytes of the largest file written."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a program ended."""
+
+    code: int
+    """Its exit code; negative is the signal that killed it."""
+
+    in_time: bool
+    tail: tuple[str, ...]
+    """Its last lines of output, standard error among them."""
+
+
+_HELD: ContextVar[tuple[int, ...]] = ContextVar("held", default=())
+
+
+@contextmanager
+def holding(descriptor: int) -> Iterator[None]:
+    """Have a lock held by whoever supervises programs that are run meanwhile, until the last of them is gone.
+
+    Should we be killed, nobody else takes the lock as long as they still write.
+    """
+    token = _HELD.set((*_HELD.get(), descriptor))
+    try:
+        yield
+    finally:
+        _HELD.reset(token)
+
+
+def held() -> tuple[int, ...]:
+    """The descriptors that are held so now, for programs that are run in another way."""
+    return _HELD.get()
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    environ: Mapping[str, str],
+    cwd: Path,
+    limits: Limits,
+    user: User | None = None,
+    umask: int = 0o022,
+    views: Mapping[Path, Path] = MappingProxyType({}),
+    on_line: Callable[[str], None] = lambda _: None,
+    on_message: Callable[[bytes], None] | None = None,
+    tick: Callable[[], None] = lambda: None,
+) -> Ended:
+    """Run the program, whose first word is an absolute path. Its environment is exactly `environ`.
+
+    `views` are folders with the paths at which the program finds them too, if we are root; see `cell/mounts.py`.
+    `on_line` is told each line of output; `on_message` the bytes that it writes to the descriptor whose number it finds
+    in AERODROME_CHANNEL, however many. What `tick` raises, several times a second, ends the program and goes on to the
+    caller.
+    """
+    report, theirs = os.pipe()
+    channel, messages = _pipe(wanted=on_message is not None)
+    passed, kept = [theirs] if messages is None else [theirs, messages], held()
+    wanted = {
+        "argv": list(argv),
+        "env": dict(environ) | ({} if messages is None else {"AERODROME_CHANNEL": str(messages)}),
+        "cwd": str(cwd),
+        "uid": user.uid if user else None,
+        "gid": user.gid if user else None,
+        "umask": umask,
+        "views": [[str(folder), str(path)] for folder, path in views.items() if make_mount_point(path)],
+        "seconds": limits.seconds,
+        "limits": {"RLIMIT_DATA": limits.memory, "RLIMIT_FSIZE": limits.file, "RLIMIT_CORE": 0},
+        "report": theirs,
+        "held": kept,
+    }
+    try:
+        with subprocess.Popen(
+            [sys.executable, "-I", "-S", str(_SUPERVISE)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={},  # nothing of the program's environment may steer its supervisor
+            cwd="/",
+            start_new_session=True,
+            pass_fds=(*passed, *kept),
+        ) as supervisor:
+            while passed:
+                os.close(passed.pop())
+            followed = _Followed(supervisor, report, channel, on_line, on_message or (lambda _: None))
+            try:
+                _request(supervisor, wanted)
+                followed.follow(tick, time.monotonic() + limits.seconds + _PATIENCE)
+            finally:
+                # Our end of its standard input closes with this: the sign to kill everything and go.
+                _end(supervisor)
+    finally:
+        for ours in (report, channel, *passed):
+            if ours is not None:
+                os.close(ours)
+    return followed.ended()
+
+
+def make_mount_point(path: Path) -> bool:
+    """As root: an empty folder of the machine at which a program may be shown another one; False = there is none."""
+    if os.geteuid() != 0:
+        return False
+    with suppress(OSError):
+        for folder in (path.parent, path):
+            if not folder.exists():
+                folder.mkdir()
+                folder.chmod(0o755)  # whatever our umask is
+    return path.is_dir()
+
+
+def _pipe(*, wanted: bool) -> tuple[int, int] | tuple[None, None]:
+    return os.pipe() if wanted else (None, None)
+
+
+def _request(supervisor: subprocess.Popen[bytes], wanted: Mapping[str, object]) -> None:
+    if supervisor.stdin is not None:
+        supervisor.stdin.write(json.dumps(wanted).encode() + b"\n")
+        supervisor.stdin.flush()
+
+
+def _end(supervisor: subprocess.Popen[bytes]) -> None:
+    if supervisor.stdin is not None:
+        with suppress(BrokenPipeError):
+            supervisor.stdin.close()
+    try:
+        supervisor.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        supervisor.kill()
+
+
+class _Followed:
+    """Everything that comes out of a supervisor, read as it comes."""
+
+    def __init__(
+        self,
+        supervisor: subprocess.Popen[bytes],
+        report: int,
+        channel: int | None,
+        on_line: Callable[[str], None],
+        on_message: Callable[[bytes], None],
+    ) -> None:
+        self._tail: deque[str] = deque(maxlen=_TAIL)
+        self._rest = b""
+        self._report = b""
+        self._on_line = on_line
+        self._sources: dict[int, Callable[[bytes], None]] = {report: self._reported}
+        if supervisor.stdout is not None:
+            self._sources[supervisor.stdout.fileno()] = self._printed
+        if channel is not None:
+            self._sources[channel] = on_message
+
+    def follow(self, tick: Callable[[], None], deadline: float) -> None:
+        """Until every end is closed, which the supervisor sees to."""
+        with selectors.DefaultSelector() as selector:
+            for source, told in self._sources.items():
+                selector.register(source, selectors.EVENT_READ, told)
+            while selector.get_map() and time.monotonic() < deadline:
+                tick()
+                for key, _ in selector.select(_TICK):
+                    data = os.read(key.fd, _CHUNK)
+                    if data:
+                        key.data(data)
+                    else:
+                        selector.unregister(key.fd)
+        if self._rest:
+            self._printed(b"\n")
+
+    def ended(self) -> Ended:
+        if not self._report:
+            raise ReleaseError(
+                "a process that was to build or try the release ended before it began; the last lines may say why",
+                code=RELEASE_BUILD_FAILED,
+                tail=tuple(self._tail),
+            )
+        told = json.loads(self._report)
+        return Ended(told["code"], told["why"] == "itself", tuple(self._tail))
+
+    def _reported(self, data: bytes) -> None:
+        self._report += data
+
+    def _printed(self, data: bytes) -> None:
+        *lines, rest = (self._rest + data).split(b"\n")
+        self._rest = rest[:_LONGEST_LINE]  # a line without end is cut, not kept
+        for line in lines:
+            text = line[:_LONGEST_LINE].decode(errors="replace").rstrip()
+            self._tail.append(text)
+            self._on_line(text)

@@ -1,0 +1,166 @@
+"""Built releases on disk: `<releases>/<identifier>/`, written once, never changed, shared between environments.
+
+A folder holds `site/` (packages), `plugins/`, `startup.json` (what the startup script exported; may hold secrets, so
+only we read it) and `manifest.json`, which is written last: a folder without it is a build that was broken off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aerodrome import trees
+from aerodrome.release.startup import Startup
+
+MANIFEST = "manifest.json"
+STARTUP = "startup.json"
+_RHYTHM = 0.2
+"""Seconds between two tries for a folder's lock."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A release that was built and tried: its packages can be imported and its plugins load."""
+
+    identifier: str
+    folder: Path
+    version: str
+    """The Airflow version."""
+
+    packages: tuple[tuple[str, str], ...]
+    """Names and versions of what it adds to the version's own packages."""
+
+    plugin_names: tuple[str, ...]
+    notes: tuple[str, ...]
+    """What the user should know although nothing failed."""
+
+    @property
+    def site(self) -> Path:
+        """For PYTHONPATH, behind our own folder."""
+        return self.folder / "site"
+
+    @property
+    def programs(self) -> Path:
+        """For PATH, behind the version's own."""
+        return self.site / "bin"
+
+    @property
+    def plugins(self) -> Path:
+        """For `core.plugins_folder`, and where `/usr/local/airflow/plugins` leads."""
+        return self.folder / "plugins"
+
+    def startup(self) -> Startup:
+        """What the startup script exported."""
+        return Startup(json.loads((self.folder / STARTUP).read_text(encoding="utf-8")))
+
+
+def folder(identifier: str, releases: Path) -> Path:
+    """Where the release lies; without links in its path, for compiled files name it."""
+    return releases.resolve() / identifier
+
+
+def find(identifier: str, releases: Path) -> Built | None:
+    """The release, if it was built. Marks it as used now, for `collect` spares what was used of late."""
+    manifest = folder(identifier, releases) / MANIFEST
+    try:
+        told = json.loads(manifest.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    with contextlib.suppress(OSError):
+        os.utime(manifest)
+    return _built(identifier, releases, told)
+
+
+def finish(identifier: str, releases: Path, *, told: Mapping[str, Any], startup: Startup) -> Built:
+    """Declare a filled folder whole. `told` has version, packages, plugin_names and notes, and whatever else helps."""
+    top = folder(identifier, releases)
+    _write(top / STARTUP, {name: dict(found) for name, found in startup.variables.items()}, 0o600)
+    _write(top / MANIFEST, dict(told), 0o644)
+    return _built(identifier, releases, told)
+
+
+def begin(identifier: str, releases: Path) -> Path:
+    """The empty folder of a release that is to be built; what a broken-off build left is removed."""
+    top = folder(identifier, releases)
+    remove(identifier, releases)
+    top.mkdir()
+    top.chmod(0o755)  # whatever our umask is: units under a uid of their own read it
+    return top
+
+
+def remove(identifier: str, releases: Path) -> None:
+    """Remove the folder; renamed first, so that a removal that is broken off leaves nothing under the real name."""
+    top = folder(identifier, releases)
+    grave = top.with_name(f".{identifier}.removed")
+    trees.remove(grave)
+    with contextlib.suppress(FileNotFoundError):
+        top.rename(grave)
+        trees.remove(grave)
+
+
+@contextlib.contextmanager
+def held(identifier: str, releases: Path, tick: Callable[[], None]) -> Iterator[int]:
+    """Hold the lock of the release (its descriptor), across processes; `tick` is called while another one has it."""
+    descriptor = _opened(identifier, releases)
+    try:
+        while not _locked(descriptor):
+            tick()
+            time.sleep(_RHYTHM)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def held_at_once(identifier: str, releases: Path) -> Iterator[bool]:
+    """The same without waiting: False when another has it."""
+    descriptor = _opened(identifier, releases)
+    try:
+        yield _locked(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _opened(identifier: str, releases: Path) -> int:
+    if not releases.is_dir():
+        releases.mkdir(parents=True, exist_ok=True)
+        # Passable for the units of every environment, listed by none: who knows a name knows the content behind it.
+        releases.chmod(0o711)
+    return os.open(releases / f".{identifier}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _built(identifier: str, releases: Path, told: Mapping[str, Any]) -> Built:
+    return Built(
+        identifier,
+        folder(identifier, releases),
+        told["version"],
+        tuple((name, version) for name, version in told["packages"]),
+        tuple(told["plugin_names"]),
+        tuple(told["notes"]),
+    )
+
+
+def _write(path: Path, document: Mapping[str, Any], mode: int) -> None:
+    draft = path.with_name(f".{path.name}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
+        json.dump(document, file, indent=2)
+        file.flush()
+        os.fchmod(descriptor, mode)
+        os.fsync(descriptor)
+    draft.replace(path)

@@ -1,0 +1,166 @@
+"""Run one command under limits, as somebody else if told so, and leave none of its processes behind.
+
+`confined` starts it as a script: what to run comes as JSON on standard input, how it ended goes as JSON to the
+descriptor named in it. User code runs below it, so it is the subreaper of all of them, and kills them when the command
+has ended, when the time is up, or when standard input closes because the control plane is gone. Standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import resource
+import runpy
+import select
+import signal
+import sys
+import time
+from typing import Any
+
+PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
+PR_SET_CHILD_SUBREAPER = 36
+RHYTHM = 0.05
+"""Seconds between two looks at the clock and the children."""
+
+END_LIMIT = 10.0
+"""Seconds to wait for killed processes to be gone; only one that hangs in the kernel takes longer."""
+
+
+def main() -> int:
+    """The whole life of one command."""
+    wanted = json.loads(_request())
+    for ours in (wanted["report"], *wanted["held"]):
+        os.set_inheritable(ours, False)  # noqa: FBT003 - the standard library's own
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    child = os.fork()
+    if child == 0:
+        _become(wanted)
+    code, why = _watch(child, time.monotonic() + wanted["seconds"])
+    _kill_rest(child)
+    os.write(wanted["report"], json.dumps({"code": code, "why": why}).encode())
+    return 0
+
+
+def _request() -> str:
+    """The first line of standard input; it stays open as long as the control plane lives."""
+    line = b""
+    while not line.endswith(b"\n"):
+        read = os.read(0, 65536)
+        if not read:
+            sys.exit(2)
+        line += read
+    return line.decode()
+
+
+def _become(wanted: dict[str, Any]) -> None:
+    """In the child: be the command. Returns never."""
+    try:
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.umask(wanted["umask"])
+        for name, value in wanted["limits"].items():
+            kind = getattr(resource, name, None)
+            if kind is not None:
+                hard = resource.getrlimit(kind)[1]
+                least = value if hard == resource.RLIM_INFINITY else min(value, hard)
+                resource.setrlimit(kind, (least, least))
+        _show(wanted["views"])
+        if wanted["uid"] is not None:
+            os.setgroups([])
+            os.setgid(wanted["gid"])
+            os.setuid(wanted["uid"])
+        _prctl(PR_SET_NO_NEW_PRIVS, 1)
+        os.chdir(wanted["cwd"])
+        os.execve(wanted["argv"][0], wanted["argv"], wanted["env"])  # noqa: S606 - no shell is wanted
+    except BaseException as error:  # noqa: BLE001 - nothing of ours may run on in the child
+        sys.stderr.write("could not start {}: {}\n".format(wanted["argv"][0], error))
+        sys.stderr.flush()
+    os._exit(126)
+
+
+def _show(views: list[list[str]]) -> None:
+    """Let folders be found where user code expects them; where we may not, they are not there."""
+    if views:
+        rooms = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+        mounts = runpy.run_path(os.path.join(rooms, "cell", "mounts.py"))
+        if mounts["leave"]():
+            mounts["show"](views)
+
+
+def _watch(child: int, deadline: float) -> tuple[int, str]:
+    """The exit code (negative: the signal) of the child, and what ended it: itself, time, or that we are alone."""
+    why = "itself"
+    while True:
+        done = _reap(child)
+        if done is not None:
+            return done, why
+        if why == "itself" and (time.monotonic() > deadline or _abandoned()):
+            why = "time" if time.monotonic() > deadline else "alone"
+            _kill(child)
+        time.sleep(RHYTHM)
+
+
+def _reap(child: int) -> int | None:
+    """Reap whoever has ended; the child's code if it is among them."""
+    code = None
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return code
+        if pid == 0:
+            return code
+        if pid == child:
+            code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+def _abandoned() -> bool:
+    readable, _, _ = select.select([0], [], [], 0)
+    return bool(readable) and not os.read(0, 1)
+
+
+def _kill(child: int) -> None:
+    for kill in (os.killpg, os.kill):
+        with contextlib.suppress(OSError):
+            kill(child, signal.SIGKILL)
+
+
+def _kill_rest(child: int) -> None:
+    """Kill what the command left; whoever loses its parent becomes ours, so a few rounds catch all."""
+    _kill(child)
+    deadline = time.monotonic() + END_LIMIT
+    while time.monotonic() < deadline:
+        for pid in _children():
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                time.sleep(RHYTHM)
+        except ChildProcessError:
+            return
+
+
+def _children() -> list[int]:
+    """Processes whose parent we are; empty on a system without /proc, where only the group is killed."""
+    me, found = os.getpid(), []
+    names = os.listdir("/proc") if os.path.isdir("/proc") else []
+    for name in names:
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            with open(f"/proc/{int(name)}/stat", encoding="utf-8", errors="replace") as file:
+                text = file.read()
+            if int(text[text.rindex(")") + 2 :].split()[1]) == me:
+                found.append(int(name))
+    return found
+
+
+def _prctl(option: int, value: int) -> None:
+    # Linux alone has it; elsewhere a group is killed and no more.
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

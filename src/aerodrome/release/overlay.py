@@ -1,0 +1,268 @@
+"""The packages that a user's requirements add to an installed Airflow version, in a folder of their own.
+
+`building` calls `resolve` and then `install`. Both run uv twice at most: first as ourselves without building anything,
+so that no code of a package runs; and only if a package comes as source, as the unprivileged user with a cache that is
+thrown away, for a source distribution is a program.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import uv
+from packaging.utils import canonicalize_name
+
+from aerodrome import errors, trees
+from aerodrome.release import confined, failures, sealing, shadows, uv_environment, uv_lines, uv_process, uv_refusals
+from aerodrome.release.base import Base
+from aerodrome.release.confined import Limits, User
+from aerodrome.release.failures import ReleaseError
+from aerodrome.release.installation import Installation
+from aerodrome.release.requirements import Requirements
+
+LIMIT = 600.0
+"""Seconds for resolving, and again for installing: MWAA's own patience with both together."""
+
+MOST_LINES = 20_000
+"""Lines of uv's output that are kept, the last ones; a package's program may print without end among them."""
+
+_INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL")
+_EXTRA_VARIABLES = ("UV_INDEX", "UV_EXTRA_INDEX_URL")
+
+Report = Callable[[str], None]
+"""Told each line of uv's that is worth showing."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """One package of an overlay."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What an overlay is made of, and where."""
+
+    requirements: Requirements
+    installation: Installation
+    base: Base
+    lock: Path
+    """The lock file of the version: every constraint of Airflow's own."""
+
+    plugins: Path
+    """The release's unpacked plugins, which `--find-links` and paths of wheels mean."""
+
+    scratch: Path
+    """A folder that only we may enter but the user of the build; removed by the caller."""
+
+    environ: Mapping[str, str]
+    """The control plane's environment, of which an allow-list reaches uv."""
+
+    user: User | None = None
+    report: Report = lambda _: None
+    tick: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What must be installed beside the base."""
+
+    packages: tuple[Package, ...]
+    builds: bool
+    """Whether a package comes as source and must be built."""
+
+    notes: tuple[str, ...] = ()
+
+
+def resolve(job: Job) -> Plan:
+    """Which packages are missing in the base. Raises ReleaseError or RetryError, and installs nothing."""
+    wishes = uv_lines.wished(job.requirements, job.plugins)
+    if not wishes:
+        return Plan((), builds=False)
+    constraints, notes = uv_lines.constraints(job.requirements, job.base.packages)
+    lines: deque[str] = deque(maxlen=MOST_LINES)
+    builds = _run(
+        job,
+        ["pip", "install", "--dry-run", f"--constraints={job.lock}", f"--python={job.installation.python}"],
+        wishes,
+        constraints,
+        lines.append,
+        builds=None,
+    )
+    packages = uv_lines.planned(lines, job.requirements, job.base.packages)
+    return Plan(tuple(Package(name, version) for name, version in packages), builds, notes)
+
+
+def install(job: Job, plan: Plan, site: Path) -> tuple[str, ...]:
+    """Fill the new folder `site` with the plan's packages, compiled and sealed; notes. Raises as `resolve` does."""
+    if not plan.packages:
+        site.mkdir()
+        return ()
+    packages = [(package.name, package.version) for package in plan.packages]
+    wishes = uv_lines.chosen(job.requirements, job.plugins, packages)
+    site.mkdir()
+    _run(
+        job,
+        [
+            "pip",
+            "install",
+            "--no-deps",
+            f"--python={job.installation.python}",
+            f"--target={site}",
+            "--compile-bytecode",
+        ],
+        wishes,
+        [],
+        job.report,
+        builds=plan.builds,
+        site=site,
+    )
+    (site / ".lock").unlink(missing_ok=True)  # uv's own, of no use in a folder that never changes
+    sealing.seal(site)
+    return shadows.remove(site, job.base, job.requirements)
+
+
+def installed(site: Path) -> list[tuple[str, str]]:
+    """Names (normalised) and versions of the packages in a filled folder."""
+    parts = (folder.name.removesuffix(".dist-info").rpartition("-") for folder in sorted(site.glob("*.dist-info")))
+    return [(str(canonicalize_name(name)), version) for name, _, version in parts]
+
+
+def _run(
+    job: Job,
+    arguments: Sequence[str],
+    wishes: Sequence[str],
+    constraints: Sequence[str],
+    on_line: Callable[[str], None],
+    *,
+    builds: bool | None,
+    site: Path | None = None,
+) -> bool:
+    """Run uv over the lines; whether it had to build. `builds` None = only if there is no other way."""
+    file, limits = job.scratch / "requirements.txt", job.scratch / "constraints.txt"
+    _write(file, [*uv_lines.indexes(job.requirements, job.plugins), *wishes], job.user)
+    arguments = [*arguments, f"--requirements={file}", "--no-progress"]
+    if constraints:
+        _write(limits, constraints, job.user)
+        arguments.append(f"--constraints={limits}")
+    if job.requirements.prereleases:
+        arguments.append("--prerelease=allow")
+    if job.requirements.extra_indexes:
+        # As pip does it: the best version of all indexes, not the first index that knows the name.
+        arguments.append("--index-strategy=unsafe-best-match")
+    if not builds:
+        try:
+            uv_process.run(
+                [*arguments, "--no-build", *_link_mode(job)],
+                what="",
+                environ=_environ(job),
+                cwd=job.scratch,
+                on_line=on_line,
+                tick=job.tick,
+                limit=LIMIT,
+                hold=confined.held(),
+                failure=lambda _, lines: _refused(job, lines),
+            )
+        except _NeedsBuildError:
+            if builds is not None:
+                raise
+        except uv_process.EndlessError as error:
+            raise _endless() from error
+        else:
+            return False
+    _build(job, arguments, on_line, site)
+    return True
+
+
+def _endless(tail: tuple[str, ...] = ()) -> ReleaseError:
+    return ReleaseError(
+        f"the requirements could not be installed within {LIMIT / 60:.0f} minutes",
+        code=failures.REQUIREMENTS_INSTALL_FAILED,
+        tail=tail,
+    )
+
+
+class _NeedsBuildError(errors.AerodromeError):
+    """A package comes as source only."""
+
+
+def _refused(job: Job, lines: Sequence[str]) -> errors.AerodromeError:
+    if uv_refusals.needs_build(lines):
+        return _NeedsBuildError("a package must be built")
+    return uv_refusals.refusal(lines, job.requirements, job.base.packages)
+
+
+def _build(job: Job, arguments: Sequence[str], on_line: Callable[[str], None], site: Path | None) -> None:
+    """Run uv where it may run the programs of packages."""
+    home = job.scratch / "build"
+    home.mkdir(exist_ok=True)
+    own = {
+        **_environ(job),
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "PATH": f"{job.installation.python.parent}:/usr/bin:/bin",
+    }
+    link_mode = list(_link_mode(job))
+    if job.user is not None:
+        for name in ("NETRC", "SSL_CLIENT_CERT", "UV_CONFIG_FILE", "UV_KEYRING_PROVIDER"):
+            own.pop(name, None)  # a package's program would read what they name
+        own["UV_CACHE_DIR"] = str(home / "cache")
+        # Linked from a cache that the builder owns, files could have another name, and another writer.
+        link_mode = ["--link-mode=copy"]
+        for folder in filter(None, (home, site)):
+            os.chown(folder, job.user.uid, job.user.gid)
+    lines: deque[str] = deque(maxlen=MOST_LINES)
+
+    def told(line: str) -> None:
+        lines.append(line)
+        on_line(line)
+
+    ended = confined.run(
+        [uv.find_uv_bin(), *arguments, *link_mode],
+        environ=own,
+        cwd=home,
+        limits=Limits(LIMIT),
+        user=job.user,
+        on_line=told,
+        tick=job.tick,
+    )
+    trees.remove(home)
+    if not ended.in_time:
+        raise _endless(ended.tail)
+    if ended.code != 0:
+        raise uv_refusals.refusal(lines, job.requirements, job.base.packages)
+
+
+def _environ(job: Job) -> dict[str, str]:
+    """The environment of uv: an index of the user's replaces the machine's, whose credentials it must not see."""
+    kept = uv_environment.scrubbed(job.environ, uv_environment.pip_settings(job.environ))
+    if job.requirements.no_index:
+        dropped: tuple[str, ...] = (*_INDEX_VARIABLES, *_EXTRA_VARIABLES, "UV_FIND_LINKS")
+    elif job.requirements.index is not None:
+        dropped = (*_INDEX_VARIABLES, "UV_NO_INDEX")
+    else:
+        dropped = ()
+    return {name: value for name, value in kept.items() if name not in dropped}
+
+
+def _link_mode(job: Job) -> tuple[str, ...]:
+    if "UV_LINK_MODE" in job.environ:
+        return ()
+    # Only where units cannot write what we own may files be one with those in uv's cache.
+    return ("--link-mode=hardlink",) if job.user is not None else ("--link-mode=clone",)
+
+
+def _write(path: Path, lines: Sequence[str], user: User | None) -> None:
+    """A file that only we and the builder read: lines may hold the credentials of an index."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in lines)
+        if user is not None:
+            os.fchown(descriptor, user.uid, user.gid)

@@ -1,0 +1,172 @@
+"""Unpack a plugins.zip that somebody else made, or copy a folder of plugins, into a release.
+
+`building` calls `unpack`; whether the plugins load is `verification`'s question. An archive is refused whole: one that
+tries to leave its folder is not unpacked in part.
+"""
+
+from __future__ import annotations
+
+import errno
+import lzma
+import os
+import shutil
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from aerodrome.release.failures import PLUGINS_ARCHIVE_INVALID, ReleaseError
+
+NAME = "plugins.zip"
+
+LARGEST = 2**30
+"""Bytes of all unpacked files together; AWS's advice is to stay below."""
+
+MOST = 50_000
+"""Files and folders; a plugins.zip full of wheels has some hundreds."""
+
+RATIO = 200
+"""Unpacked bytes for one byte of the archive, beyond `SMALL`; text packs to a tenth, zeros to a thousandth."""
+
+SMALL = 16 * 2**20
+"""Bytes below which no ratio is suspicious."""
+
+LARGEST_DIRECTORY = 16 * 2**20
+"""Bytes of the list of entries."""
+
+_END, _END64, _LOCATOR = struct.Struct("<4s4H2LH"), struct.Struct("<4sQ2H2L4Q"), 20
+"""The two records at the end of an archive, and the bytes between them (APPNOTE.TXT 4.3.14 to 4.3.16)."""
+
+_LONGEST_END = _END64.size + _LOCATOR + _END.size + 2**16
+_LONGEST_PATH = 512
+_CHUNK = 2**20
+
+
+def unpack(source: Path, target: Path) -> int:
+    """Fill the new folder `target` from an archive or a folder; the number of files.
+
+    Raises ReleaseError for an archive that is none, that leads out of the folder, or that unpacks to too much.
+    """
+    if source.is_dir():
+        return _copy(source, target)
+    try:
+        check_directory(source)
+        with zipfile.ZipFile(source) as archive:
+            members = _checked(archive.infolist(), source.stat().st_size)
+            target.mkdir()
+            left = LARGEST
+            for member in members:
+                left -= _extract(archive, member, target, left)
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OverflowError, ValueError) as error:
+        raise _invalid(f"is no zip archive, or a broken one ({error})") from None
+    except (NotImplementedError, RuntimeError) as error:
+        raise _invalid(f"cannot be unpacked ({error})") from None
+    except (FileExistsError, NotADirectoryError) as error:
+        raise _invalid(f"has an entry that is both file and folder: {Path(str(error.filename)).name!r}") from None
+    except OSError as error:
+        # zipfile seeks where a broken archive tells it to, and bz2 has no exception of its own.
+        if error.errno not in {None, errno.EINVAL}:
+            raise
+        raise _invalid(f"is a broken zip archive ({error})") from None
+    return sum(not member.is_dir() for member in members)
+
+
+def check_directory(source: Path) -> None:
+    """Look at the size of an archive's directory, which `zipfile` reads at once and keeps.
+
+    Raises ReleaseError when it is too large; what is no archive `zipfile` says itself.
+    """
+    with source.open("rb") as file:
+        file.seek(max(0, source.stat().st_size - _LONGEST_END))
+        end = file.read()
+    at = end.rfind(b"PK\x05\x06")
+    if at < 0 or len(end) < at + _END.size:
+        return
+    sizes = [_END.unpack_from(end, at)[5]]
+    at64 = at - _LOCATOR - _END64.size  # where `zipfile` looks for what goes before the other
+    if at64 >= 0 and end.startswith(b"PK\x06\x06", at64):
+        sizes.append(_END64.unpack_from(end, at64)[8])
+    if max(sizes) > LARGEST_DIRECTORY:
+        raise _invalid(f"has a directory of more than {LARGEST_DIRECTORY // 2**20} MiB")
+
+
+def _checked(members: list[zipfile.ZipInfo], size: int) -> list[zipfile.ZipInfo]:
+    """The members that are unpacked. Raises ReleaseError for the first that must not be."""
+    if len(members) > MOST:
+        raise _invalid(f"has {len(members)} entries; {MOST} are allowed")
+    total = sum(member.file_size for member in members)
+    if total > LARGEST:
+        raise _invalid(f"unpacks to {total // 2**20} MiB; {LARGEST // 2**20} MiB are allowed")
+    if total > max(SMALL, size * RATIO):
+        raise _invalid(f"unpacks to {total // max(size, 1)} times its size, as no plugins do")
+    seen: set[str] = set()
+    for member in members:
+        _check(member)
+        name = member.filename.rstrip("/")
+        if name in seen:
+            raise _invalid(f"has two entries named {name!r}", name)
+        seen.add(name)
+    return [member for member in members if not _is_junk(member.filename)]
+
+
+def _check(member: zipfile.ZipInfo) -> None:
+    name = member.filename
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name.split("/")[0] or not path.parts:
+        raise _invalid(f"has an entry that leads out of its folder: {name!r}", name)
+    if len(name) > _LONGEST_PATH or any(ord(letter) < ord(" ") for letter in name):
+        raise _invalid(f"has an entry whose name cannot be a file's: {name[:80]!r}", name[:80])
+    if member.flag_bits & 0x1:
+        raise _invalid(f"has an encrypted entry: {name!r}", name)
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
+        what = "a link" if kind == stat.S_IFLNK else "a device"
+        raise _invalid(f"has an entry that is {what}: {name!r}", name)
+
+
+def _is_junk(name: str) -> bool:
+    return name.startswith("__MACOSX/") or name.rpartition("/")[2] == ".DS_Store"
+
+
+def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, left: int) -> int:
+    """Write one member, bounded whatever its header claims; the bytes written."""
+    path = target / member.filename
+    if member.is_dir():
+        path.mkdir(parents=True, exist_ok=True)
+        return 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = 0
+    with archive.open(member) as packed, path.open("xb") as file:
+        while chunk := packed.read(_CHUNK):
+            written += len(chunk)
+            if written > left:
+                raise _invalid(f"unpacks to more than {LARGEST // 2**20} MiB", member.filename)
+            file.write(chunk)
+    return written
+
+
+def _copy(source: Path, target: Path) -> int:
+    """A folder of the caller's own machine; links are not followed, for a zip made of it would hold none either."""
+    total, count = 0, 0
+    target.mkdir()
+    for parent, folders, files in os.walk(source):
+        folders[:] = [name for name in folders if name not in {"__pycache__", ".git"}]
+        below = target / Path(parent).relative_to(source)
+        below.mkdir(exist_ok=True)
+        for name in _regular(parent, files):
+            count += 1
+            total += (Path(parent) / name).stat().st_size
+            if total > LARGEST or count > MOST:
+                raise _invalid(f"would hold more than {LARGEST // 2**20} MiB or {MOST} files")
+            shutil.copyfile(Path(parent) / name, below / name)
+    return count
+
+
+def _regular(parent: str, files: Iterable[str]) -> list[str]:
+    return [name for name in files if stat.S_ISREG((Path(parent) / name).lstat().st_mode)]
+
+
+def _invalid(what: str, file: str | None = None) -> ReleaseError:
+    return ReleaseError(f"{NAME} {what}", code=PLUGINS_ARCHIVE_INVALID, file=file)

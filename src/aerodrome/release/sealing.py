@@ -1,0 +1,53 @@
+"""Make what was written into a release ours, readable for all and writable for nobody else.
+
+`overlay` and `plugins` call it when no process of a user's can run any more: it follows no link, and trusts no mode.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from aerodrome.release.failures import RELEASE_BUILD_FAILED, ReleaseError
+
+FOLDER_MODE = 0o755
+FILE_MODE = 0o644
+PROGRAM_MODE = 0o755
+
+
+def seal(top: Path) -> None:
+    """Own everything below `top`, with plain modes. Raises ReleaseError for what has no place in a release."""
+    mine = (os.geteuid(), os.getegid())
+    _own(str(top), os.lstat(top), mine, top)
+    for parent, folders, files in os.walk(top):
+        for name in (*folders, *files):
+            path = os.path.join(parent, name)  # noqa: PTH118 - tens of thousands of them
+            _own(path, os.lstat(path), mine, top)
+
+
+def _own(path: str, found: os.stat_result, mine: tuple[int, int], top: Path) -> None:
+    foreign = (found.st_uid, found.st_gid) != mine
+    if stat.S_ISLNK(found.st_mode):
+        if not Path(path).resolve().is_relative_to(top.resolve()):
+            raise _refused(path, top, "is a link that leads out of the release")
+        if foreign:
+            os.lchown(path, *mine)
+        return
+    if stat.S_ISDIR(found.st_mode):
+        wanted = FOLDER_MODE
+    elif stat.S_ISREG(found.st_mode):
+        wanted = PROGRAM_MODE if found.st_mode & 0o100 else FILE_MODE
+        if foreign and found.st_nlink > 1:
+            raise _refused(path, top, "has another name outside the release")
+    else:
+        raise _refused(path, top, "is neither file nor folder")
+    if foreign:
+        os.chown(path, *mine, follow_symlinks=False)
+    if stat.S_IMODE(found.st_mode) != wanted:
+        os.chmod(path, wanted)  # noqa: PTH101 - tens of thousands of them
+
+
+def _refused(path: str, top: Path, what: str) -> ReleaseError:
+    name = os.path.relpath(path, top)
+    return ReleaseError(f"{name}, which a package installed, {what}", code=RELEASE_BUILD_FAILED, file=name)

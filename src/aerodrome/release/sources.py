@@ -1,0 +1,148 @@
+"""What a release is built from: a user's files, their hashes, and how one names another.
+
+`building` calls it. It reads files and decides nothing about them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import lzma
+import os
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from aerodrome.release import requirements_text
+from aerodrome.release.failures import ReleaseError
+from aerodrome.release.identity import Content
+from aerodrome.release.locks import Lock
+from aerodrome.release.plugins import check_directory
+
+PLUGINS = Path("/usr/local/airflow/plugins")
+DAGS = Path("/usr/local/airflow/dags")
+"""Where MWAA has them, and where requirements, DAGs and plugins of its users look for them."""
+
+_INCLUDED = re.compile(r"(?:-r|-c|--requirements?|--constraints?)(?:\s*=\s*|\s*)(\S+)")
+_MOST_INCLUDED = 50
+_CHUNK = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """The files of one environment, or of one folder that `aerodrome check` is run in."""
+
+    requirements: bytes | None = None
+    beside: Path | None = None
+    """The folder of requirements.txt, whose other files it may include; None = it lies alone, as in S3."""
+
+    plugins: Path | None = None
+    """A plugins.zip, or a folder of plugins."""
+
+    startup: bytes | None = None
+    dags: Path | None = None
+    """The DAGs, among which requirements may find constraints."""
+
+    surroundings: Mapping[str, str] = field(default_factory=dict)
+    """What the startup script and DAGs find in their environment, such as AIRFLOW_ENV_NAME. No secrets."""
+
+
+def content_of(sources: Sources, lock: Lock) -> Content:
+    """What the sources are, by their bytes."""
+    return Content(
+        version=lock.version,
+        lock=lock.sha256,
+        requirements=_requirements(sources) if sources.requirements is not None else None,
+        plugins=_digest(_files(sources.plugins)) if sources.plugins else None,
+        startup=hashlib.sha256(sources.startup).hexdigest() if sources.startup is not None else None,
+        surroundings=tuple(sorted(sources.surroundings.items())),
+    )
+
+
+def file(sources: Sources, path: str) -> bytes | None:
+    """A file that requirements name, by the path that they name it by: see `requirements.Reader`."""
+    pure = PurePosixPath(path)
+    if ".." in pure.parts:
+        return None
+    if pure.is_relative_to(PLUGINS):
+        return _of_plugins(sources.plugins, str(pure.relative_to(PLUGINS)))
+    if pure.is_relative_to(DAGS):
+        return _below(sources.dags, str(pure.relative_to(DAGS)))
+    return None if pure.is_absolute() else _below(sources.beside, path)
+
+
+def _requirements(sources: Sources) -> str:
+    """The hash of requirements.txt and of everything that it includes, however deep."""
+    found = {"": sources.requirements or b""}
+    left = [("", sources.requirements or b"")]
+    while left and len(found) < _MOST_INCLUDED:
+        name, data = left.pop()
+        for included in _included(name, data):
+            read = file(sources, included) if included not in found else None
+            if read is not None:
+                found[included] = read
+                left.append((included, read))
+    return _digest((name, iter([data])) for name, data in sorted(found.items()))
+
+
+def _included(name: str, data: bytes) -> list[str]:
+    try:
+        lines = requirements_text.lines(data, name)
+    except ReleaseError:
+        return []  # the build will say so
+    named = [match[1].strip("\"'") for line in lines if (match := _INCLUDED.match(line.text))]
+    folder = PurePosixPath(name).parent
+    paths = [os.path.normpath(folder / each) for each in named if "://" not in each]
+    return [path for path in paths if not path.startswith("..")]
+
+
+def _of_plugins(plugins: Path | None, name: str) -> bytes | None:
+    if plugins is None or plugins.is_dir():
+        return _below(plugins, name)
+    try:
+        check_directory(plugins)
+        with zipfile.ZipFile(plugins) as archive, archive.open(name) as file:
+            return file.read(requirements_text.LARGEST + 1)
+    except (KeyError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, OSError, EOFError, ReleaseError):
+        return None
+
+
+def _below(folder: Path | None, name: str) -> bytes | None:
+    if folder is None:
+        return None
+    try:
+        path = (folder / name).resolve(strict=True)
+        if not path.is_relative_to(folder.resolve()) or not path.is_file():
+            return None
+        with path.open("rb") as file:
+            return file.read(requirements_text.LARGEST + 1)
+    except OSError:
+        return None
+
+
+def _files(plugins: Path) -> Iterator[tuple[str, Iterator[bytes]]]:
+    if not plugins.is_dir():
+        yield "", _chunks(plugins)
+        return
+    for path in sorted(plugins.rglob("*")):
+        if path.is_file() and not path.is_symlink() and not {"__pycache__", ".git"} & set(path.parts):
+            yield path.relative_to(plugins).as_posix(), _chunks(path)
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            yield chunk
+
+
+def _digest(files: Iterator[tuple[str, Iterator[bytes]]]) -> str:
+    """The hash of names and contents; neither can be mistaken for the other."""
+    total = hashlib.sha256()
+    for name, chunks in files:
+        one = hashlib.sha256()
+        for chunk in chunks:
+            one.update(chunk)
+        total.update(f"{len(name)}:{name}:{one.hexdigest()}\n".encode())
+    return total.hexdigest()

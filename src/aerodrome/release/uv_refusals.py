@@ -1,0 +1,225 @@
+"""What uv says when it cannot resolve or install a user's requirements, read for who is at fault and where. Pure.
+
+`overlay` calls `refusal`. uv explains itself in sentences; what is not understood is passed on whole as the tail, so
+that another uv's wording costs detail only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from aerodrome import errors
+from aerodrome.release import failures, uv_output
+from aerodrome.release.failures import ReleaseError, at
+from aerodrome.release.requirements import Requirements
+from aerodrome.release.wishes import Wish
+
+_TAIL = 14
+_SECRET_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
+
+_NEEDS_BUILD = ("building from source is disabled", "Building source distributions is disabled")
+
+_NAMED = r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?:\[[^\]]*\])?"
+_SPEC = r"((?:[<>=!~]=?|===)[^\s]*)?"
+_DEPENDS = re.compile(rf"{_NAMED}{_SPEC} depends? on {_NAMED}{_SPEC}")
+_REQUIRE = re.compile(rf"(?:you require|and) {_NAMED}((?:[<>=!~]=?|===)[^\s]+)")
+_ROOT = re.compile(rf"you require {_NAMED}")
+_UNKNOWN = re.compile(rf"{_NAMED}{_SPEC} was not found in the (?:package registry|provided package locations)")
+_NO_VERSION = re.compile(rf"there (?:is|are) no versions? of {_NAMED}{_SPEC}")
+_BUILD = re.compile(r"Failed to (?:build|download and build|generate package metadata for) `?([\w.-]+?)(?:==| @|`)")
+_NEEDS_PYTHON = re.compile(rf"{_NAMED}{_SPEC} requires Python ([^\s,]+(?:,[^\s,]+)*)")
+_USED_PYTHON = re.compile(r"Using (?:C?Python) ([\d.]+)")
+_PYTHON = re.compile(r"current Python version \(([\d.]+)\) does not satisfy Python([^\s,]+(?:,[^\s,]+)*)")
+_WHEELS = re.compile(rf"{_NAMED}{_SPEC} has no (?:usable )?wheels|{_NAMED}{_SPEC} has no wheels with a matching")
+_STATUS = re.compile(r"HTTP status (?:client|server) error \((\d{3}[^)]*)\) for url \(([^)]+)\)")
+_URL = re.compile(r"https?://[^\s)`]+")
+
+
+def needs_build(lines: Sequence[str]) -> bool:
+    """Whether uv failed only because it was not allowed to build a package from source."""
+    text = "\n".join(lines)
+    return any(sign in text for sign in _NEEDS_BUILD)
+
+
+def refusal(lines: Sequence[str], requirements: Requirements, base: Mapping[str, str]) -> errors.AerodromeError:
+    """The error for a failed uv: `base` is what the Airflow version holds, normalised names and versions."""
+    tail = tuple(_SECRET_IN_URL.sub("***@", line.rstrip()) for line in lines if line.strip())[-_TAIL:]
+    text = re.sub(r"\s+", " ", _SECRET_IN_URL.sub("***@", "\n".join(lines)))
+    reading = _Reading(requirements, base, text, tail)
+    return (
+        reading.machine() or reading.index() or reading.unknown() or reading.python() or reading.conflict()
+        or reading.build() or reading.otherwise()
+    )  # fmt: skip
+
+
+class _Reading:
+    """One text of uv's; each method is one kind of failure, or None when it is another."""
+
+    def __init__(self, requirements: Requirements, base: Mapping[str, str], text: str, tail: tuple[str, ...]) -> None:
+        self._requirements = requirements
+        self._base = base
+        self._text = text
+        self._tail = tail
+
+    def machine(self) -> errors.AerodromeError | None:
+        if any(sign in self._text for sign in uv_output.NO_SPACE):
+            return self._failed(
+                "no space is left on the disk for the packages; free some, or ask who runs this machine"
+            )
+        if "Hash mismatch" in self._text:
+            wish = self._mentioned()
+            return self._failed(f"{_named(wish)} the index served other bytes than --hash names", wish)
+        return None
+
+    def index(self) -> errors.AerodromeError | None:
+        """An index that cannot be asked: a user's own is the user's to mend, the machine's is worth another try."""
+        status = _STATUS.search(self._text)
+        unreachable = any(sign in self._text for sign in uv_output.NETWORK)
+        if status is None and not unreachable:
+            return None
+        url = status[2] if status else next(iter(_URL.findall(self._text)), "")
+        what = (
+            f"answers {status[1]}"
+            if status
+            else f"cannot be reached ({self._tail[-1].strip().removeprefix('cause: ')})"
+        )
+        for line in (self._requirements.index, *self._requirements.extra_indexes):
+            if line is not None and _host(url) == _host(line.text):
+                sentence = f"{at(line.file, line.number)}: the package index {what}; check its URL"
+                return self._error(failures.REQUIREMENTS_INSTALL_FAILED, sentence, line.file, line.number)
+        direct = next((wish for wish in self._requirements.wishes if wish.direct and url and url in wish.shown), None)
+        if direct is not None or (status and not status[1].startswith(("429", "5"))):
+            return self._failed(f"{_named(direct)} {_SECRET_IN_URL.sub('***@', url)} {what}", direct)
+        sentence = f"the requirements could not be installed: the package index {what}"
+        return errors.RetryError(sentence, delay=uv_output.NETWORK_DELAY)
+
+    def unknown(self) -> ReleaseError | None:
+        found = _UNKNOWN.search(self._text)
+        if found:
+            wish = self._wish(found[1]) or self._root()
+            needed = "" if wish is None or wish.name == canonicalize_name(found[1]) else f", which {wish.name} needs"
+            return self._failed(f"{_named(wish)} no package {found[1]}{needed} is known to {self._asked()}", wish)
+        found = _NO_VERSION.search(self._text)
+        name = canonicalize_name(found[1]) if found else ""
+        if found is None or name in self._base or "depends on" in self._text:
+            return None
+        wish = self._wish(name) or self._root()
+        return self._failed(f"{_named(wish)} {self._asked()} has no {found[1]}{found[2] or ''}", wish)
+
+    def python(self) -> ReleaseError | None:
+        found = _PYTHON.search(self._text)
+        if found:
+            return self._other_python(found[2], found[1], self._mentioned())
+        found = _NEEDS_PYTHON.search(self._text)
+        if found:
+            used = _USED_PYTHON.search(self._text)
+            return self._other_python(found[3], used[1] if used else "another", self._wish(found[1]) or self._root())
+        wheels = _WHEELS.search(self._text)
+        if wheels is None:
+            return None
+        wish = self._wish(wheels[1] or wheels[3]) or self._root()
+        return self._failed(f"{_named(wish)} {_what(wish)} has no wheel for this Python and this kind of machine", wish)
+
+    def _other_python(self, needed: str, used: str, wish: Wish | None) -> ReleaseError:
+        sentence = f"{_named(wish)} {_what(wish)} needs Python {needed.rstrip('.')}, and the environment runs {used}"
+        return self._failed(sentence, wish)
+
+    def conflict(self) -> ReleaseError | None:
+        if "No solution found" not in self._text:
+            return None
+        wish = self._root()
+        for owner, _, name, spec in _DEPENDS.findall(self._text):
+            version = self._base.get(canonicalize_name(name))
+            if version is not None and spec and not _allows(spec, version):
+                wish = self._wish(owner) or wish
+                sentence = (
+                    f"{_named(wish)} {owner} needs {name}{spec.rstrip('.,')}, and Airflow comes with {name} {version}"
+                )
+                return self._conflict(sentence, wish, name)
+        for name, spec in _REQUIRE.findall(self._text):
+            version = self._base.get(canonicalize_name(name))
+            asked = self._wish(name)
+            if version is not None and asked is not None and (asked.direct or not _allows(spec, version)):
+                sentence = f"{_named(asked)} {asked.shown} is asked for, and Airflow comes with {name} {version}"
+                return self._conflict(sentence, asked, name)
+        asked = self._twice() or wish
+        both = [f"{each.shown} ({at(each.file, each.line)})" for each in self._all(asked.name)] if asked else []
+        sentence = f"{_named(asked)} {' and '.join(both)} exclude each other" if len(both) > 1 else (
+            f"{_named(asked)} {_what(asked)} cannot be installed together with the other requirements"
+        )  # fmt: skip
+        return self._conflict(sentence, asked, asked.name if asked else None)
+
+    def build(self) -> ReleaseError | None:
+        found = _BUILD.search(self._text)
+        if found is None:
+            return None
+        wish = self._wish(found[1]) or self._mentioned()
+        return self._failed(f"{_named(wish)} {found[1]} could not be built from source; the last lines say why", wish)
+
+    def otherwise(self) -> ReleaseError:
+        wish = self._mentioned()
+        why = next((line.removeprefix("error: ") for line in self._tail if line.startswith("error: ")), "uv failed")
+        return self._failed(f"{_named(wish)} {why}", wish)
+
+    def _conflict(self, sentence: str, wish: Wish | None, package: str | None) -> ReleaseError:
+        file, line = (wish.file, wish.line) if wish else (None, None)
+        return self._error(failures.REQUIREMENTS_CONFLICT, sentence, file, line, package)
+
+    def _failed(self, sentence: str, wish: Wish | None = None) -> ReleaseError:
+        file, line, name = (wish.file, wish.line, wish.name) if wish else (None, None, None)
+        return self._error(failures.REQUIREMENTS_INSTALL_FAILED, sentence, file, line, name)
+
+    def _error(
+        self, code: str, sentence: str, file: str | None, line: int | None, package: str | None = None
+    ) -> ReleaseError:
+        return ReleaseError(sentence.strip(), code=code, file=file, line=line, package=package, tail=self._tail)
+
+    def _asked(self) -> str:
+        if self._requirements.no_index:
+            return "the wheels at hand (--no-index)"
+        line = self._requirements.index
+        return f"the package index of {at(line.file, line.number)}" if line else "the package index"
+
+    def _all(self, name: str) -> list[Wish]:
+        return [wish for wish in (*self._requirements.wishes, *self._requirements.constraints) if wish.name == name]
+
+    def _wish(self, name: str) -> Wish | None:
+        return self._requirements.places.get(canonicalize_name(name))
+
+    def _root(self) -> Wish | None:
+        """The user's own requirement that an explanation ends with."""
+        return next((wish for name in _ROOT.findall(self._text) if (wish := self._wish(name))), None)
+
+    def _twice(self) -> Wish | None:
+        return next(
+            (w for name in _ROOT.findall(self._text) if (w := self._wish(name)) and len(self._all(w.name)) > 1), None
+        )
+
+    def _mentioned(self) -> Wish | None:
+        words = {canonicalize_name(word) for word in re.findall(_NAMED, self._text)}
+        return self._root() or next((wish for wish in self._requirements.wishes if wish.name in words), None)
+
+
+def _allows(spec: str, version: str) -> bool:
+    try:
+        return SpecifierSet(spec.rstrip(".,")).contains(Version(version), prereleases=True)
+    except (InvalidSpecifier, InvalidVersion):
+        return True
+
+
+def _named(wish: Wish | None) -> str:
+    return f"{at(wish.file, wish.line)}:" if wish else "requirements.txt:"
+
+
+def _what(wish: Wish | None) -> str:
+    return wish.shown if wish else "a package"
+
+
+def _host(url: str) -> str:
+    found = re.match(r"https?://(?:[^/@]*@)?([^/]+)", url)
+    return found[1].lower() if found else ""

@@ -1,0 +1,289 @@
+"""Try a built release before anything runs on it: imports, plugins, and every DAG, in scratch processes.
+
+`building` calls `try_content` before it declares a release whole; the controller calls `parse_dags` for each
+environment, with the new release and with the running one, and compares. No metadata database is reached: DAG code that
+asks for a variable or a connection finds what the environment variables say and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aerodrome import trees
+from aerodrome.release import confined, failures, reports, roots, sources, startup_variables
+from aerodrome.release.comparison import ImportFailure
+from aerodrome.release.confined import Limits, User
+from aerodrome.release.failures import ReleaseError
+from aerodrome.release.installation import Installation
+from aerodrome.release.requirements import Requirements
+from aerodrome.release.startup import Startup
+
+CONTENT_LIMIT = 180.0
+"""Seconds for importing packages, and again for loading plugins."""
+
+FILE_LIMIT = 50.0
+"""Seconds for one DAG file: Airflow's own `dag_file_processor_timeout`."""
+
+DAGS_LIMIT = 1200.0
+"""Seconds for all DAG files together."""
+
+DATABASE_FILE = "database"
+FERNET_FILE = "fernet"
+"""Files of mode 0600 in the home of a trial that has secrets."""
+
+_PROBE = Path(__file__).with_name("inside") / "probe.py"
+_LINE_2 = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Secrets:
+    """What leads DAG code to its variables and connections in a metadata database."""
+
+    database: str = field(repr=False)
+    """The SQLAlchemy URL."""
+
+    fernet_key: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What is tried, and how."""
+
+    installation: Installation
+    site: Path | None
+    """None = the bare version."""
+
+    plugins: Path | None
+    startup: Startup = field(default_factory=Startup, repr=False)
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """AirflowConfigurationOptions, `section.key` to value."""
+
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """More environment variables, such as AIRFLOW_ENV_NAME or AIRFLOW_VAR_…; they win over all but our own."""
+
+    user: User | None = None
+    """Whom user code runs as when we are root; for DAGs the environment's own user, who may read them."""
+
+    secrets: Secrets | None = None
+    """None = there is no metadata database."""
+
+    scratch: Path
+    """A folder that the user may enter; a folder in it is made and removed."""
+
+    parallel: int = field(default_factory=lambda: min(4, os.cpu_count() or 1))
+    tick: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What came of parsing a folder of DAGs."""
+
+    files: int
+    dags: tuple[str, ...]
+    failures: tuple[ImportFailure, ...]
+
+
+def try_content(trial: Trial, requirements: Requirements) -> tuple[str, ...]:
+    """Import the packages that the user named and load the plugins; the names of the plugins.
+
+    Raises ReleaseError: REQUIREMENTS_INSTALL_FAILED for a package that cannot be imported, PLUGIN_IMPORT_FAILED.
+    """
+    named = {wish.name: wish for wish in requirements.wishes}
+    wanted = {
+        "roots": roots.of(trial.site, named) if trial.site else {},
+        "plugins": trial.plugins is not None,
+        "limit": CONTENT_LIMIT,
+    }
+    if not wanted["roots"] and not wanted["plugins"]:
+        return ()
+    findings = _probe(trial, wanted, None, 2 * CONTENT_LIMIT + 60)
+    for error in _errors(findings, "imports"):
+        wish = named.get(error.get("package", ""))
+        what = f"{wish.file}, line {wish.line}: {wish.name}" if wish else "a package"
+        raise ReleaseError(
+            f"{what} is installed and cannot be imported: {_sentence(error)}",
+            code=failures.REQUIREMENTS_INSTALL_FAILED, tail=tuple(error["trace"]),
+            file=wish.file if wish else None, line=wish.line if wish else None, package=wish.name if wish else None,
+        )  # fmt: skip
+    broken = [failure for error in _errors(findings, "plugins") if (failure := _of_ours(error, trial)) is not None]
+    if broken:
+        more = "" if len(broken) == 1 else f" (and {len(broken) - 1} more)"
+        raise ReleaseError(
+            f"{broken[0].sentence}{more}", code=failures.PLUGIN_IMPORT_FAILED,
+            file=broken[0].file, line=broken[0].line, tail=broken[0].trace,
+        )  # fmt: skip
+    return tuple(name for finding in findings for name in finding.get("plugins", ()))
+
+
+def parse_dags(
+    trial: Trial, dags: Path, *, file_limit: float = FILE_LIMIT, limit: float = DAGS_LIMIT,
+    report: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Parsed:  # fmt: skip
+    """Parse every DAG file as the DAG processor would; import errors are data.
+
+    `report` is told how many files of how many are done. Raises ReleaseError when not even Airflow starts, or when the
+    whole takes longer than `limit` seconds.
+    """
+    wanted = {"dags": str(dags.resolve()), "file_limit": file_limit, "parallel": trial.parallel}
+    total = done = 0
+
+    def told(finding: Mapping[str, Any]) -> None:
+        nonlocal total, done
+        total = finding.get("count", total)
+        done += finding["event"] == "dags"
+        report(done, total)
+
+    findings = _probe(trial, wanted, dags, limit, told)
+    parsed = sorted((finding for finding in findings if finding["event"] == "dags"), key=lambda each: str(each["file"]))
+    return Parsed(
+        len(parsed),
+        tuple(sorted({dag for finding in parsed for dag in finding.get("dags", ())})),
+        tuple(_failure(finding["file"], error, dags) for finding in parsed for error in finding.get("errors", ())),
+    )
+
+
+def environment(trial: Trial, home: Path, dags: Path | None) -> dict[str, str]:
+    """The complete environment of a trial. Pure."""
+    major = int(trial.installation.version.split(".")[0])
+    path = [str(trial.installation.venv / "bin")] + ([str(trial.site / "bin")] if trial.site else [])
+    options = {"AIRFLOW__" + name.replace(".", "__").upper(): value for name, value in trial.options.items()}
+    kept = {name: value for name, value in options.items() if not startup_variables.is_protected(name)}
+    own = {
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        "TMPDIR": str(home),
+        "USER": "airflow",
+        "PYTHONPATH": str(trial.site) if trial.site else "",
+        "PYTHONDONTWRITEBYTECODE": "1",  # nothing may be written beside DAGs and plugins
+        "AIRFLOW_HOME": str(home / "airflow"),
+        "AIRFLOW_VERSION": trial.installation.version,
+        "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
+        "AIRFLOW__CORE__DAGS_FOLDER": str((dags or home / "dags").resolve()),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str((trial.plugins or home / "plugins").resolve()),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        # Airflow 2 refuses any other executor beside SQLite; neither is used.
+        "AIRFLOW__CORE__EXECUTOR": "SequentialExecutor" if major <= _LINE_2 else "LocalExecutor",
+        "AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACK_DEPTH": "50",
+        **_database(trial, home),
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        "MWAA_AIRFLOW_COMPONENT": "scheduler",
+    }
+    started = startup_variables.under_options(trial.startup.of("scheduler"), trial.options)
+    path += [folder for folder in started.get("PATH", "/usr/local/bin:/usr/bin:/bin").split(":") if folder not in path]
+    return {**started, **kept, **trial.variables, **own, "PATH": ":".join(path)}
+
+
+def _database(trial: Trial, home: Path) -> dict[str, str]:
+    """The variables that name the database; a real one by files, for an environment is read by more than files are."""
+    if trial.secrets is None:
+        return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "sqlite://"}
+    files = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": DATABASE_FILE, "AIRFLOW__CORE__FERNET_KEY": FERNET_FILE}
+    return {
+        # Airflow 3 lets only its own server processes ask the database.
+        "_AIRFLOW_PROCESS_CONTEXT": "server",
+        **{f"{name}_CMD": shlex.join(["cat", str(home / file)]) for name, file in files.items()},
+    }
+
+
+def _write_secrets(trial: Trial, home: Path) -> None:
+    if trial.secrets is None:
+        return
+    for name, text in ((DATABASE_FILE, trial.secrets.database), (FERNET_FILE, trial.secrets.fernet_key)):
+        descriptor = os.open(home / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+
+
+def _probe(
+    trial: Trial,
+    wanted: Mapping[str, Any],
+    dags: Path | None,
+    limit: float,
+    told: Callable[[Mapping[str, Any]], None] = lambda _: None,
+) -> list[dict[str, Any]]:
+    home = Path(tempfile.mkdtemp(prefix="trial-", dir=trial.scratch))
+    try:
+        for name in ("airflow", "dags", "plugins", "logs"):
+            (home / name).mkdir()
+        request = home / "request.json"
+        request.write_text(json.dumps(wanted))
+        _write_secrets(trial, home)
+        if trial.user is not None:
+            for path in (home, *home.iterdir()):
+                os.chown(path, trial.user.uid, trial.user.gid)
+        return _asked(trial, request, environment(trial, home, dags), limit, told)
+    finally:
+        trees.remove(home)
+
+
+def _asked(
+    trial: Trial,
+    request: Path,
+    environ: Mapping[str, str],
+    limit: float,
+    told: Callable[[Mapping[str, Any]], None],
+) -> list[dict[str, Any]]:
+    findings: list[dict[str, Any]] = []
+
+    def heard(finding: dict[str, Any]) -> None:
+        findings.append(finding)
+        told(finding)
+
+    ended = confined.run(
+        [str(trial.installation.python), "-s", str(_PROBE), str(request)],
+        environ=environ, cwd=request.parent, limits=Limits(limit), user=trial.user, tick=trial.tick,
+        views={
+            Path(environ["AIRFLOW__CORE__DAGS_FOLDER"]): sources.DAGS,
+            Path(environ["AIRFLOW__CORE__PLUGINS_FOLDER"]): sources.PLUGINS,
+        },
+        on_message=reports.Gathered(heard).take,
+    )  # fmt: skip
+    for error in _errors(findings, "airflow"):
+        failure = _failure("airflow_local_settings.py", error, trial.plugins)
+        raise ReleaseError(
+            f"Airflow does not start with this release: {_sentence(error)}",
+            code=failures.PLUGIN_IMPORT_FAILED, file=failure.file, line=failure.line, tail=tuple(error["trace"]),
+        )  # fmt: skip
+    if not findings or findings[-1]["event"] != "end":
+        how = "did not end in time" if not ended.in_time else "broke off"
+        raise ReleaseError(
+            f"trying the release {how} ({limit:g} s are allowed)", code=failures.RELEASE_BUILD_FAILED,
+            tail=ended.tail[-15:],
+        )  # fmt: skip
+    return findings
+
+
+def _errors(findings: Sequence[Mapping[str, Any]], event: str) -> list[Mapping[str, Any]]:
+    return [error for finding in findings if finding["event"] == event for error in finding.get("errors", ())]
+
+
+def _of_ours(error: Mapping[str, Any], trial: Trial) -> ImportFailure | None:
+    """The failure, if it is of the plugins or of the overlay; a fault of the version itself is none of theirs."""
+    folders = [folder.resolve() for folder in (trial.plugins, trial.site) if folder is not None]
+    subject = str(error.get("subject", ""))
+    for folder in folders:
+        for place in ([subject, None], *error.get("places", ())):
+            if Path(place[0]).is_relative_to(folder):
+                return _failure(os.path.relpath(place[0], folder), error, folder)
+    # One that ended its process, hung, or said nothing of where it is, is none of Airflow's own either.
+    return _failure("plugins", error, None) if not error.get("places") and not subject else None
+
+
+def _failure(file: str, error: Mapping[str, Any], folder: Path | None) -> ImportFailure:
+    top = folder.resolve() if folder else None
+    lines = [line for path, line in error.get("places", ()) if top is not None and Path(path) == top / file]
+    return ImportFailure(file, lines[0] if lines else None, error["kind"], error["message"], tuple(error["trace"]))
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    said = str(error["message"]).splitlines()
+    return f"{error['kind']}{': ' + said[0] if said else ''}"

@@ -1,0 +1,136 @@
+"""Programs that are not ours: limited, watched to the end of all that they started, and nobody when we are root."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from aerodrome.release import confined
+from aerodrome.release.confined import Limits, User
+
+NOBODY = User(61234, 61234)
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+
+
+def run(script, *, seconds=20.0, **options):
+    environ = {"PATH": os.defpath, "MARK": "aerodrome-test"}
+    return confined.run(["/bin/bash", "-c", script], environ=environ, cwd=Path("/"), limits=Limits(seconds), **options)
+
+
+def alive(mark):
+    return [process for process in psutil.process_iter() if mark in " ".join(_cmdline(process))]
+
+
+def _cmdline(process):
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def test_code_and_last_lines_come_back():
+    lines = []
+    ended = run("echo one; echo two >&2; exit 3", on_line=lines.append)
+    assert (ended.code, ended.in_time, ended.tail) == (3, True, ("one", "two"))
+    assert lines == ["one", "two"]
+
+
+def test_the_environment_is_exactly_the_given_one():
+    program = [sys.executable, "-I", "-c", "import os; print(*sorted(os.environ))"]
+    ended = confined.run(program, environ={"MARK": "1"}, cwd=Path("/"), limits=Limits(20))
+    assert ended.tail[-1].replace("LC_CTYPE ", "") == "MARK"
+
+
+def test_time_runs_out_and_nothing_is_left():
+    ended = run("(exec -a left-behind-by-time sleep 300) & sleep 300", seconds=1)
+    assert not ended.in_time
+    assert not alive("left-behind-by-time")
+
+
+def test_a_process_that_left_its_session_is_ended_too():
+    ended = run("(setsid bash -c 'exec -a left-behind-by-exit sleep 300' &) ; sleep 0.2")
+    assert (ended.code, ended.in_time) == (0, True)
+    assert not alive("left-behind-by-exit")
+
+
+def test_memory_is_limited():
+    ended = confined.run(
+        [sys.executable, "-c", "x = bytearray(600 << 20)"],
+        environ={}, cwd=Path("/"), limits=Limits(20, memory=500 << 20),
+    )  # fmt: skip
+    assert ended.code == 1
+    assert "MemoryError" in ended.tail[-1]
+
+
+def test_a_flood_of_output_is_read_and_forgotten():
+    ended = run("head -c 50000000 /dev/zero | tr '\\0' x; echo; yes | head -c 5000000; echo end")
+    assert ended.tail[-1] == "end"
+    assert len("".join(ended.tail)) < 200_000
+
+
+def test_what_the_caller_raises_ends_the_program():
+    class StoppedError(Exception):
+        pass
+
+    def tick():
+        if alive("until-cancelled"):
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        run("exec -a until-cancelled sleep 300", tick=tick)
+    assert not alive("until-cancelled")
+
+
+def test_messages_have_a_channel_of_their_own():
+    told = bytearray()
+    ended = run("echo talk; echo news >&$AERODROME_CHANNEL", on_message=told.extend)
+    assert (bytes(told), ended.tail) == (b"news\n", ("talk",))
+
+
+def test_a_program_that_is_not_there_is_told():
+    ended = confined.run(["/nowhere/program"], environ={}, cwd=Path("/"), limits=Limits(20))
+    assert ended.code == 126
+    assert "/nowhere/program" in ended.tail[0]
+
+
+@AS_ROOT
+def test_as_root_the_program_is_somebody_else_without_groups_or_a_way_back():
+    ended = run("id -u; id -G; grep NoNewPrivs /proc/self/status; cat /etc/shadow", user=NOBODY)
+    assert ended.tail[:2] == ("61234", "61234")
+    assert ended.tail[2].split() == ["NoNewPrivs:", "1"]
+    assert "Permission denied" in ended.tail[3]
+
+
+def test_a_killed_caller_takes_the_program_along():
+    code = (
+        "from pathlib import Path; from aerodrome.release import confined\n"
+        "confined.run(['/bin/bash', '-c', 'exec -a until-orphaned sleep 300'], environ={}, cwd=Path('/'), "
+        "limits=confined.Limits(300))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code]) as caller:
+        wait_until(lambda: alive("until-orphaned"))
+        caller.kill()
+    wait_until(lambda: not alive("until-orphaned"))
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@AS_ROOT
+def test_a_folder_is_found_where_the_program_expects_it_and_by_nobody_else(short_folder):
+    folder, expected = short_folder / "shown", short_folder / "expected"
+    folder.mkdir()
+    folder.chmod(0o755)
+    (folder / "file").write_text("of the user\n")
+    (folder / "file").chmod(0o644)
+    seen = run(f"cat {expected}/file; id -u", views={folder: expected}, user=NOBODY)
+    assert seen.tail == ("of the user", "61234")
+    assert [*expected.iterdir()] == []

@@ -1,0 +1,211 @@
+"""What a requirements.txt may say, and the sentence with the line for what it may not."""
+
+import codecs
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aerodrome.release import requirements, requirements_text
+from aerodrome.release.failures import ReleaseError
+
+DIGEST = "a" * 64
+
+
+def read(text, files=None, **options):
+    data = text if isinstance(text, bytes) else text.encode()
+    known = files or {}
+    return requirements.read(data, version="3.3.1", python="3.12", files=known.get, **options)
+
+
+def refused(text, files=None, **options):
+    with pytest.raises(ReleaseError) as caught:
+        read(text, files, **options)
+    return caught.value
+
+
+def names(text, files=None, **options):
+    return [wish.name for wish in read(text, files, **options).wishes]
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        "café-client\n".encode(),
+        codecs.BOM_UTF8 + "café-client\n".encode(),
+        "\ufeffcafé-client\n".encode("utf-16-le"),
+        "\ufeffcafé-client\n".encode("utf-16-be"),
+        "\ufeffcafé-client\n".encode("utf-32-le"),
+        "# -*- coding: latin-1 -*-\r\ncafé-client\r\n".encode("latin-1"),
+    ],
+)
+def test_every_encoding_that_can_be_told_is_read(encoded):
+    assert [line.text for line in requirements_text.lines(encoded, "r.txt")] == ["café-client"]
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        (b"cowsay\n# caf\xe9\nhumanize\n", 2),
+        ("cowsay\nhumanize\n".encode("utf-16-le"), 1),
+        (b"\xff\xfea\x00\n\x00\x00", 2),
+    ],
+)
+def test_bytes_that_are_no_text_are_refused_with_their_line(data, line):
+    error = refused(data)
+    assert error.code == "REQUIREMENTS_INVALID"
+    assert error.line == line
+    assert "save the file as UTF-8" in str(error)
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_break_the_reading(data):
+    try:
+        read(data)
+    except ReleaseError as error:
+        assert error.file == "requirements.txt"  # noqa: PT017 - both ends are right
+
+
+def test_comments_and_continuations_keep_the_first_line_number():
+    text = "# top\n\ncowsay  # a cow\nhumanize \\\n  >=4 \\\n# a comment ends it\npackage-with#hash @ https://x.test/a#egg=b\n"
+    with pytest.raises(ReleaseError) as caught:
+        read(text)
+    assert caught.value.line == 7
+    assert [(line.number, line.text) for line in requirements_text.lines(text[:70].encode(), "r")][:2] == [
+        (3, "cowsay"),
+        (4, "humanize   >=4"),
+    ]
+
+
+def test_a_requirement_is_normalised_and_keeps_its_hashes():
+    found = read(f"Flask_Thing[b,a]>=1,<2 ; python_version>'3.8' --hash=sha256:{DIGEST} --hash sha256:{DIGEST}").wishes[
+        0
+    ]
+    assert (found.name, found.line, found.hashes) == ("flask-thing", 1, (f"sha256:{DIGEST}",) * 2)
+    assert found.text == 'Flask_Thing[a,b]<2,>=1; python_version > "3.8"'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-e .", "--editable=git+https://x.test/a", "--trusted-host x", "--global-option=x", "--no-binary :all:",
+        "--require-hashes", "--process-dependency-links", "--config-settings a=b", "-x", "--no-index=no",
+    ],
+)  # fmt: skip
+def test_other_options_are_refused_with_their_line(line):
+    error = refused(f"cowsay\n{line}\n")
+    assert (error.code, error.line) == ("REQUIREMENTS_INVALID", 2)
+    assert "not allowed" in str(error)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "cowsay --global-option=x", "cowsay --hash=md5:abc", "cowsay==", "==1", "cowsay cow", "./cow.whl", "/etc/x.whl",
+        "file:///etc/cow-1.0-py3-none-any.whl", "cow @ file:///etc/cow-1.0-py3-none-any.whl", "https://x.test/cow.zip",
+        "cow @ ../x.whl", "cow @ file:///usr/local/airflow/plugins/../../x.whl", "git+ssh://x.test/cow", "cow @ ftp://x/y",
+        "cowsay\\x", "cow @ https://x.test/${token}",
+    ],
+)  # fmt: skip
+def test_what_is_no_requirement_or_leads_elsewhere_is_refused(line):
+    error = refused(f"\n{line}\n")
+    assert (error.code, error.line) == ("REQUIREMENTS_INVALID", 2)
+
+
+def test_wheels_among_the_plugins_may_be_named_as_on_mwaa():
+    path = "/usr/local/airflow/plugins/cow-1.0-py3-none-any.whl"
+    assert [wish.text for wish in read(f"{path}\ncow @ file://{path}").wishes] == [f"cow @ file://{path}"] * 2
+    assert all(wish.direct for wish in read(path).wishes)
+
+
+def test_links_and_indexes_are_known_and_credentials_are_shown_to_nobody():
+    found = read(
+        "--find-links /usr/local/airflow/plugins\n--no-index\n--pre\n"
+        "-i https://me:secret@x.test/simple\n--extra-index-url=https://y.test/simple\ncow @ https://me:secret@x.test/c.whl\n"
+    )
+    assert (found.find_links, found.no_index, found.prereleases) == (True, True, True)
+    assert found.index is not None
+    assert found.index.number == 4
+    assert "secret" not in repr(found)
+    assert "secret" not in found.wishes[0].shown
+    assert "secret" not in str(refused("https://me:secret@x.test/cow.zip"))
+    assert refused("--find-links https://x.test/links").line == 1
+    assert refused("-i /etc/passwd").line == 1
+
+
+def test_included_files_are_read_beside_the_file_that_includes_them():
+    files = {"more/a.txt": b"-r b.txt\nhumanize", "more/b.txt": b"cowsay", "c.txt": b"six==1"}
+    found = read("-r more/a.txt\n-cc.txt", files)
+    assert [(wish.name, wish.file, wish.line) for wish in found.wishes] == [
+        ("cowsay", "more/b.txt", 1),
+        ("humanize", "more/a.txt", 2),
+    ]
+    assert [wish.name for wish in found.constraints] == ["six"]
+
+
+@pytest.mark.parametrize("path", ["gone.txt", "../other.txt", "a/../../b.txt", "/etc/passwd", ""])
+def test_a_missing_file_is_named_with_the_line(path):
+    error = refused(f"cowsay\n-r {path}\n")
+    assert (error.code, error.line) == ("REQUIREMENTS_INVALID", 2)
+
+
+def test_files_that_include_each_other_end():
+    files = {"a.txt": b"-r b.txt", "b.txt": b"-r a.txt"}
+    assert "again and again" in str(refused("-r a.txt", files))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://raw.githubusercontent.com/apache/airflow/constraints-3.3.1/constraints-3.12.txt",
+        "https://raw.githubusercontent.com/apache/airflow/constraints-3.3.1/constraints-no-providers-3.12.txt",
+        "https://github.com/apache/airflow/raw/constraints-3.3.1/constraints-3.12.txt",
+    ],
+)
+def test_official_constraints_of_our_version_are_our_own_lock(url):
+    found = read(f'--constraint "{url}"\ncowsay')
+    assert (found.constraints, found.notes) == ((), ())
+
+
+def test_official_constraints_for_another_python_are_noted():
+    url = "https://raw.githubusercontent.com/apache/airflow/constraints-3.3.1/constraints-3.11.txt"
+    assert "for Python 3.12" in read(f"-c {url}").notes[0]
+
+
+@pytest.mark.parametrize(
+    ("version", "word"), [("2.11.0", "constraints of Airflow 2.11.0"), ("9.9.9", "9.9.9"), ("main", "Airflow main")]
+)
+def test_constraints_of_another_version_are_refused_by_version_and_line(version, word):
+    error = refused(f"\n-c https://raw.githubusercontent.com/apache/airflow/constraints-{version}/constraints-3.12.txt")
+    assert word in str(error)
+    assert "3.3.1" in str(error)
+    assert error.line == 2
+
+
+def test_constraints_elsewhere_on_the_web_are_refused():
+    assert "put the file beside" in str(refused("-c https://x.test/constraints.txt"))
+
+
+@pytest.mark.parametrize(
+    "line", ["apache-airflow==3.3.1", "apache-airflow[amazon]>=2", "Apache_Airflow", "apache.airflow~=3.3"]
+)
+def test_airflow_itself_may_be_named_if_it_is_ours(line):
+    assert names(line) == ["apache-airflow"]
+
+
+@pytest.mark.parametrize("line", ["apache-airflow==3.2.1", "apache_airflow<3", "apache-airflow @ https://x.test/a.whl"])
+def test_another_airflow_is_a_conflict(line):
+    error = refused(f"cowsay\n{line}")
+    assert (error.code, error.line, error.package) == ("REQUIREMENTS_CONFLICT", 2, "apache-airflow")
+
+
+def test_variables_are_those_of_the_startup_script():
+    found = read("-i https://${USER_1}:${TOKEN}@x.test/simple", variables={"USER_1": "me", "TOKEN": "t"})
+    assert found.index is not None
+    assert found.index.text == "https://me:t@x.test/simple"
+    assert "exported by no startup script" in str(refused("cow @ https://${TOKEN}@x.test/c.whl"))
+
+
+@pytest.mark.parametrize("value", ["x\n--index-url https://evil.test", "${UV_INDEX_A_PASSWORD}", "a\\"])
+def test_a_variable_cannot_bring_lines_or_variables_of_its_own(value):
+    assert refused("cow @ https://x.test/${A}.whl", variables={"A": value}).line == 1
