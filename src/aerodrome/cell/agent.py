@@ -16,7 +16,7 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from . import config, control, forker, kernel, logs, nursery, operations, roster, specs, units
+from . import config, control, forker, kernel, logs, mounts, nursery, operations, roster, runs, specs, units
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,11 +69,15 @@ def _start(path: str, again: list[str]) -> Agent:
     os.umask(0o077)
     os.chdir("/")
     kernel.become_subreaper()
+    apart = mounts.leave()  # before there is a forker, so that units are where we are
     forker_pid, requests = forker.start()  # before the configuration is read: the forker must not know any secret
     configuration = config.read(path)
     kernel.set_name("aerodrome-cell")
     _take_lock(configuration.lock)
     logs.redirect(configuration.log)
+    hidden = mounts.show(configuration.views) if apart else [path for _, path in configuration.views]
+    if hidden:
+        logs.say("paths not shown: that needs root and a mount namespace", paths=hidden)
     config.write_atomically(configuration.pid_file, f"{os.getpid()}\n", durable=False)
     return Agent(configuration, requests, forker_pid, again)
 
@@ -115,14 +119,15 @@ class Agent:
         self._unrotatable: set[str] = set()
         self._listen_to_signals()
         self.roster = roster.Roster(requests, configuration.state, nursery.Nursery(configuration.prelude))
-        self.operations = operations.Operations(configuration, self.roster)
+        self.runs = runs.Runs(requests, self.roster.nursery)
+        self.operations = operations.Operations(configuration, self.roster, self.runs)
         self._server = control.Server(configuration.socket, self._selector, self.operations.answer)
         self.roster.adopt(configuration.units, time.monotonic())
 
     def loop(self) -> None:
         """Keeps the units until a shutdown is complete."""
         logs.say("cell started", environment=self.config.environment, pid=os.getpid())
-        while not (self.operations.leaving and not self.roster.members):
+        while not (self.operations.leaving and not self.roster.members and not self.runs):
             try:
                 self.step()
             except Exception as error:  # noqa: BLE001 - every round looks at everything anew; units need a keeper
@@ -141,6 +146,7 @@ class Agent:
             self._start_again()
         self.roster.observe(now)
         self.roster.settle(now)
+        self.runs.look(now)
         self._rotate(now)
 
     def finish(self) -> int:
@@ -179,9 +185,7 @@ class Agent:
         """Seconds until something must be looked at even if nobody calls."""
         times = [now + LONGEST_SLEEP]
         table = {name: member.unit for name, member in self.roster.members.items()}
-        due = units.wake(table)
-        if due is not None:
-            times.append(due)
+        times += [due for due in (units.wake(table), self.runs.wake(now)) if due is not None]
         starting = [now - unit.since for unit in table.values() if unit.state == units.STARTING]
         if starting:
             times.append(now + (PROBE_EVERY if min(starting) < LONG_START else PROBE_SLOWLY))
@@ -198,11 +202,12 @@ class Agent:
                 return
             if dead is None:
                 return
+            exited = dead.si_code == os.CLD_EXITED
+            code, number = (dead.si_status, None) if exited else (None, dead.si_status)
             member = self.roster.by_pid(dead.si_pid)
             if member is not None:
-                exited = dead.si_code == os.CLD_EXITED
-                code, number = (dead.si_status, None) if exited else (None, dead.si_status)
                 self.roster.bury(member, code, number, now)
+            self.runs.bury(dead.si_pid, code, number)
             self._forker_lost |= dead.si_pid == self._forker_pid
             if dead.si_pid == self.roster.nursery.pid:
                 self.roster.nursery.give_up("it died")
@@ -214,6 +219,7 @@ class Agent:
         The process number stays, so the units stay our children.
         """
         logs.say("forker lost: the cell starts again")
+        self.runs.end_all()
         self.roster.save()
         os.execv(self._again[0], self._again)  # noqa: S606 - our own interpreter, no shell
 

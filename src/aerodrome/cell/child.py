@@ -36,18 +36,33 @@ INTERRUPTED = 130
 
 def run(parent: int, channel: int, log: int, notify: int | None = None) -> None:
     """Becomes the unit that the channel tells of, and ends the process with it. `parent` is about to die."""
+    _live(parent, channel, (log, log), notify)
+
+
+def run_once(parent: int, channel: int, stdout: int, stderr: int) -> None:
+    """Becomes the command that the channel tells of: as `run`, but its outputs are two, and it dies with the agent."""
+    _live(parent, channel, (stdout, stderr), script=_run_until_the_cells_end)
+
+
+def _live(
+    parent: int,
+    channel: int,
+    outputs: tuple[int, int],
+    notify: int | None = None,
+    script: Callable[[list[str]], int] | None = None,
+) -> None:
     code = CANNOT_PREPARE
     try:
         os.setsid()
-        channel = _arrange_descriptors(channel, log, notify)
+        channel = _arrange_descriptors(channel, outputs, notify)
         spec = _introduce(channel)
         if spec is None:
             return
         os.close(channel)
-        while os.getppid() == parent:  # a unit may ask to die with its parent, and must mean the agent by it
+        while os.getppid() == parent:  # who asks to die with its parent must mean the agent by it
             time.sleep(0.001)
-        code = _become(spec, has_notify=notify is not None)
-    except BaseException:  # noqa: BLE001 - the traceback belongs into the unit's log, whatever it is
+        code = _become(spec, has_notify=notify is not None, run=script)
+    except BaseException:  # noqa: BLE001 - the traceback belongs into the log, whatever it is
         traceback.print_exc()
     finally:
         with contextlib.suppress(BaseException):
@@ -61,7 +76,7 @@ def serve(fork_for: Callable[[socket.socket], None], channel: int, log: int, req
     code = CANNOT_PREPARE
     try:
         os.setsid()
-        channel = _arrange_descriptors(channel, log, requests)
+        channel = _arrange_descriptors(channel, (log, log), requests)
         spec = _introduce(channel)
         os.close(channel)
         if spec is not None:
@@ -88,10 +103,10 @@ def _introduce(channel: int) -> dict[str, Any] | None:
     return spec
 
 
-def _arrange_descriptors(channel: int, log: int, notify: int | None) -> int:
-    """0 is nothing, 1 and 2 the log, 3 perhaps the notify pipe; all others are closed but the channel, which moves."""
+def _arrange_descriptors(channel: int, outputs: tuple[int, int], notify: int | None) -> int:
+    """0 is nothing, 1 and 2 the outputs, 3 perhaps the notify pipe; others are closed but the channel, which moves."""
     nothing = os.open(os.devnull, os.O_RDONLY)
-    wanted = {0: nothing, 1: log, 2: log}
+    wanted = {0: nothing, 1: outputs[0], 2: outputs[1]}
     if notify is not None:
         wanted[readiness.NOTIFY_FD] = notify
     spare = {number: fcntl.fcntl(handle, fcntl.F_DUPFD, LOWEST_SPARE_FD) for number, handle in wanted.items()}
@@ -178,6 +193,14 @@ def _run_script(argv: list[str]) -> int:
         except BaseException:  # noqa: BLE001 - as the interpreter does: reported, and the exit goes on
             traceback.print_exc()
     return code
+
+
+def _run_until_the_cells_end(argv: list[str]) -> int:
+    parent = os.getppid()
+    kernel.die_with_parent()
+    if os.getppid() != parent:
+        return CANNOT_PREPARE
+    return _run_script(argv)
 
 
 def _prepare(argv: list[str]) -> int:

@@ -35,6 +35,8 @@ class Config:
     units: tuple[specs.Spec, ...] = field(repr=False)
     prelude: specs.Spec | None = field(default=None, repr=False)
     """What the nursery runs before units are forked from it; None = no nursery."""
+    views: list[list[str]] = field(default_factory=list)
+    """Folders, each with a path at which units find it too (see `mounts`)."""
 
     @property
     def lock(self) -> str:
@@ -56,13 +58,20 @@ def read(path: str) -> Config:
     paths = {key: take(key, "an absolute path", specs.is_path) for key in PATHS}
     environment = take("environment", "the environment's name", lambda value: isinstance(value, str))
     prelude = None if raw.get("prelude") is None else specs.parse(raw["prelude"])
+    views = raw.get("views", [])
+    sound = isinstance(views, list) and all(map(_is_view, views))
+    specs.require(sound, f"views in {path} must be a list of pairs of absolute paths")
     wanted = specs.parse_units(raw.get("units"))
-    return Config(path=path, environment=environment, units=wanted, prelude=prelude, **paths)
+    return Config(path=path, environment=environment, units=wanted, prelude=prelude, views=views, **paths)
+
+
+def _is_view(found: object) -> bool:
+    return isinstance(found, list) and [specs.is_path(path) for path in found] == [True, True]
 
 
 def write(config: Config) -> None:
     """Writes the configuration file anew, atomically and durably. Raises OSError; then the old file stands."""
-    document: dict[str, Any] = {key: getattr(config, key) for key in ("environment", *PATHS)}
+    document: dict[str, Any] = {key: getattr(config, key) for key in ("environment", *PATHS, "views")}
     document["prelude"] = None if config.prelude is None else config.prelude.document()
     document["units"] = [spec.document() for spec in config.units]
     write_atomically(config.path, json.dumps(document), durable=True)

@@ -1,7 +1,8 @@
 """The control socket: one JSON object a line in, one a line out, for this user (or root) only.
 
 The warm process and the agent each serve one, on their own selector. What a request means is the `answer` they pass;
-here are only the lines. Nothing blocks: a client that reads slowly, or never, has its own buffers and bounds.
+here are only the lines. Nothing blocks: a client that reads slowly, or never, has its own buffers and bounds, and an
+answer that takes its time is promised (`Later`) and sent when it is there.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from . import logs, specs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, Dict, Union
+
+    Answer = Union[Dict[str, Any], "Later"]
 
 LONGEST_LINE = 4 * 1024 * 1024  # bytes of a request: hundreds of units with large environments
 LARGEST_BACKLOG = 4 * 1024 * 1024  # bytes of answers that a client has not read yet
@@ -28,12 +31,27 @@ CHUNK = 64 * 1024  # bytes a read, so that one client cannot hold the loop
 PEER = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
+class Later:
+    """An answer that is not there yet: who makes it calls `settle` once, and may look whether anybody still waits."""
+
+    def __init__(self) -> None:
+        self.is_abandoned = False
+        self._deliver: Callable[[dict[str, Any]], None] | None = None
+
+    def settle(self, document: dict[str, Any]) -> None:
+        """Sends the answer, unless nobody waits any more."""
+        if self._deliver is not None and not self.is_abandoned:
+            self._deliver(document)
+
+    def bind(self, deliver: Callable[[dict[str, Any]], None]) -> None:
+        """Says where the answer goes."""
+        self._deliver = deliver
+
+
 class Server:
     """Serves the socket at `path`, which it makes (0600) in place of any older one. Raises OSError."""
 
-    def __init__(
-        self, path: str, selector: selectors.BaseSelector, answer: Callable[[dict[str, Any]], dict[str, Any]]
-    ) -> None:
+    def __init__(self, path: str, selector: selectors.BaseSelector, answer: Callable[[dict[str, Any]], Answer]) -> None:
         self.path = path
         self.answer = answer
         self._selector = selector
@@ -56,6 +74,7 @@ class Server:
 
     def drop(self, client: _Client) -> None:
         """Ends a connection."""
+        client.abandon()
         self._clients.remove(client)
         self._selector.unregister(client.connection)
         client.connection.close()
@@ -92,6 +111,7 @@ class _Client:
         self._inbox = bytearray()
         self._outbox = bytearray()
         self._leaving = False
+        self._awaited: Later | None = None
 
     def handle(self, mask: int) -> None:
         """Does what the selector says is possible."""
@@ -113,16 +133,46 @@ class _Client:
         self.last_heard = time.monotonic()
         searched = len(self._inbox)
         self._inbox += chunk
+        self._answer_lines(searched)
+        if len(self._inbox) > LONGEST_LINE:
+            self._leave({"ok": False, "error": f"a request must be shorter than {LONGEST_LINE} bytes"})
+
+    def _answer_lines(self, searched: int = 0) -> None:
+        """Answers what is there in order: lines behind one whose answer comes later wait for it."""
         end = self._inbox.find(b"\n", searched)
-        while end >= 0:
+        while end >= 0 and self._awaited is None:
             line = bytes(self._inbox[:end])
             del self._inbox[: end + 1]
-            self._send(respond(line, self._server.answer))
+            answer = respond(line, self._server.answer)
+            if answer is NO_REQUEST:
+                self._leave(NO_REQUEST)
+            elif isinstance(answer, Later):
+                self._awaited = answer
+                answer.bind(self._resume)
+            else:
+                self._send(answer)
             end = self._inbox.find(b"\n")
-        if len(self._inbox) > LONGEST_LINE:
-            self._leaving = True
-            self._inbox.clear()
-            self._send({"ok": False, "error": f"a request must be shorter than {LONGEST_LINE} bytes"})
+
+    def _resume(self, document: dict[str, Any]) -> None:
+        """The awaited answer is there."""
+        self._awaited = None
+        try:
+            self._send(document)
+            self._answer_lines()
+            self._flush()
+        except OSError:
+            self._server.drop(self)
+
+    def _leave(self, last: dict[str, Any]) -> None:
+        """Hears no more: what follows may be the rest of something that was never meant as a request."""
+        self._leaving = True
+        self._inbox.clear()
+        self._send(last)
+
+    def abandon(self) -> None:
+        """Tells whoever works at an answer that nobody waits for it."""
+        if self._awaited is not None:
+            self._awaited.is_abandoned = True
 
     def _send(self, document: dict[str, Any]) -> None:
         self._outbox += json.dumps(document).encode() + b"\n"
@@ -139,14 +189,19 @@ class _Client:
         self._server.watch(self, selectors.EVENT_WRITE if self._outbox else selectors.EVENT_READ)
 
 
-def respond(line: bytes, answer: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+NO_REQUEST: dict[str, Any] = {"ok": False, "error": "a request must be one JSON object in one line"}
+"""The answer to a line that is none, and the last one: who speaks HTTP, made to by a hostile page or proxy, shall not
+get a request through in its body."""
+
+
+def respond(line: bytes, answer: Callable[[dict[str, Any]], Answer]) -> Answer:
     """The answer to one line. A fault of ours is logged without its text, which might hold a part of the request."""
     try:
         request = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError):
-        return {"ok": False, "error": "a request must be one JSON object in one line"}
+        return NO_REQUEST
     if not isinstance(request, dict):
-        return {"ok": False, "error": "a request must be a JSON object"}
+        return NO_REQUEST
     try:
         return answer(request)
     except specs.RefusedError as error:

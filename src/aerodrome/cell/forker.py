@@ -18,8 +18,9 @@ import socket
 from . import child, kernel
 
 NUMBERS = array.array("i")
-MOST_FDS = 3  # channel, log, notify pipe
+MOST_FDS = 3  # channel, log, notify pipe; or channel and two outputs
 FORK = b"fork"
+RUN = b"run"
 NURSERY = b"nursery"
 
 
@@ -42,7 +43,7 @@ def start() -> tuple[int, socket.socket]:
 def ask(forker: socket.socket, handles: list[int], *, what: bytes = FORK) -> None:
     """Asks for a process that gets copies of these descriptors: channel, log, and perhaps the notify pipe.
 
-    A nursery gets the socket to be asked by in place of the pipe.
+    A nursery gets the socket to be asked by in place of the pipe; a run gets its stdout and stderr.
     """
     forker.sendmsg([what], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", handles))])
 
@@ -87,6 +88,8 @@ def _fork_twice(requests: socket.socket, what: bytes, handles: list[int]) -> Non
         if os.fork() == 0:
             if what == NURSERY:
                 child.serve(_serve, *handles)
+            if what == RUN:
+                child.run_once(parent, *handles)
             child.run(parent, *handles)
     finally:
         os._exit(0)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 PROC = Path("/proc")
-PR_SET_NAME = 15  # linux/prctl.h, as the two below
+PR_SET_PDEATHSIG = 1  # linux/prctl.h, as those below
+PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 LONGEST_NAME = 15  # bytes, TASK_COMM_LEN less its end
@@ -135,8 +136,13 @@ def forbid_new_privileges() -> None:
     _set(PR_SET_NO_NEW_PRIVS)
 
 
-def _set(option: int) -> None:
-    if _prctl(option, 1, 0, 0, 0) != 0:
+def die_with_parent() -> None:
+    """This process is killed when its parent ends, however that is. Forgotten when the user id changes."""
+    _set(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _set(option: int, value: int = 1) -> None:
+    if _prctl(option, int(value), 0, 0, 0) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"prctl {option}: {os.strerror(number)}")
 

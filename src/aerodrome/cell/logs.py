@@ -54,6 +54,11 @@ def open_append(path: str) -> int:
     return handle
 
 
+def open_existing(path: str) -> int:
+    """A descriptor that appends to the file, which must be there already; its mode stays. Raises OSError."""
+    return _open(path, os.O_WRONLY | os.O_APPEND)
+
+
 def redirect(path: str) -> None:
     """Sends this process's stdout and stderr to the log file, and its stdin to nothing."""
     log = open_append(path)
@@ -104,7 +109,7 @@ def _open(path: str, flags: int) -> int:
     found = os.fstat(handle)
     if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink > 1:
         os.close(handle)
-        raise PermissionError(f"cannot use {path} as a log: it must be a regular file of this user without other names")
+        raise PermissionError(f"cannot write {path}: it must be a regular file of this user without other names")
     fcntl.fcntl(handle, fcntl.F_SETFL, fcntl.fcntl(handle, fcntl.F_GETFL) & ~os.O_NONBLOCK)
     return handle
 

@@ -16,6 +16,7 @@ from . import forker, logs, spawn
 if TYPE_CHECKING:
     from .specs import Spec
 
+PATIENCE_FOR_RUN = 2.0  # seconds; nothing else is heard meanwhile
 PATIENCE = 60.0  # seconds for the first unit's fork: it waits for the imports, and a machine may be busy
 
 
@@ -39,6 +40,17 @@ class Nursery:
             return spawn.fork(self._asked(), spec)
         except (OSError, spawn.LaunchError) as error:
             self.give_up(str(error))
+            return None
+
+    def launch_run(self, spec: Spec, outputs: tuple[int, int]) -> spawn.Launch | None:
+        """A process for a command; None when there is no nursery, or it is busy: a command is not worth its loss."""
+        wanted = self._spec
+        if wanted is None or self._requests is None or (spec.uid, spec.gid) != (wanted.uid, wanted.gid):
+            return None
+        try:
+            return spawn.fork_run(self._requests, outputs, patience=PATIENCE_FOR_RUN)
+        except spawn.LaunchError as error:
+            logs.say("no run from the nursery", reason=str(error))
             return None
 
     def give_up(self, reason: str) -> None:

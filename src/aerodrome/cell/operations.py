@@ -1,7 +1,7 @@
-"""What the control socket's requests do: status, apply, restart, shutdown, tail.
+"""What the control socket's requests do: status, apply, restart, run, shutdown, tail.
 
-The agent's server calls `answer`; the roster is asked to do it. Every request is checked here, and answered at once:
-how far things have come is told by status.
+The agent's server calls `answer`; the roster is asked to do it. Every request is checked here, and answered at once
+(how far things have come is told by status), save a run's, which is answered when it has ended.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from . import config, logs, members, specs, units
+from . import config, control, logs, members, runspecs, specs, units
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
-    from . import roster
+    from . import roster, runs
 
 TAIL_DEFAULT = 20  # lines
 
@@ -24,37 +25,47 @@ TAIL_DEFAULT = 20  # lines
 class Operations:
     """The requests that a cell answers."""
 
-    def __init__(self, configuration: config.Config, crew: roster.Roster) -> None:
+    def __init__(self, configuration: config.Config, crew: roster.Roster, once: runs.Runs) -> None:
         self.config = configuration
         self.leaving = False
         self._roster = crew
-        self._ops = {
+        self._runs = once
+        self._ops: dict[str, Callable[[dict[str, Any]], dict[str, Any] | control.Later]] = {
             "status": self._status,
             "apply": self._apply,
             "restart": self._restart,
+            "run": self._run,
             "shutdown": self._shutdown,
             "tail": self._tail,
         }
 
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+    def answer(self, request: dict[str, Any]) -> dict[str, Any] | control.Later:
         """The answer to one request. Raises RefusedError."""
         op = request.get("op")
         if not isinstance(op, str) or op not in self._ops:
             raise specs.RefusedError("op must be one of " + ", ".join(sorted(self._ops)))
-        return dict(self._ops[op](request), ok=True)
+        answer = self._ops[op](request)
+        return answer if isinstance(answer, control.Later) else dict(answer, ok=True)
 
     def leave(self) -> None:
-        """Every unit is stopped warmly, then the cell ends."""
+        """Every run is killed, every unit is stopped warmly, then the cell ends."""
         if not self.leaving:
             logs.say("cell leaving")
         self.leaving = True
+        self._runs.end_all()
         self._roster.doom_all()
 
     def _status(self, request: dict[str, Any]) -> dict[str, Any]:
         del request
         now = time.monotonic()
         told = [members.status(member, now) for member in self._roster.members.values()]
-        return {"pid": os.getpid(), "environment": self.config.environment, "leaving": self.leaving, "units": told}
+        return {
+            "pid": os.getpid(),
+            "environment": self.config.environment,
+            "leaving": self.leaving,
+            "units": told,
+            "runs": self._runs.status(),
+        }
 
     def _apply(self, request: dict[str, Any]) -> dict[str, Any]:
         self._refuse_when_leaving()
@@ -78,6 +89,10 @@ class Operations:
             raise specs.RefusedError(f"unit {member.spec.name} is being removed")
         self._roster.move(member, units.RESTART, time.monotonic())
         return {}
+
+    def _run(self, request: dict[str, Any]) -> control.Later:
+        self._refuse_when_leaving()
+        return self._runs.begin(runspecs.parse(request), time.monotonic())
 
     def _shutdown(self, request: dict[str, Any]) -> dict[str, Any]:
         del request

@@ -57,6 +57,15 @@ def fork(requests: socket.socket, spec: Spec, *, patience: float = PATIENCE) -> 
         os.close(log)
 
 
+def fork_run(requests: socket.socket, outputs: tuple[int, int], *, patience: float = PATIENCE) -> Launch:
+    """A new process for a command, with these as its stdout and stderr. Raises LaunchError."""
+    try:
+        pid, start, channel = meet(requests, list(outputs), what=forker.RUN, patience=patience)
+    except OSError as error:
+        raise LaunchError(f"cannot start a process: {error.strerror or error}") from error
+    return Launch(pid, start, None, channel)
+
+
 def _fork(requests: socket.socket, spec: Spec, log: int, patience: float) -> Launch:
     reader, writer = readiness.make_pipe() if spec.ready == "notify" else (None, None)
     try:

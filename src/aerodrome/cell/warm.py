@@ -159,6 +159,7 @@ def preload(names: str) -> tuple[int, list[str]]:
     for stream in (sys.stdout, sys.stderr):
         stream.flush()  # or every fork would write it again
     gc.collect()
+    _room("immortal").immortalise()
     gc.freeze()
     return len(wanted) - len(failed), failed
 

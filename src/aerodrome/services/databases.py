@@ -50,7 +50,7 @@ def ensure_database(cluster: Cluster, name: str, owner: str, template: str | Non
     """Make the database of the role `owner`, which alone may connect; a clone of `template` when given.
 
     What the role of the template's name owns inside the clone becomes `owner`'s, also when an earlier call was cut
-    short; the template must be frozen by `make_template`.
+    short; nobody may be connected to the template.
 
     Raises:
         RetryError: somebody is connected to the template.
@@ -136,6 +136,13 @@ def is_template(cluster: Cluster, name: str) -> bool:
     with clusters.connect(cluster) as connection:
         row = connection.execute("SELECT datistemplate FROM pg_database WHERE datname = %s", (name,)).fetchone()
     return row is not None and bool(row[0])
+
+
+def is_closed(cluster: Cluster, name: str) -> bool:
+    """Whether it exists and lets nobody in."""
+    with clusters.connect(cluster) as connection:
+        row = connection.execute("SELECT datallowconn FROM pg_database WHERE datname = %s", (name,)).fetchone()
+    return row is not None and not row[0]
 
 
 def sizes(cluster: Cluster, prefix: str = "") -> dict[str, int]:

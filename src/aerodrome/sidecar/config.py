@@ -72,6 +72,8 @@ class SidecarConfig:
     dags_dir: Path
     aws_endpoint_url: str | None
     """None means the real AWS."""
+    sts_endpoint_url: str | None
+    """Where the role is assumed; None means where the other AWS services are."""
     role_arn: str
     session_name: str
     source: Keys | None
@@ -126,6 +128,7 @@ def parse(document: object) -> SidecarConfig:
         dag_prefix=f"{prefix}/" if prefix else "",
         dags_dir=_path(document, "dags_dir"),
         aws_endpoint_url=_url(document, "aws_endpoint_url"),
+        sts_endpoint_url=_url(document, "sts_endpoint_url"),
         role_arn=_text(document, "role_arn"),
         session_name=_text(document, "session_name"),
         source=_source(document),

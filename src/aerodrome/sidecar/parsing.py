@@ -1,7 +1,8 @@
 """Telling Airflow that DAG files changed: one row each in the priority table that its DAG processor reads.
 
-Called by `rounds` after files were placed. A failure costs latency only (Airflow scans the folder by itself, a little
-later), so it is logged and forgotten. psycopg is loaded with the first row, because an environment may never need one.
+Called by `rounds` after files were placed, and once more a little later: Airflow drops a request for a file that it is
+parsing at that moment. A failure costs latency only (Airflow scans the folder by itself, a little later), so it is
+logged and forgotten. psycopg is loaded with the first row, because an environment may never need one.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ TIMEOUT = 2
 MOST_ROWS = 100
 """Rows of one round; arbitrary. After a great change Airflow's own scan is as fast."""
 
+SECOND_TIME = 2.0
+"""Seconds until a file is named again: most files are parsed within one."""
+
 PARSED = (".py", ".zip")
 """What Airflow looks for DAGs in."""
 
@@ -51,6 +55,25 @@ def locations(
         and not any(present(f"{folder}/{IGNORE_FILE}") for folder in parents(path))
     ]
     return [path if style == "relative" else str(dags_dir / path) for path in wanted[:MOST_ROWS]]
+
+
+class Reminders:
+    """Which files to name a second time, and when. Pure: times are seconds of one monotonic clock."""
+
+    def __init__(self) -> None:
+        self._due: dict[str, float] = {}
+
+    def note(self, files: Sequence[str], now: float) -> None:
+        """These were named just now; a file that changes again is named again after its last change."""
+        dags = [file for file in files if file.endswith(PARSED)]
+        self._due |= dict.fromkeys(dags[:MOST_ROWS], now + SECOND_TIME)
+
+    def take(self, now: float) -> tuple[str, ...]:
+        """The files whose time has come; each once."""
+        due = tuple(file for file, moment in self._due.items() if moment <= now)
+        for file in due:
+            del self._due[file]
+        return due
 
 
 class PriorityParsing:

@@ -73,7 +73,7 @@ def _serve(settings: SidecarConfig, notifier: Notifier) -> None:
 
 
 def _role(settings: SidecarConfig) -> Role:
-    sts = Endpoint(_url(settings, "sts"), region=settings.region, service="sts")
+    sts = Endpoint(settings.sts_endpoint_url or _url(settings, "sts"), region=settings.region, service="sts")
     if settings.source is None:
         source = assume.ambient()
     else:

@@ -44,12 +44,16 @@ class Telling:
         self._table = table
         self._request = request
         self._dags_dir = dags_dir
+        self._reminders = parsing.Reminders()
 
-    def tell(self, placed: tuple[str, ...], present: Callable[[str], bool]) -> None:
-        """Name the placed files to Airflow."""
+    def tell(self, placed: tuple[str, ...], present: Callable[[str], bool], now: float) -> None:
+        """Name the placed files to Airflow, and those of a moment ago that are still there once more."""
         if self._table is None or self._request is None:
             return
-        files = parsing.locations(placed, present=present, dags_dir=self._dags_dir, style=self._request.style)
+        again = [file for file in self._reminders.take(now) if file not in placed and present(file)]
+        self._reminders.note(placed, now)
+        wanted = (*placed, *again)
+        files = parsing.locations(wanted, present=present, dags_dir=self._dags_dir, style=self._request.style)
         if files:
             self._table.ask(files)
         self._table.close_when_idle()
@@ -106,7 +110,7 @@ class Rounds:
             self._missed(str(error), now)
         else:
             self._succeeded(done, now)
-            self._telling.tell(done.placed, self._syncer.holds)
+            self._telling.tell(done.placed, self._syncer.holds, self._monotonic())
         self._write()
         return rhythm.back_off(self._failures)
 

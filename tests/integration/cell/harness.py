@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aerodrome.cell import kernel
+from aerodrome.services import accounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,12 +54,16 @@ while True:
 
 def interpreters(version: str) -> str:
     """The path of this Python, or a skipped test that says where it was looked for."""
-    if version == f"{sys.version_info.major}.{sys.version_info.minor}":
-        return sys.executable
     found = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
     candidate = str(found[-1]) if found else shutil.which(f"python{version}")
+    if version == f"{sys.version_info.major}.{sys.version_info.minor}":
+        candidate = sys.executable
     if candidate is None:
         pytest.skip(f"no Python {version}: neither on PATH nor under ~/.pyenv/versions")
+    if os.geteuid() == 0:
+        # As the backend does for units with a uid of their own.
+        accounts.open_way_to(Path(candidate))
+        accounts.open_way_to(Path(candidate).resolve())
     return candidate
 
 
@@ -81,10 +86,19 @@ def ask(path: Path, **request: Any) -> dict[str, Any]:
 def exchange(path: Path, data: bytes) -> dict[str, Any]:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(DEADLINE)
-        connection.connect(str(path))
+        until(lambda: _connected(connection, path), "room in the queue of the listener")
         connection.sendall(data)
         with connection.makefile("rb") as lines:
             return json.loads(lines.readline())
+
+
+def _connected(connection: socket.socket, path: Path) -> bool:
+    """Whether it is connected now; a full queue refuses whoever would not wait without end."""
+    try:
+        connection.connect(str(path))
+    except BlockingIOError:
+        return False
+    return True
 
 
 def serves(path: Path) -> bool:
@@ -139,6 +153,8 @@ class Cell:
         self.state = folder / "cell.state.json"
         self.pid_file = folder / "cell.pid"
         self.log = folder / "cell.log"
+        self.prelude: dict[str, Any] | None = None
+        self.views: list[list[str]] = []
         self.seen: set[int] = set()
 
     def unit(self, name: str, script: str = SLEEPER, **fields: Any) -> dict[str, Any]:
@@ -166,7 +182,17 @@ class Cell:
     def write(self, *units: dict[str, Any]) -> Path:
         paths = {key: str(getattr(self, key)) for key in ("socket", "state", "pid_file", "log")}
         self.config.touch(mode=0o600)
-        self.config.write_text(json.dumps({"environment": "tests", "units": list(units), **paths}))
+        self.config.write_text(
+            json.dumps(
+                {
+                    "environment": "tests",
+                    "units": list(units),
+                    "prelude": self.prelude,
+                    "views": self.views,
+                    **paths,
+                }
+            )
+        )
         return self.config
 
     def start(self, *units: dict[str, Any]) -> int:

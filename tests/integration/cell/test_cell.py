@@ -242,7 +242,7 @@ def test_a_log_that_grows_too_large_is_rotated_under_its_writer(one_cell) -> Non
 @pytest.mark.parametrize(
     ("request_", "sentence"),
     [
-        ({}, "op must be one of apply, restart, shutdown, status, tail"),
+        ({}, "op must be one of apply, restart, run, shutdown, status, tail"),
         ({"op": 7}, "op must be one of"),
         ({"op": ["status"]}, "op must be one of"),
         ({"op": "apply"}, "units must be a list"),
@@ -266,11 +266,23 @@ def test_a_client_may_ask_many_things_over_one_connection(cell) -> None:
     cell.start()
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(cell.socket))
-        client.sendall(b'{"op":"status"}\n{"op":"nonsense"}\nrubbish\n\xff\n{"op":"sta')
+        client.sendall(b'{"op":"status"}\n{"op":"nonsense"}\n{"op":"sta')
         client.sendall(b'tus"}\n')
         with client.makefile("rb") as lines:
-            oks = [json.loads(lines.readline())["ok"] for _ in range(5)]
-    assert oks == [True, False, False, False, True]
+            oks = [json.loads(lines.readline())["ok"] for _ in range(3)]
+    assert oks == [True, False, True]
+
+
+@pytest.mark.parametrize("rubbish", [b"rubbish\n", b"\xff\n", b"[]\n", b"POST / HTTP/1.1\r\nHost: x\r\n\r\n"])
+def test_nothing_is_heard_behind_what_is_no_request(cell, rubbish) -> None:
+    """A program that speaks another protocol may have been made to send a request in the midst of it."""
+    cell.start()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(cell.socket))
+        client.sendall(rubbish + b'{"op":"shutdown"}\n')
+        with client.makefile("rb") as lines:
+            assert [json.loads(line)["ok"] for line in lines] == [False]
+    assert not cell.ask("status")["leaving"]
 
 
 def test_a_request_without_end_is_cut_off(one_cell) -> None:
@@ -299,6 +311,19 @@ def test_slow_and_silent_clients_harm_nobody(one_cell) -> None:
                 client.send(b'{"op":')
         assert one_cell.ask("status")["ok"]
     assert one_cell.ask("status")["ok"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_units_find_folders_where_they_expect_them_and_nobody_else_does(one_cell) -> None:
+    shown, expected = one_cell.folder / "shown", one_cell.folder / "expected"
+    for folder in (shown, expected):
+        folder.mkdir()
+    (shown / "dag.py").write_text("")
+    one_cell.views = [[str(shown), str(expected)], [str(shown), "/no/such/folder"]]
+    one_cell.start(one_cell.unit("looker", f"import os\nprint(os.listdir({str(expected)!r}), flush=True)\n"))
+    harness.until(lambda: "['dag.py']" in one_cell.text("looker"), "what the unit sees")
+    assert list(expected.iterdir()) == []
+    assert "/no/such/folder" in one_cell.log.read_text()
 
 
 def test_a_leaving_cell_takes_no_orders(one_cell) -> None:

@@ -21,7 +21,8 @@ def server_processes(paths: Paths) -> list[psutil.Process]:
 def kill_everything(paths: Paths) -> None:
     killed = server_processes(paths)
     for process in killed:
-        process.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):  # a child goes with the server
+            process.kill()
     psutil.wait_procs(killed, timeout=10)
 
 

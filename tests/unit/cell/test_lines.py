@@ -86,3 +86,26 @@ def test_hostile_notices_are_bounded(pieces: list[bytes]) -> None:
     assert len(heard.status) <= readiness.LONGEST_STATUS
     assert heard.status.isprintable()
     assert len(heard._buffer) <= readiness.LONGEST_LINE
+
+
+def test_an_answer_that_comes_later_goes_where_it_was_awaited() -> None:
+    later = control.Later()
+    told: list[dict[str, Any]] = []
+
+    assert control.respond(b"{}", lambda _: later) is later
+    later.bind(told.append)
+    later.settle({"ok": True})
+
+    assert told == [{"ok": True}]
+
+
+def test_an_answer_that_nobody_awaits_goes_nowhere() -> None:
+    later = control.Later()
+    told: list[dict[str, Any]] = []
+    later.settle({"ok": True})
+    later.bind(told.append)
+    later.is_abandoned = True
+
+    later.settle({"ok": True})
+
+    assert told == []

@@ -158,3 +158,47 @@ def test_airflow_is_told_after_the_files_are_there(bucket, rounds, monkeypatch):
     rounds.once()
     rounds.once()
     assert table.asked == [["one.py"]]
+
+
+def test_airflow_is_told_a_second_time_and_no_more(bucket, rounds, monkeypatch, ticks):
+    table = Table()
+    request = type("Request", (), {"style": "relative"})()
+    monkeypatch.setattr(rounds, "_telling", Telling(table, request, Path("/dags")))
+    bucket.put(one="1", two="2", gone="3")
+    for change in (None, None, {"one": "changed"}, None, None, None, None):
+        if change:
+            bucket.put(**change)
+            del bucket.objects["dags/gone.py"]
+        rounds.once()
+        ticks.now += 1
+    # At first, after two seconds with the change of that moment, and the changed file once more.
+    assert [sorted(files) for files in table.asked] == [
+        ["gone.py", "one.py", "two.py"],
+        ["one.py", "two.py"],
+        ["one.py"],
+    ]
+
+
+NAMES = st.lists(st.sampled_from(["a.py", "b.py", "c.zip", "d.csv"]), max_size=4, unique=True)
+
+
+@given(st.lists(st.tuples(NAMES, st.integers(0, 20)), max_size=20))
+def test_each_change_of_a_dag_file_has_one_reminder_two_seconds_after_the_last(changes):
+    reminders, now, last, told = parsing.Reminders(), 0.0, {}, {}
+    for files, quarters in [*changes, ([], 8)]:
+        now += quarters / 4
+        for file in reminders.take(now):
+            assert now - last[file] >= parsing.SECOND_TIME
+            assert told.get(file) != last[file]
+            told[file] = last[file]
+        reminders.note(files, now)
+        last |= {file: now for file in files if not file.endswith(".csv")}
+    assert told == last
+    assert reminders.take(1e9) == ()
+
+
+def test_reminders_are_bounded():
+    reminders = parsing.Reminders()
+    reminders.note([f"{number}.py" for number in range(1000)], 0.0)
+    assert reminders.take(parsing.SECOND_TIME - 0.1) == ()
+    assert len(reminders.take(parsing.SECOND_TIME)) == parsing.MOST_ROWS

@@ -1,0 +1,53 @@
+"""The way to a web server's socket, which lies in a folder that hostile code may write to.
+
+Used by everybody who speaks to an environment's web server: `gateway.proxy` and `api.airflow_rest`. As root the control
+plane could follow a link from there to any socket of this machine, such as a cell's, which does what root says. So not
+a byte is sent before it is known who listens.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp.client_exceptions import UnixClientConnectorError
+
+_PEER = struct.Struct("3i")
+"""struct ucred: pid, uid, gid."""
+
+
+def behind(link: Path) -> Path:
+    """The socket that a link of ours leads to; the link itself while there is none yet, where nobody listens."""
+    try:
+        return link.readlink()
+    except OSError:
+        return link
+
+
+class UnitConnector(aiohttp.UnixConnector):
+    """Connects to a server that runs as the owner of the folder that its socket lies in, and to no other.
+
+    What the environment's own code listens with in the server's place is not told apart: it has the same user.
+    """
+
+    async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109 - aiohttp's
+        protocol: Any = await super()._create_connection(req, traces, timeout)
+        if not self._is_of_the_folder(protocol.transport):
+            protocol.abort()
+            error = OSError(errno.EPERM, "another user's program listens")
+            raise UnixClientConnectorError(self.path, req.connection_key, error)
+        return protocol
+
+    def _is_of_the_folder(self, transport: Any) -> bool:
+        connected = transport.get_extra_info("socket") if transport is not None else None
+        if connected is None:
+            return False
+        with socket.socket(fileno=os.dup(connected.fileno())) as same:
+            # As the kernel noted them when the other side began to listen.
+            _, uid, _ = _PEER.unpack(same.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+        return bool(uid == Path(self.path).parent.lstat().st_uid)
