@@ -58,8 +58,8 @@ class Facts:
     public_access_blocks: frozenset[str] = frozenset()
     """The settings of the bucket's public access block that are on."""
     dag_prefix_exists: bool = False
-    files: tuple[tuple[WantedFile, str], ...] = ()
-    """Each named file with `readable`, `missing` or `denied`."""
+    files: tuple[tuple[WantedFile, str, str], ...] = ()
+    """Each named file with `readable`, `missing` or `denied`, and the version id of what was found (else empty)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,16 +70,18 @@ class Finding:
     message: str
 
 
-def check(s3: Any, wanted: Wanted) -> None:
-    """Raise what `judge` finds.
+def check(s3: Any, wanted: Wanted) -> dict[str, str]:
+    """The S3 version ids of the named files by their fields, the latest where none was named.
 
     Raises:
         CallerError: every finding in one sentence each.
         RetryError: the endpoint does not answer.
     """
-    findings = judge(wanted, inspect(s3, wanted))
+    facts = inspect(s3, wanted)
+    findings = judge(wanted, facts)
     if findings:
         raise errors.CallerError(" ".join(f"{finding.field}: {finding.message}" for finding in findings))
+    return {file.field: version for file, _, version in facts.files}
 
 
 def judge(wanted: Wanted, facts: Facts) -> list[Finding]:
@@ -123,7 +125,7 @@ def _of_dags(wanted: Wanted, facts: Facts) -> Iterable[Finding]:
 
 
 def _of_files(facts: Facts) -> Iterable[Finding]:
-    for file, state in facts.files:
+    for file, state, _ in facts.files:
         if state == "readable":
             continue
         if state == "denied":
@@ -175,7 +177,7 @@ def _inspect(s3: Any, wanted: Wanted) -> Facts:
         versioning=versioning,
         public_access_blocks=_public_access_blocks(s3, wanted.bucket),
         dag_prefix_exists=bool(listing.get("Contents")),
-        files=tuple((file, _file_state(s3, wanted.bucket, file)) for file in wanted.files),
+        files=tuple((file, *_file_state(s3, wanted.bucket, file)) for file in wanted.files),
     )
 
 
@@ -189,19 +191,19 @@ def _public_access_blocks(s3: Any, bucket: str) -> frozenset[str]:
     return frozenset(name for name, on in answer["PublicAccessBlockConfiguration"].items() if on)
 
 
-def _file_state(s3: Any, bucket: str, file: WantedFile) -> str:
+def _file_state(s3: Any, bucket: str, file: WantedFile) -> tuple[str, str]:
     version = {} if file.version is None else {"VersionId": file.version}
     try:
-        s3.head_object(Bucket=bucket, Key=file.path, **version)
+        found = s3.head_object(Bucket=bucket, Key=file.path, **version)
     except ClientError as error:
         code = _code(error)
         # A HEAD of a delete marker is 405: that version holds no file.
         if code in MISSING or code == "405" or (file.version is not None and code in BAD_VERSION):
-            return "missing"
+            return "missing", ""
         if code in DENIED:
-            return "denied"
+            return "denied", ""
         raise
-    return "readable"
+    return "readable", str(found.get("VersionId", ""))
 
 
 def _code(error: ClientError) -> str:

@@ -71,6 +71,7 @@ def describe(folder: Path, *, port: int, region: str, account_id: str) -> Emulat
             "STATE_DIR": str(folder / "state"),
             "S3_PERSIST": "1",
             "S3_DATA_DIR": str(folder / "objects"),
+            "REDSHIFT_DIR": str(redshift_folder(folder)),
             "SERVICES": ",".join(emulator_rules.SERVICES),
             "ATHENA_ENGINE": "duckdb",
             "MINISTACK_ACCOUNT_ID": account_id,
@@ -89,6 +90,11 @@ def describe(folder: Path, *, port: int, region: str, account_id: str) -> Emulat
         port=port,
         identity=identity,
     )
+
+
+def redshift_folder(folder: Path) -> Path:
+    """Where an emulator wishes for databases and finds the ways to them: mode 0700, made by the caller too."""
+    return folder / "redshift"
 
 
 def choose_port(folder: Path, wanted: int) -> int:

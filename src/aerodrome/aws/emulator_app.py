@@ -1,8 +1,9 @@
 """The program of the embedded AWS emulator: MiniStack's application behind our rules, on loopback.
 
 Started detached with the argv and environment that `emulator.describe` gives; nothing imports it. It adds to MiniStack:
-refusals (`emulator_rules`), no process and no listener besides its own whatever a service is asked, SQL that sees only
-the emulator's files, and a checkpoint of its state after changes, where MiniStack saves only on an orderly stop.
+refusals (`emulator_rules`), the Redshift Data API (`emulator_redshift`), no process and no listener besides its own
+whatever a service is asked, SQL that sees only the emulator's files, and a checkpoint of its state after changes, where
+MiniStack saves only on an orderly stop.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import signal
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from hypercorn.config import Config
 
 from aerodrome.aws import emulator_athena
 from aerodrome.aws import emulator_rules as rules
+from aerodrome.aws.emulator_redshift import Redshift
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -60,8 +63,9 @@ GRACEFUL = 3.0
 class Front:
     """The ASGI application that answers for MiniStack, or refuses."""
 
-    def __init__(self, inner: Application, identity: str) -> None:
+    def __init__(self, inner: Application, redshift: Redshift, identity: str) -> None:
         self._inner = inner
+        self._redshift = redshift
         self._identity = identity
         self.changed = asyncio.Event()
 
@@ -83,6 +87,10 @@ class Front:
         if refusal is not None:
             await _respond(send, refusal.status, {"__type": refusal.code, "message": refusal.message})
             return
+        if rules.is_for_redshift(headers):
+            status, body = await self._redshift.answer(headers, _bounded(receive))
+            await _send(send, status, body, [(b"content-type", b"application/x-amz-json-1.1")])
+            return
         await self._inner(scope, _bounded(receive), send)
         if rules.changes_state(scope["method"], headers):
             self.changed.set()
@@ -102,10 +110,14 @@ def _bounded(receive: Receive) -> Receive:
 
 
 async def _respond(send: Send, status: int, document: dict[str, str]) -> None:
-    body = json.dumps(document).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    headers = [(b"content-type", b"application/json")]
     if "__type" in document:
         headers.append((b"x-amzn-errortype", document["__type"].encode()))
+    await _send(send, status, json.dumps(document).encode(), headers)
+
+
+async def _send(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    headers = [*headers, (b"content-length", b"%d" % len(body)), (b"x-amzn-requestid", str(uuid.uuid4()).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
@@ -155,7 +167,7 @@ async def keep_checkpoints(front: Front, save: Callable[[], None]) -> None:
         await asyncio.sleep((time.monotonic() - began) / CHECKPOINT_SHARE)
 
 
-async def run(front: Front, save: Callable[[], None], port: int) -> None:
+async def run(front: Front, redshift: Redshift, save: Callable[[], None], port: int) -> None:
     """Serve until SIGTERM; MiniStack then saves everything itself."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -168,6 +180,7 @@ async def run(front: Front, save: Callable[[], None], port: int) -> None:
     checkpoints = asyncio.create_task(keep_checkpoints(front, save))
     await serve(front, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
     checkpoints.cancel()
+    await redshift.close()
 
 
 def main() -> None:
@@ -191,7 +204,12 @@ def main() -> None:
     def save() -> None:
         persistence.save_all(app._build_persistence_save_dict())  # noqa: SLF001 -- the version is pinned
 
-    asyncio.run(run(Front(app.app, options.identity), save, options.port))
+    redshift = Redshift(
+        Path(os.environ["REDSHIFT_DIR"]),
+        endpoint_url=f"http://{LOOPBACK}:{options.port}",
+        region=os.environ["MINISTACK_REGION"],
+    )
+    asyncio.run(run(Front(app.app, redshift, options.identity), redshift, save, options.port))
 
 
 if __name__ == "__main__":

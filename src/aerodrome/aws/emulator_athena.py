@@ -1,22 +1,33 @@
-"""Two corrections to MiniStack's Athena, so that a query's result lies where Athena says it lies.
+"""Three corrections to MiniStack's Athena: where a query's result lies, and what a whole number in a text file is.
 
 MiniStack 1.5.33 reports `<OutputLocation><id>.csv` and writes `<OutputLocation><id>.csv/<id>.csv`, and it joins a
-location without a slash at its end to the id. `emulator_app` applies them once; the tests hold what AWS does, so a
-MiniStack that does it too lets this module go.
+location without a slash at its end to the id. It rounds a fraction in a column of whole numbers, where Hive's reader
+cuts it off: 4.5 is 4. `emulator_app` applies them once; the tests hold what AWS does, so a MiniStack that does it too
+lets this module go.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 Document = MutableMapping[str, Any]
+
+LAZY = "LazySimpleSerDe"
+
+WHOLE = re.compile(r'TRY_CAST\(("c\d+") AS (TINYINT|SMALLINT|INTEGER|BIGINT)\)')
+"""How MiniStack reads a field of a text file as a whole number."""
+
+CUT = r"TRY_CAST(regexp_replace(\1, '^([+-]?\\d+)\\.\\d*$', '\\1') AS \2)"
+"""The same without the fraction; any other text is left to the cast."""
 
 
 def correct(athena: Any) -> None:
     """Put the corrected functions into MiniStack's module."""
     athena._start_query_execution = started_in_a_folder(athena._start_query_execution)  # noqa: SLF001 -- pinned version
     athena._save_query_results = saved_where_reported(athena._save_query_results, athena._executions)  # noqa: SLF001
+    athena._table_relation = whole_numbers_cut(athena._table_relation)  # noqa: SLF001
 
 
 def started_in_a_folder(start: Callable[[Document], Any]) -> Callable[[Document], Any]:
@@ -45,5 +56,16 @@ def saved_where_reported(
             await save(query_id)
         finally:
             configuration["OutputLocation"] = reported
+
+    return corrected
+
+
+def whole_numbers_cut(relation: Callable[[Document, list[str]], str]) -> Callable[[Document, list[str]], str]:
+    """The SQL that reads a table's files, for which a whole number ends at its point."""
+
+    def corrected(table: Document, files: list[str]) -> str:
+        serde = (table.get("StorageDescriptor") or {}).get("SerdeInfo") or {}
+        sql = relation(table, files)
+        return WHOLE.sub(CUT, sql) if LAZY in (serde.get("SerializationLibrary") or "") else sql
 
     return corrected

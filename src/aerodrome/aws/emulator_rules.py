@@ -22,7 +22,6 @@ SERVICES = (
     "events",
     "firehose",
     "glue",
-    "iam",
     "kinesis",
     "kms",
     "logs",
@@ -35,13 +34,23 @@ SERVICES = (
     "sqs",
     "ssm",
     "states",
-    "sts",
     "tagging",
 )
 """What MiniStack serves by itself in one process: no containers, no code of users, no listeners of their own."""
 
+OURS = frozenset({"airflow", "iam", "sts"})
+"""What requests are signed for that Aerodrome answers itself; MiniStack's own IAM would let anybody do anything."""
+
+REDSHIFT_DATA = "redshift-data"
+"""What requests are signed for that `redshift` answers; MiniStack knows no such service."""
+
+REDSHIFT_TARGET = "redshiftdata."
+"""How such a request's target begins, in lower case."""
+
 BODY_LIMIT = 512 * 2**20
 """Bytes of one request, which MiniStack holds in memory; SDKs send more than 8 MiB in parts."""
+
+SIGNED_BY = re.compile(r"Credential=([^/,\s]+)/")
 
 SIGNED_FOR = re.compile(r"Credential=[^/,\s]+/[^/,\s]+/[^/,\s]+/([^/,\s]+)/")
 
@@ -61,11 +70,11 @@ class Refusal:
 
 def refusal(path: str, query: str, headers: Mapping[str, str]) -> Refusal | None:
     """Why this request is refused, or None. Header names are in lower case."""
-    if signed_for(query, headers) == "airflow":
+    if signed_for(query, headers) in OURS:
         return Refusal(
             403,
             "AccessDeniedException",
-            "the embedded emulator does not serve Amazon MWAA; send this request to Aerodrome's own endpoint",
+            "the embedded emulator does not serve Amazon MWAA, IAM and STS; send this to Aerodrome's own endpoint",
         )
     if path.startswith(PRIVATE_PATHS) or path.startswith("//"):
         return Refusal(403, "AccessDeniedException", "the emulator's administration is not served")
@@ -83,6 +92,18 @@ def signed_for(query: str, headers: Mapping[str, str]) -> str | None:
         return match.group(1)
     credential = parse_qs(query).get("X-Amz-Credential", [""])[0].split("/")
     return credential[3] if len(credential) > 3 else None  # noqa: PLR2004 -- key, date, region, service, terminator
+
+
+def signed_by(headers: Mapping[str, str]) -> str:
+    """The access key id of a signature in the header; empty without one."""
+    match = SIGNED_BY.search(headers.get("authorization", ""))
+    return match.group(1) if match else ""
+
+
+def is_for_redshift(headers: Mapping[str, str]) -> bool:
+    """Whether a request is one to the Redshift Data API."""
+    is_signed_for_it = signed_for("", headers) == REDSHIFT_DATA
+    return is_signed_for_it or headers.get("x-amz-target", "").lower().startswith(REDSHIFT_TARGET)
 
 
 def changes_state(method: str, headers: Mapping[str, str]) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,7 +19,8 @@ import pytest
 from aerodrome.aws import clients, credentials, emulator
 from aerodrome.aws.clients import Endpoint
 from aerodrome.aws.emulator import Emulator
-from aerodrome.services import daemon
+from aerodrome.services import daemon, databases, warehouses
+from aerodrome.services.clusters import Cluster
 from aerodrome.services.daemon import Daemon
 
 
@@ -78,6 +81,55 @@ def started() -> Iterator[Service]:
     yield service
     daemon.stop(process)
     shutil.rmtree(folder)
+
+
+@dataclass(frozen=True)
+class Warehouses:
+    """An emulator whose wishes for databases a keeper grants, as the control plane does every second."""
+
+    service: Service
+    cluster: Cluster
+    folder: Path
+    keeping: threading.Event
+    """Cleared: the keeper rests."""
+
+    def client(self) -> Any:
+        return self.service.client("redshift-data")
+
+
+@contextlib.contextmanager
+def kept(service: Service, cluster: Cluster) -> Iterator[Warehouses]:
+    folder = emulator.redshift_folder(service.folder)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = Warehouses(service, cluster, folder, threading.Event())
+    found.keeping.set()
+    leaving = threading.Event()
+
+    def keep() -> None:
+        while not leaving.wait(0.05):
+            if found.keeping.is_set():
+                warehouses.provide(cluster, folder)
+
+    keeper = threading.Thread(target=keep)
+    keeper.start()
+    yield found
+    leaving.set()
+    keeper.join()
+    for name in databases.databases(cluster, warehouses.PREFIX):
+        databases.drop_database(cluster, name)
+        databases.drop_role(cluster, name)
+
+
+@pytest.fixture(scope="package")
+def warehouse_keeper(service: Service, cluster: Cluster) -> Iterator[Warehouses]:
+    with kept(service, cluster) as found:
+        yield found
+
+
+@pytest.fixture
+def own_keeper(own_service: Service, cluster: Cluster) -> Iterator[Warehouses]:
+    with kept(own_service, cluster) as found:
+        yield found
 
 
 @pytest.fixture(scope="package")

@@ -77,6 +77,27 @@ def test_a_join_of_two_tables_is_in_the_output_location(service, athena, bucket)
     assert list((service.folder / "tmp").glob("ministack-athena-*")) == []
 
 
+def test_a_whole_number_in_a_text_file_ends_at_its_point(service, athena, bucket):
+    s3, database = service.client("s3"), f"db_{secrets.token_hex(4)}"
+    service.client("glue").create_database(DatabaseInput={"Name": database})
+    written = ["4.5", "-4.5", "4.", "7", "seven"]
+    lines = "".join(f"{text},{text},{text}\n" for text in written)
+    s3.put_object(Bucket=bucket, Key="numbers/numbers.csv", Body=lines.encode())
+    run(
+        athena,
+        bucket,
+        f"""CREATE EXTERNAL TABLE {database}.numbers (`small` tinyint, `large` bigint, `fraction` double)
+        ROW FORMAT DELIMITED FIELDS TERMINATED BY ',' LOCATION 's3://{bucket}/numbers/'""",
+        database,
+    )
+    found = run(athena, bucket, "SELECT * FROM numbers", database)
+    assert found["Status"]["State"] == "SUCCEEDED", found["Status"]
+    rows = athena.get_query_results(QueryExecutionId=found["QueryExecutionId"])["ResultSet"]["Rows"][1:]
+    values = [[cell.get("VarCharValue") for cell in row["Data"]] for row in rows]
+    whole = ["4", "-4", "4", "7", None]
+    assert values == [list(row) for row in zip(whole, whole, ["4.5", "-4.5", "4.0", "7.0", None], strict=True)]
+
+
 @pytest.mark.parametrize(
     "query",
     [

@@ -6,7 +6,7 @@ import secrets
 import pytest
 
 from aerodrome import errors
-from aerodrome.aws import buckets, clients, credentials, emulator, roles
+from aerodrome.aws import buckets, clients, credentials, emulator
 from aerodrome.aws.buckets import Wanted, WantedFile
 
 
@@ -76,5 +76,3 @@ def test_an_endpoint_that_is_away_asks_for_another_try(wanted):
     away = clients.Endpoint(region="us-east-1", url="http://127.0.0.1:9", credentials=credentials.EMULATOR)
     with pytest.raises(errors.RetryError):
         buckets.check(clients.client(away, "s3"), wanted)
-    with pytest.raises(errors.RetryError):
-        roles.assume(clients.client(away, "sts"), "arn:aws:iam::000000000000:role/execution")

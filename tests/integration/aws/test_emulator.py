@@ -11,7 +11,7 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
-from aerodrome.aws import clients, emulator, roles
+from aerodrome.aws import clients, emulator
 from aerodrome.services import daemon
 
 
@@ -103,15 +103,12 @@ def test_an_object_is_found_by_path_and_by_host(service):
     assert ask(service, "GET", "/plain", host) == (200, b"text")
 
 
-def test_a_role_gives_credentials_that_end_and_that_s3_takes(service):
-    given = roles.assume(service.client("sts"), "arn:aws:iam::000000000000:role/execution")
-    assert given.expires.utcoffset().total_seconds() == 0
-    assert given.credentials.session_token
-    endpoint = clients.Endpoint(region="us-east-1", url=service.described.endpoint_url, credentials=given.credentials)
-    bucket = f"bucket-{secrets.token_hex(4)}"
-    service.client("s3").create_bucket(Bucket=bucket)
-    names = [found["Name"] for found in clients.client(endpoint, "s3").list_buckets()["Buckets"]]
-    assert bucket in names
+@pytest.mark.parametrize("name", ["airflow", "iam", "sts"])
+def test_what_aerodrome_answers_itself_is_refused(service, name):
+    scope = f"AWS4-HMAC-SHA256 Credential=test/20261123/us-east-1/{name}/aws4_request, SignedHeaders=host, Signature=0"
+    status, text = ask(service, "POST", "/", {"Authorization": scope})
+    assert status == 403
+    assert b"own endpoint" in text
 
 
 def test_no_code_of_a_user_runs_in_it(service):

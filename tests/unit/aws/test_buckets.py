@@ -38,9 +38,13 @@ def test_a_good_bucket_has_no_findings():
             ("does not have BlockPublicAccess set for s3 bucket my-bucket", "RestrictPublicBuckets=true"),
         ),
         ({"dag_prefix_exists": False}, "DagS3Path", ("dags/", "put-object", "upload a DAG")),
-        ({"files": ((LATEST, "missing"),)}, "PluginsS3Path", ("There is no file plugins.zip", "upload it")),
-        ({"files": ((LATEST, "denied"),)}, "PluginsS3Path", ("denied", "s3:GetObject*")),
-        ({"files": ((PINNED, "missing"),)}, "RequirementsS3Path", ("Unable to read version v1 of file", "list-object")),
+        ({"files": ((LATEST, "missing", ""),)}, "PluginsS3Path", ("There is no file plugins.zip", "upload it")),
+        ({"files": ((LATEST, "denied", ""),)}, "PluginsS3Path", ("denied", "s3:GetObject*")),
+        (
+            {"files": ((PINNED, "missing", ""),)},
+            "RequirementsS3Path",
+            ("Unable to read version v1 of file", "list-object"),
+        ),
     ],
 )
 def test_each_fault_is_one_finding_that_names_the_field_and_the_fix(changes, field, words):
@@ -51,7 +55,7 @@ def test_each_fault_is_one_finding_that_names_the_field_and_the_fix(changes, fie
 
 
 def test_every_fault_is_told_at_once():
-    bad = Facts(region="eu-west-1", files=((PINNED, "missing"), (LATEST, "readable")))
+    bad = Facts(region="eu-west-1", files=((PINNED, "missing", ""), (LATEST, "readable", "v9")))
     fields = [finding.field for finding in buckets.judge(WANTED, bad)]
     assert fields == ["SourceBucketArn", "SourceBucketArn", "SourceBucketArn", "DagS3Path", "RequirementsS3Path"]
 

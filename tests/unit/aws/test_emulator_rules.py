@@ -26,7 +26,9 @@ def test_mwaa_is_not_answered_to_a_presigned_request_either():
 
 
 def test_mwaa_is_not_among_the_services():
-    assert not {"airflow", "mwaa", "lambda", "ecs", "rds", "transfer", "iot", "codebuild"} & set(rules.SERVICES)
+    assert not {"airflow", "iam", "sts", "mwaa", "lambda", "ecs", "rds", "transfer", "iot", "codebuild"} & set(
+        rules.SERVICES
+    )
 
 
 @pytest.mark.parametrize("path", ["/_ministack/reset", "/_ministack/config", "/_localstack/health", "/_aws/x", "//_x"])
@@ -45,7 +47,7 @@ def test_a_body_that_would_fill_the_memory_is_refused():
     assert refusal.status == 413
 
 
-@pytest.mark.parametrize("service", ["s3", "athena", "sts", "glue"])
+@pytest.mark.parametrize("service", ["s3", "athena", "sqs", "glue"])
 def test_what_the_emulator_is_for_passes(service):
     assert rules.refusal("/bucket/environments/airflow", "", signature(service)) is None
 
@@ -53,6 +55,15 @@ def test_what_the_emulator_is_for_passes(service):
 @given(st.text(), st.text(), st.dictionaries(st.sampled_from(["authorization", "content-length"]), st.text()))
 def test_nothing_that_a_client_sends_breaks_the_judgement(path, query, headers):
     rules.refusal(path, query, headers)
+
+
+def test_the_redshift_data_api_is_ours_by_signature_or_target():
+    assert rules.is_for_redshift(signature("redshift-data"))
+    assert rules.is_for_redshift({"x-amz-target": "RedshiftData.ExecuteStatement"})
+    assert not rules.is_for_redshift({**signature("athena"), "x-amz-target": "AmazonAthena.StartQueryExecution"})
+    assert "redshift-data" not in rules.SERVICES
+    assert rules.signed_by(signature("s3")) == "AKIA"
+    assert rules.signed_by({}) == ""
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,72 @@
+"""The way from the emulator's program to the Redshift Data API, which is imported when it is first asked.
+
+`emulator_app` hands requests over here; `redshift` answers them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aerodrome.aws import clients, credentials, emulator_rules
+from aerodrome.aws.clients import Endpoint
+
+if TYPE_CHECKING:
+    from aerodrome.aws.redshift.operations import Service
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+BODY_LIMIT = 2**20
+"""Bytes of a request: forty statements are 100 KB together, and JSON may write each character as six."""
+
+FAILED = b'{"__type": "InternalServerException", "Message": "The embedded Redshift Data API failed; its log says why."}'
+TOO_LONG = b'{"__type": "ValidationException", "Message": "The request is too long."}'
+
+log = logging.getLogger(__name__)
+
+
+class Redshift:
+    """The service behind the emulator's door."""
+
+    def __init__(self, folder: Path, *, endpoint_url: str, region: str) -> None:
+        self._folder = folder
+        self._endpoint = Endpoint(region=region, url=endpoint_url, credentials=credentials.EMULATOR)
+        self._service: Service | None = None
+        self._making = asyncio.Lock()
+
+    async def answer(self, headers: Mapping[str, str], receive: Receive) -> tuple[int, bytes]:
+        """Status and body."""
+        body = b""
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if len(body) > BODY_LIMIT:
+                return 413, TOO_LONG
+            if not message.get("more_body"):
+                break
+        try:
+            service = await self._made()
+            return await service.answer(headers.get("x-amz-target", ""), body, emulator_rules.signed_by(headers))
+        except Exception:
+            log.exception("a request to redshift-data failed")
+            return 500, FAILED
+
+    async def close(self) -> None:
+        """End every statement."""
+        if self._service is not None:
+            await self._service.close()
+
+    async def _made(self) -> Service:
+        async with self._making:
+            if self._service is None:
+                self._service = await asyncio.to_thread(self._make)
+        return self._service
+
+    def _make(self) -> Service:
+        from aerodrome.aws.redshift.operations import Service  # noqa: PLC0415 - takes most of a second
+        from aerodrome.aws.redshift.running import Surroundings  # noqa: PLC0415 - as above
+
+        return Service(Surroundings(folder=self._folder, s3=lambda: clients.client(self._endpoint, "s3")))

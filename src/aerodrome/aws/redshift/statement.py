@@ -1,0 +1,126 @@
+"""One statement of the service, from its submission to its end, as everybody sees it.
+
+`statements` keeps them, `running` carries them out in threads of their own, `operations` tells of them. What only one
+of these knows stands with it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import psycopg
+
+from aerodrome import clock
+from aerodrome.aws.redshift.results import Result
+from aerodrome.aws.redshift.sql import Understood
+from aerodrome.model.warehouses import Warehouse
+
+NANOSECONDS = 1_000_000_000
+
+
+class Status(StrEnum):
+    """The service's own words."""
+
+    SUBMITTED = "SUBMITTED"
+    STARTED = "STARTED"
+    FINISHED = "FINISHED"
+    FAILED = "FAILED"
+    ABORTED = "ABORTED"
+
+
+ENDED = frozenset({Status.FINISHED, Status.FAILED, Status.ABORTED})
+
+
+class Stop(StrEnum):
+    """Why a statement is ended before its time."""
+
+    CANCELLED = "cancelled"
+    LATE = "late"
+    LEAVING = "leaving"
+
+
+class StoppedError(Exception):
+    """The statement is to end now."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Course:
+    """How a statement, or one of a batch's, goes."""
+
+    status: Status = Status.SUBMITTED
+    created_at: datetime = field(default_factory=clock.now)
+    updated_at: datetime = field(default_factory=clock.now)
+    error: str | None = None
+    rows: int = -1
+    """Returned or changed; -1 before it has ended well."""
+    _began: float | None = None
+    _took: float | None = None
+
+    def begin(self) -> None:
+        self._move(Status.STARTED)
+        self._began = time.monotonic()
+
+    def end(self, status: Status, error: str | None = None) -> None:
+        self._took = None if self._began is None else time.monotonic() - self._began
+        self.error = error
+        self._move(status)
+
+    @property
+    def duration(self) -> int:
+        """Nanoseconds; -1 before the end."""
+        return -1 if self._took is None else int(self._took * NANOSECONDS)
+
+    def _move(self, status: Status) -> None:
+        self.updated_at = clock.now()
+        self.status = status
+
+
+@dataclass(slots=True, kw_only=True)
+class Part:
+    """One SQL text, with what was understood of it and what came of it."""
+
+    understood: Understood
+    course: Course = field(default_factory=Course)
+    result: Result | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Statement:
+    """What one ExecuteStatement or BatchExecuteStatement asked for."""
+
+    identifier: str
+    warehouse: Warehouse
+    caller: str
+    """The access key id that the request was signed with."""
+    given: Mapping[str, Any]
+    """The request."""
+    parts: tuple[Part, ...]
+    is_batch: bool
+    is_transaction: bool
+    course: Course = field(default_factory=Course)
+    pid: int = 0
+    connection: psycopg.Connection | None = field(default=None, repr=False)
+    stop: Stop | None = None
+    has_ended: threading.Event = field(default_factory=threading.Event)
+
+    def check(self) -> None:
+        """Called wherever it could be left.
+
+        Raises:
+            StoppedError: it is to end.
+        """
+        if self.stop is not None:
+            raise StoppedError
+
+    @property
+    def weight(self) -> int:
+        """Bytes that it holds, about."""
+        texts = sum(len(part.understood.shown) for part in self.parts)
+        values = sum(len(each["value"]) for each in self.given.get("Parameters", ()))
+        return texts + values + sum(part.result.size for part in self.parts if part.result is not None)
