@@ -1,7 +1,7 @@
 """One REST call to an environment's Airflow, over its web server's unix socket and with a freshly minted token.
 
 `runtime` puts `Caller.call` behind `doors.rest`. What may be asked, and how an answer reads, is `airflow.rest`'s to
-say; here are only the socket and its failures. Until IAM comes, every caller is the developer on this machine.
+say; here are only the socket and its failures. In whose name, and with which role, the caller says.
 """
 
 from __future__ import annotations
@@ -18,11 +18,7 @@ from aerodrome.errors import RetryError
 from aerodrome.identity import tokens
 from aerodrome.model.environment import Environment
 from aerodrome.settings import Paths
-
-SUBJECT = "local/developer"
-"""Who everybody is until principals exist; the listener is bound to loopback so long."""
-
-ROLE = "Admin"
+from aerodrome.unit_sockets import UnitConnector, behind
 
 _GATEWAY_TIMEOUT = 504
 _BAD_GATEWAY = 502
@@ -36,7 +32,9 @@ class Caller:
     paths: Paths
     clock: Clock
 
-    async def call(self, environment: Environment, method: str, path: str, query: Any, body: Any) -> tuple[int, Any]:
+    async def call(
+        self, environment: Environment, method: str, path: str, query: Any, body: Any, *, subject: str, role: str
+    ) -> tuple[int, Any]:
         """Airflow's status and document; 502 or 504 when it gave none in time.
 
         Raises:
@@ -45,9 +43,9 @@ class Caller:
         """
         version = versions.lookup(environment.spec.airflow_version)
         request = rest.request(version, path=path, method=method, query=query, body=body)
-        token = self.minter.mint(subject=SUBJECT, role=ROLE, environment=environment.name, now=self.clock())
-        socket = self.paths.environment(environment.name, environment.identifier).web_socket
-        connector = aiohttp.UnixConnector(path=str(socket))
+        token = self.minter.mint(subject=subject, role=role, environment=environment.name, now=self.clock())
+        socket = behind(self.paths.environment(environment.name, environment.identifier).web)
+        connector = UnitConnector(path=str(socket))
         timeout = aiohttp.ClientTimeout(total=rest.TIMEOUT)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
             return await _sent(session, environment.name, request, token)

@@ -12,10 +12,13 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 
-def refusal(headers: Mapping[str, str]) -> str | None:
-    """Why a request is refused; None when it is not. Header names in lower case."""
+def refusal(headers: Mapping[str, str], *, domain: str) -> str | None:
+    """Why a request is refused; None when it is not. Header names in lower case.
+
+    `domain` is the one below which environments have their pages, which are strangers too, wherever they are served.
+    """
     origin = headers.get("origin")
-    if origin is not None and not is_loopback(origin.partition("://")[2]):
+    if origin is not None and (_is_below(origin, domain) or not is_loopback(origin.partition("://")[2])):
         return "Requests from web pages of other sites are refused."
     cross_site = headers.get("sec-fetch-site") == "cross-site"
     if cross_site and origin is None:
@@ -24,6 +27,14 @@ def refusal(headers: Mapping[str, str]) -> str | None:
     if from_browser and not is_loopback(headers.get("host", "")):
         return "Browsers must use localhost, or a name below it, as the host."
     return None
+
+
+def _is_below(origin: str, domain: str) -> bool:
+    try:
+        host = (urlsplit(origin).hostname or "").rstrip(".")
+    except ValueError:
+        return True
+    return host == domain or host.endswith(f".{domain}")
 
 
 def is_loopback(authority: str) -> bool:

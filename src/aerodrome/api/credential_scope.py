@@ -1,7 +1,7 @@
 """Which AWS service a request was signed for: the credential scope of its SigV4 signature.
 
-`front` routes by it. The signature itself is NOT verified before IAM comes; only the scope is read, which is why the
-listener is bound to loopback until then. Pure.
+`front` routes by it, and nothing else is decided by it: the signature is verified by whoever answers, for that service
+only. Pure.
 """
 
 from __future__ import annotations

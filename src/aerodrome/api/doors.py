@@ -6,14 +6,22 @@ place where things are looked up: every field is one dependency of one operation
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
+from aerodrome.api.query.doors import QueryDoors
 from aerodrome.clock import Clock
-from aerodrome.model.environment import Environment, Spec
+from aerodrome.identity.authenticator import Authenticator
+from aerodrome.identity.authorizer import Authorizer
+from aerodrome.model.audit import Recorder
+from aerodrome.model.change import Change
+from aerodrome.model.environment import Environment
 from aerodrome.model.lifecycle import Event
+from aerodrome.model.principals import Principal
+from aerodrome.model.spec import Spec
+from aerodrome.model.web_address import Ports
 from aerodrome.settings import Settings
 
 
@@ -21,9 +29,17 @@ class Environments(Protocol):
     """The ledger as the API sees it. Methods block; the API calls them in worker threads."""
 
     def create(
-        self, name: str, spec: Spec, tags: Mapping[str, str], *, sealed_secrets: bytes, quota: int, now: datetime
+        self,
+        name: str,
+        spec: Spec,
+        tags: Mapping[str, str],
+        *,
+        sealed_secrets: bytes,
+        quota: int,
+        now: datetime,
+        requested_by: str | None,
     ) -> Environment:
-        """Write a new environment in status CREATING.
+        """Write a new environment in status CREATING; `requested_by` is an ARN.
 
         Raises:
             CallerError: the name is taken, or `quota` environments exist already.
@@ -42,6 +58,14 @@ class Environments(Protocol):
             CallerError: its status does not allow the event.
         """
 
+    def begin(self, seen: Environment, change: Change) -> Environment:
+        """Begin a change of an environment that was `seen` so; the change's revision is given out here.
+
+        Raises:
+            NotFoundError: it is gone.
+            CallerError: its status does not allow a change, or another change came between.
+        """
+
     def set_tags(self, name: str, tags: Mapping[str, str]) -> None:
         """Add tags; a key that is there already gets the new value."""
 
@@ -52,12 +76,28 @@ class Environments(Protocol):
         """Append to the environment's event log."""
 
 
-RestCall = Callable[[Environment, str, str, Any, Any], Awaitable[tuple[int, Any]]]
-"""(environment, method, path, query, body) → Airflow's status and its answer as a JSON document.
+class Logins(Protocol):
+    """One-time tokens for the gateway. Methods block."""
 
-Query and body are JSON documents or None. Raises CallerError when path or query is not acceptable, RetryError when the
-web server cannot be reached, so that nothing can have happened; every other mishap is a status of 502 or 504.
-"""
+    def issue(
+        self, kind: Literal["web", "cli"], environment: str, role: str | None, principal: Principal, *, now: datetime
+    ) -> str:
+        """A token that the gateway takes once within a minute, for this environment only."""
+
+
+class RestCall(Protocol):
+    """One call of an environment's Airflow REST API, in somebody's name."""
+
+    async def __call__(
+        self, environment: Environment, method: str, path: str, query: Any, body: Any, *, subject: str, role: str
+    ) -> tuple[int, Any]:
+        """Airflow's status and its answer as a JSON document; query and body are JSON documents or None.
+
+        Raises:
+            CallerError: path or query is not acceptable.
+            RetryError: the web server cannot be reached, so nothing can have happened. Every other mishap is a status
+                of 502 or 504.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,14 +106,37 @@ class Doors:
 
     environments: Environments
 
-    check_bucket: Callable[[Spec], None]
-    """Raises CallerError when the source bucket is not fit for an environment. Blocks."""
+    authenticator: Authenticator
+    authorizer: Authorizer
+
+    record: Recorder
+    """Takes what the audit log is to have of each request."""
+
+    query: QueryDoors
+    """What stands behind IAM and STS, which speak AWS's query protocol."""
+
+    logins: Logins
+
+    gateway_ports: Ports
+    """Where the gateway answers, for the addresses that callers are told."""
+
+    check_execution_role: Callable[[Spec], None]
+    """Raises CallerError when the execution role does not exist or does not trust MWAA. Blocks."""
+
+    check_version: Callable[[str], None]
+    """Raises CallerError when an Airflow version on offer cannot be run on this machine. Blocks."""
+
+    warnings: Callable[[Spec], list[str]]
+    """What is accepted and will surprise: a sentence each."""
+
+    checked_bucket: Callable[[Spec], Spec]
+    """The spec with the S3 versions of its files filled in. Raises CallerError when the bucket is not fit. Blocks."""
 
     new_secrets: Callable[[], bytes]
     """The secrets of a new environment, sealed already."""
 
     offered_versions: tuple[str, ...]
-    """Airflow versions that CreateEnvironment accepts."""
+    """Airflow versions that CreateEnvironment and UpdateEnvironment accept."""
 
     latest_version: str
     """The one that is taken when the request names none."""

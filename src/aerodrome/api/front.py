@@ -1,7 +1,7 @@
 """The front endpoint: one address for everything, sorted by what a request was signed for.
 
-Requests whose SigV4 credential scope says `airflow` are ours; all others are passed on to the configured AWS endpoint.
-The signature is not verified before the issue that brings IAM: only the scope is read, and the listener is loopback's.
+Requests whose SigV4 credential scope says `airflow`, `iam` or `sts` are ours, and whoever answers them verifies the
+signature first; all others are passed on to the configured AWS endpoint. Here only the scope is read.
 Any Host is accepted, with or without the `api.`, `env.` or `ops.` that clients put before it, and so are request lines
 in absolute form. Limits of headers are the listener's (uvicorn).
 """
@@ -9,18 +9,23 @@ in absolute form. Limits of headers are the listener's (uvicorn).
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 from importlib import metadata
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from aerodrome.api import browsers, credential_scope, mwaa
+from aerodrome.api import browsers, credential_scope, mwaa, queries, unsigned
 from aerodrome.api.doors import Doors
+from aerodrome.api.query import models
 from aerodrome.api.upstream import Upstream
 from aerodrome.api.wire import answers, routes, service
 
 HEALTH = "/_aerodrome/health"
+
+QUERIES: Mapping[str | None, models.Service] = {"iam": "iam", "sts": "sts"}
+"""Services of ours that speak the query protocol."""
 
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Aerodrome</title>
 <h1>Aerodrome {version}</h1>
@@ -46,27 +51,41 @@ class Front:
         raw_path = origin_form(scope["raw_path"].decode("latin-1"))
         response = self._refusal(request, raw_path)
         signed_for = credential_scope.service(request.headers.get("authorization", ""), _query(scope))
+        if response is None and signed_for is None:
+            signed_for, request = await self._claimed(request, raw_path)
         if response is None and signed_for == service.SIGNING_NAME:
             response = await mwaa.answer(self._doors, request, raw_path)
+        if response is None and signed_for in QUERIES:
+            response = await queries.answer(self._doors, QUERIES[signed_for], request, raw_path)
         if response is None and signed_for is None:
-            response = self._unsigned(request, raw_path)
+            response = self._own_page(request, raw_path)
         if response is None:
             await self._upstream.pass_on(request, raw_path, send)
             return
-        await response(scope, receive, send)
+        await response(scope, request.receive, send)
+
+    async def _claimed(self, request: Request, raw_path: str) -> tuple[str | None, Request]:
+        """The service of ours that an unsigned request is for, and the request with all of its body."""
+        if claims_mwaa(raw_path, request):
+            return service.SIGNING_NAME, request
+        if raw_path != "/":
+            return None, request
+        found = unsigned.service(_query(request.scope))
+        if found is None and unsigned.may_be_query(request):
+            body, request = await unsigned.peeked(request)
+            found = unsigned.service(body.decode("latin-1")) if len(body) <= unsigned.LONGEST else None
+        return found, request
 
     def _refusal(self, request: Request, raw_path: str) -> Response | None:
-        sentence = browsers.refusal(request.headers)
+        sentence = browsers.refusal(request.headers, domain=self._doors.settings.domain)
         if sentence:
             return answers.foreign(403, "AccessDeniedException", sentence)
         if not raw_path.startswith("/"):
             return answers.foreign(400, "BadRequestException", "The request line has no path.")
         return None
 
-    def _unsigned(self, request: Request, raw_path: str) -> Response | None:
-        """Pages of our own, and MWAA's paths without a signature; None for anonymous requests to other services."""
-        if claims_mwaa(raw_path, request.headers.get("host", "")):
-            return mwaa.missing_token()
+    def _own_page(self, request: Request, raw_path: str) -> Response | None:
+        """Pages of our own; None for anonymous requests to other services."""
         if request.method not in {"GET", "HEAD"} or _query(request.scope):
             return None
         if raw_path == HEALTH:
@@ -103,14 +122,18 @@ def origin_form(target: str) -> str:
     return rest[slash:] if slash >= 0 else "/"
 
 
-def claims_mwaa(raw_path: str, host: str) -> bool:
+def claims_mwaa(raw_path: str, request: Request) -> bool:
     """True when an unsigned request looks like one for MWAA: by its path, or by AWS's host name of the service.
 
     The embedded emulator takes every path that begins with `/environments` for an MWAA of its own, which must never
     answer.
     """
     first = raw_path.split("/")[1] if raw_path.startswith("/") else ""
-    return first in routes.first_segments() or first.startswith("environments") or ".airflow." in f".{host}"
+    return (
+        first in routes.first_segments()
+        or first.startswith("environments")
+        or ".airflow." in f".{request.headers.get('host', '')}"
+    )
 
 
 def _is_bare(host: str) -> bool:

@@ -1,47 +1,128 @@
-"""One MWAA request, from raw path to response: route, body, input, operation, output.
+"""One MWAA request, from raw path to response: route, body, signature, input, permission, operation, output.
 
-`front` calls it for requests signed for MWAA. The order of `answer` is the order of a request's life; whatever goes
-wrong on the way leaves as an error that the operation declares.
+`front` calls it for requests signed for MWAA. The order of `answer` is the order of a request's life: who signed is
+known before the input is read, and whether IAM allows it before anything is told of an environment. Whatever goes
+wrong on the way leaves as an error of the model's, and every request leaves one entry in the audit log.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import structlog
 from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from aerodrome.api import bodies
+from aerodrome.api import authentication, authorisation, bodies, permissions
+from aerodrome.api.auditing import Trail
 from aerodrome.api.doors import Doors
 from aerodrome.api.operations import rules, table
-from aerodrome.api.wire import answers, errors, requests, routes
+from aerodrome.api.operations.grant import Grant
+from aerodrome.api.wire import answers, errors, requests, routes, service
+from aerodrome.api.wire.errors import WireError
+from aerodrome.identity.authorizer import principal_context
+from aerodrome.identity.errors import AuthenticationError
+from aerodrome.identity.sigv4 import SignedRequest
+from aerodrome.model.spec import Document
+
+WANTED_ROLE = "x-aerodrome-role"
+"""A header of ours: the caller wants this Airflow role instead of the highest that IAM grants. It can only lower."""
+
+SERVICES = frozenset({service.SIGNING_NAME})
 
 log = structlog.get_logger("aerodrome.api")
 
 
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """A routed request whose body is read."""
+
+    match: routes.Match
+    signed: SignedRequest
+    body: bytes
+    wanted_role: str | None
+    is_secure: bool
+
+
 async def answer(doors: Doors, request: Request, raw_path: str) -> Response:
     """The response to a request for MWAA; `raw_path` begins with a slash and is not decoded."""
-    request_id = answers.new_request_id()
     match = routes.match(request.method, raw_path)
-    if match is None:
-        sentence = f"MWAA has no operation {request.method[:16]} on this path."
-        return answers.foreign(404, "UnknownOperationException", sentence)
-    operation = match.operation
-    logged = log.bind(operation=operation.name, environment=match.labels.get("Name"), request_id=request_id)
+    name = match.operation.name if match else "UnknownOperation"
+    trail = Trail(
+        at=doors.clock(),
+        address=authentication.address(request),
+        request_id=answers.new_request_id(),
+        action=permissions.action(name),
+    )
     try:
-        query = str(request.scope["query_string"], "latin-1")
-        body = await bodies.read(request)
-        given = await to_thread.run_sync(requests.read, match, query, body, rules.HINTS)
-        output = await table.OPERATIONS[operation.name](doors, given)
-        response = answers.success(operation, output, request_id=request_id)
-    except Exception as caught:  # noqa: BLE001 - every failure must leave as a declared error
-        error = errors.translated(operation.name, caught)
-        logged.info("refused", error=error.code)
-        return answers.failure(error, request_id=request_id)
-    logged.info("answered")
+        if match is None:
+            response = await _unknown(doors, request, raw_path, trail)
+        else:
+            response = await _answered(doors, request, raw_path, match, trail)
+    finally:
+        doors.record(trail.entry())
+    outcome = {"operation": name, "environment": trail.environment, "error": trail.detail.get("error")}
+    log.info("answered", **outcome, request_id=trail.request_id)
     return response
 
 
-def missing_token() -> Response:
-    """The answer to a request for MWAA without a signature, worded as AWS words it."""
-    return answers.foreign(403, "MissingAuthenticationTokenException", "Missing Authentication Token")
+async def _answered(doors: Doors, request: Request, raw_path: str, match: routes.Match, trail: Trail) -> Response:
+    operation = match.operation
+    try:
+        body = await bodies.read(request)
+        signed = authentication.signed_request(request, raw_path, body)
+        arrival = _Arrival(match, signed, body, request.headers.get(WANTED_ROLE), request.url.is_secure)
+        given, grant = await to_thread.run_sync(_admitted, doors, arrival, trail)
+        output = await table.OPERATIONS[operation.name](doors, given, grant)
+        return answers.success(operation, output, request_id=trail.request_id)
+    except AuthenticationError as error:
+        return _unauthenticated(error, trail)
+    except Exception as caught:  # noqa: BLE001 - every failure must leave as a declared error
+        told = errors.translated(operation.name, caught)
+        trail.failed(told.code, told.message)
+        return answers.failure(told, request_id=trail.request_id)
+
+
+def _admitted(doors: Doors, arrival: _Arrival, trail: Trail) -> tuple[Document, Grant]:
+    """The input of an authenticated request that IAM allows.
+
+    Raises:
+        AuthenticationError: nobody we know signed it.
+        WireError: the input is not well formed, or IAM does not allow the operation.
+    """
+    principal = authentication.identified(doors, arrival.signed, trail, SERVICES)
+    query = arrival.signed.raw_query
+    given = requests.read(arrival.match, query, arrival.body, rules.HINTS)
+    trail.about(given)
+    known = principal_context(principal, now=trail.at, source_ip=trail.address, secure=arrival.is_secure)
+    operation = arrival.match.operation.name
+    verdict = authorisation.judge(doors, operation, given, principal, known, wanted=arrival.wanted_role)
+    trail.action, trail.resource = verdict.action, verdict.resource
+    trail.allowed, trail.sentence = verdict.allowed, verdict.sentence
+    if not verdict.allowed:
+        raise WireError(errors.ACCESS_DENIED, verdict.refusal)
+    if verdict.role:
+        trail.detail["role"] = verdict.role
+    return given, Grant(principal=principal, at=trail.at, role=verdict.role)
+
+
+async def _unknown(doors: Doors, request: Request, raw_path: str, trail: Trail) -> Response:
+    """The answer on a path that has no operation; those who cannot sign are told nothing of paths."""
+    try:
+        signed = authentication.signed_request(request, raw_path, await bodies.read(request))
+        await to_thread.run_sync(authentication.identified, doors, signed, trail, SERVICES)
+    except AuthenticationError as error:
+        return _unauthenticated(error, trail)
+    except WireError as error:
+        trail.failed(error.code, error.message)
+        return answers.failure(error, request_id=trail.request_id)
+    sentence = f"MWAA has no operation {request.method[:16]} on this path."
+    trail.failed("UnknownOperationException", sentence)
+    return answers.foreign(404, "UnknownOperationException", sentence, request_id=trail.request_id)
+
+
+def _unauthenticated(error: AuthenticationError, trail: Trail) -> Response:
+    code = authentication.REST_CODES.get(error.code, error.code)
+    trail.failed(code, str(error))
+    return answers.foreign(authentication.status(error), code, str(error), request_id=trail.request_id)

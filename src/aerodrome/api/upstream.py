@@ -1,55 +1,29 @@
 """Requests for other AWS services, passed on to the configured endpoint and back, both ways as a stream.
 
 `front` calls it for all that is not ours. Path, query, Host and headers go as they came, so that signatures and virtual
-hosts hold; only what HTTP means for one hop (RFC 9110, 7.6.1) stays behind. Nothing is buffered, decompressed, followed
-or repeated.
+hosts hold. How a request is passed on is `forwarding`'s to do; here are the endpoint and the words of a refusal.
 """
 
 from __future__ import annotations
 
 import html
 import json
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 import aiohttp
 import structlog
-from multidict import CIMultiDict
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Send
 from yarl import URL
 
+from aerodrome import forwarding
+
 log = structlog.get_logger("aerodrome.api")
-
-HOP_BY_HOP = frozenset(
-    {
-        "connection",
-        "expect",  # our listener has answered it already
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    }
-)
-
-SET_BY_LISTENER = frozenset({"date", "server"})
-"""Response headers that our own listener writes."""
-
-CHUNK = 256 * 1024
-"""Bytes read from upstream at a time; arbitrary."""
 
 CONNECT_SECONDS = 5.0
 """A local endpoint answers at once or is away; arbitrary."""
-
-_UNTOUCHED = frozenset({"User-Agent", "Accept", "Accept-Encoding", "Content-Type"})
-"""Headers that the client library would add by itself."""
 
 
 class Upstream:
@@ -62,13 +36,8 @@ class Upstream:
     async def __aenter__(self) -> Self:
         # A connection kept alive may be closed just as it is used again, and a half-sent body cannot be repeated:
         # every request has its own.
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, force_close=True),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            skip_auto_headers=_UNTOUCHED,
-        )
+        connector = aiohttp.TCPConnector(limit=0, force_close=True)
+        self._session = forwarding.client(connector, connect=CONNECT_SECONDS)
         return self
 
     async def __aexit__(
@@ -83,87 +52,25 @@ class Upstream:
             sentence = "Aerodrome answers for MWAA only; this request is for another AWS service: send it to AWS itself"
             await _refuse(request, send, 421, "MisdirectedRequest", sentence)
             return
-        body = _Body(request)
-        headers = passed_headers([_text(*header) for header in request.scope["headers"]], also=frozenset())
+        body = forwarding.Body(request.scope, request.receive)
+        url = _url(self._base, raw_path, request)
+        headers = forwarding.passed(request.scope["headers"])
         try:
-            response = await self._session.request(
-                request.method,
-                _url(self._base, raw_path, request),
-                headers=headers,
-                data=None if body.is_over else body.chunks(),
-                allow_redirects=False,
-            )
-        except (aiohttp.ClientError, TimeoutError) as error:
-            if await request.is_disconnected():
-                return
-            log.warning("upstream_away", error=type(error).__name__)
+            await forwarding.exchange(self._session, request.method, url, headers, body, send, returned=_returned)
+        except forwarding.UnansweredError as error:
+            log.warning("upstream_away", error=str(error))
             sentence = "The AWS endpoint behind Aerodrome cannot be reached: see `aerodrome status`, then try again"
             await _refuse(request, send, 503, "ServiceUnavailable", sentence)
-            return
-        async with response:
-            await _send_back(response, body, send)
 
 
-def passed_headers(headers: list[tuple[str, str]], *, also: frozenset[str]) -> CIMultiDict[str]:
-    """Headers without those of one hop, those that Connection names, and those in `also`."""
-    named = {
-        token.strip().lower() for name, value in headers if name.lower() == "connection" for token in value.split(",")
-    }
-    dropped = HOP_BY_HOP | also | named
-    return CIMultiDict((name, value) for name, value in headers if name.lower() not in dropped)
-
-
-def _text(name: bytes, value: bytes) -> tuple[str, str]:
-    """A header for the client library, which writes UTF-8: that comes out as it came in."""
-    try:
-        return name.decode("latin-1"), value.decode()
-    except UnicodeDecodeError:
-        return name.decode("latin-1"), value.decode("latin-1")
+def _returned(status: int, headers: forwarding.Headers) -> tuple[int, list[tuple[bytes, bytes]]]:
+    return status, forwarding.passed(headers, also=forwarding.SET_BY_LISTENER)
 
 
 def _url(base: str, raw_path: str, request: Request) -> URL:
     query = str(request.scope["query_string"], "latin-1")
     target = f"{raw_path}?{query}" if query else raw_path
     return URL(base + target.replace("#", "%23"), encoded=True)  # a bare '#' would cut the rest off
-
-
-@dataclass
-class _Body:
-    """A request's body as it arrives, and whether all of it has."""
-
-    request: Request
-    is_over: bool = False
-
-    def __post_init__(self) -> None:
-        headers = self.request.headers
-        self.is_over = "transfer-encoding" not in headers and headers.get("content-length", "0") == "0"
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        async for chunk in self.request.stream():
-            if chunk:
-                yield chunk
-        self.is_over = True
-
-    async def has_nobody_waiting(self) -> bool:
-        """True when the client has gone. While its body still arrives nobody may look: looking would eat of it."""
-        return self.is_over and await self.request.is_disconnected()
-
-
-async def _send_back(response: aiohttp.ClientResponse, body: _Body, send: Send) -> None:
-    """The answer as it arrives; one that breaks off is left incomplete, so that the client sees it broken off."""
-    received = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.raw_headers]
-    kept = passed_headers(received, also=SET_BY_LISTENER)
-    headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in kept.items()]
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    try:
-        async for chunk in response.content.iter_chunked(CHUNK):
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            if await body.has_nobody_waiting():
-                return
-    except (aiohttp.ClientError, TimeoutError) as error:
-        log.warning("upstream_broke_off", error=type(error).__name__)
-        return
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _refuse(request: Request, send: Send, status: int, code: str, sentence: str) -> None:

@@ -7,6 +7,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,13 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from aerodrome import clock
 from aerodrome.api.app import create_app
-from aerodrome.api.doors import Doors
 from aerodrome.aws import emulator
-from aerodrome.model.environment import Environment
 from aerodrome.services import daemon
 from aerodrome.services.daemon import Daemon
 from aerodrome.settings import Settings
-from protocol.api.memory import MemoryEnvironments
+from protocol.api import raw
+from protocol.api.behind import Behind
 from protocol.api.serving import served
 
 
@@ -49,24 +48,10 @@ def endpoint_url() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-async def no_rest(_environment: Environment, _method: str, _path: str, _query: Any, _body: Any) -> tuple[int, Any]:
-    raise NotImplementedError
-
-
 @pytest.fixture(scope="package")
 def front(endpoint_url: str) -> Iterator[int]:
     """The port of the front door."""
-    doors = Doors(
-        environments=MemoryEnvironments(),
-        check_bucket=lambda _spec: None,
-        new_secrets=lambda: b"sealed",
-        offered_versions=("3.3.1",),
-        latest_version="3.3.1",
-        clock=clock.now,
-        settings=Settings(data=Path("/nonexistent")),
-        rest=no_rest,
-        aws_endpoint_url=endpoint_url,
-    )
+    doors = replace(Behind().doors(Settings(data=Path("/nonexistent"))), aws_endpoint_url=endpoint_url)
     with served(create_app(doors)) as port:
         yield port
 
@@ -84,7 +69,7 @@ def names_below_localhost(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="package")
 def session() -> Any:
-    return boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1")
+    return boto3.Session(raw.ADMIN.access_key_id, raw.ADMIN.secret, region_name="us-east-1")
 
 
 @pytest.fixture

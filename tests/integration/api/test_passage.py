@@ -16,6 +16,8 @@ import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
+from protocol.api import raw
+
 ODD_KEY = "dags/a b+c/%2F/größe=1&x?.py"
 MEBI = 1024 * 1024
 
@@ -98,8 +100,8 @@ def test_the_aws_command_line(front: int, tmp_path: Path) -> None:
         "HOME": str(tmp_path),
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{front}",
         "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_ACCESS_KEY_ID": raw.ADMIN.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": raw.ADMIN.secret,
         "AWS_DEFAULT_REGION": "us-east-1",
     }
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,39 +14,12 @@ from botocore.config import Config
 
 from aerodrome.api.app import create_app
 from aerodrome.api.doors import Doors
-from aerodrome.model.environment import Environment, Spec
 from aerodrome.settings import Settings
-from protocol.api.memory import MemoryEnvironments
+from protocol.api import raw
+from protocol.api.behind import Behind
 from protocol.api.serving import served
 
-NOW = datetime(2026, 11, 23, 12, 0, 0, 250000, tzinfo=UTC)
-
 OUR_MISTAKES = {"undeclared_error", "unexpected_error"}
-
-
-@dataclass
-class Behind:
-    """What stands behind the doors; a test arranges it and looks at it."""
-
-    environments: MemoryEnvironments = field(default_factory=MemoryEnvironments)
-    bucket_problem: Exception | None = None
-    buckets_checked: list[Spec] = field(default_factory=list)
-    rest_answer: tuple[int, Any] | Exception = (200, {"dags": []})
-    rest_calls: list[tuple[str, str, str, Any, Any]] = field(default_factory=list)
-
-    def check_bucket(self, spec: Spec) -> None:
-        self.buckets_checked.append(spec)
-        if self.bucket_problem:
-            raise self.bucket_problem
-
-    async def rest(self, environment: Environment, method: str, path: str, query: Any, body: Any) -> tuple[int, Any]:
-        self.rest_calls.append((environment.name, method, path, query, body))
-        if isinstance(self.rest_answer, Exception):
-            raise self.rest_answer
-        return self.rest_answer
-
-    def change(self, name: str, **changes: Any) -> None:
-        self.environments.rows[name] = replace(self.environments.rows[name], **changes)
 
 
 @pytest.fixture
@@ -58,17 +29,7 @@ def behind() -> Behind:
 
 @pytest.fixture
 def doors(behind: Behind, tmp_path: Path) -> Doors:
-    return Doors(
-        environments=behind.environments,
-        check_bucket=behind.check_bucket,
-        new_secrets=lambda: b"sealed",
-        offered_versions=("3.3.1", "2.11.2"),
-        latest_version="3.3.1",
-        clock=lambda: NOW,
-        settings=Settings(data=tmp_path, quota_environments=3),
-        rest=behind.rest,
-        aws_endpoint_url=None,
-    )
+    return behind.doors(Settings(data=tmp_path, quota_environments=3))
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +49,7 @@ def port(doors: Doors) -> Iterator[int]:
 @pytest.fixture(scope="session")
 def session() -> Any:
     """One for all clients: it keeps the service models that it has read."""
-    return boto3.Session(aws_access_key_id="AKID", aws_secret_access_key="secret", region_name="us-east-1")
+    return boto3.Session(raw.ADMIN.access_key_id, raw.ADMIN.secret, region_name="us-east-1")
 
 
 @pytest.fixture

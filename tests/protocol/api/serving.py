@@ -7,16 +7,26 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import uvicorn
 
+from aerodrome.api.protocol import BoundedProtocol
+
 
 @contextmanager
-def served(app: Any) -> Iterator[int]:
+def served(app: Any, *, lifespan: Literal["on", "off"] = "on") -> Iterator[int]:
     """The port on which `app` answers for the time of the block."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=5)
+        config = uvicorn.Config(
+            app,
+            http=BoundedProtocol,
+            ws="none",
+            log_config=None,
+            lifespan=lifespan,
+            proxy_headers=False,
+            timeout_graceful_shutdown=5,
+        )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

@@ -83,13 +83,22 @@ REFUSED: list[tuple[str, dict[str, Any], list[str]]] = [
     ("an unknown access mode", {"WebserverAccessMode": "OPEN"}, ["'OPEN'", "enum value set: [PRIVATE_ONLY"]),
     ("endpoints of the customer", {"EndpointManagement": "CUSTOMER"}, ["EndpointManagement", "use SERVICE"]),
     ("a key of the customer", {"KmsKey": "alias/mine"}, ["KmsKey", "leave KmsKey out"]),
-    ("requirements", {"RequirementsS3Path": "requirements.txt"}, ["RequirementsS3Path", "not apply requirements yet"]),
-    ("plugins", {"PluginsS3Path": "plugins.zip", "PluginsS3ObjectVersion": "1"}, ["PluginsS3Path", "leave"]),
-    ("a startup script", {"StartupScriptS3Path": "startup.sh"}, ["StartupScriptS3Path", "a startup script yet"]),
+    ("requirements by address", {"RequirementsS3Path": "s3://bucket/r.txt"}, ["RequirementsS3Path", "leave out"]),
+    (
+        "plugins above the bucket",
+        {"PluginsS3Path": "../plugins.zip", "PluginsS3ObjectVersion": "1"},
+        ["PluginsS3Path", "'..' part"],
+    ),
+    ("an absolute startup script", {"StartupScriptS3Path": "/startup.sh"}, ["StartupScriptS3Path", "begins with '/'"]),
+    (
+        "two schedulers of Airflow 1.10",
+        {"AirflowVersion": "1.10.15", "Schedulers": 2},
+        ["Schedulers is 2", "Airflow 1.10.15 can have 1"],
+    ),
     (
         "a version without its path",
         {"PluginsS3ObjectVersion": "1"},
-        ["PluginsS3ObjectVersion", "without PluginsS3Path"],
+        ["PluginsS3ObjectVersion was given without PluginsS3Path"],
     ),
     (
         "a forbidden option",
@@ -247,7 +256,8 @@ def test_ten_megabytes_are_answered_properly(careless: Any, wish: dict[str, Any]
 
 def test_a_body_that_does_not_come(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "PATIENCE", 0.2)
-    head = f"PUT /environments/demo HTTP/1.1\r\nHost: x\r\nAuthorization: {raw.signature()}\r\nConnection: close\r\n"
+    headers = f"Host: x\r\nAuthorization: {raw.signature('airflow')}\r\nConnection: close\r\n"
+    head = f"PUT /environments/demo HTTP/1.1\r\n{headers}"
     answer = raw.send(port, f"{head}Content-Length: 10\r\n\r\n{{".encode())
 
     assert answer.startswith(b"HTTP/1.1 400")
@@ -262,7 +272,7 @@ def test_a_query_field_given_twice(port: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["MaxResults=ten", "MaxResults=1e1", "MaxResults=", "MaxResults=%D9%A3", "NextToken=%ff"]
+    "query", ["MaxResults=ten", "MaxResults=1e1", "MaxResults=", "MaxResults=%D9%A3", "NextToken=%FF"]
 )
 def test_a_query_that_cannot_be_read(port: int, query: str) -> None:
     answer = raw.ask(port, "GET", f"/environments?{query}")

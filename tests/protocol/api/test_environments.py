@@ -5,11 +5,13 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from aerodrome.errors import CallerError
 from aerodrome.model.environment import Failure
 from aerodrome.model.lifecycle import Status
 
@@ -35,8 +37,9 @@ def test_create_answers_with_the_arn_and_writes_the_wish(mwaa: Any, behind: Any,
     assert [spec.source_bucket_arn for spec in behind.buckets_checked] == [wish["SourceBucketArn"]]
 
 
-def test_get_fills_in_what_mwaa_documents(mwaa: Any, wish: dict[str, Any]) -> None:
+def test_get_fills_in_what_mwaa_documents(mwaa: Any, behind: Any, wish: dict[str, Any]) -> None:
     mwaa.create_environment(**wish)
+    behind.change("demo", created_at=datetime(2026, 11, 23, 12, 0, 0, 250000, tzinfo=UTC))
     found = mwaa.get_environment(Name="demo")["Environment"]
 
     assert found["AirflowVersion"] == "3.3.1"
@@ -53,6 +56,48 @@ def test_get_fills_in_what_mwaa_documents(mwaa: Any, wish: dict[str, Any]) -> No
     assert found["CreatedAt"].timestamp() == 1795435200.25
     assert "CeleryExecutorQueue" not in found
     assert "KmsKey" not in found
+
+
+def test_get_answers_with_the_version_that_was_asked_for(mwaa: Any, wish: dict[str, Any]) -> None:
+    """Terraform would see a change for ever in any other."""
+    mwaa.create_environment(**wish, AirflowVersion="1.10.12")
+    found = mwaa.get_environment(Name="demo")["Environment"]
+
+    assert (found["AirflowVersion"], found["Schedulers"]) == ("1.10.12", 1)
+
+
+def test_what_will_surprise_is_told_among_the_events(mwaa: Any, behind: Any, wish: dict[str, Any]) -> None:
+    behind.warnings = ["One is not heeded.", "Another has a new name."]
+    mwaa.create_environment(**wish, AirflowConfigurationOptions={"core.xyz": "1"})
+
+    told = [(event["kind"], event["sentence"]) for event in behind.environments.events("demo")]
+    assert told[1:] == [("CREATE_WARNED", sentence) for sentence in behind.warnings]
+    assert mwaa.get_environment(Name="demo")["Environment"]["AirflowConfigurationOptions"] == {"core.xyz": "1"}
+
+
+def test_a_version_that_cannot_run_here_is_refused_and_nothing_is_made(
+    mwaa: Any, behind: Any, wish: dict[str, Any]
+) -> None:
+    behind.version_problem = CallerError("Airflow 1.10.15 needs Python 3.7, and none was found on this machine.")
+    with pytest.raises(ClientError, match=r"needs Python 3\.7") as error:
+        mwaa.create_environment(**wish, AirflowVersion="1.10.15")
+
+    assert code(error) == "ValidationException"
+    assert behind.environments.rows == {}
+    assert behind.buckets_checked == []
+
+
+def test_an_update_tells_and_refuses_the_same(mwaa: Any, behind: Any, wish: dict[str, Any]) -> None:
+    mwaa.create_environment(**wish, AirflowVersion="2.11.2")
+    behind.change("demo", status=Status.AVAILABLE)
+    behind.version_problem = CallerError("Airflow 3.3.1 needs Python 3.12, and none was found on this machine.")
+    with pytest.raises(ClientError, match=r"needs Python 3\.12"):
+        mwaa.update_environment(Name="demo", AirflowVersion="3.3.1")
+    behind.warnings = ["One is not heeded."]
+    mwaa.update_environment(Name="demo", AirflowConfigurationOptions={"core.xyz": "1"})
+
+    told = [(event["kind"], event["sentence"]) for event in behind.environments.events("demo")]
+    assert told[-1] == ("UPDATE_WARNED", "One is not heeded.")
 
 
 def test_only_enabled_modules_have_a_log_group(mwaa: Any, wish: dict[str, Any]) -> None:
@@ -138,7 +183,8 @@ def test_tags_merge_and_go(mwaa: Any, behind: Any, wish: dict[str, Any]) -> None
     mwaa.untag_resource(ResourceArn=ARN, tagKeys=["a", "missing", "größe +@/"])
 
     assert mwaa.list_tags_for_resource(ResourceArn=ARN)["Tags"] == {"b": "3"}
-    assert [sentence for _, _, sentence in behind.environments.log] == ["Tags were added.", "Tags were removed."]
+    told = [event["sentence"] for event in behind.environments.events("demo")]
+    assert told == ["Creation was asked for.", "Tags were added.", "Tags were removed."]
 
 
 def test_fifty_tags_are_the_most_after_the_merge(mwaa: Any, wish: dict[str, Any]) -> None:
@@ -183,19 +229,3 @@ def test_host_prefixes_make_no_difference(
         client.invoke_rest_api(Name="demo", Path="/dags", Method="GET")
     with pytest.raises(ClientError, match="internal to MWAA"):
         client.publish_metrics(EnvironmentName="demo", MetricData=[{"MetricName": "x", "Timestamp": 1795435200}])
-
-
-@pytest.mark.parametrize(
-    ("operation", "expected"),
-    [
-        ("update_environment", "ValidationException"),
-        ("create_web_login_token", "ValidationException"),
-        ("create_cli_token", "ResourceNotFoundException"),
-    ],
-)
-def test_what_is_not_offered_says_so(mwaa: Any, wish: dict[str, Any], operation: str, expected: str) -> None:
-    mwaa.create_environment(**wish)
-    with pytest.raises(ClientError, match="not offered by this release") as error:
-        getattr(mwaa, operation)(Name="demo")
-
-    assert code(error) == expected

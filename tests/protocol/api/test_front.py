@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from aerodrome.api import queries
 from aerodrome.api.app import create_app
 from aerodrome.api.doors import Doors
 from protocol.api import raw
@@ -243,14 +245,75 @@ def test_a_client_that_leaves_ends_the_upload(front: int, echo: Echo) -> None:
     assert echo.disconnected.wait(30)
 
 
-@pytest.mark.parametrize("service", ["s3", "iam", "sts", "athena", "airflow-serverless", None])
+@pytest.mark.parametrize("service", ["s3", "athena", "airflow-serverless", None])
 def test_what_is_not_ours_passes(front: int, service: str | None) -> None:
     assert raw.ask(front, "POST", "/bucket?Action=x", body=b"", service=service).json["line"] == "POST /bucket?Action=x"
 
 
+FORM = "application/x-www-form-urlencoded"
+WEB_IDENTITY = b"Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=a&WebIdentityToken=b"
+
+
+@pytest.fixture
+def answered(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, bytes]]:
+    """The requests that IAM or STS got: service, path and body."""
+    found: list[tuple[str, str, bytes]] = []
+
+    async def answer(_doors: Doors, service: str, request: Request, raw_path: str) -> Response:
+        found.append((service, raw_path, await request.body()))
+        return PlainTextResponse("ours")
+
+    monkeypatch.setattr(queries, "answer", answer)
+    return found
+
+
+@pytest.mark.parametrize("service", ["iam", "sts"])
+def test_iam_and_sts_are_ours(front: int, answered: list[Any], service: str) -> None:
+    answer = raw.ask(front, "POST", "/", body=b"Action=x", service=service, Content_Type=FORM)
+
+    assert answer.body == b"ours"
+    assert answered == [(service, "/", b"Action=x")]
+
+
+@pytest.mark.parametrize(
+    ("service", "target", "body", "headers"),
+    [
+        ("sts", "/", WEB_IDENTITY, {"Content_Type": f"{FORM}; charset=utf-8"}),
+        ("sts", "/", WEB_IDENTITY.replace(b"&Version=2011-06-15", b""), {"Content_Type": FORM.upper()}),
+        ("sts", f"/?{WEB_IDENTITY.decode()}", b"", {}),
+        ("sts", "/", b"Version=2011-06-15&Action=GetCallerIdentity", {"Content_Type": FORM}),
+        ("iam", "/", b"Version=2010-05-08&Action=CreateUser&UserName=x", {"Content_Type": FORM}),
+    ],
+)
+def test_unsigned_requests_for_iam_and_sts_never_reach_the_emulators(
+    front: int, answered: list[Any], service: str, target: str, body: bytes, headers: dict[str, Any]
+) -> None:
+    assert raw.ask(front, "POST", target, body=body, service=None, **headers).body == b"ours"
+    assert answered == [(service, "/", body)]
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "body"),
+    [
+        ("/", FORM, b"Action=SendMessage&Version=2012-11-05&MessageBody=" + b"x" * 200_000),
+        ("/", FORM, b""),
+        ("/", FORM, b"&" * 5000 + b"Action="),
+        ("/", FORM, b"Version=2011-06-15&x=" + b"y" * 3_000_000),
+        ("/", "text/plain", WEB_IDENTITY),
+        ("/bucket", FORM, WEB_IDENTITY),
+        ("/bucket?Version=2011-06-15", FORM, b"x"),
+    ],
+)
+def test_other_unsigned_forms_pass_whole(front: int, answered: list[Any], target: str, kind: str, body: bytes) -> None:
+    told = raw.ask(front, "POST", target, body=body, service=None, Content_Type=kind).json
+
+    assert (told["length"], told["sha256"]) == (len(body), hashlib.sha256(body).hexdigest())
+    assert answered == []
+
+
 def test_mwaa_is_never_passed_on(front: int) -> None:
     answer = raw.ask(front, "GET", "/environments", Host="api.airflow.us-east-1.amazonaws.com")
-    presigned = "/environments?X-Amz-Credential=AKID%2F20261123%2Fus-east-1%2Fairflow%2Faws4_request&X-Amz-Signature=0"
+    presigned = raw.presigned("GET", "/environments", f"127.0.0.1:{front}")
 
     assert answer.json == {"Environments": []}
     assert raw.ask(front, "GET", presigned, service=None).json == {"Environments": []}

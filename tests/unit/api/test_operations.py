@@ -24,7 +24,7 @@ LEAST: dict[str, Any] = {
 
 
 def refusals(**members: Any) -> list[str]:
-    return rules.refusals("demo", LEAST | members, offered=("3.3.1", "2.11.2"), latest="3.3.1")
+    return rules.refusals("demo", LEAST | members, offered=("3.3.1", "2.11.2", "1.10.12"), latest="3.3.1")
 
 
 @given(message=st.text(), tail=st.lists(st.text(max_size=600), max_size=8))
@@ -93,6 +93,18 @@ def test_what_is_accepted_is_within_the_bounds(chosen: str, counts: dict[str, in
     assert 1 <= spec.min_workers <= spec.max_workers <= limits.most_workers
     assert limits.fewest_schedulers <= spec.schedulers <= limits.most_schedulers
     assert limits.fewest_webservers <= spec.min_webservers <= spec.max_webservers <= limits.most_webservers
+
+
+@pytest.mark.parametrize("name", classes.CLASSES)
+@pytest.mark.parametrize("schedulers", [None, 1, 0, 2, 5])
+def test_airflow_1_10_takes_one_scheduler_and_no_other_number(name: str, schedulers: int | None) -> None:
+    given = {} if schedulers is None else {"Schedulers": schedulers}
+    found = refusals(EnvironmentClass=name, AirflowVersion="1.10.12", **given)
+    if schedulers in {None, 1}:
+        assert found == []
+        return
+    [sentence] = found
+    assert f"Schedulers is {schedulers}, but Airflow 1.10.12 can have 1: leave Schedulers out" in sentence
 
 
 @pytest.mark.parametrize("path", ["dags", "dags/", "team/dags", "a b/ü", ".hidden", "a..b"])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from botocore.loaders import Loader
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerodrome.api import browsers, credential_scope, front
+from aerodrome.api import browsers, credential_scope, front, unsigned
 
 
 @pytest.mark.parametrize(
@@ -59,14 +60,31 @@ def test_not_loopback(authority: str) -> None:
     assert not browsers.is_loopback(authority)
 
 
+DOMAIN = "us-east-1.airflow.localhost"
+
+
 @given(authority=st.text())
 def test_no_host_breaks_the_guard(authority: str) -> None:
-    browsers.refusal({"origin": authority, "host": authority, "user-agent": "Mozilla/5.0"})
+    browsers.refusal({"origin": authority, "host": authority, "user-agent": "Mozilla/5.0"}, domain=DOMAIN)
 
 
 @pytest.mark.parametrize("host", ["api.airflow.us-east-1.amazonaws.com", "anything:80", "api.127.0.0.1:4560"])
 def test_clients_that_are_no_browsers_may_use_any_host(host: str) -> None:
-    assert browsers.refusal({"host": host, "user-agent": "Boto3/1.43"}) is None
+    assert browsers.refusal({"host": host, "user-agent": "Boto3/1.43"}, domain=DOMAIN) is None
+
+
+@pytest.mark.parametrize(
+    ("origin", "refused"),
+    [
+        ("http://localhost:3000", False),
+        ("http://tool.localhost", False),
+        (f"https://0123abcd.{DOMAIN}:4563", True),
+        (f"https://{DOMAIN.upper()}", True),
+        ("https://evil.example", True),
+    ],
+)
+def test_pages_of_environments_are_strangers_too(origin: str, refused: bool) -> None:  # noqa: FBT001 - a column
+    assert (browsers.refusal({"origin": origin, "host": "localhost:4560"}, domain=DOMAIN) is not None) is refused
 
 
 @pytest.mark.parametrize(
@@ -83,3 +101,15 @@ def test_clients_that_are_no_browsers_may_use_any_host(host: str) -> None:
 )
 def test_absolute_form_becomes_origin_form(target: str, path: str) -> None:
     assert front.origin_form(target) == path
+
+
+def test_versions_are_those_of_the_models() -> None:
+    loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+    for version, name in unsigned.VERSIONS.items():
+        assert loader.load_service_model(name, "service-2")["metadata"]["apiVersion"] == version
+
+
+@given(form=st.text() | st.text(alphabet="Version=2011-06-15&%Action+;", max_size=60))
+def test_no_form_breaks_the_reader(form: str) -> None:
+    assert unsigned.service(form) in {None, "iam", "sts"}
+    assert unsigned.service(f"{form}&Version=2011-06-15&Version=2011-06-15") == "sts"

@@ -1,4 +1,4 @@
-"""CreateEnvironment: judge the wish, look at the bucket, write it into the ledger.
+"""CreateEnvironment: judge the wish, look at version, role and bucket, write it into the ledger.
 
 Nothing is started here: the controller does that when the ledger tells it. A refused request leaves nothing behind.
 """
@@ -8,16 +8,17 @@ from __future__ import annotations
 from typing import Any
 
 from aerodrome.api.doors import Doors
-from aerodrome.api.operations import rules
+from aerodrome.api.operations import rules, warning
+from aerodrome.api.operations.grant import Grant
 from aerodrome.errors import CallerError
-from aerodrome.model import defaults
-from aerodrome.model.environment import Document
+from aerodrome.model import defaults, updates
+from aerodrome.model.spec import Document
 
-MAY_BE_EMPTY = tuple(member for pair in rules.UNAPPLIED_FILES.items() for member in (pair[0], pair[1][0]))
+MAY_BE_EMPTY = frozenset({*updates.FILES, *updates.FILES.values()})
 """Members whose empty string means the same as leaving them out."""
 
 
-def create_environment(doors: Doors, given: Document) -> dict[str, Any]:
+def create_environment(doors: Doors, given: Document, grant: Grant) -> dict[str, Any]:
     """Answers with the ARN as soon as the wish is written; status CREATING."""
     request = {member: value for member, value in given.items() if value != "" or member not in MAY_BE_EMPTY}
     name = request["Name"]
@@ -25,7 +26,10 @@ def create_environment(doors: Doors, given: Document) -> dict[str, Any]:
     if found:
         raise CallerError(". ".join(found) + ".")
     spec = defaults.complete(name, request, latest_version=doors.latest_version)
-    doors.check_bucket(spec)
+    doors.check_version(spec.airflow_version)
+    warnings = doors.warnings(spec)
+    doors.check_execution_role(spec)
+    spec = doors.checked_bucket(spec)
     environment = doors.environments.create(
         name,
         spec,
@@ -33,5 +37,7 @@ def create_environment(doors: Doors, given: Document) -> dict[str, Any]:
         sealed_secrets=doors.new_secrets(),
         quota=doors.settings.quota_environments,
         now=doors.clock(),
+        requested_by=grant.principal.arn,
     )
+    warning.record(doors, name, "CREATE_WARNED", warnings)
     return {"Arn": environment.arn}

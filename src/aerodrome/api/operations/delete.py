@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from aerodrome.api.doors import Doors
-from aerodrome.model.environment import Document
 from aerodrome.model.lifecycle import Event
+from aerodrome.model.spec import Document
 
 
 def delete_environment(doors: Doors, given: Document) -> dict[str, Any]:

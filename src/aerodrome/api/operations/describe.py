@@ -1,8 +1,8 @@
 """GetEnvironment: the ledger's environment as MWAA's `Environment` object.
 
-Pure but for the look-up. `WebserverUrl` is a bare host name, as MWAA answers in practice, whatever the model's pattern
-says; `LastUpdate` is always there, since Terraform's provider reads it unasked. Members that Aerodrome has nothing true
-to say about (CeleryExecutorQueue, VPC endpoint services) are left out.
+Pure but for the look-up. `WebserverUrl` has no scheme, as MWAA answers in practice, whatever the model's pattern says,
+but a port when the gateway's is not 443; `LastUpdate` is always there, since Terraform's provider reads it unasked.
+Members that Aerodrome has nothing true to say about (CeleryExecutorQueue, VPC endpoint services) are left out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from typing import Any
 from aerodrome.api.doors import Doors
 from aerodrome.api.operations import find
 from aerodrome.model import arns, defaults
-from aerodrome.model.environment import Document, Environment, Failure
+from aerodrome.model.environment import Environment, Failure
+from aerodrome.model.spec import Document
+from aerodrome.model.web_address import Ports, web_address
 from aerodrome.settings import Settings
 
 LONGEST_ERROR = 1024
@@ -28,10 +30,10 @@ BETWEEN_LINES = " | "
 def get_environment(doors: Doors, given: Document) -> dict[str, Any]:
     """The environment as it stands now."""
     environment = find.by_name(doors, given["Name"])
-    return {"Environment": described(environment, doors.settings)}
+    return {"Environment": described(environment, doors.settings, doors.gateway_ports)}
 
 
-def described(environment: Environment, settings: Settings) -> dict[str, Any]:
+def described(environment: Environment, settings: Settings, ports: Ports) -> dict[str, Any]:
     """MWAA's `Environment` object."""
     region, account = settings.region, settings.account_id
     return environment.spec.document() | {
@@ -39,7 +41,7 @@ def described(environment: Environment, settings: Settings) -> dict[str, Any]:
         "Arn": environment.arn,
         "Status": str(environment.status),
         "CreatedAt": environment.created_at,
-        "WebserverUrl": f"{environment.identifier}.{region}.airflow.localhost",
+        "WebserverUrl": web_address(environment, settings, ports),
         "ServiceRoleArn": arns.service_role(region=region, account=account),
         "LoggingConfiguration": _logging(environment, region=region, account=account),
         "LastUpdate": _last_update(environment),
@@ -78,6 +80,8 @@ def _logging(environment: Environment, *, region: str, account: str) -> dict[str
 def _last_update(environment: Environment) -> dict[str, Any]:
     last = environment.last_update
     found: dict[str, Any] = {"Status": last.status, "CreatedAt": last.created_at, "Source": last.source}
+    if last.strategy is not None:
+        found["WorkerReplacementStrategy"] = str(last.strategy)
     failure = last.failure or environment.failure
     if failure is not None:
         found["Error"] = {"ErrorCode": failure.code, "ErrorMessage": error_message(failure)}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from aerodrome.api.doors import Doors
-from aerodrome.errors import NotFoundError
-from aerodrome.model import arns
+from aerodrome.errors import CallerError, NotFoundError
+from aerodrome.model import arns, lifecycle
 from aerodrome.model.environment import Environment
+from aerodrome.model.lifecycle import Status
 
 
 def by_name(doors: Doors, name: str) -> Environment:
@@ -18,6 +19,22 @@ def by_name(doors: Doors, name: str) -> Environment:
     if found is None:
         raise NotFoundError(f"Environment '{name}' not found: ListEnvironments tells which ones exist.")
     return found
+
+
+def with_web_server(doors: Doors, name: str, operation: str) -> Environment:
+    """The environment `name`, when its web server can be used.
+
+    Raises:
+        NotFoundError: there is none.
+        CallerError: it has another status.
+    """
+    environment = by_name(doors, name)
+    if environment.status not in lifecycle.WITH_WEB_SERVER:
+        raise CallerError(
+            f"Environment '{name}' is {environment.status}: {operation} needs one that is {Status.AVAILABLE}. "
+            "GetEnvironment tells when it is."
+        )
+    return environment
 
 
 def by_arn(doors: Doors, arn: str) -> Environment:

@@ -12,7 +12,7 @@ from typing import Any
 
 from aerodrome.api.doors import Doors
 from aerodrome.errors import CallerError
-from aerodrome.model.environment import Document
+from aerodrome.model.spec import Document
 
 PAGE = 25
 """Names on a page when MaxResults is not given: the most that it may be."""

@@ -1,44 +1,93 @@
-"""InvokeRestApi: one call of the environment's Airflow REST API, made in the caller's name.
+"""InvokeRestApi: one call of an environment's Airflow REST API, in the caller's name and with the role IAM granted.
 
-The call itself is `doors.rest`; here only who may be asked, and which answer is an error. Until IAM comes there is one
-principal, the developer on this machine.
+The call itself is `doors.rest`; here only what is sent, and which answer is an error.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, NoReturn
+from urllib.parse import parse_qsl
 
 from anyio import to_thread
 
 from aerodrome.api.doors import Doors
 from aerodrome.api.operations import find
+from aerodrome.api.operations.grant import Grant
 from aerodrome.api.wire import errors
 from aerodrome.errors import CallerError
-from aerodrome.model.environment import Document
-from aerodrome.model.lifecycle import Status
+from aerodrome.model.spec import Document
 
 _CLIENT_ERROR = 300
 """From here on an answer is an error: redirections lead nowhere that the caller could go."""
 
 _SERVER_ERROR = 500
 
+MOST_PARAMETERS = 100
+"""Parameters in the query of a Path; arbitrary."""
 
-async def invoke_rest_api(doors: Doors, given: Document) -> dict[str, Any]:
+
+async def invoke_rest_api(doors: Doors, given: Document, grant: Grant) -> dict[str, Any]:
     """Airflow's status and answer.
 
     Raises:
         WireError: RestApiClientException or RestApiServerException with Airflow's own answer.
         CallerError: the environment is not available, or Airflow's REST API cannot be asked so.
     """
-    environment = await to_thread.run_sync(find.by_name, doors, given["Name"])
-    if environment.status != Status.AVAILABLE:
-        raise CallerError(
-            f"Environment '{environment.name}' is {environment.status}: InvokeRestApi needs one that is "
-            f"{Status.AVAILABLE}. GetEnvironment tells when it is."
-        )
-    query, body = given.get("QueryParameters"), given.get("Body")
-    status, document = await doors.rest(environment, given["Method"], given["Path"], query, body)
+    environment = await to_thread.run_sync(find.with_web_server, doors, given["Name"], "InvokeRestApi")
+    path, _, query_in_path = given["Path"].partition("?")
+    status, document = await doors.rest(
+        environment,
+        given["Method"],
+        path,
+        merged(query_in_path, given.get("QueryParameters")),
+        body(given.get("Body")),
+        subject=grant.principal.airflow_name,
+        role=grant.airflow_role,
+    )
     if status < _CLIENT_ERROR:
         return {"RestApiStatusCode": status, "RestApiResponse": document}
     code = errors.REST_CLIENT if status < _SERVER_ERROR else errors.REST_SERVER
     raise errors.WireError(code, RestApiStatusCode=status, RestApiResponse=document)
+
+
+def merged(query_in_path: str, parameters: Any) -> Any:
+    """The query of the Path and QueryParameters as one; a name that both have keeps the values of both.
+
+    Raises:
+        CallerError: the query of the Path is not one.
+    """
+    if not query_in_path:
+        return parameters
+    if not isinstance(parameters, dict | None):
+        raise CallerError("QueryParameters must be a JSON object.")
+    try:
+        pairs = parse_qsl(query_in_path, keep_blank_values=True, errors="strict", max_num_fields=MOST_PARAMETERS)
+    except ValueError:
+        raise CallerError(
+            f"Path has a query that is not UTF-8 or has more than {MOST_PARAMETERS} parameters: use QueryParameters."
+        ) from None
+    found: dict[str, list[Any]] = {}
+    for name, value in pairs:
+        found.setdefault(name, []).append(value)
+    for name, value in (parameters or {}).items():
+        found.setdefault(name, []).extend(value if isinstance(value, list) else [value])
+    return found
+
+
+def body(document: Any) -> Any:
+    """The body as a document: MWAA takes an object as well as a string that holds JSON.
+
+    Raises:
+        CallerError: it is a string that holds none.
+    """
+    if not isinstance(document, str):
+        return document
+    try:
+        return json.loads(document, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise CallerError("Body is a string that holds no JSON: give a JSON object, or its text.") from None
+
+
+def _no_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a JSON number")

@@ -1,7 +1,7 @@
-"""What CreateEnvironment demands beyond the service model: pure sentences, each naming the field and the fix.
+"""What CreateEnvironment and UpdateEnvironment demand beyond the service model: pure sentences, with field and fix.
 
-`create` calls it after the wire has validated shapes, so every value here has its type. What this release does not
-honour is refused here, never ignored. Sources: MWAA user guide (environment class, networking, configuration options).
+`create` and `update` call it after the wire has validated shapes, so every value here has its type. What this release
+does not honour is refused here, never ignored. Sources: MWAA user guide (environment class, networking, options).
 """
 
 from __future__ import annotations
@@ -9,21 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from aerodrome.model import classes, defaults
-from aerodrome.model.environment import Document, Spec
+from aerodrome.airflow import sections, versions
+from aerodrome.errors import CallerError
+from aerodrome.model import classes, defaults, updates
+from aerodrome.model.spec import Document, Spec
 
 FORBIDDEN_OPTIONS = {
     "core.multi_team": "MWAA does not support multi-team deployments",
     "triggerer.queues_enabled": "MWAA does not support triggerer queues",
 }
 """Options that MWAA's user guide says cannot be set."""
-
-UNAPPLIED_FILES = {
-    "PluginsS3Path": ("PluginsS3ObjectVersion", "plugins"),
-    "RequirementsS3Path": ("RequirementsS3ObjectVersion", "requirements"),
-    "StartupScriptS3Path": ("StartupScriptS3ObjectVersion", "a startup script"),
-}
-"""Path member → its version member, and what it would bring in."""
 
 RESERVED_TAG_PREFIX = "aws:"
 
@@ -35,18 +30,48 @@ def refusals(name: str, request: Document, *, offered: Sequence[str], latest: st
     """Everything that stands against creating this environment; empty when nothing does."""
     found = [
         *_network(request.get("NetworkConfiguration", {})),
-        *_dag_path(request["DagS3Path"]),
-        *_files(request),
-        *_options(request.get("AirflowConfigurationOptions", {})),
+        *_members(request),
+        *_lone_versions(request, request),
         *_version(request.get("AirflowVersion", latest), offered),
         *_access_mode(request.get("WebserverAccessMode"), request.get("AirflowVersion", latest)),
         *_not_offered(request),
         *reserved_tags(request.get("Tags", {})),
+        *_class(request),
     ]
+    is_known = request.get("EnvironmentClass", classes.DEFAULT) in classes.CLASSES
+    return [*found, *(_counts(defaults.complete(name, request, latest_version=latest)) if is_known else ())]
+
+
+def update_refusals(request: Document, current: Spec, wanted: Spec, *, offered: Sequence[str]) -> list[str]:
+    """Everything that stands against this update of `current` to `wanted`; empty when nothing does."""
+    is_known = wanted.environment_class in classes.CLASSES
+    is_offered = wanted.airflow_version in {*offered, current.airflow_version}
+    found = [
+        *_members(request),
+        *(() if is_offered else _version(wanted.airflow_version, offered)),
+        *_access_mode(wanted.webserver_access_mode, wanted.airflow_version),
+        *_class(request),
+        *(_counts(wanted) if is_known else ()),
+        *_lone_versions(request, wanted.document()),
+    ]
+    refusal = versions.move_refusal(current.airflow_version, wanted.airflow_version) if is_offered else None
+    return [*found, f"AirflowVersion: {refusal}"] if refusal else found
+
+
+def _members(request: Document) -> Iterator[str]:
+    """What is demanded of single members, in both operations."""
+    if "DagS3Path" in request:
+        yield from _path(
+            "DagS3Path", request["DagS3Path"], "the folder of the bucket that holds the DAGs, such as dags"
+        )
+    yield from _files(request)
+    yield from _options(request.get("AirflowConfigurationOptions", {}))
+
+
+def _class(request: Document) -> Iterator[str]:
     chosen = request.get("EnvironmentClass", classes.DEFAULT)
     if chosen not in classes.CLASSES:
-        return [*found, f"EnvironmentClass '{chosen[:100]}' is unknown: choose one of {', '.join(classes.CLASSES)}"]
-    return [*found, *_counts(defaults.complete(name, request, latest_version=latest))]
+        yield f"EnvironmentClass '{chosen[:100]}' is unknown: choose one of {', '.join(classes.CLASSES)}"
 
 
 def reserved_tags(tags: Mapping[str, str]) -> Iterator[str]:
@@ -66,25 +91,30 @@ def _network(network: Document) -> Iterator[str]:
         yield "NetworkConfiguration.SecurityGroupIds is missing: give one to five security groups"
 
 
-def _dag_path(path: str) -> Iterator[str]:
+def _path(member: str, path: str, what: str) -> Iterator[str]:
     if not path.strip("/ "):
-        yield "DagS3Path is empty: give the folder of the bucket that holds the DAGs, such as dags"
+        yield f"{member} is empty: give {what}"
     elif path.startswith(("s3://", "arn:")):
-        yield "DagS3Path must be the path within the bucket, such as dags: leave out the bucket"
+        yield f"{member} must be the path within the bucket: leave out the bucket"
     elif path.startswith("/"):
-        yield "DagS3Path begins with '/': give it relative to the bucket, such as dags"
+        yield f"{member} begins with '/': give it relative to the bucket"
     elif not path.isprintable() or "\\" in path:
-        yield "DagS3Path has a control character or a backslash: use '/' between folders and printable characters"
+        yield f"{member} has a control character or a backslash: use '/' between folders and printable characters"
     elif {"", ".", ".."} & set(path.removesuffix("/").split("/")):
-        yield "DagS3Path has an empty, '.' or '..' part: write the folder out in full, such as team/dags"
+        yield f"{member} has an empty, '.' or '..' part: write the path out in full"
 
 
 def _files(request: Document) -> Iterator[str]:
-    for path, (version, content) in UNAPPLIED_FILES.items():
-        if path in request:
-            yield f"{path} is refused: this release of Aerodrome does not apply {content} yet; leave {path} out"
-        elif version in request:
-            yield f"{version} was given without {path}: leave {version} out"
+    for path in updates.FILES:
+        if request.get(path):
+            yield from _path(path, request[path], "the path of the file within the bucket")
+
+
+def _lone_versions(given: Document, paths: Document) -> Iterator[str]:
+    """Versions of files that have no path, neither in the request nor, at an update, before."""
+    for path, version in updates.FILES.items():
+        if given.get(version) and not paths.get(path):
+            yield f"{version} was given without {path}: give both, or leave {version} out"
 
 
 def _options(options: Mapping[str, str]) -> Iterator[str]:
@@ -93,6 +123,10 @@ def _options(options: Mapping[str, str]) -> Iterator[str]:
             yield f"AirflowConfigurationOptions: {key} cannot be set ({FORBIDDEN_OPTIONS[key]}): remove it"
         elif not all(key.partition(".")):
             yield f"AirflowConfigurationOptions: the key {key} has no section: write it as section.option"
+    try:
+        sections.check(options)
+    except CallerError as error:
+        yield str(error).removesuffix(".")
 
 
 def _version(version: str, offered: Sequence[str]) -> Iterator[str]:
@@ -123,11 +157,21 @@ def _counts(spec: Spec) -> Iterator[str]:
     chosen = classes.CLASSES[spec.environment_class]
     yield from _bounds("MinWorkers", spec.min_workers, 1, chosen.most_workers, chosen)
     yield from _bounds("MaxWorkers", spec.max_workers, 1, chosen.most_workers, chosen)
-    yield from _bounds("Schedulers", spec.schedulers, chosen.fewest_schedulers, chosen.most_schedulers, chosen)
+    yield from _schedulers(spec, chosen)
     for member, value in (("MinWebservers", spec.min_webservers), ("MaxWebservers", spec.max_webservers)):
         yield from _bounds(member, value, chosen.fewest_webservers, chosen.most_webservers, chosen)
     yield from _ordered("Workers", spec.min_workers, spec.max_workers)
     yield from _ordered("Webservers", spec.min_webservers, spec.max_webservers)
+
+
+def _schedulers(spec: Spec, chosen: classes.EnvironmentClass) -> Iterator[str]:
+    if not defaults.has_one_scheduler(spec.airflow_version):
+        yield from _bounds("Schedulers", spec.schedulers, chosen.fewest_schedulers, chosen.most_schedulers, chosen)
+    elif spec.schedulers != 1:
+        yield (
+            f"Schedulers is {spec.schedulers}, but Airflow {spec.airflow_version} can have 1: "
+            "leave Schedulers out, or choose a later AirflowVersion"
+        )
 
 
 def _bounds(member: str, value: int, least: int, most: int, chosen: classes.EnvironmentClass) -> Iterator[str]:

@@ -8,33 +8,44 @@ from typing import Any
 from anyio import to_thread
 
 from aerodrome.api.doors import Doors
-from aerodrome.api.operations import create, delete, describe, listing, rest, tags, unoffered
-from aerodrome.model.environment import Document
+from aerodrome.api.operations import create, delete, describe, listing, login, rest, tags, unoffered, update
+from aerodrome.api.operations.grant import Grant
+from aerodrome.model.spec import Document
 
 Blocking = Callable[[Doors, Document], dict[str, Any]]
-Operation = Callable[[Doors, Document], Awaitable[dict[str, Any]]]
+BlockingFor = Callable[[Doors, Document, Grant], dict[str, Any]]
+Operation = Callable[[Doors, Document, Grant], Awaitable[dict[str, Any]]]
 
 
 def _in_thread(blocking: Blocking) -> Operation:
-    """The ledger and AWS clients block; the event loop must not."""
+    """The ledger and AWS clients block; the event loop must not. Who asks makes no difference to these."""
 
-    async def run(doors: Doors, given: Document) -> dict[str, Any]:
+    async def run(doors: Doors, given: Document, _grant: Grant) -> dict[str, Any]:
         return await to_thread.run_sync(blocking, doors, given)
 
     return run
 
 
+def _in_thread_for(blocking: BlockingFor) -> Operation:
+    """As above, for operations that act in the caller's name."""
+
+    async def run(doors: Doors, given: Document, grant: Grant) -> dict[str, Any]:
+        return await to_thread.run_sync(blocking, doors, given, grant)
+
+    return run
+
+
 OPERATIONS: Mapping[str, Operation] = {
-    "CreateEnvironment": _in_thread(create.create_environment),
+    "CreateEnvironment": _in_thread_for(create.create_environment),
     "GetEnvironment": _in_thread(describe.get_environment),
     "ListEnvironments": _in_thread(listing.list_environments),
     "DeleteEnvironment": _in_thread(delete.delete_environment),
     "TagResource": _in_thread(tags.tag_resource),
     "UntagResource": _in_thread(tags.untag_resource),
     "ListTagsForResource": _in_thread(tags.list_tags_for_resource),
+    "CreateWebLoginToken": _in_thread_for(login.create_web_login_token),
+    "CreateCliToken": _in_thread_for(login.create_cli_token),
     "InvokeRestApi": rest.invoke_rest_api,
-    "UpdateEnvironment": _in_thread(unoffered.update_environment),
-    "CreateWebLoginToken": _in_thread(unoffered.create_web_login_token),
-    "CreateCliToken": _in_thread(unoffered.create_cli_token),
+    "UpdateEnvironment": _in_thread_for(update.update_environment),
     "PublishMetrics": _in_thread(unoffered.publish_metrics),
 }

@@ -7,7 +7,7 @@ from typing import Any
 from aerodrome.api.doors import Doors
 from aerodrome.api.operations import find, rules
 from aerodrome.errors import CallerError
-from aerodrome.model.environment import Document
+from aerodrome.model.spec import Document
 
 MOST_TAGS = 50
 """Tags of one resource (quota of AWS; the model limits one request only)."""

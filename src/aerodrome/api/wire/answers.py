@@ -43,9 +43,9 @@ def failure(error: WireError, *, request_id: str) -> Response:
     return _response(status, serialised(shape, members), {REQUEST_ID: request_id, ERROR_TYPE: error.code})
 
 
-def foreign(status: int, code: str, message: str) -> Response:
+def foreign(status: int, code: str, message: str, *, request_id: str | None = None) -> Response:
     """An error from before any operation is known, as AWS's own gateways answer it."""
-    return _response(status, {"message": message}, {REQUEST_ID: new_request_id(), ERROR_TYPE: code})
+    return _response(status, {"message": message}, {REQUEST_ID: request_id or new_request_id(), ERROR_TYPE: code})
 
 
 def serialised(shape: Shape, value: Any) -> Any:

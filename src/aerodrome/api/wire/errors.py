@@ -1,7 +1,8 @@
 """Errors on the wire: which declared error shape an exception becomes.
 
 The last step before `answers`. An error that the operation does not declare never leaves: it becomes one that it does,
-and is logged as our own mistake.
+and is logged as our own mistake. The one exception is AccessDeniedException, which AWS answers to every operation,
+whether or not the model declares it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ VALIDATION = "ValidationException"
 NOT_FOUND = "ResourceNotFoundException"
 UNAVAILABLE = "ServiceUnavailableException"
 INTERNAL = "InternalServerException"
+ACCESS_DENIED = "AccessDeniedException"
 REST_CLIENT = "RestApiClientException"
 REST_SERVER = "RestApiServerException"
 
@@ -44,7 +46,7 @@ def translated(operation: str, error: Exception) -> WireError:
     """The declared error that tells a caller of `operation` about `error`."""
     found = error if isinstance(error, WireError) else WireError(_code(error), _sentence(error))
     declared = service.declared_errors(operation)
-    if found.code in declared:
+    if found.code in declared or found.code == ACCESS_DENIED:
         return found
     instead = INSTEAD.get(found.code)
     if instead in declared:

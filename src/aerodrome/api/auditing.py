@@ -1,0 +1,58 @@
+"""What a request leaves behind in the audit log: gathered while it is answered, recorded once at its end.
+
+Bodies, secrets, tokens and signatures never come here; of a caller who could not be identified only the id of the
+access key is kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from aerodrome.api import permissions
+from aerodrome.model.audit import Entry, Kind
+from aerodrome.model.principals import Principal
+from aerodrome.model.spec import Document
+
+
+@dataclass(slots=True, kw_only=True)
+class Trail:
+    """One request on its way; every step writes down what it found out."""
+
+    at: datetime
+    address: str
+    request_id: str
+    action: str
+    resource: str = "*"
+    environment: str | None = None
+    principal: Principal | None = None
+    allowed: bool = False
+    sentence: str = ""
+    detail: dict[str, Any] = field(default_factory=dict)
+
+    def about(self, given: Document) -> None:
+        """Note what a well-formed input is about; of a REST call the method and the path, without their content."""
+        self.environment = permissions.environment_name(given)
+        if "Method" in given:
+            self.detail |= {"method": given["Method"], "path": given["Path"].partition("?")[0]}
+
+    def failed(self, code: str, message: str) -> None:
+        """Note that the answer is an error; its sentence is the entry's unless a decision was noted before."""
+        self.detail["error"] = code
+        self.sentence = self.sentence or message
+
+    def entry(self) -> Entry:
+        """The entry as it stands now."""
+        return Entry(
+            at=self.at,
+            kind=Kind.API_REQUEST,
+            environment=self.environment,
+            principal=self.principal.arn if self.principal else None,
+            action=self.action,
+            resource=self.resource,
+            allowed=self.allowed,
+            address=self.address,
+            sentence=self.sentence,
+            detail={"request_id": self.request_id, **self.detail},
+        )

@@ -1,0 +1,108 @@
+"""Whether IAM allows an operation, asked by the table in `permissions`.
+
+`mwaa` calls it when the input is known to be well formed and before anything is looked at: a refusal is the same
+whether or not an environment exists. Blocks for one look into the ledger, for the tags of the environment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from aerodrome.api import permissions
+from aerodrome.api.doors import Doors
+from aerodrome.api.permissions import Scope
+from aerodrome.errors import CallerError
+from aerodrome.identity.authorizer import ROLES, Decision, Request, refusal
+from aerodrome.model import arns
+from aerodrome.model.principals import Principal
+from aerodrome.model.spec import Document
+
+Context = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What IAM said about one request."""
+
+    action: str
+    resource: str
+    allowed: bool
+    sentence: str
+    """Why; for the audit log, and not for the caller."""
+    refusal: str = ""
+    """AWS's words to a caller who is refused."""
+    role: str | None = None
+    """The Airflow role that was granted, for actions on roles."""
+
+
+def judge(
+    doors: Doors, operation: str, given: Document, principal: Principal, known: Context, *, wanted: str | None = None
+) -> Verdict:
+    """What IAM says; `known` are the global condition keys, `wanted` the one role that the caller wants at most.
+
+    Raises:
+        CallerError: `wanted` is no role.
+    """
+    permission = permissions.TABLE[operation]
+    action = permissions.action(operation)
+    if permission.scope is Scope.ROLE:
+        return _on_role(doors, action, given["Name"], principal, known, wanted)
+    if permission.scope is Scope.ANYTHING:
+        return _on(doors, principal, Request(action=action, resource="*", context=known))
+    resource = permissions.environment_arn(given, region=doors.settings.region, account=doors.settings.account_id)
+    context = {**known, **permissions.tag_context(given, _tags(doors, operation, resource))}
+    verdict = _on(doors, principal, Request(action=action, resource=resource, context=context))
+    if verdict.allowed and permission.passes_role and "ExecutionRoleArn" in given:
+        passed = _on(doors, principal, _passing(given["ExecutionRoleArn"], resource, known))
+        return verdict if passed.allowed else passed
+    return verdict
+
+
+def _on(doors: Doors, principal: Principal, request: Request) -> Verdict:
+    return _verdict(principal, request, doors.authorizer.decide(principal, request))
+
+
+def _on_role(
+    doors: Doors, action: str, environment: str, principal: Principal, known: Context, wanted: str | None
+) -> Verdict:
+    """The highest role that is granted counts, or the wanted one alone; refused is whoever has none."""
+    if wanted is not None and wanted not in ROLES:
+        raise CallerError(f"The role '{wanted[:64]}' is wanted, which is none: choose one of {', '.join(ROLES)}.")
+    place = {"region": doors.settings.region, "account": doors.settings.account_id, "environment": environment}
+    if wanted is None:
+        role, decision = doors.authorizer.highest_role(principal, **place, action=action, context=known)
+    else:
+        request = Request(action=action, resource=arns.airflow_role(**place, role=wanted), context=known)
+        decision = doors.authorizer.decide(principal, request)
+        role = wanted if decision.allowed else None
+    resource = arns.airflow_role(**place, role=role or wanted or ROLES[-1])
+    verdict = _verdict(principal, Request(action=action, resource=resource, context=known), decision)
+    if role is None:
+        # Airflow's own MwaaHook looks for the words "Airflow role" before it tries a web login instead.
+        verdict = replace(verdict, refusal=f"{verdict.refusal}. No Airflow role was granted.")
+    return replace(verdict, role=role)
+
+
+def _passing(role_arn: str, environment_arn: str, known: Context) -> Request:
+    """The question whether the execution role may be passed to MWAA."""
+    passing = {"iam:passedtoservice": (permissions.PASSED_TO,), "iam:associatedresourcearn": (environment_arn,)}
+    return Request(action=permissions.PASS_ROLE, resource=role_arn, context={**known, **passing})
+
+
+def _verdict(principal: Principal, request: Request, decision: Decision) -> Verdict:
+    return Verdict(
+        action=request.action,
+        resource=request.resource,
+        allowed=decision.allowed,
+        sentence=decision.sentence,
+        refusal="" if decision.allowed else refusal(principal, request, decision),
+    )
+
+
+def _tags(doors: Doors, operation: str, resource: str) -> Mapping[str, str]:
+    """The tags of the environment that an action is about; one that is being created has none yet."""
+    if operation == "CreateEnvironment":
+        return {}
+    found = doors.environments.get(arns.environment_name(resource) or "")
+    return found.tags if found is not None and found.arn == resource else {}

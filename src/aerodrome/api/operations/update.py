@@ -1,0 +1,43 @@
+"""UpdateEnvironment: judge the wish, look at version, role and bucket, write the change into the ledger.
+
+Nothing is changed here: the controller builds and tries what is wished beside what runs, and only then replaces it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aerodrome.api.doors import Doors
+from aerodrome.api.operations import find, rules, warning
+from aerodrome.api.operations.grant import Grant
+from aerodrome.errors import CallerError
+from aerodrome.model import lifecycle, updates
+from aerodrome.model.change import Change, Kind, Strategy
+from aerodrome.model.lifecycle import Event
+from aerodrome.model.spec import Document
+
+
+def update_environment(doors: Doors, given: Document, grant: Grant) -> dict[str, Any]:
+    """Answers with the ARN as soon as the wish is written; status UPDATING."""
+    environment = find.by_name(doors, given["Name"])
+    lifecycle.transition(environment.status, Event.UPDATE_REQUESTED)
+    wanted = updates.updated(environment.spec, given)
+    found = rules.update_refusals(given, environment.spec, wanted, offered=doors.offered_versions)
+    if found:
+        raise CallerError(". ".join(found) + ".")
+    if wanted.airflow_version != environment.spec.airflow_version:
+        doors.check_version(wanted.airflow_version)
+    warnings = doors.warnings(wanted) if given.keys() & {"AirflowVersion", "AirflowConfigurationOptions"} else []
+    if "ExecutionRoleArn" in given:
+        doors.check_execution_role(wanted)
+    change = Change(
+        kind=Kind.UPDATE,
+        spec=doors.checked_bucket(wanted),
+        revision=0,
+        strategy=Strategy(given.get("WorkerReplacementStrategy", Strategy.GRACEFUL)),
+        requested_at=doors.clock(),
+        requested_by=grant.principal.arn,
+    )
+    arn = doors.environments.begin(environment, change).arn
+    warning.record(doors, environment.name, "UPDATE_WARNED", warnings)
+    return {"Arn": arn}

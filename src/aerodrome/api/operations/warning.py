@@ -1,0 +1,13 @@
+"""What was accepted and will surprise, among the environment's events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aerodrome.api.doors import Doors
+
+
+def record(doors: Doors, name: str, kind: str, sentences: Iterable[str]) -> None:
+    """An event for each sentence; once the wish itself is written."""
+    for sentence in sentences:
+        doors.environments.record(name, kind, sentence, {}, doors.clock())

@@ -1,0 +1,76 @@
+"""Outputs and errors → XML, by the model's shapes.
+
+The last module that a request for IAM or STS passes. Members without a value are left out. Policy documents leave
+percent-encoded, which every AWS SDK undoes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+from xml.etree import ElementTree as ET
+
+from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
+from starlette.responses import Response
+
+from aerodrome.api.query import models
+from aerodrome.api.query.errors import QueryError
+from aerodrome.api.wire.answers import REQUEST_ID
+
+POLICY_DOCUMENT = "policyDocumentType"
+"""The shape of IAM's whose values are percent-encoded."""
+
+_SERVER_FAULT = 500
+
+
+def success(service: models.Service, operation: OperationModel, output: Mapping[str, Any], request_id: str) -> Response:
+    """The response of an operation that went well."""
+    root = ET.Element(f"{operation.name}Response", xmlns=models.XMLNS[service])
+    shape = operation.output_shape
+    if shape is not None:
+        _fill(ET.SubElement(root, f"{operation.name}Result"), shape, output)
+    ET.SubElement(ET.SubElement(root, "ResponseMetadata"), "RequestId").text = request_id
+    return _response(200, root, request_id)
+
+
+def failure(service: models.Service, error: QueryError, request_id: str) -> Response:
+    """The response of an error."""
+    root = ET.Element("ErrorResponse", xmlns=models.XMLNS[service])
+    element = ET.SubElement(root, "Error")
+    ET.SubElement(element, "Type").text = "Receiver" if error.status >= _SERVER_FAULT else "Sender"
+    ET.SubElement(element, "Code").text = error.code
+    ET.SubElement(element, "Message").text = error.message
+    ET.SubElement(root, "RequestId").text = request_id
+    return _response(error.status, root, request_id)
+
+
+def _fill(element: ET.Element, shape: Shape, value: Any) -> None:
+    if isinstance(shape, StructureShape):
+        for member, inner in shape.members.items():
+            if value.get(member) is not None:
+                _fill(ET.SubElement(element, member), inner, value[member])
+    elif isinstance(shape, ListShape):
+        for each in value:
+            _fill(ET.SubElement(element, "member"), shape.member, each)
+    elif isinstance(shape, MapShape):
+        for key, each in value.items():
+            entry = ET.SubElement(element, "entry")
+            _fill(ET.SubElement(entry, "key"), shape.key, key)
+            _fill(ET.SubElement(entry, "value"), shape.value, each)
+    else:
+        element.text = _text(shape, value)
+
+
+def _text(shape: Shape, value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return quote(value, safe="") if shape.name == POLICY_DOCUMENT else str(value)
+
+
+def _response(status: int, root: ET.Element, request_id: str) -> Response:
+    content = ET.tostring(root, encoding="utf-8", xml_declaration=False)
+    return Response(content, status_code=status, headers={REQUEST_ID: request_id}, media_type="text/xml")

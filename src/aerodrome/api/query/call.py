@@ -1,0 +1,88 @@
+"""One call of an IAM or STS operation: what came in, who asks, and what IAM said about it.
+
+`service` makes it, the operations read it; the audit log is told from what is left in it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from aerodrome.api.query.doors import QueryDoors
+from aerodrome.identity import authorizer
+from aerodrome.model.iam import identifiers
+from aerodrome.model.iam.directory import Change, Directory
+from aerodrome.model.iam.errors import ACCESS_DENIED, IamError
+from aerodrome.model.principals import Principal
+
+Context = Mapping[str, tuple[str, ...]]
+
+Output = dict[str, Any]
+
+
+@dataclass(kw_only=True)
+class Call:
+    """A call on its way; `action` and what follows are what the audit log gets."""
+
+    doors: QueryDoors
+    given: Mapping[str, Any]
+    """The validated input."""
+    principal: Principal | None
+    """Who signed; None for AssumeRoleWithWebIdentity alone."""
+    now: datetime
+    context: Context
+    """The condition keys that every request has."""
+    action: str
+    resource: str = "*"
+    allowed: bool = False
+    sentence: str = ""
+    federated: str | None = None
+    """Who asks with a web identity token, once it is verified."""
+    environment: str | None = field(default=None)
+    """The environment whose own service asks."""
+
+    @property
+    def iam(self) -> Directory:
+        return self.doors.principals.directory
+
+    @property
+    def caller(self) -> Principal:
+        """Who signed.
+
+        Raises:
+            IamError: nobody did.
+        """
+        if self.principal is None:
+            raise IamError(ACCESS_DENIED, "The request is not signed.")
+        return self.principal
+
+    def change(self, decide: Change) -> Directory:
+        """Change IAM; blocks."""
+        return self.doors.principals.change(decide)
+
+    def unique_id(self, prefix: str) -> str:
+        """A new unique id."""
+        return identifiers.unique_id(prefix, secrets.token_bytes(identifiers.RANDOM_BYTES))
+
+    def authorise(self, resource: str, context: Context) -> None:
+        """Note what IAM says of this call.
+
+        Raises:
+            IamError: AccessDenied, in AWS's words.
+        """
+        request = authorizer.Request(action=self.action, resource=resource, context={**self.context, **context})
+        decision = self.doors.authorizer.decide(self.caller, request)
+        self.resource, self.allowed, self.sentence = resource, decision.allowed, decision.sentence
+        if not decision.allowed:
+            raise IamError(ACCESS_DENIED, authorizer.refusal(self.caller, request, decision))
+
+    def free(self, resource: str, sentence: str) -> None:
+        """Note that this call needs no permission."""
+        self.resource, self.allowed, self.sentence = resource, True, sentence
+
+
+Blocking = Callable[[Call], Output]
+Operation = Callable[[Call], Awaitable[Output]]

@@ -1,0 +1,78 @@
+"""Errors of the query protocol: which code and status an exception leaves with.
+
+The last step before `answers`. What nobody foresaw is logged with its cause and told as the service's own failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import structlog
+
+from aerodrome import errors
+from aerodrome.api.query import models
+from aerodrome.identity.errors import AuthenticationError, MalformedPolicyError, PackedPolicyTooLargeError
+from aerodrome.model.iam.errors import ACCESS_DENIED, MALFORMED_POLICY, VALIDATION, IamError
+
+log = structlog.get_logger("aerodrome.api")
+
+INVALID_ACTION = "InvalidAction"
+MISSING_ACTION = "MissingAction"
+MISSING_TOKEN = "MissingAuthenticationToken"  # noqa: S105 - a code
+UNAVAILABLE = "ServiceUnavailable"
+
+INTERNAL: Mapping[models.Service, str] = {"iam": "ServiceFailure", "sts": "InternalFailure"}
+
+COMMON: Mapping[str, HTTPStatus] = {
+    ACCESS_DENIED: HTTPStatus.FORBIDDEN,
+    VALIDATION: HTTPStatus.BAD_REQUEST,
+    INVALID_ACTION: HTTPStatus.BAD_REQUEST,
+    MISSING_ACTION: HTTPStatus.BAD_REQUEST,
+    MISSING_TOKEN: HTTPStatus.FORBIDDEN,
+    "InvalidClientTokenId": HTTPStatus.FORBIDDEN,
+    "SignatureDoesNotMatch": HTTPStatus.FORBIDDEN,
+    "ExpiredToken": HTTPStatus.FORBIDDEN,
+    "IncompleteSignature": HTTPStatus.BAD_REQUEST,
+    "RequestExpired": HTTPStatus.BAD_REQUEST,
+    UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    "InternalFailure": HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+"""Codes that every service answers with and no model declares (AWS: common errors) → status."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueryError:
+    """What leaves: code, status and a sentence."""
+
+    code: str
+    status: int
+    message: str
+
+
+def translated(service: models.Service, error: Exception) -> QueryError:
+    """What a caller is told about `error`."""
+    match error:
+        case IamError() | AuthenticationError():
+            return _coded(service, error.code, str(error))
+        case MalformedPolicyError():
+            return _coded(service, MALFORMED_POLICY, error.reason)
+        case PackedPolicyTooLargeError():
+            return _coded(service, "PackedPolicyTooLarge", str(error))
+        case errors.RetryError():
+            return _coded(service, UNAVAILABLE, str(error))
+        case errors.CallerError():
+            return _coded(service, VALIDATION, str(error))
+        case _:
+            log.error("unexpected_error", service=service, exc_info=error)
+            sentence = "The request processing has failed because of an unknown error, exception or failure."
+            return _coded(service, INTERNAL[service], sentence)
+
+
+def _coded(service: models.Service, code: str, message: str) -> QueryError:
+    status = models.statuses(service).get(code) or COMMON.get(code)
+    if status is None:
+        log.error("undeclared_error", service=service, error=code)
+        return QueryError(INTERNAL[service], HTTPStatus.INTERNAL_SERVER_ERROR, message)
+    return QueryError(code, status, message)

@@ -1,0 +1,140 @@
+"""Form fields → an operation and its input as Python values, or a ValidationError that names what is wrong.
+
+Fields come in the query (GET) or the body (POST), flat: `Tags.member.1.Key=team`. They become a tree first and are read
+by the input shape then; fields that the shape does not know are ignored, as AWS ignores them. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from botocore.model import ListShape, OperationModel, Shape, StructureShape
+
+from aerodrome.api.query import errors, models
+from aerodrome.api.wire import constraints, requests
+from aerodrome.model.iam.errors import VALIDATION, IamError
+
+MOST_FIELDS = 1000
+"""AssumeRole with fifty tags has some two hundred; the rest is room for simulations."""
+
+DEEPEST = 8
+"""Parts of a field's name; no input of the two services goes deeper than five."""
+
+UNSIGNED = "AssumeRoleWithWebIdentity"
+"""The one operation that is not signed: its token says who asks."""
+
+_OWN = ("Action", "Version")
+_SIGNATURE = re.compile(r"X-Amz-", re.IGNORECASE)
+_NUMBER = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
+_WHOLE = re.compile(r"-?[0-9]{1,20}", re.ASCII)
+_UNFIT = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML cannot carry, so that no answer could repeat it."""
+
+_Tree = dict[str, Any]
+_LEAF = ""
+"""Under this key a node of the tree has its own text: no part of a field's name is empty."""
+
+
+def fields(query: str, body: bytes) -> dict[str, str]:
+    """All fields of a request, signatures apart.
+
+    Raises:
+        IamError: they are no form, or too many, or one is there twice.
+    """
+    found: dict[str, str] = {}
+    for part in (query.encode("latin-1"), body):
+        try:
+            pairs = parse_qsl(part.decode(), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS)
+        except ValueError:
+            raise _invalid(f"The request must be a form in UTF-8 of at most {MOST_FIELDS} fields") from None
+        for name, value in pairs:
+            if _SIGNATURE.match(name):
+                continue
+            if name in found:
+                raise _invalid(f"The field '{_shown(name)}' was given twice: give it once")
+            if _UNFIT.search(value) or _UNFIT.search(name):
+                raise _invalid(f"The field '{_shown(name)}' has a character that XML does not allow")
+            found[name] = value
+    return found
+
+
+def is_unsigned(query: str, body: bytes) -> bool:
+    """True when a request without a signature asks for the operation that needs none."""
+    try:
+        return fields(query, body).get("Action") == UNSIGNED
+    except IamError:
+        return False
+
+
+def operation(service: models.Service, given: Mapping[str, str]) -> OperationModel:
+    """The operation that the fields ask for.
+
+    Raises:
+        IamError: InvalidAction or MissingAction.
+    """
+    action = given.get("Action")
+    if action is None:
+        raise IamError(errors.MISSING_ACTION, "The request has no field Action: name an operation")
+    version = given.get("Version", models.model(service).api_version)
+    if action not in models.names(service) or version != models.model(service).api_version:
+        sentence = f"Could not find operation {_shown(action)} for version {_shown(version)}"
+        raise IamError(errors.INVALID_ACTION, sentence)
+    return models.operation(service, action)
+
+
+def read(wanted: OperationModel, given: Mapping[str, str]) -> dict[str, Any]:
+    """The validated input.
+
+    Raises:
+        IamError: ValidationError with every violation found, up to a bound.
+    """
+    shape = wanted.input_shape
+    if shape is None:
+        return {}
+    walk = constraints.Walk({})
+    found = walk.read(shape, _value(shape, _tree(given)))
+    if walk.sentences:
+        raise _invalid(requests.summary(walk.sentences))
+    return dict(found)
+
+
+def _tree(given: Mapping[str, str]) -> _Tree:
+    root: _Tree = {}
+    for name, value in given.items():
+        parts = name.split(".")
+        if name in _OWN or len(parts) > DEEPEST or not all(parts):
+            continue
+        node = root
+        for part in parts:
+            node = node.setdefault(part, {})
+        node[_LEAF] = value
+    return root
+
+
+def _value(shape: Shape, node: _Tree) -> Any:
+    """A node of the tree as its shape says; text that does not fit stays text and fails validation."""
+    if isinstance(shape, StructureShape):
+        return {member: _value(inner, node[member]) for member, inner in shape.members.items() if member in node}
+    if isinstance(shape, ListShape):
+        members = node.get("member", {})
+        numbers = sorted((name for name in members if _NUMBER.fullmatch(name)), key=int)
+        return [_value(shape.member, members[number]) for number in numbers]
+    text = node.get(_LEAF)
+    if text is None:
+        return {}  # there are fields below a scalar only: no string, number or boolean
+    if shape.type_name in constraints.INTEGER_BITS:
+        return int(text) if _WHOLE.fullmatch(text) else text
+    if shape.type_name == "boolean":
+        return {"true": True, "false": False}.get(text.lower(), text)
+    return text
+
+
+def _shown(text: str) -> str:
+    return _UNFIT.sub("?", text[: constraints.LONGEST_ECHO])
+
+
+def _invalid(sentence: str) -> IamError:
+    return IamError(VALIDATION, sentence)

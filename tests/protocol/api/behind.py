@@ -1,0 +1,111 @@
+"""Everything behind the front door in memory, as one value that a test arranges and looks at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from cryptography.fernet import Fernet
+
+from aerodrome import clock
+from aerodrome.api.doors import Doors
+from aerodrome.api.query.doors import QueryDoors
+from aerodrome.api.sts.issuers import Issuers
+from aerodrome.identity.authenticator import Authenticator
+from aerodrome.identity.authorizer import Authorizer
+from aerodrome.identity.session_tokens import SessionTokens
+from aerodrome.identity.vault import Vault
+from aerodrome.model import updates
+from aerodrome.model.audit import Entry
+from aerodrome.model.environment import Environment
+from aerodrome.model.spec import Spec
+from aerodrome.model.web_address import Ports
+from aerodrome.settings import Settings
+from protocol.api import raw
+from protocol.api.memory import EVERYTHING, MemoryEnvironments, MemoryIdentity, MemoryLogins, MemoryPrincipals
+
+VAULT = Vault(Fernet.generate_key())
+
+
+@dataclass
+class Behind:
+    """What stands behind the doors; a test arranges it and looks at it."""
+
+    environments: MemoryEnvironments = field(default_factory=MemoryEnvironments)
+    bucket_problem: Exception | None = None
+    buckets_checked: list[Spec] = field(default_factory=list)
+    rest_answer: tuple[int, Any] | Exception = (200, {"dags": []})
+    rest_calls: list[tuple[str, str, str, Any, Any]] = field(default_factory=list)
+    rest_identities: list[tuple[str, str]] = field(default_factory=list)
+    identity: MemoryIdentity = field(default_factory=lambda: MemoryIdentity(VAULT))
+    principals: MemoryPrincipals = field(default_factory=MemoryPrincipals)
+    logins: MemoryLogins = field(default_factory=MemoryLogins)
+    audited: list[Entry] = field(default_factory=list)
+    role_problem: Exception | None = None
+    version_problem: Exception | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    def check_execution_role(self, _spec: Spec) -> None:
+        if self.role_problem:
+            raise self.role_problem
+
+    def check_version(self, _number: str) -> None:
+        if self.version_problem:
+            raise self.version_problem
+
+    def checked_bucket(self, spec: Spec) -> Spec:
+        self.buckets_checked.append(spec)
+        if self.bucket_problem:
+            raise self.bucket_problem
+        named = spec.document()
+        latest = {version: "latest" for path, version in updates.FILES.items() if path in named}
+        return Spec.of({**latest, **named})
+
+    async def rest(
+        self, environment: Environment, method: str, path: str, query: Any, body: Any, *, subject: str, role: str
+    ) -> tuple[int, Any]:
+        self.rest_identities.append((subject, role))
+        self.rest_calls.append((environment.name, method, path, query, body))
+        if isinstance(self.rest_answer, Exception):
+            raise self.rest_answer
+        return self.rest_answer
+
+    def change(self, name: str, **changes: Any) -> None:
+        self.environments.rows[name] = replace(self.environments.rows[name], **changes)
+
+    def grant(self, *statements: dict[str, Any]) -> None:
+        """From now on the user that the clients sign as may do this alone."""
+        self.identity.grant("admin", *statements)
+
+    def doors(self, settings: Settings) -> Doors:
+        """The doors with all this behind them, and a user behind `raw.ADMIN` who may do everything."""
+        assert self.identity.add_user("admin", EVERYTHING) == raw.ADMIN
+        return Doors(
+            environments=self.environments,
+            authenticator=Authenticator(self.identity, VAULT, SessionTokens(bytes(32)), settings.region),
+            authorizer=Authorizer(self.identity),
+            record=self.audited.append,
+            query=QueryDoors(
+                principals=self.principals,
+                authorizer=Authorizer(self.identity),
+                session_tokens=SessionTokens(bytes(32)),
+                seal=VAULT.seal_secret,
+                execution_role_of=lambda _: None,
+                issuers=Issuers(),
+                region=settings.region,
+                clock=clock.now,
+            ),
+            logins=self.logins,
+            gateway_ports=Ports(public=4562, private=443),
+            check_execution_role=self.check_execution_role,
+            check_version=self.check_version,
+            warnings=lambda _: self.warnings,
+            checked_bucket=self.checked_bucket,
+            new_secrets=lambda: b"sealed",
+            offered_versions=("3.3.1", "2.11.2", "1.10.15", "1.10.12"),
+            latest_version="3.3.1",
+            clock=clock.now,
+            settings=settings,
+            rest=self.rest,
+            aws_endpoint_url=None,
+        )

@@ -1,0 +1,353 @@
+"""The operator's socket: revisions and snapshots, and the ways back, of which each begins a change or refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from aerodrome.errors import CallerError
+from aerodrome.identity.vault import EnvironmentSecrets
+from aerodrome.model import defaults
+from aerodrome.model.change import Change, Kind, Seed, Strategy
+from aerodrome.model.environment import Environment, Failure
+from aerodrome.model.history import Snapshot
+from aerodrome.model.lifecycle import Event, Status
+from aerodrome.model.release import Deployed
+from aerodrome.model.spec import Spec
+from aerodrome.operator.app import Desk, create_app
+from aerodrome.operator.history import History
+from protocol.api import raw
+from protocol.api.behind import VAULT
+from protocol.api.memory import MemoryEnvironments, MemorySnapshots
+from protocol.api.serving import served
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+ROOT = "arn:aws:iam::000000000000:root"
+QUOTA = 2
+DEPLOYED = Deployed(identifier="r", version="2.11.2", lock="l", content="c")
+
+
+class Removed:
+    """Stands where snapshots lie, and keeps which were removed."""
+
+    def __init__(self) -> None:
+        self.snapshots: list[tuple[str, int]] = []
+
+    def remove_snapshot(self, identifier: str, number: int) -> None:
+        self.snapshots.append((identifier, number))
+
+
+class World:
+    """An environment of three revisions: the first was applied, the second failed, the third runs."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.first = spec
+        self.third = replace(spec, max_workers=7)
+        self.environments = MemoryEnvironments()
+        self.snapshots = MemorySnapshots()
+        self.removed = Removed()
+        self.bucket_problem: Exception | None = None
+        secrets = VAULT.seal(EnvironmentSecrets.generate())
+        self.environments.create("demo", spec, {}, sealed_secrets=secrets, quota=QUOTA, now=NOW, requested_by="me")
+        self.environments.request("demo", Event.CREATED, NOW)
+        self.update(replace(spec, max_workers=5))
+        failure = Failure(code="UNHEALTHY", message="It did not start.", tail=("a line",))
+        self.environments.set_progress("demo", self.demo.progress, failure=failure)
+        for event in (Event.UPDATE_BROKEN, Event.RESTORED):
+            self.environments.request("demo", event, NOW)
+        self.update(self.third)
+        self.environments.request("demo", Event.UPDATED, NOW)
+        self.snapshots.add(self.snapshot(3))
+
+    @property
+    def demo(self) -> Environment:
+        return self.environments.rows["demo"]
+
+    def update(self, spec: Spec) -> None:
+        change = Change(
+            kind=Kind.UPDATE, spec=spec, revision=0, strategy=Strategy.GRACEFUL, requested_at=NOW, requested_by="me"
+        )
+        self.environments.begin(self.demo, change)
+
+    def snapshot(self, number: int) -> Snapshot:
+        return Snapshot(
+            identifier=self.demo.identifier,
+            number=number,
+            taken_at=NOW + timedelta(minutes=number),
+            spec=self.first,
+            deployed=DEPLOYED,
+            size=1024,
+        )
+
+    def checked_bucket(self, spec: Spec) -> Spec:
+        if self.bucket_problem is not None:
+            raise self.bucket_problem
+        return spec
+
+
+@pytest.fixture
+def world(wish: dict[str, Any]) -> World:
+    return World(defaults.complete("demo", {**wish, "AirflowVersion": "2.11.2"}, latest_version="3.3.1"))
+
+
+@pytest.fixture
+def ask(world: World) -> Iterator[Callable[..., Any]]:
+    """Asks the operator's application: (method, path, status) → the document of its answer."""
+    nothing: Any = None
+    history = History(
+        environments=world.environments,  # type: ignore[arg-type]
+        snapshots=world.snapshots,  # type: ignore[arg-type]
+        archives=world.removed,
+        vault=VAULT,
+        checked_bucket=world.checked_bucket,
+        quota=QUOTA,
+        clock=lambda: NOW,
+    )
+    desk = Desk(
+        environments=nothing,
+        audit=nothing,
+        authorizer=nothing,
+        directory=nothing,
+        clock=lambda: NOW,
+        backend=nothing,
+        cluster=nothing,
+        history=history,
+        services=list,
+        keys=nothing,
+        api="",
+        port=0,
+        started_at=NOW,
+    )
+    with served(create_app(desk)) as port:
+
+        def asked(method: str, path: str, status: int = 200) -> Any:
+            answer = raw.exchange(port, method, path, b"" if method == "POST" else None, {})
+            assert answer.status == status, answer.body
+            return answer.json
+
+        yield asked
+
+
+def refusal(ask: Any, method: str, path: str, status: int = 400) -> str:
+    return str(ask(method, path, status)["message"])
+
+
+def test_revisions_tell_what_became_of_each_and_which_runs(ask: Any, world: World) -> None:
+    first, second, third = ask("GET", "/environments/demo/revisions")
+    assert [each["number"] for each in (first, second, third)] == [1, 2, 3]
+    assert [each["kind"] for each in (first, second, third)] == ["CREATE", "UPDATE", "UPDATE"]
+    assert [each["outcome"] for each in (first, second, third)] == ["APPLIED", "FAILED", "APPLIED"]
+    assert [each["runs"] for each in (first, second, third)] == [False, False, True]
+    assert (first["requested_at"], first["settled_at"], first["requested_by"]) == (
+        NOW.isoformat(),
+        NOW.isoformat(),
+        "me",
+    )
+    assert (second["failure"]["code"], first["failure"], third["failure"]) == ("UNHEALTHY", None, None)
+    assert third["configuration"] == world.third.document()
+
+
+def test_a_revision_under_way_is_pending(ask: Any, world: World) -> None:
+    world.update(world.first)
+    last = ask("GET", "/environments/demo/revisions")[-1]
+    assert (last["number"], last["outcome"], last["settled_at"], last["runs"]) == (4, "PENDING", None, False)
+
+
+@pytest.mark.parametrize("strategy", [None, *Strategy])
+def test_a_roll_back_is_a_change_to_that_configuration(ask: Any, world: World, strategy: Strategy | None) -> None:
+    query = f"?strategy={strategy}" if strategy else ""
+    answer = ask("POST", f"/environments/demo/revisions/1/roll-back{query}")
+    assert answer == {"name": "demo", "revision": 4}
+    change = world.demo.change
+    assert change is not None
+    assert (change.kind, change.spec, change.seed, change.requested_by) == (Kind.ROLLBACK, world.first, None, ROOT)
+    assert change.strategy is (strategy or Strategy.GRACEFUL)
+    assert world.demo.status is Status.UPDATING
+
+
+def test_a_restore_is_a_change_to_the_snapshots_database_too(ask: Any, world: World) -> None:
+    assert ask("POST", "/environments/demo/snapshots/3/restore?strategy=FORCED") == {"name": "demo", "revision": 4}
+    change = world.demo.change
+    assert change is not None
+    assert (change.kind, change.spec, change.strategy) == (Kind.RESTORE, world.first, Strategy.FORCED)
+    assert change.seed == Seed(identifier=world.demo.identifier, number=3)
+
+
+WAYS_BACK = ["revisions/1/roll-back", "snapshots/3/restore"]
+
+
+@pytest.mark.parametrize("way", WAYS_BACK)
+@pytest.mark.parametrize("status", [status for status in Status if status is not Status.DELETED])
+def test_a_way_back_begins_where_an_update_does(ask: Any, world: World, way: str, status: Status) -> None:
+    world.environments.rows["demo"] = replace(world.demo, status=status)
+    if status in {Status.AVAILABLE, Status.UPDATE_FAILED}:
+        ask("POST", f"/environments/demo/{way}")
+        return
+    before = world.demo
+    sentence = refusal(ask, "POST", f"/environments/demo/{way}")
+    assert sentence == f"Environments with {status} status cannot be updated"
+    assert world.demo == before
+
+
+@pytest.mark.parametrize("way", WAYS_BACK)
+def test_a_way_back_that_the_bucket_does_not_allow_is_none(ask: Any, world: World, way: str) -> None:
+    world.bucket_problem = CallerError("Unable to read version 7 of file plugins.zip")
+    assert refusal(ask, "POST", f"/environments/demo/{way}") == "Unable to read version 7 of file plugins.zip"
+    assert world.demo.change is None
+
+
+@pytest.mark.parametrize("way", WAYS_BACK)
+def test_a_strategy_that_is_none(ask: Any, world: World, way: str) -> None:
+    assert (
+        refusal(ask, "POST", f"/environments/demo/{way}?strategy=GENTLE") == "strategy must be one of GRACEFUL, FORCED"
+    )
+    assert world.demo.change is None
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "words"),
+    [
+        (0, 404, "demo has no revision 0: aerodrome revisions demo"),
+        (4, 404, "demo has no revision 4"),
+        (10**20, 404, "demo has no revision 1000"),
+        (2, 400, "Revision 2 of demo was never applied (FAILED)"),
+        (3, 400, "demo has the configuration of revision 3 already"),
+    ],
+)
+def test_revisions_that_nothing_leads_back_to(ask: Any, world: World, number: int, status: int, words: str) -> None:
+    assert words in refusal(ask, "POST", f"/environments/demo/revisions/{number}/roll-back", status)
+    assert (world.demo.status, world.demo.change) == (Status.AVAILABLE, None)
+
+
+def test_an_earlier_revision_equal_to_the_present_one_is_no_way_back(ask: Any, world: World) -> None:
+    world.update(world.first)
+    world.environments.request("demo", Event.UPDATED, NOW)
+    assert "configuration of revision 1 already" in refusal(ask, "POST", "/environments/demo/revisions/1/roll-back")
+
+
+def test_a_revision_under_way_is_no_way_back(ask: Any, world: World) -> None:
+    world.update(world.first)
+    assert "never applied (PENDING)" in refusal(ask, "POST", "/environments/demo/revisions/4/roll-back")
+
+
+def test_where_no_migration_leads_a_snapshot_does(ask: Any, world: World) -> None:
+    world.environments.rows["demo"] = replace(world.demo, spec=replace(world.third, airflow_version="1.10.15"))
+    sentence = refusal(ask, "POST", "/environments/demo/revisions/1/roll-back")
+    assert sentence.endswith("A snapshot leads back too: aerodrome snapshots list demo")
+    ask("POST", "/environments/demo/snapshots/3/restore")
+
+
+def test_snapshots_of_one_environment_and_of_all(ask: Any, world: World) -> None:
+    [found] = ask("GET", "/snapshots?environment=demo")
+    assert found == {
+        "environment": "demo",
+        "number": 3,
+        "taken_at": (NOW + timedelta(minutes=3)).isoformat(),
+        "airflow_version": "2.11.2",
+        "size": 1024,
+        "configuration": world.first.document(),
+    }
+    assert ask("GET", "/snapshots") == [found]
+
+
+def test_a_clone_has_secrets_of_its_own_but_for_the_key_of_its_connections(ask: Any, world: World) -> None:
+    assert ask("POST", "/environments/demo/snapshots/3/clone?as=copy") == {"name": "copy", "revision": 1}
+    copy = world.environments.rows["copy"]
+    assert (copy.status, copy.spec) == (Status.CREATING, world.first)
+    assert copy.change is not None
+    assert copy.change.seed == Seed(identifier=world.demo.identifier, number=3)
+    own, theirs = VAULT.open(copy.sealed_secrets), VAULT.open(world.demo.sealed_secrets)
+    assert own.fernet_key == theirs.fernet_key
+    assert own.database_password != theirs.database_password
+    assert (world.demo.status, world.demo.change) == (Status.AVAILABLE, None)
+
+
+@pytest.mark.parametrize("name", ["1st", "a.b", "a/b", "a" * 81, "copy\n", "ä"])
+def test_a_clone_needs_a_name(ask: Any, world: World, name: str) -> None:
+    path = f"/environments/demo/snapshots/3/clone?as={quote(name, safe='')}"
+    assert refusal(ask, "POST", path).endswith("use at most 80 letters, digits, - and _, a letter first.")
+    assert [*world.environments.rows] == ["demo"]
+
+
+def test_a_clone_without_a_name_a_taken_name_and_one_beyond_the_quota(ask: Any, world: World) -> None:
+    clone = "/environments/demo/snapshots/3/clone"
+    for path in (clone, f"{clone}?as="):
+        assert refusal(ask, "POST", path) == "as is missing"
+    assert "demo already exists" in refusal(ask, "POST", f"{clone}?as=demo")
+    ask("POST", f"{clone}?as=copy")
+    assert f"quota of {QUOTA} environments" in refusal(ask, "POST", f"{clone}?as=third")
+    assert [*world.environments.rows] == ["demo", "copy"]
+
+
+def test_a_clone_of_what_the_bucket_no_longer_has(ask: Any, world: World) -> None:
+    world.bucket_problem = CallerError("Unable to read version 7 of file plugins.zip")
+    assert "version 7" in refusal(ask, "POST", "/environments/demo/snapshots/3/clone?as=copy")
+    assert [*world.environments.rows] == ["demo"]
+
+
+def test_a_snapshot_is_removed_once(ask: Any, world: World) -> None:
+    path = "/environments/demo/snapshots/3"
+    assert ask("DELETE", path) == {"name": "demo", "snapshot": 3}
+    assert world.removed.snapshots == [(world.demo.identifier, 3)]
+    assert "demo has no snapshot 3" in refusal(ask, "DELETE", path, 404)
+    assert ask("GET", "/snapshots") == []
+
+
+def test_a_snapshot_that_a_change_begins_from_stays(ask: Any, world: World) -> None:
+    ask("POST", "/environments/demo/snapshots/3/clone?as=copy")
+    assert "Snapshot 3 of demo is being used" in refusal(ask, "DELETE", "/environments/demo/snapshots/3")
+    world.environments.request("copy", Event.CREATED, NOW)
+    ask("DELETE", "/environments/demo/snapshots/3")
+
+
+def test_a_snapshot_that_a_change_makes_stays(ask: Any, world: World) -> None:
+    world.update(world.first)
+    world.snapshots.add(world.snapshot(4))
+    assert "Snapshot 4 of demo is being used" in refusal(ask, "DELETE", "/environments/demo/snapshots/4")
+    assert world.removed.snapshots == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "snapshots/9/restore"), ("POST", "snapshots/9/clone?as=copy"), ("DELETE", "snapshots/9")],
+)
+def test_no_snapshot_of_that_number(ask: Any, world: World, method: str, path: str) -> None:
+    assert "demo has no snapshot 9: aerodrome snapshots list demo" in refusal(
+        ask, method, f"/environments/demo/{path}", 404
+    )
+    assert (world.demo.change, [*world.environments.rows]) == (None, ["demo"])
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/environments/other/revisions"),
+        ("POST", "/environments/other/revisions/1/roll-back"),
+        ("GET", "/snapshots?environment=other"),
+        ("POST", "/environments/other/snapshots/3/restore"),
+        ("POST", "/environments/other/snapshots/3/clone?as=copy"),
+        ("DELETE", "/environments/other/snapshots/3"),
+    ],
+)
+def test_nobody_of_that_name(ask: Any, method: str, path: str) -> None:
+    assert refusal(ask, method, path, 404) == "Environment other not found."
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/environments/demo/revisions/1/roll-back", 405),
+        ("GET", "/environments/demo/snapshots/3", 405),
+        ("POST", "/environments/demo/revisions/-1/roll-back", 404),
+        ("POST", "/environments/demo/revisions/one/roll-back", 404),
+        ("DELETE", "/environments/demo/snapshots/3.0", 404),
+    ],
+)
+def test_no_such_question(ask: Any, world: World, method: str, path: str, status: int) -> None:
+    ask(method, path, status)
+    assert (world.demo.change, world.removed.snapshots) == (None, [])
