@@ -11,6 +11,7 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import psycopg
 import sqlalchemy.exc
@@ -19,11 +20,15 @@ import structlog
 from aerodrome.backends.contract import Backend
 from aerodrome.clock import Clock
 from aerodrome.controller import plan as planning
+from aerodrome.controller.plans import CALM, Plan
 from aerodrome.errors import BrokenError, CallerError, RetryError
 from aerodrome.ledger.environments import Environments
 from aerodrome.ledger.notices import Notices
-from aerodrome.model.environment import Environment, Failure
-from aerodrome.model.lifecycle import Status
+from aerodrome.ledger.snapshots import Snapshots
+from aerodrome.model import history
+from aerodrome.model.change import Change
+from aerodrome.model.environment import Environment, Failure, Progress
+from aerodrome.model.lifecycle import Event, Status
 
 WORKERS = 4
 """How many environments are worked on side by side; each takes a thread only while something is done for it."""
@@ -32,7 +37,16 @@ FAULT_PAUSE = 2.0
 """Seconds before another try after a fault that nobody foresaw."""
 
 FAULT_LIMIT = 3
-"""How many faults in a row end a creation."""
+"""How many faults in a row end a change."""
+
+LONGEST_ROUND = timedelta(seconds=30)
+"""A longer pause than this between two rounds was the machine's, which slept; changes are not to fail for it."""
+
+COLLECT_EVERY = 3600.0
+"""Seconds between two looks for releases that nobody uses."""
+
+UNDER_CHANGE = frozenset({Status.CREATING, Status.UPDATING, Status.CREATING_SNAPSHOT, Status.MAINTENANCE})
+"""Statuses in which a failure is the change's, and ends it."""
 
 log = structlog.get_logger("controller")
 
@@ -40,11 +54,24 @@ log = structlog.get_logger("controller")
 class Controller:
     """Brings every environment to what the ledger wishes."""
 
-    def __init__(self, environments: Environments, notices: Notices, backend: Backend, clock: Clock) -> None:
+    def __init__(
+        self,
+        environments: Environments,
+        snapshots: Snapshots,
+        notices: Notices,
+        backend: Backend,
+        clock: Clock,
+        *,
+        snapshots_kept: int,
+    ) -> None:
         self._environments = environments
+        self._snapshots = snapshots
         self._notices = notices
         self._backend = backend
         self._clock = clock
+        self._snapshots_kept = snapshots_kept
+        self._collect_at = 0.0
+        self._round_at: datetime | None = None
         self._due: dict[str, float] = {}
         self._running: dict[str, Future[float]] = {}
         self._faults: dict[str, int] = {}
@@ -58,6 +85,9 @@ class Controller:
         listener.start()
         with ThreadPoolExecutor(WORKERS, thread_name_prefix="controller") as pool:
             while not self._stop.is_set():
+                if time.monotonic() >= self._collect_at:
+                    pool.submit(self._collect)
+                    self._collect_at = time.monotonic() + COLLECT_EVERY
                 self._wake.clear()
                 self._wake.wait(self._round(pool))
         listener.join()
@@ -81,6 +111,7 @@ class Controller:
         """Collect what has ended and start what is due; returns how long nothing will be due."""
         try:
             names = self._environments.names()
+            self._forgive_pauses()
         except sqlalchemy.exc.SQLAlchemyError as error:
             log.warning("ledger away", error=str(error).splitlines()[0])
             return 1.0
@@ -97,13 +128,30 @@ class Controller:
                 self._running[name] = pool.submit(self.reconcile, name)
                 self._running[name].add_done_callback(lambda _: self._wake.set())
         waiting = [due - now for name, due in self._due.items() if name not in self._running]
-        return max(0.0, min([planning.CALM, *waiting]))
+        return max(0.0, min([CALM, *waiting]))
+
+    def _forgive_pauses(self) -> None:
+        """Let the time of what is under way begin anew after a pause, that before our start among them."""
+        now, before = self._clock(), self._round_at
+        is_pause = before is None or now - before > LONGEST_ROUND
+        for environment in self._environments.all() if is_pause else ():
+            if environment.status in planning.CHANGING or environment.status is Status.DELETING:
+                progress = replace(environment.progress, phase_started_at=now)
+                self._environments.set_progress(environment.name, progress)
+        self._round_at = now
 
     def reconcile(self, name: str) -> float:
         """One look at one environment, and what follows from it; returns after how many seconds to look again."""
+        try:
+            return self._look(name)
+        except Exception:  # not even the answer to an error could be written down, as the ledger is away
+            log.exception("nothing done", environment=name)
+            return FAULT_PAUSE
+
+    def _look(self, name: str) -> float:
         environment = self._environments.get(name)
         if environment is None:
-            return planning.CALM
+            return CALM
         try:
             observed = self._backend.observe(environment)
             chosen = planning.plan(environment, observed, self._clock())
@@ -121,20 +169,22 @@ class Controller:
                 self._tell(environment, str(error))
                 return error.delay
             case CallerError():
+                # The environment changed under us, or a setting is wrong.
                 log.info("overtaken", environment=environment.name, reason=str(error))
-                return planning.QUICK  # the environment changed under us
+                self._tell(environment, str(error))
+                return FAULT_PAUSE
             case BrokenError():
                 return self._fail(environment, Failure(code=error.code, message=str(error), tail=error.tail))
-            case psycopg.Error() | sqlalchemy.exc.SQLAlchemyError():
+            case psycopg.OperationalError() | sqlalchemy.exc.OperationalError():
                 log.warning("database away", environment=environment.name, error=str(error).splitlines()[0])
                 return FAULT_PAUSE
             case _:
                 return self._fault(environment, error)
 
-    def _carry_out(self, environment: Environment, chosen: planning.Plan) -> None:
+    def _carry_out(self, environment: Environment, chosen: Plan) -> None:
         name = environment.name
         if chosen.failure is not None:
-            tail = self._backend.tail(environment, chosen.failing_unit) if chosen.failing_unit else ()
+            tail = self._backend.tail(environment, *chosen.failing) if chosen.failing else ()
             self._write_failure(environment, replace(chosen.failure, tail=tail))
             return
         moved = environment.progress.moved(chosen.phase, chosen.detail, chosen.fraction, self._clock())
@@ -143,14 +193,54 @@ class Controller:
             if moved.phase != environment.progress.phase:
                 self._environments.record(name, "PHASE", chosen.detail, {"phase": chosen.phase}, self._clock())
         if chosen.step is not None:
-            self._backend.act(environment, chosen.step)
+            self._backend.act(environment, chosen.step, chosen.revision)
+        # Only what has been done may be written down as done.
+        self._write_down(environment, chosen, moved)
+
+    def _write_down(self, environment: Environment, chosen: Plan, moved: Progress) -> None:
+        name = environment.name
+        if chosen.snapshot is not None:
+            self._snapshots.add(chosen.snapshot)
+        if chosen.forget is not None:
+            self._remove_snapshot(environment.identifier, chosen.forget)
+        if chosen.change is not None:
+            self._environments.set_progress(name, moved, change=chosen.change)
+            self._record_report(environment, chosen.change)
         if chosen.event is not None:
-            self._environments.request(name, chosen.event, self._clock(), failure=environment.failure)
+            self._environments.request(name, chosen.event, self._clock())
+            if chosen.event is Event.UPDATED:  # a change that fails must not have cost an older snapshot
+                self._remove_surplus(name)
+        if chosen.begin is not None:
+            self._environments.begin(environment, chosen.begin)
+
+    def _collect(self) -> None:
+        """Remove releases that nobody uses; what goes wrong is told, and tried again the next time."""
+        try:
+            used = history.contents_in_use(self._environments.all())
+            self._backend.collect_releases(used, self._clock())
+        except Exception as error:  # noqa: BLE001 - the loop outlives every error
+            log.warning("releases not collected", error=str(error))
+
+    def _remove_surplus(self, name: str) -> None:
+        """Make room for newer snapshots."""
+        known = self._snapshots.of(name)
+        for old in history.surplus(known, self._environments.all(), kept=self._snapshots_kept):
+            self._remove_snapshot(old.identifier, old.number)
+
+    def _remove_snapshot(self, identifier: str, number: int) -> None:
+        self._backend.remove_snapshot(identifier, number)
+        self._snapshots.remove(identifier, number)
+
+    def _record_report(self, environment: Environment, change: Change) -> None:
+        """Tell as events what has become known since of the change."""
+        known = len(environment.change.report) if environment.change is not None else 0
+        for sentence in change.report[known:]:
+            self._environments.record(environment.name, "NOTE", sentence, {"revision": change.revision}, self._clock())
 
     def _fail(self, environment: Environment, failure: Failure) -> float:
-        """A person must act: a creation ends, anything else is tried again more slowly."""
+        """A person must act: a change ends and is undone, anything else is tried again more slowly."""
         log.error("broken", environment=environment.name, code=failure.code, message=failure.message)
-        if environment.status is Status.CREATING and environment.failure is None:
+        if environment.status in UNDER_CHANGE and environment.failure is None:
             self._write_failure(environment, failure)
             return 0.0
         self._tell(environment, f"{failure.code}: {failure.message}")
@@ -164,7 +254,7 @@ class Controller:
             self._environments.set_progress(environment.name, moved)
 
     def _fault(self, environment: Environment, fault: Exception) -> float:
-        """Something nobody foresaw: logged whole, tried again, and the end of a creation when it persists."""
+        """Something nobody foresaw: logged whole, tried again, and the end of a change when it persists."""
         log.error("fault", environment=environment.name, exc_info=fault)
         count = self._faults[environment.name] = self._faults.get(environment.name, 0) + 1
         if count < FAULT_LIMIT:

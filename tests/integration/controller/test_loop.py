@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -10,13 +11,15 @@ import sqlalchemy as sa
 
 from aerodrome import clock
 from aerodrome.backends.contract import Step
-from aerodrome.backends.memory import MemoryBackend
+from aerodrome.backends.memory import MemoryBackend, Place
 from aerodrome.controller.loop import Controller
 from aerodrome.errors import BrokenError, RetryError
 from aerodrome.ledger.environments import Environments
 from aerodrome.ledger.migrate import migrate
 from aerodrome.ledger.notices import Notices
+from aerodrome.ledger.snapshots import Snapshots
 from aerodrome.model import defaults
+from aerodrome.model.change import Change, Kind, Strategy
 from aerodrome.model.lifecycle import Event, Status
 from product import wait_for
 
@@ -36,8 +39,9 @@ SPEC = defaults.complete(
 class Bench:
     """A ledger, a backend in memory and a running controller."""
 
-    def __init__(self, ledger, backend):
+    def __init__(self, ledger, snapshots, backend):
         self.ledger = ledger
+        self.snapshots = snapshots
         self.backend = backend
 
     def add(self, name="one"):
@@ -57,10 +61,12 @@ def bench(cluster, empty_database):
     migrate(engine)
     ledger = Environments(engine, region="us-east-1", account="000000000000")
     backend = MemoryBackend()
-    controller = Controller(ledger, Notices(cluster.superuser_dsn(empty_database)), backend, clock.now)
+    snapshots = Snapshots(engine)
+    notices = Notices(cluster.superuser_dsn(empty_database))
+    controller = Controller(ledger, snapshots, notices, backend, clock.now, snapshots_kept=2)
     running = threading.Thread(target=controller.run)
     running.start()
-    yield Bench(ledger, backend)
+    yield Bench(ledger, snapshots, backend)
     controller.stop()
     running.join()
     engine.dispose()
@@ -81,7 +87,7 @@ def test_a_deletion_comes_about(bench):
     bench.reaches(Status.AVAILABLE)
     bench.ledger.request("one", Event.DELETE_REQUESTED, clock.now())
     wait_for("the environment is gone", lambda: bench.ledger.get("one") is None, limit=60)
-    assert not bench.backend.places["one"].cell
+    assert bench.backend.places["one"] == Place()
     assert bench.ledger.events("one")[-1]["kind"] == "REMOVED"
 
 
@@ -98,7 +104,7 @@ def test_what_a_person_must_mend_ends_a_creation_with_its_code_and_lines(bench):
     bench.add()
     failure = bench.reaches(Status.CREATE_FAILED).last_update.failure
     assert (failure.code, failure.message, failure.tail) == ("DISK_FULL", "No space left.", ("last line",))
-    assert not bench.backend.places["one"].database
+    assert not bench.backend.places["one"].databases
     bench.ledger.request("one", Event.DELETE_REQUESTED, clock.now())
     wait_for("the environment is gone", lambda: bench.ledger.get("one") is None, limit=60)
 
@@ -117,12 +123,85 @@ def test_a_fault_that_nobody_foresaw_ends_a_creation_but_not_the_loop(bench):
 def test_a_lost_cell_is_started_again(bench):
     bench.add()
     bench.reaches(Status.AVAILABLE)
-    bench.backend.places["one"].cell = False
+    bench.backend.places["one"].cells[1].alive = False
     wait_for(
         "the loss was noticed", lambda: "LOST" in [event["kind"] for event in bench.ledger.events("one")], limit=60
     )
     bench.reaches(Status.AVAILABLE)
-    assert bench.backend.places["one"].cell
+    assert bench.backend.places["one"].cells[1].alive
+
+
+def change(bench, spec, kind=Kind.UPDATE):
+    wish = Change(kind=kind, spec=spec, revision=0, strategy=Strategy.GRACEFUL, requested_at=clock.now())
+    return bench.ledger.begin(bench.ledger.get("one"), wish)
+
+
+def test_an_update_comes_about_beside_what_runs(bench):
+    bench.add()
+    bench.reaches(Status.AVAILABLE)
+    change(bench, replace(SPEC, max_workers=7))
+    found = bench.reaches(Status.AVAILABLE)
+    assert (found.spec.max_workers, found.revision, found.last_update.status) == (7, 2, "SUCCESS")
+    place = bench.backend.places["one"]
+    wait_for("the former revision is gone", lambda: list(place.cells) == [2], limit=60)
+    assert bench.snapshots.of("one") == []
+
+
+def test_an_upgrade_leaves_a_snapshot(bench):
+    bench.add()
+    before = bench.reaches(Status.AVAILABLE)
+    change(bench, replace(SPEC, airflow_version="3.3.2"))
+    bench.reaches(Status.AVAILABLE)
+    [snapshot] = bench.snapshots.of("one")
+    assert (snapshot.number, snapshot.spec, snapshot.deployed) == (2, before.spec, before.deployed)
+
+
+def test_only_the_newest_snapshots_are_kept(bench):
+    bench.add()
+    bench.reaches(Status.AVAILABLE)
+    for version in ("3.3.2", "3.3.1", "3.3.2"):
+        change(bench, replace(SPEC, airflow_version=version))
+        bench.reaches(Status.AVAILABLE)
+    wait_for("the oldest went", lambda: [each.number for each in bench.snapshots.of("one")] == [3, 4], limit=60)
+    assert bench.backend.removed_snapshots == [(bench.ledger.get("one").identifier, 2)]
+
+
+def test_releases_are_collected_but_for_those_in_use(bench):
+    wait_for("the first look", lambda: bench.backend.in_use)
+    assert bench.backend.in_use[0] == frozenset()
+
+
+def test_a_failed_update_ends_as_it_was(bench):
+    bench.add()
+    bench.reaches(Status.AVAILABLE)
+    bench.backend.failures[Step.RELEASE] = BrokenError("a needs b", code="REQUIREMENTS_CONFLICT", tail=("line",))
+    change(bench, replace(SPEC, airflow_configuration_options={"core.parallelism": "9"}))
+    found = bench.reaches(Status.UPDATE_FAILED)
+    assert (found.spec, found.revision, found.last_update.failure.code) == (SPEC, 1, "REQUIREMENTS_CONFLICT")
+    assert bench.ledger.revisions("one")[-1].failure == found.last_update.failure
+
+
+def test_what_postgresql_cannot_store_ends_no_loop(bench):
+    bench.add()
+    bench.reaches(Status.AVAILABLE)
+    bench.backend.failures[Step.RELEASE] = BrokenError("a\0b\ud800", code="DAG_IMPORT_FAILED", tail=("x\0",))
+    change(bench, replace(SPEC, airflow_configuration_options={"core.parallelism": "9"}))
+    found = bench.reaches(Status.UPDATE_FAILED)
+    assert (found.last_update.failure.message, found.last_update.failure.tail) == ("ab?", ("x",))
+
+
+def test_a_ledger_that_is_away_when_it_is_asked_ends_no_loop(bench, monkeypatch):
+    asked = []
+
+    def away(name):
+        asked.append(name)
+        raise sa.exc.OperationalError("SELECT", {}, Exception("away"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bench.ledger, "get", away)
+        bench.add()
+        wait_for("it was asked in vain", lambda: len(asked) > 1, limit=60)
+    bench.reaches(Status.AVAILABLE)
 
 
 def test_airflow_is_told_of_a_dead_workers_tasks(bench):

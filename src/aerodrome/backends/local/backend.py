@@ -2,24 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
+
+from aerodrome.airflow import units as airflow_units
+from aerodrome.airflow import versions
 from aerodrome.airflow.context import INSIDE
-from aerodrome.backends.contract import Step
-from aerodrome.backends.local import cells, configuration, leftovers, metadata, places, ports, warm
-from aerodrome.backends.local.configuration import Place
+from aerodrome.backends.contract import COMMAND_TIMEOUT, CommandResult, Step
+from aerodrome.backends.local import (
+    cells,
+    commands,
+    configuration,
+    leftovers,
+    metadata,
+    moving,
+    places,
+    ports,
+    releasing,
+    service_cell,
+    steering,
+    warm,
+)
+from aerodrome.backends.local.configuration import Place, Rig
 from aerodrome.backends.local.installing import Installer
-from aerodrome.errors import BrokenError, RetryError
+from aerodrome.backends.local.jobs import Job, Jobs
+from aerodrome.backends.local.moving import Move
+from aerodrome.backends.local.places import Owner
+from aerodrome.backends.local.releasing import Bench, Stand
+from aerodrome.errors import BrokenError, CallerError, RetryError
 from aerodrome.identity.vault import Vault
+from aerodrome.model import web_address
+from aerodrome.model.change import Change, Seed, Strategy
 from aerodrome.model.environment import Environment
-from aerodrome.model.observed import Observed, Unit
+from aerodrome.model.lifecycle import Status
+from aerodrome.model.observed import Cell, Observed, Unit, Work
+from aerodrome.model.release import Deployed, Patch
+from aerodrome.model.spec import Spec
+from aerodrome.release import collect, installation, locks
+from aerodrome.release.content import Built
 from aerodrome.release.installation import Installation
-from aerodrome.services import accounts, daemon
+from aerodrome.services import accounts, daemon, folders
 from aerodrome.services.clusters import Cluster
-from aerodrome.settings import EnvironmentPaths, Settings
+from aerodrome.settings import CellPaths, EnvironmentPaths, Settings
+
+log = structlog.get_logger("backend")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +63,12 @@ class Surroundings:
     key_set: Mapping[str, Any]
     aws_endpoint_url: str | None
     mwaa_endpoint_url: str
+    gateway_ports: web_address.Ports
+    service_key: Callable[[str, str], tuple[str, str]]
+    """Name and identifier of an environment → access key id and secret of its own part towards our STS."""
+
+    s3: Callable[[], Any]
+    """A client of S3 at the configured endpoint."""
 
 
 class LocalBackend:
@@ -41,144 +78,410 @@ class LocalBackend:
         self._around = surroundings
         self._settings = surroundings.settings
         self._installer = Installer(surroundings.settings, self._finish_installation)
-        self._reported: dict[tuple[str, str], float] = {}
+        self._jobs = Jobs()
+        self._choosing = threading.Lock()
+        """Of ports: two environments must not find the same one free."""
+        self._reported: dict[tuple[str, int, str], float] = {}
         """Workers' deaths that Airflow was told of; forgotten with this process, for telling twice does no harm."""
 
     def observe(self, environment: Environment) -> Observed:
-        paths = self._paths(environment)
-        status = cells.ask(paths.cell_socket, {"op": "status"})
-        alive = status is not None
-        units = cells.units(status) if status is not None else ()
+        paths, change = self._paths(environment), environment.change
+        is_leaving = environment.status is Status.DELETING
+        seen = {
+            revision: steering.look(paths.cell(revision), is_leaving=is_leaving) for revision in places.revisions(paths)
+        }
+        services = steering.look(paths.services, is_leaving=is_leaving)
+        works = services.alive and any(cell.alive for cell in seen.values())
+        is_unsettled = environment.status in {Status.ROLLING_BACK, Status.DELETING, Status.CREATING}
         return Observed(
-            installation=self._installer.progress(environment.spec.airflow_version),
+            installation=self._installer.progress(*self._wanted(environment)),
             # What a living cell works with need not be looked up again and again.
-            database=alive or metadata.exists(self._around.cluster(), environment),
-            files=alive or places.are_prepared(paths),
+            database=works or metadata.exists(self._around.cluster(), environment),
+            files=works or places.are_prepared(paths),
             traces=not places.are_gone(paths),
-            cell=alive,
-            leftovers=not alive and leftovers.exist(paths),
-            bereaved=bool(self._unreported_deaths(environment, units)),
-            units=units,
-            # A cell reports every unit it was told to run, whatever state each is in.
-            expected_units=frozenset(unit.name for unit in units),
+            services=services,
+            cells=seen,
+            work=self._jobs.seen(environment.identifier, change.revision) if change else None,
+            copies=is_unsettled and self._has_copies(environment),
+            patch=self._patch(environment.deployed),
+            bereaved=bool(self._unreported_deaths(environment, seen)),
         )
 
-    def act(self, environment: Environment, step: Step) -> None:
+    def act(self, environment: Environment, step: Step, revision: int | None = None) -> None:  # noqa: C901, PLR0912 - a table of what each step does
         paths = self._paths(environment)
-        owner = places.owner_of(environment.number, first_uid=self._settings.first_uid)
-        match step:
-            case Step.INSTALL:
-                self._installer.ensure(environment.spec.airflow_version)
-            case Step.DATABASE:
-                password = self._around.vault.open(environment.sealed_secrets).database_password
-                metadata.ensure_database(self._around.cluster(), environment, self._installed(environment), password)
-            case Step.FILES:
-                places.prepare(paths, owner)
-            case Step.CELL:
-                place = self._place(environment)
-                configuration.write(place)
-                warm.spawn(self._settings.paths, place.installation, paths.cell_config)
-            case Step.REPORT_LOST_TASKS:
+        match step, revision:
+            case Step.INSTALL, _:
+                self._installer.ensure(self._wanted(environment)[0])
+            case Step.FILES, _:
+                places.prepare(paths, self._owner(environment))
+            case Step.SERVICES, _:
+                configuration.write_services(self._place(environment, self._spec(environment, None)))
+                service_cell.start(paths)
+            case Step.RELEASE | Step.SEED | Step.ARCHIVE | Step.REHEARSE | Step.MIGRATE, _:
+                self._begin(environment, step)
+            case Step.DATABASE, _:
+                self._make_database(environment)
+            case Step.CELL, int():
+                self._start_cell(environment, revision)
+            case Step.QUIET, int():
+                steering.quiet(paths.cell(revision))
+            case Step.RESUME, int():
+                steering.resume(paths.cell(revision))
+            case Step.SWITCH, int():
+                self._switch(environment, revision)
+            case Step.DRAIN, int():
+                steering.drain(
+                    paths.cell(revision), grace=self._patience(environment), kept=self._still_asked(paths, revision)
+                )
+            case Step.REVIVE, int():
+                self._revive(paths.cell(revision))
+            case Step.STOP_CELL, int():
+                steering.stop(paths.cell(revision))
+            case Step.END_LEFTOVERS, int():
+                leftovers.end([paths.cell(revision)], Owner(None, None))
+            case Step.RETIRE, int():
+                self._retire(environment, revision)
+            case Step.REPORT_LOST_TASKS, _:
                 self._report_lost_tasks(environment)
-            case Step.STOP_CELL:
-                cells.ask(paths.cell_socket, {"op": "shutdown"})
-            case Step.END_LEFTOVERS:
-                leftovers.end(paths, owner)
-            case Step.DROP_DATABASE:
+            case Step.SWAP, _:
+                moving.swap(self._move(environment))
+            case Step.UNSWAP, _ if environment.change is not None:
+                self._jobs.cancel(environment.identifier)
+                moving.unswap(self._around.cluster(), environment, environment.change, paths)
+            case Step.STOP_SERVICES, _:
+                steering.stop(paths.services)
+            case Step.END_ALL, _:
+                self._end_all(environment)
+            case Step.DROP_DATABASE, _:
+                self._jobs.cancel(environment.identifier)
+                moving.remove_all(self._around.cluster(), self._snapshots, environment.identifier)
                 metadata.drop(self._around.cluster(), environment)
-            case Step.REMOVE_FILES:
-                leftovers.end(paths, owner)
+            case Step.REMOVE_FILES, _:
+                self._jobs.cancel(environment.identifier)
+                self._end_all(environment)
                 places.remove(paths)
 
-    def tail(self, environment: Environment, unit: str) -> tuple[str, ...]:
-        return daemon.tail(self._paths(environment).unit_logs / f"{unit}.log", lines=12)
+    def run_command(
+        self, environment: Environment, argv: Sequence[str], *, timeout: float = COMMAND_TIMEOUT
+    ) -> CommandResult:
+        paths = self._paths(environment)
+        serving = environment.deployed.cell if environment.deployed else environment.revision
+        return commands.run(paths, paths.cell(serving), argv, timeout=timeout)
 
-    def units(self, environment: Environment) -> tuple[Unit, ...]:
-        """The units as the cell reports them; none when there is no cell or it gives no answer."""
-        try:
-            status = cells.ask(self._paths(environment).cell_socket, {"op": "status"}, seconds=2.0)
-        except RetryError:
-            return ()
-        return cells.units(status) if status is not None else ()
+    def tail(self, environment: Environment, unit: str, revision: int | None = None) -> tuple[str, ...]:
+        logs = self._paths(environment).unit_logs
+        return daemon.tail((logs if revision is None else logs / str(revision)) / f"{unit}.log", lines=12)
 
-    def web_socket(self, environment: Environment) -> str:
-        """Where the environment's web server listens."""
-        return str(self._paths(environment).web_socket)
+    def cells(self, environment: Environment) -> tuple[Cell, Mapping[int, Cell]]:
+        """The services' cell and those of revisions, for a person: one that gives no answer counts as gone."""
+        paths = self._paths(environment)
+        found = {revision: steering.glance(paths.cell(revision)) for revision in places.revisions(paths)}
+        return steering.glance(paths.services), found
 
     def warm_up(self, version: str) -> None:
         """Start the warm process of an installed version, so that the next creation need not wait for it."""
-        installation = self._installer.find(version)
-        if installation is not None:
-            self._open_ways(installation)
-            warm.start(self._settings.paths, installation)
+        found = self._installer.find(version)
+        if found is not None:
+            self._open_ways(found)
+            warm.start(self._settings.paths, found)
+
+    def remove_snapshot(self, identifier: str, number: int) -> None:
+        """Remove a snapshot's database and archive."""
+        moving.remove_snapshot(self._around.cluster(), self._snapshots, identifier, number)
+
+    def collect_releases(self, used: Collection[str], now: datetime) -> None:
+        """Remove built releases that nobody has used for long."""
+        for identifier in collect.collect(self._settings.paths.releases, used, now=now):
+            log.info("release removed", content=identifier)
 
     def close(self) -> None:
         """Break off what runs in this process; cells and warm processes go on."""
         self._installer.cancel()
+        self._jobs.close()
 
-    def _unreported_deaths(self, environment: Environment, units: tuple[Unit, ...]) -> dict[str, float]:
-        """Workers that died since Airflow was last told, and when."""
-        return {
-            unit.name: unit.exited_at
-            for unit in units
-            if unit.name.startswith("worker-")
-            and unit.exited_at is not None
-            and self._reported.get((environment.identifier, unit.name), 0.0) < unit.exited_at
-        }
+    # What is wished and known, without effects
 
-    def _report_lost_tasks(self, environment: Environment) -> None:
-        deaths = self._unreported_deaths(environment, self.units(environment))
-        metadata.age_heartbeats(
-            self._around.cluster(),
-            environment,
-            {worker: datetime.fromtimestamp(at, UTC) for worker, at in deaths.items()},
-        )
-        self._reported |= {(environment.identifier, worker): at for worker, at in deaths.items()}
-
-    def _finish_installation(self, installation: Installation) -> None:
-        self._open_ways(installation)
-        warm.start(self._settings.paths, installation)
-        metadata.ensure_template(self._around.cluster(), installation)
-
-    def _open_ways(self, installation: Installation) -> None:
-        """As root: let the environments' own uids pass through to the interpreter and to our code inside Airflow."""
-        if places.owner_of(0, first_uid=1).uid is None:
-            return
-        for path in (installation.python, installation.python.resolve(), INSIDE / "boot.py"):
-            accounts.open_way_to(path)
-
-    def _installed(self, environment: Environment) -> Installation:
-        installation = self._installer.find(environment.spec.airflow_version)
-        if installation is None:
-            raise RetryError(f"Airflow {environment.spec.airflow_version} is not installed yet")
-        return installation
-
-    def _place(self, environment: Environment) -> Place:
-        if not environment.sealed_secrets:
-            raise BrokenError(f"the ledger holds no secrets of {environment.name}", code="SECRETS_MISSING")
-        return Place(
-            settings=self._settings,
-            environment=environment,
-            paths=self._paths(environment),
-            owner=places.owner_of(environment.number, first_uid=self._settings.first_uid),
-            ports=self._ports(environment),
-            installation=self._installed(environment),
-            cluster=self._around.cluster(),
-            aws_endpoint_url=self._around.aws_endpoint_url,
-            mwaa_endpoint_url=self._around.mwaa_endpoint_url,
-            secrets=self._around.vault.open(environment.sealed_secrets),
-            key_set=self._around.key_set,
-        )
-
-    def _ports(self, environment: Environment) -> ports.Ports:
-        """The ports of the last start, if units still use them or nobody else does; else new ones."""
-        paths = self._paths(environment)
-        last = ports.remembered(paths.ports)
-        if last is not None:
-            still_ours = leftovers.exist(paths)
-            if still_ours or (ports.is_free(last.execution) and ports.is_free(last.credentials)):
-                return last
-        return ports.choose(environment.number, ports.is_free)
+    @property
+    def _snapshots(self) -> Any:
+        return self._settings.paths.snapshots
 
     def _paths(self, environment: Environment) -> EnvironmentPaths:
         return self._settings.paths.environment(environment.name, environment.identifier)
+
+    def _owner(self, environment: Environment) -> Owner:
+        return places.owner_of(environment.number, first_uid=self._settings.first_uid)
+
+    def _wanted(self, environment: Environment) -> tuple[str, str]:
+        """The Airflow version and the lock that must be installed now."""
+        change = environment.change
+        if change is not None and environment.status is not Status.ROLLING_BACK:
+            if change.deployed is not None:
+                return change.deployed.version, change.deployed.lock
+            lock = locks.of(change.spec.airflow_version)
+            return lock.version, lock.sha256
+        if environment.deployed is not None:
+            return environment.deployed.version, environment.deployed.lock
+        lock = locks.of(environment.spec.airflow_version)
+        return lock.version, lock.sha256
+
+    def _spec(self, environment: Environment, revision: int | None) -> Spec:
+        """The configuration of a revision's cell, or (None) of the services."""
+        change = environment.change
+        if change is None or environment.status is Status.ROLLING_BACK:
+            return environment.spec
+        is_served = change.deployed is not None and revision == change.deployed.cell
+        is_first = environment.deployed is None or (revision is None and change.swapped)
+        return change.spec if is_first or is_served or revision == change.revision else environment.spec
+
+    def _deployed(self, environment: Environment, revision: int) -> Deployed:
+        """The release of a revision's cell."""
+        change = environment.change
+        for each in (change.deployed if change else None, environment.deployed):
+            if each is not None and each.cell == revision:
+                return each
+        raise BrokenError(f"the ledger knows no release of revision {revision}", code="RELEASE_UNKNOWN")
+
+    def _patience(self, environment: Environment) -> float:
+        """Seconds that workers which are replaced have for their tasks."""
+        change = environment.change
+        strategy = change.strategy if change is not None else environment.last_update.strategy
+        return steering.FORCED_GRACE if strategy is Strategy.FORCED else steering.GRACEFUL_GRACE
+
+    def _still_asked(self, paths: EnvironmentPaths, revision: int) -> frozenset[str]:
+        """The web server that requests go to, before another has replaced it: who waits for tasks sees them."""
+        return frozenset({airflow_units.WEB} if places.leads_to(paths.web, paths.web_socket(revision)) else ())
+
+    def _patch(self, running: Deployed | None) -> Patch | None:
+        """What Aerodrome would install today for the minor version that runs; None = nothing else."""
+        if running is None:
+            return None
+        newest = locks.of(versions.newest_patch(running.version))
+        if (newest.version, newest.sha256) == (running.version, running.lock):
+            return None
+        return Patch(version=newest.version, lock=newest.sha256)
+
+    def _has_copies(self, environment: Environment) -> bool:
+        cluster, change = self._around.cluster(), environment.change
+        if environment.status is Status.DELETING:
+            return moving.have_any(cluster, self._snapshots, environment.identifier)
+        number = change.revision if change is not None and environment.status is Status.ROLLING_BACK else None
+        return moving.have_copies(cluster, environment.identifier, number)
+
+    def _installed(self, version: str, lock: str) -> Installation:
+        """The version by that lock, or by the present one where that lock's is gone."""
+        found = installation.at(version, lock, self._settings.paths.versions) or self._installer.find(version)
+        if found is None:
+            raise RetryError(f"Airflow {version} is not installed yet")
+        return found
+
+    def _built(self, deployed: Deployed) -> Built | None:
+        found = releasing.find(deployed, self._settings.paths.releases)
+        if found is None and deployed.content is not None:
+            raise BrokenError(f"the release {deployed.content} is gone from the disk", code="RELEASE_MISSING")
+        return found
+
+    def _place(self, environment: Environment, spec: Spec) -> Place:
+        if not environment.sealed_secrets:
+            raise BrokenError(f"the ledger holds no secrets of {environment.name}", code="SECRETS_MISSING")
+        paths = self._paths(environment)
+        return Place(
+            settings=self._settings,
+            environment=environment,
+            spec=spec,
+            paths=paths,
+            owner=self._owner(environment),
+            cluster=self._around.cluster(),
+            aws_endpoint_url=self._around.aws_endpoint_url,
+            mwaa_endpoint_url=self._around.mwaa_endpoint_url,
+            gateway_ports=self._around.gateway_ports,
+            secrets=self._around.vault.open(environment.sealed_secrets),
+            service_key=self._around.service_key(environment.name, environment.identifier),
+            key_set=self._around.key_set,
+            credentials_port=self._port(environment, paths.services),
+        )
+
+    def _rig(self, environment: Environment, revision: int) -> Rig:
+        deployed = self._deployed(environment, revision)
+        return Rig(
+            place=self._place(environment, self._spec(environment, revision)),
+            revision=revision,
+            installation=self._installed(deployed.version, deployed.lock),
+            built=self._built(deployed),
+            execution_port=self._port(environment, self._paths(environment).cell(revision)),
+        )
+
+    def _port(self, environment: Environment, cell: CellPaths) -> int:
+        """The port of the last start, if units still use it or nobody else does; else a new one, noted at once."""
+        with self._choosing:
+            last = ports.remembered(cell.port)
+            if last is not None and (leftovers.exist(cell) or cells.answers(cell.socket) or ports.is_free(last)):
+                return last
+            taken = ports.noted(self._settings.paths.run)
+            chosen = ports.choose(
+                self._settings.data, environment.number, lambda port: port not in taken and ports.is_free(port)
+            )
+            folders.make(cell.run, folders.PRIVATE)
+            places.write(cell.port, str(chosen), Owner(None, None))
+            return chosen
+
+    # The steps
+
+    def _make_database(self, environment: Environment) -> None:
+        password = self._around.vault.open(environment.sealed_secrets).database_password
+        wanted = self._installed(*self._wanted(environment))
+        metadata.ensure_database(self._around.cluster(), environment, wanted, password)
+
+    def _start_cell(self, environment: Environment, revision: int) -> None:
+        rig = self._rig(environment, revision)
+        try:
+            configuration.write_cell(rig)
+        except CallerError as error:  # an option that cannot be read as what it must be
+            raise BrokenError(str(error), code="CONFIGURATION_INVALID") from error
+        self._open_ways(rig.installation)
+        warm.spawn(self._settings.paths, rig.installation, self._paths(environment).cell(revision).config)
+
+    def _revive(self, cell: CellPaths) -> None:
+        started = steering.started(cell)
+        if started is None:
+            raise RetryError(f"nothing tells what the cell at {cell.run} was started with")
+        warm.spawn(self._settings.paths, self._installed(started.version, started.lock), cell.config)
+
+    def _switch(self, environment: Environment, revision: int) -> None:
+        paths = self._paths(environment)
+        places.point(paths.web, paths.web_socket(revision))
+        text = configuration.sidecar(self._place(environment, self._spec(environment, revision)))
+        stale = paths.sidecar_config.with_suffix(".stale")  # for we may be killed before the restart
+        if paths.sidecar_config.read_text() != text:
+            stale.touch()
+            places.write(paths.sidecar_config, text, Owner(None, None))
+        if stale.exists():
+            cells.ask(paths.services.socket, {"op": "restart", "unit": configuration.SIDECAR})
+            stale.unlink()
+
+    def _retire(self, environment: Environment, revision: int) -> None:
+        paths, change = self._paths(environment), environment.change
+        if change is None or not change.swapped:  # else the database goes too, and is of the other version
+            password = self._around.vault.open(environment.sealed_secrets).database_password
+            hostnames = airflow_units.hostname("worker-%", revision)
+            metadata.age_all_heartbeats(self._around.cluster(), environment, hostnames, password)
+        places.remove_cell(paths, revision)
+        if environment.status is not Status.ROLLING_BACK:
+            moving.forget_spool(paths)
+
+    def _end_all(self, environment: Environment) -> None:
+        paths = self._paths(environment)
+        every = [paths.services, *map(paths.cell, places.revisions(paths))]
+        leftovers.end(every, self._owner(environment))
+
+    def _begin(self, environment: Environment, step: Step) -> None:
+        """Begin a long step in the background."""
+        change = environment.change
+        if change is None:
+            return
+
+        def run(job: Job) -> Work:
+            if step is Step.RELEASE:
+                return self._deploy(job, environment, change)
+            if step is Step.SEED:
+                return self._seed(job, environment, change.seed)
+            work = {
+                Step.ARCHIVE: moving.write_archive,
+                Step.REHEARSE: moving.rehearse,
+                Step.MIGRATE: moving.make_coming,
+            }
+            return work[step](job, self._move(environment))
+
+        self._jobs.begin(environment.identifier, change.revision, step, run)
+
+    def _deploy(self, job: Job, environment: Environment, change: Change) -> Work:
+        wanted = Stand(spec=change.spec, installation=self._installed(*self._wanted(environment)))
+        running = environment.deployed
+        before = None
+        if running is not None:
+            installed = self._installed(running.version, running.lock)
+            before = (Stand(spec=environment.spec, installation=installed), running)
+        return releasing.deploy(job, self._bench(environment), wanted, before)
+
+    def _seed(self, job: Job, environment: Environment, seed: Seed | None) -> Work:
+        if seed is None:
+            raise RetryError("there is nothing to make the database from")
+        origin = moving.Origin(identifier=seed.identifier, number=seed.number, snapshots=self._snapshots)
+        password = self._around.vault.open(environment.sealed_secrets).database_password
+        version = versions.lookup(self._wanted(environment)[0])
+        return moving.seed(job, self._around.cluster(), environment, password, origin, version)
+
+    def _bench(self, environment: Environment) -> Bench:
+        place = self._place(environment, environment.spec)
+        return Bench(
+            name=environment.name,
+            releases=self._settings.paths.releases,
+            s3=self._around.s3,
+            dags=place.paths.dags,
+            owner=place.owner,
+            builder=places.builder_of(environment.number, first_uid=self._settings.first_uid),
+            variables=configuration.variables(place, self._wanted(environment)[0]),
+            broken=lambda: metadata.import_errors(
+                place.cluster, environment, place.secrets.database_password, place.paths.dags
+            ),
+        )
+
+    def _move(self, environment: Environment) -> Move:
+        change, running = environment.change, environment.deployed
+        if change is None or change.deployed is None or running is None:
+            raise RetryError("the database is not to be moved")
+        secrets = self._around.vault.open(environment.sealed_secrets)
+        target = self._installed(change.deployed.version, change.deployed.lock)
+        return Move(
+            cluster=self._around.cluster(),
+            environment=environment,
+            change=change,
+            running=running,
+            # A snapshot is of the version that it is restored with.
+            source=target if change.seed is not None else self._installed(running.version, running.lock),
+            target=target,
+            built=self._built(change.deployed),
+            paths=self._paths(environment),
+            snapshots=self._snapshots,
+            owner=self._owner(environment),
+            password=secrets.database_password,
+            fernet_key=secrets.fernet_key,
+            bench=self._bench(environment),
+        )
+
+    def _unreported_deaths(self, environment: Environment, seen: Mapping[int, Cell]) -> dict[tuple[int, Unit], float]:
+        """Workers that died since Airflow was last told, and when."""
+        return {
+            (revision, worker): worker.exited_at
+            for revision, cell in seen.items()
+            for worker in cell.workers
+            if worker.exited_at is not None
+            and self._reported.get((environment.identifier, revision, worker.name), 0.0) < worker.exited_at
+        }
+
+    def _report_lost_tasks(self, environment: Environment) -> None:
+        _, seen = self.cells(environment)
+        deaths = self._unreported_deaths(environment, seen)
+        metadata.age_heartbeats(
+            self._around.cluster(),
+            environment,
+            {
+                airflow_units.hostname(worker.name, revision): datetime.fromtimestamp(at, UTC)
+                for (revision, worker), at in deaths.items()
+            },
+            self._around.vault.open(environment.sealed_secrets).database_password,
+        )
+        self._reported |= {
+            (environment.identifier, revision, worker.name): at for (revision, worker), at in deaths.items()
+        }
+
+    def _finish_installation(self, installed: Installation) -> None:
+        self._open_ways(installed)
+        warm.start(self._settings.paths, installed)
+        metadata.ensure_template(self._around.cluster(), installed)
+
+    def _open_ways(self, installed: Installation) -> None:
+        """As root: let the environments' own uids pass through to the interpreter and to our code inside Airflow."""
+        if places.owner_of(0, first_uid=1).uid is None:
+            return
+        for path in (installed.python, installed.python.resolve(), INSIDE / "boot.py"):
+            accounts.open_way_to(path)

@@ -43,6 +43,14 @@ def ask(path: Path, request: Mapping[str, Any], *, seconds: float = 5.0) -> dict
     return answer
 
 
+def answers(path: Path) -> bool:
+    """Whether somebody listens and gives a sound answer."""
+    try:
+        return ask(path, {"op": "status"}) is not None
+    except RetryError:
+        return False
+
+
 def units(answer: Mapping[str, Any]) -> tuple[Unit, ...]:
     """The units within a cell's status."""
     return tuple(

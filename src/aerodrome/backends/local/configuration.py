@@ -1,14 +1,15 @@
-"""What one environment's cell and units are told: Airflow's files, the sidecar's, Redis's, and the list of units.
+"""What one environment's cells and units are told: Airflow's files, the sidecar's, Redis's, and the lists of units.
 
-`write` puts it all on disk, secrets in files of mode 0600 only; the rest computes.
+Redis and the sidecar have a cell of their own (`write_services`), for they outlive every revision; Airflow's units have
+one for each revision (`write_cell`). Secrets go into files of mode 0600 only; the rest computes.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,17 @@ from aerodrome.airflow.context import Context
 from aerodrome.aws import credentials
 from aerodrome.backends.local import metadata, places
 from aerodrome.backends.local.places import Owner
-from aerodrome.backends.local.ports import Ports
 from aerodrome.identity import tokens
 from aerodrome.identity.vault import EnvironmentSecrets
-from aerodrome.model import arns, classes
+from aerodrome.model import arns, classes, web_address
 from aerodrome.model.environment import Environment
+from aerodrome.model.spec import Spec
+from aerodrome.release import confined, sources, startup_variables
+from aerodrome.release.content import Built
 from aerodrome.release.installation import Installation
 from aerodrome.services import redis
 from aerodrome.services.clusters import Cluster
-from aerodrome.settings import EMBEDDED, EnvironmentPaths, Settings
+from aerodrome.settings import EMBEDDED, CellPaths, EnvironmentPaths, Settings
 
 SIDECAR = "sidecar"
 SESSION_NAME = "AmazonMWAA-airflow"
@@ -40,15 +43,21 @@ class Place:
 
     settings: Settings
     environment: Environment
+    spec: Spec
+    """The configuration: the environment's own, or that of the change."""
+
     paths: EnvironmentPaths
     owner: Owner
-    ports: Ports
-    installation: Installation
     cluster: Cluster
     aws_endpoint_url: str | None
     mwaa_endpoint_url: str
     secrets: EnvironmentSecrets = field(repr=False)
+    gateway_ports: web_address.Ports
+    service_key: tuple[str, str] = field(repr=False)
+    """Access key id and secret of the environment's own part towards our STS."""
+
     key_set: Mapping[str, Any]
+    credentials_port: int
 
     @property
     def endpoints(self) -> redis.Endpoints:
@@ -57,25 +66,53 @@ class Place:
             return redis.embedded(self.paths.redis_socket)
         return redis.external(self.settings.redis_url, self.environment.identifier)
 
+    @property
+    def credentials_uri(self) -> str:
+        """Where units get the execution role's credentials."""
+        return f"http://127.0.0.1:{self.credentials_port}/credentials"
 
-def context(place: Place) -> Context:
+    @property
+    def iam_endpoint_url(self) -> str | None:
+        """Where IAM and STS are: ours beside the embedded emulator; None where the AWS endpoint has its own."""
+        return self.mwaa_endpoint_url if self.settings.aws_endpoint_url == EMBEDDED else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rig:
+    """A revision's units: what they run and where."""
+
+    place: Place
+    revision: int
+    installation: Installation
+    built: Built | None
+    """None = the bare version."""
+
+    execution_port: int
+
+
+def context(rig: Rig) -> Context:
     """The environment as the airflow room wants to know it."""
-    environment, paths, spec = place.environment, place.paths, place.environment.spec
-    endpoints = place.endpoints
+    place = rig.place
+    environment, paths, spec = place.environment, place.paths, place.spec
+    change = environment.change
+    endpoints, seen = place.endpoints, replace(environment, spec=spec)
     return Context(
         name=environment.name,
         region=place.settings.region,
         account_id=place.settings.account_id,
-        version=spec.airflow_version,
-        interpreter=place.installation.python,
+        version=rig.installation.version,
+        interpreter=rig.installation.python,
         home=paths.airflow,
         airflow_home=paths.airflow,
+        configuration=paths.configuration / str(rig.revision),
         dags=paths.dags,
-        plugins=paths.plugins,
+        plugins=rig.built.plugins if rig.built else paths.plugins,
+        site=rig.built.site if rig.built else None,
         logs=paths.logs,
-        unit_logs=paths.unit_logs,
+        unit_logs=paths.unit_logs / str(rig.revision),
         run=paths.unit_sockets,
-        web_socket=paths.web_socket,
+        temporary=paths.temporary,
+        web_socket=paths.web_socket(rig.revision),
         jwks=paths.key_set,
         database=metadata.of(place.cluster, metadata.name_of(environment), place.secrets.database_password),
         broker_url=endpoints.broker_url,
@@ -84,16 +121,20 @@ def context(place: Place) -> Context:
         fernet_key=place.secrets.fernet_key,
         jwt_secret=place.secrets.jwt_secret,
         secret_key=place.secrets.secret_key,
-        execution_port=place.ports.execution,
+        execution_port=rig.execution_port,
         gateway_issuer=tokens.ISSUER,
         gateway_audience=tokens.audience(environment.name),
-        base_url=f"https://{environment.web_host(place.settings.region)}",
+        base_url=f"https://{web_address.web_address(seen, place.settings, place.gateway_ports)}",
         aws_endpoint_url=place.aws_endpoint_url,
         mwaa_endpoint_url=place.mwaa_endpoint_url,
-        credentials_uri=f"http://127.0.0.1:{place.ports.credentials}/credentials",
+        iam_endpoint_url=place.iam_endpoint_url,
+        credentials_uri=place.credentials_uri,
         credentials_token_file=paths.credentials_token,
         options=spec.airflow_configuration_options,
         tasks_per_worker=classes.CLASSES[spec.environment_class].tasks_per_worker,
+        variables=_exported(rig),
+        revision=rig.revision,
+        takes_over=change is not None and environment.deployed is not None and not change.swapped,
         workers=spec.min_workers,
         max_workers=spec.max_workers,
         uid=place.owner.uid,
@@ -101,48 +142,129 @@ def context(place: Place) -> Context:
     )
 
 
-def units(place: Place) -> list[dict[str, Any]]:
-    """The specifications of all units, Redis and the sidecar first."""
-    airflow = versions.lookup(place.environment.spec.airflow_version).adapter.units(context(place))
-    return [*_redis_unit(place), _sidecar_unit(place), *map(dict, airflow)]
+def variables(place: Place, version: str) -> dict[str, str]:
+    """What code of the environment finds in its environment when it is tried, and not run."""
+    cloud = shared_units.Cloud(
+        region=place.settings.region,
+        account_id=place.settings.account_id,
+        version=version,
+        aws_endpoint_url=place.aws_endpoint_url,
+        mwaa_endpoint_url=place.mwaa_endpoint_url,
+        iam_endpoint_url=place.iam_endpoint_url,
+        credentials_uri=place.credentials_uri,
+        credentials_token_file=place.paths.credentials_token,
+    )
+    return {"AIRFLOW_ENV_NAME": place.environment.name, **shared_units.aws(cloud)}
 
 
-def write(place: Place) -> None:
-    """Write every file that the cell and its units read."""
-    paths, owner, ours = place.paths, place.owner, Owner(None, None)
-    for path, text in (
-        versions.lookup(place.environment.spec.airflow_version).adapter.configuration(context(place)).items()
-    ):
-        places.write(path, text, owner)
-    places.write(paths.key_set, json.dumps(place.key_set), owner)
-    places.write(paths.redis_config, redis.configuration(socket=paths.redis_socket, spool=paths.spool), owner)
-    places.write(paths.credentials_token, place.secrets.credentials_token, owner)
-    places.write(paths.ports, json.dumps(asdict(place.ports)), ours)
-    places.write(paths.sidecar_config, json.dumps(_sidecar(place)), ours)
-    cell = {
-        "environment": place.environment.name,
-        "socket": str(paths.cell_socket),
-        "state": str(paths.cell_state),
-        "pid_file": str(paths.cell_pid_file),
-        "log": str(paths.unit_logs / "cell.log"),
-        "units": units(place),
-        "prelude": _prelude(place),
+def write_cell(rig: Rig) -> None:
+    """Write every file that a revision's cell and its units read."""
+    place = rig.place
+    found, cell = context(rig), place.paths.cell(rig.revision)
+    adapter = versions.lookup(rig.installation.version).adapter
+    places.prepare_cell(place.paths, rig.revision, place.owner)
+    for path, text in adapter.configuration(found).items():
+        places.write(path, text, place.owner)
+    units = [dict(unit) for unit in adapter.units(found)]
+    started = {
+        "units": units,
+        "once": sorted(adapter.ONCE),
+        "needed_by_tasks": sorted(adapter.NEEDED_BY_TASKS),
+        "version": rig.installation.version,
+        "lock": rig.installation.lock,
     }
-    places.write(paths.cell_config, json.dumps(cell), ours)
-
-
-def _prelude(place: Place) -> dict[str, Any]:
-    """What the cell's nursery runs: Airflow's imports, once for all units."""
-    return {
-        **shared_units.prelude(context(place)),
+    ours = Owner(None, None)
+    places.write(cell.units, json.dumps(started), ours)
+    cell.draining.unlink(missing_ok=True)
+    prelude = {
+        **shared_units.prelude(found),
         "name": "nursery",
         "how": "fork",
         "umask": shared_units.UMASK,
-        "log": str(place.paths.unit_logs / "nursery.log"),
+        "log": str(found.unit_logs / "nursery.log"),
         "ready": "started",
         "after": [],
         "stop": {"signal": "SIGTERM", "grace": 5},
     }
+    places.write(cell.config, json.dumps(_cell(place, cell, found.unit_logs, units, prelude, _views(found))), ours)
+
+
+def write_services(place: Place) -> None:
+    """Write every file that Redis, the sidecar and their cell read."""
+    paths, owner, ours = place.paths, place.owner, Owner(None, None)
+    places.write(paths.key_set, json.dumps(place.key_set), ours, mode=places.READABLE)
+    places.write(paths.redis_config, redis.configuration(socket=paths.redis_socket, spool=paths.spool), owner)
+    places.write(paths.credentials_token, place.secrets.credentials_token, owner)
+    places.write(paths.sidecar_config, sidecar(place), ours)
+    units = [*_redis_unit(place), _sidecar_unit(place)]
+    places.write(paths.services.units, json.dumps({"units": units}), ours)
+    places.write(paths.services.config, json.dumps(_cell(place, paths.services, paths.unit_logs, units)), ours)
+
+
+def sidecar(place: Place) -> str:
+    """The sidecar's own configuration."""
+    environment, paths, spec = place.environment, place.paths, place.spec
+    request = airflow_metadata.parse_request(versions.lookup(spec.airflow_version))
+    database = metadata.of(place.cluster, metadata.name_of(environment), place.secrets.database_password)
+    document = {
+        "environment": environment.name,
+        "region": place.settings.region,
+        "bucket": arns.bucket_name(spec.source_bucket_arn),
+        "dag_prefix": spec.dag_s3_path,
+        "dags_dir": str(paths.dags),
+        "aws_endpoint_url": place.aws_endpoint_url,
+        "role_arn": spec.execution_role_arn,
+        "session_name": SESSION_NAME,
+        "sts_endpoint_url": place.iam_endpoint_url,
+        "source_credentials": _source_credentials(place),
+        "credentials_port": place.credentials_port,
+        "credentials_token_file": str(paths.credentials_token),
+        "database": {
+            "host": database.host,
+            "dbname": database.name,
+            "user": database.user,
+            "password": database.password,
+        },
+        "priority_parse": {"sql": request.text, "style": request.style} if request else None,
+        "status_file": str(paths.sidecar_status),
+        "interval": 1.0,
+    }
+    return json.dumps(document)
+
+
+def _views(found: Context) -> list[list[str]]:
+    """The folders that DAG code expects where MWAA has them; only root can show them there (`cell/mounts.py`)."""
+    expected = ((found.dags, sources.DAGS), (found.plugins, sources.PLUGINS))
+    return [[str(folder), str(path)] for folder, path in expected if confined.make_mount_point(path)]
+
+
+def _cell(
+    place: Place,
+    cell: CellPaths,
+    logs: Path,
+    units: list[dict[str, Any]],
+    prelude: dict[str, Any] | None = None,
+    views: Sequence[list[str]] = (),
+) -> dict[str, Any]:
+    return {
+        "environment": place.environment.name,
+        "views": [*views],
+        "socket": str(cell.socket),
+        "state": str(cell.state),
+        "pid_file": str(cell.pid_file),
+        "log": str(logs / "cell.log"),
+        "units": units,
+        "prelude": prelude,
+    }
+
+
+def _exported(rig: Rig) -> Mapping[str, Mapping[str, str]]:
+    """What the startup script exported and no configuration option sets as well."""
+    if rig.built is None:
+        return {}
+    options = rig.place.spec.airflow_configuration_options
+    exported = rig.built.startup().variables
+    return {component: startup_variables.under_options(each, options) for component, each in exported.items()}
 
 
 def _redis_unit(place: Place) -> list[dict[str, Any]]:
@@ -181,37 +303,12 @@ def _sidecar_unit(place: Place) -> dict[str, Any]:
     }
 
 
-def _sidecar(place: Place) -> dict[str, Any]:
-    environment, paths, spec = place.environment, place.paths, place.environment.spec
-    request = airflow_metadata.parse_request(versions.lookup(spec.airflow_version))
-    database = metadata.of(place.cluster, metadata.name_of(environment), place.secrets.database_password)
-    return {
-        "environment": environment.name,
-        "region": place.settings.region,
-        "bucket": arns.bucket_name(spec.source_bucket_arn),
-        "dag_prefix": spec.dag_s3_path,
-        "dags_dir": str(paths.dags),
-        "aws_endpoint_url": place.aws_endpoint_url,
-        "role_arn": spec.execution_role_arn,
-        "session_name": SESSION_NAME,
-        "source_credentials": _source_credentials(place.settings),
-        "credentials_port": place.ports.credentials,
-        "credentials_token_file": str(paths.credentials_token),
-        "database": {
-            "host": database.host,
-            "dbname": database.name,
-            "user": database.user,
-            "password": database.password,
-        },
-        "priority_parse": {"sql": request.text, "style": request.style},
-        "status_file": str(paths.sidecar_status),
-        "interval": 1.0,
-    }
-
-
-def _source_credentials(settings: Settings) -> dict[str, str] | None:
+def _source_credentials(place: Place) -> dict[str, str] | None:
     """The keys that assume the execution role; None = what botocore finds on the host, for the real AWS."""
-    keys = credentials.configured(settings)
+    if place.settings.aws_endpoint_url == EMBEDDED:
+        key_id, secret = place.service_key
+        return {"access_key_id": key_id, "secret_access_key": secret}
+    keys = credentials.configured(place.settings)
     if keys is None:
         return None
     return {"access_key_id": keys.access_key_id, "secret_access_key": keys.secret_access_key}

@@ -41,8 +41,11 @@ class Installer:
                 return None
         return installation.find(version, self._settings.paths.versions)
 
-    def progress(self, version: str) -> Progress:
-        """How far the version is; raises what its installation ended with, once, so that it can be tried again."""
+    def progress(self, version: str, lock: str) -> Progress:
+        """How far the version by that lock is, or by the present one, which is installed where that is gone.
+
+        Raises what its installation ended with, once, so that it can be tried again.
+        """
         with self._lock:
             job = self._jobs.get(version)
             if job is not None and job.error is not None:
@@ -50,7 +53,8 @@ class Installer:
                 raise job.error
             if job is not None:
                 return job.progress
-        return Progress(done=self.find(version) is not None)
+        is_there = installation.at(version, lock, self._settings.paths.versions) is not None
+        return Progress(done=is_there or self.find(version) is not None)
 
     def ensure(self, version: str) -> None:
         """Start the installation unless it is under way or done."""

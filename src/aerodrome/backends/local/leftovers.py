@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import psutil
@@ -17,28 +17,30 @@ import psutil
 from aerodrome.backends.local.places import Owner
 from aerodrome.errors import RetryError
 from aerodrome.services import processes
-from aerodrome.settings import EnvironmentPaths
+from aerodrome.settings import CellPaths
 
 PATIENCE = 10.0
 """Seconds that killed processes may take to vanish."""
 
 
-def exist(paths: EnvironmentPaths) -> bool:
+def exist(cell: CellPaths) -> bool:
     """Whether a unit runs that the state file knows."""
-    return any(True for _ in _recorded(paths.cell_state))
+    return any(True for _ in _recorded(cell.state))
 
 
-def end(paths: EnvironmentPaths, owner: Owner) -> None:
-    """Kill the cell, its units and what else runs under the environment's uid.
+def end(cells: Iterable[CellPaths], owner: Owner) -> None:
+    """Kill the cells, their units and what else runs under the owner's uid.
 
     Raises:
         RetryError: something outlived its SIGKILL so far.
     """
-    with contextlib.suppress(OSError, ValueError):
-        cell = psutil.Process(int(paths.cell_pid_file.read_text()))
-        if _holds(cell, paths.cell_socket):
-            cell.kill()
-    sessions = {unit.pid for unit in _recorded(paths.cell_state)}
+    sessions: set[int] = set()
+    for each in cells:
+        with contextlib.suppress(OSError, ValueError, psutil.Error):  # psutil's are no OSErrors; a dead cell is usual
+            process = psutil.Process(int(each.pid_file.read_text()))
+            if _holds(process, each.socket):
+                process.kill()
+        sessions |= {unit.pid for unit in _recorded(each.state)}
     theirs = [process for process in psutil.process_iter() if _belongs(process, sessions, owner)]
     for process in theirs:
         with contextlib.suppress(psutil.NoSuchProcess):

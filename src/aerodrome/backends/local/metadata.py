@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import secrets
 import shutil
 import subprocess
@@ -9,6 +11,7 @@ import tempfile
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from cryptography.fernet import Fernet
@@ -27,15 +30,18 @@ DEFAULT_POOL_SLOTS = 128
 
 TAIL_LINES = 12
 
+PATIENCE = 5
+"""Seconds for a statement in an environment's database; what its code has put there may take for ever."""
+
 
 def name_of(environment: Environment) -> str:
     """The environment's database, and the role that owns it."""
     return f"env_{environment.identifier}"
 
 
-def of(cluster: Cluster, name: str, password: str) -> Database:
-    """How Airflow reaches a database of the cluster."""
-    return Database(host=cluster.host, port=cluster.port, name=name, user=name, password=password)
+def of(cluster: Cluster, name: str, password: str, *, owner: str | None = None) -> Database:
+    """How Airflow reaches a database of the cluster, as the role that owns it (None: the one of its name)."""
+    return Database(host=cluster.host, port=cluster.port, name=name, user=owner or name, password=password)
 
 
 def ensure_template(cluster: Cluster, installation: Installation) -> str:
@@ -68,13 +74,46 @@ def ensure_database(cluster: Cluster, environment: Environment, installation: In
             connection.execute(statement.text, statement.parameters)
 
 
-def age_heartbeats(cluster: Cluster, environment: Environment, deaths: Mapping[str, datetime]) -> None:
-    """Let Airflow find the tasks of workers that are known to be dead; each with the moment of its death."""
+def age_heartbeats(cluster: Cluster, environment: Environment, deaths: Mapping[str, datetime], password: str) -> None:
+    """Let Airflow find the tasks of workers that are known to be dead; each with the moment of its death.
+
+    With the environment's own rights, never ours: its code may have put a trigger on the table, which runs with those
+    of whoever changes a row.
+    """
     version = versions.lookup(environment.spec.airflow_version)
-    with clusters.connect(cluster, name_of(environment)) as connection:
-        for hostname, died_at in deaths.items():
-            statement = metadata.age_heartbeats(version, hostname, died_at)
-            connection.execute(statement.text, statement.parameters)
+    told = [metadata.age_heartbeats(version, hostname, died_at) for hostname, died_at in deaths.items()]
+    statements = itertools.chain.from_iterable(told)
+    execute(cluster, name_of(environment), password, *statements)
+
+
+def age_all_heartbeats(cluster: Cluster, environment: Environment, hostnames: str, password: str) -> None:
+    """As `age_heartbeats`, for workers whose host names are LIKE that and which are all gone."""
+    version = versions.lookup(environment.spec.airflow_version)
+    execute(cluster, name_of(environment), password, *metadata.age_heartbeats(version, hostnames))
+
+
+def import_errors(cluster: Cluster, environment: Environment, password: str, dags: Path) -> frozenset[str]:
+    """The DAG files that the environment reports as failing, by their paths below the DAGs folder."""
+    version = versions.lookup(environment.spec.airflow_version)
+    rows = execute(cluster, name_of(environment), password, metadata.import_errors(version))
+    return frozenset(os.path.relpath(dags / str(name), dags) for (name,) in rows if name)
+
+
+def execute(
+    cluster: Cluster, name: str, password: str, *statements: metadata.Statement, owner: str | None = None
+) -> list[tuple[Any, ...]]:
+    """Execute statements with the rights of the database's owner; the rows of the last, if it has any."""
+    rows: list[tuple[Any, ...]] = []
+    with psycopg.connect(
+        cluster.dsn(name, owner or name, password),
+        autocommit=True,
+        connect_timeout=clusters.CONNECT_TIMEOUT,
+        options=f"-c statement_timeout={PATIENCE}s",
+    ) as connection:
+        for statement in statements:
+            done = connection.execute(statement.text, statement.parameters)
+            rows = done.fetchall() if done.description else []
+    return rows
 
 
 def drop(cluster: Cluster, environment: Environment) -> None:

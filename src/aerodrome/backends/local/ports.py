@@ -1,12 +1,13 @@
-"""Loopback ports of an environment: the same ones at every start as long as they are free."""
+"""Loopback ports of an environment: the same one at every start of a cell as long as it is free."""
 
 from __future__ import annotations
 
-import json
+import os
 import socket
+import zlib
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from aerodrome.errors import BrokenError
@@ -16,35 +17,37 @@ FIRST = 20000
 
 LAST = 29999
 
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """TCP ports on 127.0.0.1."""
-
-    execution: int
-    """Airflow 3's API for running tasks."""
-
-    credentials: int
-    """The sidecar's endpoint for the execution role's credentials."""
+APART = 4
+"""An environment's services have one, and each revision that runs."""
 
 
-def choose(number: int, is_free: Callable[[int], bool]) -> Ports:
-    """Two free ports for the environment of that number; neighbours begin two apart."""
-    start = FIRST + (2 * number) % (LAST - FIRST)
-    order = [*range(start, LAST), *range(FIRST, start)]
-    free = (port for port in order if is_free(port))
+def choose(installation: Path, number: int, is_free: Callable[[int], bool]) -> int:
+    """A free port for the environment of that number, each beginning some apart.
+
+    Where they begin depends on the installation too: two of them would else begin at the same ports, and a port that is
+    free when it is chosen may be the other one's a second later.
+    """
+    begin = zlib.crc32(os.fsencode(installation))
+    start = FIRST + (begin + APART * number) % (LAST - FIRST)
+    for port in chain(range(start, LAST), range(FIRST, start)):
+        if is_free(port):
+            return port
+    raise BrokenError(f"no free TCP port from {FIRST} to {LAST}", code="NO_FREE_PORT")
+
+
+def noted(run: Path) -> set[int]:
+    """Every port that any cell below the run folder has chosen, whether it listens already or not."""
+    found = (remembered(note) for pattern in ("*/port", "*/*/port") for note in run.glob(pattern))
+    return {port for port in found if port is not None}
+
+
+def remembered(note: Path) -> int | None:
+    """The port of the last start; None when there was none."""
     try:
-        return Ports(next(free), next(free))
-    except StopIteration:
-        raise BrokenError(f"no free TCP port from {FIRST} to {LAST}", code="NO_FREE_PORT") from None
-
-
-def remembered(note: Path) -> Ports | None:
-    """The ports of the environment's last start; None when there was none."""
-    try:
-        return Ports(**json.loads(note.read_text()))
-    except (OSError, ValueError, TypeError):
+        port: int = int(note.read_text())
+    except (OSError, ValueError):
         return None
+    return port
 
 
 def is_free(port: int) -> bool:

@@ -6,13 +6,13 @@ They are found by the files in the run folder; `aerodrome down` works whatever e
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from aerodrome.backends.local import cells, leftovers, warm
 from aerodrome.backends.local.places import Owner
 from aerodrome.errors import RetryError
-from aerodrome.settings import EnvironmentPaths, Paths
+from aerodrome.settings import CellPaths, Paths
 
 LIMIT = 120.0
 """Seconds for all cells together; a worker may use its grace of 90 for tasks that are about to end."""
@@ -21,22 +21,32 @@ POLL = 0.1
 
 
 def stop_all(paths: Paths, *, report: Callable[[str], None]) -> None:
-    """Stop all cells side by side, end what remains, then the warm processes."""
-    places = [EnvironmentPaths(Path("/nowhere"), state.parent) for state in paths.run.glob("*/cell.json")]
+    """Stop the cells of Airflow's units side by side, then those of the services, then the warm processes."""
     deadline = time.monotonic() + LIMIT
-    waiting = [place for place in places if _ask_to_stop(place)]
-    while waiting and time.monotonic() < deadline:
-        report(f"Stopping {len(waiting)} environment{'s' if len(waiting) > 1 else ''} …")
-        time.sleep(POLL)
-        waiting = [place for place in waiting if _ask_to_stop(place)]
-    for place in places:
-        leftovers.end(place, Owner(None, None))
+    for pattern in ("*/*/cell.json", "*/cell.json"):
+        _stop([CellPaths(config.parent) for config in paths.run.glob(pattern)], deadline, report)
     warm.stop_all(paths)
 
 
-def _ask_to_stop(place: EnvironmentPaths) -> bool:
+def _stop(found: Iterable[CellPaths], deadline: float, report: Callable[[str], None]) -> None:
+    """Stop cells in order, and end what remains."""
+    waiting = [cell for cell in found if _ask_to_stop(cell)]
+    while waiting and time.monotonic() < deadline:
+        environments = len({_environment(cell) for cell in waiting})
+        report(f"Stopping {environments} environment{'s' if environments > 1 else ''} …")
+        time.sleep(POLL)
+        waiting = [cell for cell in waiting if _ask_to_stop(cell)]
+    leftovers.end(found, Owner(None, None))
+
+
+def _environment(cell: CellPaths) -> Path:
+    """The run folder of the environment whose cell it is."""
+    return cell.run.parent if cell.run.name.isdecimal() and (cell.run.parent / "cell.json").exists() else cell.run
+
+
+def _ask_to_stop(cell: CellPaths) -> bool:
     """Whether the cell is still there; asking again does no harm."""
     try:
-        return cells.ask(place.cell_socket, {"op": "shutdown"}) is not None
+        return cells.ask(cell.socket, {"op": "shutdown"}) is not None
     except RetryError:
         return True

@@ -19,6 +19,10 @@ START_LIMIT = 60.0
 """Seconds that the imports may take on a loaded machine; about two are usual."""
 
 
+ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/", "LANG": "C.UTF-8", "TZ": "UTC"}
+"""Of warm processes and cells; units get one of their own."""
+
+
 def describe(paths: Paths, installation: Installation) -> daemon.Daemon:
     """The warm process of an installation."""
     name = installation.folder.name
@@ -28,7 +32,7 @@ def describe(paths: Paths, installation: Installation) -> daemon.Daemon:
     return daemon.Daemon(
         name=f"warm process of Airflow {installation.version}",
         argv=tuple(argv),
-        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/", "LANG": "C.UTF-8", "TZ": "UTC"},
+        env=ENVIRONMENT,
         cwd=Path("/"),
         log=log,
         pid_file=paths.run / f"warm-{name}.pid",
@@ -45,7 +49,7 @@ def spawn(paths: Paths, installation: Installation, config: Path) -> int:
     described = describe(paths, installation)
     socket = _socket(paths, installation)
     daemon.start(described)
-    daemon.wait_until(described, lambda: cells.ask(socket, {"op": "status"}) is not None, timeout=START_LIMIT)
+    daemon.wait_until(described, lambda: cells.answers(socket), timeout=START_LIMIT)
     answer = cells.ask(socket, {"op": "spawn", "config": str(config)}, seconds=START_LIMIT)
     if answer is None:
         raise RetryError(f"the {described.name} ended while a cell was asked for")

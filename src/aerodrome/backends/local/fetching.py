@@ -1,0 +1,181 @@
+"""The files that a spec names, read from the source bucket in the very versions that it names; and its DAGs.
+
+`releasing` calls it before it builds. What is in the files is `release`'s question.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from aerodrome.aws import buckets
+from aerodrome.errors import RetryError
+from aerodrome.model import arns
+from aerodrome.model.spec import Spec
+from aerodrome.release import plugins, requirements_text
+from aerodrome.release.failures import (
+    PLUGINS_ARCHIVE_INVALID,
+    RELEASE_BUILD_FAILED,
+    S3_OBJECT_UNREADABLE,
+    ReleaseError,
+)
+from aerodrome.release.sources import Sources
+
+LARGEST_TEXT = requirements_text.LARGEST
+"""Bytes of requirements.txt and of a startup script; one more is read, so that whoever reads it sees it is too long."""
+
+MOST_DAG_FILES = 50_000
+LARGEST_DAGS = 2**30
+"""Files and bytes of a DAGs folder that is looked at before the sidecar brings it; arbitrary, far above any."""
+
+LARGEST_DAG = 100 * 2**20
+"""Bytes of one of its files; the sidecar brings no larger one."""
+
+_CHUNK = 2**20
+
+
+def has_files(spec: Spec) -> bool:
+    """Whether a release must be built at all."""
+    return any((spec.requirements_s3_path, spec.plugins_s3_path, spec.startup_script_s3_path))
+
+
+def fetch(s3: Any, spec: Spec, sources: Sources, folder: Path, tick: Callable[[], None]) -> Sources:
+    """`sources` with the spec's files; plugins.zip lies in `folder`.
+
+    Raises:
+        ReleaseError: a file or its version cannot be read. RetryError: S3 does not answer.
+    """
+    bucket = _Bucket(s3, arns.bucket_name(spec.source_bucket_arn), tick)
+    found = sources
+    if spec.requirements_s3_path:
+        text = bucket.read(spec.requirements_s3_path, spec.requirements_s3_object_version)
+        found = replace(found, requirements=text)
+    if spec.startup_script_s3_path:
+        text = bucket.read(spec.startup_script_s3_path, spec.startup_script_s3_object_version)
+        found = replace(found, startup=text)
+    if spec.plugins_s3_path:
+        archive = folder / plugins.NAME
+        bucket.download(spec.plugins_s3_path, spec.plugins_s3_object_version, archive)
+        found = replace(found, plugins=archive)
+    return found
+
+
+def moves_dags(wanted: Spec, running: Spec) -> bool:
+    """Whether the DAGs are to come from another place."""
+    return _dags_place(wanted) != _dags_place(running)
+
+
+def _dags_place(spec: Spec) -> tuple[str, str]:
+    return arns.bucket_name(spec.source_bucket_arn), f"{spec.dag_s3_path.strip('/')}/"
+
+
+def fetch_dags(s3: Any, spec: Spec, folder: Path, tick: Callable[[], None]) -> None:
+    """Bring the DAGs of a spec into an empty folder, for whoever is to parse them; of odd keys the sidecar will tell.
+
+    Raises:
+        ReleaseError: the bucket cannot be read, or holds too much. RetryError: S3 does not answer.
+    """
+    name, prefix = _dags_place(spec)
+    bucket = _Bucket(s3, name, tick)
+    folder.chmod(_ENTERED)
+    left = LARGEST_DAGS
+    for count, (key, size) in enumerate(bucket.listed(prefix)):
+        path = PurePosixPath(key.removeprefix(prefix))
+        left -= size
+        if count >= MOST_DAG_FILES or left < 0:
+            raise ReleaseError(
+                f"{spec.dag_s3_path} in {name} holds more than {MOST_DAG_FILES} files or {LARGEST_DAGS // 2**30} GiB",
+                code=S3_OBJECT_UNREADABLE,
+                file=spec.dag_s3_path,
+            )
+        if key.endswith("/") or path.is_absolute() or ".." in path.parts or size > LARGEST_DAG:
+            continue
+        try:
+            _fetch_dag(bucket, key, folder, path)
+        except OSError as error:
+            if error.errno in _FULL:
+                raise ReleaseError(
+                    f"no space is left on the disk to try the DAGs of {spec.dag_s3_path}", code=RELEASE_BUILD_FAILED
+                ) from error
+
+
+def _fetch_dag(bucket: _Bucket, key: str, folder: Path, path: PurePosixPath) -> None:
+    target = folder / path
+    for parent in reversed(target.parents[: len(path.parts) - 1]):
+        parent.mkdir(exist_ok=True)
+        parent.chmod(_ENTERED)
+    bucket.download(key, None, target)
+    target.chmod(_READ)
+
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_ENTERED, _READ = 0o755, 0o644
+"""The DAGs are parsed as the environment's own user, whatever our umask is."""
+
+
+class _Bucket:
+    def __init__(self, s3: Any, name: str, tick: Callable[[], None]) -> None:
+        self._s3 = s3
+        self._name = name
+        self._tick = tick
+
+    def read(self, key: str, version: str | None) -> bytes:
+        """At most one byte more than a text may have."""
+        try:
+            text: bytes = self._get(key, version)["Body"].read(LARGEST_TEXT + 1)
+        except BotoCoreError as error:
+            raise _away(error) from error
+        return text
+
+    def listed(self, prefix: str) -> Iterator[tuple[str, int]]:
+        """Keys below a prefix, and the bytes of each."""
+        try:
+            for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=prefix):
+                self._tick()
+                for found in page.get("Contents", ()):
+                    yield str(found["Key"]), int(found["Size"])
+        except ClientError as error:
+            if str(error.response.get("Error", {}).get("Code", "")) not in buckets.MISSING | buckets.DENIED:
+                raise _away(error) from error
+            raise ReleaseError(f"Unable to read bucket {self._name}", code=S3_OBJECT_UNREADABLE) from None
+        except BotoCoreError as error:
+            raise _away(error) from error
+
+    def download(self, key: str, version: str | None, target: Path) -> None:
+        answer = self._get(key, version)
+        if answer["ContentLength"] > plugins.LARGEST:
+            raise ReleaseError(
+                f"{key} has {answer['ContentLength'] // 2**20} MiB; {plugins.LARGEST // 2**20} MiB are allowed",
+                code=PLUGINS_ARCHIVE_INVALID,
+                file=key,
+            )
+        try:
+            with target.open("wb") as file:
+                for chunk in answer["Body"].iter_chunks(_CHUNK):
+                    self._tick()
+                    file.write(chunk)
+        except BotoCoreError as error:
+            raise _away(error) from error
+
+    def _get(self, key: str, version: str | None) -> dict[str, Any]:
+        wanted = {} if version is None else {"VersionId": version}
+        try:
+            answer: dict[str, Any] = self._s3.get_object(Bucket=self._name, Key=key, **wanted)
+        except ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            if code not in buckets.MISSING | buckets.DENIED | buckets.BAD_VERSION | {"405", "MethodNotAllowed"}:
+                raise _away(error) from error
+            what = f"version {version} of file {key}" if version else f"file {key}"
+            raise ReleaseError(f"Unable to read {what}", code=S3_OBJECT_UNREADABLE, file=key) from None
+        except BotoCoreError as error:
+            raise _away(error) from error
+        return answer
+
+
+def _away(error: Exception) -> RetryError:
+    return RetryError(f"S3 cannot give the environment's files now: {error}", delay=5.0)

@@ -1,0 +1,110 @@
+"""The long steps of changes, each in a thread of its own; `Observed.work` is what is told of them.
+
+One for each environment at a time: beginning another one forgets the last. They die with the control plane, and whoever
+plans begins them again, so every one of them must bear that.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import psycopg
+import structlog
+
+from aerodrome.backends.contract import Step
+from aerodrome.errors import AerodromeError, BrokenError, RetryError
+from aerodrome.model.observed import Work
+
+log = structlog.get_logger("aerodrome.backends")
+
+
+class CancelledError(RetryError):
+    """Nobody wants the work any more."""
+
+
+@dataclass
+class Job:
+    """One piece of work and how far it is. What it runs may call `tell` and must call `check` now and then."""
+
+    revision: int
+    step: Step
+    seen: Work
+    error: AerodromeError | None = None
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    def tell(self, detail: str, fraction: float | None = None) -> None:
+        """Say what it is doing."""
+        self.seen = Work(step=self.step, done=False, detail=detail, fraction=fraction)
+
+    def check(self) -> None:
+        """Raise CancelledError when it is not wanted any more."""
+        if self.cancelled.is_set():
+            raise CancelledError("the change was given up")
+
+
+class Jobs:
+    """The work of all environments, by their identifiers."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, Job] = {}
+        self._lock = threading.Lock()
+
+    def begin(self, identifier: str, revision: int, step: Step, run: Callable[[Job], Work]) -> None:
+        """Begin a step, unless it is under way."""
+        with self._lock:
+            known = self._jobs.get(identifier)
+            if known is not None and (known.revision, known.step) == (revision, step) and not known.ended.is_set():
+                return
+            job = Job(revision, step, Work(step=step, done=False))
+            self._jobs[identifier] = job
+        if known is not None:
+            known.cancelled.set()
+        name = f"{step.lower()}-{identifier}"
+        threading.Thread(target=_run, args=(job, run), name=name, daemon=True).start()
+
+    def seen(self, identifier: str, revision: int) -> Work | None:
+        """The work of that revision, under way or done; None = none was begun.
+
+        Raises:
+            AerodromeError: it failed; once, so that it can be begun again.
+        """
+        with self._lock:
+            job = self._jobs.get(identifier)
+            if job is None or job.revision != revision:
+                return None
+            if job.error is not None:
+                del self._jobs[identifier]
+                raise job.error
+            return job.seen
+
+    def cancel(self, identifier: str) -> None:
+        """Give up what is done for an environment, and return when it has ended."""
+        with self._lock:
+            job = self._jobs.pop(identifier, None)
+        if job is not None:
+            job.cancelled.set()
+            job.ended.wait()
+
+    def close(self) -> None:
+        """Give up everything, without waiting."""
+        with self._lock:
+            for job in self._jobs.values():
+                job.cancelled.set()
+
+
+def _run(job: Job, run: Callable[[Job], Work]) -> None:
+    try:
+        job.seen = run(job)
+    except AerodromeError as error:
+        job.error = error
+    except psycopg.Error as error:
+        job.error = BrokenError(f"PostgreSQL: {str(error).splitlines()[0]}", code="DATABASE_FAILED")
+    except Exception as error:  # a thread has nobody above it: who waits for it is told
+        log.exception("fault")
+        message = f"{type(error).__name__} in Aerodrome itself; the control plane's log has the details."
+        job.error = BrokenError(message)
+    finally:
+        job.ended.set()

@@ -1,0 +1,53 @@
+"""When an environment is maintained, and what that brings. Pure.
+
+Once a week, in the two hours that begin at WeeklyMaintenanceWindowStart (UTC), an environment gets the patch release of
+its minor version and the lock that Aerodrome installs today. A window that was missed, because the machine slept, is
+not made up before the next one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from aerodrome.model.change import Change, Kind, Strategy
+from aerodrome.model.environment import Environment
+from aerodrome.model.happening import MAINTENANCE_SOURCE
+from aerodrome.model.release import Patch
+
+WINDOW = timedelta(hours=2)
+"""How long after its start a window is open for a beginning; AWS documents none."""
+
+WEEK = timedelta(days=7)
+
+OPT_OUT = "aerodrome:maintenance"
+"""The tag whose value `off` keeps an environment from being maintained."""
+
+_DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+
+
+def window(start: str, now: datetime) -> tuple[datetime, datetime]:
+    """The window that is open now, or else the next one: its beginning and its end. `start` is `MON:03:30`, in UTC."""
+    day, hour, minute = start.split(":")
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    begins = midnight + timedelta(days=_DAYS.index(day) - now.weekday(), hours=int(hour), minutes=int(minute))
+    # Of this week, the one before (which may reach into this), and the next.
+    for each in (begins - WEEK, begins, begins + WEEK):
+        if now < each + WINDOW:
+            return each, each + WINDOW
+    raise AssertionError("a week has a window")
+
+
+def due(environment: Environment, patch: Patch | None, now: datetime) -> Change | None:
+    """The maintenance that is to begin now; None = none is."""
+    if patch is None or environment.tags.get(OPT_OUT, "").strip().lower() == "off":
+        return None
+    begins, _ = window(environment.spec.weekly_maintenance_window_start, now)
+    last = environment.last_update
+    if now < begins or (last.source == MAINTENANCE_SOURCE and last.created_at >= begins):
+        return None
+    running = environment.deployed
+    moves = running is not None and running.version != patch.version
+    # A name that is answered by another version's (1.10.12) stays what the environment was asked to be.
+    spec = replace(environment.spec, airflow_version=patch.version) if moves else environment.spec
+    return Change(kind=Kind.MAINTENANCE, spec=spec, revision=0, strategy=Strategy.GRACEFUL, requested_at=now)

@@ -1,0 +1,97 @@
+"""What the code of one environment can see of another: nothing, not even with every name known."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from aerodrome.backends.local import places
+from aerodrome.backends.local.places import Owner
+from aerodrome.settings import Settings
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="environments have uids of their own only as root")
+
+OURS, THEIRS = Owner(30001, 30001), Owner(30002, 30002)
+
+READ = """
+import os, sys
+for path in sys.argv[1:]:
+    try:
+        os.listdir(path) if os.path.isdir(path) else open(path).read()
+    except PermissionError:
+        print("refused")
+    else:
+        print("read")
+"""
+
+
+@pytest.fixture
+def paths():
+    with tempfile.TemporaryDirectory(prefix="aero-") as folder:
+        data = Path(folder)
+        data.chmod(0o711)
+        yield Settings(data=data).paths
+
+
+def read_as(owner, *wanted):
+    """What a process of that owner can do with each path."""
+    command = [sys.executable, "-I", "-c", READ, *map(str, wanted)]
+    run = subprocess.run(
+        command, user=owner.uid, group=owner.gid, extra_groups=[], capture_output=True, text=True, check=True
+    )
+    return run.stdout.split()
+
+
+def test_an_environment_reads_its_own_dags_and_nobody_elses(paths):
+    ours, theirs = paths.environment("ours", "00000001"), paths.environment("theirs", "00000002")
+    for each, owner in ((ours, OURS), (theirs, THEIRS)):
+        for _ in range(2):  # doing it again mends, and breaks nothing
+            places.prepare(each, owner)
+        (each.dags / "dag.py").write_text("password = 'secret'")
+        (each.dags / "dag.py").chmod(0o644)
+    places.write(ours.credentials_token, "a token", OURS)
+    wanted = [(each.dags, each.dags / "dag.py", each.plugins) for each in (ours, theirs)]
+
+    assert read_as(OURS, *wanted[0], ours.credentials_token, ours.unit_sockets, ours.temporary) == ["read"] * 6
+    assert read_as(OURS, *wanted[1]) == ["refused"] * 3
+    assert read_as(THEIRS, *wanted[0], ours.credentials_token, ours.temporary) == ["refused"] * 5
+    assert read_as(OURS, ours.unit_logs, ours.run, ours.home) == ["refused"] * 3
+
+
+def test_no_unit_replaces_the_keys_that_its_web_server_believes(paths):
+    """With a key of its own a task would be Admin in the UI from the next request on."""
+    ours = paths.environment("ours", "00000001")
+    places.prepare(ours, OURS)
+    # As `configuration.write` does it, which needs a whole environment.
+    places.write(ours.key_set, "the gateway's", Owner(None, None), mode=places.READABLE)
+
+    assert read_as(OURS, ours.key_set) == ["read"]
+    for attack in ("open(path, 'w')", "os.unlink(path)", "os.rename(path, path + '~')", "os.chmod(path, 0o666)"):
+        code = f"import os, sys; path = sys.argv[1]; {attack}"
+        command = [sys.executable, "-I", "-c", code, str(ours.key_set)]
+        run = subprocess.run(
+            command, user=OURS.uid, group=OURS.gid, extra_groups=[], capture_output=True, text=True, check=False
+        )
+        assert "PermissionError" in run.stderr
+    assert ours.key_set.read_text() == "the gateway's"
+
+
+def test_folders_without_end_do_not_keep_an_environment_from_going(paths, monkeypatch):
+    ours = paths.environment("ours", "00000001")
+    places.prepare(ours, OURS)
+    monkeypatch.chdir(ours.logs)
+    for _ in range(3000):
+        Path("deeper").mkdir()
+        os.chdir("deeper")
+    Path("linked").symlink_to(paths.data)
+    monkeypatch.undo()
+
+    places.remove(ours)
+
+    assert places.are_gone(ours)
+    assert paths.data.is_dir()
