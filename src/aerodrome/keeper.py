@@ -1,7 +1,8 @@
 """Keeps the services that all environments share: PostgreSQL and the AWS emulator, or their external twins.
 
 It starts or adopts them, looks every second whether they live, starts them again when not, and stops them for `down`.
-It must outlive any failure of theirs, and decides nothing about environments.
+And it grants the emulator's wishes for databases, which that must not make itself. It must outlive any failure of
+theirs, and decides nothing about environments.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from aerodrome.aws import buckets, clients, emulator
 from aerodrome.errors import AerodromeError
-from aerodrome.model import arns
-from aerodrome.model.environment import Spec
-from aerodrome.services import clusters, daemon, folders, postgres
+from aerodrome.model import arns, updates
+from aerodrome.model.spec import Spec
+from aerodrome.services import clusters, daemon, folders, postgres, warehouses
 from aerodrome.services.clusters import Cluster
 from aerodrome.settings import AWS, EMBEDDED, Settings
 
@@ -77,12 +78,26 @@ class Keeper:
             return self._emulator().endpoint_url
         return None if self._settings.aws_endpoint_url == AWS else self._settings.aws_endpoint_url
 
-    def check_bucket(self, spec: Spec) -> None:
-        """Raise CallerError when a source bucket is not fit for an environment."""
-        wanted = buckets.Wanted(
-            bucket=arns.bucket_name(spec.source_bucket_arn), region=self._settings.region, dag_path=spec.dag_s3_path
+    def checked_bucket(self, spec: Spec) -> Spec:
+        """The spec with the versions of its files filled in; raises CallerError when its bucket is not fit."""
+        named = spec.document()
+        files = tuple(
+            buckets.WantedFile(field=path, path=named[path], version=named.get(version))
+            for path, version in updates.FILES.items()
+            if path in named
         )
-        buckets.check(self._client("s3"), wanted)
+        wanted = buckets.Wanted(
+            bucket=arns.bucket_name(spec.source_bucket_arn),
+            region=self._settings.region,
+            dag_path=spec.dag_s3_path,
+            files=files,
+        )
+        found = buckets.check(self.s3(), wanted)
+        return Spec.of({**named, **{updates.FILES[path]: version for path, version in found.items() if version}})
+
+    def s3(self) -> Any:
+        """A client of S3, where the source buckets are."""
+        return self._client("s3")
 
     def owns(self, owned_buckets: Callable[[], Iterable[str]]) -> None:
         """From now on the settings of these buckets are asserted again whenever the emulator has been started."""
@@ -114,10 +129,13 @@ class Keeper:
             log.warning("the AWS emulator is gone; starting it again")
             self._start_emulator()
             self._reassert()
+        if self._settings.aws_endpoint_url == EMBEDDED:
+            warehouses.provide(self.cluster(), emulator.redshift_folder(self._settings.paths.aws))
 
     def _start_emulator(self) -> None:
         folders.make(self._settings.paths.aws, folders.PRIVATE)
         folders.make(self._settings.paths.aws / "tmp", folders.PRIVATE)
+        folders.make(emulator.redshift_folder(self._settings.paths.aws), folders.PRIVATE)
         described = self._emulator()
         process = self._daemon(described)
         daemon.start(process)
@@ -127,7 +145,7 @@ class Keeper:
         if self._settings.aws_endpoint_url != EMBEDDED:
             return
         try:
-            emulator.reassert(self._client("s3"), sorted(set(self._owned_buckets())))
+            emulator.reassert(self.s3(), sorted(set(self._owned_buckets())))
         except (BotoCoreError, ClientError) as error:
             log.warning("bucket settings could not be asserted", reason=str(error))
 

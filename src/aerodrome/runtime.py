@@ -1,4 +1,4 @@
-"""The control plane as a process: put the rooms together, serve, end in order.
+"""The control plane as a process: serve what `assembly` has put together, end in order.
 
 `aerodrome up` starts this module detached. Nothing that it starts is its child, so its death ends no environment.
 """
@@ -12,33 +12,22 @@ import os
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Iterator
 
-import sqlalchemy as sa
 import structlog
 import uvicorn
 from starlette.applications import Starlette
 
-from aerodrome import clock, log, operator
-from aerodrome.airflow import versions
-from aerodrome.api import airflow_rest, app, doors
-from aerodrome.backends.local.backend import LocalBackend, Surroundings
-from aerodrome.controller.loop import Controller
+from aerodrome import assembly, clock, log
+from aerodrome.api.protocol import BoundedProtocol
+from aerodrome.assembly import Applications
 from aerodrome.errors import AerodromeError, CallerError
-from aerodrome.identity import keys
-from aerodrome.identity.tokens import Minter
-from aerodrome.identity.vault import EnvironmentSecrets, Vault
+from aerodrome.gateway import serving
+from aerodrome.gateway.certificates import Certificates
+from aerodrome.gateway.serving import GatewayServer
 from aerodrome.keeper import Keeper
-from aerodrome.ledger.environments import Environments
-from aerodrome.ledger.migrate import migrate
-from aerodrome.ledger.notices import Notices
-from aerodrome.model import arns
-from aerodrome.services import databases, folders
+from aerodrome.services import folders
 from aerodrome.settings import Paths, Settings
-
-LEDGER = "aerodrome"
-"""The ledger's database."""
 
 logger = structlog.get_logger("runtime")
 
@@ -52,88 +41,31 @@ def serve(settings: Settings) -> None:
     log.configure()
     folders.make(settings.paths.data)
     folders.make(settings.paths.run)
-    with folders.locked(settings.paths.run / "control-plane.lock", timeout=1.0), _listener(settings) as listener:
+    with (
+        folders.locked(settings.paths.run / "control-plane.lock", timeout=1.0),
+        _listener(settings) as listener,
+        serving.bound(settings) as gateway_listeners,
+    ):
+        certificates = Certificates(settings, now=clock.now())
         keeper = Keeper(settings)
         keeper.start()
-        with _assembled(settings, keeper, listener.getsockname()[1]) as (front, desk):
-            asyncio.run(_serve(front, desk, listener, settings.paths))
+        port, ports = listener.getsockname()[1], serving.ports(gateway_listeners)
+        with assembly.assembled(settings, keeper, port=port, gateway_ports=ports) as applications:
+            gateway = serving.servers(applications.gateway, gateway_listeners, certificates, clock.now)
+            asyncio.run(_serve(applications, listener, gateway, settings.paths))
         keeper.close()
 
 
-@contextlib.contextmanager
-def _assembled(settings: Settings, keeper: Keeper, port: int) -> Iterator[tuple[Starlette, Starlette]]:
-    """Both applications, with the controller running behind them."""
-    paths = settings.paths
-    cluster = keeper.cluster()
-    password = keys.ledger_password(paths.keys)
-    databases.ensure_role(cluster, LEDGER, password)
-    databases.ensure_database(cluster, LEDGER, LEDGER)
-    engine = sa.create_engine(cluster.dsn(LEDGER, LEDGER, password, scheme="postgresql+psycopg"), pool_pre_ping=True)
-    migrate(engine)
-    environments = Environments(engine, region=settings.region, account=settings.account_id)
-    keeper.owns(lambda: _buckets(environments))
-    vault = Vault(keys.vault_key(paths.keys))
-    minter = Minter(keys.signing_key(paths.keys))
-    endpoint = keeper.aws_endpoint_url()
-    backend = LocalBackend(
-        Surroundings(
-            settings=settings,
-            cluster=keeper.cluster,
-            vault=vault,
-            key_set=minter.key_set(),
-            aws_endpoint_url=endpoint,
-            mwaa_endpoint_url=settings.url(port),
-        )
-    )
-    notices = Notices(cluster.dsn(LEDGER, LEDGER, password))
-    controller = Controller(environments, notices, backend, clock.now)
-    working = threading.Thread(target=controller.run, name="controller")
-    warming = threading.Thread(target=backend.warm_up, args=(versions.DEFAULT,), name="warm-up", daemon=True)
-    working.start()
-    warming.start()
-    front = app.create_app(
-        doors.Doors(
-            environments=environments,
-            check_bucket=keeper.check_bucket,
-            new_secrets=lambda: vault.seal(EnvironmentSecrets.generate()),
-            offered_versions=tuple(versions.OFFERED),
-            latest_version=versions.DEFAULT,
-            clock=clock.now,
-            settings=settings,
-            rest=airflow_rest.Caller(minter=minter, paths=paths, clock=clock.now).call,
-            aws_endpoint_url=endpoint,
-        )
-    )
-    desk = operator.Desk(
-        environments=environments,
-        backend=backend,
-        cluster=keeper.cluster,
-        services=keeper.report,
-        keys=paths.keys,
-        api=settings.url(port),
-        port=port,
-        started_at=clock.now(),
-    )
-    try:
-        yield front, operator.create_app(desk)
-    finally:
-        logger.info("stopping")
-        backend.close()
-        controller.stop()
-        working.join()
-        engine.dispose()
-
-
-def _buckets(environments: Environments) -> list[str]:
-    """The source buckets of all environments."""
-    found = [environment for name in environments.names() if (environment := environments.get(name)) is not None]
-    return [arns.bucket_name(environment.spec.source_bucket_arn) for environment in found]
-
-
-async def _serve(front: Starlette, desk: Starlette, listener: socket.socket, paths: Paths) -> None:
-    """Answer on both sockets until a signal comes."""
+async def _serve(
+    applications: Applications,
+    listener: socket.socket,
+    gateway: list[tuple[GatewayServer, socket.socket]],
+    paths: Paths,
+) -> None:
+    """Answer on all sockets until a signal comes."""
     with _operator_socket(paths) as own:
-        servers = {_Server(front): listener, _Server(desk): own}
+        servers: dict[uvicorn.Server, socket.socket] = dict(gateway)
+        servers |= {_Server(applications.front): listener, _Server(applications.desk): own}
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, _leave, *servers)
@@ -143,11 +75,18 @@ async def _serve(front: Starlette, desk: Starlette, listener: socket.socket, pat
 
 
 class _Server(uvicorn.Server):
-    """One of two servers in one process: signals are handled once, for both."""
+    """One of several servers in one process: signals are handled once, for all."""
 
     def __init__(self, application: Starlette) -> None:
         config = uvicorn.Config(
-            application, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=5
+            application,
+            http=BoundedProtocol,
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,  # a client's X-Forwarded-For would become its address in policies and in the audit log
+            timeout_graceful_shutdown=5,
         )
         super().__init__(config)
 
@@ -167,10 +106,11 @@ def _listener(settings: Settings) -> Iterator[socket.socket]:
     if not ipaddress.ip_address(settings.host).is_loopback:
         raise CallerError(
             f"AERODROME_HOST is {settings.host}: only a loopback address such as 127.0.0.1 is allowed, "
-            "because signatures are not checked yet"
+            "because the API speaks plain HTTP and the AWS emulator behind it believes everybody"
         )
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
+    # asyncio turns Nagle's algorithm off only where the protocol is named; with it an answer may wait 40 ms.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((settings.host, settings.port or _last_port(settings.paths)))

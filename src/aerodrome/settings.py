@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 EMBEDDED = "embedded"
@@ -25,8 +26,13 @@ AWS = "aws"
 SOCKET_PATH_LIMIT = 100
 """Bytes; Linux allows 107 for a unix socket's path, macOS 103."""
 
-LONGEST_SOCKET_SUFFIX = len("/01234567/u/redis.sock")
-"""Bytes that the longest socket name below the run folder takes."""
+HIGHEST_PORT = 65535
+
+DOMAIN = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*")
+"""A DNS name in lower case."""
+
+LONGEST_SOCKET_SUFFIX = len("/01234567/t/pymp-12345678/listener-12345678")
+"""Bytes that the longest socket name below the run folder takes: one that Python's multiprocessing makes for a unit."""
 
 
 class Settings(BaseSettings):
@@ -40,7 +46,7 @@ class Settings(BaseSettings):
     """The folder that holds everything that must survive; `aerodrome purge` removes it."""
 
     host: str = "127.0.0.1"
-    """The address of the API. Anything but a loopback address is refused until signatures are checked."""
+    """The address of the API. Loopback only: it speaks plain HTTP, and the AWS emulator behind it trusts everybody."""
 
     port: int = Field(default=4560, ge=0, le=65535)
     """TCP port of the API; 0 lets the system choose once."""
@@ -66,11 +72,50 @@ class Settings(BaseSettings):
     quota_environments: int = Field(default=10, ge=1)
     """How many environments may exist at once (MWAA's default quota is 10)."""
 
+    snapshots_kept: int = Field(default=5, ge=1)
+    """How many snapshots of its metadata database an environment keeps; a newer one takes the oldest one's place."""
+
     python_folders: str = ""
     """More folders to look for interpreters in, separated by `:`; searched before PATH."""
 
-    first_uid: int = Field(default=30000, ge=1)
-    """As root, environment number n runs under the uid `first_uid + n`, which no account need have."""
+    first_uid: int = Field(default=30000, ge=11_000)
+    """As root, environment number n runs under the uid `first_uid + n`, which no account need have; its packages are
+    built under one of the 10,000 below."""
+
+    gateway_public: str = "127.0.0.1:4562"
+    """Where the gateway answers for environments whose web server is public: `address:port`; port 0 lets the system
+    choose once."""
+
+    gateway_private: str = "127.0.0.1:4563"
+    """Where it answers for those whose web server is private: an address that only your own network reaches."""
+
+    gateway_domain: str = ""
+    """The domain that environments' host names are made below; empty: `<region>.airflow.localhost`."""
+
+    gateway_certificate: str = ""
+    """Path of a PEM file: a certificate for `*.<gateway_domain>` and its chain; empty: one by our own local CA."""
+
+    gateway_key: str = ""
+    """Path of the PEM file with that certificate's private key."""
+
+    @field_validator("gateway_public", "gateway_private")
+    @classmethod
+    def _has_port(cls, value: str) -> str:
+        split_address(value)
+        return value
+
+    @field_validator("gateway_domain")
+    @classmethod
+    def _is_domain(cls, value: str) -> str:
+        name = value.rstrip(".").lower()
+        if name and not DOMAIN.fullmatch(name):
+            raise ValueError(f"{value!r} is not a domain such as airflow.example.com")
+        return name
+
+    @property
+    def domain(self) -> str:
+        """The domain that environments' host names are made below."""
+        return self.gateway_domain or f"{self.region}.airflow.localhost"
 
     def variables(self) -> dict[str, str]:
         """The variables that make these settings, for a child process."""
@@ -85,6 +130,22 @@ class Settings(BaseSettings):
     def paths(self) -> Paths:
         """Where the files lie."""
         return Paths(self.data.expanduser().absolute())
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """`127.0.0.1:4562` or `[::1]:4562` as address and port.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    address, separator, port = text.rpartition(":")
+    if address.startswith("[") and address.endswith("]"):
+        address = address[1:-1]
+    elif ":" in address:
+        raise ValueError(f"{text!r}: an IPv6 address must stand in brackets, such as [::1]:4562")
+    if not separator or not address or not port.isascii() or not port.isdecimal() or int(port) > HIGHEST_PORT:
+        raise ValueError(f"{text!r} is not an address and a port, such as 127.0.0.1:4562")
+    return address, int(port)
 
 
 @dataclass(frozen=True)
@@ -106,8 +167,28 @@ class Paths:
         return self.data / "keys"
 
     @property
+    def credentials(self) -> Path:
+        """The first administrator's access key, in the form of the AWS shared credentials file."""
+        return self.data / "credentials"
+
+    @property
+    def ca(self) -> Path:
+        """The gateway's local certificate authority and the certificate it serves with."""
+        return self.data / "ca"
+
+    @property
     def versions(self) -> Path:
         return self.data / "versions"
+
+    @property
+    def releases(self) -> Path:
+        """Built releases, which environments share."""
+        return self.data / "releases"
+
+    @property
+    def snapshots(self) -> Path:
+        """Archives of metadata databases, a folder for each environment."""
+        return self.data / "snapshots"
 
     @property
     def logs(self) -> Path:
@@ -131,6 +212,11 @@ class Paths:
     def port_file(self) -> Path:
         """The TCP port that the running control plane listens on."""
         return self.run / "port"
+
+    @property
+    def gateway_ports_file(self) -> Path:
+        """The TCP ports that the running gateway listens on: the public one, then the private one."""
+        return self.run / "gateway-ports"
 
     def environment(self, name: str, identifier: str) -> EnvironmentPaths:
         """The folders of the environment `name`, whose short id (8 hex characters) is `identifier`."""
@@ -165,8 +251,13 @@ class EnvironmentPaths:
 
     @property
     def airflow(self) -> Path:
-        """AIRFLOW_HOME: the generated configuration and the public key set."""
+        """AIRFLOW_HOME."""
         return self.home / "airflow"
+
+    @property
+    def configuration(self) -> Path:
+        """The generated configuration, a folder for each revision."""
+        return self.home / "configuration"
 
     @property
     def spool(self) -> Path:
@@ -174,25 +265,13 @@ class EnvironmentPaths:
         return self.home / "spool"
 
     @property
-    def cell_config(self) -> Path:
-        return self.run / "cell.json"
+    def services(self) -> CellPaths:
+        """Of the cell that keeps Redis and the sidecar."""
+        return CellPaths(self.run)
 
-    @property
-    def cell_socket(self) -> Path:
-        return self.run / "cell.sock"
-
-    @property
-    def cell_state(self) -> Path:
-        return self.run / "cell.state.json"
-
-    @property
-    def cell_pid_file(self) -> Path:
-        return self.run / "cell.pid"
-
-    @property
-    def ports(self) -> Path:
-        """Which loopback ports its units listen on."""
-        return self.run / "ports.json"
+    def cell(self, revision: int) -> CellPaths:
+        """Of the cell that keeps a revision's units."""
+        return CellPaths(self.run / str(revision))
 
     @property
     def sidecar_config(self) -> Path:
@@ -209,12 +288,22 @@ class EnvironmentPaths:
 
     @property
     def unit_sockets(self) -> Path:
-        """The only part of the run folder that the units themselves may write to."""
+        """With `temporary` the only part of the run folder that the units themselves may write to."""
         return self.run / "u"
 
+    def web_socket(self, revision: int) -> Path:
+        """Where a revision's web server listens."""
+        return self.unit_sockets / f"web-{revision}.sock"
+
     @property
-    def web_socket(self) -> Path:
-        return self.unit_sockets / "web.sock"
+    def temporary(self) -> Path:
+        """TMPDIR of the units; below the run folder, for some put sockets into it."""
+        return self.run / "t"
+
+    @property
+    def web(self) -> Path:
+        """A link of ours to the socket of the web server that requests go to."""
+        return self.run / "web"
 
     @property
     def redis_socket(self) -> Path:
@@ -226,5 +315,43 @@ class EnvironmentPaths:
 
     @property
     def key_set(self) -> Path:
-        """The public keys of the tokens that Airflow accepts."""
-        return self.airflow / "jwks.json"
+        """The public keys of the tokens that Airflow accepts; where units cannot put others in their place."""
+        return self.run / "jwks.json"
+
+
+@dataclass(frozen=True)
+class CellPaths:
+    """The files of one cell."""
+
+    run: Path
+
+    @property
+    def config(self) -> Path:
+        return self.run / "cell.json"
+
+    @property
+    def units(self) -> Path:
+        """The units that it was started with."""
+        return self.run / "units.json"
+
+    @property
+    def socket(self) -> Path:
+        return self.run / "cell.sock"
+
+    @property
+    def state(self) -> Path:
+        return self.run / "cell.state.json"
+
+    @property
+    def pid_file(self) -> Path:
+        return self.run / "cell.pid"
+
+    @property
+    def port(self) -> Path:
+        """Which loopback port is its units' own: Airflow 3's execution API, or the sidecar, listens there."""
+        return self.run / "port"
+
+    @property
+    def draining(self) -> Path:
+        """There when the cell was told to end with its tasks."""
+        return self.run / "draining"

@@ -1,0 +1,323 @@
+"""Puts the rooms together: from settings and running services to the applications that `runtime` serves.
+
+The one place where every room is seen at once. It decides nothing and serves nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+import structlog
+from anyio import CapacityLimiter, to_thread
+from starlette.applications import Starlette
+
+from aerodrome import clock
+from aerodrome.airflow import commands, versions
+from aerodrome.api import airflow_rest, app, doors
+from aerodrome.api.query.doors import QueryDoors
+from aerodrome.api.sts.issuers import Issuers
+from aerodrome.backends.contract import CommandResult
+from aerodrome.backends.local.backend import LocalBackend, Surroundings
+from aerodrome.controller.loop import Controller
+from aerodrome.gateway.app import Gateway
+from aerodrome.gateway.doors import GatewayDoors
+from aerodrome.identity import credentials_file, execution_role, keys
+from aerodrome.identity.authenticator import Authenticator
+from aerodrome.identity.authorizer import Authorizer, Request, principal_context
+from aerodrome.identity.managed_policies import catalogue
+from aerodrome.identity.session_tokens import SessionTokens
+from aerodrome.identity.tokens import Minter
+from aerodrome.identity.vault import EnvironmentSecrets, Vault
+from aerodrome.keeper import Keeper
+from aerodrome.ledger.audit import Audit
+from aerodrome.ledger.environments import Environments
+from aerodrome.ledger.logins import Logins
+from aerodrome.ledger.migrate import migrate
+from aerodrome.ledger.notices import Notices
+from aerodrome.ledger.principals import Principals
+from aerodrome.ledger.snapshots import Snapshots
+from aerodrome.model import arns
+from aerodrome.model.environment import Environment
+from aerodrome.model.principals import Principal
+from aerodrome.model.spec import Spec
+from aerodrome.model.web_address import Ports
+from aerodrome.operator.app import Desk
+from aerodrome.operator.app import create_app as create_desk
+from aerodrome.operator.history import History
+from aerodrome.release import installation, interpreters, locks
+from aerodrome.services import databases
+from aerodrome.services.clusters import Cluster
+from aerodrome.settings import EMBEDDED, Settings
+
+LEDGER = "aerodrome"
+"""The ledger's database."""
+
+LOGIN_ACTION = "airflow:CreateWebLoginToken"
+"""What a web session needs for as long as it lasts."""
+
+MOST_COMMANDS = 64
+"""Airflow commands that run at once. Each holds a thread for up to a minute; they have threads of their own, for else
+four in each of ten environments would leave none to the API."""
+
+logger = structlog.get_logger("runtime")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applications:
+    """What the control plane serves."""
+
+    front: Starlette
+    desk: Starlette
+    gateway: Gateway
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Identity:
+    """Who may do what."""
+
+    principals: Principals
+    authorizer: Authorizer
+    authenticator: Authenticator
+    session_tokens: SessionTokens
+    vault: Vault
+    minter: Minter
+
+
+@contextlib.contextmanager
+def assembled(settings: Settings, keeper: Keeper, *, port: int, gateway_ports: Ports) -> Iterator[Applications]:
+    """The applications, with the controller running behind them; `port` is the API's."""
+    with _ledger(settings, keeper.cluster()) as (engine, notices):
+        environments = Environments(engine, region=settings.region, account=settings.account_id)
+        keeper.owns(lambda: _buckets(environments))
+        with contextlib.closing(Audit(engine)) as audit, _identity(settings, engine) as identity:
+            endpoint = keeper.aws_endpoint_url()
+            backend = LocalBackend(
+                Surroundings(
+                    settings=settings,
+                    cluster=keeper.cluster,
+                    vault=identity.vault,
+                    key_set=identity.minter.key_set(),
+                    aws_endpoint_url=endpoint,
+                    mwaa_endpoint_url=settings.url(port),
+                    gateway_ports=gateway_ports,
+                    service_key=identity.principals.service_access_key,
+                    s3=keeper.s3,
+                )
+            )
+            logins = Logins(engine)
+            snapshots = Snapshots(engine)
+            rooms = _Rooms(
+                settings, keeper, environments, snapshots, audit, identity, backend, logins, gateway_ports, port
+            )
+            controller = Controller(
+                environments, snapshots, notices, backend, clock.now, snapshots_kept=settings.snapshots_kept
+            )
+            with _controlling(controller, backend):
+                yield Applications(front=rooms.front(), desk=rooms.desk(), gateway=rooms.gateway())
+
+
+@dataclass(frozen=True, slots=True)
+class _Rooms:
+    """Makes each application from what they share."""
+
+    settings: Settings
+    keeper: Keeper
+    environments: Environments
+    snapshots: Snapshots
+    audit: Audit
+    identity: _Identity
+    backend: LocalBackend
+    logins: Logins
+    gateway_ports: Ports
+    port: int
+    commanding: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(MOST_COMMANDS))
+
+    def front(self) -> Starlette:
+        """The API."""
+        identity = self.identity
+        query = QueryDoors(
+            principals=identity.principals,
+            authorizer=identity.authorizer,
+            session_tokens=identity.session_tokens,
+            region=self.settings.region,
+            seal=identity.vault.seal_secret,
+            execution_role_of=self._execution_role_of,
+            issuers=Issuers(),
+            clock=clock.now,
+        )
+        rest = airflow_rest.Caller(minter=identity.minter, paths=self.settings.paths, clock=clock.now)
+        return app.create_app(
+            doors.Doors(
+                environments=self.environments,
+                authenticator=identity.authenticator,
+                authorizer=identity.authorizer,
+                record=self.audit.record,
+                query=query,
+                logins=self.logins,
+                gateway_ports=self.gateway_ports,
+                check_execution_role=self._check_execution_role,
+                check_version=self._check_version,
+                warnings=_warnings,
+                checked_bucket=self.keeper.checked_bucket,
+                new_secrets=lambda: identity.vault.seal(EnvironmentSecrets.generate()),
+                offered_versions=tuple(versions.OFFERED),
+                latest_version=versions.DEFAULT,
+                clock=clock.now,
+                settings=self.settings,
+                rest=rest.call,
+                aws_endpoint_url=self.keeper.aws_endpoint_url(),
+            )
+        )
+
+    def desk(self) -> Starlette:
+        """The operator's socket."""
+        return create_desk(
+            Desk(
+                environments=self.environments,
+                audit=self.audit,
+                authorizer=self.identity.authorizer,
+                directory=lambda: self.identity.principals.directory,
+                clock=clock.now,
+                backend=self.backend,
+                cluster=self.keeper.cluster,
+                history=self._history(),
+                services=self.keeper.report,
+                keys=self.settings.paths.keys,
+                api=self.settings.url(self.port),
+                port=self.port,
+                started_at=clock.now(),
+            )
+        )
+
+    def gateway(self) -> Gateway:
+        """The way to Airflow's web servers."""
+        return Gateway(
+            GatewayDoors(
+                environments=self.environments.all,
+                logins=self.logins,
+                minter=self.identity.minter,
+                still_granted=self._still_granted,
+                run_command=self._run_command,
+                record=self.audit.record,
+                clock=clock.now,
+                settings=self.settings,
+            )
+        )
+
+    def _history(self) -> History:
+        return History(
+            environments=self.environments,
+            snapshots=self.snapshots,
+            archives=self.backend,
+            vault=self.identity.vault,
+            checked_bucket=self.keeper.checked_bucket,
+            quota=self.settings.quota_environments,
+            clock=clock.now,
+        )
+
+    def _execution_role_of(self, name: str) -> str | None:
+        found = self.environments.get(name)
+        return found.spec.execution_role_arn if found else None
+
+    def _check_execution_role(self, spec: Spec) -> None:
+        """Where IAM is another's, it says so itself when the role is assumed."""
+        if self.settings.aws_endpoint_url != EMBEDDED:
+            return
+        arn, account = spec.execution_role_arn, self.settings.account_id
+        execution_role.check(self.identity.authorizer, arn, account=account, context={})
+
+    def _check_version(self, number: str) -> None:
+        """What is installed already needs nothing more."""
+        folder = self.settings.paths.versions
+        if installation.find(number, folder) is not None:
+            return
+        places = interpreters.places(folder, os.environ, interpreters.named_folders(self.settings.python_folders))
+        refusal = interpreters.refusal(number, locks.of(number).python, places)
+        if refusal is not None:
+            raise refusal
+
+    def _still_granted(self, principal: Principal, environment: Environment, role: str, address: str) -> bool:
+        region, account = self.settings.region, self.settings.account_id
+        resource = arns.airflow_role(region=region, account=account, environment=environment.name, role=role)
+        context = principal_context(principal, now=clock.now(), source_ip=address, secure=True)
+        asked = Request(action=LOGIN_ACTION, resource=resource, context=context)
+        return self.identity.authorizer.decide(principal, asked).allowed
+
+    async def _run_command(self, environment: Environment, text: str) -> CommandResult:
+        argv = commands.parse(versions.lookup(environment.spec.airflow_version), text)
+        return await to_thread.run_sync(self.backend.run_command, environment, argv, limiter=self.commanding)
+
+
+@contextlib.contextmanager
+def _ledger(settings: Settings, cluster: Cluster) -> Iterator[tuple[sa.Engine, Notices]]:
+    """The ledger's database, at the newest schema."""
+    password = keys.ledger_password(settings.paths.keys)
+    databases.ensure_role(cluster, LEDGER, password)
+    databases.ensure_database(cluster, LEDGER, LEDGER)
+    engine = sa.create_engine(cluster.dsn(LEDGER, LEDGER, password, scheme="postgresql+psycopg"), pool_pre_ping=True)
+    try:
+        migrate(engine)
+        yield engine, Notices(cluster.dsn(LEDGER, LEDGER, password))
+    finally:
+        engine.dispose()
+
+
+@contextlib.contextmanager
+def _identity(settings: Settings, engine: sa.Engine) -> Iterator[_Identity]:
+    """IAM and the keys behind it; the first administrator is made when there is no user."""
+    folder = settings.paths.keys
+    vault = Vault(keys.vault_key(folder))
+    session_tokens = SessionTokens(keys.session_key(folder))
+    principals = Principals(
+        engine,
+        account=settings.account_id,
+        region=settings.region,
+        seal=vault.seal_secret,
+        service_key=keys.service_key(folder),
+        aws_policies=catalogue.policies(arns.partition(settings.region)),
+    )
+    with contextlib.closing(principals):
+        file = settings.paths.credentials
+        made = principals.ensure_administrator(
+            clock.now(), keep=lambda key: credentials_file.write(file, key.access_key_id, key.secret_access_key)
+        )
+        if made is not None:
+            logger.info("administrator created", user=made.user_arn, credentials=str(file))
+        yield _Identity(
+            principals=principals,
+            authorizer=Authorizer(principals),
+            authenticator=Authenticator(principals, vault, session_tokens, settings.region),
+            session_tokens=session_tokens,
+            vault=vault,
+            minter=Minter(keys.signing_key(folder)),
+        )
+
+
+@contextlib.contextmanager
+def _controlling(controller: Controller, backend: LocalBackend) -> Iterator[None]:
+    """The controller at work, and the default version's warm process on its way."""
+    working = threading.Thread(target=controller.run, name="controller")
+    warming = threading.Thread(target=backend.warm_up, args=(versions.DEFAULT,), name="warm-up", daemon=True)
+    working.start()
+    warming.start()
+    try:
+        yield
+    finally:
+        logger.info("stopping")
+        backend.close()
+        controller.stop()
+        working.join()
+
+
+def _warnings(spec: Spec) -> list[str]:
+    return versions.warnings(spec.airflow_version, spec.airflow_configuration_options)
+
+
+def _buckets(environments: Environments) -> list[str]:
+    """The source buckets of all environments."""
+    return [arns.bucket_name(environment.spec.source_bucket_arn) for environment in environments.all()]

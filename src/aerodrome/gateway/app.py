@@ -1,0 +1,197 @@
+"""The gateway as an ASGI application: which environment, which listener, who, and then to whom.
+
+`serving` runs it behind TLS, once for each listener. A request passes in this order: host, listener, path, the
+gateway's own pages, session, origin, Airflow. Written in bare ASGI, for it stands before every request to Airflow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from enum import StrEnum
+
+import structlog
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from aerodrome import forwarding
+from aerodrome.gateway import auditing, hosts, login, origins, pages, targets
+from aerodrome.gateway.commands import Commands
+from aerodrome.gateway.directory import Directory
+from aerodrome.gateway.doors import GatewayDoors
+from aerodrome.gateway.ledger_threads import LedgerThreads
+from aerodrome.gateway.proxy import Proxy
+from aerodrome.gateway.sessions import RevokedError, Sessions
+from aerodrome.gateway.tokens import Tokens
+from aerodrome.gateway.visits import Refusal, Visit
+from aerodrome.ledger.logins import Login
+from aerodrome.model import web_address
+from aerodrome.model.audit import Kind
+from aerodrome.model.environment import Environment
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+log = structlog.get_logger("aerodrome.gateway")
+
+
+class Listener(StrEnum):
+    """The two addresses that the gateway answers on."""
+
+    PUBLIC = "public"
+    PRIVATE = "private"
+
+    def answers(self, environment: Environment) -> bool:
+        """Whether the environment is answered here."""
+        mode = environment.spec.webserver_access_mode
+        only = web_address.PRIVATE_ONLY if self is Listener.PUBLIC else web_address.PUBLIC_ONLY
+        return mode != only
+
+
+class Gateway:
+    """One gateway for both listeners; the last that ends closes it."""
+
+    def __init__(self, doors: GatewayDoors) -> None:
+        self._doors = doors
+        self._threads = LedgerThreads()
+        self._directory = Directory(doors.environments, self._threads, changed=self._forget)
+        self._sessions = Sessions(doors, self._threads)
+        self._commands = Commands(doors, self._threads)
+        self._proxy = Proxy(doors.settings.paths, Tokens(doors.minter), doors.clock)
+        self._closing: set[asyncio.Task[None]] = set()
+        self._listeners = 0
+
+    def on(self, listener: Listener) -> ASGIApp:
+        """The application of one listener."""
+
+        async def application(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http":
+                await self._answer(listener, scope, receive, send)
+            elif scope["type"] == "lifespan":
+                await self._live(receive, send)
+
+        return application
+
+    async def close(self) -> None:
+        """End connections and threads."""
+        await self._directory.close()
+        for pool in self._proxy.keep(()):
+            await pool.close()
+        await asyncio.gather(*self._closing)
+        self._threads.close()
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        self._listeners += 1
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        self._listeners -= 1
+        if not self._listeners:
+            await self.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _answer(self, listener: Listener, scope: Scope, receive: Receive, send: Send) -> None:
+        visit: Visit | None = None
+        try:
+            visit = await self._visit(listener, scope, receive, send)
+            response = await self._own_or_airflows(visit)
+        except Refusal as refused:
+            response = pages.refusal(visit, refused)
+        except forwarding.GoneError:
+            return
+        except Exception:
+            log.exception("request_failed")
+            response = pages.refusal(visit, Refusal(500, "The gateway failed; its log says why."))
+        if response is not None:
+            await response(scope, receive, send)
+
+    async def _visit(self, listener: Listener, scope: Scope, receive: Receive, send: Send) -> Visit:
+        """The request, when its host names an environment that is answered on this listener."""
+        named = [value for name, value in scope["headers"] if name == b"host"]
+        host = hosts.parse(named[0].decode("latin-1"), self._doors.settings.domain) if len(named) == 1 else None
+        environment = await self._directory.find(host.identifier) if host else None
+        if host is None or environment is None or not listener.answers(environment):
+            raise Refusal(404, "No environment answers at this address.")
+        try:
+            path = targets.canonical(scope["raw_path"])
+        except targets.RefusedPathError:
+            path = scope["raw_path"].decode("latin-1")
+            visit = Visit(scope, receive, send, host, environment, path)
+            raise self._refused(visit, 400, "The path is not written in its plain form.") from None
+        return Visit(scope, receive, send, host, environment, path)
+
+    async def _own_or_airflows(self, visit: Visit) -> Response | None:
+        """The gateway's own answer; None when Airflow's has been given."""
+        if visit.method not in METHODS:
+            raise Refusal(405, "This method is not one of Airflow's.", headers={"allow": ", ".join(sorted(METHODS))})
+        own = targets.own(visit.path)
+        if own is not None:
+            return await self._own(visit, own)
+        if targets.is_blocked(visit.path):
+            raise self._refused(visit, 404, "This part of Airflow is not reached from outside.")
+        user = await self._user(visit)
+        if visit.line <= 2 and visit.path.rstrip("/") in {"/login", "/logout"}:  # noqa: PLR2004 - Airflow 2 and 1.10
+            # Its login page knows no gateway, and its logout would only forget what we tell it anew.
+            return RedirectResponse("/" if "login" in visit.path else "/aws_mwaa/logout", status_code=302)
+        await self._pass_on(visit, user)
+        return None
+
+    async def _own(self, visit: Visit, name: str) -> Response:
+        """A page or an endpoint below `/aws_mwaa/`."""
+        is_read = visit.method in {"GET", "HEAD"}
+        if name == "aws-console-sso" and is_read:
+            return pages.log_in()
+        if name == "login" and visit.method == "POST":
+            return await login.log_in(visit, self._doors, self._sessions)
+        if name == "logout" and (is_read or visit.method == "POST"):
+            return await login.log_out(visit, self._doors, self._sessions)
+        if name == "cli" and visit.method == "POST":
+            return await self._commands.answer(visit)
+        raise Refusal(404, "The gateway has no such page.")
+
+    async def _user(self, visit: Visit) -> Login:
+        """Who is logged in, and did send this request."""
+        secrets, by_cookie = login.presented(visit)
+        try:
+            found = await self._sessions.find(visit.environment, secrets, visit.address)
+        except RevokedError:
+            raise self._refused(visit, 403, "Your permission to use this environment was withdrawn.") from None
+        if found is None:
+            if secrets or visit.method not in origins.READS:
+                raise self._refused(visit, 401, "There is no session, or it has ended.")
+            raise Refusal(401, "There is no session.")
+        if by_cookie and visit.method not in origins.READS and not origins.is_own(visit.headers, visit.host):
+            raise self._refused(visit, 403, "Another site's page sent this request.", user=found)
+        return found
+
+    async def _pass_on(self, visit: Visit, user: Login) -> None:
+        status = None
+        try:
+            status = await self._proxy.pass_on(visit, user, visit.scope["raw_path"])
+        except Refusal as refused:
+            status = refused.status
+            raise
+        finally:
+            if visit.method not in origins.READS:
+                said = "the client left" if status is None else f"answered with {status}"
+                auditing.record(
+                    self._doors,
+                    visit,
+                    Kind.WEB_REQUEST,
+                    f"Passed to Airflow as {user.role}: {said}.",
+                    principal=user.principal,
+                    allowed=status not in {401, 403},
+                    detail={"status": status, "role": user.role},
+                )
+
+    def _refused(self, visit: Visit, status: int, sentence: str, *, user: Login | None = None) -> Refusal:
+        """A refusal that is recorded."""
+        principal = user.principal if user else None
+        auditing.record(self._doors, visit, Kind.WEB_REQUEST, sentence, principal=principal, allowed=False)
+        return Refusal(status, sentence, headers={"www-authenticate": "Bearer"} if status == 401 else None)  # noqa: PLR2004
+
+    def _forget(self, known: Mapping[str, Environment]) -> None:
+        """Close what served environments that are no more."""
+        for pool in self._proxy.keep(known):
+            task = asyncio.create_task(pool.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)

@@ -1,0 +1,42 @@
+"""The gateway's entries in the audit log. What is a plain read of a page, a file or a document is not recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aerodrome.gateway.doors import GatewayDoors
+from aerodrome.gateway.visits import Visit
+from aerodrome.model.audit import Entry, Kind
+from aerodrome.model.principals import Principal
+
+LONGEST_ACTION = 256
+"""Characters; a path that a stranger sent may be longer."""
+
+
+def record(
+    doors: GatewayDoors,
+    visit: Visit,
+    kind: Kind,
+    sentence: str,
+    *,
+    principal: Principal | None = None,
+    allowed: bool = True,
+    action: str | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Record an act on the visit's environment; `action` is method and path when it is not given."""
+    doors.record(
+        Entry(
+            at=doors.clock(),
+            kind=kind,
+            environment=visit.environment.name,
+            principal=principal.arn if principal else None,
+            action=(action or f"{visit.method} {visit.path}")[:LONGEST_ACTION],
+            resource=visit.environment.arn,
+            allowed=allowed,
+            address=visit.address,
+            sentence=sentence,
+            detail=detail or {},
+        )
+    )

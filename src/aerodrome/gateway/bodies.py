@@ -1,0 +1,27 @@
+"""Small request bodies, of the endpoints that the gateway answers itself: read whole, bounded in size and time."""
+
+from __future__ import annotations
+
+from aerodrome import forwarding
+from aerodrome.gateway.visits import Refusal, Visit
+
+SECONDS = 10.0
+
+
+async def read(visit: Visit, longest: int) -> bytes:
+    """The body.
+
+    Raises:
+        Refusal: 413 or 408.
+        forwarding.GoneError: the client has gone.
+    """
+    body = forwarding.Body(visit.scope, visit.receive, limit=longest, seconds=SECONDS)
+    too_long = Refusal(413, f"The body is longer than {longest} bytes.")
+    if body.is_too_long:
+        raise too_long
+    try:
+        return b"".join([chunk async for chunk in body.chunks()])
+    except forwarding.TooLongError:
+        raise too_long from None
+    except forwarding.TooSlowError:
+        raise Refusal(408, f"The body did not arrive within {SECONDS:.0f} seconds.") from None

@@ -1,0 +1,147 @@
+"""The CLI endpoint: one Airflow command as text, its output as base64 in JSON, as MWAA has it.
+
+A token by CreateCliToken serves one command. A few run at once in each environment, a few more wait for a moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from starlette.responses import Response
+
+from aerodrome.errors import CallerError, RetryError
+from aerodrome.gateway import auditing, bodies, pages
+from aerodrome.gateway.doors import CommandResult, GatewayDoors
+from aerodrome.gateway.ledger_threads import LedgerThreads
+from aerodrome.gateway.login import BEARER, LONGEST_TOKEN
+from aerodrome.gateway.visits import Refusal, Visit
+from aerodrome.ledger.logins import Login
+from aerodrome.model.audit import Kind
+
+LONGEST_COMMAND = 64 * 1024
+"""Bytes."""
+
+AT_ONCE = 4
+"""Commands that run in one environment (MWAA's own number)."""
+
+MOST_WAITING = 8
+WAITING_SECONDS = 10.0
+
+_WORDS = re.compile(r"\s*([a-z][a-z_-]*(?:\s+[a-z][a-z-]*)?)(?=\s|$)")
+"""The command itself: what follows may hold a secret and is not recorded."""
+
+
+class Commands:
+    """Runs commands, at most so many at once."""
+
+    def __init__(self, doors: GatewayDoors, threads: LedgerThreads) -> None:
+        self._doors = doors
+        self._threads = threads
+        self._places: dict[str, _Places] = {}
+
+    async def answer(self, visit: Visit) -> Response:
+        """Run the command in the body.
+
+        Raises:
+            Refusal: the token or the command is not valid, or it cannot be run now.
+        """
+        text = _text(visit, await bodies.read(visit, LONGEST_COMMAND))
+        login = await self._redeemed(visit)
+        action = _action(text)
+        try:
+            async with self._turn(visit.environment.identifier):
+                result = await self._doors.run_command(visit.environment, text)
+        except CallerError as error:
+            self._record(visit, login, action, str(error), allowed=False)
+            raise Refusal(400, str(error)) from None
+        except RetryError as error:
+            self._record(visit, login, action, str(error), allowed=True)
+            raise Refusal(503, str(error), headers={"retry-after": str(max(1, round(error.delay)))}) from None
+        self._record(visit, login, action, f"Ended with exit code {result.exit_code}.", allowed=True)
+        return _document(result)
+
+    async def _redeemed(self, visit: Visit) -> Login:
+        environment, now = visit.environment, self._doors.clock()
+        authorization = visit.headers.get(b"authorization", b"")
+        token = authorization[len(BEARER) :].strip().decode("latin-1")
+        if authorization[: len(BEARER)].lower() == BEARER and 0 < len(token) <= LONGEST_TOKEN:
+            login = await self._threads.run(lambda: self._doors.logins.redeem(token, "cli", environment.name, now=now))
+            if login is not None and login.issued_at >= environment.created_at:
+                return login
+        sentence = "The CLI token is not valid: it lives a minute, works once, and only for its own environment."
+        auditing.record(self._doors, visit, Kind.CLI_COMMAND, sentence, allowed=False)
+        raise Refusal(401, sentence)
+
+    def _record(self, visit: Visit, login: Login, action: str, sentence: str, *, allowed: bool) -> None:
+        auditing.record(
+            self._doors, visit, Kind.CLI_COMMAND, sentence, principal=login.principal, allowed=allowed, action=action
+        )
+
+    @asynccontextmanager
+    async def _turn(self, identifier: str) -> AsyncIterator[None]:
+        """One of the places in which commands run; raises RetryError when none comes free in time."""
+        places = self._places.setdefault(identifier, _Places())
+        if places.waiting >= MOST_WAITING:
+            raise RetryError(f"{AT_ONCE} commands run already and others wait; try again later.", delay=5)
+        places.waiting += 1
+        try:
+            async with asyncio.timeout(WAITING_SECONDS):
+                await places.free.acquire()
+        except TimeoutError:
+            raise RetryError(f"{AT_ONCE} commands run already; try again later.", delay=5) from None
+        finally:
+            places.waiting -= 1
+        try:
+            yield
+        finally:
+            places.free.release()
+
+
+@dataclass
+class _Places:
+    """Of one environment."""
+
+    free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    waiting: int = 0
+
+
+def _text(visit: Visit, body: bytes) -> str:
+    """The command: the body as it is, or what a JSON body says."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        raise Refusal(400, "The command is not UTF-8 text.") from None
+    kind = visit.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if kind == b"application/json":
+        # Many clients say JSON and send the bare command, as MWAA lets them.
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError):
+            document = text
+        command = document.get("command") if isinstance(document, dict) else document
+        if not isinstance(command, str):
+            raise Refusal(400, 'Send the command as text, or as JSON: {"command": "dags list"}.')
+        text = command
+    if not text.strip():
+        raise Refusal(400, "The body holds no command; send one without the word airflow, such as: dags list")
+    return text
+
+
+def _action(text: str) -> str:
+    match = _WORDS.match(text)
+    return " ".join(match[1].split()) if match else "(unreadable)"
+
+
+def _document(result: CommandResult) -> Response:
+    """MWAA's answer: 400 when the command failed, with its output all the same."""
+    body = {
+        "stdout": base64.b64encode(result.stdout).decode(),
+        "stderr": base64.b64encode(result.stderr).decode(),
+    }
+    return pages.document(200 if result.exit_code == 0 else 400, body)

@@ -1,0 +1,57 @@
+"""What the gateway needs from the rest of Aerodrome, as one value that `runtime` fills in."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from aerodrome.clock import Clock
+from aerodrome.identity.tokens import Minter
+from aerodrome.ledger.logins import Logins
+from aerodrome.model.audit import Recorder
+from aerodrome.model.environment import Environment
+from aerodrome.model.principals import Principal
+from aerodrome.settings import Settings
+
+
+class CommandResult(Protocol):
+    """What an Airflow command left behind."""
+
+    @property
+    def stdout(self) -> bytes: ...
+
+    @property
+    def stderr(self) -> bytes: ...
+
+    @property
+    def exit_code(self) -> int: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayDoors:
+    """Everything behind the gateway."""
+
+    environments: Callable[[], Sequence[Environment]]
+    """All environments. Blocks; asked once a second at most."""
+
+    logins: Logins
+    """Blocks; called in threads."""
+
+    minter: Minter
+
+    still_granted: Callable[[Principal, Environment, str, str], bool]
+    """(principal, environment, role, client's IP address): whether IAM still grants `airflow:CreateWebLoginToken` on
+    that role of the environment. May block; called in threads, once in a few seconds for each session and address."""
+
+    run_command: Callable[[Environment, str], Awaitable[CommandResult]]
+    """Runs an Airflow command, given as text without the word `airflow`.
+
+    Raises:
+        CallerError: the command is not one that is allowed.
+        RetryError: it cannot be run just now.
+    """
+
+    record: Recorder
+    clock: Clock
+    settings: Settings

@@ -1,0 +1,367 @@
+"""What hostile clients send: each is refused, nothing reaches Airflow, and the gateway goes on serving others."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+
+import pytest
+
+from aerodrome.gateway import protocol
+
+from .airflow import wait_for
+
+GET = b"GET /x HTTP/1.1\r\nHost: HOST\r\nCookie: COOKIE\r\n"
+POST = b"POST /x HTTP/1.1\r\nHost: HOST\r\nCookie: COOKIE\r\n"
+SECOND = b"GET /smuggled HTTP/1.1\r\nHost: HOST\r\nCookie: COOKIE\r\nConnection: close\r\n\r\n"
+
+
+@pytest.fixture
+def cookie(world):
+    return world.log_in()
+
+
+def status(answer):
+    return int(answer.split(None, 2)[1]) if answer else None
+
+
+def still_serves(world, cookie):
+    return world.ask("GET", "/still", cookie=cookie).status == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/execution/",
+        "/execution/task-instances/1/run",
+        "/Execution/x",
+        "/auth/token",
+        "/auth/token/cli",
+        "/auth",
+        "/x/../execution/",
+        "/./execution/",
+        "/%65xecution/",
+        "/x/%2e%2e/execution/",
+        "/x/%2E%2E%2Fexecution/",
+        "/x%2f..%2fexecution",
+        "/%2fexecution/",
+        "/x/%252e%252e/execution",
+        "/x/..%5cexecution",
+        "//execution/",
+        "/x//execution/",
+        "/x/..;/execution/",
+        "/x\\..\\execution",
+        "/execution%00/",
+        "/execution%20/",
+        "/%0d%0aSet-Cookie:x",
+        "/x/%c0%ae%c0%ae/execution",
+        "/x/%ff",
+        "/x/%u002e",
+        "/x/%",
+        "/aws_mwaa/../x",
+    ],
+)
+@pytest.mark.parametrize("name", ["two", "three"])
+def test_paths_towards_what_is_never_proxied(world, name, path):
+    cookie = world.log_in(name)
+    world.entries.clear()
+    line = f"GET {path} HTTP/1.1\r\nHost: HOST\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n"
+    answer = world.raw(line.encode(), name=name)
+    if path == "/x/..;/execution/":  # one segment of that odd name: neither server reads it as a step upwards
+        assert world.reached == ["GET /x/..;/execution/"]
+        return
+    assert status(answer) in {400, 404}
+    assert not world.reached
+    assert all(not entry.allowed for entry in world.entries)
+
+
+@pytest.mark.parametrize("target", ["https://HOST/x", "http://HOST/x", "HTTPS://HOST/x"])
+def test_a_request_line_in_absolute_form(world, cookie, target):
+    line = GET.replace(b"/x", target.encode()).replace(b"COOKIE", cookie.encode())
+    answer = world.raw(line + b"Connection: close\r\n\r\n")
+    assert status(answer) == 200
+    assert world.reached == ["GET /x"]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://evil.example/x",
+        "https://OTHER/x",
+        "https://u@HOST/x",
+        "ftp://HOST/x",
+        "https://HOST/execution/x",
+        "*",
+        "x",
+    ],
+)
+def test_request_lines_for_another_host(world, cookie, target):
+    target = target.replace("OTHER", world.host("both"))
+    line = GET.replace(b"/x", target.encode()).replace(b"COOKIE", cookie.encode())
+    assert status(world.raw(line + b"Connection: close\r\n\r\n")) in {400, 404}
+    assert not world.reached
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        POST + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        POST + b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
+        POST + b"Content-Length: 0\r\nContent-Length: 44\r\n\r\n",
+        POST + b"Content-Length: 0, 44\r\n\r\n",
+        POST + b"Content-Length: +0\r\n\r\n",
+        POST + b"Content-Length: -1\r\n\r\n",
+        POST + b"Content-Length : 0\r\n\r\n",
+        POST + b"Content-Length: 99999999999999999999999\r\n\r\n",
+        POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        POST + b"Transfer-Encoding: identity\r\n\r\n",
+        POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+        POST + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+        POST + b"Transfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n",
+        POST.replace(b"1.1", b"1.0") + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        GET + b"X-A: a\r\n b: c\r\n\r\n",
+        GET + b" X-A: a\r\n\r\n",
+        GET + b"X-A: a\nContent-Length: 44\r\n\r\n",
+        GET + b"X-A: a\rX-B: b\r\n\r\n",
+        GET + b"X-A: a\x00b\r\n\r\n",
+        GET + b"X-A\r\n\r\n",
+        GET + b": a\r\n\r\n",
+        GET.replace(b"\r\n", b"\n") + b"\n",
+        GET + b"Host: HOST\r\n\r\n",
+        GET.replace(b"HTTP/1.1", b"HTTP/2.0") + b"\r\n",
+        GET.replace(b" HTTP/1.1", b"") + b"\r\n",
+        GET.replace(b"GET", b"get") + b"\r\n",
+        GET + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        GET
+        + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n\r\n",
+        b"CONNECT HOST HTTP/1.1\r\nHost: HOST\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\x16\x03\x01\x00\xa5",
+    ],
+)
+def test_shapes_that_smuggle(world, cookie, shape):
+    answer = world.raw((shape + SECOND).replace(b"COOKIE", cookie.encode()))
+    assert status(answer) in {400, 404, 405, None}
+    assert "GET /smuggled" not in world.airflow.seen
+    assert "POST /x" not in world.airflow.seen
+    assert still_serves(world, cookie)
+
+
+def test_a_body_that_breaks_the_rules_never_looks_whole_to_airflow(world, cookie):
+    begin = POST.replace(b"/x", b"/slow").replace(b"COOKIE", cookie.encode()) + b"Transfer-Encoding: chunked\r\n\r\n"
+    for rest in (b"1\r\na\r\nffffffffffffffffff\r\n", b"1\r\nab\r\n0\r\n\r\n", b"1\na\n0\n\n", b"1\r\na\r\n-1\r\n"):
+        assert b"200 OK" not in world.raw(begin + rest + SECOND.replace(b"COOKIE", cookie.encode()))
+    assert world.reached == []
+    assert still_serves(world, cookie)
+
+
+def test_a_chunked_body_arrives_and_a_trailer_is_no_header(world, cookie):
+    head = (
+        POST.replace(b"/x", b"/slow").replace(b"COOKIE", cookie.encode())
+        + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    )
+    answer = world.raw(head, b"3;ext=1\r\nabc\r\n", b"2\r\nde\r\n0\r\n\r\n")
+    assert status(answer) == 200
+    assert b'"length": 5' in answer
+    answer = world.raw(head + b"1\r\na\r\n0\r\nAuthorization: Bearer x\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n")
+    assert b"6.6.6.6" not in answer
+    assert b"Bearer x" not in answer
+    assert status(answer) != 200
+
+
+def test_pipelined_requests_are_answered_in_order(world, cookie):
+    both = GET.replace(b"/x", b"/first") + b"\r\n" + GET.replace(b"/x", b"/second") + b"Connection: close\r\n\r\n"
+    answer = world.raw(both.replace(b"COOKIE", cookie.encode()))
+    assert answer.count(b"HTTP/1.1 200") == 2
+    assert answer.index(b"/first") < answer.index(b"/second")
+
+
+def flood(world, begin, piece, megabytes):
+    """Send so much, and return what came back and how much was taken."""
+    connection = world.connect()
+    connection.sock.settimeout(30)
+    taken, found = 0, b""
+    try:
+        connection.sock.sendall(begin.replace(b"HOST", world.host("three").encode()))
+        while taken < megabytes * 1024 * 1024:
+            connection.sock.sendall(piece)
+            taken += len(piece)
+        found = connection.sock.recv(65536)
+    except (ConnectionError, ssl.SSLError, TimeoutError):
+        pass
+    finally:
+        connection.close()
+    return found, taken
+
+
+@pytest.mark.parametrize(
+    ("begin", "piece"),
+    [
+        (b"GET /x HTTP/1.1\r\nHost: HOST\r\nX-Long: ", b"x" * 65536),
+        (b"GET /x HTTP/1.1\r\nHost: HOST\r\n", b"X-Many: 1\r\n" * 4096),
+        (b"GET /", b"x" * 65536),
+        (b"GET /x HTTP/1.1\r\nHost: HOST\r\n" + b"x" * 65536, b"x" * 65536),
+        (b"", b"\r\n" * 32768),
+    ],
+    ids=["one header", "many headers", "request line", "header name", "empty lines"],
+)
+def test_a_hundred_megabytes_of_head(world, cookie, begin, piece):
+    found, taken = flood(world, begin, piece, 100)
+    assert taken < 32 * 1024 * 1024
+    assert not found or status(found) in {400, 431}
+    assert still_serves(world, cookie)
+
+
+def test_too_many_or_too_long_headers_in_one_piece(world, cookie):
+    many = b"".join(b"X-%d: 1\r\n" % number for number in range(200))
+    assert status(world.raw(GET + many + b"\r\n")) == 431
+    assert status(world.raw(GET + b"X: " + b"x" * 70_000 + b"\r\n\r\n")) in {431, None}
+    assert status(world.raw(b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n")) == 400
+    assert still_serves(world, cookie)
+
+
+def test_a_hundred_megabytes_of_body_are_not_taken(world, cookie):
+    chunk = b"100000\r\n" + b"x" * 0x100000 + b"\r\n"
+    begin = POST.replace(b"/x", b"/slow").replace(b"COOKIE", cookie.encode()) + b"Transfer-Encoding: chunked\r\n\r\n"
+    flood(world, begin, chunk, 100)
+    wait_for(lambda: "POST /slow" not in world.airflow.seen or world.airflow.left.is_set())
+    for path in (b"/aws_mwaa/login", b"/aws_mwaa/cli", b"/api/v2/variables"):
+        begin = b"POST " + path + b" HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\n\r\n"
+        found, _ = flood(world, begin, chunk, 2)
+        assert status(found) in {401, 413}
+    assert still_serves(world, cookie)
+
+
+@pytest.fixture
+def hurried(monkeypatch):
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(protocol, "LINGER_SECONDS", 0.3)
+    monkeypatch.setattr("aerodrome.gateway.bodies.SECONDS", 0.3)
+    monkeypatch.setattr("aerodrome.gateway.proxy.BODY_SECONDS", 0.3)
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize(
+    "begin",
+    [
+        b"",
+        b"G",
+        b"GET /x HTTP/1.1\r\nHost: HOST\r\nX: ",
+        b"\r\n",
+        b"GET /x HTTP/1.1\r\nHost: HOST\r\n\r\n\r\n",
+        b"POST /aws_mwaa/login HTTP/1.1\r\nHost: HOST\r\nContent-Length: 100\r\n\r\n",
+        b"POST /aws_mwaa/cli HTTP/1.1\r\nHost: HOST\r\nContent-Length: 100\r\n\r\n",
+        b"POST /slow HTTP/1.1\r\nHost: HOST\r\nContent-Length: 100\r\n\r\n",
+        b"POST /slow HTTP/1.1\r\nHost: HOST\r\nCookie: COOKIE\r\nContent-Length: 100\r\n\r\n",
+        b"POST /slow HTTP/1.1\r\nHost: HOST\r\nCookie: COOKIE\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n",
+    ],
+)
+def test_a_slow_loris_is_shown_out(world, cookie, begin):
+    connection = world.connect()
+    connection.sock.settimeout(0.05)
+    begin = begin.replace(b"HOST", world.host("three").encode()).replace(b"COOKIE", cookie.encode())
+    ended = time.monotonic() + 20
+    try:
+        connection.sock.sendall(begin)
+        while time.monotonic() < ended:
+            connection.sock.sendall(b"\r\n" if begin.endswith(b"\r\n\r\n\r\n") or begin == b"\r\n" else b"x")
+            try:
+                if connection.sock.recv(65536) == b"":
+                    break
+            except TimeoutError:
+                continue
+        else:
+            pytest.fail("it may go on for ever")
+    except (ConnectionError, ssl.SSLError):
+        pass
+    finally:
+        connection.close()
+    assert still_serves(world, cookie)
+
+
+def test_hundreds_of_idle_connections_make_room(world, cookie, monkeypatch):
+    monkeypatch.setattr(protocol, "MOST_CONNECTIONS", 50)
+    idle = [world.connect() for _ in range(150)]
+    try:
+        assert still_serves(world, cookie)
+        stream = world.connect()
+        stream.request("GET", "/stream", headers={"Cookie": cookie})
+        response = stream.getresponse()
+        idle += [world.connect() for _ in range(100)]
+        world.airflow.step.set()
+        assert response.read().endswith(b'{"line": 2}\n')  # whoever is being served is not shown out
+        stream.close()
+        assert still_serves(world, cookie)
+    finally:
+        for connection in idle:
+            connection.close()
+
+
+def test_a_client_that_never_reads(world, cookie, monkeypatch):
+    monkeypatch.setattr(protocol, "WRITE_SECONDS", 0.3)
+    connection = world.connect()
+    connection.request("GET", "/endless", headers={"Cookie": cookie})
+    assert world.airflow.left.wait(60)
+    connection.close()
+    assert still_serves(world, cookie)
+
+
+def test_plain_http_and_broken_handshakes(world, cookie):
+    for begin in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\xff\xff" + b"\x00" * 100, b""):
+        with socket.create_connection(("127.0.0.1", world.ports.public), timeout=10) as raw:
+            raw.sendall(begin)
+    assert still_serves(world, cookie)
+
+
+def test_old_tls_is_refused(world):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with (
+        socket.create_connection(("127.0.0.1", world.ports.public), timeout=10) as raw,
+        pytest.raises((ssl.SSLError, ConnectionError)),
+    ):
+        context.wrap_socket(raw, server_hostname="x")
+
+
+def test_junk_in_cookies_and_tokens(world):
+    for junk in (
+        "_token=",
+        "_token=\x7f",
+        "_token=" + "x" * 9000,
+        "=;;=;_token",
+        "_token=%00",
+        '_token="x"',
+        "_token=é",
+    ):
+        line = b"GET / HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nCookie: " + junk.encode() + b"\r\n\r\n"
+        assert status(world.raw(line)) in {400, 401}
+    assert not world.reached
+
+
+def test_a_flood_of_forged_sessions_starves_nobody(world, cookie):
+    stop = threading.Event()
+
+    def flooding(number):
+        connection = world.connect()
+        while not stop.is_set():
+            connection.request("GET", "/", headers={"Cookie": f"_token=forged{number}{time.monotonic()}"})
+            assert connection.getresponse().read()
+        connection.close()
+
+    threads = [threading.Thread(target=flooding, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    try:
+        assert all(still_serves(world, cookie) for _ in range(20))
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert len(world.reached) == 20
