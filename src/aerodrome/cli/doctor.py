@@ -10,7 +10,6 @@ import resource
 import shutil
 import socket
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -21,7 +20,7 @@ from aerodrome.airflow import versions
 from aerodrome.errors import BrokenError
 from aerodrome.release import interpreters, locks
 from aerodrome.services import redis
-from aerodrome.settings import EMBEDDED, Settings
+from aerodrome.settings import EMBEDDED, Settings, split_address
 
 GIB = 2**30
 DISK_NEEDED = 4 * GIB
@@ -35,9 +34,15 @@ FILES_NEEDED = 4096
 
 PROCESSES_NEEDED = 1024
 
+PROBE_LIMIT = 2.0
+"""Seconds that a port may take to say whether somebody listens."""
+
+LOCALHOST = ".localhost"
+"""Names below it mean this machine (RFC 6761); browsers and curl know that by themselves, not every resolver does."""
+
 
 class Level(StrEnum):
-    """How much a finding matters: a `fail` stops Aerodrome or an Airflow version from working."""
+    """How much a finding matters: a `fail` stops Aerodrome or the Airflow version that most will ask for."""
 
     OK = "ok"
     WARN = "warn"
@@ -52,8 +57,13 @@ class Facts:
     """Python's line → where it was found, or None."""
     airflow_of: Mapping[str, tuple[str, ...]]
     """Python's line → the Airflow versions that need it."""
-    busy_ports: tuple[int, ...]
+    busy_ports: Mapping[str, int]
+    """The variable that names the port → the port that another program holds."""
     running: bool
+    domain: str
+    """What environments' host names end in."""
+    domain_known: bool
+    """Whether this machine's resolver finds names below it."""
     disk_free: int
     memory_free: int
     open_files: int | None
@@ -78,6 +88,7 @@ def judge(facts: Facts) -> list[Finding]:
     return [
         *_interpreters(facts),
         _ports(facts),
+        _names(facts),
         _at_least("disk", facts.disk_free, DISK_NEEDED, f"free space at {facts.data}, or set AERODROME_DATA"),
         _at_least("memory", facts.memory_free, MEMORY_NEEDED, "stop other programs, or use mw1.micro environments"),
         _limit("open files", facts.open_files, FILES_NEEDED, f"ulimit -n {FILES_NEEDED}"),
@@ -93,15 +104,14 @@ def gather(settings: Settings, *, running: bool) -> Facts:
     for version in versions.OFFERED:
         line = locks.of(version).python
         wanted[line] = (*wanted.get(line, ()), version)
-    ports = [settings.port]
-    if settings.aws_endpoint_url == EMBEDDED:
-        ports.append(settings.aws_port)
     existing = next(folder for folder in (settings.paths.data, *settings.paths.data.parents) if folder.exists())
     return Facts(
         interpreters={line: _interpreter(line, settings) for line in wanted},
         airflow_of=wanted,
-        busy_ports=tuple(port for port in ports if port and _is_busy(settings.host, port)),
+        busy_ports=busy(settings),
         running=running,
+        domain=settings.domain,
+        domain_known=_is_known(f"any.{settings.domain}"),
         disk_free=shutil.disk_usage(existing).free,
         memory_free=psutil.virtual_memory().available,
         open_files=_soft(resource.RLIMIT_NOFILE),
@@ -112,6 +122,18 @@ def gather(settings: Settings, *, running: bool) -> Facts:
     )
 
 
+def busy(settings: Settings) -> dict[str, int]:
+    """The variables whose port is held by somebody, with the port; one that the system will choose is free."""
+    addresses = {
+        "AERODROME_PORT": (settings.host, settings.port),
+        "AERODROME_GATEWAY_PUBLIC": split_address(settings.gateway_public),
+        "AERODROME_GATEWAY_PRIVATE": split_address(settings.gateway_private),
+    }
+    if settings.aws_endpoint_url == EMBEDDED:
+        addresses["AERODROME_AWS_PORT"] = (settings.host, settings.aws_port)
+    return {name: port for name, (host, port) in addresses.items() if port and _is_busy(host, port)}
+
+
 def _interpreters(facts: Facts) -> list[Finding]:
     findings = []
     for line, found in facts.interpreters.items():
@@ -120,9 +142,8 @@ def _interpreters(facts: Facts) -> list[Finding]:
             findings.append(Finding(subject=f"Python {line}", level=Level.OK, found=f"{found} (for {needs})"))
         else:
             fix = f"uv python install {line}, or name its folder in AERODROME_PYTHON_FOLDERS"
-            findings.append(
-                Finding(subject=f"Python {line}", level=Level.FAIL, found=f"missing; {needs} needs it", fix=fix)
-            )
+            level = Level.FAIL if versions.DEFAULT in facts.airflow_of[line] else Level.WARN
+            findings.append(Finding(subject=f"Python {line}", level=level, found=f"missing; {needs} needs it", fix=fix))
     return findings
 
 
@@ -131,9 +152,21 @@ def _ports(facts: Facts) -> Finding:
         return Finding(subject="ports", level=Level.OK, found="held by the running control plane")
     if not facts.busy_ports:
         return Finding(subject="ports", level=Level.OK, found="free")
-    taken = ", ".join(map(str, facts.busy_ports))
-    fix = "stop the program that listens there, or set AERODROME_PORT and AERODROME_AWS_PORT"
+    taken = ", ".join(map(str, facts.busy_ports.values()))
+    fix = f"stop the program that listens there, or set {', '.join(facts.busy_ports)}"
     return Finding(subject="ports", level=Level.FAIL, found=f"taken: {taken}", fix=fix)
+
+
+def _names(facts: Facts) -> Finding:
+    subject = "host names"
+    if facts.domain_known:
+        return Finding(subject=subject, level=Level.OK, found=f"names below {facts.domain} are found")
+    if not facts.domain.endswith(LOCALHOST):
+        fix = f"a DNS entry for *.{facts.domain} that leads to the gateway"
+        return Finding(subject=subject, level=Level.WARN, found=f"names below {facts.domain} are not found", fix=fix)
+    found = f"names below {facts.domain}: browsers and curl find them, Python (CLI tokens, MwaaHook) does not"
+    fix = "install libnss-myhostname or systemd-resolved, or put the names of your environments into /etc/hosts"
+    return Finding(subject=subject, level=Level.WARN, found=found, fix=fix)
 
 
 def _at_least(subject: str, found: int, needed: int, fix: str) -> Finding:
@@ -164,15 +197,24 @@ def _user(facts: Facts) -> Finding:
 
 def _interpreter(line: str, settings: Settings) -> str | None:
     folders = interpreters.named_folders(settings.python_folders)
-    places = interpreters.Places(folders=folders, downloads=settings.paths.versions, environ=os.environ)
-    tried = [interpreters.inspect(path) for path in interpreters.candidates(line, places)]
-    found = interpreters.choose(tried, line, for_others=os.geteuid() == 0)
+    places = interpreters.places(settings.paths.versions, os.environ, folders)
+    found = interpreters.look(line, places, for_others=os.geteuid() == 0)
     return str(found.path) if found else None
 
 
 def _is_busy(host: str, port: int) -> bool:
-    with closing(socket.socket()) as probe:
-        return probe.connect_ex((host, port)) == 0
+    try:
+        socket.create_connection((host, port), timeout=PROBE_LIMIT).close()
+    except OSError:
+        return False
+    return True
+
+
+def _is_known(name: str) -> bool:
+    try:
+        return bool(socket.getaddrinfo(name, None))
+    except OSError:
+        return False
 
 
 def _soft(kind: int) -> int | None:

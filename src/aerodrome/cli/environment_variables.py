@@ -5,11 +5,17 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
-from aerodrome.settings import AWS, EMBEDDED, Settings
+from aerodrome.identity import credentials_file
+from aerodrome.settings import AWS, Settings
+
+HIDING = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+"""Variables that would count more than a profile."""
 
 
 def exports(settings: Settings, port: int) -> dict[str, str]:
-    """The variables of boto3, the AWS CLI and Terraform.
+    """The variables of boto3, the AWS CLI and Terraform; the key itself stays in the administrator's profile file.
+
+    With the real AWS only MWAA is redirected: its requests need the profile, those of other services a key of AWS's.
 
     Host prefixes are switched off because `api.127.0.0.1` is no name; whoever has a wildcard DNS name needs no switch.
     """
@@ -21,13 +27,11 @@ def exports(settings: Settings, port: int) -> dict[str, str]:
     }
     if settings.aws_endpoint_url == AWS:
         return {"AWS_ENDPOINT_URL_MWAA": endpoint, **common}
-    variables = {"AWS_ENDPOINT_URL": endpoint, **common}
-    if settings.aws_endpoint_url == EMBEDDED:
-        # The emulator knows no users yet, and the listener is bound to loopback; any key would do.
-        variables |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-    return variables
+    profile = {"AWS_SHARED_CREDENTIALS_FILE": str(settings.paths.credentials), "AWS_PROFILE": credentials_file.PROFILE}
+    return {"AWS_ENDPOINT_URL": endpoint, **common, **profile}
 
 
 def as_shell(variables: Mapping[str, str]) -> str:
     """Lines for `eval "$(aerodrome env)"`."""
-    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+    return "\n".join([f"unset {' '.join(HIDING)}", *lines] if "AWS_PROFILE" in variables else lines)

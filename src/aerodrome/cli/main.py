@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import json
 import sys
+import webbrowser
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
-from rich.console import Console
 
-from aerodrome.cli import environment_variables, operator, rendering
-from aerodrome.errors import AerodromeError
+from aerodrome import clock
+from aerodrome.cli import check, environment_variables, explaining, history, operator, rendering, watching
+from aerodrome.cli.telling import AsJson, err, out, print_json, told
+from aerodrome.identity.credentials_file import PROFILE
 from aerodrome.settings import Settings
 
 app = typer.Typer(
@@ -30,32 +31,13 @@ app = typer.Typer(
 )
 database = typer.Typer(help="Databases of your own on the embedded PostgreSQL.", no_args_is_help=True)
 app.add_typer(database, name="database")
-
-out = Console()
-err = Console(stderr=True)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+iam = typer.Typer(help="Who may do what, and why.", no_args_is_help=True)
+app.add_typer(iam, name="iam")
 
 
-@contextmanager
-def told() -> Iterator[Settings]:
-    """The settings; every error that has a sentence ends the command with that sentence and exit code 1."""
-    try:
-        yield Settings()
-    except ValidationError as error:
-        for problem in error.errors():
-            name = "AERODROME_" + "_".join(map(str, problem["loc"])).upper()
-            err.print(f"[red]{name}[/red]: {problem['msg']}", highlight=False)
-        raise typer.Exit(1) from None
-    except AerodromeError as error:
-        err.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
-        for line in getattr(error, "tail", ()):
-            err.print(f"  {line}", style="dim", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from None
-
-
-def _print_json(document: Any) -> None:
-    sys.stdout.write(json.dumps(document, indent=2, default=str) + "\n")
+def _port(settings: Settings) -> int:
+    """The API's port; one that the system chose is asked for."""
+    return settings.port or int(operator.ask(settings, "GET", "/status")["port"])
 
 
 @app.command(epilog="Examples:  aerodrome up   |   aerodrome up --foreground   |   AERODROME_PORT=4600 aerodrome up")
@@ -66,17 +48,19 @@ def up(
     ] = False,
 ) -> None:
     """Start Aerodrome; returns when the API answers. Running environments are adopted, stopped ones started."""
-    from aerodrome import runtime  # noqa: PLC0415 - see above
     from aerodrome.cli import steering  # noqa: PLC0415 - see above
 
     with told() as settings:
         if foreground:
+            from aerodrome import runtime  # noqa: PLC0415 - see above; the longest of all
+
             runtime.serve(settings)
             return
         with err.status("Starting Aerodrome …"):
             state = steering.up(settings)
         word = "is up already" if state.adopted else "is up"
-        out.print(f"Aerodrome {word}: [bold]{state.api}[/bold] (loopback only; signatures are not checked yet)")
+        out.print(f"Aerodrome {word}: [bold]{state.api}[/bold] (on loopback only)")
+        out.print(f"The administrator's key is in {settings.paths.credentials}, profile {PROFILE}.", soft_wrap=True)
         out.print('Next: [bold]eval "$(aerodrome env)"[/bold], then aws mwaa …; aerodrome status shows what runs.')
 
 
@@ -97,37 +81,113 @@ def status(*, as_json: AsJson = False) -> None:
     with told() as settings:
         document = operator.ask(settings, "GET", "/status")
     if as_json:
-        _print_json(document)
+        print_json(document)
         return
     out.print(rendering.status(document))
 
 
-@app.command(epilog="Examples:  aerodrome events my-env   |   aerodrome events my-env --limit 10 --json")
+@app.command(
+    epilog="Examples:  aerodrome events my-env   |   aerodrome events --denied --since 1h   |   "
+    "aerodrome events --principal arn:aws:iam::000000000000:user/ada --action 'airflow:*' --json"
+)
 def events(
-    environment: Annotated[str, typer.Argument(help="The environment's name; a deleted one's events are kept.")],
+    environment: Annotated[
+        str | None, typer.Argument(help="The environment's name, or none for all; a deleted one's events are kept.")
+    ] = None,
     *,
+    principal: Annotated[str | None, typer.Option(help="Only what the principal of this ARN did.")] = None,
+    action: Annotated[str | None, typer.Option(help="Only this action; may end in *, such as 'airflow:*'.")] = None,
+    denied: Annotated[bool, typer.Option("--denied", help="Only what was refused.")] = False,
+    since: Annotated[str | None, typer.Option(help="Only what is younger: 30m, 1h, 7d, or an ISO 8601 time.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many of the newest.")] = 100,
+    reads: Annotated[bool, typer.Option("--reads", help="Requests that changed nothing as well.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for what comes, until interrupted.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what happened to an environment, oldest first."""
+    """Show what happened to environments, and who did, or was refused, what; oldest first."""
     with told() as settings:
-        found = operator.ask(settings, "GET", f"/environments/{environment}/events?limit={limit}")
-    if as_json:
-        _print_json(found)
-        return
-    out.print(rendering.events(found))
+        filters = {
+            "environment": environment,
+            "principal": principal,
+            "action": action,
+            "denied": denied,
+            "since": watching.since(since, clock.now()) if since else None,
+            "limit": limit,
+            "reads": reads,
+        }
+        if not follow:
+            found = watching.once(settings, filters)
+            if as_json:
+                print_json(found)
+            else:
+                out.print(rendering.events(found))
+            return
+        with suppress(KeyboardInterrupt):
+            _follow(watching.follow(settings, filters), as_json=as_json)
+
+
+def _follow(batches: Iterator[list[dict[str, Any]]], *, as_json: bool) -> None:
+    """Print what comes: a table that goes on, or one JSON document a line."""
+    header = True
+    for found in batches:
+        if as_json:
+            for each in found:
+                sys.stdout.write(json.dumps(each, default=str) + "\n")
+            sys.stdout.flush()
+        elif found:
+            out.print(rendering.events(found, header=header))
+            header = False
+
+
+@app.command(epilog="Examples:  aerodrome login my-env   |   aerodrome login my-env --role Viewer --open")
+def login(
+    environment: Annotated[str, typer.Argument(help="The environment's name.")],
+    *,
+    role: Annotated[str | None, typer.Option(help="Admin, Op, User, Viewer or Public; the highest without it.")] = None,
+    in_browser: Annotated[bool, typer.Option("--open", help="Open the link in the browser as well.")] = False,
+) -> None:
+    """Print a link that opens Airflow's UI: for you alone, for one use, within a minute."""
+    from aerodrome.cli import login as logging_in  # noqa: PLC0415 - boto3 takes its time to import
+
+    with told() as settings:
+        wanted = logging_in.role(role) if role else None
+        address = logging_in.link(settings, _port(settings), environment, wanted)
+    sys.stdout.write(address + "\n")
+    if in_browser:
+        webbrowser.open(address)
 
 
 @app.command(name="env", epilog='Examples:  eval "$(aerodrome env)"   |   aerodrome env --json')
 def environment(*, as_json: AsJson = False) -> None:
     """Print the variables that a client (boto3, the AWS CLI, Terraform) needs."""
     with told() as settings:
-        port = operator.ask(settings, "GET", "/status")["port"] if settings.port == 0 else settings.port
-        variables = environment_variables.exports(settings, port)
+        variables = environment_variables.exports(settings, _port(settings))
     if as_json:
-        _print_json(variables)
+        print_json(variables)
         return
     sys.stdout.write(environment_variables.as_shell(variables) + "\n")
+
+
+@app.command(epilog='Examples:  aerodrome trust   |   export SSL_CERT_FILE="$(aerodrome trust --json | jq -r .path)"')
+def trust(*, as_json: AsJson = False) -> None:
+    """Show the certificate authority of Airflow's web addresses, and how browsers and programs come to trust it."""
+    from aerodrome.cli import trust as trusting  # noqa: PLC0415 - see above
+    from aerodrome.gateway import certificates  # noqa: PLC0415 - see above
+
+    with told() as settings:
+        if settings.gateway_certificate:
+            sentence = trusting.own_certificate(settings.gateway_certificate)
+            print_json({"path": None, "certificate": settings.gateway_certificate}) if as_json else out.print(sentence)
+            return
+        at = certificates.files(settings.paths)
+        found = certificates.ensure_authority(at, settings.domain, clock.now())
+        authority = trusting.Authority(
+            path=at.authority, fingerprint=certificates.fingerprint(found), names=certificates.names(found)
+        )
+    if as_json:
+        print_json(trusting.document(authority))
+        return
+    sys.stdout.write(trusting.text(authority) + "\n")
 
 
 @app.command(epilog="Examples:  aerodrome doctor   |   aerodrome doctor --json")
@@ -138,7 +198,7 @@ def doctor(*, as_json: AsJson = False) -> None:
     with told() as settings:
         found = examination.judge(examination.gather(settings, running=operator.is_up(settings)))
     if as_json:
-        _print_json([asdict(each) for each in found])
+        print_json([asdict(each) for each in found])
     else:
         out.print(rendering.findings(found))
     if any(each.level is examination.Level.FAIL for each in found):
@@ -167,11 +227,38 @@ def database_create(
     with told() as settings:
         found = operator.ask(settings, "POST", f"/databases/{name}")
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     for key, value in found.items():
         out.print(f"{key:10} {value}", highlight=False, soft_wrap=True)
 
+
+@iam.command(
+    name="explain",
+    epilog="Examples:  aerodrome iam explain --principal arn:aws:iam::000000000000:user/ada "
+    "--action airflow:CreateWebLoginToken --resource arn:aws:airflow:us-east-1:000000000000:role/my-env/Viewer",
+)
+def iam_explain(
+    *,
+    principal: Annotated[str, typer.Option(help="The ARN of a user or a role.")],
+    action: Annotated[str, typer.Option(help="Such as airflow:GetEnvironment or iam:PassRole.")],
+    resource: Annotated[str, typer.Option(help="The ARN that the action is about, or '*'.")] = "*",
+    context: Annotated[
+        list[str] | None, typer.Option(help="A condition key as key=value; may be given several times.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say whether a principal may do something, which statement of which policy decided, and why the others did not."""
+    with told() as settings:
+        answer = operator.ask(settings, "GET", explaining.path(principal, action, resource, context or []))
+    if as_json:
+        print_json(answer)
+        return
+    out.print(explaining.shown(answer))
+
+
+check.register(app)
+history.register(app)
 
 if __name__ == "__main__":
     app()

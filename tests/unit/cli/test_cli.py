@@ -16,10 +16,12 @@ from aerodrome.cli.doctor import Facts, Level, judge
 from aerodrome.settings import Settings
 
 WELL = Facts(
-    interpreters={"3.12": "/usr/bin/python3.12"},
-    airflow_of={"3.12": ("3.3.1", "2.11.2")},
-    busy_ports=(),
+    interpreters={"3.12": "/usr/bin/python3.12", "3.11": "/usr/bin/python3.11"},
+    airflow_of={"3.12": ("3.3.1", "2.11.2"), "3.11": ("2.10.5",)},
+    busy_ports={},
     running=False,
+    domain="us-east-1.airflow.localhost",
+    domain_known=True,
     disk_free=100 * 2**30,
     memory_free=16 * 2**30,
     open_files=65536,
@@ -30,8 +32,8 @@ WELL = Facts(
 )
 
 
-def drawn(renderable) -> str:
-    console = Console(file=io.StringIO(), width=200)
+def drawn(renderable, width=200) -> str:
+    console = Console(file=io.StringIO(), width=width)
     console.print(renderable)
     return console.file.getvalue()
 
@@ -44,7 +46,11 @@ def test_a_well_machine_has_nothing_to_fix():
     ("change", "subject", "level", "fix"),
     [
         ({"interpreters": {"3.12": None}}, "Python 3.12", Level.FAIL, "AERODROME_PYTHON_FOLDERS"),
-        ({"busy_ports": (4560,)}, "ports", Level.FAIL, "AERODROME_PORT"),
+        ({"interpreters": {"3.11": None}}, "Python 3.11", Level.WARN, "uv python install 3.11"),
+        ({"busy_ports": {"AERODROME_PORT": 4560}}, "ports", Level.FAIL, "AERODROME_PORT"),
+        ({"busy_ports": {"AERODROME_GATEWAY_PUBLIC": 4562}}, "ports", Level.FAIL, "AERODROME_GATEWAY_PUBLIC"),
+        ({"domain_known": False}, "host names", Level.WARN, "libnss-myhostname"),
+        ({"domain_known": False, "domain": "airflow.example.com"}, "host names", Level.WARN, "*.airflow.example.com"),
         ({"disk_free": 2**30}, "disk", Level.WARN, "AERODROME_DATA"),
         ({"memory_free": 2**30}, "memory", Level.WARN, "mw1.micro"),
         ({"open_files": 256}, "open files", Level.WARN, "ulimit -n"),
@@ -60,7 +66,7 @@ def test_each_finding_says_its_fix(change, subject, level, fix):
 
 
 def test_ports_held_by_ourselves_are_no_finding():
-    found = judge(replace(WELL, busy_ports=(4560,), running=True))
+    found = judge(replace(WELL, busy_ports={"AERODROME_PORT": 4560}, running=True))
     assert all(each.level is Level.OK for each in found)
 
 
@@ -68,7 +74,15 @@ def test_exports_reach_the_endpoint_without_host_prefixes():
     variables = environment_variables.exports(Settings(), 4560)
     assert variables["AWS_ENDPOINT_URL"] == "http://127.0.0.1:4560"
     assert variables["AWS_DISABLE_HOST_PREFIX_INJECTION"] == "true"
-    assert "AWS_ACCESS_KEY_ID" in variables
+    assert variables["AWS_PROFILE"] == "aerodrome"
+    assert variables["AWS_SHARED_CREDENTIALS_FILE"] == str(Settings().paths.credentials)
+    assert not any("SECRET" in name for name in variables)
+
+
+def test_the_shell_forgets_keys_that_would_count_more_than_the_profile():
+    lines = environment_variables.as_shell(environment_variables.exports(Settings(), 4560)).splitlines()
+    assert lines[0] == "unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN"
+    assert all(line.startswith("export ") for line in lines[1:])
 
 
 def test_with_the_real_aws_only_mwaa_is_redirected_and_no_key_is_invented():
@@ -108,7 +122,23 @@ def test_status_shows_what_an_environment_is_doing():
     assert "No environment yet" in drawn(rendering.status({**document, "environments": []}))
 
 
-@pytest.mark.parametrize("command", ["up", "down", "status", "events", "env", "doctor", "purge"])
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_narrow_table_of_events_loses_no_word(width):
+    happened = {
+        "at": "2026-11-24T03:51:02+00:00",
+        "kind": "API_REQUEST",
+        "environment": "quickstart-3-3",
+        "principal": "arn:aws:iam::000000000000:user/administrator",
+        "action": "iam:PutRolePolicy",
+        "resource": "arn:aws:iam::000000000000:role/quickstart-3-3-execution",
+        "allowed": True,
+        "detail": None,
+    }
+    narrow, wide = (sorted("".join(drawn(rendering.events([happened]), each).split())) for each in (width, 400))
+    assert narrow == wide
+
+
+@pytest.mark.parametrize("command", ["up", "down", "status", "events", "login", "env", "doctor", "purge"])
 def test_every_command_has_help_with_an_example(command):
     result = CliRunner().invoke(main.app, [command, "--help"])
     assert result.exit_code == 0

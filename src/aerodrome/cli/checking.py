@@ -1,0 +1,232 @@
+"""What `aerodrome check` does: gather a folder's files, build a release of them, parse the DAGs, tell it all.
+
+`check` calls it. Nothing of a running Aerodrome is asked or changed; Airflow versions are installed once below the data
+folder, everything else is scratch.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.status import Status
+from rich.text import Text
+
+from aerodrome import errors
+from aerodrome.release import building, comparison, install, interpreters, locks, verification
+from aerodrome.release.building import Step, Workshop
+from aerodrome.release.content import Built
+from aerodrome.release.failures import ReleaseError
+from aerodrome.release.installation import Installation
+from aerodrome.release.sources import Sources
+from aerodrome.settings import Settings
+
+_WORDS = {
+    "airflow": "Airflow is installed",
+    "startup": "The startup script runs",
+    "requirements": "The requirements are understood",
+    "plugins": "The plugins unpack",
+    "resolve": "The requirements fit Airflow's own packages",
+    "install": "The packages install",
+    "try": "Packages and plugins load",
+    "dags": "The DAGs parse",
+}
+
+_PASSED = ("AIRFLOW_VAR_", "AIRFLOW_CONN_")
+"""Prefixes of variables that DAGs under check find: what an environment has in its database, CI gives in these."""
+
+
+@dataclass
+class Checked:
+    """What a check found; the document that `--json` prints."""
+
+    version: str
+    ok: bool = False
+    seconds: float = 0.0
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    packages: list[str] = field(default_factory=list)
+    plugins: list[str] = field(default_factory=list)
+    dags: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    errors: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is to be checked."""
+
+    version: str
+    sources: Sources
+    dags: Path | None
+
+
+def gather(
+    folder: Path,
+    *,
+    version: str | None = None,
+    requirements: Path | None = None,
+    plugins: Path | None = None,
+    startup: Path | None = None,
+    dags: Path | None = None,
+) -> Wanted:
+    """The files to check: those named, else those that lie in the folder under their usual names.
+
+    Raises CallerError for a version that is not on offer, and for a named file that does not exist.
+    """
+    version = locks.of(version or next(iter(locks.LOCKS))).version
+    listed = _found(folder, requirements, "requirements.txt")
+    script = _found(folder, startup, "startup.sh")
+    sources = Sources(
+        requirements=listed.read_bytes() if listed else None,
+        beside=listed.parent if listed else None,
+        plugins=_found(folder, plugins, "plugins.zip", "plugins"),
+        startup=script.read_bytes() if script else None,
+        dags=_found(folder, dags, "dags"),
+        surroundings={"AIRFLOW_ENV_NAME": "check"},
+    )
+    if not any((sources.requirements, sources.plugins, sources.startup, sources.dags)):
+        raise errors.CallerError(
+            f"there is nothing to check in {folder.resolve()}: none of requirements.txt, plugins.zip, plugins, "
+            "startup.sh and dags; name them by --requirements and its like"
+        )
+    return Wanted(version=version, sources=sources, dags=sources.dags)
+
+
+def _found(folder: Path, named: Path | None, *usual: str) -> Path | None:
+    if named is not None:
+        for path in (folder / named, named):
+            if path.exists():
+                return path
+        raise errors.CallerError(f"there is no {named}, neither in {folder.resolve()} nor here")
+    return next((folder / name for name in usual if (folder / name).exists()), None)
+
+
+class Run:
+    """One check, told as it goes."""
+
+    def __init__(self, wanted: Wanted, settings: Settings, console: Console, spinner: Status) -> None:
+        self._wanted = wanted
+        self._settings = settings
+        self._console = console
+        self._spinner = spinner
+        self._found = Checked(wanted.version)
+        self._open: tuple[str, float] | None = None
+
+    def run(self) -> Checked:
+        """Do everything; failures are in what is returned."""
+        started = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="aerodrome-check-") as scratch:
+            try:
+                self._try(Path(scratch))
+            except errors.AerodromeError as error:
+                self._failed(error)
+        self._found.ok = not self._found.errors
+        self._found.seconds = round(time.monotonic() - started, 2)
+        return self._found
+
+    def _try(self, scratch: Path) -> None:
+        installation = self._install()
+        workshop = Workshop(
+            installation=installation,
+            releases=scratch / "releases",
+            environ=os.environ,
+            report=self._step,
+            on_line=lambda line: self._spinner.update(Text(line[:100] or "…", "dim")),
+        )
+        built = building.build(self._wanted.sources, workshop)
+        self._found.packages = [f"{name}=={version}" for name, version in built.packages]
+        self._found.plugins = list(built.plugin_names)
+        self._found.notes = list(built.notes)
+        if self._wanted.dags is not None:
+            self._parse(built, workshop, scratch, self._wanted.dags)
+
+    def _install(self) -> Installation:
+        self._step(Step("airflow"))
+        started = time.monotonic()
+        installation = install.install(
+            self._wanted.version,
+            self._settings.paths.versions,
+            environ=os.environ,
+            folders=interpreters.named_folders(self._settings.python_folders),
+            report=lambda phase, done, total: self._spinner.update(f"Airflow: {phase} {done}/{total or '?'}"),
+        )
+        self._step(Step("airflow", time.monotonic() - started, installation.version))
+        return installation
+
+    def _parse(self, built: Built, workshop: Workshop, scratch: Path, dags: Path) -> None:
+        self._step(Step("dags"))
+        started = time.monotonic()
+        trial = building.trial(built, workshop, scratch=scratch, variables={
+            **self._wanted.sources.surroundings, **given(os.environ),
+        })  # fmt: skip
+        parsed = verification.parse_dags(
+            trial, dags, report=lambda done, total: self._spinner.update(f"Parsing DAGs: {done} of {total} files")
+        )
+        self._found.dags = list(parsed.dags)
+        refusals = [error for failure in parsed.failures if (error := comparison.refusal([failure])) is not None]
+        self._found.errors += [document(error) for error in refusals]
+        detail = f"{len(parsed.dags)} DAGs in {parsed.files} files"
+        if refusals:
+            self._open = None
+            self._record("dags", "failed", time.monotonic() - started, f"{detail}, {len(refusals)} errors")
+        else:
+            self._step(Step("dags", time.monotonic() - started, detail))
+
+    def _step(self, step: Step) -> None:
+        if step.seconds is None:
+            self._open = (step.name, time.monotonic())
+            self._spinner.update(f"{_WORDS.get(step.name, step.name)} …")
+            return
+        self._open = None
+        self._record(step.name, "done", step.seconds, step.detail)
+
+    def _record(self, name: str, state: str, seconds: float, detail: str) -> None:
+        self._found.steps.append({"name": name, "state": state, "seconds": round(seconds, 2), "detail": detail})
+        mark = Text("✓ ", "green") if state == "done" else Text("✗ ", "red")
+        told = Text.assemble(mark, f"{_WORDS.get(name, name):46}", (f"{seconds:6.1f} s", "dim"), f"  {detail}")
+        self._console.print(told, highlight=False, soft_wrap=True)
+
+    def _failed(self, error: errors.AerodromeError) -> None:
+        if self._open is not None:
+            name, started = self._open
+            self._record(name, "failed", time.monotonic() - started, "")
+        self._found.errors.append(document(error))
+
+
+def given(environ: Mapping[str, str]) -> dict[str, str]:
+    """Variables and connections that the caller gives to the DAGs. Pure."""
+    return {name: value for name, value in environ.items() if name.startswith(_PASSED)}
+
+
+def document(error: errors.AerodromeError) -> dict[str, Any]:
+    """An error as data. Pure."""
+    told: dict[str, Any] = {
+        "code": "RETRY" if isinstance(error, errors.RetryError) else "INVALID",
+        "message": str(error),
+    }
+    if isinstance(error, errors.BrokenError):
+        told |= {"code": error.code, "tail": list(error.tail)}
+    if isinstance(error, ReleaseError):
+        told |= {"file": error.file, "line": error.line, "package": error.package}
+    return told
+
+
+def summary(found: Checked) -> RenderableType:
+    """What a person reads at the end. Pure."""
+    parts: list[RenderableType] = [Text()]
+    if found.packages:
+        parts.append(Text(f"Adds {len(found.packages)} packages: {', '.join(found.packages)}", "dim"))
+    parts += [Text(f"note: {note}", "yellow") for note in found.notes]
+    for error in found.errors:
+        parts.append(Text.assemble((error["code"], "bold red"), "  ", error["message"]))
+        parts += [Text(f"    {line}", "dim", no_wrap=True, overflow="ellipsis") for line in error.get("tail", ())]
+    verdict = "works" if found.ok else "does not work"
+    style = "green" if found.ok else "red"
+    parts.append(Text(f"This folder {verdict} on Airflow {found.version} ({found.seconds:.1f} s)", style))
+    return Group(*parts)

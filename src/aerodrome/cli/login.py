@@ -1,0 +1,75 @@
+"""`aerodrome login`: a one-time link to an environment's UI, for the owner of this machine.
+
+It asks the MWAA API as any client does, with the key of the first administrator, which lies in the data folder. The
+link holds a token that works once, within a minute.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from aerodrome.errors import CallerError, RetryError
+from aerodrome.identity import credentials_file
+from aerodrome.settings import Settings
+
+ROLE_HEADER = "X-Aerodrome-Role"
+PAGE = "/aws_mwaa/aws-console-sso?login=true"
+
+
+class Role(StrEnum):
+    """Airflow's roles, from the most to the least."""
+
+    ADMIN = "Admin"
+    OP = "Op"
+    USER = "User"
+    VIEWER = "Viewer"
+    PUBLIC = "Public"
+
+
+def role(name: str) -> Role:
+    """The role of that name, in any case of letters.
+
+    Raises:
+        CallerError: there is none.
+    """
+    for found in Role:
+        if found.lower() == name.lower():
+            return found
+    raise CallerError(f"--role {name} is no role of Airflow: choose one of {', '.join(Role)}.")
+
+
+def link(settings: Settings, port: int, environment: str, wanted: Role | None) -> str:
+    """The address that logs in; with the highest role that IAM grants, or with the one that is wanted.
+
+    Raises:
+        CallerError: there is no administrator's key, or the API refuses.
+        RetryError: the API gives no answer.
+    """
+    key, secret = credentials_file.read(settings.paths.credentials)
+    client: Any = boto3.Session(key, secret, region_name=settings.region).client(
+        "mwaa", endpoint_url=settings.url(port), config=Config(inject_host_prefix=False)
+    )
+    if wanted is not None:
+        client.meta.events.register("before-call.mwaa.CreateWebLoginToken", _Wanting(wanted))
+    try:
+        answer = client.create_web_login_token(Name=environment)
+    except ClientError as error:
+        raise CallerError(error.response["Error"].get("Message") or str(error)) from None
+    except BotoCoreError as error:
+        raise RetryError(f"The API gave no answer ({error}).") from error
+    return f"https://{answer['WebServerHostname']}{PAGE}#{answer['WebToken']}"
+
+
+class _Wanting:
+    """Adds the header that asks for one role; before the request is signed, so that it is signed with the rest."""
+
+    def __init__(self, role: Role) -> None:
+        self._role = role
+
+    def __call__(self, *, params: dict[str, Any], **_: Any) -> None:
+        params["headers"][ROLE_HEADER] = self._role.value
