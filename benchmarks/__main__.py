@@ -1,11 +1,11 @@
 """Measure Aerodrome against stock Airflow on this machine, both sides in one run, and print one table.
 
-    python -m benchmarks                  everything (about eight minutes on two cores)
-    python -m benchmarks create chain     some of it
+    python -m benchmarks                  everything (about twenty minutes on two cores)
+    python -m benchmarks create updates   some of it
     python -m benchmarks --markdown       the table as the README has it
 
-Both sides use the same installation: the version's lock, bytecode compiled. Stop other work first; figures are ratios,
-but a busy machine blurs them.
+Both sides use the same installation: the version's lock, bytecode compiled. Some measures have no other side, and a few
+no bar. Stop other work first; figures are ratios, but a busy machine blurs them.
 """
 
 from __future__ import annotations

@@ -12,8 +12,12 @@ import psutil
 from rich.console import Console
 
 from benchmarks import stock
+from benchmarks.gateway import gateway
 from benchmarks.ours import Installation, wait_for
+from benchmarks.signatures import signatures
 from benchmarks.table import Row
+from benchmarks.updates import updates
+from benchmarks.upgrade import upgrade
 
 ROUNDS = 3
 """Creations and standalone starts; the median counts."""
@@ -114,6 +118,10 @@ ALL: dict[str, Callable[[Installation, Console], list[Row]]] = {
     "create": create,
     "visible": visible,
     "running": running,
+    "gateway": gateway,
+    "signatures": signatures,
+    "updates": updates,
+    "upgrade": upgrade,
 }
 
 

@@ -15,13 +15,24 @@ from botocore.config import Config
 from rich.console import Console
 
 from aerodrome.cli import operator, steering
+from aerodrome.identity import credentials_file
 from aerodrome.release import installation
 from aerodrome.settings import Settings
 
 BUCKET = "benchmark"
 ROLE = "arn:aws:iam::000000000000:role/benchmark"
 NETWORK = {"SubnetIds": ["subnet-a", "subnet-b"], "SecurityGroupIds": ["sg-a"]}
-LIMIT = 300.0
+TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": {
+            "Effect": "Allow",
+            "Principal": {"Service": "airflow-env.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        },
+    }
+)
+LIMIT = 600.0
 """Seconds after which a condition that does not come true ends the run."""
 
 
@@ -42,17 +53,25 @@ class Installation:
         self.folder = folder
         self.version = version
         self._console = console
-        self.settings = Settings(data=folder / "data", port=0, aws_port=0)
+        self.settings = Settings(
+            data=folder / "data",
+            port=0,
+            aws_port=0,
+            gateway_public="127.0.0.1:0",
+            gateway_private="127.0.0.1:0",
+        )
 
     def __enter__(self) -> Self:
         with self._console.status("Starting Aerodrome, installing Airflow …"):
             api = steering.up(self.settings).api
-            session = boto3.Session("test", "test", region_name=self.settings.region)
-            config = Config(inject_host_prefix=False)
+            key_id, secret = credentials_file.read(self.settings.paths.credentials)
+            session = boto3.Session(key_id, secret, region_name=self.settings.region)
+            # One attempt: what is refused is to be seen as refused.
+            config = Config(inject_host_prefix=False, retries={"total_max_attempts": 1})
             self.mwaa: Any = session.client("mwaa", endpoint_url=api, config=config)
             self.s3: Any = session.client("s3", endpoint_url=api)
             self._make_bucket()
-            session.client("iam", endpoint_url=api).create_role(RoleName="benchmark", AssumeRolePolicyDocument="{}")
+            session.client("iam", endpoint_url=api).create_role(RoleName="benchmark", AssumeRolePolicyDocument=TRUST)
             self.create("first")  # installs the version, builds its template database
             self.delete("first")
         found = installation.find(self.version, self.settings.paths.versions)
@@ -65,34 +84,42 @@ class Installation:
     ) -> None:
         steering.purge(self.settings)
 
-    def create(self, name: str, **more: Any) -> float:
+    def create(self, name: str, version: str | None = None, folder: str = "dags", **more: Any) -> float:
         """Make an environment; returns the seconds from the call to AVAILABLE."""
         started = time.monotonic()
         self.mwaa.create_environment(
             Name=name,
-            AirflowVersion=self.version,
+            AirflowVersion=version or self.version,
             ExecutionRoleArn=ROLE,
             SourceBucketArn=f"arn:aws:s3:::{BUCKET}",
-            DagS3Path="dags",
+            DagS3Path=folder,
             NetworkConfiguration=NETWORK,
             **more,
         )
-
-        def settled() -> bool:
-            status = self.mwaa.get_environment(Name=name)["Environment"]["Status"]
-            if status == "CREATE_FAILED":
-                raise RuntimeError(self.mwaa.get_environment(Name=name)["Environment"]["LastUpdate"])
-            return bool(status == "AVAILABLE")
-
-        wait_for(settled)
+        self._wait_until_available(name)
         return time.monotonic() - started
+
+    def update(self, name: str, **members: Any) -> float:
+        """Change an environment; returns the seconds from the call to AVAILABLE."""
+        started = time.monotonic()
+        self.mwaa.update_environment(Name=name, **members)
+        self._wait_until_available(name)
+        return time.monotonic() - started
+
+    def get(self, name: str) -> dict[str, Any]:
+        """What GetEnvironment says."""
+        return dict(self.mwaa.get_environment(Name=name)["Environment"])
 
     def delete(self, name: str) -> None:
         self.mwaa.delete_environment(Name=name)
         wait_for(lambda: name not in self.mwaa.list_environments()["Environments"])
 
-    def put_dag(self, name: str, text: str) -> None:
-        self.s3.put_object(Bucket=BUCKET, Key=f"dags/{name}.py", Body=text.encode())
+    def put(self, key: str, content: bytes) -> str:
+        """Write an object; returns the id of its version."""
+        return str(self.s3.put_object(Bucket=BUCKET, Key=key, Body=content)["VersionId"])
+
+    def put_dag(self, name: str, text: str, folder: str = "dags") -> None:
+        self.put(f"{folder}/{name}.py", text.encode())
 
     def rest(self, name: str, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """Status and document of a call to Airflow's REST API through InvokeRestApi."""
@@ -103,14 +130,33 @@ class Installation:
             return refusal.response["RestApiStatusCode"], refusal.response.get("RestApiResponse")
         return answer["RestApiStatusCode"], answer["RestApiResponse"]
 
-    def processes(self, name: str) -> list[psutil.Process]:
-        """Every process of an environment: its cell and all below, and the warm process that they were forked from."""
+    def status(self, name: str) -> dict[str, Any]:
+        """What `aerodrome status --json` says of an environment."""
         status = operator.ask(self.settings, "GET", "/status")
         [found] = [each for each in status["environments"] if each["name"] == name]
+        return dict(found)
+
+    def phases(self, name: str) -> str:
+        """What the last change of an environment took its time for."""
+        found = self.status(name)["progress"]["phases"]
+        return ", ".join(f"{each['name']} {each['seconds']:.1f} s" for each in found)
+
+    def processes(self, name: str) -> list[psutil.Process]:
+        """Every process of an environment: its cells and all below, and the warm process that they were forked from."""
         run = self.settings.paths.run
-        cell = psutil.Process(int((run / found["identifier"] / "cell.pid").read_text()))
+        pid_files = (run / self.status(name)["identifier"]).glob("**/cell.pid")
+        cells = [psutil.Process(int(path.read_text())) for path in pid_files]
         warm = [psutil.Process(json.loads(path.read_text())["pid"]) for path in run.glob("warm-*.pid")]
-        return [*warm, cell, *cell.children(recursive=True)]
+        return [*warm, *cells, *(child for cell in cells for child in cell.children(recursive=True))]
+
+    def _wait_until_available(self, name: str) -> None:
+        def settled() -> bool:
+            found = self.get(name)
+            if found["Status"] in {"CREATE_FAILED", "UPDATE_FAILED"}:
+                raise RuntimeError(found["LastUpdate"])
+            return bool(found["Status"] == "AVAILABLE")
+
+        wait_for(settled)
 
     def _make_bucket(self) -> None:
         self.s3.create_bucket(Bucket=BUCKET)

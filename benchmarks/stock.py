@@ -49,7 +49,7 @@ def standalone(ours: Installation) -> float:
     """Seconds from `airflow standalone` in an empty home until every component is healthy."""
     home = ours.folder / f"standalone-{secrets.token_hex(4)}"
     port = free_port()
-    environment = {**_environment(ours, home), "AIRFLOW__API__PORT": str(port)}
+    environment = {**variables(ours, home), "AIRFLOW__API__PORT": str(port)}
     started = time.monotonic()
     with _running(home, environment, "standalone", str(ours.python.parent / "airflow"), "standalone"):
         wait_for(lambda: healthy(port))
@@ -122,7 +122,7 @@ class Separate:
         for name, text in self._dags.items():
             (self.home / "dags" / f"{name}.py").write_text(text)
         return {
-            **_environment(self._ours, self.home),
+            **variables(self._ours, self.home),
             "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
             "AIRFLOW__CORE__FERNET_KEY": Fernet.generate_key().decode(),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
@@ -142,7 +142,7 @@ class Separate:
         wait_for((self.home / "redis.sock").exists)
 
 
-def _environment(ours: Installation, home: Path) -> dict[str, str]:
+def variables(ours: Installation, home: Path) -> dict[str, str]:
     return {
         "PATH": f"{ours.python.parent}:/usr/bin:/bin",
         "HOME": str(home),

@@ -11,13 +11,16 @@ from rich.table import Table
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A figure of ours beside stock's; `bar` bounds the ratio, or our figure itself where stock has none."""
+    """A figure of ours beside stock's; `bar` bounds the ratio, or our figure itself where stock has none.
+
+    Without a bar it is only told.
+    """
 
     what: str
     ours: float
     stock: float | None
     unit: str
-    bar: float
+    bar: float | None
 
     @property
     def judged(self) -> float:
@@ -25,13 +28,16 @@ class Row:
 
     @property
     def met(self) -> bool:
-        return self.judged <= self.bar
+        return self.bar is None or self.judged <= self.bar
 
     def cells(self) -> tuple[str, ...]:
         stock = "-" if self.stock is None else f"{self.stock:.2f} {self.unit}"
         ratio = "-" if self.stock is None else f"{self.judged:.2f}"
+        figures = (self.what, f"{self.ours:.2f} {self.unit}", stock, ratio)
+        if self.bar is None:
+            return (*figures, "-", "")
         bar = f"≤ {self.bar:g}" + ("" if self.stock is not None else f" {self.unit}")
-        return (self.what, f"{self.ours:.2f} {self.unit}", stock, ratio, bar, "met" if self.met else "MISSED")
+        return (*figures, bar, "met" if self.met else "MISSED")
 
 
 HEAD = ("measure", "Aerodrome", "stock Airflow", "ratio", "bar", "")
