@@ -1,4 +1,7 @@
-"""Write docs/reference/ from the code: `python -m tools.reference`. A test fails when a file is out of date."""
+"""Write docs/reference/ from the code: `python -m tools.reference`. A test fails when a file is out of date.
+
+error-codes.md is written by hand, for what a person must do stands in no code; that it has every code is checked.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,11 @@ import botocore.session
 from botocore import xform_name
 
 from aerodrome.airflow import versions
+from aerodrome.api import permissions as table_of_permissions
 from aerodrome.api.operations import table, unoffered
 from aerodrome.release import locks
 from aerodrome.settings import Settings
+from tools import error_codes
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 
@@ -28,8 +33,25 @@ def api() -> str:
         lines.append(f"| {name} | {request['method']} `{request['requestUri']}` | {offered} |")
     lines += ["", "# Airflow versions", "", "| Airflow | Python | REST prefix | |", "|---|---|---|---|"]
     for number, version in versions.OFFERED.items():
-        default = "default" if number == versions.DEFAULT else ""
-        lines.append(f"| {number} | {locks.of(number).python} | `{version.adapter.REST_PREFIX}` | {default} |")
+        remark = "default" if number == versions.DEFAULT else ""
+        if version.number != number:
+            remark = f"answered by {version.number}"
+        prefix = f"`{version.adapter.REST_PREFIX}`" if version.adapter.REST_PREFIX else "none"
+        lines.append(f"| {number} | {locks.of(number).python} | {prefix} | {remark} |")
+    return _page(lines)
+
+
+def permissions() -> str:
+    """What IAM must allow for each operation."""
+    lines = ["# Permissions", "", "What IAM must allow for each operation of the MWAA API: action, resource, and the"]
+    lines += ["condition keys beside the [global ones](../who-may-do-what.md#conditions).", ""]
+    lines += ["| action | resource | condition keys | needs as well |", "|---|---|---|---|"]
+    for operation, permission in table_of_permissions.TABLE.items():
+        anything = permission.scope is table_of_permissions.Scope.ANYTHING
+        resource = "*" if anything else f"arn:aws:airflow:${{Region}}:${{Account}}:{permission.scope}"
+        keys = ", ".join(f"`{key}`" for key in permission.keys)
+        also = f"`{table_of_permissions.PASS_ROLE}` on the execution role" if permission.passes_role else ""
+        lines.append(f"| `{table_of_permissions.action(operation)}` | `{resource}` | {keys} | {also} |")
     return _page(lines)
 
 
@@ -50,7 +72,7 @@ def commands() -> str:
     return _page([line.rstrip() for line in text.strip().splitlines()])
 
 
-PAGES = {"api.md": api, "settings.md": settings, "commands.md": commands}
+PAGES = {"api.md": api, "permissions.md": permissions, "settings.md": settings, "commands.md": commands}
 
 
 def _page(lines: list[str]) -> str:
@@ -58,10 +80,11 @@ def _page(lines: list[str]) -> str:
 
 
 def main() -> None:
-    """Write every page."""
+    """Write every page, and say what the one that is written by hand lacks."""
     FOLDER.mkdir(exist_ok=True)
     for name, make in PAGES.items():
         (FOLDER / name).write_text(make())
+    sys.exit("\n".join(error_codes.differences()))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,154 @@
+"""Which ErrorCodes the code can give, read from its syntax trees; docs/reference/error-codes.md must explain each.
+
+A code is what a `BrokenError`, a `ReleaseError` or a `Failure` is made with, or what `controller.plans.failed` is told.
+One that cannot be read off is a fault of this module's, and says where.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src"
+PAGE = ROOT / "docs" / "reference" / "error-codes.md"
+
+CODE = re.compile(r"[A-Z][A-Z0-9]+(?:_[A-Z0-9]+)*")
+CARRIERS = frozenset({"BrokenError", "ReleaseError", "Failure"})
+FAILED = "aerodrome.controller.plans.failed"
+OF_RELEASES = "aerodrome.release.failures"
+"""Every constant of that module is a code."""
+
+
+@dataclass
+class _Module:
+    """One file: its constants, what its imported names stand for, and its tree."""
+
+    name: str
+    path: Path
+    tree: ast.Module
+    values: dict[str, ast.expr] = field(default_factory=dict)
+    imported: dict[str, str] = field(default_factory=dict)
+
+
+def given(source: Path = SOURCE) -> dict[str, list[str]]:
+    """Every code, and the places that it comes from."""
+    modules = {module.name: module for module in (_read(path, source) for path in sorted(source.rglob("*.py")))}
+    found: dict[str, list[str]] = {}
+    for module in modules.values():
+        for code, line in _of_module(module, modules):
+            found.setdefault(code, []).append(f"{module.path.relative_to(source)}:{line}")
+    return found
+
+
+def explained(page: Path = PAGE) -> set[str]:
+    """The codes that have a row on the page: the first cell of each is the code alone."""
+    return set(re.findall(r"^\| `([^`]+)` \|", page.read_text(), flags=re.MULTILINE))
+
+
+def differences() -> list[str]:
+    """What the page lacks, and what it has that no code gives; a sentence each."""
+    codes, told = given(), explained()
+    return [
+        *(f"{code} is not explained ({codes[code][0]})" for code in sorted(codes.keys() - told)),
+        *(f"{code} is explained, and nothing gives it" for code in sorted(told - codes.keys())),
+    ]
+
+
+def _read(path: Path, source: Path) -> _Module:
+    name = ".".join(path.relative_to(source).with_suffix("").parts).removesuffix(".__init__")
+    module = _Module(name, path, ast.parse(path.read_text(), str(path)))
+    for node in module.tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            module.values[node.targets[0].id] = node.value
+        elif isinstance(node, ast.ImportFrom):
+            module.imported |= {each.asname or each.name: f"{node.module}.{each.name}" for each in node.names}
+    return module
+
+
+def _of_module(module: _Module, modules: Mapping[str, _Module]) -> Iterator[tuple[str, int]]:
+    if module.name == OF_RELEASES:
+        for value in module.values.values():
+            yield from ((code, value.lineno) for code in _literals(value))
+    for function in ast.walk(module.tree):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from _defaults(function)
+            for call in ast.walk(function):
+                if isinstance(call, ast.Call) and (told := _told(call, module)) is not None:
+                    yield from ((code, call.lineno) for code in _codes(told, function, module, modules))
+
+
+def _told(call: ast.Call, module: _Module) -> ast.expr | None:
+    """The expression of the code that a call carries; None = it carries none."""
+    match call.func:
+        case ast.Name(id=name) if module.imported.get(name) == FAILED:
+            return call.args[0]
+        case ast.Name(id=name) | ast.Attribute(attr=name) if name in CARRIERS:
+            return next((each.value for each in call.keywords if each.arg == "code"), None)
+    return None
+
+
+def _defaults(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[tuple[str, int]]:
+    """The code of who names none."""
+    for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
+        if argument.arg == "code" and default is not None:
+            yield from ((code, default.lineno) for code in _literals(default))
+
+
+def _codes(
+    told: ast.expr,
+    function: ast.FunctionDef | ast.AsyncFunctionDef,
+    module: _Module,
+    modules: Mapping[str, _Module],
+) -> list[str]:
+    """The codes that an expression may be; none of what is passed on, for that was somebody else's."""
+    match told:
+        case ast.Constant(value=str(text)):
+            return [text]
+        case ast.Attribute(value=ast.Name(id=name), attr=attribute) if (
+            other := modules.get(module.imported.get(name, ""))
+        ) is not None:
+            return _literals(other.values[attribute])
+        case ast.Attribute(attr="code") | ast.Subscript(slice=ast.Constant(value="code")):
+            return []
+        case ast.Name(id=name):
+            arguments = (*function.args.args, *function.args.kwonlyargs)
+            if name in {argument.arg for argument in arguments}:
+                return []
+            found = _named(name, function, module, modules)
+            if found:
+                return found
+    raise AssertionError(f"{module.path}:{told.lineno}: cannot tell which code this is: {ast.unparse(told)}")
+
+
+def _named(
+    name: str,
+    function: ast.FunctionDef | ast.AsyncFunctionDef,
+    module: _Module,
+    modules: Mapping[str, _Module],
+) -> list[str]:
+    """The codes behind a name: of this module, of another, or looked up in a table of this module."""
+    if name in module.values:
+        return _literals(module.values[name])
+    if name in module.imported:
+        owner, _, constant = module.imported[name].rpartition(".")
+        return _literals(modules[owner].values[constant])
+    tables = (
+        module.values[used.id]
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign) and name in {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+        for used in ast.walk(node.value)
+        if isinstance(used, ast.Name) and used.id in module.values
+    )
+    return [code for table in tables for code in _literals(table)]
+
+
+def _literals(value: ast.expr) -> list[str]:
+    return [
+        node.value
+        for node in ast.walk(value)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and CODE.fullmatch(node.value)
+    ]
