@@ -5,12 +5,13 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := .venv/bin
 VERSION ?= 3.3
+OTHER_LINES ?= 3.2.1 3.0.6 2.10.5 1.10.15
 
 # A child that writes no bytecode starts Airflow three times slower.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check format lock bench clean
+.PHONY: help quickstart test lines check format lock bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -19,7 +20,10 @@ quickstart: .venv/.synced ## From nothing to a finished workflow on real Airflow
 	$(RUN)/python -m examples.movielens --airflow-version $(VERSION)
 
 test: check ## Everything but the benchmarks; says what it skipped and why
-	$(RUN)/pytest
+	$(RUN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+lines: .venv/.synced ## The other Airflow lines: installs each, runs a DAG (make test does the two main ones)
+	AERODROME_TEST_LINES="$(OTHER_LINES)" $(RUN)/pytest tests/acceptance/release tests/acceptance/airflow tests/acceptance/movielist
 
 check: .venv/.synced ## Style, types, import directions (about ten seconds)
 	$(RUN)/ruff format --check .

@@ -20,8 +20,18 @@ settings.register_profile("untimed", settings.get_profile("default"), deadline=N
 settings.load_profile("untimed")
 
 for _name in [name for name in os.environ if name.startswith(("AWS_", "AERODROME_"))]:
-    if _name != "AERODROME_TEST_VERSIONS":
+    if not _name.startswith("AERODROME_TEST_"):
         del os.environ[_name]  # what a developer's shell is set to must not reach a test
+
+
+LONG = ("acceptance", "faults", "browser", "contract")
+"""Folders of tests that start whole environments."""
+
+
+@pytest.hookimpl(trylast=True)  # after pytest-randomly has shuffled them
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first, or one process would work alone at the end."""
+    items.sort(key=lambda item: item.path.relative_to(item.config.rootpath / "tests").parts[0] not in LONG)
 
 
 @pytest.fixture(scope="session")

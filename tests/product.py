@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,11 @@ import boto3
 import psutil
 import pytest
 from botocore.config import Config
+
+import uids
+from aerodrome.cli import operator
+from aerodrome.identity import credentials_file
+from aerodrome.settings import Settings
 
 LIMIT = 240.0
 """Seconds that any condition may take on a machine that does other work too."""
@@ -62,7 +67,7 @@ def wait_for(what: str, condition: Callable[[], Any], *, limit: float = LIMIT) -
 class Product:
     """One installation of Aerodrome and the clients of it."""
 
-    def __init__(self, folder: Path, versions: Path) -> None:
+    def __init__(self, folder: Path, versions: Path, variables: Mapping[str, str]) -> None:
         self.data = folder / "data"
         self.data.mkdir()
         self.data.chmod(0o711)
@@ -70,9 +75,13 @@ class Product:
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "AERODROME_"))},
             "AERODROME_DATA": str(self.data),
+            "AERODROME_FIRST_UID": str(uids.block()),
             "AERODROME_PORT": "0",
             "AERODROME_AWS_PORT": "0",
+            "AERODROME_GATEWAY_PUBLIC": "127.0.0.1:0",
+            "AERODROME_GATEWAY_PRIVATE": "127.0.0.1:0",
             "COLUMNS": "200",
+            **variables,
         }
         self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
 
@@ -89,7 +98,8 @@ class Product:
     def up(self) -> None:
         self.run("up")
         self.exports = json.loads(self.run("env", "--json").stdout)
-        session = boto3.Session("test", "test", region_name=REGION)
+        key_id, secret = credentials_file.read(Path(self.exports["AWS_SHARED_CREDENTIALS_FILE"]))
+        session = self.session = boto3.Session(key_id, secret, region_name=REGION)
         endpoint = self.exports["AWS_ENDPOINT_URL"]
         config = Config(inject_host_prefix=False, retries={"total_max_attempts": 1})
         self.mwaa: Any = session.client("mwaa", endpoint_url=endpoint, config=config)
@@ -98,23 +108,30 @@ class Product:
 
     def prepare(self) -> None:
         """A bucket fit for an environment, and an execution role."""
-        self.s3.create_bucket(Bucket=BUCKET)
-        self.s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-        self.s3.put_public_access_block(Bucket=BUCKET, PublicAccessBlockConfiguration=PRIVATE)
-        self.s3.put_object(Bucket=BUCKET, Key="dags/")
+        self.make_bucket(BUCKET)
         self.iam.create_role(RoleName="execution", AssumeRolePolicyDocument=json.dumps(TRUST))
 
-    def create(self, name: str, version: str = "3.3.1", **more: Any) -> str:
+    def make_bucket(self, name: str) -> None:
+        """A bucket fit for an environment."""
+        self.s3.create_bucket(Bucket=name)
+        self.s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+        self.s3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=PRIVATE)
+        self.s3.put_object(Bucket=name, Key="dags/")
+
+    def create(self, name: str, version: str = "3.3.1", *, bucket: str = BUCKET, **more: Any) -> str:
         answer = self.mwaa.create_environment(
             Name=name,
             AirflowVersion=version,
             ExecutionRoleArn=EXECUTION_ROLE,
-            SourceBucketArn=f"arn:aws:s3:::{BUCKET}",
+            SourceBucketArn=f"arn:aws:s3:::{bucket}",
             DagS3Path="dags",
             NetworkConfiguration={"SubnetIds": ["subnet-a", "subnet-b"], "SecurityGroupIds": ["sg-a"]},
             **more,
         )
         return str(answer["Arn"])
+
+    def update(self, name: str, **members: Any) -> None:
+        self.mwaa.update_environment(Name=name, **members)
 
     def get(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = self.mwaa.get_environment(Name=name)["Environment"]
@@ -125,7 +142,9 @@ class Product:
 
         def there() -> dict[str, Any] | None:
             found = self.get(name)
-            settled = {"CREATE_FAILED", "AVAILABLE"} if "UNAVAILABLE" not in statuses else {"CREATE_FAILED"}
+            settled = (
+                {"CREATE_FAILED", "UPDATE_FAILED", "AVAILABLE"} if "UNAVAILABLE" not in statuses else {"CREATE_FAILED"}
+            )
             if found["Status"] in settled - {*statuses}:
                 pytest.fail(f"{name}: {found['LastUpdate']}\n{self.log()}")
             return found if found["Status"] in statuses else None
@@ -138,7 +157,8 @@ class Product:
         wait_for(f"{name} is gone", lambda: name not in self.mwaa.list_environments()["Environments"])
 
     def status(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.run("status", "--json").stdout)
+        """As `aerodrome status --json`, without a process for every look."""
+        found: dict[str, Any] = operator.ask(Settings(data=self.data), "GET", "/status")
         return found
 
     def environment(self, name: str) -> dict[str, Any]:
@@ -186,8 +206,7 @@ class Product:
         found: dict[int, psutil.Process] = {}
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                mentions = str(self.data) in " ".join([*process.cmdline(), process.cwd()])
-                if process.pid != os.getpid() and (mentions or self._data_of(process) == str(self.data)):
+                if process.pid != os.getpid() and self._is_ours(process):
                     found |= {each.pid: each for each in (process, *process.children(recursive=True))}
         return [process for process in found.values() if process.is_running()]
 
@@ -202,16 +221,21 @@ class Product:
             with contextlib.suppress(psutil.Error):
                 process.kill()
 
-    def _data_of(self, process: psutil.Process) -> str | None:
-        return process.environ().get("AERODROME_DATA")
+    def _is_ours(self, process: psutil.Process) -> bool:
+        data = str(self.data)
+        if data in " ".join(process.cmdline()):
+            return True
+        with contextlib.suppress(psutil.AccessDenied):  # Airflow 3's workers show these to root alone
+            return data in process.cwd() or process.environ().get("AERODROME_DATA") == data
+        return False
 
 
 @contextlib.contextmanager
-def started(versions: Path) -> Iterator[Product]:
-    """A product that is up and prepared; nothing of it is left afterwards."""
+def started(versions: Path, **variables: str) -> Iterator[Product]:
+    """A product that is up and prepared, with these variables; nothing of it is left afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="aero-"))
     folder.chmod(0o711)
-    product = Product(folder, versions)
+    product = Product(folder, versions, variables)
     try:
         product.up()
         product.prepare()

@@ -93,8 +93,8 @@ def tags() -> Iterator[tuple[int, int, str]]:
                 yield (movie * 11 + place * 5 + copy) % USERS + 1, movie, tag
 
 
-def make() -> bytes:
-    """Make the zip archive: `movies.csv`, `ratings.csv` and `tags.csv` with MovieLens' headers."""
+def make(folder: str = FOLDER) -> bytes:
+    """Make the zip archive: `movies.csv`, `ratings.csv` and `tags.csv` with MovieLens' headers, in this folder."""
     movies = ((movie, film.title, film.genres) for movie, film in enumerate(FILMS, start=1))
     files = {
         "movies.csv": _text(("movieId", "title", "genres"), movies),
@@ -104,7 +104,7 @@ def make() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # stored: packed bytes differ between zlibs
         for name, text in files.items():
-            archive.writestr(zipfile.ZipInfo(f"{FOLDER}/{name}", MEMBER_DATE), text.encode())
+            archive.writestr(zipfile.ZipInfo(f"{folder}/{name}", MEMBER_DATE), text.encode())
     return buffer.getvalue()
 
 

@@ -14,6 +14,9 @@ from . import failure
 UP_SECONDS = 600
 """The first start unpacks and initialises PostgreSQL; arbitrary, and far above what was ever seen."""
 
+HIDING = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+"""Variables that would count more than the profile which `aerodrome env` names."""
+
 ANSWER_SECONDS = 60
 """How long any other command may take."""
 
@@ -31,6 +34,11 @@ def exports() -> dict[str, str]:
 def database(name: str) -> dict[str, Any]:
     """Make (or find) a database with a role of its own; gives host, port, database, user and password."""
     return dict(json.loads(_run("database", "create", name, "--json")))
+
+
+def login_link(environment: str) -> str:
+    """Make an address that opens Airflow's UI, once and within a minute."""
+    return _run("login", environment).strip()
 
 
 def progress(environment: str) -> dict[str, Any]:
@@ -55,6 +63,13 @@ def told_reason(stderr: str) -> str:
     lines = stderr.strip().splitlines() or [""]
     marked = [line.removeprefix("error:").strip() for line in lines if line.startswith("error:")]
     return (marked or lines)[-1]
+
+
+def path_to_add() -> Path | None:
+    """Find the folder that the shell's PATH lacks for `aerodrome` to be this command; None when it lacks nothing."""
+    executable = Path(_executable())
+    found = shutil.which("aerodrome")
+    return None if found and Path(found).resolve() == executable.resolve() else executable.parent
 
 
 def _run(*arguments: str, seconds: float = ANSWER_SECONDS) -> str:

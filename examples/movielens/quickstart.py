@@ -94,7 +94,8 @@ class Quickstart:
         with self._phases.measure("Start Aerodrome"), self._view.step("Aerodrome is up"):
             control_plane.up()
             os.environ.update(control_plane.exports())
-            os.environ.pop("AWS_PROFILE", None)  # a profile of the real AWS must not come between
+            for name in control_plane.HIDING:
+                os.environ.pop(name, None)  # a key of the real AWS must not come between
 
     def _create_environment(self) -> None:
         wanted = self._wanted
@@ -154,7 +155,8 @@ class Quickstart:
         top = airflow.xcom(run_id, "load", "top")
         self._view.rows(top)
         self._view.phases(self._phases, self._creation)
-        self._view.next_steps(self._wanted.name, self._wanted.bucket)
+        login = control_plane.login_link(self._wanted.name)
+        self._view.next_steps(self._wanted.name, self._wanted.bucket, login, path_to_add=control_plane.path_to_add())
         return Summary(
             environment=self._wanted.name,
             airflow_version=self._wanted.version,

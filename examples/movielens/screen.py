@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -72,9 +74,15 @@ class Screen:
                     table.add_row(f"  {escape(bar.name)}", f"{bar.seconds or 0:.1f}", style="dim")
         self._console.print(table)
 
-    def next_steps(self, environment: str, bucket: str) -> None:
-        """Say what a curious person would do now."""
+    def next_steps(self, environment: str, bucket: str, login: str, *, path_to_add: Path | None) -> None:
+        """Say what a curious person would do now; `login` is a link that works once, within a minute."""
+        self._console.print("\n[bold]Open Airflow[/] (once, within a minute; the browser must accept our certificate)")
+        self._console.print(f"  {login}", highlight=False, markup=False, soft_wrap=True)
+        first = {f'export PATH={shlex.quote(str(path_to_add))}:"$PATH"': "let this shell find aerodrome"}
         steps = {
+            **(first if path_to_add else {}),
+            f"aerodrome login {environment}": "another link like this one",
+            "aerodrome trust": "how browsers and tools trust the certificate",
             'eval "$(aerodrome env)"': "point aws, boto3 and Terraform here",
             "aerodrome status": "what runs, and how it is",
             f"aws s3 cp my_dag.py s3://{bucket}/dags/": "your own DAG, listed within seconds",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from product import BUCKET, PRIVATE, wait_for
+from product import BUCKET, PRIVATE, started, wait_for
 
 
 def test_a_creation_that_cannot_succeed_says_why_and_leaves_nothing_running(product):
@@ -41,6 +41,23 @@ def test_down_during_creation_and_up_again(product):
     product.up()
     product.wait_until("paused", "AVAILABLE")
     product.delete("paused")
+
+
+def test_a_version_without_a_python_is_refused_and_says_how_to_get_one(tmp_path):
+    (tmp_path / "programs").mkdir()
+    (tmp_path / "programs" / "rm").symlink_to("/bin/rm")
+    nowhere = {
+        "PATH": str(tmp_path / "programs"),
+        "HOME": str(tmp_path),
+        "UV_OFFLINE": "1",
+        "PYENV_ROOT": str(tmp_path),
+    }
+    with started(tmp_path, **nowhere) as product:
+        with pytest.raises(product.mwaa.exceptions.ValidationException) as refusal:
+            product.create("refused", "1.10.12")
+        assert "Airflow 1.10.12 needs Python 3.7, and none was found on this machine." in str(refusal.value)
+        assert "uv python install 3.7" in str(refusal.value)
+        assert product.mwaa.list_environments()["Environments"] == []
 
 
 @pytest.mark.parametrize(

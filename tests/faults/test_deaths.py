@@ -85,10 +85,11 @@ def test_a_task_on_a_killed_worker_is_retried(hardy):
     assert hardy.task(NAME, "retried", run, "slow")["try_number"] == 2
 
 
-def test_a_killed_cell_is_started_again_and_adopts_its_units(hardy):
+@pytest.mark.parametrize("of", [".", "1"], ids=["services", "units"])
+def test_a_killed_cell_is_started_again_and_adopts_its_units(hardy, of):
     before = pids(hardy)
     identifier = hardy.environment(NAME)["identifier"]
-    cell = int((hardy.data / "run" / identifier / "cell.pid").read_text())
+    cell = int((hardy.data / "run" / identifier / of / "cell.pid").read_text())
     os.kill(cell, signal.SIGKILL)
     wait_for("another cell answers", lambda: pids(hardy) != {} and not psutil.pid_exists(cell))
     hardy.wait_until(NAME, "AVAILABLE")

@@ -18,6 +18,7 @@ from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import jwt
 import psutil
@@ -27,7 +28,8 @@ from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
-from aerodrome.airflow import migrate, versions
+import lines
+from aerodrome.airflow import metadata, migrate, versions
 from aerodrome.airflow.context import Context, Database
 from aerodrome.airflow.units import Unit
 from aerodrome.release import install
@@ -40,7 +42,7 @@ KID = "test-key"
 DATABASE_PASSWORD = "db-7f3a-%$\u00e9:@/"
 
 
-def wait_for(what: str, probe: Callable[[], Any], *, seconds: float = 90) -> Any:
+def wait_for(what: str, probe: Callable[[], Any], *, seconds: float = 240) -> Any:
     deadline = time.monotonic() + seconds
     while True:
         result = probe()
@@ -235,6 +237,38 @@ class Environment:
         except ValueError:
             return response.status, content
 
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        role: str = "Admin",
+        token: str | None = None,
+        headers: Any = None,
+        form: Any = None,
+    ) -> tuple[int, Any, bytes]:
+        """Status, headers and body of a request; an empty `token` sends none."""
+        token = self.keys.token(role) if token is None else token
+        sent = {"Authorization": f"Bearer {token}"} if token else {}
+        body = None
+        if form is not None:
+            body, sent["Content-Type"] = urlencode(form), "application/x-www-form-urlencoded"
+        connection = UnixConnection(str(self.context.web_socket))
+        try:
+            connection.request(method, path, body=body, headers={**sent, **(headers or {})})
+            response = connection.getresponse()
+            return response.status, response.headers, response.read()
+        finally:
+            connection.close()
+
+    def head(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
+        return self.send(method, path, **options)[:2]
+
+    def page(self, path: str, **options: Any) -> tuple[int, str, str]:
+        """Status and text of a page, and the cookie that it sets."""
+        status, headers, body = self.send("GET", path, **options)
+        return status, body.decode(), (headers["set-cookie"] or "").partition(";")[0]
+
     def rest(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
         return self.call(method, self.version.adapter.REST_PREFIX + path, **options)
 
@@ -242,6 +276,22 @@ class Environment:
         with connect(self.context.database) as connection:
             cursor = connection.execute(statement.text, statement.parameters)
             return cursor.fetchall() if cursor.description else []
+
+
+@pytest.fixture(scope="session")
+def put() -> Callable[[Environment, str, str], None]:
+    """Write a DAG file as the sidecar does, and ask for it to be parsed."""
+
+    def place(environment: Environment, name: str, text: str) -> None:
+        path = environment.context.dags / f"{name}.py"
+        aside = path.with_suffix(".tmp")
+        aside.write_text(text)
+        aside.rename(path)
+        request = metadata.parse_request(environment.version)
+        named = path.name if request.style == "relative" else str(path)
+        environment.execute(metadata.Statement(request.text, (named,)))
+
+    return place
 
 
 def connect(database: Database) -> psycopg.Connection[Any]:
@@ -317,7 +367,7 @@ def make_context(
         number = next(count)
         name = f"env_{number}"
         home = scratch / name
-        for folder in ("airflow", "dags", "plugins", "logs/units", "run", "home"):
+        for folder in ("airflow", "dags", "plugins", "logs/units", "run", "tmp", "home"):
             (home / folder).mkdir(parents=True)
         database = Database(host=cluster.host, name=name, user=name, password=DATABASE_PASSWORD)
         databases.ensure_role(cluster, name, database.password)
@@ -330,11 +380,13 @@ def make_context(
             interpreter=interpreter,
             home=home / "home",
             airflow_home=home / "airflow",
+            configuration=home / "airflow",
             dags=home / "dags",
             plugins=home / "plugins",
             logs=home / "logs",
             unit_logs=home / "logs/units",
             run=home / "run",
+            temporary=home / "tmp",
             web_socket=home / "run/web.sock",
             jwks=home / "airflow/jwks.json",
             database=database,
@@ -374,7 +426,16 @@ def running(context: Context, keys: Keys) -> Iterator[Environment]:
     assert all(code in {0, -signal.SIGTERM} for code in codes.values()), codes
 
 
-@pytest.fixture(scope="session", params=list(versions.OFFERED))
+@pytest.fixture(scope="session", params=lines.FIRST)
+def first(request: Any, make_context: Callable[..., Context]) -> Iterator[Environment]:
+    """A running environment of Airflow 1.10, which has no REST API to ask."""
+    keys = Keys()
+    context = make_context(request.param, keys, workers=2)
+    with running(context, keys) as result:
+        yield result
+
+
+@pytest.fixture(scope="session", params=lines.WITH_REST)
 def environment(request: Any, make_context: Callable[..., Context]) -> Iterator[Environment]:
     """A running environment of each offered version."""
     keys = Keys()

@@ -4,12 +4,13 @@ import os
 
 import pytest
 
+import lines
 from aerodrome import errors
 from aerodrome.release import install, interpreters, locks, smoke
 from aerodrome.release.installation import Installation
 
 
-@pytest.mark.parametrize("version", locks.LOCKS)
+@pytest.mark.parametrize("version", lines.CHOSEN)
 def test_a_lock_works(version, versions):
     places = interpreters.Places(downloads=versions / "python", environ=os.environ)
     try:
@@ -28,6 +29,6 @@ def test_a_version_that_does_not_work_is_found_out(tmp_path):
     program.write_text("#!/bin/sh\necho no role here\nexit 3\n")
     program.chmod(0o755)
     with pytest.raises(errors.BrokenError, match="Airflow 0 could not import every role") as caught:
-        smoke.run(Installation("0", tmp_path))
+        smoke.run(Installation("0", tmp_path, "0" * 64))
     assert caught.value.code == "VERSION_SMOKE_FAILED"
     assert caught.value.tail == ("no role here",)

@@ -2,6 +2,8 @@
 
 import io
 import json
+import sys
+from pathlib import Path
 
 import botocore.exceptions as aws
 import pytest
@@ -69,6 +71,23 @@ def test_without_a_terminal_each_beginning_and_end_is_one_line():
         for state in ("waiting", "under way", "under way", "done"):
             board.show([progress.Bar("load", state)])
     assert text.getvalue().splitlines() == ["Pipeline", "  load under way", "  load done"]
+
+
+def test_next_steps_begin_with_the_command_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def first_step() -> str:
+        text = io.StringIO()
+        folder = control_plane.path_to_add()
+        screen.Screen(Console(file=text)).next_steps("mine", "bucket", "https://link", path_to_add=folder)
+        return text.getvalue().partition("What next\n")[2].splitlines()[0].partition("#")[0].strip()
+
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    (folder / "aerodrome").touch(mode=0o755)
+    monkeypatch.setattr(sys, "executable", str(folder / "python"))
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert first_step() == f"export PATH='{folder}':\"$PATH\""
+    monkeypatch.setenv("PATH", str(folder))
+    assert first_step() == "aerodrome login mine"
 
 
 def test_a_failure_ends_with_a_sentence_and_status_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):

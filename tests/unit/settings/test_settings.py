@@ -17,7 +17,9 @@ def test_settings_survive_their_variables(monkeypatch, tmp_path):
 @pytest.mark.parametrize("length", [1, 40, 80, 200])
 def test_socket_paths_stay_short_however_long_the_data_folder_is(tmp_path, length):
     paths = Paths(tmp_path / ("x" * length)).environment("n" * 80, "0123abcd")
-    for socket in (paths.cell_socket, paths.web_socket, paths.redis_socket):
+    cells = (paths.services.socket, paths.cell(99999).socket)
+    of_multiprocessing = paths.temporary / "pymp-12345678" / "listener-12345678"
+    for socket in (*cells, paths.web_socket(99999), paths.web, paths.redis_socket, of_multiprocessing):
         assert len(str(socket).encode()) <= SOCKET_PATH_LIMIT
 
 
@@ -28,5 +30,6 @@ def test_two_data_folders_never_share_a_run_folder(tmp_path):
 
 def test_what_steers_the_cell_is_not_where_units_write(tmp_path):
     paths = Paths(tmp_path).environment("one", "0123abcd")
-    assert paths.unit_sockets not in paths.cell_socket.parents
+    for steering in (paths.services.socket, paths.cell(1).config, paths.web, paths.key_set):
+        assert paths.unit_sockets not in steering.parents
     assert paths.logs not in paths.unit_logs.parents

@@ -1,0 +1,199 @@
+"""requirements.txt on real Airflow versions: what installs, and the ten files that must not."""
+
+import codecs
+import os
+import subprocess
+from dataclasses import replace
+
+import pytest
+
+from aerodrome import errors
+from aerodrome.release import building, content
+from aerodrome.release.failures import ReleaseError
+from aerodrome.release.sources import Sources
+
+CONSTRAINTS = "https://raw.githubusercontent.com/apache/airflow/constraints-9.9.9/constraints-3.12.txt"
+
+
+def run(built, airflow, code):
+    environ = {"PYTHONPATH": str(built.site), "PATH": os.defpath}
+    done = subprocess.run(
+        [airflow.python, "-s", "-c", code], env=environ, capture_output=True, text=True, check=False, cwd="/"
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def leftovers(workshop):
+    return [path.name for path in workshop.releases.iterdir() if not path.name.endswith(".lock")]
+
+
+def test_only_what_the_base_lacks_is_installed_compiled_and_shared(build, airflow, workshop):
+    steps = []
+    built = build("herd\nrequests\n# nothing else\n")
+    assert dict(built.packages) == {"cow": "1.0", "herd": "1.0"}
+    assert run(built, airflow, "import herd, cow, requests; print(cow.answer, requests.__file__)") == (
+        f"42 {next(airflow.venv.glob('lib/python*/site-packages'))}/requests/__init__.py"
+    )
+    assert list(built.site.glob("__pycache__/cow.*.pyc"))
+    again = building.build(
+        Sources(requirements=b"herd\nrequests\n# nothing else\n"), replace(workshop, report=steps.append)
+    )
+    assert again == built
+    assert [step.name for step in steps] == ["found"]
+
+
+def test_no_requirements_make_an_empty_overlay(build):
+    assert build("\n# none\n").packages == ()
+    assert build().packages == ()
+
+
+def test_a_package_from_source_is_built_as_nobody_and_belongs_to_us(build, airflow, workshop):
+    built = build("homemade\n")
+    expected = workshop.user.uid if workshop.user else os.geteuid()
+    assert run(built, airflow, "import homemade; print(homemade.built_by)") == str(expected)
+    assert {path.stat().st_uid for path in built.site.rglob("*")} == {os.geteuid()}
+    assert not any(path.stat().st_mode & 0o022 for path in built.site.rglob("*"))
+
+
+def test_a_module_of_pythons_own_is_left_out(build, airflow):
+    built = build("enum34\n")
+    assert built.notes == ("the module enum is left out, for it is Python's own",)
+    assert run(built, airflow, "import enum; print(enum.Enum.__name__)") == "Enum"
+
+
+def test_a_provider_is_found_beside_those_of_the_base(build, airflow):
+    built = build("apache-airflow-providers-moo\n")
+    code = "import airflow.providers.moo as m, airflow.providers.celery; print(m.sound)"
+    assert run(built, airflow, f"import os; os.environ['AIRFLOW_HOME'] = '/tmp'; {code}").endswith("moo")
+
+
+def test_wheels_among_the_plugins_install_without_an_index(build, links, place):
+    folder = place / "plugins"
+    folder.mkdir()
+    (folder / "cow-1.0-py3-none-any.whl").write_bytes((links / "cow-1.0-py3-none-any.whl").read_bytes())
+    wish = "--find-links /usr/local/airflow/plugins\n--no-index\ncow\n"
+    assert build(wish, plugins=folder, environ={"UV_FIND_LINKS": ""}).packages == (("cow", "1.0"),)
+    named = "/usr/local/airflow/plugins/cow-1.0-py3-none-any.whl\n"
+    assert build(named, plugins=folder, environ={"UV_FIND_LINKS": ""}).packages == (("cow", "1.0"),)
+
+
+def test_official_constraints_and_our_own_version_are_no_obstacle(build, airflow):
+    url = f"https://raw.githubusercontent.com/apache/airflow/constraints-{airflow.version}/constraints-3.12.txt"
+    built = build(f"-c {url}\napache-airflow=={airflow.version}\ncow==1.0\n")
+    assert built.packages == (("cow", "1.0"),)
+
+
+TEN = {
+    "conflict": ("cow\noldfashioned\n", "REQUIREMENTS_CONFLICT", 2, "requests"),
+    "unknown package": ("cow\nno-such-package\n", "REQUIREMENTS_INSTALL_FAILED", 2, "no-such-package"),
+    "unbuildable": ("cow\nunbuildable\n", "REQUIREMENTS_INSTALL_FAILED", 2, "unbuildable"),
+    "wrong Python": ("cow\nfuturistic\n", "REQUIREMENTS_INSTALL_FAILED", 2, ">=3.99"),
+    "pins Airflow itself": ("cow\napache-airflow==2.0.2\n", "REQUIREMENTS_CONFLICT", 2, "2.0.2"),
+    "bad encoding": (b"cow\n# caf\xe9\n", "REQUIREMENTS_INVALID", 2, "UTF-8"),
+    "bad option": ("cow\n--trusted-host example.org\n", "REQUIREMENTS_INVALID", 2, "--trusted-host"),
+    "missing file": ("cow\n-r more.txt\n", "REQUIREMENTS_INVALID", 2, "more.txt"),
+    "constraints of no version": (f"cow\n-c {CONSTRAINTS}\n", "REQUIREMENTS_INVALID", 2, "9.9.9"),
+    "404 index": (
+        "--index-url {server}/simple\npigsty\n",
+        "REQUIREMENTS_INSTALL_FAILED",
+        2,
+        "requirements.txt, line 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TEN)
+def test_a_broken_file_is_told_by_kind_line_and_name_and_leaves_nothing(workshop, server, name):
+    text, code, line, word = TEN[name]
+    data = text if isinstance(text, bytes) else text.replace("{server}", server).encode()
+    with pytest.raises(ReleaseError) as caught:
+        building.build(Sources(requirements=data), workshop)
+    error = caught.value
+    assert (error.code, error.file, error.line) == (code, "requirements.txt", line)
+    assert word in str(error), str(error)
+    assert leftovers(workshop) == []
+
+
+def test_two_lines_that_exclude_each_other_are_both_named(build):
+    with pytest.raises(ReleaseError, match=r"line 1.*line 2") as caught:
+        build("cow==1.0\ncow==2.0\n")
+    assert caught.value.code == "REQUIREMENTS_CONFLICT"
+
+
+def test_a_package_that_hides_one_of_the_base_is_a_conflict(build):
+    with pytest.raises(ReleaseError, match="shadowing brings requests") as caught:
+        build("shadowing\n")
+    assert (caught.value.code, caught.value.line) == ("REQUIREMENTS_CONFLICT", 1)
+
+
+def test_a_package_that_cannot_be_imported_is_found_out(build):
+    with pytest.raises(ReleaseError, match="unimportable is installed and cannot be imported") as caught:
+        build("cow\nunimportable\n")
+    assert (caught.value.code, caught.value.line) == ("REQUIREMENTS_INSTALL_FAILED", 2)
+    assert "no_such_library" in caught.value.tail[-1]
+
+
+def test_other_bytes_than_hashed_are_refused(build):
+    with pytest.raises(ReleaseError) as caught:
+        build(f"cow==1.0 --hash=sha256:{'0' * 64}\n")
+    assert (caught.value.code, caught.value.package) == ("REQUIREMENTS_INSTALL_FAILED", "cow")
+
+
+def test_the_machines_index_out_of_reach_is_no_fault_of_the_user(build):
+    with pytest.raises(errors.RetryError):
+        build("cow\n", environ={"UV_FIND_LINKS": "", "UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple"})
+
+
+def test_a_byte_order_mark_does_no_harm(workshop):
+    for data in (codecs.BOM_UTF8 + b"cow\r\n", "\ufeffcow\r\n".encode("utf-16-le")):
+        assert building.build(Sources(requirements=data), workshop).packages == (("cow", "1.0"),)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+def test_a_full_disk_is_told_and_leaves_nothing(workshop):
+    workshop.releases.mkdir()
+    mounted = subprocess.run(
+        ["/bin/mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", workshop.releases], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.decode().strip()}")
+    try:
+        plugins = workshop.releases.parent / "plugins"
+        plugins.mkdir()
+        (plugins / "big.py").write_text("x" * 100_000)
+        with pytest.raises(ReleaseError, match="no space is left"):
+            building.build(Sources(requirements=b"cow\n", plugins=plugins), workshop)
+        assert leftovers(workshop) == []
+    finally:
+        subprocess.run(["/bin/umount", workshop.releases], check=True)
+
+
+def test_a_build_that_is_stopped_leaves_nothing(workshop):
+    class StoppedError(Exception):
+        pass
+
+    def report(step):
+        if step.name == "try":
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        building.build(Sources(requirements=b"cow\n"), replace(workshop, report=report))
+    assert leftovers(workshop) == []
+
+
+def test_a_build_that_was_killed_is_made_anew(build):
+    built = build("cow\n")
+    (built.folder / content.MANIFEST).unlink()
+    (built.site / "rubbish.py").write_text("")
+    assert build("cow\n") == built
+    assert not (built.site / "rubbish.py").exists()
+
+
+def test_a_package_of_the_real_index_installs(build):
+    real = {name: os.environ.get(name, "") for name in ("HTTPS_PROXY", "SSL_CERT_FILE")}
+    try:
+        built = build("cowsay==6.1\n", environ={"UV_DEFAULT_INDEX": "https://pypi.org/simple", **real})
+    except errors.RetryError as error:
+        pytest.skip(f"no package index can be reached: {error}")
+    assert built.packages == (("cowsay", "6.1"),)

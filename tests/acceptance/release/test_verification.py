@@ -1,0 +1,261 @@
+"""Plugins, startup scripts and DAGs on real Airflow versions, and `aerodrome check` over all of it."""
+
+import json
+import subprocess
+import sys
+import threading
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from aerodrome.release import building, comparison, content, verification
+from aerodrome.release.failures import ReleaseError
+from aerodrome.release.sources import Sources
+
+GOOD = """
+from datetime import datetime
+try:
+    from airflow.sdk import dag, task
+except ImportError:
+    from airflow.decorators import dag, task
+
+@dag(dag_id="good", start_date=datetime(2026, 1, 1), schedule=None, catchup=False)
+def good():
+    @task
+    def nothing():
+        pass
+    nothing()
+
+good()
+"""
+
+PLUGIN = """
+from airflow.plugins_manager import AirflowPlugin
+
+class Mine(AirflowPlugin):
+    name = "mine"
+"""
+
+BROKEN_PLUGINS = {
+    "syntax error": ("def f(:\n", 1, "SyntaxError"),
+    "import error": ("x = 1\nimport no_such_library\n", 2, "No module named 'no_such_library'"),
+    "exit": ("\nimport sys\nsys.exit(3)\n", 3, "SystemExit"),
+}
+
+
+def zipped(folder, files):
+    path = folder / "plugins.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    return path
+
+
+def parsed(built, workshop, place, files, **limits):
+    dags = Path(place) / "dags"
+    dags.mkdir()
+    for name, text in files.items():
+        (dags / name).write_text(text)
+    trial = building.trial(built, workshop, scratch=place, variables={"AIRFLOW_VAR_COLOUR": "red"})
+    return verification.parse_dags(trial, dags, **limits)
+
+
+def test_plugins_that_load_are_named(build, place):
+    assert build(plugins=zipped(place, {"mine.py": PLUGIN, "helper/__init__.py": ""})).plugin_names == ("mine",)
+
+
+@pytest.mark.parametrize("name", BROKEN_PLUGINS)
+def test_a_plugin_that_does_not_load_is_named_with_its_line(build, place, name):
+    text, line, words = BROKEN_PLUGINS[name]
+    with pytest.raises(ReleaseError) as caught:
+        build(plugins=zipped(place, {"mine.py": PLUGIN, "bad.py": text}))
+    error = caught.value
+    assert (error.code, error.file, error.line) == ("PLUGIN_IMPORT_FAILED", "bad.py", line)
+    assert words in str(error)
+
+
+def test_an_archive_that_is_none_is_told_before_anything_is_installed(build, place, workshop):
+    (place / "plugins.zip").write_bytes(bytes(1000))
+    with pytest.raises(ReleaseError, match="no zip archive") as caught:
+        build("cow\n", plugins=place / "plugins.zip")
+    assert caught.value.code == "PLUGINS_ARCHIVE_INVALID"
+    assert not [path for path in workshop.releases.iterdir() if path.is_dir()]
+
+
+def test_what_a_startup_script_exports_reaches_the_dags_and_the_requirements(build, workshop, place):
+    script = b"export COLOUR=blue VERSION=1.0\nexport AIRFLOW__CORE__EXECUTOR=Mine\nexit 0\n"
+    built = build("cow==${VERSION}\n", startup=script)
+    assert built.packages == (("cow", "1.0"),)
+    assert built.startup().of("worker")["COLOUR"] == "blue"
+    assert "AIRFLOW__CORE__EXECUTOR" in built.notes[0]
+    text = GOOD.replace('"good"', "__import__('os').environ['COLOUR']")
+    assert parsed(built, workshop, place, {"a.py": text}).dags == ("blue",)
+
+
+def test_a_failing_startup_script_fails_the_release(build):
+    with pytest.raises(ReleaseError, match="line 2: the script ended with exit code 1"):
+        build(startup=b"echo hello\nexit 1\n")
+
+
+def test_every_kind_of_failing_dag_is_data_and_stops_no_other(build, workshop, place):
+    files = {
+        "good.py": GOOD,
+        "missing.py": "from airflow import DAG\nimport no_such_library\n",
+        "syntax.py": "from airflow import DAG\ndef f(:\n",
+        "helped.py": "from airflow import DAG\nimport helper_of_mine\n",
+        "helper_of_mine.py": "x = 1\ny = 1 / 0\n",
+        "exits.py": "from airflow import DAG\nimport os\nos._exit(5)\n",
+        "hangs.py": "from airflow import DAG\nimport time\ntime.sleep(300)\n",
+        "dies.py": "from airflow import DAG\nimport os\nos.kill(os.getpid(), 9)\n",
+        "variable.py": "from airflow.models import DAG, Variable\nassert Variable.get('colour') == 'red'\n",
+        "nothing.py": "this is no python, and mentions no workflow",
+    }
+    found = parsed(build(), workshop, place, files, file_limit=15)
+    assert found.dags == ("good",)
+    assert found.files == len(files) - 2
+    assert {failure.file: (failure.line, failure.kind) for failure in found.failures} == {
+        "missing.py": (2, "ModuleNotFoundError"),
+        "syntax.py": (2, "SyntaxError"),
+        "helped.py": (2, "ZeroDivisionError"),
+        "exits.py": (None, "SystemExit"),
+        "hangs.py": (None, "Timeout"),
+        "dies.py": (None, "Killed"),
+    }
+
+
+def test_a_new_failure_is_told_and_an_old_one_is_not(build, workshop, place):
+    files = {"needs_cow.py": f"import cow\n{GOOD}", "old.py": "from airflow import DAG\n1 / 0\n"}
+    before = parsed(build("cow\n"), workshop, place, files)
+    trial = building.trial(build(), workshop, scratch=place, variables={})
+    after = verification.parse_dags(trial, place / "dags")
+    assert comparison.refusal(comparison.news(before.failures, before.failures)) is None
+    error = comparison.refusal(comparison.news(after.failures, before.failures))
+    assert error is not None
+    assert (error.code, error.file, error.line) == ("DAG_IMPORT_FAILED", "needs_cow.py", 1)
+    assert str(error) == "needs_cow.py, line 1: ModuleNotFoundError: No module named 'cow'"
+
+
+def test_dags_that_take_too_long_altogether_are_given_up(build, workshop, place):
+    hanging = "from airflow import DAG\nimport time\ntime.sleep(300)\n"
+    with pytest.raises(ReleaseError, match="did not end in time"):
+        parsed(build(), workshop, place, {"a.py": hanging}, limit=8)
+
+
+def test_two_builders_at_once_make_one_release(workshop):
+    made, steps = [], []
+    shop = replace(workshop, report=lambda step: steps.append(step.name))
+    wanted = Sources(requirements=b"cow\n")
+    threads = [threading.Thread(target=lambda: made.append(building.build(wanted, shop))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 3
+    assert len(set(made)) == 1
+    assert steps.count("found") == 2
+
+
+BUILDER = """
+import json, sys
+from pathlib import Path
+from aerodrome.release import building, installation
+from aerodrome.release.sources import Sources
+version, versions, releases, environ = json.load(sys.stdin)
+airflow = installation.find(version, Path(versions))
+report = lambda step: print(step.name, step.seconds, flush=True)
+shop = building.Workshop(installation=airflow, releases=Path(releases), environ=environ, report=report)
+building.build(Sources(requirements=b"cow\\n", startup=b"export A=1\\n"), shop)
+"""
+
+
+@pytest.mark.parametrize("step", ["startup", "requirements", "plugins", "resolve", "install", "try"])
+def test_a_builder_killed_at_any_step_leaves_no_release_and_the_next_one_works(workshop, versions, step):
+    request = [workshop.installation.version, str(versions), str(workshop.releases), dict(workshop.environ)]
+    with subprocess.Popen(
+        [sys.executable, "-c", BUILDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as victim:
+        assert victim.stdin is not None
+        assert victim.stdout is not None
+        victim.stdin.write(json.dumps(request))
+        victim.stdin.close()
+        assert any(line.startswith(f"{step} None") for line in victim.stdout)
+        children = psutil.Process(victim.pid).children(recursive=True)
+        victim.kill()
+    psutil.wait_procs(children, timeout=60)
+    wanted = Sources(requirements=b"cow\n", startup=b"export A=1\n")
+    folders = [path.name for path in workshop.releases.iterdir() if path.is_dir()]
+    assert [content.find(name, workshop.releases) for name in folders] == [None] * len(folders)
+    assert building.build(wanted, workshop).packages == (("cow", "1.0"),)
+
+
+@pytest.fixture
+def check(airflow, workshop, place):
+    """Run the command in a folder of a project, as CI does."""
+    data = place / "data"
+    data.mkdir()
+    (data / "versions").symlink_to(airflow.folder.parent)
+    program = Path(sys.executable).with_name("aerodrome")
+
+    def run(files, *words):
+        project = place / "project"
+        for name, text in files.items():
+            (project / name).parent.mkdir(parents=True, exist_ok=True)
+            (project / name).write_text(text)
+        environ = {**workshop.environ, "AERODROME_DATA": str(data), "COLUMNS": "200"}
+        if (place / "temporary").is_dir():
+            environ["TMPDIR"] = str(place / "temporary")
+        return subprocess.run(
+            [program, "check", "--folder", project, "--airflow-version", airflow.version, *words],
+            env=environ, capture_output=True, text=True, check=False, cwd="/", timeout=280,
+        )  # fmt: skip
+
+    return run
+
+
+PROJECT = {
+    "requirements.txt": "-r more.txt\n",
+    "more.txt": "cow\n",
+    "plugins/mine.py": PLUGIN,
+    "startup.sh": "export COLOUR=blue\n",
+    "dags/good.py": f"import cow\n{GOOD}",
+}
+
+
+def test_check_of_a_folder_that_works(check, airflow):
+    done = check(PROJECT, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["ok"], found["version"], found["errors"]) == (True, airflow.version, [])
+    assert (found["packages"], found["plugins"], found["dags"]) == (["cow==1.0"], ["mine"], ["good"])
+    steps = [step["name"] for step in found["steps"]]
+    assert steps == ["airflow", "startup", "requirements", "plugins", "resolve", "install", "try", "dags"]
+    assert all(step["state"] == "done" and step["seconds"] >= 0 for step in found["steps"])
+
+
+def test_check_of_a_folder_that_does_not(check):
+    done = check({**PROJECT, "dags/bad.py": "from airflow import DAG\nimport no_such_library\n"})
+    assert done.returncode == 1
+    assert "✗ The DAGs parse" in done.stdout
+    assert "DAG_IMPORT_FAILED  bad.py, line 2: ModuleNotFoundError: No module named 'no_such_library'" in done.stdout
+    done = check({"requirements.txt": "cow==1.0\ncow==2.0\n"}, "--json")
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert [error["code"] for error in found["errors"]] == ["REQUIREMENTS_CONFLICT"]
+    assert found["steps"][-1] == {**found["steps"][-1], "name": "resolve", "state": "failed"}
+
+
+def test_check_without_anything_to_check_says_so(check, place):
+    (place / "project").mkdir()
+    done = check({})
+    assert done.returncode == 1
+    assert "there is nothing to check" in done.stdout
+    assert "there is no gone.txt" in check({}, "--requirements", "gone.txt").stdout
+
+
+def test_nothing_is_left_in_the_temporary_folder(check, place):
+    (place / "temporary").mkdir()
+    assert check(PROJECT).returncode == 0
+    assert list((place / "temporary").iterdir()) == []

@@ -1,0 +1,286 @@
+"""UpdateEnvironment on a running environment: what is wished comes about beside what runs, or nothing happens."""
+
+from __future__ import annotations
+
+import io
+import textwrap
+import threading
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from product import BUCKET, wait_for
+
+WAITING = """
+import time
+from datetime import datetime
+import boto3
+from airflow import DAG
+try:
+    from airflow.providers.standard.operators.python import PythonOperator
+except ImportError:
+    from airflow.operators.python import PythonOperator
+
+def wait():
+    s3 = boto3.client("s3")
+    while "Contents" not in s3.list_objects_v2(Bucket="{bucket}", Prefix="go/{dag}"):
+        time.sleep(0.5)
+
+with DAG("{dag}", start_date=datetime(2024, 1, 1), schedule=None):
+    PythonOperator(task_id="wait", python_callable=wait)
+"""
+
+LOOKING = """
+import os
+from datetime import datetime
+from airflow import DAG
+from airflow.configuration import conf
+try:
+    from airflow.providers.standard.operators.python import PythonOperator
+except ImportError:
+    from airflow.operators.python import PythonOperator
+
+# MWAA's own path; without root it cannot be shown to the units.
+if os.path.exists("/usr/local/airflow/dags"):
+    assert sorted(os.listdir("/usr/local/airflow/dags")) == sorted(os.listdir(conf.get("core", "dags_folder")))
+
+def look():
+    try:
+        from cow import sound
+    except ImportError:
+        sound = None
+    return [sound, os.environ.get("COLOUR"), conf.get("core", "max_map_length")]
+
+with DAG("{dag}", start_date=datetime(2024, 1, 1), schedule=None):
+    PythonOperator(task_id="look", python_callable=look)
+"""
+
+REQUIREMENTS = "--find-links /usr/local/airflow/plugins\n--no-index\ncow==1.0\n"
+
+
+def wheel(name: str, text: str, *needs: str) -> bytes:
+    """A wheel of one module."""
+    info, packed = f"{name}-1.0.dist-info", io.BytesIO()
+    metadata = [f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0", *(f"Requires-Dist: {need}" for need in needs)]
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(f"{name}.py", text)
+        archive.writestr(f"{info}/METADATA", "\n".join(metadata) + "\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", f"{name}.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+    return packed.getvalue()
+
+
+def plugins(**files: str | bytes) -> bytes:
+    """A plugins.zip; a name's `__` is its dot."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("cow-1.0-py3-none-any.whl", wheel("cow", "sound = 'moo'\n"))
+        archive.writestr("calf-1.0-py3-none-any.whl", wheel("calf", "", "requests<1"))
+        for name, content in files.items():
+            archive.writestr(name.replace("__", "."), content)
+    return packed.getvalue()
+
+
+def put(product, key: str, content: str | bytes) -> str:
+    """Write an object; the id of its version."""
+    body = content.encode() if isinstance(content, str) else content
+    return str(product.s3.put_object(Bucket=BUCKET, Key=key, Body=body)["VersionId"])
+
+
+@contextmanager
+def watched(product, name: str) -> Iterator[list[str]]:
+    """Asks Airflow's web server again and again; the refusals that it gave are in the list."""
+    refusals: list[str] = []
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            try:
+                product.rest(name, "GET", "/dags")
+            except Exception as error:  # noqa: BLE001 - whatever a client may be told
+                refusals.append(str(error))
+            over.wait(0.05)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield refusals
+    finally:
+        over.set()
+        thread.join()
+
+
+def looked(product, name: str, dag: str) -> str:
+    """What a task of the environment finds now."""
+    run = product.trigger(name, dag)
+    assert product.finished(name, dag, run) == "success"
+    path = f"/dags/{dag}/dagRuns/{run}/taskInstances/look/xcomEntries/return_value"
+    return str(product.rest(name, "GET", path)["value"])
+
+
+def test_an_update_replaces_all_units_without_a_gap_and_lets_tasks_end(product, line):
+    name = f"blue-{line.replace('.', '-')}"
+    waiting, looking = f"waiting_{name}", f"looking_{name}"
+    product.create(name, line)
+    product.put_dag(waiting, WAITING.format(bucket=BUCKET, dag=waiting))
+    product.put_dag(looking, LOOKING.format(dag=looking))
+    product.wait_until(name, "AVAILABLE")
+    run = product.trigger(name, waiting)
+    wait_for("the task runs", lambda: product.task(name, waiting, run, "wait")["state"] == "running")
+
+    put(product, f"{name}/requirements.txt", REQUIREMENTS)
+    put(product, f"{name}/startup.sh", "export COLOUR=blue AIRFLOW__CORE__MAX_MAP_LENGTH=9\n")
+    with watched(product, name) as refusals:
+        product.update(
+            name,
+            RequirementsS3Path=f"{name}/requirements.txt",
+            PluginsS3Path=f"{name}/plugins.zip",
+            PluginsS3ObjectVersion=put(product, f"{name}/plugins.zip", plugins()),
+            StartupScriptS3Path=f"{name}/startup.sh",
+            AirflowConfigurationOptions={"core.max_map_length": "3"},
+        )
+        assert product.get(name)["Status"] == "UPDATING"
+        with pytest.raises(product.mwaa.exceptions.ValidationException, match="UPDATING"):
+            product.update(name, MaxWorkers=5)
+        found = product.wait_until(name, "AVAILABLE")
+        value = looked(product, name, looking)
+    assert refusals == []
+    assert found["LastUpdate"]["Status"] == "SUCCESS"
+    assert found["LastUpdate"]["WorkerReplacementStrategy"] == "GRACEFUL"
+    assert [word.strip("[]'\" ") for word in value.split(",")] == ["moo", "blue", "3"]
+
+    running = product.task(name, waiting, run, "wait")
+    assert (running["state"], running["hostname"]) == ("running", "worker-1.1")
+    put(product, f"go/{waiting}", "")
+    assert product.finished(name, waiting, run) == "success"
+    assert product.task(name, waiting, run, "wait")["try_number"] == 1
+    wait_for("the former cell is gone", lambda: product.environment(name)["other_cells"] == [])
+    product.delete(name)
+
+
+@pytest.fixture(scope="module")
+def steady(product) -> Iterator[str]:
+    """An environment that failing updates leave as it is."""
+    name = "steady"
+    product.create(name)
+    product.put_dag("looking_steady", LOOKING.format(dag="looking_steady"))
+    product.put_dag("mooing_steady", "import cow\n" + LOOKING.format(dag="mooing_steady"))
+    put(product, "steady/requirements.txt", REQUIREMENTS)
+    product.wait_until(name, "AVAILABLE")
+    product.update(
+        name,
+        RequirementsS3Path="steady/requirements.txt",
+        PluginsS3Path="steady/plugins.zip",
+        PluginsS3ObjectVersion=put(product, "steady/plugins.zip", plugins()),
+    )
+    product.wait_until(name, "AVAILABLE")
+    yield name
+    product.delete(name)
+
+
+def conflict(product):
+    put(product, "steady/conflict.txt", REQUIREMENTS + "calf\n")
+    return {"RequirementsS3Path": "steady/conflict.txt"}
+
+
+def failing_script(product):
+    put(product, "steady/startup.sh", "echo so far\nfalse\nexit 7\n")
+    return {"StartupScriptS3Path": "steady/startup.sh"}
+
+
+def dag_without_its_package(_product):
+    return {"RequirementsS3Path": ""}
+
+
+def dags_elsewhere(product):
+    put(product, "elsewhere/sub/new.py", "from airflow import DAG\nimport nowhere_at_all\n")
+    return {"DagS3Path": "elsewhere"}
+
+
+def units_that_do_not_come_up(_product):
+    return {"AirflowConfigurationOptions": {"scheduler.max_tis_per_query": "many"}}
+
+
+@pytest.mark.parametrize(
+    ("wish", "code", "words"),
+    [
+        (conflict, "REQUIREMENTS_CONFLICT", "requests"),
+        (failing_script, "STARTUP_SCRIPT_FAILED", "7"),
+        (dag_without_its_package, "DAG_IMPORT_FAILED", "mooing_steady.py"),
+        (dags_elsewhere, "DAG_IMPORT_FAILED", "sub/new.py"),
+        (units_that_do_not_come_up, "UNIT_FAILED", "scheduler"),
+    ],
+)
+def test_a_failed_update_leaves_everything_as_it_was(product, steady, wish, code, words):
+    before = product.get(steady)
+    units = {unit["name"]: unit["pid"] for unit in product.environment(steady)["units"]}
+    with watched(product, steady) as refusals:
+        product.update(steady, **wish(product))
+        after = product.wait_until(steady, "UPDATE_FAILED")
+    assert refusals == []
+    error = after["LastUpdate"]["Error"]
+    assert error["ErrorCode"] == code, error
+    assert words in error["ErrorMessage"]
+    assert code in product.run("revisions", steady).stdout
+    changing = {"Status", "LastUpdate"}
+    assert {key: value for key, value in after.items() if key not in changing} == {
+        key: value for key, value in before.items() if key not in changing
+    }
+    wait_for("nothing of the change is left", lambda: product.environment(steady)["other_cells"] == [])
+    kept = {unit["name"]: unit["pid"] for unit in product.environment(steady)["units"]}
+    assert {name for name in kept if kept[name] != units[name]} <= {"dag-processor"}
+    assert "moo" in looked(product, steady, "looking_steady")
+
+
+def test_dags_from_another_place(product, steady):
+    put(product, "another/deep/er.py", LOOKING.format(dag="looking_er"))
+    product.update(steady, DagS3Path="another/")
+    product.wait_until(steady, "AVAILABLE")
+    wait_for("its DAG is listed", lambda: product.listed(steady, "looking_er"))
+    product.update(steady, DagS3Path="dags")
+    product.wait_until(steady, "AVAILABLE")
+    wait_for("the former DAGs are back", lambda: product.listed(steady, "looking_steady"))
+
+
+def test_options_that_units_do_not_see_move_nothing(product, steady):
+    units = {unit["name"]: unit["pid"] for unit in product.environment(steady)["units"]}
+    product.update(steady, WeeklyMaintenanceWindowStart="SUN:03:30")
+    found = product.wait_until(steady, "AVAILABLE")
+    assert (found["WeeklyMaintenanceWindowStart"], found["LastUpdate"]["Status"]) == ("SUN:03:30", "SUCCESS")
+    assert {unit["name"]: unit["pid"] for unit in product.environment(steady)["units"]} == units
+
+
+def test_forced_replacement_does_not_wait_and_the_revision_can_be_brought_back(product, steady):
+    dag = "waiting_steady"
+    product.put_dag(dag, WAITING.format(bucket=BUCKET, dag=dag))
+    before = product.environment(steady)["revision"]
+    run = product.trigger(steady, dag)
+    wait_for("the task runs", lambda: product.task(steady, dag, run, "wait")["state"] == "running")
+    product.update(
+        steady,
+        AirflowConfigurationOptions={"core.max_map_length": "2"},
+        WorkerReplacementStrategy="FORCED",
+    )
+    product.wait_until(steady, "AVAILABLE")
+    wait_for("the former cell is gone", lambda: product.environment(steady)["other_cells"] == [])
+    assert product.finished(steady, dag, run) == "failed"
+    assert "'2'" in looked(product, steady, "looking_steady").replace('"', "'")
+
+    shown = product.run("diff", steady).stdout
+    assert "AirflowConfigurationOptions.core.max_map_length" in shown
+    refused = product.run("rollback", steady, str(product.environment(steady)["revision"]), check=False)
+    assert (refused.returncode, "already" in refused.stderr) == (1, True)
+    done = product.run("rollback", steady, str(before))
+    assert f"{steady} is AVAILABLE with revision" in done.stdout
+    assert product.get(steady).get("AirflowConfigurationOptions", {}) == {}
+    assert "ROLLBACK" in product.run("revisions", steady).stdout
+
+
+def test_a_version_that_is_gone_is_named(product, steady):
+    version = put(product, "steady/gone.zip", plugins())
+    product.s3.delete_object(Bucket=BUCKET, Key="steady/gone.zip", VersionId=version)
+    sentence = textwrap.dedent(f"Unable to read version {version} of file steady/gone.zip")
+    with pytest.raises(product.mwaa.exceptions.ValidationException, match=sentence):
+        product.update(steady, PluginsS3Path="steady/gone.zip", PluginsS3ObjectVersion=version)

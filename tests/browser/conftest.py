@@ -1,0 +1,62 @@
+"""A real browser, Debian's Chromium, and an environment of each Airflow line for it to open."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from browsing import Airflow
+from product import BUCKET, Product, wait_for
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+DAG = """
+from datetime import datetime
+from airflow import DAG
+try:
+    from airflow.providers.standard.operators.empty import EmptyOperator
+except ImportError:
+    from airflow.operators.empty import EmptyOperator
+
+with DAG("{name}", start_date=datetime(2024, 1, 1), schedule=None):
+    EmptyOperator(task_id="only")
+"""
+
+
+@pytest.fixture(scope="module", params=["3.3.1", "2.11.2"])
+def airflow(request: pytest.FixtureRequest, product: Product) -> Iterator[Airflow]:
+    """An environment in which the DAG is listed and not paused."""
+    found = Airflow(product, f"browsed-{request.param.replace('.', '-')}", request.param)
+    product.create(found.name, found.version)
+    product.wait_until(found.name, "AVAILABLE")
+    product.put_dag(found.dag, DAG.format(name=found.dag))
+    wait_for("the DAG is listed", lambda: product.listed(found.name, found.dag))
+    product.rest(found.name, "PATCH", f"/dags/{found.dag}", {"is_paused": False})
+    yield found
+    product.delete(found.name)
+    product.s3.delete_object(Bucket=BUCKET, Key=f"dags/{found.dag}.py")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    # As root, as in a container, Chromium refuses its own sandbox.
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A tab without a past. The local CA is not in this browser's store."""
+    context = browser.new_context(ignore_https_errors=True, viewport={"width": 1400, "height": 900})
+    context.set_default_timeout(60_000)
+    yield context.new_page()
+    context.close()

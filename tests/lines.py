@@ -1,0 +1,18 @@
+"""Which Airflow versions the tests that start a real Airflow go through.
+
+The two main ones, whose every test `make test` runs; `make lines` names the others in AERODROME_TEST_LINES, for every
+further version takes minutes.
+"""
+
+from __future__ import annotations
+
+import os
+
+MAIN = ("3.3.1", "2.11.2")
+
+CHOSEN = tuple(os.environ.get("AERODROME_TEST_LINES", "").split()) or MAIN
+
+FIRST = tuple(version for version in CHOSEN if version.startswith("1."))
+
+WITH_REST = tuple(version for version in CHOSEN if version not in FIRST)
+"""Airflow 1.10 has no stable REST API, which most of our tests ask."""
