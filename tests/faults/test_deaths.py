@@ -13,6 +13,7 @@ import pytest
 from product import BUCKET, wait_for
 
 NAME = "hardy"
+UNITS = ("redis", "sidecar", "scheduler", "dag-processor", "triggerer", "web", "execution", "worker-1")
 SLOW = """
 import time
 from datetime import datetime, timedelta
@@ -32,12 +33,15 @@ def hardy(own_product):
     return own_product
 
 
-def pids(product):
-    return {unit["name"]: unit["pid"] for unit in product.environment(NAME)["units"]}
+def all_ready(product):
+    """The pids of all units once each is ready; a cell that does not answer at the moment tells none of its own."""
 
+    def ready_pids():
+        units = product.environment(NAME)["units"]
+        is_whole = {unit["name"]: unit["state"] for unit in units} == dict.fromkeys(UNITS, "ready")
+        return {unit["name"]: unit["pid"] for unit in units} if is_whole else None
 
-def states(product):
-    return {unit["state"] for unit in product.environment(NAME)["units"]}
+    return wait_for("all units are ready", ready_pids)
 
 
 def control_plane(product):
@@ -53,20 +57,17 @@ def start_slow(product, dag, seconds):
 
 def test_a_run_outlives_the_control_plane_and_up_adopts(hardy):
     run = start_slow(hardy, "outlives", 10)
-    before = pids(hardy)
+    before = all_ready(hardy)
     os.kill(control_plane(hardy), signal.SIGKILL)
     hardy.up()
     assert hardy.finished(NAME, "outlives", run) == "success"
-    assert pids(hardy) == before
+    assert all_ready(hardy) == before
     assert hardy.get(NAME)["Status"] == "AVAILABLE"
 
 
-@pytest.mark.parametrize(
-    "unit", ["redis", "sidecar", "scheduler", "dag-processor", "triggerer", "web", "execution", "worker-1"]
-)
+@pytest.mark.parametrize("unit", UNITS)
 def test_a_killed_unit_is_running_again(hardy, unit):
-    wait_for("all units are ready", lambda: states(hardy) == {"ready"})
-    before = pids(hardy)
+    before = all_ready(hardy)
     os.kill(before[unit], signal.SIGKILL)
 
     def is_back():
@@ -74,26 +75,26 @@ def test_a_killed_unit_is_running_again(hardy, unit):
         return found is not None and found["state"] == "ready" and found["pid"] != before[unit]
 
     wait_for(f"{unit} is back", is_back)
-    after = pids(hardy)
+    after = all_ready(hardy)
     assert {name for name in after if after[name] != before[name]} == {unit}
 
 
 def test_a_task_on_a_killed_worker_is_retried(hardy):
     run = start_slow(hardy, "retried", 8)
-    os.kill(pids(hardy)["worker-1"], signal.SIGKILL)
+    os.kill(all_ready(hardy)["worker-1"], signal.SIGKILL)
     assert hardy.finished(NAME, "retried", run) == "success"
     assert hardy.task(NAME, "retried", run, "slow")["try_number"] == 2
 
 
 @pytest.mark.parametrize("of", [".", "1"], ids=["services", "units"])
 def test_a_killed_cell_is_started_again_and_adopts_its_units(hardy, of):
-    before = pids(hardy)
+    before = all_ready(hardy)
     identifier = hardy.environment(NAME)["identifier"]
     cell = int((hardy.data / "run" / identifier / of / "cell.pid").read_text())
     os.kill(cell, signal.SIGKILL)
-    wait_for("another cell answers", lambda: pids(hardy) != {} and not psutil.pid_exists(cell))
+    wait_for("the cell is dead", lambda: not psutil.pid_exists(cell))
+    assert all_ready(hardy) == before
     hardy.wait_until(NAME, "AVAILABLE")
-    assert pids(hardy) == before
 
 
 def test_the_sidecar_keeps_its_tree_while_the_bucket_is_away(hardy):
