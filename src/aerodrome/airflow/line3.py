@@ -47,7 +47,11 @@ def units(context: Context) -> tuple[Unit, ...]:
         shared.unit(context, shared.WEB, ["api", "core", "--socket", str(context.web_socket)], component="webserver"),
         # The first tasks would stand still for as long as it builds its routes.
         shared.unit(
-            context, "execution", [*execution, "--warm"] if context.takes_over else execution, component="webserver"
+            context,
+            "execution",
+            [*execution, "--warm"] if context.takes_over else execution,
+            component="webserver",
+            listen=context.execution_port,
         ),
     )
     triggerer = (shared.unit(context, "triggerer", ["triggerer"], component="scheduler"),)

@@ -82,6 +82,7 @@ class Unit(TypedDict):
     gid: int | None
     log: str
     ready: str
+    listen: int | None
     after: list[str]
     stop: Stop
 
@@ -94,8 +95,9 @@ def unit(
     component: str,
     config: str = CONTROL,
     grace: int = GRACE,
+    listen: int | None = None,
 ) -> Unit:
-    """The unit that runs boot.py in `role` (its name and arguments)."""
+    """The unit that runs boot.py in `role` (its name and arguments); `listen` is a port that the cell holds for it."""
     env = environment(context, component=component, config=context.configuration / config)
     script = [str(context.inside / "boot.py"), *role]
     cold = must_start_cold(env)
@@ -110,6 +112,7 @@ def unit(
         "gid": context.gid,
         "log": str(context.unit_logs / f"{name}.log"),
         "ready": "notify",
+        "listen": listen,
         "after": [],
         "stop": {"signal": "SIGTERM", "grace": grace},
     }

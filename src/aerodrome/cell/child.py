@@ -21,7 +21,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
-from . import kernel, readiness
+from . import kernel, listeners, readiness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,9 +34,12 @@ CANNOT_EXECUTE = 127  # or its command could not be executed
 INTERRUPTED = 130
 
 
-def run(parent: int, channel: int, log: int, notify: int | None = None) -> None:
-    """Becomes the unit that the channel tells of, and ends the process with it. `parent` is about to die."""
-    _live(parent, channel, (log, log), notify)
+def run(parent: int, channel: int, log: int, *given: int) -> None:
+    """Becomes the unit that the channel tells of, and ends the process with it. `parent` is about to die.
+
+    `given` are the notify pipe and the listening socket: none, the pipe alone, or both.
+    """
+    _live(parent, channel, (log, log), given)
 
 
 def run_once(parent: int, channel: int, stdout: int, stderr: int) -> None:
@@ -48,20 +51,20 @@ def _live(
     parent: int,
     channel: int,
     outputs: tuple[int, int],
-    notify: int | None = None,
+    given: tuple[int, ...] = (),
     script: Callable[[list[str]], int] | None = None,
 ) -> None:
     code = CANNOT_PREPARE
     try:
         os.setsid()
-        channel = _arrange_descriptors(channel, outputs, notify)
+        channel = _arrange_descriptors(channel, outputs, given)
         spec = _introduce(channel)
         if spec is None:
             return
         os.close(channel)
         while os.getppid() == parent:  # who asks to die with its parent must mean the agent by it
             time.sleep(0.001)
-        code = _become(spec, has_notify=notify is not None, run=script)
+        code = _become(spec, given=len(given), run=script)
     except BaseException:  # noqa: BLE001 - the traceback belongs into the log, whatever it is
         traceback.print_exc()
     finally:
@@ -76,12 +79,12 @@ def serve(fork_for: Callable[[socket.socket], None], channel: int, log: int, req
     code = CANNOT_PREPARE
     try:
         os.setsid()
-        channel = _arrange_descriptors(channel, (log, log), requests)
+        channel = _arrange_descriptors(channel, (log, log), (requests,))
         spec = _introduce(channel)
         os.close(channel)
         if spec is not None:
             os.set_inheritable(readiness.NOTIFY_FD, False)  # noqa: FBT003 - the standard library's own signature
-            code = _become(spec, has_notify=False, run=_prepare)
+            code = _become(spec, given=0, run=_prepare)
         if code == 0:
             fork_for(socket.socket(fileno=readiness.NOTIFY_FD))
     except BaseException:  # noqa: BLE001 - the traceback belongs into the log, whatever it is
@@ -103,12 +106,14 @@ def _introduce(channel: int) -> dict[str, Any] | None:
     return spec
 
 
-def _arrange_descriptors(channel: int, outputs: tuple[int, int], notify: int | None) -> int:
-    """0 is nothing, 1 and 2 the outputs, 3 perhaps the notify pipe; others are closed but the channel, which moves."""
+_GIVEN = ((readiness.NOTIFY_VARIABLE, readiness.NOTIFY_FD), (listeners.LISTEN_VARIABLE, listeners.LISTEN_FD))
+
+
+def _arrange_descriptors(channel: int, outputs: tuple[int, int], given: tuple[int, ...]) -> int:
+    """0 is nothing, 1 and 2 the outputs, then what is given; others are closed but the channel, which moves."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     wanted = {0: nothing, 1: outputs[0], 2: outputs[1]}
-    if notify is not None:
-        wanted[readiness.NOTIFY_FD] = notify
+    wanted.update(zip((number for _, number in _GIVEN), given))
     spare = {number: fcntl.fcntl(handle, fcntl.F_DUPFD, LOWEST_SPARE_FD) for number, handle in wanted.items()}
     channel = fcntl.fcntl(channel, fcntl.F_DUPFD_CLOEXEC, LOWEST_SPARE_FD)
     for number, handle in spare.items():
@@ -117,7 +122,7 @@ def _arrange_descriptors(channel: int, outputs: tuple[int, int], notify: int | N
     return channel
 
 
-def _become(spec: dict[str, Any], *, has_notify: bool, run: Callable[[list[str]], int] | None = None) -> int:
+def _become(spec: dict[str, Any], *, given: int, run: Callable[[list[str]], int] | None = None) -> int:
     """Takes on name, identity and place, then runs (a script as a process of its own does, unless `run` says else)."""
     kernel.set_name(spec["name"])
     _reset_signals(python=spec["how"] == "fork")
@@ -125,9 +130,10 @@ def _become(spec: dict[str, Any], *, has_notify: bool, run: Callable[[list[str]]
     _take_identity(spec["uid"], spec["gid"])
     os.chdir(spec["cwd"])
     env = dict(spec["env"])
-    env.pop(readiness.NOTIFY_VARIABLE, None)
-    if has_notify:
-        env[readiness.NOTIFY_VARIABLE] = str(readiness.NOTIFY_FD)
+    for position, (variable, number) in enumerate(_GIVEN):
+        env.pop(variable, None)
+        if position < given:
+            env[variable] = str(number)
     if spec["how"] == "exec":
         return _execute(spec["argv"], env)
     _take_environment(env)

@@ -18,7 +18,7 @@ import socket
 from . import child, kernel
 
 NUMBERS = array.array("i")
-MOST_FDS = 3  # channel, log, notify pipe; or channel and two outputs
+MOST_FDS = 4  # channel, log, notify pipe, listening socket; or channel and two outputs
 FORK = b"fork"
 RUN = b"run"
 NURSERY = b"nursery"
@@ -41,9 +41,10 @@ def start() -> tuple[int, socket.socket]:
 
 
 def ask(forker: socket.socket, handles: list[int], *, what: bytes = FORK) -> None:
-    """Asks for a process that gets copies of these descriptors: channel, log, and perhaps the notify pipe.
+    """Asks for a process that gets copies of these descriptors: channel, log, and what the unit is given.
 
-    A nursery gets the socket to be asked by in place of the pipe; a run gets its stdout and stderr.
+    That is nothing, a notify pipe, or one and a socket to listen on. A nursery gets the socket to be asked by in place
+    of the pipe; a run gets its stdout and stderr.
     """
     forker.sendmsg([what], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", handles))])
 

@@ -28,7 +28,7 @@ class Nursery:
         self._requests: socket.socket | None = None
         self.pid: int | None = None
 
-    def launch(self, base: socket.socket, spec: Spec) -> spawn.Launch | None:
+    def launch(self, base: socket.socket, spec: Spec, listener: socket.socket | None = None) -> spawn.Launch | None:
         """A process for the unit, forked from the nursery; None when it is not for this unit, or not to be had."""
         wanted = self._spec
         if wanted is None or spec.how != "fork" or (spec.uid, spec.gid) != (wanted.uid, wanted.gid):
@@ -36,8 +36,8 @@ class Nursery:
         try:
             if self._requests is None:
                 self._start(base, wanted)
-                return spawn.fork(self._asked(), spec, patience=PATIENCE)
-            return spawn.fork(self._asked(), spec)
+                return spawn.fork(self._asked(), spec, listener=listener, patience=PATIENCE)
+            return spawn.fork(self._asked(), spec, listener=listener)
         except (OSError, spawn.LaunchError) as error:
             self.give_up(str(error))
             return None

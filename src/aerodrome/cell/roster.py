@@ -12,7 +12,7 @@ import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from . import adopt, config, kernel, logs, members, spawn, units
+from . import adopt, config, kernel, listeners, logs, members, spawn, units
 
 if TYPE_CHECKING:
     import socket
@@ -29,6 +29,7 @@ class Roster:
         self.doomed: set[str] = set()
         self._requests = requests
         self.nursery = nursery
+        self._listeners = listeners.Listeners()
         self._state = state
         self._boot = kernel.boot_id()
         self._saved = ""
@@ -55,6 +56,7 @@ class Roster:
                 added.append(spec.name)
             elif self._renew(member, spec, now):
                 changed.append(spec.name)
+        self._hold_ports()
         self.settle(now)
         return {"added": added, "removed": removed, "changed": changed}
 
@@ -138,7 +140,9 @@ class Roster:
     def _launch(self, member: members.Member, now: float) -> None:
         member.trouble = ""
         try:
-            launch = self.nursery.launch(self._requests, member.spec) or spawn.fork(self._requests, member.spec)
+            listener = self._listener(member.spec)
+            launch = self.nursery.launch(self._requests, member.spec, listener)
+            launch = launch or spawn.fork(self._requests, member.spec, listener=listener)
         except spawn.LaunchError as error:
             logs.say("unit not started", unit=member.spec.name, error=str(error))
             member.trouble = str(error)
@@ -152,6 +156,21 @@ class Roster:
         if member.spec.ready == members.STARTED:
             self.move(member, units.SERVES, now)
         logs.say("unit started", unit=member.spec.name, pid=launch.pid, restarts=member.unit.restarts)
+
+    def _hold_ports(self) -> None:
+        """As soon as a unit is wanted, long before it could bind its port itself; that of one that goes, no longer."""
+        ports = [member.spec.listen for name, member in self.members.items() if name not in self.doomed]
+        for port, reason in self._listeners.hold(port for port in ports if port is not None):
+            logs.say("port not to be had yet", port=port, error=reason)
+
+    def _listener(self, spec: specs.Spec) -> socket.socket | None:
+        if spec.listen is None:
+            return None
+        try:
+            return self._listeners.of(spec.listen)
+        except OSError as error:
+            reason = error.strerror or error
+            raise spawn.LaunchError(f"cannot listen on 127.0.0.1:{spec.listen}: {reason}") from error
 
     def _terminate(self, member: members.Member) -> None:
         """Signals the main process only: a pool's children must be let finish by their parent."""

@@ -43,14 +43,16 @@ class Launch:
         self._channel.close()
 
 
-def fork(requests: socket.socket, spec: Spec, *, patience: float = PATIENCE) -> Launch:
-    """A new process for the unit, in a session of its own. Raises LaunchError."""
+def fork(
+    requests: socket.socket, spec: Spec, *, listener: socket.socket | None = None, patience: float = PATIENCE
+) -> Launch:
+    """A new process for the unit, in a session of its own, with a copy of its listener. Raises LaunchError."""
     try:
         log = logs.open_append(spec.log)
     except OSError as error:
         raise LaunchError(f"cannot open the log {spec.log}: {error.strerror or error}") from error
     try:
-        return _fork(requests, spec, log, patience)
+        return _fork(requests, spec, log, listener, patience)
     except OSError as error:
         raise LaunchError(f"cannot start a process: {error.strerror or error}") from error
     finally:
@@ -66,10 +68,11 @@ def fork_run(requests: socket.socket, outputs: tuple[int, int], *, patience: flo
     return Launch(pid, start, None, channel)
 
 
-def _fork(requests: socket.socket, spec: Spec, log: int, patience: float) -> Launch:
+def _fork(requests: socket.socket, spec: Spec, log: int, listener: socket.socket | None, patience: float) -> Launch:
     reader, writer = readiness.make_pipe() if spec.ready == "notify" else (None, None)
     try:
-        pid, start, ours = meet(requests, [log] + ([] if writer is None else [writer]), patience=patience)
+        handles = [log, *([] if writer is None else [writer]), *([] if listener is None else [listener.fileno()])]
+        pid, start, ours = meet(requests, handles, patience=patience)
     except OSError:
         if reader is not None:
             os.close(reader)

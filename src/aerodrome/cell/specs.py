@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LOOPBACK = re.compile(r"connect:127\.0\.0\.1:([0-9]{1,5})")
+NOTIFY = "notify"
 DEFAULT_UMASK = 0o077
 DEFAULT_GRACE = 30.0  # seconds
 LONGEST_GRACE = 7 * 24 * 3600.0  # seconds; a drained worker may finish a task of days
@@ -47,6 +48,8 @@ class Spec:
     after: tuple[str, ...]
     stop_signal: str
     grace: float
+    listen: int | None
+    """The TCP port on 127.0.0.1 that the cell opens for the unit (`listeners`); None = none."""
 
     def document(self) -> dict[str, Any]:
         """The specification as JSON, every default written out."""
@@ -61,6 +64,7 @@ class Spec:
             "gid": self.gid,
             "log": self.log,
             "ready": self.ready,
+            "listen": self.listen,
             "after": list(self.after),
             "stop": {"signal": self.stop_signal, "grace": self.grace},
         }
@@ -107,6 +111,9 @@ def parse(raw: Any) -> Spec:
         None,
     )
     taken_stop = Fields(f"unit {name}: stop", stop)
+    ready = take("ready", "notify, started, connect:<path> or connect:127.0.0.1:<port>", _is_ready, "started")
+    listen = take("listen", "a TCP port or null", _is_port, None)
+    require(listen is None or ready == NOTIFY, f"unit {name}: listen needs a unit that is ready by notify")
     return Spec(
         name=str(name),
         how=how,
@@ -117,10 +124,11 @@ def parse(raw: Any) -> Spec:
         uid=uid,
         gid=gid,
         log=take("log", "an absolute path", is_path),
-        ready=take("ready", "notify, started, connect:<path> or connect:127.0.0.1:<port>", _is_ready, "started"),
+        ready=ready,
         after=tuple(take("after", "a list of unit names", _is_texts, [])),
         stop_signal=taken_stop("signal", "the name of a signal, such as SIGTERM", _is_signal, "SIGTERM"),
         grace=float(taken_stop("grace", "seconds, at most a week", _is_grace, DEFAULT_GRACE)),
+        listen=listen,
     )
 
 
@@ -168,13 +176,17 @@ def _is_env(value: Any) -> bool:
     )
 
 
+def _is_port(value: Any) -> bool:
+    return value is None or (_is_int(value, LARGEST_PORT) and value > 0)
+
+
 def _is_ready(value: Any) -> bool:
     if not _is_text(value):
         return False
     port = LOOPBACK.fullmatch(value)
     if port is not None:
         return 0 < int(port.group(1)) <= LARGEST_PORT
-    return value in ("notify", "started") or value.startswith("connect:/")
+    return value in (NOTIFY, "started") or value.startswith("connect:/")
 
 
 def _is_signal(value: Any) -> bool:

@@ -12,9 +12,10 @@ import asyncio
 import contextlib
 import hmac
 import json
+import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from datetime import UTC
 from http import HTTPStatus
 from pathlib import Path
@@ -25,6 +26,8 @@ from aerodrome.errors import BrokenError
 from aerodrome.sidecar.credentials import RoleCredentials
 
 PATH = "/credentials"
+
+VARIABLE = "AERODROME_LISTEN_FD"
 
 HEAD_LIMIT = 8 * 1024
 """Bytes of request line and headers; an SDK sends about 300."""
@@ -122,11 +125,11 @@ def _document(credentials: RoleCredentials) -> dict[str, str]:
 class CredentialsEndpoint:
     """The listener and its thread. `decide` turns a request's head into an answer and runs in that thread."""
 
-    def __init__(self, *, port: int, decide: Callable[[bytes], Answer]) -> None:
+    def __init__(self, listener: socket.socket, *, decide: Callable[[bytes], Answer]) -> None:
         self._decide = decide
         self._open = 0
         self._loop = asyncio.new_event_loop()
-        self._socket = _listen(port)
+        self._socket = listener
         self.port: int = self._socket.getsockname()[1]
         self._thread = threading.Thread(target=self._run, name="credentials", daemon=True)
 
@@ -180,6 +183,17 @@ class CredentialsEndpoint:
         for _ in range(MAX_LEFTOVERS):
             if not await reader.read(HEAD_LIMIT):
                 return
+
+
+def listener(port: int, environment: MutableMapping[str, str]) -> socket.socket:
+    """What the endpoint listens on: the socket that the cell holds for us, or one of our own on that port."""
+    number = environment.pop(VARIABLE, "")
+    if number.isdecimal():
+        os.set_inheritable(int(number), False)  # noqa: FBT003 - the standard library's own signature
+        given = socket.socket(fileno=int(number))
+        given.listen(MAX_CONNECTIONS)
+        return given
+    return _listen(port)
 
 
 def _listen(port: int) -> socket.socket:

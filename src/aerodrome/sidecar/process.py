@@ -60,7 +60,7 @@ def _serve(settings: SidecarConfig, notifier: Notifier) -> None:
         return endpoint.answer(head, token=token.read(), credentials=role.current(), trouble=role.error)
 
     rounds = _rounds(settings, role)
-    listener = endpoint.CredentialsEndpoint(port=settings.credentials_port, decide=decide)
+    listener = endpoint.CredentialsEndpoint(endpoint.listener(settings.credentials_port, os.environ), decide=decide)
     listener.start()
     try:
         rounds.once()

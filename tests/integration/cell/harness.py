@@ -52,6 +52,22 @@ while True:
 """
 
 
+LISTENER = """
+import os, signal, socket, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+listener = socket.socket(fileno=int(os.environ["AERODROME_LISTEN_FD"]))
+go = os.environ.get("GO")
+while go and not os.path.exists(go):
+    time.sleep(0.01)
+listener.listen(8)
+os.write(int(os.environ.pop("AERODROME_NOTIFY_FD")), b"READY=1\\n")
+while True:
+    connection, _ = listener.accept()
+    connection.sendall(b"%d" % os.getpid())
+    connection.close()
+"""
+
+
 def interpreters(version: str) -> str:
     """The path of this Python, or a skipped test that says where it was looked for."""
     found = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
@@ -172,7 +188,7 @@ class Cell:
             "uid": None,
             "gid": None,
             "log": str(self.folder / f"{name}.log"),
-            "ready": "notify" if script in (SLEEPER, NOTIFIER) else "started",
+            "ready": "notify" if script in (SLEEPER, NOTIFIER, LISTENER) else "started",
             "after": [],
             "stop": {"signal": "SIGTERM", "grace": 20},
         }

@@ -30,7 +30,7 @@ def test_what_is_left_out_has_a_default() -> None:
 
 
 def test_a_specification_survives_the_way_to_its_process() -> None:
-    spec = specs.parse(raw(uid=7, gid=8, stop={"signal": "SIGINT", "grace": 5}, ready="connect:127.0.0.1:6379"))
+    spec = specs.parse(raw(uid=7, gid=8, stop={"signal": "SIGINT", "grace": 5}, ready="notify", listen=6379))
 
     assert specs.parse(json.loads(json.dumps(spec.document()))) == spec
 
@@ -55,6 +55,10 @@ def test_a_specification_survives_the_way_to_its_process() -> None:
         ({"ready": "connect:10.0.0.1:80"}, "ready must be"),
         ({"ready": "connect:127.0.0.1:0"}, "ready must be"),
         ({"ready": "connect:127.0.0.1:70000"}, "ready must be"),
+        ({"listen": 0}, "listen must be a TCP port or null"),
+        ({"listen": 70000}, "listen must be"),
+        ({"listen": "80"}, "listen must be"),
+        ({"listen": 8080}, "listen needs a unit that is ready by notify"),
         ({"after": "redis"}, "after must be a list of unit names"),
         ({"stop": {"signal": "SIGNOPE"}}, "stop: signal must be the name of a signal"),
         ({"stop": {"grace": -1}}, "stop: grace must be seconds"),

@@ -298,6 +298,7 @@ def _sidecar_unit(place: Place) -> dict[str, Any]:
         "gid": None,
         "log": str(paths.unit_logs / "sidecar.log"),
         "ready": "notify",
+        "listen": place.credentials_port,
         "after": [],
         "stop": {"signal": "SIGTERM", "grace": 5},
     }

@@ -6,6 +6,8 @@ import contextlib
 import os
 import socket
 
+VARIABLE = "AERODROME_LISTEN_FD"
+
 BACKLOG = 2048
 """Connections that may wait; uvicorn's own default."""
 
@@ -25,7 +27,13 @@ def unix(path: str) -> socket.socket:
 
 
 def loopback(port: int) -> socket.socket:
-    """A listener on 127.0.0.1."""
+    """A listener on 127.0.0.1: the one that the cell holds for us, if it does."""
+    given = os.environ.pop(VARIABLE, None)
+    if given is not None:
+        os.set_inheritable(int(given), False)  # noqa: FBT003 - takes no keyword
+        held = socket.socket(fileno=int(given))
+        held.listen(BACKLOG)
+        return held
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))

@@ -1,0 +1,116 @@
+"""The ports that a cell holds for its units: from the first moment, over their deaths and its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import closing
+
+import pytest
+
+from integration.cell import harness
+
+NEIGHBOUR = 54321
+TAKE = """
+import os, socket, sys
+if os.geteuid() == 0:
+    os.setresuid({user}, {user}, {user})
+taken = socket.socket()
+taken.setsockopt(socket.SOL_SOCKET, socket.{option}, 1)
+try:
+    taken.bind((sys.argv[1], int(sys.argv[2])))
+except OSError as error:
+    sys.exit(error.strerror)
+"""
+
+
+@pytest.fixture
+def port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answer(port: int) -> int:
+    """The process that serves the port."""
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=harness.DEADLINE)) as client:
+        return int(client.recv(64))
+
+
+def can_be_taken(port: int, *, option: str, address: str = "127.0.0.1") -> bool:
+    """Whether a neighbour (another user, where we are root) can bind the port."""
+    program = TAKE.format(user=NEIGHBOUR, option=option)
+    ended = subprocess.run(
+        [sys.executable, "-c", program, address, str(port)], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0 or "Address already in use" in ended.stderr
+    return ended.returncode == 0
+
+
+def listening(cell: harness.Cell, port: int, **fields) -> dict:
+    return cell.unit("listener", harness.LISTENER, listen=port, **fields)
+
+
+def test_a_unit_serves_the_port_that_the_cell_holds(cell, port) -> None:
+    cell.start(listening(cell, port))
+
+    pid = cell.ready("listener")
+    assert answer(port) == pid
+
+
+@pytest.mark.parametrize("option", ["SO_REUSEADDR", "SO_REUSEPORT"])
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])  # noqa: S104 - what a neighbour may try
+def test_nobody_else_can_have_it_before_the_unit_listens(one_cell, port, option, address) -> None:
+    if os.geteuid() and option == "SO_REUSEPORT":
+        pytest.skip("without root every process is of the same user, whom the kernel lets share a port")
+    env = {**harness.BASE_ENV, "GO": str(one_cell.folder / "go")}
+    one_cell.start(listening(one_cell, port, env=env))
+
+    assert not can_be_taken(port, option=option, address=address)
+
+
+def test_callers_wait_while_the_unit_comes_back(one_cell, port) -> None:
+    one_cell.start(listening(one_cell, port))
+    before = one_cell.ready("listener")
+    os.kill(before, signal.SIGKILL)
+
+    harness.until(lambda: harness.dead(before), "the unit's end")
+    assert not can_be_taken(port, option="SO_REUSEADDR")
+    assert answer(port) == one_cell.ready("listener", besides=before)
+
+
+def test_a_killed_cell_changes_nothing_for_callers(one_cell, port) -> None:
+    unit = listening(one_cell, port)
+    cell = one_cell.start(unit)
+    before = one_cell.ready("listener")
+    os.kill(cell, signal.SIGKILL)
+    harness.until(lambda: harness.dead(cell), "the cell's end")
+    one_cell.start(unit)
+
+    assert {answer(port) for _ in range(20)} == {before}
+    os.kill(before, signal.SIGKILL)
+    after = one_cell.ready("listener", besides=before)
+    assert answer(port) == after
+
+
+def test_a_port_that_another_has_is_told_and_had_when_it_is_free(one_cell, port) -> None:
+    with closing(socket.socket()) as other:
+        other.bind(("127.0.0.1", port))
+        one_cell.start(listening(one_cell, port))
+        trouble = f"cannot listen on 127.0.0.1:{port}: Address already in use"
+        harness.until(lambda: one_cell.units()["listener"]["status_text"] == trouble, "the trouble told")
+
+    pid = one_cell.ready("listener")
+    assert answer(port) == pid
+
+
+def test_the_port_of_a_removed_unit_is_free(one_cell, port) -> None:
+    one_cell.start(listening(one_cell, port))
+    one_cell.ready("listener")
+    one_cell.ask("apply", units=[])
+    harness.until(lambda: not one_cell.units(), "the unit's end")
+
+    assert can_be_taken(port, option="SO_REUSEADDR")
