@@ -165,7 +165,7 @@ class Controller:
         """What an error means: who must act, and when to look again."""
         match error:
             case RetryError():
-                log.info("waiting", environment=environment.name, reason=str(error))
+                log.info("waiting", environment=environment.name, reason=str(error), cause=str(error.__cause__ or ""))
                 self._tell(environment, str(error))
                 return error.delay
             case CallerError():

@@ -64,10 +64,10 @@ def look(cell: CellPaths, *, is_leaving: bool = False) -> Cell:
     """
     try:
         answer = cells.ask(cell.socket, {"op": "status"})
-    except RetryError:
+    except RetryError as error:
         if is_leaving:
             return Cell(alive=True)
-        raise
+        raise RetryError("Waiting for a cell that is busy and does not answer.") from error
     known = started(cell)
     wanted = known.names if known is not None else frozenset()
     draining = cell.draining.exists()
