@@ -43,9 +43,14 @@ TRUST = {
             "Effect": "Allow",
             "Principal": {"Service": ["airflow.amazonaws.com", "airflow-env.amazonaws.com"]},
             "Action": "sts:AssumeRole",
+            "Condition": {
+                "StringEquals": {"aws:SourceAccount": "000000000000"},
+                "ArnLike": {"aws:SourceArn": f"arn:aws:airflow:{REGION}:000000000000:environment/*"},
+            },
         }
     ],
 }
+"""As AWS advises against the confused deputy."""
 PRIVATE = {
     "BlockPublicAcls": True,
     "IgnorePublicAcls": True,

@@ -146,7 +146,7 @@ class _Rooms:
             session_tokens=identity.session_tokens,
             region=self.settings.region,
             seal=identity.vault.seal_secret,
-            execution_role_of=self._execution_role_of,
+            execution_roles_of=self._execution_roles_of,
             issuers=Issuers(),
             clock=clock.now,
         )
@@ -220,16 +220,18 @@ class _Rooms:
             clock=clock.now,
         )
 
-    def _execution_role_of(self, name: str) -> str | None:
+    def _execution_roles_of(self, name: str) -> frozenset[str]:
         found = self.environments.get(name)
-        return found.spec.execution_role_arn if found else None
+        return found.execution_roles if found else frozenset()
 
-    def _check_execution_role(self, spec: Spec) -> None:
+    def _check_execution_role(self, name: str, spec: Spec) -> None:
         """Where IAM is another's, it says so itself when the role is assumed."""
         if self.settings.aws_endpoint_url != EMBEDDED:
             return
-        arn, account = spec.execution_role_arn, self.settings.account_id
-        execution_role.check(self.identity.authorizer, arn, account=account, context={})
+        account = self.settings.account_id
+        environment = arns.environment(region=self.settings.region, account=account, name=name)
+        about = execution_role.on_behalf_of(environment, account)
+        execution_role.check(self.identity.authorizer, spec.execution_role_arn, account=account, context=about)
 
     def _check_version(self, number: str) -> None:
         """What is installed already needs nothing more."""

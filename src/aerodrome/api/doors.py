@@ -120,7 +120,7 @@ class Doors:
     gateway_ports: Ports
     """Where the gateway answers, for the addresses that callers are told."""
 
-    check_execution_role: Callable[[Spec], None]
+    check_execution_role: Callable[[str, Spec], None]
     """Raises CallerError when the execution role does not exist or does not trust MWAA. Blocks."""
 
     check_version: Callable[[str], None]

@@ -12,12 +12,11 @@ import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from . import adopt, config, kernel, listeners, logs, members, spawn, units
+from . import adopt, config, kernel, listeners, logs, members, spawn, specs, units
 
 if TYPE_CHECKING:
     import socket
 
-    from . import specs
     from .nursery import Nursery
 
 
@@ -30,17 +29,24 @@ class Roster:
         self._requests = requests
         self.nursery = nursery
         self._listeners = listeners.Listeners()
+        self._missing: dict[int, str] = {}
         self._state = state
         self._boot = kernel.boot_id()
         self._saved = ""
 
     def adopt(self, wanted: tuple[specs.Spec, ...], now: float) -> None:
-        """Takes over what a former cell left running, then brings it to the wanted units."""
+        """Takes over what a former cell left running, then brings it to the wanted units.
+
+        Raises RefusedError when it begins with nothing and a port is somebody else's: tokens would be sent there.
+        """
         for one in adopt.load(self._state):
             self.members[one.spec.name] = members.adopted(one)
         if self.members:
             # A single restart must not wait for the nursery's imports, which pay only when all units start.
             self.nursery.give_up("units were adopted")
+        else:
+            for port, reason in self._listeners.hold(wanted).items():
+                raise specs.RefusedError(_no_port(port, reason))
         self.apply(wanted, now)
 
     def apply(self, wanted: tuple[specs.Spec, ...], now: float) -> dict[str, list[str]]:
@@ -91,6 +97,7 @@ class Roster:
 
     def observe(self, now: float) -> None:
         """Looks after the units that nothing reports of: adopted ones, and those that may have become ready."""
+        self._hold_ports()
         for member in list(self.members.values()):
             if member.pid is not None and member.adopted and not kernel.alive(member.pid, member.start):
                 self.bury(member, None, None, now)
@@ -140,9 +147,7 @@ class Roster:
     def _launch(self, member: members.Member, now: float) -> None:
         member.trouble = ""
         try:
-            listener = self._listener(member.spec)
-            launch = self.nursery.launch(self._requests, member.spec, listener)
-            launch = launch or spawn.fork(self._requests, member.spec, listener=listener)
+            launch = self._fork(member.spec)
         except spawn.LaunchError as error:
             logs.say("unit not started", unit=member.spec.name, error=str(error))
             member.trouble = str(error)
@@ -159,18 +164,25 @@ class Roster:
 
     def _hold_ports(self) -> None:
         """As soon as a unit is wanted, long before it could bind its port itself; that of one that goes, no longer."""
-        ports = [member.spec.listen for name, member in self.members.items() if name not in self.doomed]
-        for port, reason in self._listeners.hold(port for port in ports if port is not None):
-            logs.say("port not to be had yet", port=port, error=reason)
+        missing = self._listeners.hold(one.spec for name, one in self.members.items() if name not in self.doomed)
+        if missing != self._missing:
+            logs.say("ports not to be had", ports=missing)
+            self._missing = missing
 
-    def _listener(self, spec: specs.Spec) -> socket.socket | None:
+    def _fork(self, spec: specs.Spec) -> spawn.Launch:
+        """A process for the unit, with its listener if it has one. Raises LaunchError."""
         if spec.listen is None:
-            return None
+            return self._launched(spec, None)
         try:
-            return self._listeners.of(spec.listen)
+            listener = listeners.bound(spec.listen, spec)
         except OSError as error:
-            reason = error.strerror or error
-            raise spawn.LaunchError(f"cannot listen on 127.0.0.1:{spec.listen}: {reason}") from error
+            raise spawn.LaunchError(_no_port(spec.listen, error.strerror or str(error))) from error
+        with listener:
+            return self._launched(spec, listener)
+
+    def _launched(self, spec: specs.Spec, listener: socket.socket | None) -> spawn.Launch:
+        launch = self.nursery.launch(self._requests, spec, listener)
+        return launch or spawn.fork(self._requests, spec, listener=listener)
 
     def _terminate(self, member: members.Member) -> None:
         """Signals the main process only: a pool's children must be let finish by their parent."""
@@ -202,6 +214,10 @@ def _kill_leftovers(member: members.Member) -> int:
     if found is not None and found.start != member.start:
         return 0
     return kernel.kill_session(member.pid)
+
+
+def _no_port(port: int, reason: str) -> str:
+    return f"cannot listen on 127.0.0.1:{port}: {reason}"
 
 
 def _signal_name(number: int) -> str:

@@ -15,6 +15,7 @@ learn nothing of any environment but the path of its configuration. Its death ha
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fcntl
 import gc
 import importlib
@@ -124,7 +125,8 @@ class Warm:
 
     def _become_cell(self, config: str, writer: int) -> None:
         def report(answer: dict[str, Any]) -> None:
-            os.write(writer, json.dumps(answer).encode() + b"\n")
+            with contextlib.suppress(OSError):  # who asked may have given up; the cell lives, and will be found
+                os.write(writer, json.dumps(answer).encode() + b"\n")
             os.close(writer)
 
         code = 1

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from aerodrome.gateway import auditing, bodies, cookies, origins, pages
 from aerodrome.gateway.doors import GatewayDoors
-from aerodrome.gateway.sessions import Sessions
+from aerodrome.gateway.sessions import RevokedError, Sessions
 from aerodrome.gateway.visits import Refusal, Visit
 from aerodrome.ledger.logins import SESSION_LIFETIME
 from aerodrome.model.audit import Kind
@@ -68,7 +68,10 @@ async def log_out(visit: Visit, doors: GatewayDoors, sessions: Sessions) -> Resp
         raise Refusal(403, "Another site's page led here; log out from Airflow's menu.")
     name = cookies.SESSION[visit.line]
     secrets = cookies.values(visit.all(b"cookie"), name)
-    login = await sessions.find(visit.environment, secrets, visit.address)
+    try:
+        login = await sessions.find(visit.environment, secrets, visit.address)
+    except RevokedError:
+        login = None  # it has ended already, and what is left of it goes now
     await sessions.log_out(secrets)
     if login is not None:
         who = f"{login.principal.airflow_name} logged out."

@@ -16,6 +16,11 @@ SERVICES = ("airflow-env.amazonaws.com", "airflow.amazonaws.com")
 ACTION = "sts:AssumeRole"
 
 
+def on_behalf_of(environment_arn: str, account: str) -> Context:
+    """The condition keys by which a trust policy tells whom MWAA takes the role on for."""
+    return {"aws:sourcearn": (environment_arn,), "aws:sourceaccount": (account,)}
+
+
 def check(authorizer: Authorizer, role_arn: str, *, account: str, context: Context) -> None:
     """Raise CallerError, in MWAA's words, when the role does not exist or does not trust MWAA."""
     for name in SERVICES:

@@ -107,3 +107,9 @@ class Environment:
 
     sealed_secrets: bytes = field(default=b"", repr=False)
     """The environment's secrets, encrypted by identity.vault."""
+
+    @property
+    def execution_roles(self) -> frozenset[str]:
+        """Whom it may act as: its execution role, and the one that a change gives it, unless the change has failed."""
+        coming = self.change if self.failure is None else None
+        return frozenset({self.spec.execution_role_arn, (coming.spec if coming else self.spec).execution_role_arn})

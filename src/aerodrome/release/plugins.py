@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
+from aerodrome.release import sealing
 from aerodrome.release.failures import PLUGINS_ARCHIVE_INVALID, ReleaseError
 
 NAME = "plugins.zip"
@@ -108,13 +109,14 @@ def _checked(members: list[zipfile.ZipInfo], size: int) -> list[zipfile.ZipInfo]
         if name in seen:
             raise _invalid(f"has two entries named {name!r}", name)
         seen.add(name)
-    return [member for member in members if not _is_junk(member.filename)]
+    return [member for member in members if not _is_junk(member.filename) and not _is_top(member)]
 
 
 def _check(member: zipfile.ZipInfo) -> None:
     name = member.filename
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name.split("/")[0] or not path.parts:
+    is_nowhere = path.is_absolute() or not (path.parts or _is_top(member))
+    if is_nowhere or ".." in path.parts or "\\" in name or ":" in name.split("/")[0]:
         raise _invalid(f"has an entry that leads out of its folder: {name!r}", name)
     if len(name) > _LONGEST_PATH or any(ord(letter) < ord(" ") for letter in name):
         raise _invalid(f"has an entry whose name cannot be a file's: {name[:80]!r}", name[:80])
@@ -124,6 +126,11 @@ def _check(member: zipfile.ZipInfo) -> None:
     if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
         what = "a link" if kind == stat.S_IFLNK else "a device"
         raise _invalid(f"has an entry that is {what}: {name!r}", name)
+
+
+def _is_top(member: zipfile.ZipInfo) -> bool:
+    """`./`, which `zip -r plugins.zip .` may write."""
+    return member.filename.endswith("/") and not PurePosixPath(member.filename).parts
 
 
 def _is_junk(name: str) -> bool:
@@ -144,6 +151,8 @@ def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, le
             if written > left:
                 raise _invalid(f"unpacks to more than {LARGEST // 2**20} MiB", member.filename)
             file.write(chunk)
+    if member.external_attr >> 16 & stat.S_IXUSR:
+        path.chmod(sealing.PROGRAM_MODE)
     return written
 
 
@@ -160,7 +169,7 @@ def _copy(source: Path, target: Path) -> int:
             total += (Path(parent) / name).stat().st_size
             if total > LARGEST or count > MOST:
                 raise _invalid(f"would hold more than {LARGEST // 2**20} MiB or {MOST} files")
-            shutil.copyfile(Path(parent) / name, below / name)
+            shutil.copy(Path(parent) / name, below / name)
     return count
 
 

@@ -108,7 +108,8 @@ def _checked(line: Line, requirement: Requirement) -> Requirement:
     if url is None or url.startswith(("https://", "http://", "git+https://")):
         return requirement
     path = url.removeprefix("file://")
-    if not path.startswith(PLUGINS + "/") or ".." in path.split("/"):
+    # uv reads %2e%2e as .. too, and it reads wheels as ourselves.
+    if not path.startswith(PLUGINS + "/") or "%" in path or ".." in path.split("/"):
         raise invalid(line, f"{shown(url)} is not reached from an environment; only https:// and {PLUGINS}/… are")
     return requirement
 

@@ -192,6 +192,8 @@ def listener(port: int, environment: MutableMapping[str, str]) -> socket.socket:
         os.set_inheritable(int(number), False)  # noqa: FBT003 - the standard library's own signature
         given = socket.socket(fileno=int(number))
         given.listen(MAX_CONNECTIONS)
+        # Only now, when it lets nobody else in: ended connections must not keep the port from the next one of us.
+        given.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         return given
     return _listen(port)
 

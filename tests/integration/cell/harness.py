@@ -60,6 +60,7 @@ go = os.environ.get("GO")
 while go and not os.path.exists(go):
     time.sleep(0.01)
 listener.listen(8)
+listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 os.write(int(os.environ.pop("AERODROME_NOTIFY_FD")), b"READY=1\\n")
 while True:
     connection, _ = listener.accept()

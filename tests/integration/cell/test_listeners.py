@@ -11,8 +11,10 @@ from contextlib import closing
 
 import pytest
 
+from aerodrome.backends.local import ports
 from integration.cell import harness
 
+OWNER = 54320
 NEIGHBOUR = 54321
 TAKE = """
 import os, socket, sys
@@ -51,7 +53,9 @@ def can_be_taken(port: int, *, option: str, address: str = "127.0.0.1") -> bool:
 
 
 def listening(cell: harness.Cell, port: int, **fields) -> dict:
-    return cell.unit("listener", harness.LISTENER, listen=port, **fields)
+    """A unit, of another user where we are root."""
+    identity = {} if os.geteuid() else {"uid": OWNER, "gid": OWNER}
+    return cell.unit("listener", harness.LISTENER, listen=port, **identity, **fields)
 
 
 def test_a_unit_serves_the_port_that_the_cell_holds(cell, port) -> None:
@@ -72,14 +76,15 @@ def test_nobody_else_can_have_it_before_the_unit_listens(one_cell, port, option,
     assert not can_be_taken(port, option=option, address=address)
 
 
-def test_callers_wait_while_the_unit_comes_back(one_cell, port) -> None:
+def test_nobody_else_can_have_it_while_the_unit_comes_back(one_cell, port) -> None:
     one_cell.start(listening(one_cell, port))
     before = one_cell.ready("listener")
     os.kill(before, signal.SIGKILL)
 
     harness.until(lambda: harness.dead(before), "the unit's end")
     assert not can_be_taken(port, option="SO_REUSEADDR")
-    assert answer(port) == one_cell.ready("listener", besides=before)
+    after = one_cell.ready("listener", besides=before)
+    assert answer(port) == after
 
 
 def test_a_killed_cell_changes_nothing_for_callers(one_cell, port) -> None:
@@ -88,18 +93,53 @@ def test_a_killed_cell_changes_nothing_for_callers(one_cell, port) -> None:
     before = one_cell.ready("listener")
     os.kill(cell, signal.SIGKILL)
     harness.until(lambda: harness.dead(cell), "the cell's end")
-    one_cell.start(unit)
+    can_be_taken(port, option="SO_REUSEADDR", address="127.0.0.2")  # after which the kernel looks closer
+    with closing(socket.create_connection(("127.0.0.1", port))):
+        one_cell.start(unit)
 
     assert {answer(port) for _ in range(20)} == {before}
     os.kill(before, signal.SIGKILL)
+    harness.until(lambda: harness.dead(before), "the unit's end")
+    assert not can_be_taken(port, option="SO_REUSEADDR")
     after = one_cell.ready("listener", besides=before)
     assert answer(port) == after
 
 
-def test_a_port_that_another_has_is_told_and_had_when_it_is_free(one_cell, port) -> None:
+@pytest.mark.parametrize("options", [(), ("SO_REUSEADDR",), ("SO_REUSEPORT",), ("SO_REUSEADDR", "SO_REUSEPORT")])
+def test_a_cell_does_not_start_beside_somebody_else(one_cell, port, options) -> None:
+    with closing(socket.socket()) as other:
+        if os.geteuid() == 0:
+            os.fchown(other.fileno(), NEIGHBOUR, NEIGHBOUR)
+        elif "SO_REUSEPORT" in options:
+            pytest.skip("without root every process is of the same user, whom the kernel lets share a port")
+        for option in options:
+            other.setsockopt(socket.SOL_SOCKET, getattr(socket, option), 1)
+        other.bind(("127.0.0.1", port))
+        assert not ports.is_free(port)
+        refused = one_cell.warm.spawn(one_cell.write(listening(one_cell, port)))
+        assert refused["error"] == f"cannot start the cell: cannot listen on 127.0.0.1:{port}: Address already in use"
+
+    assert ports.is_free(port)
+    one_cell.start(listening(one_cell, port))
+    pid = one_cell.ready("listener")
+    assert answer(port) == pid
+
+
+def test_ended_connections_do_not_keep_a_port_from_us(one_cell, port) -> None:
+    cell = one_cell.start(listening(one_cell, port))
+    one_cell.ready("listener")
+    for _ in range(5):
+        answer(port)
+    one_cell.shut_down(cell)
+
+    assert ports.is_free(port)
+
+
+def test_a_port_that_a_running_cell_cannot_have_is_told_and_had_when_it_is_free(one_cell, port) -> None:
+    one_cell.start()
     with closing(socket.socket()) as other:
         other.bind(("127.0.0.1", port))
-        one_cell.start(listening(one_cell, port))
+        one_cell.ask("apply", units=[listening(one_cell, port)])
         trouble = f"cannot listen on 127.0.0.1:{port}: Address already in use"
         harness.until(lambda: one_cell.units()["listener"]["status_text"] == trouble, "the trouble told")
 

@@ -45,7 +45,7 @@ class Behind:
     version_problem: Exception | None = None
     warnings: list[str] = field(default_factory=list)
 
-    def check_execution_role(self, _spec: Spec) -> None:
+    def check_execution_role(self, _name: str, _spec: Spec) -> None:
         if self.role_problem:
             raise self.role_problem
 
@@ -90,7 +90,7 @@ class Behind:
                 authorizer=Authorizer(self.identity),
                 session_tokens=SessionTokens(bytes(32)),
                 seal=VAULT.seal_secret,
-                execution_role_of=lambda _: None,
+                execution_roles_of=lambda _: (),
                 issuers=Issuers(),
                 region=settings.region,
                 clock=clock.now,

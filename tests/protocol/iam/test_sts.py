@@ -230,7 +230,7 @@ class TestExecutionRoles:
         environment = f"arn:aws:airflow:us-east-1:{ACCOUNT}:environment/demo"
         condition = {"ArnLike": {"aws:SourceArn": environment}, "StringEquals": {"aws:SourceAccount": ACCOUNT}}
         role(trust({"Service": name}, Condition=condition))
-        world.execution_roles["demo"] = ROLE
+        world.execution_roles["demo"] = {ROLE}
         session = assumed(service, "AmazonMWAA-airflow")
         assert client("sts", key_of(session)).get_caller_identity()["Arn"].endswith("Engineer/AmazonMWAA-airflow")
         assert world.answers[-2].environment == "demo"
@@ -239,10 +239,10 @@ class TestExecutionRoles:
         role(trust({"Service": "airflow-env.amazonaws.com"}))
         with refused("AccessDenied", "airflow-env.amazonaws.com is not authorized to perform: sts:AssumeRole"):
             assumed(service)
-        world.execution_roles["demo"] = ROLE.replace("Engineer", "Other")
+        world.execution_roles["demo"] = {ROLE.replace("Engineer", "Other")}
         with refused("AccessDenied"):
             assumed(service)
-        world.execution_roles["other"] = ROLE
+        world.execution_roles["other"] = {ROLE}
         with refused("AccessDenied"):
             assumed(service)
 
@@ -258,7 +258,7 @@ class TestExecutionRoles:
     )
     def test_the_role_must_trust_it(self, service, role, world, document):
         role(document)
-        world.execution_roles["demo"] = ROLE
+        world.execution_roles["demo"] = {ROLE}
         with refused("AccessDenied"):
             assumed(service)
 
@@ -267,7 +267,7 @@ class TestExecutionRoles:
         document = json.loads(trust({"Service": services[0]}))
         document["Statement"] += json.loads(trust({"Service": services[1]}, Effect="Deny"))["Statement"]
         role(json.dumps(document))
-        world.execution_roles["demo"] = ROLE
+        world.execution_roles["demo"] = {ROLE}
         with refused("AccessDenied", "explicit deny"):
             assumed(service)
 

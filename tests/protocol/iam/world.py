@@ -103,7 +103,7 @@ class World:
     late: timedelta = timedelta()
     """How much later than now it is here."""
     answers: list[Answer] = field(default_factory=list)
-    execution_roles: dict[str, str] = field(default_factory=dict)
+    execution_roles: dict[str, set[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.principals = MemoryPrincipals(self.vault)
@@ -115,7 +115,7 @@ class World:
             session_tokens=tokens,
             region=REGION,
             seal=self.vault.seal_secret,
-            execution_role_of=self.execution_roles.get,
+            execution_roles_of=lambda name: self.execution_roles.get(name, set()),
             issuers=Issuers(),
             clock=self.now,
         )

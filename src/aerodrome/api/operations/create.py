@@ -28,7 +28,7 @@ def create_environment(doors: Doors, given: Document, grant: Grant) -> dict[str,
     spec = defaults.complete(name, request, latest_version=doors.latest_version)
     doors.check_version(spec.airflow_version)
     warnings = doors.warnings(spec)
-    doors.check_execution_role(spec)
+    doors.check_execution_role(name, spec)
     spec = doors.checked_bucket(spec)
     environment = doors.environments.create(
         name,

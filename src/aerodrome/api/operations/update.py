@@ -29,7 +29,7 @@ def update_environment(doors: Doors, given: Document, grant: Grant) -> dict[str,
         doors.check_version(wanted.airflow_version)
     warnings = doors.warnings(wanted) if given.keys() & {"AirflowVersion", "AirflowConfigurationOptions"} else []
     if "ExecutionRoleArn" in given:
-        doors.check_execution_role(wanted)
+        doors.check_execution_role(environment.name, wanted)
     change = Change(
         kind=Kind.UPDATE,
         spec=doors.checked_bucket(wanted),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,8 +45,8 @@ class QueryDoors:
     seal: Callable[[str], bytes]
     """Seals the secret of a new access key."""
 
-    execution_role_of: Callable[[str], str | None]
-    """Name of an environment → the ARN of its execution role; None when there is no such environment. Blocks."""
+    execution_roles_of: Callable[[str], Collection[str]]
+    """Name of an environment → the ARNs of the roles that it may act as; none for no environment. Blocks."""
 
     issuers: Issuers
     """The OpenID Connect issuers whose tokens AssumeRoleWithWebIdentity takes."""

@@ -13,9 +13,8 @@ from anyio import to_thread
 from aerodrome.api.iam import shapes
 from aerodrome.api.query.call import Call, Context, Output
 from aerodrome.api.sts import sessions, web_identity
-from aerodrome.identity import authorizer
+from aerodrome.identity import authorizer, execution_role
 from aerodrome.identity.authorizer import Decision, FederatedPrincipal, Request
-from aerodrome.identity.execution_role import SERVICES
 from aerodrome.model import arns
 from aerodrome.model.iam.entities import Role
 from aerodrome.model.iam.errors import ACCESS_DENIED, IamError
@@ -81,14 +80,19 @@ def _admit_service(call: Call, action: str, context: Context) -> None:
     """An environment's own service gets the execution role of its environment and no other."""
     caller, role_arn = call.caller, call.given["RoleArn"]
     name = caller.environment or ""
-    if call.doors.execution_role_of(name) != role_arn:
+    if role_arn not in call.doors.execution_roles_of(name):
         call.resource = role_arn
         call.sentence = f"{role_arn} is not the execution role of environment {name}."
         raise IamError(ACCESS_DENIED, _refused(caller, action, role_arn))
     account = call.iam.account
     environment = arns.environment(region=call.doors.region, account=account, name=name)
-    about: Context = {**context, "aws:sourcearn": (environment,), "aws:sourceaccount": (account,)}
-    _admit(call, [replace(caller, name=service, arn=service, unique_id=service) for service in SERVICES], action, about)
+    about: Context = {**context, **execution_role.on_behalf_of(environment, account)}
+    _admit(
+        call,
+        [replace(caller, name=service, arn=service, unique_id=service) for service in execution_role.SERVICES],
+        action,
+        about,
+    )
 
 
 def _admit(call: Call, candidates: Iterable[Principal | FederatedPrincipal], action: str, context: Context) -> None:

@@ -51,9 +51,16 @@ def remembered(note: Path) -> int | None:
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody listens there."""
+    """Whether nobody has it: neither to listen, nor bound to do so later with one of the options for sharing.
+
+    Connections that have ended do not count.
+    """
+    return all(_can_be_bound(port, option) for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT))
+
+
+def _can_be_bound(port: int, option: int) -> bool:
     with closing(socket.socket()) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.setsockopt(socket.SOL_SOCKET, option, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:

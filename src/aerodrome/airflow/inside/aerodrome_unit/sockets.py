@@ -33,6 +33,8 @@ def loopback(port: int) -> socket.socket:
         os.set_inheritable(int(given), False)  # noqa: FBT003 - takes no keyword
         held = socket.socket(fileno=int(given))
         held.listen(BACKLOG)
+        # Only now, when it lets nobody else in: ended connections must not keep the port from the next one of us.
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         return held
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
