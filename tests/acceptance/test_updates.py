@@ -130,7 +130,8 @@ def test_an_update_replaces_all_units_without_a_gap_and_lets_tasks_end(product, 
     run = product.trigger(name, waiting)
     wait_for("the task runs", lambda: product.task(name, waiting, run, "wait")["state"] == "running")
 
-    put(product, f"{name}/requirements.txt", REQUIREMENTS)
+    put(product, "dags/cows.txt", "cow<2\n")
+    put(product, f"{name}/requirements.txt", f"-c /usr/local/airflow/dags/cows.txt\n{REQUIREMENTS}")
     put(product, f"{name}/startup.sh", "export COLOUR=blue AIRFLOW__CORE__MAX_MAP_LENGTH=9\n")
     with watched(product, name) as refusals:
         product.update(

@@ -108,6 +108,7 @@ def test_an_upgrade_and_the_ways_back(upgrading):
 
 def upgrade_while_a_task_runs(product: Product, name: str) -> None:
     history = runs(product, name, "looking")
+    product.rest(name, "POST", "/roles", {"name": "Analysts", "actions": []})
     run = product.trigger(name, "waiting")
     wait_for("the task runs", lambda: product.task(name, "waiting", run, "wait")["state"] == "running")
     product.update(name, AirflowVersion="3.3.1")
@@ -123,6 +124,7 @@ def upgrade_while_a_task_runs(product: Product, name: str) -> None:
     assert history.items() <= runs(product, name, "looking").items()
     ended = product.task(name, "waiting", run, "wait")
     assert (ended["state"], ended["try_number"]) == ("success", 1)
+    assert "Without effect there: Analysts." in product.run("events", name, "--json").stdout
     succeeds(product, name)
 
 

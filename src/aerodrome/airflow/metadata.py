@@ -16,6 +16,9 @@ from aerodrome.airflow.versions import Version
 LINE_2 = 2
 LINE_3 = 3
 
+ROLES = ("Admin", "Op", "User", "Viewer", "Public")
+"""Airflow's own."""
+
 HEARTBEAT_LIMIT = 30
 """Seconds after which Airflow's own health page calls a job unhealthy."""
 
@@ -167,6 +170,16 @@ def runs_without_place(source: Version, target: Version) -> Statement | None:
     if source.line < LINE_3 or target.line >= LINE_3:
         return None
     return Statement("SELECT count(*) FROM dag_run WHERE logical_date IS NULL")
+
+
+def roles_without_effect(source: Version, target: Version) -> Statement | None:
+    """Rows (name) of the roles that people made and that mean nothing after a move; None = all keep their meaning.
+
+    In Airflow 3 the roles are those that IAM grants, whatever the tables of Airflow 2 say.
+    """
+    if source.line >= LINE_3 or target.line < LINE_3:
+        return None
+    return Statement("SELECT name FROM ab_role WHERE NOT name = ANY(%s) ORDER BY name", ([*ROLES],))
 
 
 def requeue() -> Statement:

@@ -145,8 +145,9 @@ def _bucket_finding(message: str) -> Finding:
 
 
 def dag_prefix(dag_path: str) -> str:
-    """The key prefix of a DagS3Path: a folder, so `dags` means `dags/` and not `dags-old/`."""
-    return f"{dag_path.strip('/')}/"
+    """The key prefix of a DagS3Path: a folder, so `dags` means `dags/` and not `dags-old/`; `/` is the whole bucket."""
+    folder = dag_path.strip("/")
+    return f"{folder}/" if folder else ""
 
 
 def inspect(s3: Any, wanted: Wanted) -> Facts:

@@ -24,7 +24,7 @@ from aerodrome.release.building import Step, Workshop
 from aerodrome.release.content import Built
 from aerodrome.release.failures import ReleaseError
 from aerodrome.release.installation import Installation
-from aerodrome.release.sources import Sources
+from aerodrome.release.sources import Sources, among
 from aerodrome.settings import Settings
 
 _WORDS = {
@@ -82,20 +82,21 @@ def gather(
     version = locks.of(version or next(iter(locks.LOCKS))).version
     listed = _found(folder, requirements, "requirements.txt")
     script = _found(folder, startup, "startup.sh")
+    dags = _found(folder, dags, "dags")
     sources = Sources(
         requirements=listed.read_bytes() if listed else None,
         beside=listed.parent if listed else None,
         plugins=_found(folder, plugins, "plugins.zip", "plugins"),
         startup=script.read_bytes() if script else None,
-        dags=_found(folder, dags, "dags"),
+        dags=among(dags),
         surroundings={"AIRFLOW_ENV_NAME": "check"},
     )
-    if not any((sources.requirements, sources.plugins, sources.startup, sources.dags)):
+    if not any((sources.requirements, sources.plugins, sources.startup, dags)):
         raise errors.CallerError(
             f"there is nothing to check in {folder.resolve()}: none of requirements.txt, plugins.zip, plugins, "
             "startup.sh and dags; name them by --requirements and its like"
         )
-    return Wanted(version=version, sources=sources, dags=sources.dags)
+    return Wanted(version=version, sources=sources, dags=dags)
 
 
 def _found(folder: Path, named: Path | None, *usual: str) -> Path | None:

@@ -84,6 +84,11 @@ INSTEAD = {"1.10.12": "1.10.15"}
 """Versions that are asked for and answered by a later patch release: MWAA's 1.10.12 can no longer be resolved."""
 
 
+def names(version: str) -> frozenset[str]:
+    """The versions that a locked one answers to, its own among them."""
+    return frozenset({version, *(asked for asked, given in INSTEAD.items() if given == version)})
+
+
 def of(version: str) -> Lock:
     """The lock that serves an Airflow version. Raises CallerError for one that is not on offer."""
     try:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from aerodrome.release import requirements_text, wishes
+from aerodrome.release import locks, requirements_text, wishes
 from aerodrome.release.failures import at
 from aerodrome.release.requirements_text import Line
 from aerodrome.release.wishes import PLUGINS, Wish, invalid, shown
@@ -190,12 +190,15 @@ class _Reading:
         if found is None or not constraint:
             raise invalid(line, f"{shown(value)} is not read: put the file beside requirements.txt, or into "
                                  "plugins.zip; only Airflow's own constraints may be named by their URL")  # fmt: skip
-        if found[1] != self.version:
+        if found[1] not in locks.names(self.version):
             raise invalid(
                 line,
                 f"these are the constraints of Airflow {found[1]}, and the environment runs {self.version}; "
                 f"write constraints-{self.version}, or leave the line out",
             )
+        if found[1] != self.version:
+            self.notes.append(f"{at(line.file, line.number)}: the constraints are those of Airflow {self.version}, "
+                              f"which answers to {found[1]}")  # fmt: skip
         if found[2] != self.python:
             self.notes.append(f"{at(line.file, line.number)}: the constraints are those for Python {self.python}, "
                               f"which the environment runs, not for {found[2]}")  # fmt: skip

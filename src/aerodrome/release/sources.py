@@ -11,8 +11,9 @@ import os
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from aerodrome.release import requirements_text
@@ -42,8 +43,11 @@ class Sources:
     """A plugins.zip, or a folder of plugins."""
 
     startup: bytes | None = None
-    dags: Path | None = None
-    """The DAGs, among which requirements may find constraints."""
+    dags: Callable[[str], bytes | None] = field(default=lambda _: None, repr=False)
+    """Gives a file among the DAGs by its path there, for requirements may find constraints there; None = no such file.
+
+    Must always give the same: it is asked for the release's hash, and again for its build.
+    """
 
     surroundings: Mapping[str, str] = field(default_factory=dict)
     """What the startup script and DAGs find in their environment, such as AIRFLOW_ENV_NAME. No secrets."""
@@ -69,7 +73,7 @@ def file(sources: Sources, path: str) -> bytes | None:
     if pure.is_relative_to(PLUGINS):
         return _of_plugins(sources.plugins, str(pure.relative_to(PLUGINS)))
     if pure.is_relative_to(DAGS):
-        return _below(sources.dags, str(pure.relative_to(DAGS)))
+        return sources.dags(str(pure.relative_to(DAGS)))
     return None if pure.is_absolute() else _below(sources.beside, path)
 
 
@@ -107,6 +111,11 @@ def _of_plugins(plugins: Path | None, name: str) -> bytes | None:
             return file.read(requirements_text.LARGEST + 1)
     except (KeyError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, OSError, EOFError, ReleaseError):
         return None
+
+
+def among(folder: Path | None) -> Callable[[str], bytes | None]:
+    """Gives the files of a folder, or none of no folder."""
+    return partial(_below, folder)
 
 
 def _below(folder: Path | None, name: str) -> bytes | None:

@@ -9,9 +9,11 @@ import re
 from dataclasses import dataclass, field
 
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
+from aerodrome.release import locks
 from aerodrome.release.failures import REQUIREMENTS_CONFLICT, REQUIREMENTS_INVALID, ReleaseError, at
 from aerodrome.release.requirements_text import Line
 
@@ -48,7 +50,7 @@ class Wish:
 
 
 def parsed(line: Line, text: str, *, version: str, constraint: bool) -> Wish:
-    """What the line `text` (variables replaced) wishes in an environment of this Airflow version."""
+    """What the line `text` (variables replaced) wishes in an environment of this (locked) Airflow version."""
     hashes = tuple(_HASH.findall(text))
     bare = _HASH.sub("", text).strip()
     after = _OPTION_AFTER.search(bare)
@@ -61,13 +63,16 @@ def parsed(line: Line, text: str, *, version: str, constraint: bool) -> Wish:
         raise invalid(line, "a constraint says versions, not a URL")
     name = canonicalize_name(requirement.name)
     if name == AIRFLOW:
-        _check_airflow(line, requirement, version)
+        requirement = _airflow(line, requirement, version)
     return Wish(name, str(requirement), line.file, line.number, hashes, direct=requirement.url is not None)
 
 
-def _check_airflow(line: Line, requirement: Requirement, version: str) -> None:
-    if not requirement.url and requirement.specifier.contains(Version(version), prereleases=True):
-        return
+def _airflow(line: Line, requirement: Requirement, version: str) -> Requirement:
+    """The wish for Airflow itself, as one for what runs; a name that it answers to (1.10.12) is as good as its own."""
+    fits = requirement.specifier.contains
+    if not requirement.url and any(fits(Version(each), prereleases=True) for each in locks.names(version)):
+        requirement.specifier = SpecifierSet(f"=={version}")
+        return requirement
     raise ReleaseError(
         f"{at(line.file, line.number)}: {shown(str(requirement))} asks for another Airflow than {version}, which the "
         "environment runs; leave the line out, or update AirflowVersion",

@@ -110,6 +110,15 @@ def test_a_permission_that_is_withdrawn_ends_the_session_for_good(world, monkeyp
     assert world.ask("GET", "/", cookie=cookie).status == 401
 
 
+def test_logging_out_after_a_permission_was_withdrawn_takes_the_cookie(world, monkeypatch):
+    monkeypatch.setattr("aerodrome.gateway.sessions.TRUSTED", 0.0)
+    cookie = world.log_in(role="Admin")
+    world.granted.discard("Admin")
+    answer = world.ask("GET", "/aws_mwaa/logout", cookie=cookie)
+    assert answer.status == 200
+    assert "Max-Age=0" in answer.headers["set-cookie"]
+
+
 def test_what_iam_said_stands_for_a_moment_only(world):
     cookie = world.log_in()
     world.ask("GET", "/", cookie=cookie)

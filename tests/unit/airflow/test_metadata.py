@@ -34,3 +34,12 @@ def test_only_the_way_down_from_3_removes_runs():
     assert "logical_date IS NULL" in metadata.runs_without_place(newer, two).text
     for source, target in ((two, newer), (three, newer), (newer, three), (two, two)):
         assert metadata.runs_without_place(source, target) is None
+
+
+def test_only_the_way_up_to_3_leaves_roles_behind():
+    three, newer, two = (versions.lookup(number) for number in ("3.0.6", "3.3.1", "2.11.2"))
+    asked = metadata.roles_without_effect(two, newer)
+    assert "ab_role" in asked.text
+    assert asked.parameters == (["Admin", "Op", "User", "Viewer", "Public"],)
+    for source, target in ((newer, two), (three, newer), (newer, three), (two, two)):
+        assert metadata.roles_without_effect(source, target) is None

@@ -67,3 +67,7 @@ def test_of_a_missing_bucket_nothing_else_is_said():
 @given(st.sampled_from(["dags", "dags/", "/dags", "/dags/"]))
 def test_a_dag_path_is_a_folder(path: str):
     assert buckets.dag_prefix(path) == "dags/"
+
+
+def test_the_root_of_a_bucket_is_all_of_it():
+    assert buckets.dag_prefix("/") == ""

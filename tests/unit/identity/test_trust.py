@@ -6,7 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from aerodrome.errors import CallerError
+from aerodrome.identity import execution_role
 from aerodrome.identity.authorizer import Authorizer, FederatedPrincipal, Request, refusal
+from aerodrome.model import arns
 from unit.identity.memory_store import (
     ACCOUNT,
     ADA,
@@ -26,6 +29,17 @@ PROVIDER = f"arn:aws:iam::{ACCOUNT}:oidc-provider/issuer.example"
 GITHUB = FederatedPrincipal(provider=PROVIDER, subject="repo:a/b")
 ALLOWED = statement(action="sts:AssumeRole", resource=ROLE)
 OTHER = f"arn:aws:iam::{ACCOUNT}:user/bob"
+
+
+def test_mwaa_takes_a_role_on_for_the_environment_that_its_trust_policy_names():
+    named = arns.environment(region="us-east-1", account=ACCOUNT, name="one")
+    condition = {"StringEquals": {"aws:SourceAccount": ACCOUNT}, "ArnLike": {"aws:SourceArn": named}}
+    trust = trusting({"Service": "airflow-env.amazonaws.com"}, Condition=condition)
+    authorizer = Authorizer(MemoryIdentityStore(trusts={ROLE: document(trust)}))
+    execution_role.check(authorizer, ROLE, account=ACCOUNT, context=execution_role.on_behalf_of(named, ACCOUNT))
+    other = execution_role.on_behalf_of(named.replace("one", "two"), ACCOUNT)
+    with pytest.raises(CallerError, match="Failed to assume role"):
+        execution_role.check(authorizer, ROLE, account=ACCOUNT, context=other)
 
 
 def decide(principal, trust, *identity, action="sts:AssumeRole", context=None, **layers):

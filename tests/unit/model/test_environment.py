@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import botocore.session
@@ -10,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome.model import arns, classes, defaults
-from aerodrome.model.environment import Progress
+from aerodrome.model.change import Change, Kind, Strategy
+from aerodrome.model.environment import Environment, Failure, LastUpdate, Progress
+from aerodrome.model.lifecycle import Status
 from aerodrome.model.spec import Spec
 
 REQUEST = {
@@ -27,6 +30,35 @@ def test_members_of_the_spec_are_members_of_the_api():
     shape = botocore.session.get_session().get_service_model("mwaa").shape_for("Environment")
     document = defaults.complete("one", REQUEST, latest_version="3.3.1").document()
     assert set(document) <= set(shape.members)
+
+
+def test_an_environment_may_act_as_the_role_it_has_and_the_one_it_is_given():
+    environment = Environment(
+        name="one",
+        identifier="0123abcd",
+        arn=arns.environment(region="us-east-1", account="000000000000", name="one"),
+        number=1,
+        spec=defaults.complete("one", REQUEST, latest_version="3.3.1"),
+        tags={},
+        status=Status.UPDATING,
+        created_at=MIDNIGHT,
+        last_update=LastUpdate(status="PENDING", created_at=MIDNIGHT, source="user"),
+        progress=Progress(phase="start", detail="", phase_started_at=MIDNIGHT),
+    )
+    other = environment.spec.execution_role_arn.replace("execution", "other")
+    change = Change(
+        kind=Kind.UPDATE,
+        spec=replace(environment.spec, execution_role_arn=other),
+        revision=2,
+        strategy=Strategy.GRACEFUL,
+        requested_at=MIDNIGHT,
+        requested_by="",
+    )
+    changing = replace(environment, change=change)
+    assert environment.execution_roles == {environment.spec.execution_role_arn}
+    assert changing.execution_roles == {environment.spec.execution_role_arn, other}
+    failed = replace(changing, failure=Failure(code="X", message=""))
+    assert failed.execution_roles == environment.execution_roles
 
 
 def test_documented_defaults():

@@ -185,7 +185,7 @@ def test_only_files_in_the_given_folders_are_read(tmp_path):
     (tmp_path / "in" / "a.txt").write_text("a")
     (tmp_path / "secret").write_text("s")
     (tmp_path / "in" / "link.txt").symlink_to(tmp_path / "secret")
-    wanted = Sources(beside=tmp_path / "in", plugins=tmp_path / "in", dags=tmp_path / "in")
+    wanted = Sources(beside=tmp_path / "in", plugins=tmp_path / "in", dags=sources.among(tmp_path / "in"))
     for folder in ("", "/usr/local/airflow/plugins/", "/usr/local/airflow/dags/"):
         assert sources.file(wanted, f"{folder}a.txt") == b"a"
         for name in ("link.txt", "../secret", "gone.txt"):

@@ -48,11 +48,28 @@ def test_files_and_folders_are_unpacked_and_junk_is_not(archive, tmp_path):
     assert (tmp_path / "out" / "pkg" / "b.py").read_text() == "y = 2"
 
 
+def test_programs_stay_programs_and_the_top_folder_may_be_named(archive, tmp_path):
+    source = archive([("./", ""), (special("bin/tool.sh", stat.S_IFREG | 0o4755), "echo"), ("./bin/data", "")])
+    assert plugins.unpack(source, tmp_path / "out") == 2
+    assert stat.S_IMODE((tmp_path / "out/bin/tool.sh").stat().st_mode) == 0o755
+    assert not (tmp_path / "out/bin/data").stat().st_mode & stat.S_IXUSR
+
+
+def test_programs_of_a_folder_stay_programs(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/tool.sh").write_text("echo")
+    (tmp_path / "in/tool.sh").chmod(0o755)
+    plugins.unpack(tmp_path / "in", tmp_path / "out")
+    assert (tmp_path / "out/tool.sh").stat().st_mode & stat.S_IXUSR
+
+
 def test_an_empty_archive_means_no_plugins(archive, tmp_path):
     assert plugins.unpack(archive([]), tmp_path / "out") == 0
 
 
-@pytest.mark.parametrize("name", ["../evil.py", "a/../../evil.py", "/etc/evil.py", "..\\evil.py", "C:/evil.py", "a/.."])
+@pytest.mark.parametrize(
+    "name", ["../evil.py", "a/../../evil.py", "/etc/evil.py", "..\\evil.py", "C:/evil.py", "a/..", "."]
+)
 def test_an_entry_that_leaves_the_folder_is_refused(archive, tmp_path, name):
     assert "leads out" in refused(archive([("good.py", ""), (name, "x")]), tmp_path)
     assert not (tmp_path / "evil.py").exists()

@@ -18,6 +18,17 @@ def read(text, files=None, **options):
     return requirements.read(data, version="3.3.1", python="3.12", files=known.get, **options)
 
 
+def test_what_is_said_of_1_10_12_holds_for_the_version_that_answers_to_it():
+    url = "https://raw.githubusercontent.com/apache/airflow/constraints-1.10.12/constraints-3.7.txt"
+    text = f"--constraint {url}\napache-airflow[celery]==1.10.12\n"
+    found = requirements.read(text.encode(), version="1.10.15", python="3.7", files={}.get)
+    assert [wish.text for wish in found.wishes] == ["apache-airflow[celery]==1.10.15"]
+    assert found.notes == (
+        "requirements.txt, line 1: the constraints are those of Airflow 1.10.15, which answers to 1.10.12",
+    )
+    assert refused("apache-airflow==1.10.12").code == "REQUIREMENTS_CONFLICT"
+
+
 def refused(text, files=None, **options):
     with pytest.raises(ReleaseError) as caught:
         read(text, files, **options)
@@ -103,7 +114,10 @@ def test_other_options_are_refused_with_their_line(line):
     [
         "cowsay --global-option=x", "cowsay --hash=md5:abc", "cowsay==", "==1", "cowsay cow", "./cow.whl", "/etc/x.whl",
         "file:///etc/cow-1.0-py3-none-any.whl", "cow @ file:///etc/cow-1.0-py3-none-any.whl", "https://x.test/cow.zip",
-        "cow @ ../x.whl", "cow @ file:///usr/local/airflow/plugins/../../x.whl", "git+ssh://x.test/cow", "cow @ ftp://x/y",
+        "cow @ ../x.whl", "cow @ file:///usr/local/airflow/plugins/../../x.whl",
+        "cow @ file:///usr/local/airflow/plugins/%2e%2e/%2E%2E/x.whl",
+        "/usr/local/airflow/plugins/%2e%2e/x-1-py3-none-any.whl",
+        "git+ssh://x.test/cow", "cow @ ftp://x/y",
         "cowsay\\x", "cow @ https://x.test/${token}",
     ],
 )  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -45,13 +46,14 @@ def has_files(spec: Spec) -> bool:
 
 
 def fetch(s3: Any, spec: Spec, sources: Sources, folder: Path, tick: Callable[[], None]) -> Sources:
-    """`sources` with the spec's files; plugins.zip lies in `folder`.
+    """`sources` with the spec's files; plugins.zip lies in `folder`, and what is among the DAGs is read when asked for.
 
     Raises:
         ReleaseError: a file or its version cannot be read. RetryError: S3 does not answer.
     """
     bucket = _Bucket(s3, arns.bucket_name(spec.source_bucket_arn), tick)
-    found = sources
+    prefix = _dags_place(spec)[1]
+    found = replace(sources, dags=cache(lambda path: bucket.find(f"{prefix}{path}")))
     if spec.requirements_s3_path:
         text = bucket.read(spec.requirements_s3_path, spec.requirements_s3_object_version)
         found = replace(found, requirements=text)
@@ -71,7 +73,7 @@ def moves_dags(wanted: Spec, running: Spec) -> bool:
 
 
 def _dags_place(spec: Spec) -> tuple[str, str]:
-    return arns.bucket_name(spec.source_bucket_arn), f"{spec.dag_s3_path.strip('/')}/"
+    return arns.bucket_name(spec.source_bucket_arn), buckets.dag_prefix(spec.dag_s3_path)
 
 
 def fetch_dags(s3: Any, spec: Spec, folder: Path, tick: Callable[[], None]) -> None:
@@ -131,6 +133,13 @@ class _Bucket:
         except BotoCoreError as error:
             raise _away(error) from error
         return text
+
+    def find(self, key: str) -> bytes | None:
+        """As `read`; None for what is not there."""
+        try:
+            return self.read(key, None)
+        except ReleaseError:
+            return None
 
     def listed(self, prefix: str) -> Iterator[tuple[str, int]]:
         """Keys below a prefix, and the bytes of each."""

@@ -42,6 +42,9 @@ MEMORY = 4 * 2**30
 
 TAIL_LINES = 20
 
+MOST_SHOWN = 10
+"""Names within one sentence."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
@@ -266,7 +269,7 @@ def _migrate(job: Job, move: Move, name: str) -> tuple[str, ...]:
     """Bring a copy to the target's schema; what a person should know of it."""
     source, target = versions.lookup(move.source.version), versions.lookup(move.target.version)
     database = metadata.of(move.cluster, name, move.password, owner=move.live)
-    lost = _runs_without_place(move, name, source, target)
+    lost = (*_runs_without_place(move, name, source, target), *_roles_without_effect(move, name, source, target))
     if source.number != target.number:
         with releasing.scratch_folder(move.owner) as scratch:
             planned = migrate.moves(
@@ -293,6 +296,19 @@ def _runs_without_place(move: Move, name: str, source: Version, target: Version)
         f"{count} runs have no logical date and no place in Airflow {target.number}: the snapshot alone keeps them."
     )
     return (sentence,) if count else ()
+
+
+def _roles_without_effect(move: Move, name: str, source: Version, target: Version) -> tuple[str, ...]:
+    question = airflow_metadata.roles_without_effect(source, target)
+    if question is None:
+        return ()
+    found = [str(role) for (role,) in metadata.execute(move.cluster, name, move.password, question, owner=move.live)]
+    shown = ", ".join(found[:MOST_SHOWN]) + (", …" if len(found) > MOST_SHOWN else "")
+    sentence = (
+        f"Airflow {target.number} has no roles but those that IAM grants. Without effect there: {shown}. "
+        "Whoever has one of them gets the rights of the role that IAM grants, in every DAG."
+    )
+    return (sentence,) if found else ()
 
 
 def forget_workers(cluster: Cluster, name: str, owner: str, password: str, version: Version) -> None:

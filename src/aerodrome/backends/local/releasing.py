@@ -157,7 +157,7 @@ def refuse_news(tried: Parsed, *, broken: frozenset[str], before: Callable[[], P
 def _built(job: Job, bench: Bench, wanted: Stand, scratch: str) -> Built:
     job.tell("Reading the files from the bucket.")
     surroundings = {"AIRFLOW_ENV_NAME": bench.name}
-    bare = Sources(dags=bench.dags, surroundings=surroundings)
+    bare = Sources(surroundings=surroundings)
     sources = fetching.fetch(bench.s3(), wanted.spec, bare, Path(scratch), job.check)
     return building.build(sources, _workshop(job, bench, wanted))
 
