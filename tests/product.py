@@ -179,9 +179,10 @@ class Product:
         return self.mwaa.invoke_rest_api(Name=name, Method=method, Path=path, **more)["RestApiResponse"]
 
     def listed(self, name: str, dag: str) -> Any:
-        """The DAG as Airflow lists it; None while it does not."""
+        """The DAG as Airflow lists it; None while it does not, or knows it only from former days."""
         with contextlib.suppress(self.mwaa.exceptions.RestApiClientException, self.mwaa.exceptions.ClientError):
-            return self.rest(name, "GET", f"/dags/{dag}")
+            found = self.rest(name, "GET", f"/dags/{dag}")
+            return None if found.get("is_stale") or found.get("is_active") is False else found
         return None
 
     def trigger(self, name: str, dag: str) -> str:
