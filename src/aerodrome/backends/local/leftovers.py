@@ -29,19 +29,21 @@ def exist(cell: CellPaths) -> bool:
 
 
 def end(cells: Iterable[CellPaths], owner: Owner) -> None:
-    """Kill the cells, their units and what else runs under the owner's uid.
+    """Kill the cells, all that they began, their units and what else runs under the owner's uid.
 
     Raises:
         RetryError: something outlived its SIGKILL so far.
     """
     sessions: set[int] = set()
+    begun: list[psutil.Process] = []
     for each in cells:
         with contextlib.suppress(OSError, ValueError, psutil.Error):  # psutil's are no OSErrors; a dead cell is usual
             process = psutil.Process(int(each.pid_file.read_text()))
             if _holds(process, each.socket):
+                begun += process.children(recursive=True)  # also what has left its unit's session
                 process.kill()
         sessions |= {unit.pid for unit in _recorded(each.state)}
-    theirs = [process for process in psutil.process_iter() if _belongs(process, sessions, owner)]
+    theirs = [*begun, *(process for process in psutil.process_iter() if _belongs(process, sessions, owner))]
     for process in theirs:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
