@@ -115,8 +115,7 @@ class LocalBackend:
             case Step.FILES, _:
                 places.prepare(paths, self._owner(environment))
             case Step.SERVICES, _:
-                configuration.write_services(self._place(environment, self._spec(environment, None)))
-                service_cell.start(paths)
+                self._start_services(environment)
             case Step.RELEASE | Step.SEED | Step.ARCHIVE | Step.REHEARSE | Step.MIGRATE, _:
                 self._begin(environment, step)
             case Step.DATABASE, _:
@@ -330,6 +329,17 @@ class LocalBackend:
         password = self._around.vault.open(environment.sealed_secrets).database_password
         wanted = self._installed(*self._wanted(environment))
         metadata.ensure_database(self._around.cluster(), environment, wanted, password)
+
+    def _start_services(self, environment: Environment) -> None:
+        place = self._place(environment, self._spec(environment, None))
+        configuration.write_services(place)
+        try:
+            service_cell.start(place.paths)
+        except BrokenError as error:
+            if leftovers.exist(place.paths.services) or ports.is_free(place.credentials_port):
+                raise
+            # Somebody was faster; the next try chooses another port.
+            raise RetryError(f"port {place.credentials_port} is somebody else's by now") from error
 
     def _start_cell(self, environment: Environment, revision: int) -> None:
         rig = self._rig(environment, revision)
