@@ -83,6 +83,7 @@ def _migration(
         configuration={file: _configuration(version, folder, database, fernet_key), **web},
         environment={
             "HOME": str(folder),
+            "TMPDIR": str(folder),
             "USER": "airflow",
             "PATH": f"{interpreter.parent}:/usr/local/bin:/usr/bin:/bin",
             "LANG": "C.UTF-8",

@@ -62,10 +62,10 @@ def test_a_module_of_pythons_own_is_left_out(build, airflow):
     assert run(built, airflow, "import enum; print(enum.Enum.__name__)") == "Enum"
 
 
-def test_a_provider_is_found_beside_those_of_the_base(build, airflow):
+def test_a_provider_is_found_beside_those_of_the_base(build, airflow, place):
     built = build("apache-airflow-providers-moo\n")
     code = "import airflow.providers.moo as m, airflow.providers.celery; print(m.sound)"
-    assert run(built, airflow, f"import os; os.environ['AIRFLOW_HOME'] = '/tmp'; {code}").endswith("moo")
+    assert run(built, airflow, f"import os; os.environ['AIRFLOW_HOME'] = {str(place)!r}; {code}").endswith("moo")
 
 
 def test_wheels_among_the_plugins_install_without_an_index(build, links, place):
