@@ -26,8 +26,11 @@ class Listeners:
     def __init__(self) -> None:
         self._held: dict[int, socket.socket] = {}
 
-    def hold(self, specs: Iterable[Spec]) -> dict[int, str]:
-        """Holds the ports of these units and no others; returns those that cannot be had, with the reason."""
+    def hold(self, specs: Iterable[Spec], *, alone: bool = False) -> dict[int, str]:
+        """Holds the ports of these units and no others; returns those that cannot be had, with the reason.
+
+        `alone` is said when no unit of ours can have such a port: then a socket of the same user is a stranger's too.
+        """
         wanted = {spec.listen: spec for spec in specs if spec.listen is not None}
         for port in set(self._held) - set(wanted):
             self._held.pop(port).close()
@@ -36,10 +39,19 @@ class Listeners:
             if port in self._held:
                 continue
             try:
+                if alone:
+                    _probe(port)
                 self._held[port] = bound(port, spec)
             except OSError as error:
                 missing[port] = error.strerror or str(error)
         return missing
+
+
+def _probe(port: int) -> None:
+    """Raises OSError when anybody has the port; connections that have ended do not count."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
 
 
 def bound(port: int, spec: Spec) -> socket.socket:

@@ -30,6 +30,7 @@ class Roster:
         self.nursery = nursery
         self._listeners = listeners.Listeners()
         self._missing: dict[int, str] = {}
+        self._leaving = False
         self._state = state
         self._boot = kernel.boot_id()
         self._saved = ""
@@ -39,13 +40,14 @@ class Roster:
 
         Raises RefusedError when it begins with nothing and a port is somebody else's: tokens would be sent there.
         """
-        for one in adopt.load(self._state):
+        records = adopt.load(self._state)
+        for one in records:
             self.members[one.spec.name] = members.adopted(one)
-        if self.members:
+        if any(kernel.alive(one.pid, one.start) for one in records):
             # A single restart must not wait for the nursery's imports, which pay only when all units start.
             self.nursery.give_up("units were adopted")
         else:
-            for port, reason in self._listeners.hold(wanted).items():
+            for port, reason in self._listeners.hold(wanted, alone=True).items():
                 raise specs.RefusedError(_no_port(port, reason))
         self.apply(wanted, now)
 
@@ -67,8 +69,9 @@ class Roster:
         return {"added": added, "removed": removed, "changed": changed}
 
     def doom_all(self) -> None:
-        """Every unit shall stop for good, those first that others do not need."""
+        """Every unit shall stop for good, those first that others do not need; ports stay held to the end."""
         self.doomed |= set(self.members)
+        self._leaving = True
 
     def move(self, member: members.Member, event: str, now: float) -> None:
         """Lets the table decide about one event, and does what it says."""
@@ -163,8 +166,10 @@ class Roster:
         logs.say("unit started", unit=member.spec.name, pid=launch.pid, restarts=member.unit.restarts)
 
     def _hold_ports(self) -> None:
-        """As soon as a unit is wanted, long before it could bind its port itself; that of one that goes, no longer."""
-        missing = self._listeners.hold(one.spec for name, one in self.members.items() if name not in self.doomed)
+        """As soon as a unit is wanted, long before it could bind its port itself, and until it is gone."""
+        if self._leaving:
+            return
+        missing = self._listeners.hold(one.spec for one in self.members.values())
         if missing != self._missing:
             logs.say("ports not to be had", ports=missing)
             self._missing = missing

@@ -79,6 +79,8 @@ class Spec:
     def digest(self) -> str:
         """Names what a process is started with: all but `after` and `stop`, which change without a restart."""
         shape = {key: value for key, value in self.document().items() if key not in ("after", "stop")}
+        if self.listen is None:
+            del shape["listen"]  # units of a cell that did not know the field are the same
         return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()
 
 

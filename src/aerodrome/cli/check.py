@@ -47,12 +47,13 @@ def check(
         )  # fmt: skip
     except errors.CallerError as error:
         console.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from None
-    with console.status(f"Checking on Airflow {wanted.version} …") as spinner:
-        found = checking.Run(wanted, Settings(), console, spinner).run()
+        found = checking.Checked(airflow_version or "", errors=[checking.document(error)])
+    else:
+        with console.status(f"Checking on Airflow {wanted.version} …") as spinner:
+            found = checking.Run(wanted, Settings(), console, spinner).run()
+        if not as_json:
+            console.print(checking.summary(found))
     if as_json:
         sys.stdout.write(json.dumps(asdict(found), indent=2) + "\n")
-    else:
-        console.print(checking.summary(found))
     if not found.ok:
         raise typer.Exit(1)

@@ -47,6 +47,8 @@ class Checked:
     """What a check found; the document that `--json` prints."""
 
     version: str
+    """Empty when none was named and nothing could be checked."""
+
     ok: bool = False
     seconds: float = 0.0
     steps: list[dict[str, Any]] = field(default_factory=list)

@@ -9,6 +9,7 @@ import hashlib
 import lzma
 import os
 import re
+import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -137,7 +138,8 @@ def _files(plugins: Path) -> Iterator[tuple[str, Iterator[bytes]]]:
         return
     for path in sorted(plugins.rglob("*")):
         if path.is_file() and not path.is_symlink() and not {"__pycache__", ".git"} & set(path.parts):
-            yield path.relative_to(plugins).as_posix(), _chunks(path)
+            program = "program " if path.stat().st_mode & stat.S_IXUSR else ""
+            yield program + path.relative_to(plugins).as_posix(), _chunks(path)
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

@@ -253,6 +253,8 @@ def test_check_without_anything_to_check_says_so(check, place):
     assert done.returncode == 1
     assert "there is nothing to check" in done.stdout
     assert "there is no gone.txt" in check({}, "--requirements", "gone.txt").stdout
+    told = json.loads(check({}, "--json").stdout)
+    assert (told["ok"], [error["code"] for error in told["errors"]]) == (False, ["INVALID"])
 
 
 def test_nothing_is_left_in_the_temporary_folder(check, place):

@@ -7,7 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -16,6 +17,13 @@ from integration.cell import harness
 
 OWNER = 54320
 NEIGHBOUR = 54321
+PATIENT = """
+import os, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+os.write(int(os.environ.pop("AERODROME_NOTIFY_FD")), b"READY=1\\n")
+while not os.path.exists(os.environ["GO"]):
+    time.sleep(0.01)
+"""
 TAKE = """
 import os, socket, sys
 if os.geteuid() == 0:
@@ -50,6 +58,17 @@ def can_be_taken(port: int, *, option: str, address: str = "127.0.0.1") -> bool:
     )
     assert ended.returncode == 0 or "Address already in use" in ended.stderr
     return ended.returncode == 0
+
+
+@contextmanager
+def taken(port: int, owner: int = NEIGHBOUR) -> Iterator[socket.socket]:
+    """The port in somebody else's hands (another user's, where we are root), who shares it with their like."""
+    with closing(socket.socket()) as other:
+        if os.geteuid() == 0:
+            os.fchown(other.fileno(), owner, owner)
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", port))
+        yield other
 
 
 def listening(cell: harness.Cell, port: int, **fields) -> dict:
@@ -153,4 +172,38 @@ def test_the_port_of_a_removed_unit_is_free(one_cell, port) -> None:
     one_cell.ask("apply", units=[])
     harness.until(lambda: not one_cell.units(), "the unit's end")
 
+    harness.until(lambda: can_be_taken(port, option="SO_REUSEADDR"), "a free port")
+
+
+def test_a_leaving_cell_holds_its_ports_until_its_last_unit_has_gone(one_cell, port) -> None:
+    patient = one_cell.unit(
+        "patient", PATIENT, ready="notify", env={**harness.BASE_ENV, "GO": str(one_cell.folder / "go")}
+    )
+    cell = one_cell.start(listening(one_cell, port), patient)
+    listener = one_cell.ready("listener")
+    one_cell.ready("patient")
+    one_cell.ask("shutdown")
+    harness.until(lambda: harness.dead(listener), "the listener's end")
+    harness.until(lambda: "listener" not in one_cell.units(), "the listener to be forgotten")
+
+    assert not can_be_taken(port, option="SO_REUSEADDR")
+    (one_cell.folder / "go").touch()
+    harness.until(lambda: harness.dead(cell), "the end of the cell")
     assert can_be_taken(port, option="SO_REUSEADDR")
+
+
+def test_a_cell_whose_units_are_all_dead_begins_anew(one_cell, port) -> None:
+    unit = listening(one_cell, port)
+    cell = one_cell.start(unit)
+    listener = one_cell.ready("listener")
+    for pid in (cell, listener):
+        os.kill(pid, signal.SIGKILL)
+    harness.until(lambda: harness.dead(cell) and harness.dead(listener), "the end of all")
+    with taken(port) as other:
+        other.listen()
+        assert "cannot listen on" in one_cell.warm.spawn(one_cell.write(unit))["error"]
+
+
+def test_a_socket_of_the_same_user_is_a_strangers_too(one_cell, port) -> None:
+    with taken(port, owner=OWNER):
+        assert "cannot listen on" in one_cell.warm.spawn(one_cell.write(listening(one_cell, port)))["error"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -27,6 +28,13 @@ def test_what_is_left_out_has_a_default() -> None:
 
     assert (spec.umask, spec.uid, spec.gid, spec.ready, spec.after) == (0o077, None, None, "started", ())
     assert (spec.stop_signal, spec.grace) == ("SIGTERM", 30.0)
+
+
+def test_units_without_a_port_are_the_same_to_a_cell_that_knew_of_none() -> None:
+    spec = specs.parse(raw(ready="notify"))
+    shape = {key: value for key, value in spec.document().items() if key not in ("after", "stop", "listen")}
+    assert spec.digest == hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()
+    assert specs.parse(raw(ready="notify", listen=8000)).digest != spec.digest
 
 
 def test_a_specification_survives_the_way_to_its_process() -> None:

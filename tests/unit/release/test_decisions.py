@@ -180,6 +180,14 @@ def test_the_content_of_sources_is_their_bytes_with_all_that_they_include(tmp_pa
     assert sources.content_of(Sources(requirements=b""), lock) != sources.content_of(Sources(), lock)
 
 
+def test_a_plugin_that_becomes_a_program_makes_another_release(tmp_path):
+    lock = locks.of("3.3.1")
+    (tmp_path / "tool.sh").write_text("echo")
+    before = sources.content_of(Sources(plugins=tmp_path), lock).identifier
+    (tmp_path / "tool.sh").chmod(0o755)
+    assert sources.content_of(Sources(plugins=tmp_path), lock).identifier != before
+
+
 def test_only_files_in_the_given_folders_are_read(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.txt").write_text("a")

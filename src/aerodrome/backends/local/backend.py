@@ -336,7 +336,7 @@ class LocalBackend:
         try:
             service_cell.start(place.paths)
         except BrokenError as error:
-            if leftovers.exist(place.paths.services) or ports.is_free(place.credentials_port):
+            if error.code != "SERVICE_ENDED" or ports.is_free(place.credentials_port):
                 raise
             # Somebody was faster; the next try chooses another port.
             raise RetryError(f"port {place.credentials_port} is somebody else's by now") from error
