@@ -18,6 +18,7 @@ def exports(settings: Settings, port: int) -> dict[str, str]:
     With the real AWS only MWAA is redirected: its requests need the profile, those of other services a key of AWS's.
 
     Host prefixes are switched off because `api.127.0.0.1` is no name; whoever has a wildcard DNS name needs no switch.
+    Terraform does not know the switch, and needs the line of docs/terraform.md.
     """
     endpoint = settings.url(port)
     common = {
