@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import psycopg
+import pytest
 
 from acceptance.test_updates import WAITING, put, watched
-from product import BUCKET, Product, wait_for
+from product import BUCKET, LIMIT, Product, wait_for
 
 NAME = "maintained"
+
+pytestmark = pytest.mark.timeout(4 * LIMIT)
 
 
 def pretend_that_the_lock_is_older(product: Product) -> None:

@@ -11,7 +11,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from product import BUCKET, wait_for
+from product import BUCKET, LIMIT, wait_for
+
+pytestmark = pytest.mark.timeout(4 * LIMIT)
 
 WAITING = """
 import time
