@@ -104,9 +104,7 @@ class _Build:
         # Not in the data folder: the user of the build must come into it, and paths of sockets must stay short.
         scratch = _scratch(top)
         try:
-            if self._workshop.user is not None:  # nobody else comes in: a startup script may hold secrets
-                os.chown(scratch, -1, self._workshop.user.gid)
-                scratch.chmod(0o710)
+            confined.let_in(scratch, self._workshop.user)  # a startup script may hold secrets
             return self._fill(top, scratch)
         except BaseException:
             content.remove(self._identifier, self._workshop.releases)

@@ -152,6 +152,13 @@ def run(
     return followed.ended()
 
 
+def let_in(folder: Path, user: User | None) -> None:
+    """Let the user enter the folder, and not list it; nobody else comes in. None = it is ours alone already."""
+    if user is not None:
+        os.chown(folder, -1, user.gid)
+        folder.chmod(0o710)
+
+
 def make_mount_point(path: Path) -> bool:
     """As root: an empty folder of the machine at which a program may be shown another one; False = there is none."""
     if os.geteuid() != 0:

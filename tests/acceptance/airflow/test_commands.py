@@ -239,17 +239,22 @@ json.dump(dict(pair for name, one in ALL_COMMANDS_DICT.items() for pair in walk(
 """
 
 
-@pytest.fixture(scope="module")
-def known(cell):
-    """Every command of this Airflow with the names of its options."""
+def told_by(cell, program):
+    """The JSON that a program prints under the cell's Airflow, in its last line."""
     done = subprocess.run(
-        [str(cell.context.interpreter), "-W", "ignore", "-c", COMMANDS],
+        [str(cell.context.interpreter), "-W", "ignore", "-c", program],
         env=cell.environment(),
         capture_output=True,
         text=True,
         check=True,
     )
     return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def known(cell):
+    """Every command of this Airflow with the names of its options."""
+    return told_by(cell, COMMANDS)
 
 
 def test_every_allowed_command_exists(cell, known):
@@ -334,14 +339,7 @@ json.dump({name: [options(one), sorted(below(one))] for name, one in commands.it
 @pytest.fixture(scope="module")
 def known_1(first):
     """Every command of this Airflow with the names of its options, and of the commands below it."""
-    done = subprocess.run(
-        [str(first.context.interpreter), "-W", "ignore", "-c", COMMANDS_1],
-        env=first.environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return json.loads(done.stdout.splitlines()[-1])
+    return told_by(first, COMMANDS_1)
 
 
 def test_1_10_has_every_allowed_command_and_no_unknown_way_around(first, known_1):

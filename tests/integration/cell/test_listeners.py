@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
 import pytest
@@ -61,12 +61,13 @@ def can_be_taken(port: int, *, option: str, address: str = "127.0.0.1") -> bool:
 
 
 @contextmanager
-def taken(port: int, owner: int = NEIGHBOUR) -> Iterator[socket.socket]:
-    """The port in somebody else's hands (another user's, where we are root), who shares it with their like."""
+def taken(port: int, *, owner: int = NEIGHBOUR, options: Sequence[str] = ("SO_REUSEPORT",)) -> Iterator[socket.socket]:
+    """The port in somebody else's hands (another user's, where we are root), bound with these options."""
     with closing(socket.socket()) as other:
         if os.geteuid() == 0:
             os.fchown(other.fileno(), owner, owner)
-        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        for option in options:
+            other.setsockopt(socket.SOL_SOCKET, getattr(socket, option), 1)
         other.bind(("127.0.0.1", port))
         yield other
 
@@ -126,14 +127,7 @@ def test_a_killed_cell_changes_nothing_for_callers(one_cell, port) -> None:
 
 @pytest.mark.parametrize("options", [(), ("SO_REUSEADDR",), ("SO_REUSEPORT",), ("SO_REUSEADDR", "SO_REUSEPORT")])
 def test_a_cell_does_not_start_beside_somebody_else(one_cell, port, options) -> None:
-    with closing(socket.socket()) as other:
-        if os.geteuid() == 0:
-            os.fchown(other.fileno(), NEIGHBOUR, NEIGHBOUR)
-        elif "SO_REUSEPORT" in options:
-            pytest.skip("without root every process is of the same user, whom the kernel lets share a port")
-        for option in options:
-            other.setsockopt(socket.SOL_SOCKET, getattr(socket, option), 1)
-        other.bind(("127.0.0.1", port))
+    with taken(port, options=options):
         assert not ports.is_free(port)
         refused = one_cell.warm.spawn(one_cell.write(listening(one_cell, port)))
         assert refused["error"] == f"cannot start the cell: cannot listen on 127.0.0.1:{port}: Address already in use"

@@ -21,9 +21,7 @@ def get_group(call: Call) -> Output:
 
 
 def list_groups(call: Call) -> Output:
-    prefix = call.given.get("PathPrefix", "/")
-    found = [group for group in call.iam.groups.values() if group.path.startswith(prefix)]
-    shown, tail = paging.page(found, call.given, lambda group: group.name)
+    shown, tail = paging.page_by_name(call.iam.groups.values(), call.given)
     return {"Groups": [shapes.group(group) for group in shown], **tail}
 
 

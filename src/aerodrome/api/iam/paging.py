@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from aerodrome.api.query.call import Output
+from aerodrome.model.iam.entities import Group, Role, User
 from aerodrome.model.iam.errors import VALIDATION, IamError
 
 PAGE = 100
@@ -20,6 +21,7 @@ _FORM = "1:"
 """The version of the marker's form."""
 
 ThingT = TypeVar("ThingT")
+NamedT = TypeVar("NamedT", User, Group, Role)
 
 
 def page(
@@ -33,6 +35,12 @@ def page(
     if len(left) <= most:
         return shown, {"IsTruncated": False}
     return shown, {"IsTruncated": True, "Marker": _packed(place(shown[-1]))}
+
+
+def page_by_name(things: Iterable[NamedT], given: Mapping[str, Any]) -> tuple[list[NamedT], Output]:
+    """As `page`: those whose path begins with PathPrefix, in the order of their names."""
+    prefix = given.get("PathPrefix", "/")
+    return page((each for each in things if each.path.startswith(prefix)), given, lambda each: each.name)
 
 
 def _packed(place: str) -> str:

@@ -38,9 +38,7 @@ def get_role(call: Call) -> Output:
 
 
 def list_roles(call: Call) -> Output:
-    prefix = call.given.get("PathPrefix", "/")
-    found = [role for role in call.iam.roles.values() if role.path.startswith(prefix)]
-    shown, tail = paging.page(found, call.given, lambda role: role.name)
+    shown, tail = paging.page_by_name(call.iam.roles.values(), call.given)
     return {"Roles": [shapes.role(role, whole=False) for role in shown], **tail}
 
 

@@ -37,9 +37,7 @@ def get_user(call: Call) -> Output:
 
 
 def list_users(call: Call) -> Output:
-    prefix = call.given.get("PathPrefix", "/")
-    found = [user for user in call.iam.users.values() if user.path.startswith(prefix)]
-    shown, tail = paging.page(found, call.given, lambda user: user.name)
+    shown, tail = paging.page_by_name(call.iam.users.values(), call.given)
     return {"Users": [shapes.user(user, whole=False) for user in shown], **tail}
 
 

@@ -22,7 +22,7 @@ from aerodrome.model import release
 from aerodrome.model.observed import Work
 from aerodrome.model.release import Deployed
 from aerodrome.model.spec import Spec
-from aerodrome.release import building, comparison, content, verification
+from aerodrome.release import building, comparison, confined, content, verification
 from aerodrome.release.building import Workshop
 from aerodrome.release.confined import User
 from aerodrome.release.content import Built
@@ -101,9 +101,7 @@ def deploy(job: Job, bench: Bench, wanted: Stand, before: tuple[Stand, Deployed]
 def scratch_folder(owner: Owner) -> tempfile.TemporaryDirectory[str]:
     """A folder that its owner may enter, and not list; outside the data folder, where paths may be long."""
     folder = tempfile.TemporaryDirectory(prefix="aerodrome-trial-", ignore_cleanup_errors=True)
-    if owner.gid is not None:
-        os.chown(folder.name, -1, owner.gid)
-        os.chmod(folder.name, 0o710)  # noqa: PTH101, S103 - a name, not a path; it is its owner's to enter
+    confined.let_in(Path(folder.name), _user(owner))
     return folder
 
 
