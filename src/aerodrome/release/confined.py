@@ -1,7 +1,7 @@
 """Run a program that is not ours: under limits, as an unprivileged user where we are root, to the end of all it began.
 
-`overlay`, `startup` and `verification` call it. `inside/supervise.py` does the work in a process of its own; this is
-our side of it. It knows nothing of what is run.
+Whatever builds, tries or moves calls it. `inside/supervise.py` does the work in a process of its own; this is our
+side of it. It knows nothing of what is run.
 """
 
 from __future__ import annotations
@@ -101,13 +101,14 @@ def run(
     on_line: Callable[[str], None] = lambda _: None,
     on_message: Callable[[bytes], None] | None = None,
     tick: Callable[[], None] = lambda: None,
+    given: Sequence[int] = (),
 ) -> Ended:
     """Run the program, whose first word is an absolute path. Its environment is exactly `environ`.
 
     `views` are folders with the paths at which the program finds them too, if we are root; see `cell/mounts.py`.
-    `on_line` is told each line of output; `on_message` the bytes that it writes to the descriptor whose number it finds
-    in AERODROME_CHANNEL, however many. What `tick` raises, several times a second, ends the program and goes on to the
-    caller.
+    `given` are descriptors of ours that it has too. `on_line` is told each line of output; `on_message` the bytes that
+    it writes to the descriptor whose number it finds in AERODROME_CHANNEL, however many. What `tick` raises, several
+    times a second, ends the program and goes on to the caller.
     """
     report, theirs = os.pipe()
     channel, messages = _pipe(wanted=on_message is not None)
@@ -134,7 +135,7 @@ def run(
             env={},  # nothing of the program's environment may steer its supervisor
             cwd="/",
             start_new_session=True,
-            pass_fds=(*passed, *kept),
+            pass_fds=(*passed, *kept, *given),
         ) as supervisor:
             while passed:
                 os.close(passed.pop())

@@ -18,7 +18,7 @@ from aerodrome.airflow import units as airflow_units
 from aerodrome.airflow.migrate import Migration
 from aerodrome.airflow.versions import Version
 from aerodrome.backends.contract import Step
-from aerodrome.backends.local import metadata, places, releasing
+from aerodrome.backends.local import archives, metadata, places, releasing
 from aerodrome.backends.local.jobs import Job
 from aerodrome.backends.local.places import Owner
 from aerodrome.backends.local.releasing import Bench, Stand
@@ -32,7 +32,7 @@ from aerodrome.release.confined import Limits, User
 from aerodrome.release.content import Built
 from aerodrome.release.installation import Installation
 from aerodrome.release.verification import Secrets
-from aerodrome.services import archives, databases, folders
+from aerodrome.services import databases, folders
 from aerodrome.services.clusters import Cluster
 from aerodrome.settings import EnvironmentPaths
 
@@ -217,7 +217,7 @@ def forget_spool(paths: EnvironmentPaths) -> None:
 def remove_snapshot(cluster: Cluster, snapshots: Path, identifier: str, number: int) -> None:
     """Remove a snapshot's database and archive."""
     databases.drop_database(cluster, snapshot(identifier, number))
-    archive(snapshots, identifier, number).unlink(missing_ok=True)
+    archives.remove(archive(snapshots, identifier, number))
 
 
 def remove_all(cluster: Cluster, snapshots: Path, identifier: str) -> None:

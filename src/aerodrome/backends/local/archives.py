@@ -1,33 +1,32 @@
 """Archives of databases, written and read by PostgreSQL's own pg_dump and pg_restore.
 
-Both work with the rights of the database's owner alone, whatever hostile code has left in it. The password goes by a
-file of mode 0600.
+Both work with the rights of the database's owner alone, whatever hostile code has left in it. The password lies in
+memory that only we and they reach; that and they end with us, however we end.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from aerodrome import errors
+from aerodrome.release import confined
+from aerodrome.release.confined import Limits
 from aerodrome.services import folders, postgres
 from aerodrome.services.clusters import Cluster
 
 CODE = "ARCHIVE_FAILED"
 
-POLL = 0.1
-"""Seconds between two looks at the program and at the wish to stop."""
-
 LOCK_WAIT = 60
 """Seconds that a dump waits for a table that somebody has locked, as DAG code may for ever."""
 
-LARGEST_OUTPUT = 2**20
-"""Bytes that a program may print; what the database holds may print through it without end."""
+LIMITS = Limits(seconds=24 * 3600, file=2**62)
+"""Of a program: what a database holds may be large, and whoever waits for it may give up earlier."""
+
+MOST_LINES = 10_000
+"""Lines that a program may print; what the database holds may print through it without end."""
 
 _TAIL = 12
 
@@ -38,7 +37,7 @@ def dump(cluster: Cluster, database: str, owner: str, password: str, target: Pat
     Raises:
         BrokenError: it could not be written. What `tick` raises, several times a second, ends it.
     """
-    draft = target.with_name(f".{target.name}")
+    draft = _draft(target)
     draft.unlink(missing_ok=True)
     arguments = (
         "--format=custom", "--compress=gzip:1", "--no-owner", "--no-privileges", f"--lock-wait-timeout={LOCK_WAIT}s",
@@ -53,6 +52,12 @@ def dump(cluster: Cluster, database: str, owner: str, password: str, target: Pat
     return target.stat().st_size
 
 
+def remove(target: Path) -> None:
+    """Remove an archive, and what a broken-off dump left of it."""
+    for path in (target, _draft(target)):
+        path.unlink(missing_ok=True)
+
+
 def restore(cluster: Cluster, database: str, owner: str, password: str, source: Path, tick: Callable[[], None]) -> None:
     """Fill the empty database from an archive.
 
@@ -61,6 +66,10 @@ def restore(cluster: Cluster, database: str, owner: str, password: str, source: 
     """
     arguments = ("--no-owner", "--no-privileges", "--exit-on-error", "--jobs=2", str(source))
     _run("pg_restore", cluster, database, owner, password, arguments, tick)
+
+
+def _draft(target: Path) -> Path:
+    return target.with_name(f".{target.name}")
 
 
 def _run(
@@ -73,44 +82,47 @@ def _run(
     tick: Callable[[], None],
 ) -> None:
     where = ("--host", cluster.host, "--port", str(cluster.port), "--username", owner, "--dbname", database)
-    with _password_file(password) as file, tempfile.TemporaryFile() as output:
-        child = subprocess.Popen(
+    lines = 0
+
+    def count(_: str) -> None:
+        nonlocal lines
+        lines += 1
+        if lines > MOST_LINES:
+            raise errors.BrokenError(f"{program} prints without end", code=CODE)
+
+    with _in_memory(f"*:*:*:*:{_escaped(password)}\n") as secret:
+        ended = confined.run(
             [str(postgres.PROGRAMS / program), *where, "--no-password", *arguments],
-            env={
+            environ={
                 "PATH": "/usr/bin:/bin",
                 "LC_ALL": "C.UTF-8",
-                "PGPASSFILE": str(file),
+                "PGPASSFILE": f"/proc/self/fd/{secret}",
                 **{f"PG{name.upper()}": value for name, value in cluster.options},
             },
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
+            cwd=Path("/"),
+            limits=LIMITS,
             umask=0o077,
+            given=(secret,),
+            on_line=count,
+            tick=tick,
         )
-        try:
-            while child.poll() is None and os.fstat(output.fileno()).st_size <= LARGEST_OUTPUT:
-                tick()
-                time.sleep(POLL)
-        finally:
-            if child.poll() is None:
-                child.kill()
-                child.wait()
-        if child.returncode == 0:
-            return
-        output.seek(0)
-        said = output.read(LARGEST_OUTPUT).decode(errors="replace").splitlines()[-_TAIL:]
-    raise errors.BrokenError(
-        f"{program} ended with exit code {child.returncode}: {said[-1] if said else 'no reason given'}",
-        code=CODE,
-        tail=tuple(said),
-    )
+    if ended.code != 0:
+        said = ended.tail[-_TAIL:]
+        how = f"ended with exit code {ended.code}" if ended.in_time else "took too long"
+        raise errors.BrokenError(f"{program} {how}: {said[-1] if said else 'no reason given'}", code=CODE, tail=said)
+
+
+def _escaped(password: str) -> str:
+    return password.replace("\\", "\\\\").replace(":", "\\:")
 
 
 @contextmanager
-def _password_file(password: str) -> Iterator[Path]:
-    escaped = password.replace("\\", "\\\\").replace(":", "\\:")
-    with tempfile.TemporaryDirectory(prefix="aerodrome-") as folder:
-        file = Path(folder) / "pgpass"
-        folders.write_secret(file, f"*:*:*:*:{escaped}\n")
-        yield file
+def _in_memory(text: str) -> Iterator[int]:
+    """The descriptor of a file that is on no disk and has no name."""
+    descriptor = os.memfd_create("password")
+    try:
+        os.fchmod(descriptor, folders.SECRET)
+        os.write(descriptor, text.encode())
+        yield descriptor
+    finally:
+        os.close(descriptor)
