@@ -5,48 +5,47 @@ For CI: it says what UpdateEnvironment would say, before anything is uploaded. `
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from aerodrome import errors
+from aerodrome.cli.telling import AsJson, err, out, print_json, refuse
 from aerodrome.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
     app.command(
-        epilog="Examples:  aerodrome check   |   aerodrome check --folder mwaa --airflow-version 2.11.2 --json   |   "
+        epilog="Examples:  aerodrome check   |   aerodrome check mwaa --airflow-version 2.11.2 --json   |   "
         "AIRFLOW_VAR_bucket=dev aerodrome check --plugins build/plugins.zip"
     )(check)
 
 
 def check(
+    folder: Annotated[Path, typer.Argument(help="Where the files are looked for.", show_default=False)] = Path(),
     *,
-    folder: Annotated[Path, typer.Option(help="Where the files below are looked for.")] = Path(),
+    also_folder: Annotated[Path | None, typer.Option("--folder", help="The same as the argument.")] = None,
     airflow_version: Annotated[str | None, typer.Option(help="The Airflow version; the newest without it.")] = None,
     requirements: Annotated[Path | None, typer.Option(help="requirements.txt, if there is one.")] = None,
     plugins: Annotated[Path | None, typer.Option(help="plugins.zip, or a folder of plugins.")] = None,
     startup: Annotated[Path | None, typer.Option(help="startup.sh, if there is one.")] = None,
     dags: Annotated[Path | None, typer.Option(help="The folder of DAGs, dags.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a script.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Try a folder's requirements, plugins, startup script and DAGs on an Airflow version; exit code 1 if any fails."""
     from aerodrome.cli import checking  # noqa: PLC0415 - the rooms behind it take their time to import
 
-    console = Console(stderr=as_json)
+    console = err if as_json else out
     try:
         wanted = checking.gather(
-            folder, version=airflow_version,
+            also_folder or folder, version=airflow_version,
             requirements=requirements, plugins=plugins, startup=startup, dags=dags,
         )  # fmt: skip
     except errors.CallerError as error:
-        console.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+        refuse(error)
         found = checking.Checked(airflow_version or "", errors=[checking.document(error)])
     else:
         with console.status(f"Checking on Airflow {wanted.version} …") as spinner:
@@ -54,6 +53,6 @@ def check(
         if not as_json:
             console.print(checking.summary(found))
     if as_json:
-        sys.stdout.write(json.dumps(asdict(found), indent=2) + "\n")
+        print_json(asdict(found))
     if not found.ok:
         raise typer.Exit(1)

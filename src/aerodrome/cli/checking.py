@@ -19,6 +19,7 @@ from rich.status import Status
 from rich.text import Text
 
 from aerodrome import errors
+from aerodrome.cli import rendering
 from aerodrome.release import building, comparison, install, interpreters, locks, verification
 from aerodrome.release.building import Step, Workshop
 from aerodrome.release.content import Built
@@ -193,7 +194,7 @@ class Run:
         self._found.steps.append({"name": name, "state": state, "seconds": round(seconds, 2), "detail": detail})
         mark = Text("✓ ", "green") if state == "done" else Text("✗ ", "red")
         told = Text.assemble(mark, f"{_WORDS.get(name, name):46}", (f"{seconds:6.1f} s", "dim"), f"  {detail}")
-        self._console.print(told, highlight=False, soft_wrap=True)
+        self._console.print(told, soft_wrap=True)
 
     def _failed(self, error: errors.AerodromeError) -> None:
         if self._open is not None:
@@ -225,10 +226,10 @@ def summary(found: Checked) -> RenderableType:
     parts: list[RenderableType] = [Text()]
     if found.packages:
         parts.append(Text(f"Adds {len(found.packages)} packages: {', '.join(found.packages)}", "dim"))
-    parts += [Text(f"note: {note}", "yellow") for note in found.notes]
+    parts += [Text.assemble("note: ", rendering.clean(note), style="yellow") for note in found.notes]
     for error in found.errors:
-        parts.append(Text.assemble((error["code"], "bold red"), "  ", error["message"]))
-        parts += [Text(f"    {line}", "dim", no_wrap=True, overflow="ellipsis") for line in error.get("tail", ())]
+        parts.append(Text.assemble((error["code"], "bold red"), "  ", rendering.clean(error["message"])))
+        parts += rendering.log_lines(error.get("tail", ()))
     verdict = "works" if found.ok else "does not work"
     style = "green" if found.ok else "red"
     parts.append(Text(f"This folder {verdict} on Airflow {found.version} ({found.seconds:.1f} s)", style))

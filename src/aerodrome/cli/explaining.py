@@ -7,8 +7,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
+
+from aerodrome.cli.rendering import Rows, clean
 
 
 def path(principal: str, action: str, resource: str, context: Sequence[str]) -> str:
@@ -20,7 +21,7 @@ def path(principal: str, action: str, resource: str, context: Sequence[str]) -> 
 def shown(answer: Mapping[str, Any]) -> RenderableType:
     """The decision first, then every statement that was looked at; those that say nothing about it are dim."""
     word = Text("allowed", "bold green") if answer["allowed"] else Text("denied", "bold red")
-    lines: list[RenderableType] = [Text.assemble(word, ". ", answer["sentence"])]
+    lines: list[RenderableType] = [Text.assemble(word, ". ", clean(answer["sentence"]))]
     if answer["refusal"]:
         lines.append(Text(f"The caller is told: {answer['refusal']}", "dim"))
     if not answer["statements"]:
@@ -28,14 +29,12 @@ def shown(answer: Mapping[str, Any]) -> RenderableType:
     return Group(*lines, Text(), _statements(answer["statements"]))
 
 
-def _statements(found: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("", "kind", "policy", "statement", "effect", "applies"):
-        table.add_column(column, overflow="fold")
+def _statements(found: Sequence[Mapping[str, Any]]) -> Rows:
+    table = Rows("", "kind", "policy", "statement", "effect", "applies")
     for each in found:
         applies = "yes" if each["applies"] else f"no: {each['why']}"
         style = "" if each["applies"] else "dim"
         mark = "→" if each["decides"] else ""
         cells = (mark, each["layer"], each["policy"], str(each["statement"]), each["effect"], applies)
-        table.add_row(*(Text(cell, style) for cell in cells))
+        table.add(*(Text(cell, style) for cell in cells))
     return table

@@ -8,8 +8,8 @@ from urllib.parse import quote, urlencode
 import typer
 
 from aerodrome.cli import awaiting, comparing, operator, rendering
-from aerodrome.cli.telling import AsJson, err, out, print_json, told
-from aerodrome.errors import CallerError
+from aerodrome.cli.telling import AsJson, Yes, err, out, print_json, told
+from aerodrome.errors import BrokenError
 
 snapshots = typer.Typer(
     help="Metadata databases as they were before upgrades, with the configuration that belonged to each.",
@@ -68,19 +68,20 @@ def rollback(
     *,
     forced: Forced = False,
     wait: Wait = True,
+    as_json: AsJson = False,
 ) -> None:
     """Bring back the configuration of an earlier revision, as an update: tried first, beside what runs."""
     path = f"{_path(environment)}/revisions/{number}/roll-back"
-    _change(environment, f"{path}?{_strategy(forced=forced)}", wait=wait)
+    _change(environment, f"{path}?{_strategy(forced=forced)}", wait=wait, as_json=as_json)
 
 
 @snapshots.callback(
     epilog="Examples:  aerodrome snapshots   |   aerodrome snapshots list my-env   |   "
     "aerodrome snapshots restore my-env 4   |   aerodrome snapshots clone my-env 4 my-copy"
 )
-def _snapshots(context: typer.Context) -> None:
+def _snapshots(context: typer.Context, *, as_json: AsJson = False) -> None:
     if context.invoked_subcommand is None:
-        list_snapshots()
+        list_snapshots(as_json=as_json)
 
 
 @snapshots.command(
@@ -110,13 +111,14 @@ def restore(
     *,
     forced: Forced = False,
     wait: Wait = True,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
 ) -> None:
     """Put a snapshot's database and configuration back; what is there now becomes a snapshot itself."""
     if not yes:
-        typer.confirm(f"Replace the metadata database of {environment} by snapshot {number}?", abort=True)
+        typer.confirm(f"Replace the metadata database of {environment} by snapshot {number}?", abort=True, err=True)
     path = f"{_path(environment)}/snapshots/{number}/restore"
-    _change(environment, f"{path}?{_strategy(forced=forced)}", wait=wait)
+    _change(environment, f"{path}?{_strategy(forced=forced)}", wait=wait, as_json=as_json)
 
 
 @snapshots.command(epilog="Examples:  aerodrome snapshots clone my-env 4 my-copy")
@@ -126,17 +128,21 @@ def clone(
     name: Annotated[str, typer.Argument(help="The name of the new environment.")],
     *,
     wait: Wait = True,
+    as_json: AsJson = False,
 ) -> None:
     """Make another environment from a snapshot: its configuration, its DAGs, its history, connections and variables."""
     path = f"{_path(environment)}/snapshots/{number}/clone?{urlencode({'as': name})}"
-    _change(name, path, wait=wait)
+    _change(name, path, wait=wait, as_json=as_json)
 
 
 @snapshots.command(epilog="Examples:  aerodrome snapshots remove my-env 4")
-def remove(environment: Environment, number: Number) -> None:
+def remove(environment: Environment, number: Number, *, as_json: AsJson = False) -> None:
     """Remove a snapshot, its database and its archive."""
     with told() as settings:
-        operator.ask(settings, "DELETE", f"{_path(environment)}/snapshots/{number}")
+        removed = operator.ask(settings, "DELETE", f"{_path(environment)}/snapshots/{number}")
+    if as_json:
+        print_json(removed)
+        return
     out.print(f"Snapshot {number} of {environment} is removed.", highlight=False)
 
 
@@ -148,17 +154,22 @@ def _strategy(*, forced: bool) -> str:
     return urlencode({"strategy": "FORCED" if forced else "GRACEFUL"})
 
 
-def _change(environment: str, path: str, *, wait: bool) -> None:
+def _change(environment: str, path: str, *, wait: bool, as_json: bool) -> None:
     """Begin a change and, when wished, wait for its end."""
     with told() as settings:
         begun: dict[str, Any] = operator.ask(settings, "POST", path)
         number = begun["revision"]
         if not wait:
-            out.print(f"Revision {number} of {environment} has begun: aerodrome status shows it.", highlight=False)
+            sentence = f"Revision {number} of {environment} has begun: aerodrome status shows it."
+            print_json(begun) if as_json else out.print(sentence)
             return
         ended = awaiting.end_of_change(settings, environment, err)
         if ended["status"] != "AVAILABLE":
             failure = ended["last_update"]["failure"] or {"code": "FAILED", "message": ended["progress"]["detail"]}
-            raise CallerError(f"{environment} is {ended['status']}. {failure['code']}: {failure['message']}")
+            sentence = f"{environment} is {ended['status']}. {failure['code']}: {failure['message']}"
+            raise BrokenError(sentence, code=failure["code"], tail=tuple(failure.get("tail", ())))
         took = sum(phase["seconds"] for phase in ended["progress"]["phases"])
-        out.print(f"{environment} is AVAILABLE with revision {number}, after {took:.1f} s.", highlight=False)
+        if as_json:
+            print_json({**begun, "status": ended["status"], "seconds": round(took, 2)})
+            return
+        out.print(f"{environment} is AVAILABLE with revision {number}, after {took:.1f} s.")

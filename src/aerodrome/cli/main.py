@@ -12,13 +12,14 @@ import webbrowser
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
+from importlib import metadata
 from typing import Annotated, Any
 
 import typer
 
 from aerodrome import clock
 from aerodrome.cli import check, environment_variables, explaining, history, operator, rendering, watching
-from aerodrome.cli.telling import AsJson, err, out, print_json, told
+from aerodrome.cli.telling import AsJson, Yes, err, out, print_json, told
 from aerodrome.identity.credentials_file import PROFILE
 from aerodrome.settings import Settings
 
@@ -35,6 +36,22 @@ iam = typer.Typer(help="Who may do what, and why.", no_args_is_help=True)
 app.add_typer(iam, name="iam")
 
 
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
+    if wanted:
+        out.print(f"aerodrome {metadata.version('aerodrome')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _aerodrome(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print Aerodrome's version and exit."),
+    ] = False,
+) -> None: ...
+
+
 def _port(settings: Settings) -> int:
     """The API's port; one that the system chose is asked for."""
     return settings.port or int(operator.ask(settings, "GET", "/status")["port"])
@@ -46,6 +63,7 @@ def up(
     foreground: Annotated[
         bool, typer.Option(help="Stay in front and log to standard error, as in a container.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Start Aerodrome; returns when the API answers. Running environments are adopted, stopped ones started."""
     from aerodrome.cli import steering  # noqa: PLC0415 - see above
@@ -58,21 +76,31 @@ def up(
             return
         with err.status("Starting Aerodrome …"):
             state = steering.up(settings)
+        if as_json:
+            print_json({**asdict(state), "credentials": str(settings.paths.credentials), "profile": PROFILE})
+            return
         word = "is up already" if state.adopted else "is up"
         out.print(f"Aerodrome {word}: [bold]{state.api}[/bold] (on loopback only)")
-        out.print(f"The administrator's key is in {settings.paths.credentials}, profile {PROFILE}.", soft_wrap=True)
+        out.print(
+            f"The administrator's key is in {settings.paths.credentials}, profile {PROFILE}.",
+            soft_wrap=True,
+            markup=False,
+        )
         out.print('Next: [bold]eval "$(aerodrome env)"[/bold], then aws mwaa …; aerodrome status shows what runs.')
 
 
 @app.command(epilog="Examples:  aerodrome down")
-def down() -> None:
+def down(*, as_json: AsJson = False) -> None:
     """Stop everything in order; data survives, and the next `up` starts every environment again."""
     from aerodrome.cli import steering  # noqa: PLC0415 - see above
 
     with told() as settings:
         with err.status("Stopping Aerodrome …") as spinner:
             steering.down(settings, report=spinner.update)
-        out.print(f"Aerodrome is down. Your data is kept in {settings.paths.data}")
+        if as_json:
+            print_json({"data": str(settings.paths.data)})
+            return
+        out.print(f"Aerodrome is down. Your data is kept in {settings.paths.data}", markup=False)
 
 
 @app.command(epilog="Examples:  aerodrome status   |   aerodrome status --json | jq '.environments[].status'")
@@ -145,6 +173,7 @@ def login(
     *,
     role: Annotated[str | None, typer.Option(help="Admin, Op, User, Viewer or Public; the highest without it.")] = None,
     in_browser: Annotated[bool, typer.Option("--open", help="Open the link in the browser as well.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print a link that opens Airflow's UI: for you alone, for one use, within a minute."""
     from aerodrome.cli import login as logging_in  # noqa: PLC0415 - boto3 takes its time to import
@@ -152,7 +181,7 @@ def login(
     with told() as settings:
         wanted = logging_in.role(role) if role else None
         address = logging_in.link(settings, _port(settings), environment, wanted)
-    sys.stdout.write(address + "\n")
+    print_json({"url": address}) if as_json else sys.stdout.write(address + "\n")
     if in_browser:
         webbrowser.open(address)
 
@@ -177,7 +206,8 @@ def trust(*, as_json: AsJson = False) -> None:
     with told() as settings:
         if settings.gateway_certificate:
             sentence = trusting.own_certificate(settings.gateway_certificate)
-            print_json({"path": None, "certificate": settings.gateway_certificate}) if as_json else out.print(sentence)
+            document = {"path": None, "certificate": settings.gateway_certificate}
+            print_json(document) if as_json else out.print(sentence, markup=False)
             return
         at = certificates.files(settings.paths)
         found = certificates.ensure_authority(at, settings.domain, clock.now())
@@ -206,17 +236,20 @@ def doctor(*, as_json: AsJson = False) -> None:
 
 
 @app.command(epilog="Examples:  aerodrome purge   |   aerodrome purge --yes")
-def purge(*, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+def purge(*, yes: Yes = False, as_json: AsJson = False) -> None:
     """Stop everything and remove all data: every environment, its history, its bucket, its keys."""
     from aerodrome.cli import steering  # noqa: PLC0415 - see above
 
     with told() as settings:
         data = settings.paths.data
         if not yes:
-            typer.confirm(f"Remove everything below {data}?", abort=True)
+            typer.confirm(f"Remove everything below {data}?", abort=True, err=True)
         with err.status("Stopping Aerodrome …"):
             steering.purge(settings)
-        out.print(f"Removed {data}.")
+        if as_json:
+            print_json({"removed": [str(data)]})
+            return
+        out.print(f"Removed {data}.", markup=False)
 
 
 @database.command(name="create", epilog="Examples:  aerodrome database create warehouse --json")
@@ -229,8 +262,7 @@ def database_create(
     if as_json:
         print_json(found)
         return
-    for key, value in found.items():
-        out.print(f"{key:10} {value}", highlight=False, soft_wrap=True)
+    out.print(rendering.members(found))
 
 
 @iam.command(

@@ -1,12 +1,17 @@
-"""Tables that a person likes to read. Pure: data in, rich renderables out."""
+"""What people and pipes read of a document. Pure: data in, rich renderables out.
+
+Every table is a `Rows`: on a terminal its cells are folded into columns, elsewhere each row is one line.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
@@ -30,34 +35,107 @@ OUTCOME_STYLES = {"APPLIED": "green", "PENDING": "cyan", "FAILED": "red"}
 LEVEL_STYLES = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
 
 
+GAP = "  "
+"""Between two columns."""
+
+
+class Rows:
+    """A table without lines, which folds its cells on a terminal and nowhere else."""
+
+    def __init__(self, *columns: str, header: bool = True, whole: str | None = None) -> None:
+        """Columns by their names; the column `whole` is never folded."""
+        self._columns = columns
+        self._header = header
+        self._whole = whole
+        self._rows: list[tuple[Text, ...]] = []
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return len(self._rows)
+
+    def add(self, *cells: str | Text) -> None:
+        """Add a row; what a terminal would take for a command becomes a space, ends of lines are kept."""
+        self._rows.append(tuple(clean(cell) for cell in cells))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The table for whoever reads."""
+        if console.is_terminal:
+            yield self._folded()
+        else:
+            yield from self._lines()
+
+    def _folded(self) -> Table:
+        table = Table(box=None, header_style="bold", pad_edge=False, show_header=self._header, padding=(0, 1))
+        # Not `min_width`: rich takes it from the last column without folding that again, and its text is lost.
+        for column in self._columns:
+            table.add_column(column, overflow="fold", no_wrap=column == self._whole)
+        for row in self._rows:
+            table.add_row(*row)
+        return table
+
+    def _lines(self) -> Iterable[Text]:
+        header = [self._columns] if self._header else []
+        rows = [*header, *([" ".join(cell.plain.split("\n")) for cell in row] for row in self._rows)]
+        widths = [max(map(cell_len, cells)) for cells in zip_longest(*rows, fillvalue="")]
+        for row in rows:
+            padded = [cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=False)]
+            yield Text(GAP.join(padded).rstrip(), no_wrap=True, overflow="ignore")
+
+
+def clean(text: str | Text) -> Text:
+    """The text without the characters that a terminal obeys, such as escapes in what a stranger sent."""
+    found = text.copy() if isinstance(text, Text) else Text(text)
+    found.plain = "".join(char if char.isprintable() or char == "\n" else " " for char in found.plain)
+    return found
+
+
+def log_lines(tail: Iterable[str]) -> list[Text]:
+    """The last lines of a log, below the sentence that they explain."""
+    return [Text.assemble(GAP, clean(line), style="dim") for line in tail]
+
+
 def status(document: Mapping[str, Any]) -> RenderableType:
     """The whole installation: the control plane, its services, every environment."""
-    top = Table.grid(padding=(0, 2))
-    top.add_row("API", document["api"])
+    top = Rows("service", "state", header=False)
+    top.add("API", document["api"])
     for service in document["services"]:
-        top.add_row(service["name"], Text(service["state"], "green" if service["state"] == "running" else "red"))
+        top.add(service["name"], Text(service["state"], "green" if service["state"] == "running" else "red"))
     if not document["environments"]:
         return Group(top, Text("\nNo environment yet. Try: make quickstart, or aws mwaa create-environment", "dim"))
-    return Group(top, Text(), environments(document["environments"]))
+    found = document["environments"]
+    failures = [log_of(each["name"], failure) for each in found if (failure := _failure(each))]
+    return Group(top, Text(), environments(found), *failures)
 
 
-def environments(found: Iterable[Mapping[str, Any]]) -> Table:
+def log_of(subject: str, failure: Mapping[str, Any]) -> RenderableType:
+    """The lines of a log that belong to a failure in a table above, each on a line of its own."""
+    lines = log_lines(failure.get("tail", ()))
+    return Group(Text(), Text(f"{subject}, {failure['code']}:"), *lines) if lines else Group()
+
+
+def environments(found: Iterable[Mapping[str, Any]]) -> Rows:
     """One row an environment: what it is, how it is, and what it is doing now."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("environment", "Airflow", "class", "status", "units", "now"):
-        table.add_column(column, overflow="fold")
+    table = Rows("environment", "Airflow", "class", "status", "units", "now")
     for each in found:
         units = each["units"]
         ready = sum(unit["state"] == "ready" for unit in units)
         counted = Text(f"{ready}/{len(units)} ready", "" if ready == len(units) else "yellow")
         state = Text(each["status"], STATUS_STYLES.get(each["status"], ""))
-        table.add_row(each["name"], each["airflow_version"], each["class"], state, counted, _now(each))
+        table.add(each["name"], each["airflow_version"], each["class"], state, counted, _now(each))
     return table
 
 
+def _failure(each: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Why an environment is not as it was to be."""
+    if each["status"] == "AVAILABLE":
+        return None
+    found: Mapping[str, Any] | None = each["failure"]
+    return found or (each["last_update"]["failure"] if each["status"] == "UPDATE_FAILED" else None)
+
+
 def _now(each: Mapping[str, Any]) -> Text:
-    failure = each["failure"] or (each["last_update"]["failure"] if each["status"] == "UPDATE_FAILED" else None)
-    if failure and each["status"] != "AVAILABLE":
+    failure = _failure(each)
+    if failure:
         return Text(f"{failure['code']}: {failure['message']}", "red")
     progress = each["progress"]
     took = sum(phase["seconds"] for phase in progress["phases"])
@@ -71,16 +149,14 @@ def _now(each: Mapping[str, Any]) -> Text:
     return Text(f"{progress['phase']}{share}: {progress['detail']}")
 
 
-def revisions(found: Iterable[Mapping[str, Any]]) -> Table:
+def revisions(found: Sequence[Mapping[str, Any]]) -> RenderableType:
     """One row a revision; the one that runs is marked."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("", "revision", "what", "asked for", "by", "outcome", "Airflow", "remarks"):
-        table.add_column(column, overflow="fold")
+    table = Rows("", "revision", "what", "asked for", "by", "outcome", "Airflow", "remarks")
     for each in found:
         by = each["requested_by"].rpartition(":")[2] if each["requested_by"] else "Aerodrome"
         failure = each["failure"]
         remarks = [f"{failure['code']}: {failure['message']}"] if failure else list(each["report"])
-        table.add_row(
+        table.add(
             "→" if each["runs"] else "",
             str(each["number"]),
             each["kind"],
@@ -88,46 +164,38 @@ def revisions(found: Iterable[Mapping[str, Any]]) -> Table:
             by,
             Text(each["outcome"], OUTCOME_STYLES.get(each["outcome"], "")),
             each["configuration"]["AirflowVersion"],
-            Text(" ".join(remarks), "red" if failure else "dim"),
+            Text("\n".join(remarks), "red" if failure else "dim"),
         )
-    return table
+    return Group(table, *(log_of(f"revision {each['number']}", each["failure"]) for each in found if each["failure"]))
 
 
 def differences(before: int, after: int, found: Iterable[Mapping[str, Any]]) -> RenderableType:
     """One row a member that differs."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("", f"revision {before}", f"revision {after}"):
-        table.add_column(column, overflow="fold")
+    table = Rows("", f"revision {before}", f"revision {after}")
     for each in found:
         values = [Text("-", "dim") if each[side] is None else Text(str(each[side])) for side in ("before", "after")]
-        table.add_row(each["member"], *values)
-    return table if table.row_count else Text(f"Revisions {before} and {after} are the same.", "dim")
+        table.add(each["member"], *values)
+    return table if len(table) else Text(f"Revisions {before} and {after} are the same.", "dim")
 
 
 def snapshots(found: Iterable[Mapping[str, Any]]) -> RenderableType:
     """One row a snapshot."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("environment", "snapshot", "taken", "Airflow", "archive"):
-        table.add_column(column, overflow="fold")
+    table = Rows("environment", "snapshot", "taken", "Airflow", "archive")
     for each in found:
         size = decimal(each["size"])
-        table.add_row(each["environment"], str(each["number"]), _local(each["taken_at"]), each["airflow_version"], size)
-    return table if table.row_count else Text("No snapshot yet: one is taken before each change of version.", "dim")
+        table.add(each["environment"], str(each["number"]), _local(each["taken_at"]), each["airflow_version"], size)
+    return table if len(table) else Text("No snapshot yet: one is taken before each change of version.", "dim")
 
 
 def _local(time: str) -> str:
     return datetime.fromisoformat(time).astimezone().strftime("%F %T")
 
 
-def events(found: Iterable[Mapping[str, Any]], *, header: bool = True) -> Table:
+def events(found: Iterable[Mapping[str, Any]], *, header: bool = True) -> Rows:
     """What happened, and who did or was refused what, oldest first."""
-    table = Table(box=None, header_style="bold", pad_edge=False, show_header=header)
-    # Not `min_width`: rich takes it from the last column without folding that again, and its text is lost.
-    table.add_column("at", no_wrap=True)
-    for column in ("what", "where", "who", "sentence"):
-        table.add_column(column, overflow="fold")
+    table = Rows("at", "what", "where", "who", "sentence", header=header, whole="at")
     for each in found:
-        table.add_row(_local(each["at"]), each["kind"], each["environment"] or "", *_told(each))
+        table.add(_local(each["at"]), each["kind"], each["environment"] or "", *_told(each))
     return table
 
 
@@ -149,11 +217,17 @@ def _told(event: Mapping[str, Any]) -> tuple[str, Text]:
     return who, Text(f"{act}: {outcome}.{why}", style)
 
 
-def findings(found: Iterable[Finding]) -> Table:
+def members(document: Mapping[str, Any]) -> Rows:
+    """One row a member, such as those of a way into a database."""
+    table = Rows("member", "value", header=False)
+    for name, value in document.items():
+        table.add(name, str(value))
+    return table
+
+
+def findings(found: Iterable[Finding]) -> Rows:
     """The doctor's report."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("", "checked", "found", "fix"):
-        table.add_column(column, overflow="fold")
+    table = Rows("", "checked", "found", "fix")
     for each in found:
-        table.add_row(Text(each.level, LEVEL_STYLES[each.level]), each.subject, each.found, each.fix)
+        table.add(Text(each.level, LEVEL_STYLES[each.level]), each.subject, each.found, each.fix)
     return table

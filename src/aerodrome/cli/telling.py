@@ -11,14 +11,37 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.text import Text
 
+from aerodrome.cli import rendering
 from aerodrome.errors import AerodromeError
 from aerodrome.settings import Settings
 
-out = Console()
-err = Console(stderr=True)
+
+class Voice(Console):
+    """A console that knows whether somebody looks: what goes into a pipe or a file is never wrapped and has no colour.
+
+    The file itself is asked, so that FORCE_COLOR, which CI systems set, does not make a script read escapes.
+    """
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether a terminal shows what is printed."""
+        return bool(self.file.isatty())
+
+    def print(self, *objects: Any, **given: Any) -> None:
+        """Print as rich does; outside a terminal each line whole, however long."""
+        given.setdefault("highlight", False)
+        if not self.is_terminal:
+            given["soft_wrap"] = True
+        super().print(*objects, **given)
+
+
+out = Voice()
+err = Voice(stderr=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 @contextmanager
@@ -29,13 +52,18 @@ def told() -> Iterator[Settings]:
     except ValidationError as error:
         for problem in error.errors():
             name = "AERODROME_" + "_".join(map(str, problem["loc"])).upper()
-            err.print(f"[red]{name}[/red]: {problem['msg']}", highlight=False)
+            err.print(Text.assemble((name, "red"), ": ", problem["msg"]))
         raise typer.Exit(1) from None
     except AerodromeError as error:
-        err.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
-        for line in getattr(error, "tail", ()):
-            err.print(f"  {line}", style="dim", markup=False, highlight=False, soft_wrap=True)
+        refuse(error)
         raise typer.Exit(1) from None
+
+
+def refuse(error: AerodromeError) -> None:
+    """Say what is wrong, and below it the last lines of the log at fault."""
+    err.print(Text.assemble(("error:", "red"), " ", rendering.clean(str(error))), soft_wrap=True)
+    for line in rendering.log_lines(getattr(error, "tail", ())):
+        err.print(line, soft_wrap=True)
 
 
 def print_json(document: Any) -> None:

@@ -1,0 +1,282 @@
+"""What holds for every command: help with an example, `--json`, and in a pipe whole lines without colour.
+
+A command that is registered and has no row in `CALLS` fails here, so none is forgotten.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import typer
+from click.testing import CliRunner
+
+from aerodrome import cli
+from aerodrome.cli import awaiting, checking, doctor, login, main, operator, rendering, steering, telling, watching
+from aerodrome.errors import BrokenError
+
+ESCAPE = "\x1b[31m"
+LONG = " ".join(["a sentence [of/] many words", *("which goes on" for _ in range(12)), "to its end"])
+FOLDER = LONG.replace("/", "")
+TOLD = f"{ESCAPE}{LONG}"
+"""What a stranger may have sent: it is never obeyed, and in a pipe never broken."""
+
+FAILURE = {"code": "UNHEALTHY", "message": TOLD, "tail": ["first line", "second line"]}
+PROGRESS = {"phase": "units", "detail": TOLD, "fraction": None, "phases": [{"seconds": 1.0}]}
+ENVIRONMENT = {
+    "name": "mine",
+    "airflow_version": "3.3.1",
+    "class": "mw1.small",
+    "status": "UPDATE_FAILED",
+    "units": [],
+    "other_cells": [],
+    "progress": PROGRESS,
+    "failure": None,
+    "last_update": {"failure": FAILURE},
+}
+REVISION = {
+    "number": 1,
+    "kind": "UPDATE",
+    "outcome": "FAILED",
+    "runs": False,
+    "requested_at": "2026-01-01T00:00:00+00:00",
+    "requested_by": None,
+    "failure": FAILURE,
+    "report": [],
+    "configuration": {"AirflowVersion": "3.3.1", "Option": TOLD},
+}
+APPLIED = {
+    **REVISION,
+    "number": 2,
+    "outcome": "APPLIED",
+    "runs": True,
+    "failure": None,
+    "configuration": {"AirflowVersion": "3.3.1"},
+}
+EVENT = {
+    "id": 1,
+    "at": "2026-01-01T00:00:00+00:00",
+    "kind": "API_REQUEST",
+    "environment": "mine",
+    "principal": None,
+    "address": TOLD,
+    "action": "airflow:GetEnvironment",
+    "resource": "*",
+    "allowed": False,
+    "sentence": "No.",
+    "detail": None,
+}
+SNAPSHOT = {
+    "environment": TOLD,
+    "number": 4,
+    "taken_at": "2026-01-01T00:00:00+00:00",
+    "airflow_version": "3.3.1",
+    "size": 1,
+}
+EXPLAINED = {
+    "allowed": False,
+    "sentence": TOLD,
+    "refusal": "",
+    "statements": [
+        {"layer": "identity", "policy": TOLD, "statement": 1, "effect": "Allow", "applies": True, "decides": True}
+    ],
+}
+BEGUN = {"name": "mine", "revision": 5}
+
+
+@dataclass(frozen=True)
+class Call:
+    """How a command is called, and what the control plane answers."""
+
+    arguments: str = ""
+    answer: object = None
+    exit_code: int = 0
+    told: str = LONG
+    """Words that stand whole on one line of what is printed."""
+
+
+CALLS = {
+    "up": Call(told=FOLDER),
+    "down": Call(told=FOLDER),
+    "status": Call(answer={"api": "http://x", "services": [], "environments": [ENVIRONMENT]}),
+    "events": Call(answer=[EVENT]),
+    "login": Call("mine"),
+    "env": Call(told=FOLDER),
+    "trust": Call(told=FOLDER),
+    "doctor": Call(exit_code=1),
+    "purge": Call("--yes", told=FOLDER),
+    "check": Call("folder", exit_code=1),
+    "revisions": Call("mine", [REVISION, APPLIED]),
+    "diff": Call("mine 1 2", [REVISION, APPLIED]),
+    "rollback": Call("mine 1", BEGUN, told="mine is AVAILABLE with revision 5, after 1.0 s."),
+    "database create": Call("warehouse", {"host": TOLD, "port": 1}),
+    "iam explain": Call("--principal a --action b", EXPLAINED),
+    "snapshots": Call(answer=[SNAPSHOT]),
+    "snapshots list": Call(answer=[SNAPSHOT]),
+    "snapshots restore": Call("mine 4 --yes", BEGUN, told="mine is AVAILABLE with revision 5, after 1.0 s."),
+    "snapshots clone": Call("mine 4 copy", BEGUN, told="copy is AVAILABLE with revision 5, after 1.0 s."),
+    "snapshots remove": Call("mine 4", {"name": "mine", "snapshot": 4}, told="Snapshot 4 of mine is removed."),
+}
+
+
+def registered(command: object = None, path: str = "") -> Iterator[tuple[str, object]]:
+    """Every command that does something, by the words that call it."""
+    command = command or typer.main.get_command(main.app)
+    commands = getattr(command, "commands", {})
+    if path and (not commands or command.invoke_without_command):
+        yield path, command
+    for name, each in commands.items():
+        yield from registered(each, f"{path} {name}".strip())
+
+
+COMMANDS = dict(registered())
+
+
+@pytest.fixture
+def surroundings(monkeypatch, tmp_path):
+    """A narrow pipe in a CI system that likes colours, and a control plane that answers what the test says."""
+    data = tmp_path / FOLDER
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "startup.sh").write_text("true")
+    for name, value in {"COLUMNS": "40", "FORCE_COLOR": "1", "AERODROME_DATA": str(data), "TERM": "xterm"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(steering, "up", lambda _: steering.State("http://127.0.0.1:4560", adopted=True))
+    monkeypatch.setattr(steering, "down", lambda *_, **__: None)
+    monkeypatch.setattr(steering, "purge", lambda _: None)
+    monkeypatch.setattr(login, "link", lambda *_: LONG)
+    monkeypatch.setattr(main, "_port", lambda _: 4560)
+    monkeypatch.setattr(operator, "is_up", lambda _: False)
+    monkeypatch.setattr(doctor, "gather", lambda *_, **__: None)
+    finding = doctor.Finding(subject="disk", level=doctor.Level.FAIL, found=TOLD, fix="buy one")
+    monkeypatch.setattr(doctor, "judge", lambda _: [finding])
+    errors = [{"code": "X", "message": TOLD, "tail": ["one", "two"]}]
+    monkeypatch.setattr(checking.Run, "run", lambda _: checking.Checked("3.3.1", errors=errors, notes=[TOLD]))
+    ended = {"status": "AVAILABLE", "progress": PROGRESS}
+    monkeypatch.setattr(awaiting, "end_of_change", lambda *_: ended)
+
+
+def run(monkeypatch, path, *more):
+    call = CALLS[path]
+    monkeypatch.setattr(operator, "ask", lambda *_: call.answer)
+    arguments = [*path.split(), *call.arguments.split(), *more]
+    return CliRunner().invoke(typer.main.get_command(main.app), arguments)
+
+
+def test_every_command_has_a_call_here():
+    assert set(CALLS) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("path", sorted(COMMANDS))
+def test_help_has_an_example(path):
+    result = CliRunner().invoke(typer.main.get_command(main.app), [*path.split(), "--help"])
+    assert result.exit_code == 0
+    assert "Examples:" in result.output
+
+
+@pytest.mark.usefixtures("surroundings")
+@pytest.mark.parametrize("path", sorted(COMMANDS))
+def test_a_pipe_gets_whole_lines_without_colour(path, monkeypatch):
+    result = run(monkeypatch, path)
+    assert result.exit_code == CALLS[path].exit_code, result.output
+    assert "\x1b" not in result.output
+    assert any(CALLS[path].told in line for line in result.stdout.splitlines()), result.output
+
+
+@pytest.mark.usefixtures("surroundings")
+@pytest.mark.parametrize("path", sorted(COMMANDS))
+def test_a_script_gets_json(path, monkeypatch):
+    result = run(monkeypatch, path, "--json")
+    assert result.exit_code == CALLS[path].exit_code, result.output
+    assert json.loads(result.stdout)
+
+
+@pytest.mark.usefixtures("surroundings")
+@pytest.mark.parametrize("path", ["status", "revisions"])
+def test_the_log_of_a_failure_keeps_its_lines(path, monkeypatch):
+    lines = [line.strip() for line in run(monkeypatch, path).stdout.splitlines()]
+    assert lines[lines.index("first line") + 1] == "second line"
+
+
+@pytest.mark.usefixtures("surroundings")
+def test_a_change_that_failed_tells_its_log(monkeypatch):
+    failed = {"status": "UPDATE_FAILED", "progress": PROGRESS, "last_update": {"failure": FAILURE}}
+    monkeypatch.setattr(awaiting, "end_of_change", lambda *_: failed)
+    result = run(monkeypatch, "rollback")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert LONG in result.stderr
+    assert [line.strip() for line in result.stderr.splitlines()[1:]] == ["first line", "second line"]
+
+
+@pytest.mark.usefixtures("surroundings")
+def test_following_events_in_a_pipe_prints_the_header_once(monkeypatch):
+    monkeypatch.setattr(watching, "follow", lambda *_: iter([[EVENT], [], [EVENT]]))
+    result = run(monkeypatch, "events", "--follow")
+    header, *rows = result.stdout.splitlines()
+    assert header.split()[0] == "at"
+    assert len(rows) == 2
+
+
+class Terminal(io.StringIO):
+    """A file that says that somebody looks."""
+
+    def isatty(self):
+        return True
+
+
+def test_a_terminal_gets_folded_cells_and_no_stranger_s_escapes(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    console = telling.Voice(file=Terminal(), width=60)
+    console.print(rendering.events([EVENT]))
+    printed = console.file.getvalue()
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", printed).splitlines()
+    assert max(map(len, shown)) <= 60
+    assert len(shown) > 3
+    assert ESCAPE + "a sentence" not in printed
+
+
+def test_errors_are_told_as_they_are():
+    error = BrokenError("[/no] markup\x1b[2J", code="X", tail=("[red]one\x07",))
+    console = telling.Voice(file=io.StringIO(), width=20)
+    told, telling.err = telling.err, console
+    try:
+        telling.refuse(error)
+    finally:
+        telling.err = told
+    assert console.file.getvalue() == "error: [/no] markup [2J\n  [red]one\n"
+
+
+def test_the_version_is_told():
+    result = CliRunner().invoke(typer.main.get_command(main.app), ["--version"])
+    assert result.output == f"aerodrome {metadata.version('aerodrome')}\n"
+
+
+def test_only_two_modules_print_and_draw():
+    """Whoever makes a console or a table of his own leaves the mechanism."""
+    makers = {}
+    for path in Path(cli.__file__).parent.glob("*.py"):
+        calls = [each for each in ast.walk(ast.parse(path.read_text())) if isinstance(each, ast.Call)]
+        names = {each.func.id for each in calls if isinstance(each.func, ast.Name)} | {
+            each.func.attr for each in calls if isinstance(each.func, ast.Attribute)
+        }
+        for name in names & {"Console", "Voice", "Table", "print_exception"}:
+            makers.setdefault(name, set()).add(path.stem)
+    assert makers == {"Voice": {"telling"}, "Table": {"rendering"}}
+
+
+@pytest.mark.usefixtures("surroundings")
+@pytest.mark.parametrize("arguments", [["folder"], ["--folder", "folder"]])
+def test_a_check_takes_its_folder_either_way(arguments, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        checking, "gather", lambda folder, **_: seen.append(folder) or checking.Wanted("3.3.1", None, None)
+    )
+    CliRunner().invoke(typer.main.get_command(main.app), ["check", *arguments])
+    assert seen == [Path("folder")]
