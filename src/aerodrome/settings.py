@@ -80,7 +80,7 @@ class Settings(BaseSettings):
 
     first_uid: int = Field(default=30000, ge=11_000)
     """As root, environment number n runs under the uid `first_uid + n`, which no account need have; its packages are
-    built under one of the 10,000 below."""
+    built, and folders checked, under one of the 10,000 below."""
 
     gateway_public: str = "127.0.0.1:4562"
     """Where the gateway answers for environments whose web server is public: `address:port`; port 0 lets the system

@@ -7,6 +7,8 @@ folder, everything else is scratch.
 from __future__ import annotations
 
 import os
+import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Mapping
@@ -19,13 +21,16 @@ from rich.status import Status
 from rich.text import Text
 
 from aerodrome import errors
+from aerodrome.backends.local import places
 from aerodrome.cli import rendering
-from aerodrome.release import building, comparison, install, interpreters, locks, verification
+from aerodrome.release import building, comparison, confined, install, interpreters, locks, sealing, verification
 from aerodrome.release.building import Step, Workshop
+from aerodrome.release.confined import User
 from aerodrome.release.content import Built
 from aerodrome.release.failures import ReleaseError
 from aerodrome.release.installation import Installation
 from aerodrome.release.sources import Sources, among
+from aerodrome.services import accounts
 from aerodrome.settings import Settings
 
 _WORDS = {
@@ -136,10 +141,16 @@ class Run:
 
     def _try(self, scratch: Path) -> None:
         installation = self._install()
+        user = _user(self._settings)
+        confined.let_in(scratch, user)
+        if user is not None:
+            for path in (installation.python, installation.python.resolve()):
+                accounts.open_way_to(path)
         workshop = Workshop(
             installation=installation,
             releases=scratch / "releases",
             environ=os.environ,
+            user=user,
             report=self._step,
             on_line=lambda line: self._spinner.update(Text(line[:100] or "…", "dim")),
         )
@@ -169,6 +180,8 @@ class Run:
         trial = building.trial(built, workshop, scratch=scratch, variables={
             **self._wanted.sources.surroundings, **given(os.environ),
         })  # fmt: skip
+        if trial.user is not None:
+            dags = _copied(dags, scratch / "dags")
         parsed = verification.parse_dags(
             trial, dags, report=lambda done, total: self._spinner.update(f"Parsing DAGs: {done} of {total} files")
         )
@@ -201,6 +214,32 @@ class Run:
             name, started = self._open
             self._record(name, "failed", time.monotonic() - started, "")
         self._found.errors.append(document(error))
+
+
+def _user(settings: Settings) -> User | None:
+    """Whom user code runs as, when we are root; the folder under check is not theirs to write."""
+    owner = places.checker_of(os.getpid(), first_uid=settings.first_uid)
+    return None if owner.uid is None or owner.gid is None else User(owner.uid, owner.gid)
+
+
+def _copied(dags: Path, target: Path) -> Path:
+    """A copy of the DAGs that everybody may read. Links stay links: what they lead to may be nobody else's."""
+    shutil.copytree(dags.resolve(), target, symlinks=True, ignore=_ignored, copy_function=_copy)
+    for parent, _, _ in os.walk(target):
+        Path(parent).chmod(sealing.FOLDER_MODE)
+    return target
+
+
+def _ignored(folder: str, names: list[str]) -> set[str]:
+    """Compiled files, repositories, and what is neither file, folder nor link: no bucket holds them."""
+    kinds = {stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK}
+    odd = {name for name in names if stat.S_IFMT((Path(folder) / name).lstat().st_mode) not in kinds}
+    return odd | {"__pycache__", ".git"}
+
+
+def _copy(source: str, target: str) -> None:
+    shutil.copyfile(source, target)
+    Path(target).chmod(sealing.PROGRAM_MODE if os.access(source, os.X_OK) else sealing.FILE_MODE)
 
 
 def given(environ: Mapping[str, str]) -> dict[str, str]:

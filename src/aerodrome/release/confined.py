@@ -105,11 +105,15 @@ def run(
 ) -> Ended:
     """Run the program, whose first word is an absolute path. Its environment is exactly `environ`.
 
+    Where we are root there must be a `user`, and not root: what is run here is never ours.
+
     `views` are folders with the paths at which the program finds them too, if we are root; see `cell/mounts.py`.
     `given` are descriptors of ours that it has too. `on_line` is told each line of output; `on_message` the bytes that
     it writes to the descriptor whose number it finds in AERODROME_CHANNEL, however many. What `tick` raises, several
     times a second, ends the program and goes on to the caller.
     """
+    if os.geteuid() == 0 and (user is None or user.uid == 0):
+        raise RuntimeError("as root, a program that is not ours runs as another user")
     report, theirs = os.pipe()
     channel, messages = _pipe(wanted=on_message is not None)
     passed, kept = [theirs] if messages is None else [theirs, messages], held()

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from aerodrome.release import confined, startup_variables
 from aerodrome.release.confined import Ended, Limits, User
-from aerodrome.release.failures import RELEASE_BUILD_FAILED, STARTUP_SCRIPT_FAILED, ReleaseError, at
+from aerodrome.release.failures import STARTUP_SCRIPT_FAILED, ReleaseError, at
 
 NAME = "startup.sh"
 
@@ -82,7 +81,7 @@ def run(
     file = scratch / NAME
     file.write_bytes(script.replace(b"\r\n", b"\n"))
     file.chmod(0o644)
-    _check_syntax(file)
+    _check_syntax(file, user, tick)
     asks = b"MWAA_AIRFLOW_COMPONENT" in script
     found, notes = {}, []
     for component in COMPONENTS if asks else COMPONENTS[:1]:
@@ -91,7 +90,8 @@ def run(
         if user is not None:
             shutil.chown(home, user.uid, user.gid)
         own = {
-            **environ, "HOME": str(home), "LANG": "C.UTF-8", "LOGNAME": "airflow", "MWAA_AIRFLOW_COMPONENT": component,
+            **environ, "AIRFLOW_HOME": str(home), "HOME": str(home), "LANG": "C.UTF-8", "LOGNAME": "airflow",
+            "MWAA_AIRFLOW_COMPONENT": component,
             "PATH": path, "TMPDIR": str(home), "TZ": "UTC", "USER": "airflow",
         }  # fmt: skip
         answer = bytearray()
@@ -113,23 +113,15 @@ def run(
     return Startup(found, tuple(dict.fromkeys(notes)))
 
 
-def _check_syntax(file: Path) -> None:
+def _check_syntax(file: Path, user: User | None, tick: Callable[[], None]) -> None:
     """Bash would tell a syntax error and go on behind the script."""
-    try:
-        done = subprocess.run(
-            [_BASH, "--noprofile", "--norc", "-n", str(file)],
-            env={"LANG": "C.UTF-8"},
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_SYNTAX_LIMIT,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ReleaseError(f"bash does not run here: {error}", code=RELEASE_BUILD_FAILED) from None
-    if done.returncode == 0:
+    done = confined.run(
+        [_BASH, "--noprofile", "--norc", "-n", str(file)],
+        environ={"LANG": "C.UTF-8"}, cwd=Path("/"), limits=Limits(_SYNTAX_LIMIT), user=user, tick=tick,
+    )  # fmt: skip
+    if done.code == 0:
         return
-    said = done.stderr.decode(errors="replace").replace(str(file), NAME).splitlines()[-_TAIL:]
+    said = [line.replace(str(file), NAME) for line in done.tail[-_TAIL:]]
     found = next((match for line in said if (match := _SYNTAX.search(line))), None)
     line = int(found[1]) if found else None
     raise _failed(f"{at(NAME, line)}: bash does not understand the script", line, tuple(said))

@@ -159,14 +159,16 @@ def test_two_builders_at_once_make_one_release(workshop):
 
 
 BUILDER = """
-import json, sys
+import json, os, sys
 from pathlib import Path
 from aerodrome.release import building, installation
+from aerodrome.release.confined import User
 from aerodrome.release.sources import Sources
 version, versions, releases, environ = json.load(sys.stdin)
 airflow = installation.find(version, Path(versions))
 report = lambda step: print(step.name, step.seconds, flush=True)
-shop = building.Workshop(installation=airflow, releases=Path(releases), environ=environ, report=report)
+user = User(61234, 61234) if os.geteuid() == 0 else None
+shop = building.Workshop(installation=airflow, releases=Path(releases), environ=environ, report=report, user=user)
 building.build(Sources(requirements=b"cow\\n", startup=b"export A=1\\n"), shop)
 """
 

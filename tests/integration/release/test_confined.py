@@ -16,9 +16,14 @@ NOBODY = User(61234, 61234)
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
 
 
-def run(script, *, seconds=20.0, **options):
+USER = NOBODY if os.geteuid() == 0 else None
+
+
+def run(script, *, seconds=20.0, user=USER, **options):
     environ = {"PATH": os.defpath, "MARK": "aerodrome-test"}
-    return confined.run(["/bin/bash", "-c", script], environ=environ, cwd=Path("/"), limits=Limits(seconds), **options)
+    return confined.run(
+        ["/bin/bash", "-c", script], environ=environ, cwd=Path("/"), limits=Limits(seconds), user=user, **options
+    )
 
 
 def alive(mark):
@@ -41,7 +46,7 @@ def test_code_and_last_lines_come_back():
 
 def test_the_environment_is_exactly_the_given_one():
     program = [sys.executable, "-I", "-c", "import os; print(*sorted(os.environ))"]
-    ended = confined.run(program, environ={"MARK": "1"}, cwd=Path("/"), limits=Limits(20))
+    ended = confined.run(program, environ={"MARK": "1"}, cwd=Path("/"), limits=Limits(20), user=USER)
     assert ended.tail[-1].replace("LC_CTYPE ", "") == "MARK"
 
 
@@ -60,7 +65,7 @@ def test_a_process_that_left_its_session_is_ended_too():
 def test_memory_is_limited():
     ended = confined.run(
         [sys.executable, "-c", "x = bytearray(600 << 20)"],
-        environ={}, cwd=Path("/"), limits=Limits(20, memory=500 << 20),
+        environ={}, cwd=Path("/"), limits=Limits(20, memory=500 << 20), user=USER,
     )  # fmt: skip
     assert ended.code == 1
     assert "MemoryError" in ended.tail[-1]
@@ -92,7 +97,7 @@ def test_messages_have_a_channel_of_their_own():
 
 
 def test_a_program_that_is_not_there_is_told():
-    ended = confined.run(["/nowhere/program"], environ={}, cwd=Path("/"), limits=Limits(20))
+    ended = confined.run(["/nowhere/program"], environ={}, cwd=Path("/"), limits=Limits(20), user=USER)
     assert ended.code == 126
     assert "/nowhere/program" in ended.tail[0]
 
@@ -109,7 +114,7 @@ def test_a_killed_caller_takes_the_program_along():
     code = (
         "from pathlib import Path; from aerodrome.release import confined\n"
         "confined.run(['/bin/bash', '-c', 'exec -a until-orphaned sleep 300'], environ={}, cwd=Path('/'), "
-        "limits=confined.Limits(300))"
+        f"limits=confined.Limits(300), user=confined.{USER})"
     )
     with subprocess.Popen([sys.executable, "-c", code]) as caller:
         wait_until(lambda: alive("until-orphaned"))

@@ -24,8 +24,11 @@ READABLE = 0o644
 LOGS_KEPT = 5
 """Revisions whose units' logs are kept; arbitrary, enough to see what came before a trouble."""
 
-MOST_BUILDERS = 10_000
+MOST_BUILDERS = 9_000
 """Uids below the environments' own that builders have; so many environments would have to be made for two to share."""
+
+MOST_CHECKERS = 1_000
+"""Uids below the builders' that processes of `aerodrome check` have."""
 
 OURS_TO_PASS = 0o710
 """Mode of the two folders that all others lie in: the environment's group passes through, other environments do not."""
@@ -42,6 +45,11 @@ class Owner:
 def builder_of(number: int, *, first_uid: int) -> Owner:
     """Whom the packages and the startup script of environment `number` run as, before they are tried: nobody else."""
     return owner_of(-1 - number % MOST_BUILDERS, first_uid=first_uid)
+
+
+def checker_of(pid: int, *, first_uid: int) -> Owner:
+    """Whom user code runs as in the `aerodrome check` of that process: nobody whom an environment is."""
+    return owner_of(-1 - MOST_BUILDERS - pid % MOST_CHECKERS, first_uid=first_uid)
 
 
 def owner_of(number: int, *, first_uid: int) -> Owner:
