@@ -15,6 +15,7 @@ from botocore import xform_name
 
 from aerodrome.airflow import versions
 from aerodrome.api import permissions as table_of_permissions
+from aerodrome.api.iam import permissions as iam_permissions
 from aerodrome.api.operations import table, unoffered
 from aerodrome.release import locks
 from aerodrome.settings import Settings
@@ -50,8 +51,17 @@ def permissions() -> str:
         anything = permission.scope is table_of_permissions.Scope.ANYTHING
         resource = "*" if anything else f"arn:aws:airflow:${{Region}}:${{Account}}:{permission.scope}"
         keys = ", ".join(f"`{key}`" for key in permission.keys)
-        also = f"`{table_of_permissions.PASS_ROLE}` on the execution role" if permission.passes_role else ""
-        lines.append(f"| `{table_of_permissions.action(operation)}` | `{resource}` | {keys} | {also} |")
+        also = [f"`{table_of_permissions.PASS_ROLE}` on the execution role, when it is named"] * permission.passes_role
+        tagging = table_of_permissions.action(table_of_permissions.TAG_RESOURCE)
+        also += [f"`{tagging}` on the same, when tags are given"] * permission.tags
+        lines.append(f"| `{table_of_permissions.action(operation)}` | `{resource}` | {keys} | {'; '.join(also)} |")
+    lines += [
+        "",
+        "IAM's own operations need the action of the same name. With tags they need another on the same resource:",
+    ]
+    lines += ["", "| action | needs as well, when tags are given |", "|---|---|"]
+    lines += [f"| `iam:{operation}` | `{needed}` |" for operation, needed in iam_permissions.TAGGING.items()]
+    lines += ["| `sts:AssumeRole`, `sts:AssumeRoleWithWebIdentity` | `sts:TagSession`, by the role's trust policy |"]
     return _page(lines)
 
 

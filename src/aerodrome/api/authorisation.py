@@ -6,7 +6,7 @@ whether or not an environment exists. Blocks for one look into the ledger, for t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aerodrome.api import permissions
@@ -52,11 +52,18 @@ def judge(
         return _on(doors, principal, Request(action=action, resource="*", context=known))
     resource = permissions.environment_arn(given, region=doors.settings.region, account=doors.settings.account_id)
     context = {**known, **permissions.tag_context(given, _tags(doors, operation, resource))}
-    verdict = _on(doors, principal, Request(action=action, resource=resource, context=context))
-    if verdict.allowed and permission.passes_role and "ExecutionRoleArn" in given:
-        passed = _on(doors, principal, _passing(given["ExecutionRoleArn"], resource, known))
-        return verdict if passed.allowed else passed
-    return verdict
+    needed = [Request(action=action, resource=resource, context=context)]
+    if permission.tags and given.get("Tags"):
+        needed.append(replace(needed[0], action=permissions.action(permissions.TAG_RESOURCE)))
+    if permission.passes_role and "ExecutionRoleArn" in given:
+        needed.append(_passing(given["ExecutionRoleArn"], resource, known))
+    return _on_all(doors, principal, needed)
+
+
+def _on_all(doors: Doors, principal: Principal, needed: Sequence[Request]) -> Verdict:
+    """The first request's verdict if all are allowed, else the first refusal."""
+    verdicts = [_on(doors, principal, request) for request in needed]
+    return next((each for each in verdicts if not each.allowed), verdicts[0])
 
 
 def _on(doors: Doors, principal: Principal, request: Request) -> Verdict:

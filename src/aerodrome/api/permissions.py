@@ -15,6 +15,9 @@ from aerodrome.model.spec import Document
 PREFIX = "airflow"
 """Before the actions of MWAA in a policy."""
 
+TAG_RESOURCE = "TagResource"
+"""The operation whose permission is needed as well by whoever gives tags at a creation."""
+
 PASS_ROLE = "iam:PassRole"  # noqa: S105 - an action
 PASSED_TO = "airflow.amazonaws.com"
 """The value of iam:PassedToService: MWAA's name as a service."""
@@ -38,12 +41,14 @@ class Permission:
     """Condition keys beside the global ones."""
     passes_role: bool = False
     """True when naming an execution role needs iam:PassRole on it as well."""
+    tags: bool = False
+    """True when tags in the request need the permission of TagResource as well."""
 
 
 _REQUEST_TAG, _TAG_KEYS, _RESOURCE_TAG = "aws:RequestTag/${TagKey}", "aws:TagKeys", "aws:ResourceTag/${TagKey}"
 
 TABLE: Mapping[str, Permission] = {
-    "CreateEnvironment": Permission(Scope.ENVIRONMENT, (_REQUEST_TAG, _TAG_KEYS), passes_role=True),
+    "CreateEnvironment": Permission(Scope.ENVIRONMENT, (_REQUEST_TAG, _TAG_KEYS), passes_role=True, tags=True),
     "GetEnvironment": Permission(Scope.ENVIRONMENT, (_RESOURCE_TAG,)),
     "ListEnvironments": Permission(Scope.ANYTHING),
     "UpdateEnvironment": Permission(Scope.ENVIRONMENT, (_RESOURCE_TAG,), passes_role=True),

@@ -112,6 +112,19 @@ def test_the_action_and_its_resource_are_enough(mwaa: Any, behind: Any, wish: di
     assert (entry.allowed, entry.action, entry.resource) == (True, f"airflow:{name}", resource)
 
 
+def test_tags_at_a_creation_need_the_right_to_tag(mwaa: Any, behind: Any, wish: dict[str, Any]) -> None:
+    passing = allow("iam:PassRole", "*")
+    behind.grant(allow("airflow:CreateEnvironment", DEMO), passing)
+
+    sentence = refusal(mwaa.create_environment, **wish, Tags={"team": "data"})
+    assert f"not authorized to perform: airflow:TagResource on resource: {DEMO} because" in sentence
+    only = {"StringEquals": {"aws:RequestTag/team": "data"}}
+    behind.grant(allow("airflow:CreateEnvironment", DEMO), allow("airflow:TagResource", DEMO, **only), passing)
+    refusal(mwaa.create_environment, **wish, Tags={"team": "other"})
+    mwaa.create_environment(**wish, Tags={"team": "data"})
+    assert behind.audited[-1].action == "airflow:CreateEnvironment"
+
+
 def test_the_environments_arn_is_not_enough_for_a_role(demo: Any, behind: Any) -> None:
     behind.grant(allow(["airflow:CreateWebLoginToken", "airflow:InvokeRestApi"], DEMO))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from botocore import xform_name
 
 from aerodrome.api.iam import permissions
 from aerodrome.api.iam import table as iam_table
@@ -87,9 +88,42 @@ def test_conditions_of_iam(iam, client, person, condition, allowed):
             ada.attach_user_policy(UserName="eve", PolicyArn=READ_ONLY)
 
 
+@pytest.mark.parametrize(
+    ("operation", "tagging", "given"),
+    [
+        ("CreateUser", "iam:TagUser", {"UserName": "eve"}),
+        ("CreateRole", "iam:TagRole", {"RoleName": "eve", "AssumeRolePolicyDocument": trust({"AWS": ADA})}),
+        ("CreatePolicy", "iam:TagPolicy", {"PolicyName": "eve", "PolicyDocument": policy("s3:*")}),
+        (
+            "CreateOpenIDConnectProvider",
+            "iam:TagOpenIDConnectProvider",
+            {"Url": "https://issuer.example", "ClientIDList": ["a"]},
+        ),
+    ],
+)
+def test_tags_at_a_creation_need_the_right_to_tag(iam, client, person, world, operation, tagging, given):
+    tags = {"Tags": [{"Key": "team", "Value": "data"}]}
+    ada = client("iam", person("ada", f"iam:{operation}"))
+    create = getattr(ada, xform_name(operation))
+    with refused("AccessDenied", f"not authorized to perform: {tagging}"):
+        create(**given, **tags)
+    assert (world.answers[-1].action, world.answers[-1].allowed) == (tagging, False)
+    iam.put_user_policy(UserName="ada", PolicyName="tag", PolicyDocument=policy(tagging))
+    create(**given, **tags)
+
+
+def test_every_creation_that_takes_tags_is_among_them():
+    taking = {
+        name
+        for name in iam_table.OPERATIONS
+        if name.startswith("Create") and "Tags" in models.operation("iam", name).input_shape.members
+    }
+    assert taking == set(permissions.TAGGING)
+
+
 def test_users_can_be_made_within_a_boundary_only(client, person):
     condition = {"StringEquals": {"iam:PermissionsBoundary": READ_ONLY, "aws:RequestTag/team": "data"}}
-    ada = client("iam", person("ada", "iam:CreateUser", Condition=condition))
+    ada = client("iam", person("ada", ["iam:CreateUser", "iam:TagUser"], Condition=condition))
     tags = [{"Key": "team", "Value": "data"}]
     ada.create_user(UserName="eve", PermissionsBoundary=READ_ONLY, Tags=tags)
     with refused("AccessDenied"):

@@ -73,6 +73,45 @@ def test_a_token_brings_a_session(assume, issuer, provider, client, iam, world):
         assume(issuer.token(), DurationSeconds=7201)
 
 
+TAGS = "https://aws.amazon.com/tags"
+
+
+def test_tags_of_a_token_need_permission_and_become_the_principals(assume, issuer, client, iam, provider):
+    claim = {"principal_tags": {"team": ["data"]}}
+    with refused("AccessDenied", "sts:TagSession"):
+        assume(issuer.token(**{TAGS: claim}))
+    only = {"StringEquals": {"aws:RequestTag/team": "data"}}
+    tagging = trust({"Federated": provider}, [ACTION, "sts:TagSession"], Condition=only)
+    iam.update_assume_role_policy(RoleName="Deployer", PolicyDocument=tagging)
+    document = policy("iam:ListUsers", Condition={"StringEquals": {"aws:PrincipalTag/team": "data"}})
+    iam.put_role_policy(RoleName="Deployer", PolicyName="p", PolicyDocument=document)
+    for written in (claim, json.dumps(claim)):
+        given = assume(issuer.token(**{TAGS: written}))["Credentials"]
+        key = (given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+        assert client("iam", key).list_users()["Users"]
+    with refused("AccessDenied"):
+        assume(issuer.token(**{TAGS: {"principal_tags": {"team": ["else"]}}}))
+
+
+@pytest.mark.parametrize(
+    ("claim", "code"),
+    [
+        (["team"], "InvalidIdentityToken"),
+        ("no JSON", "InvalidIdentityToken"),
+        ({"principal_tags": ["team"]}, "InvalidIdentityToken"),
+        ({"principal_tags": {"team": ["a", "b"]}}, "InvalidIdentityToken"),
+        ({"principal_tags": {"team": [1]}}, "InvalidIdentityToken"),
+        ({"principal_tags": {"team": ["a"], "Team": ["b"]}}, "InvalidIdentityToken"),
+        ({"principal_tags": {"k" * 129: ["a"]}}, "InvalidIdentityToken"),
+        ({"principal_tags": {str(number): ["a"] for number in range(51)}}, "InvalidIdentityToken"),
+        ({"principal_tags": {"team": ["a"]}, "transitive_tag_keys": ["team"]}, "ValidationError"),
+    ],
+)
+def test_tags_that_are_none_are_refused(assume, issuer, claim, code):
+    with refused(code):
+        assume(issuer.token(**{TAGS: claim}))
+
+
 def test_a_session_policy_limits_it(assume, issuer, client):
     given = assume(issuer.token(), Policy=policy("s3:*"))["Credentials"]
     key = (given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])

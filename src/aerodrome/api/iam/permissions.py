@@ -144,6 +144,15 @@ TABLE: Mapping[str, SubjectsOf] = {name: of for of, names in _SUBJECTS.items() f
 """Operation → what it is about. Every operation that is offered has a row; a test compares."""
 
 
+TAGGING: Mapping[str, str] = {
+    "CreateUser": "iam:TagUser",
+    "CreateRole": "iam:TagRole",
+    "CreatePolicy": "iam:TagPolicy",
+    "CreateOpenIDConnectProvider": "iam:TagOpenIDConnectProvider",
+}
+"""Operation → the action that it needs as well when it gives tags."""
+
+
 def check(call: Call, operation: str) -> None:
     """Ask IAM for everything that the operation needs.
 
@@ -152,6 +161,8 @@ def check(call: Call, operation: str) -> None:
     """
     for resource, entity in TABLE[operation](call):
         call.authorise(resource, context(call, entity))
+        if operation in TAGGING and call.given.get("Tags"):
+            call.authorise(resource, context(call, entity), also=TAGGING[operation])
 
 
 def context(call: Call, entity: Entity | None) -> Context:

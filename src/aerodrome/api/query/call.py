@@ -67,16 +67,17 @@ class Call:
         """A new unique id."""
         return identifiers.unique_id(prefix, secrets.token_bytes(identifiers.RANDOM_BYTES))
 
-    def authorise(self, resource: str, context: Context) -> None:
-        """Note what IAM says of this call.
+    def authorise(self, resource: str, context: Context, *, also: str | None = None) -> None:
+        """Note what IAM says of this call, or of another action that it needs (`also`).
 
         Raises:
             IamError: AccessDenied, in AWS's words.
         """
-        request = authorizer.Request(action=self.action, resource=resource, context={**self.context, **context})
+        request = authorizer.Request(action=also or self.action, resource=resource, context={**self.context, **context})
         decision = self.doors.authorizer.decide(self.caller, request)
         self.resource, self.allowed, self.sentence = resource, decision.allowed, decision.sentence
         if not decision.allowed:
+            self.action = request.action
             raise IamError(ACCESS_DENIED, authorizer.refusal(self.caller, request, decision))
 
     def free(self, resource: str, sentence: str) -> None:

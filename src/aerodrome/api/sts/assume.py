@@ -5,7 +5,7 @@ A role that does not exist is refused in the words of one that trusts nobody.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from anyio import to_thread
@@ -30,7 +30,7 @@ async def assume_role(call: Call) -> Output:
 
 def _assume_role(call: Call) -> Output:
     tags = shapes.tags_of(call.given)
-    context = {**call.context, **_session_context(call)}
+    context = {**call.context, **_session_context(call), **_tag_context(tags)}
     if "ExternalId" in call.given:
         context["sts:externalid"] = (call.given["ExternalId"],)
     for action in (ASSUME, TAG) if tags else (ASSUME,):
@@ -50,9 +50,10 @@ async def assume_role_with_web_identity(call: Call) -> Output:
     found = await web_identity.verified(given["WebIdentityToken"], providers, call.doors.issuers, now=call.now)
     asking = FederatedPrincipal(provider=found.provider.arn, subject=found.subject)
     call.federated = asking.arn
-    context = {**call.context, **_session_context(call), **found.context}
-    _admit(call, [asking], WITH_WEB_IDENTITY, context)
-    session, issued = sessions.begin(call, _role(call), {})
+    context = {**call.context, **_session_context(call), **_tag_context(found.tags), **found.context}
+    for action in (WITH_WEB_IDENTITY, TAG) if found.tags else (WITH_WEB_IDENTITY,):
+        _admit(call, [asking], action, context)
+    session, issued = sessions.begin(call, _role(call), found.tags)
     return {
         **sessions.answer(session, issued),
         "SubjectFromWebIdentityToken": found.subject,
@@ -70,10 +71,13 @@ def _session_context(call: Call) -> dict[str, tuple[str, ...]]:
     for key, value in (role.tags if role else {}).items():
         found[f"aws:resourcetag/{key.lower()}"] = (value,)
         found[f"iam:resourcetag/{key.lower()}"] = (value,)
-    tags = shapes.tags_of(call.given)
-    if tags:
-        found["aws:tagkeys"] = tuple(tags)
-    return found | {f"aws:requesttag/{key.lower()}": (value,) for key, value in tags.items()}
+    return found
+
+
+def _tag_context(tags: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """The condition keys of the tags that a session is to have."""
+    found = {f"aws:requesttag/{key.lower()}": (value,) for key, value in tags.items()}
+    return {**found, "aws:tagkeys": tuple(tags)} if tags else {}
 
 
 def _admit_service(call: Call, action: str, context: Context) -> None:

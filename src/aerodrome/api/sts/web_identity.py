@@ -5,6 +5,7 @@ Called by `assume` with the providers that IAM has registered. Nothing of a toke
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,8 +14,9 @@ from typing import Any
 import jwt
 
 from aerodrome.api.sts.issuers import Issuers
+from aerodrome.model.iam import quotas
 from aerodrome.model.iam.entities import Provider
-from aerodrome.model.iam.errors import IamError
+from aerodrome.model.iam.errors import VALIDATION, IamError
 
 ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
 """Signatures that a public key verifies; nothing with a shared secret, and never `none`."""
@@ -23,6 +25,11 @@ LEEWAY = timedelta(minutes=1)
 """How far the issuer's clock may be ahead of ours."""
 
 LONGEST_SUBJECT = 255
+
+TAGS = "https://aws.amazon.com/tags"
+"""The claim of session tags: `principal_tags`, each with one value, and `transitive_tag_keys`."""
+
+LONGEST_TAG_KEY, LONGEST_TAG_VALUE = 128, 256
 
 _UNCHECKED = {"verify_signature": False}
 _OURS = {"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False, "verify_iss": False}
@@ -39,6 +46,8 @@ class WebIdentity:
     """Those that are registered with the provider; of a token with `azp`, that one alone."""
     methods: tuple[str, ...]
     """How the subject signed in (`amr`)."""
+    tags: Mapping[str, str]
+    """Session tags; the trust policy must allow sts:TagSession for them."""
 
     @property
     def context(self) -> dict[str, tuple[str, ...]]:
@@ -115,7 +124,40 @@ def _identity(claims: Mapping[str, Any], provider: Provider) -> WebIdentity:
     registered = tuple(each for each in audiences if each in provider.client_ids)
     if not registered:
         raise _invalid("Incorrect token audience")
-    return WebIdentity(provider=provider, subject=subject, audiences=registered, methods=_texts(claims.get("amr")))
+    return WebIdentity(
+        provider=provider,
+        subject=subject,
+        audiences=registered,
+        methods=_texts(claims.get("amr")),
+        tags=_tags(claims.get(TAGS)),
+    )
+
+
+def _tags(claim: Any) -> dict[str, str]:
+    """The session tags of a token."""
+    if claim is None:
+        return {}
+    # Entra ID sends the claim as a text.
+    claim = _parsed(claim) if isinstance(claim, str) else claim
+    if not isinstance(claim, dict) or not isinstance(claim.get("principal_tags", {}), dict):
+        raise _invalid(f"Malformed claim: {TAGS}")
+    if claim.get("transitive_tag_keys"):
+        raise IamError(VALIDATION, "transitive_tag_keys are not offered by this release of Aerodrome: leave them out.")
+    found = {key: _texts(values) for key, values in claim.get("principal_tags", {}).items()}
+    fits = all(
+        len(values) == 1 and 0 < len(key) <= LONGEST_TAG_KEY and len(values[0]) <= LONGEST_TAG_VALUE
+        for key, values in found.items()
+    )
+    if not fits or len(found) > quotas.MOST_TAGS or len({key.lower() for key in found}) != len(found):
+        raise _invalid(f"Malformed claim: {TAGS}")
+    return {key: values[0] for key, values in found.items()}
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _texts(value: Any) -> tuple[str, ...]:
