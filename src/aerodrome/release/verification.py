@@ -11,6 +11,7 @@ import json
 import os
 import shlex
 import tempfile
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +30,7 @@ CONTENT_LIMIT = 180.0
 """Seconds for importing packages, and again for loading plugins."""
 
 FILE_LIMIT = 50.0
-"""Seconds for one DAG file: Airflow's own `dag_file_processor_timeout`."""
+"""Seconds for one DAG file whose `dag_file_processor_timeout` cannot be read: Airflow's own default."""
 
 DAGS_LIMIT = 1200.0
 """Seconds for all DAG files together."""
@@ -123,15 +124,18 @@ def try_content(trial: Trial, requirements: Requirements) -> tuple[str, ...]:
 
 
 def parse_dags(
-    trial: Trial, dags: Path, *, file_limit: float = FILE_LIMIT, limit: float = DAGS_LIMIT,
+    trial: Trial, dags: Path, *, limit: float = DAGS_LIMIT,
     report: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Parsed:  # fmt: skip
-    """Parse every DAG file as the DAG processor would; import errors are data.
+    """Parse every DAG file as the DAG processor would; import errors are data. Where there is no file, nothing starts.
 
+    Each file has as long as the options give it: `dag_file_processor_timeout`, and `dagbag_import_timeout` within.
     `report` is told how many files of how many are done. Raises ReleaseError when not even Airflow starts, or when the
     whole takes longer than `limit` seconds.
     """
-    wanted = {"dags": str(dags.resolve()), "file_limit": file_limit, "parallel": trial.parallel}
+    if not has_dag_files(dags):
+        return Parsed(0, (), ())
+    wanted = {"dags": str(dags.resolve()), "file_limit": FILE_LIMIT, "parallel": trial.parallel}
     total = done = 0
 
     def told(finding: Mapping[str, Any]) -> None:
@@ -147,6 +151,19 @@ def parse_dags(
         tuple(sorted({dag for finding in parsed for dag in finding.get("dags", ())})),
         tuple(_failure(finding["file"], error, dags) for finding in parsed for error in finding.get("errors", ())),
     )
+
+
+def has_dag_files(folder: Path) -> bool:
+    """Whether Airflow could find a DAG file in the folder: a module, an archive, or a link, which may lead to some."""
+    for top, folders, files in os.walk(folder):
+        paths = [Path(top, name) for name in (*folders, *files)]
+        if any(path.is_symlink() or (path.is_file() and _may_be_dags(path)) for path in paths):
+            return True
+    return False
+
+
+def _may_be_dags(path: Path) -> bool:
+    return path.suffix == ".py" or zipfile.is_zipfile(path)
 
 
 def environment(trial: Trial, home: Path, dags: Path | None) -> dict[str, str]:

@@ -39,6 +39,16 @@ class Mine(AirflowPlugin):
     name = "mine"
 """
 
+HANGING = """
+from airflow import DAG
+import time
+while True:
+    try:
+        time.sleep(300)
+    except BaseException:
+        pass
+"""
+
 BROKEN_PLUGINS = {
     "syntax error": ("def f(:\n", 1, "SyntaxError"),
     "import error": ("x = 1\nimport no_such_library\n", 2, "No module named 'no_such_library'"),
@@ -58,7 +68,7 @@ def parsed(built, workshop, place, files, **limits):
     dags = Path(place) / "dags"
     dags.mkdir()
     for name, text in files.items():
-        (dags / name).write_text(text)
+        (dags / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     trial = building.trial(built, workshop, scratch=place, variables={"AIRFLOW_VAR_COLOUR": "red"})
     return verification.parse_dags(trial, dags, **limits)
 
@@ -108,12 +118,15 @@ def test_every_kind_of_failing_dag_is_data_and_stops_no_other(build, workshop, p
         "helped.py": "from airflow import DAG\nimport helper_of_mine\n",
         "helper_of_mine.py": "x = 1\ny = 1 / 0\n",
         "exits.py": "from airflow import DAG\nimport os\nos._exit(5)\n",
-        "hangs.py": "from airflow import DAG\nimport time\ntime.sleep(300)\n",
+        "hangs.py": HANGING,
         "dies.py": "from airflow import DAG\nimport os\nos.kill(os.getpid(), 9)\n",
         "variable.py": "from airflow.models import DAG, Variable\nassert Variable.get('colour') == 'red'\n",
         "nothing.py": "this is no python, and mentions no workflow",
+        "latin.py": "from airflow import DAG\n# caf\xe9\n".encode("latin-1"),
+        "slow.py": "from airflow import DAG\nimport time\ntime.sleep(300)\n",
     }
-    found = parsed(build(), workshop, place, files, file_limit=15)
+    options = {"core.dagbag_import_timeout": "8", "core.dag_file_processor_timeout": "12"}
+    found = parsed(build(), replace(workshop, options=options), place, files)
     assert found.dags == ("good",)
     assert found.files == len(files) - 2
     assert {failure.file: (failure.line, failure.kind) for failure in found.failures} == {
@@ -122,6 +135,8 @@ def test_every_kind_of_failing_dag_is_data_and_stops_no_other(build, workshop, p
         "helped.py": (2, "ZeroDivisionError"),
         "exits.py": (None, "SystemExit"),
         "hangs.py": (None, "Timeout"),
+        "slow.py": (3, "AirflowTaskTimeout"),
+        "latin.py": (None, "SyntaxError"),
         "dies.py": (None, "Killed"),
     }
 

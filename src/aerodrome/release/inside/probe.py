@@ -227,6 +227,18 @@ def dag_files(folder: str) -> list[str]:
     return sorted(listing(folder, **({"include_examples": False} if "include_examples" in known else {})))
 
 
+def file_limit(default: float) -> float:
+    """Seconds that the DAG processor gives a file: Airflow 3 has the option in a section of its own."""
+    conf = importlib.import_module("airflow.configuration").conf
+    for section in ("dag_processor", "core"):
+        try:
+            found = float(conf.get(section, "dag_file_processor_timeout"))
+        except Exception:  # noqa: BLE001, S112 - whatever a line raises for an option that it has not, or a wrong value
+            continue
+        return found if found > 0 else default
+    return default
+
+
 def parse(file: str) -> Finding:
     """Parse one file as the DAG processor does, serialization included."""
     started = time.monotonic()
@@ -299,7 +311,8 @@ def parse_all(wanted: dict[str, Any], tell: Callable[[str, Finding], None]) -> N
         sys.path.append(folder)
     files = dag_files(folder)
     tell("files", {"count": len(files)})
-    jobs = (Fork(file, lambda file=file: parse(file), wanted["file_limit"]) for file in files)  # type: ignore[misc]
+    limit = file_limit(wanted["file_limit"])
+    jobs = (Fork(file, lambda file=file: parse(file), limit) for file in files)  # type: ignore[misc]
     for file, finding in run(jobs, wanted["parallel"]):
         tell("dags", dict(finding, file=os.path.relpath(file, folder)))
 
