@@ -12,13 +12,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import boto3
 import psutil
+import psycopg
 import pytest
 from botocore.config import Config
 
@@ -26,9 +26,7 @@ import uids
 from aerodrome.cli import operator
 from aerodrome.identity import credentials_file
 from aerodrome.settings import Settings
-
-LIMIT = 240.0
-"""Seconds that any condition may take on a machine that does other work too."""
+from waiting import LIMIT, wait_for
 
 VERSIONS = Path(os.environ.get("AERODROME_TEST_VERSIONS", Path(__file__).parents[1] / ".versions"))
 """Where Airflow versions are installed for tests: kept between runs, for they never change."""
@@ -59,14 +57,11 @@ PRIVATE = {
 }
 
 
-def wait_for(what: str, condition: Callable[[], Any], *, limit: float = LIMIT) -> Any:
-    """What `condition` returns as soon as it is true; the test fails when it never is."""
-    deadline = time.monotonic() + limit
-    while not (found := condition()):
-        if time.monotonic() > deadline:
-            pytest.fail(f"waited {limit:.0f} s in vain: {what}")
-        time.sleep(0.1)
-    return found
+class Shared(NamedTuple):
+    """An environment that tests of several files leave as they found it."""
+
+    name: str
+    version: str
 
 
 class Product:
@@ -160,6 +155,26 @@ class Product:
     def delete(self, name: str) -> None:
         self.mwaa.delete_environment(Name=name)
         wait_for(f"{name} is gone", lambda: name not in self.mwaa.list_environments()["Environments"])
+
+    def delete_without_a_trace(self, name: str) -> None:
+        """Delete the environment, and check that no process, file, database or role of it is left."""
+        shown = self.environment(name)
+        identifier, pids = shown["identifier"], [unit["pid"] for unit in shown["units"]]
+        assert pids
+        self.delete(name)
+        assert not any(psutil.pid_exists(pid) for pid in pids)
+        assert not (self.data / "environments" / name).exists()
+        assert not (self.data / "run" / identifier).exists()
+        password = (self.data / "keys" / "postgres").read_text().strip()
+        with psycopg.connect(host=str(self.data / "run" / "pg"), user="postgres", password=password) as connection:
+            found = connection.execute(
+                "SELECT datname FROM pg_database WHERE datname = %s"
+                " UNION SELECT rolname FROM pg_roles WHERE rolname = %s",
+                (f"env_{identifier}", f"env_{identifier}"),
+            ).fetchall()
+        assert found == []
+        with pytest.raises(self.mwaa.exceptions.ResourceNotFoundException):
+            self.get(name)
 
     def status(self) -> dict[str, Any]:
         """As `aerodrome status --json`, without a process for every look."""

@@ -35,22 +35,12 @@ from aerodrome.airflow.units import Unit
 from aerodrome.release import install
 from aerodrome.services import clusters, databases, redis
 from product import VERSIONS
+from waiting import wait_for
 
 ISSUER = "aerodrome"
 NAME = "probe"
 KID = "test-key"
 DATABASE_PASSWORD = "db-7f3a-%$\u00e9:@/"
-
-
-def wait_for(what: str, probe: Callable[[], Any], *, seconds: float = 240) -> Any:
-    deadline = time.monotonic() + seconds
-    while True:
-        result = probe()
-        if result:
-            return result
-        if time.monotonic() > deadline:
-            pytest.fail(f"{what} did not happen within {seconds} s")
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="session", name="wait_for")
@@ -175,7 +165,7 @@ class Launcher:
             assert text, Path(unit["log"]).read_text()[-4000:]
             return text
 
-        line = wait_for(f"{unit['name']} ready", said, seconds=seconds)
+        line = wait_for(f"{unit['name']} ready", said, limit=seconds)
         assert line == b"READY=1\n"
         return time.monotonic() - self.started[unit["name"]]
 

@@ -108,7 +108,7 @@ def started(context, wait_for):
         return status is not None and status["units"][0]["state"] == "ready"
 
     try:
-        wait_for("a ready web server", ready, seconds=120)
+        wait_for("a ready web server", ready, limit=120)
         yield Cell(context, paths)
         cells.ask(paths.services.socket, {"op": "shutdown"})
         assert process.wait(60) == 0

@@ -93,7 +93,7 @@ def chain(first, wait_for):
     """The name of a DAG whose one scheduled run has ended."""
     write(first, "chain", CHAIN.format(name="chain", length=3))
     query = Statement("SELECT state FROM dag_run WHERE dag_id = 'chain' AND state IN ('success', 'failed')")
-    assert wait_for("the run's end", lambda: first.execute(query), seconds=180) == [("success",)]
+    assert wait_for("the run's end", lambda: first.execute(query), limit=180) == [("success",)]
     return "chain"
 
 

@@ -8,8 +8,7 @@ import shutil
 import signal
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from aerodrome.aws.emulator import Emulator
 from aerodrome.services import daemon, databases, warehouses
 from aerodrome.services.clusters import Cluster
 from aerodrome.services.daemon import Daemon
+from waiting import wait_for
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,7 @@ class Service:
 
     def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
-        wait_for(lambda: not daemon.is_running(self.process))
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+        wait_for("its end", lambda: not daemon.is_running(self.process))
 
 
 def started() -> Iterator[Service]:

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ import pytest
 
 from aerodrome.cell import kernel
 from aerodrome.services import accounts
+from waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,14 +85,8 @@ def interpreters(version: str) -> str:
 
 
 def until(condition: Callable[[], Any], what: str = "the condition") -> Any:
-    """Polls until the condition is true; returns what it returned."""
-    deadline = time.monotonic() + DEADLINE
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.01)
-    raise AssertionError(f"{what} has not come true in {DEADLINE:.0f} s")
+    """`wait_for` with this tier's limit; what it waits for goes by in a moment."""
+    return wait_for(what, condition, limit=DEADLINE, longest_pause=0.02)
 
 
 def ask(path: Path, **request: Any) -> dict[str, Any]:

@@ -6,13 +6,14 @@ import asyncio
 import json
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import uvicorn
+
+from waiting import wait_for
 
 
 class Airflow:
@@ -107,7 +108,7 @@ def running(app: Any, path: Path) -> Iterator[None]:
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
-    wait_for(lambda: server.started)
+    wait_for("the server has started", lambda: server.started)
     try:
         yield
     finally:
@@ -116,10 +117,3 @@ def running(app: Any, path: Path) -> Iterator[None]:
         listener.close()
         path.unlink(missing_ok=True)
         assert not thread.is_alive()
-
-
-def wait_for(condition: Any, seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        threading.Event().wait(0.005)

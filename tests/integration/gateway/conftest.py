@@ -40,8 +40,9 @@ from aerodrome.model.principals import Principal, PrincipalKind
 from aerodrome.model.web_address import Ports
 from aerodrome.services import clusters, databases
 from aerodrome.settings import Settings
+from waiting import wait_for
 
-from .airflow import Airflow, running, wait_for
+from .airflow import Airflow, running
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
@@ -274,7 +275,7 @@ def _running_gateway(world: World, sockets: tuple[socket.socket, socket.socket])
 
     thread = threading.Thread(target=asyncio.run, args=(serve(),))
     thread.start()
-    wait_for(lambda: all(server.started for server, _ in both))
+    wait_for("both have started", lambda: all(server.started for server, _ in both))
     yield
     for server, _ in both:
         server.should_exit = True

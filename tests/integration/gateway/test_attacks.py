@@ -10,8 +10,7 @@ import time
 import pytest
 
 from aerodrome.gateway import protocol
-
-from .airflow import wait_for
+from waiting import wait_for
 
 GET = b"GET /x HTTP/1.1\r\nHost: HOST\r\nCookie: COOKIE\r\n"
 POST = b"POST /x HTTP/1.1\r\nHost: HOST\r\nCookie: COOKIE\r\n"
@@ -227,7 +226,7 @@ def test_a_hundred_megabytes_of_body_are_not_taken(world, cookie):
     chunk = b"100000\r\n" + b"x" * 0x100000 + b"\r\n"
     begin = POST.replace(b"/x", b"/slow").replace(b"COOKIE", cookie.encode()) + b"Transfer-Encoding: chunked\r\n\r\n"
     flood(world, begin, chunk, 100)
-    wait_for(lambda: "POST /slow" not in world.airflow.seen or world.airflow.left.is_set())
+    wait_for("Airflow is left", lambda: "POST /slow" not in world.airflow.seen or world.airflow.left.is_set())
     for path in (b"/aws_mwaa/login", b"/aws_mwaa/cli", b"/api/v2/variables"):
         begin = b"POST " + path + b" HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\n\r\n"
         found, _ = flood(world, begin, chunk, 2)

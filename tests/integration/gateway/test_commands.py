@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from aerodrome.errors import CallerError, RetryError
+from waiting import wait_for
 
-from .airflow import wait_for
 from .conftest import decoded
 
 
@@ -134,7 +134,7 @@ def test_four_run_at_once_some_wait_and_the_rest_are_told_to_come_back(world):
     world.command = command
     with ThreadPoolExecutor(20) as pool:
         answers = [pool.submit(run, world, "version") for _ in range(20)]
-        wait_for(lambda: sum(answer.done() for answer in answers) == 8)
+        wait_for("all but the running are refused", lambda: sum(answer.done() for answer in answers) == 8)
         assert counts["most"] == 4
         other = pool.submit(run, world, "version", name="two")
         go.set()

@@ -10,8 +10,7 @@ import pytest
 
 from aerodrome.ledger.logins import SESSION_LIFETIME
 from aerodrome.model.lifecycle import Event
-
-from .airflow import wait_for
+from waiting import wait_for
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -135,7 +134,8 @@ def test_nothing_of_a_deleted_environment_opens_its_namesake(world):
     for event in (Event.DELETE_REQUESTED, Event.REMOVED):
         world.ledger.request("down", event, world.now())
     recreate(world, "down")
-    wait_for(lambda: world.ask("GET", "/", name="down").status == 401)  # known within a second
+    # Known within a second.
+    wait_for("the environment is known", lambda: world.ask("GET", "/", name="down").status == 401)
     assert post(world, pending, name="down").status == 401
     assert world.ask("GET", "/", name="down", cookie=cookie).status == 401
     assert world.ask("GET", "/", name="down", cookie=world.log_in("down")).status == 503

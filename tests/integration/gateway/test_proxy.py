@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from .airflow import wait_for
+from waiting import wait_for
 
 
 def sent(answer, name):
@@ -104,7 +104,7 @@ def test_a_client_that_leaves_ends_its_request(world, path):
     cookie = world.log_in()
     connection = world.connect()
     connection.request("GET", path, headers={"Cookie": cookie})
-    wait_for(lambda: f"GET {path}" in world.airflow.seen)
+    wait_for("Airflow has seen it", lambda: f"GET {path}" in world.airflow.seen)
     connection.close()
     assert world.airflow.left.wait(30)
 
@@ -178,7 +178,7 @@ def test_writes_are_recorded_and_reads_are_not(world):
     world.entries.clear()
     world.ask("GET", "/api/v2/dags", cookie=cookie)
     world.ask("POST", "/api/v2/dags/a/dagRuns?conf=secret", body=b"{}", cookie=cookie)
-    wait_for(lambda: world.entries)
+    wait_for("an entry in the log", lambda: world.entries)
     [entry] = world.entries
     assert (entry.kind, entry.action, entry.allowed) == ("WEB_REQUEST", "POST /api/v2/dags/a/dagRuns", True)
     assert (entry.principal, entry.environment) == ("arn:aws:iam::000000000000:user/ada", "three")

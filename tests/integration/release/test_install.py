@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import psutil
@@ -15,6 +14,7 @@ import pytest
 
 from aerodrome import errors
 from aerodrome.release import install, installation, uv_process
+from waiting import wait_for
 
 pytestmark = pytest.mark.usefixtures("lock")
 
@@ -58,13 +58,6 @@ def synchronises(process):
         return "sync" in process.cmdline()
     except psutil.Error:
         return False
-
-
-def wait_until(condition, what):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 def leftovers(versions):
@@ -213,7 +206,7 @@ def test_a_killed_installer_is_taken_over_when_its_uv_has_ended(lock, environ, s
         victim.stdin.write(json.dumps(request).encode())
         victim.stdin.close()
         inner = psutil.Process(victim.pid)
-        wait_until(lambda: any(synchronises(child) for child in inner.children()), "uv was not started")
+        wait_for("uv was not started", lambda: any(synchronises(child) for child in inner.children()))
         orphan = next(child for child in inner.children() if synchronises(child))
         victim.kill()
     seen = []

@@ -11,7 +11,6 @@ import socketserver
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,25 +21,12 @@ from typing import Any
 import boto3
 import pytest
 
+from waiting import wait_for
+
 DEADLINE = 60.0
 TOKEN = "token-of-this-environment-0123456789"
 ROLE_ARN = "arn:aws:iam::000000000000:role/execution"
 KEYS = {"access_key_id": "test", "secret_access_key": "test"}
-
-
-def _wait_for(condition: Callable[[], Any], what: str) -> Any:
-    """Poll until the condition is true; its value."""
-    deadline = time.monotonic() + DEADLINE
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"still not so after {DEADLINE:.0f} s: {what}")
-
-
-@pytest.fixture
-def wait_for() -> Callable[[Callable[[], Any], str], Any]:
-    return _wait_for
 
 
 def free_port() -> int:
@@ -82,7 +68,7 @@ class MiniStack:
             self._process = subprocess.Popen(
                 command, env=environment, cwd=self._folder, stdout=output, stderr=subprocess.STDOUT
             )
-        _wait_for(lambda: _listens(self.port), "the emulator listens")
+        wait_for("the emulator listens", lambda: _listens(self.port))
 
     def stop(self) -> None:
         if self._process is not None:

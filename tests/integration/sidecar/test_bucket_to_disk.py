@@ -8,6 +8,8 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from waiting import wait_for
+
 PAGE = 1000
 
 
@@ -21,7 +23,7 @@ def put_many(s3, bucket, keys) -> None:
         list(pool.map(lambda key: s3.put_object(Bucket=bucket, Key=key, Body=key.encode()), keys))
 
 
-def test_files_appear_change_and_disappear(s3, bucket, sidecar, wait_for):
+def test_files_appear_change_and_disappear(s3, bucket, sidecar):
     put(s3, bucket, one="1", two="2")
     s3.put_object(Bucket=bucket, Key="dags/pkg/data file+ü%.csv", Body=b"a,b")
     s3.put_object(Bucket=bucket, Key="dags/.airflowignore", Body=b"x")
@@ -33,9 +35,9 @@ def test_files_appear_change_and_disappear(s3, bucket, sidecar, wait_for):
     s3.delete_object(Bucket=bucket, Key="dags/two.py")
     s3.delete_object(Bucket=bucket, Key="dags/pkg/data file+ü%.csv")
     wait_for(
-        lambda: sidecar.files == {"one.py": "changed", "four.py": "4", ".airflowignore": "x"}, "the change is there"
+        "the change is there", lambda: sidecar.files == {"one.py": "changed", "four.py": "4", ".airflowignore": "x"}
     )
-    wait_for(lambda: not (sidecar.dags / "pkg").exists(), "the empty folder is gone")
+    wait_for("the empty folder is gone", lambda: not (sidecar.dags / "pkg").exists())
 
 
 def test_modes_let_units_read_and_only_us_write(s3, bucket, sidecar):
@@ -54,15 +56,15 @@ def test_modes_let_units_read_and_only_us_write(s3, bucket, sidecar):
     assert list(modes.values()) == [0o644, 0o755, 0o600, 0o600, 0o700]
 
 
-def test_what_is_damaged_on_disk_is_repaired(s3, bucket, sidecar, wait_for):
+def test_what_is_damaged_on_disk_is_repaired(s3, bucket, sidecar):
     put(s3, bucket, one="1", two="2")
     sidecar.start()
     (sidecar.dags / "one.py").write_text("tampered")
     (sidecar.dags / "two.py").unlink()
     (sidecar.dags / "stray.py").write_text("stray")
     (sidecar.dags / "link").symlink_to("/etc")
-    wait_for(lambda: sidecar.files == {"one.py": "1", "two.py": "2"}, "the tree is whole again")
-    wait_for(lambda: not (sidecar.dags / "link").is_symlink(), "the link is gone")
+    wait_for("the tree is whole again", lambda: sidecar.files == {"one.py": "1", "two.py": "2"})
+    wait_for("the link is gone", lambda: not (sidecar.dags / "link").is_symlink())
 
 
 def test_a_restart_fetches_nothing_again(s3, bucket, door, sidecar):
@@ -76,7 +78,7 @@ def test_a_restart_fetches_nothing_again(s3, bucket, door, sidecar):
     assert not [path for path in door.seen if "/dags/" in path]
 
 
-def test_a_page_that_fails_deletes_nothing(s3, bucket, door, sidecar, wait_for):
+def test_a_page_that_fails_deletes_nothing(s3, bucket, door, sidecar):
     keys = [f"dags/{number:04}.py" for number in range(PAGE + 100)]
     put_many(s3, bucket, keys)
     sidecar.start()
@@ -87,25 +89,25 @@ def test_a_page_that_fails_deletes_nothing(s3, bucket, door, sidecar, wait_for):
         before = len([path for path in door.seen if "continuation-token" in path])
         s3.delete_object(Bucket=bucket, Key=keys.pop())
         wait_for(
-            lambda before=before: len([path for path in door.seen if "continuation-token" in path]) > before + 1,
             "the failing page has been asked for twice",
+            lambda before=before: len([path for path in door.seen if "continuation-token" in path]) > before + 1,
         )
         assert sidecar.files == whole
         assert sidecar.status["away_since"]
         door.fault = lambda _path: None
-        wait_for(lambda: len(sidecar.files) == len(keys), "the deletion arrives when the listing is whole again")
+        wait_for("the deletion arrives when the listing is whole again", lambda: len(sidecar.files) == len(keys))
         whole = sidecar.files
 
 
-def test_an_object_that_is_cut_off_never_reaches_its_path(s3, bucket, door, sidecar, wait_for):
+def test_an_object_that_is_cut_off_never_reaches_its_path(s3, bucket, door, sidecar):
     put(s3, bucket, one="first version", zwei="2")
     sidecar.start()
     door.fault = lambda path: "cut" if "/dags/one.py" in path else None
     put(s3, bucket, one="second version", zwei="changed")
-    wait_for(lambda: sidecar.files["zwei.py"] == "changed", "the other object comes nevertheless")
+    wait_for("the other object comes nevertheless", lambda: sidecar.files["zwei.py"] == "changed")
     assert sidecar.files["one.py"] == "first version"
     door.fault = lambda _path: None
-    wait_for(lambda: sidecar.files["one.py"] == "second version", "it comes when it comes whole")
+    wait_for("it comes when it comes whole", lambda: sidecar.files["one.py"] == "second version")
 
 
 def test_an_object_that_is_closed_to_the_role_is_reported_and_stops_nothing(s3, bucket, door, sidecar):
@@ -117,7 +119,7 @@ def test_an_object_that_is_closed_to_the_role_is_reported_and_stops_nothing(s3, 
     assert sidecar.status["away_since"] is None
 
 
-def test_a_reader_never_sees_a_torn_file(s3, bucket, sidecar, wait_for):
+def test_a_reader_never_sees_a_torn_file(s3, bucket, sidecar):
     letters = "abcdefghij"
     size = 300_000
     put(s3, bucket, big=letters[0] * size)
@@ -135,14 +137,14 @@ def test_a_reader_never_sees_a_torn_file(s3, bucket, sidecar, wait_for):
     try:
         for letter in letters[1:]:
             put(s3, bucket, big=letter * size)
-            wait_for(lambda letter=letter: (size, letter) in seen, f"the reader sees {letter}")
+            wait_for(f"the reader sees {letter}", lambda letter=letter: (size, letter) in seen)
     finally:
         stop.set()
         reader.join()
     assert seen == {(size, letter) for letter in letters}
 
 
-def test_the_environment_comes_up_while_the_bucket_is_away(s3, bucket, door, sidecar, wait_for):
+def test_the_environment_comes_up_while_the_bucket_is_away(s3, bucket, door, sidecar):
     put(s3, bucket, one="1")
     door.fault = lambda _path: 503
     sidecar.start()
@@ -150,28 +152,28 @@ def test_the_environment_comes_up_while_the_bucket_is_away(s3, bucket, door, sid
     assert sidecar.status["away_since"]
     assert "503" in sidecar.status["error"]
     door.fault = lambda _path: None
-    wait_for(lambda: sidecar.files == {"one.py": "1"}, "it catches up")
-    wait_for(lambda: sidecar.status["away_since"] is None and sidecar.status["error"] is None, "it says so")
+    wait_for("it catches up", lambda: sidecar.files == {"one.py": "1"})
+    wait_for("it says so", lambda: sidecar.status["away_since"] is None and sidecar.status["error"] is None)
 
 
-def test_the_last_tree_stays_while_the_endpoint_is_down(own_ministack, client_of, sidecar, wait_for):
+def test_the_last_tree_stays_while_the_endpoint_is_down(own_ministack, client_of, sidecar):
     sidecar.config |= {"aws_endpoint_url": own_ministack.url, "bucket": "blue-bucket"}
     s3 = client_of("s3", own_ministack.url)
     s3.create_bucket(Bucket="blue-bucket")
     put(s3, "blue-bucket", one="1", two="2")
     sidecar.start()
     own_ministack.stop()
-    wait_for(lambda: sidecar.status["away_since"], "the sidecar says that the endpoint is away")
+    wait_for("the sidecar says that the endpoint is away", lambda: sidecar.status["away_since"])
     assert sidecar.files == {"one.py": "1", "two.py": "2"}
 
     own_ministack.start()  # its objects are lost: at first there is no bucket, which is no reason to delete either
-    wait_for(lambda: "NoSuchBucket" in sidecar.status["error"], "the sidecar says that the bucket is missing")
+    wait_for("the sidecar says that the bucket is missing", lambda: "NoSuchBucket" in sidecar.status["error"])
     assert sidecar.files == {"one.py": "1", "two.py": "2"}
 
     s3.create_bucket(Bucket="blue-bucket")
     put(s3, "blue-bucket", three="3")
-    wait_for(lambda: sidecar.files == {"three.py": "3"}, "it catches up")
-    wait_for(lambda: sidecar.status["away_since"] is None, "it says so")
+    wait_for("it catches up", lambda: sidecar.files == {"three.py": "3"})
+    wait_for("it says so", lambda: sidecar.status["away_since"] is None)
     s3.close()
 
 
@@ -185,12 +187,12 @@ def test_refused_keys_are_in_the_status_and_the_rest_is_on_disk(s3, bucket, side
     assert len(sidecar.status["refused"]) == sidecar.status["refused_count"] == 3
 
 
-def test_no_secret_is_in_logs_status_or_manifest(s3, bucket, door, sidecar, wait_for):
+def test_no_secret_is_in_logs_status_or_manifest(s3, bucket, door, sidecar):
     put(s3, bucket, one="1")
     sidecar.config["source_credentials"] = {"access_key_id": "test", "secret_access_key": "a-very-secret-key"}
     sidecar.start()
     door.fault = lambda _path: 500
-    wait_for(lambda: sidecar.status["away_since"], "something has gone wrong")
+    wait_for("something has gone wrong", lambda: sidecar.status["away_since"])
     sidecar.stop()
     written = [sidecar.log, Path(sidecar.config["status_file"]), sidecar.dags.parent / ".dags.manifest.json"]
     text = "".join(path.read_text() for path in written)

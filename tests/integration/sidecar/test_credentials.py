@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from waiting import wait_for
+
 WHO_AM_I = """
 import boto3, json
 session = boto3.session.Session()
@@ -84,20 +86,20 @@ def test_a_new_token_counts_at_once_and_the_old_one_no_more(sidecar):
     assert ask(sidecar, headers={"Authorization": old})[0] == 403
 
 
-def test_without_sts_there_is_a_sentence_and_then_there_are_keys(sidecar, door, wait_for):
+def test_without_sts_there_is_a_sentence_and_then_there_are_keys(sidecar, door):
     door.fault = lambda _path: 503
     sidecar.start()
     status, document = ask(sidecar)
     assert (status, document["code"]) == (503, "ServiceUnavailable")
     assert "sts answers 503" in document["message"]
     door.fault = lambda _path: None
-    wait_for(lambda: ask(sidecar)[0] == 200, "credentials come when STS does")
+    wait_for("credentials come when STS does", lambda: ask(sidecar)[0] == 200)
 
 
-def test_old_keys_are_served_while_sts_is_away(sidecar, door, wait_for):
+def test_old_keys_are_served_while_sts_is_away(sidecar, door):
     sidecar.start()
     door.fault = lambda _path: 503
-    wait_for(lambda: sidecar.status["away_since"], "the sidecar has noticed")
+    wait_for("the sidecar has noticed", lambda: sidecar.status["away_since"])
     assert ask(sidecar)[0] == 200
 
 
@@ -134,11 +136,11 @@ def test_a_second_sidecar_says_why_it_cannot_start(sidecar, tmp_path):
     assert b"cannot listen on 127.0.0.1" in done.stderr
 
 
-def test_sigterm_ends_it_in_the_middle_of_a_request(sidecar, door, wait_for):
+def test_sigterm_ends_it_in_the_middle_of_a_request(sidecar, door):
     sidecar.start()
     door.seen.clear()
     door.fault = lambda _path: "hang"
-    wait_for(lambda: door.seen, "a request hangs")
+    wait_for("a request hangs", lambda: door.seen)
     assert sidecar.stop() == 0
     assert not door.released.is_set()
 

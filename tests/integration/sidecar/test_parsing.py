@@ -12,6 +12,7 @@ import pytest
 from aerodrome.services import clusters, databases
 from aerodrome.sidecar.config import Database, PriorityParse
 from aerodrome.sidecar.parsing import IDLE, PriorityParsing
+from waiting import wait_for
 
 TABLE = """
 CREATE TABLE dag_priority_parsing_request
@@ -113,7 +114,7 @@ def test_a_missing_server_is_no_more_than_a_warning(tmp_path):
     assert not table.ask(["a.py"])
 
 
-def test_a_whole_sidecar_tells_airflow(s3, bucket, sidecar, metadata, rows, wait_for):
+def test_a_whole_sidecar_tells_airflow(s3, bucket, sidecar, metadata, rows):
     sidecar.config["database"] = {
         "host": metadata.host,
         "port": metadata.port,
@@ -127,4 +128,4 @@ def test_a_whole_sidecar_tells_airflow(s3, bucket, sidecar, metadata, rows, wait
     sidecar.start()
     assert rows() == ["one.py"]
     s3.put_object(Bucket=bucket, Key="dags/pkg/two.py", Body=b"2")
-    wait_for(lambda: rows() == ["one.py", "pkg/two.py"], "the new file has its row")
+    wait_for("the new file has its row", lambda: rows() == ["one.py", "pkg/two.py"])
