@@ -7,13 +7,16 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
+import lines
+import tiers
 from aerodrome.services import clusters, databases, postgres
 from aerodrome.settings import Paths
-from product import VERSIONS, Product, started
+from product import VERSIONS, Product, Shared, started
 
 # A deadline would make a busy machine fail a test that has nothing to do with time.
 settings.register_profile("untimed", settings.get_profile("default"), deadline=None)
@@ -24,14 +27,30 @@ for _name in [name for name in os.environ if name.startswith(("AWS_", "AERODROME
         del os.environ[_name]  # what a developer's shell is set to must not reach a test
 
 
-LONG = ("acceptance", "faults", "browser", "contract")
-"""Folders of tests that start whole environments."""
-
-
 @pytest.hookimpl(trylast=True)  # after pytest-randomly has shuffled them
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long ones first, or one process would work alone at the end."""
-    items.sort(key=lambda item: item.path.relative_to(item.config.rootpath / "tests").parts[0] not in LONG)
+    items.sort(key=lambda item: tiers.order(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> tiers.FilesTogether | None:
+    """`--dist loadfile` as `make test` has it, and files that share an environment in one process."""
+    return tiers.FilesTogether(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What each tier counted and took, above pytest's closing line."""
+    ended = [
+        (outcome, report)
+        for outcome in ("", *tiers.OUTCOMES)
+        for report in terminalreporter.getreports(outcome)
+        if isinstance(report, pytest.TestReport)
+    ]
+    if ended:
+        terminalreporter.section("tiers, in seconds of all processes together")
+    for line in tiers.lines(ended):
+        terminalreporter.line(line)
 
 
 @pytest.fixture(scope="session")
@@ -63,6 +82,16 @@ def product(versions: Path) -> Iterator[Product]:
     """One Aerodrome for all tests that leave it as they found it."""
     with started(versions) as running:
         yield running
+
+
+@pytest.fixture(scope="session", params=lines.WITH_REST)
+def shared_environment(request: pytest.FixtureRequest, product: Product) -> Iterator[Shared]:
+    """An environment of each line, for all tests that leave it as they found it; their files are in `tiers.SHARED`."""
+    made = Shared(f"shared-{request.param.replace('.', '-')}", request.param)
+    product.create(made.name, made.version)
+    product.wait_until(made.name, "AVAILABLE")
+    yield made
+    product.delete(made.name)
 
 
 @pytest.fixture(scope="module")

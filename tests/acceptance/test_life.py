@@ -8,7 +8,6 @@ import re
 import subprocess
 
 import psutil
-import psycopg
 import pytest
 import uv
 
@@ -50,13 +49,9 @@ def variables_of(process: psutil.Process) -> list[str]:
         return []
 
 
-@pytest.fixture(scope="module", params=["3.3.1", "2.11.2"])
-def environment(request, product):
-    name = f"life-{request.param.replace('.', '-')}"
-    product.create(name, request.param)
-    product.wait_until(name, "AVAILABLE")
-    yield name
-    product.delete(name)
+@pytest.fixture
+def environment(shared_environment):
+    return shared_environment.name
 
 
 def test_a_dag_from_the_bucket_runs_as_the_execution_role_and_without_keys(product, environment):
@@ -143,28 +138,5 @@ def test_units_hold_no_secret_in_their_environment(product, environment):
             assert password not in " ".join([*variables, *process.cmdline()]), unit["name"]
             read += bool(variables)
     assert read
-    if environment.startswith("life-3"):
+    if environment.startswith("shared-3"):
         assert password not in (home / "worker.cfg").read_text()
-
-
-@pytest.mark.parametrize("version", ["3.3.1", "2.11.2"])
-def test_deletion_leaves_nothing(product, version):
-    environment = f"brief-{version.replace('.', '-')}"
-    product.create(environment, version)
-    product.wait_until(environment, "AVAILABLE")
-    shown = product.environment(environment)
-    identifier = shown["identifier"]
-    pids = [unit["pid"] for unit in shown["units"]]
-    product.delete(environment)
-    assert not any(psutil.pid_exists(pid) for pid in pids)
-    assert not (product.data / "environments" / environment).exists()
-    assert not (product.data / "run" / identifier).exists()
-    password = (product.data / "keys" / "postgres").read_text().strip()
-    with psycopg.connect(host=str(product.data / "run" / "pg"), user="postgres", password=password) as connection:
-        found = connection.execute(
-            "SELECT datname FROM pg_database WHERE datname = %s UNION SELECT rolname FROM pg_roles WHERE rolname = %s",
-            (f"env_{identifier}", f"env_{identifier}"),
-        ).fetchall()
-    assert found == []
-    with pytest.raises(product.mwaa.exceptions.ResourceNotFoundException):
-        product.get(environment)

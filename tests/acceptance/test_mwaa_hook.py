@@ -36,13 +36,9 @@ DENY = {"Effect": "Deny", "Action": "airflow:InvokeRestApi", "Resource": "*"}
 ALLOW = {"Effect": "Allow", "Action": "airflow:*", "Resource": "*"}
 
 
-@pytest.fixture(scope="module", params=["3.3.1", "2.11.2"])
-def environment(request, product):
-    name = f"hook-{request.param.replace('.', '-')}"
-    product.create(name, request.param)
-    product.wait_until(name, "AVAILABLE")
-    yield name, request.param
-    product.delete(name)
+@pytest.fixture
+def environment(shared_environment):
+    return shared_environment
 
 
 def hooked(product, environment, home, **more):

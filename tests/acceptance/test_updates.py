@@ -1,4 +1,4 @@
-"""UpdateEnvironment on a running environment: what is wished comes about beside what runs, or nothing happens."""
+"""Updates and maintenance of a running environment: what is wished comes about beside what runs, or nothing happens."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import threading
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
+import psycopg
 import pytest
 
-from product import BUCKET, LIMIT, wait_for
+from product import BUCKET, LIMIT, Product, wait_for
 
 pytestmark = pytest.mark.timeout(4 * LIMIT)
 
@@ -92,8 +94,11 @@ def put(product, key: str, content: str | bytes) -> str:
 
 
 @contextmanager
-def watched(product, name: str) -> Iterator[list[str]]:
-    """Asks Airflow's web server again and again; the refusals that it gave are in the list."""
+def watched(product, name: str, *, pause: float = 0.1) -> Iterator[list[str]]:
+    """Asks Airflow's web server again and again; the refusals that it gave are in the list.
+
+    Each answer takes some hundredths of a second of a core from what is watched, which is why there are pauses.
+    """
     refusals: list[str] = []
     over = threading.Event()
 
@@ -103,7 +108,7 @@ def watched(product, name: str) -> Iterator[list[str]]:
                 product.rest(name, "GET", "/dags")
             except Exception as error:  # noqa: BLE001 - whatever a client may be told
                 refusals.append(str(error))
-            over.wait(0.05)
+            over.wait(pause)
 
     thread = threading.Thread(target=ask)
     thread.start()
@@ -160,19 +165,17 @@ def test_an_update_replaces_all_units_without_a_gap_and_lets_tasks_end(product, 
     assert product.finished(name, waiting, run) == "success"
     assert product.task(name, waiting, run, "wait")["try_number"] == 1
     wait_for("the former cell is gone", lambda: product.environment(name)["other_cells"] == [])
-    product.delete(name)
+    product.delete_without_a_trace(name)
 
 
 @pytest.fixture(scope="module")
 def steady(product) -> Iterator[str]:
-    """An environment that failing updates leave as it is."""
+    """An environment with a release of its own, which failing updates leave as it is."""
     name = "steady"
-    product.create(name)
     product.put_dag("looking_steady", LOOKING.format(dag="looking_steady"))
     product.put_dag("mooing_steady", "import cow\n" + LOOKING.format(dag="mooing_steady"))
     put(product, "steady/requirements.txt", REQUIREMENTS)
-    product.wait_until(name, "AVAILABLE")
-    product.update(
+    product.create(
         name,
         RequirementsS3Path="steady/requirements.txt",
         PluginsS3Path="steady/plugins.zip",
@@ -219,7 +222,7 @@ def units_that_do_not_come_up(_product):
 def test_a_failed_update_leaves_everything_as_it_was(product, steady, wish, code, words):
     before = product.get(steady)
     units = {unit["name"]: unit["pid"] for unit in product.environment(steady)["units"]}
-    with watched(product, steady) as refusals:
+    with watched(product, steady, pause=0.3) as refusals:  # its web server is to be left alone
         product.update(steady, **wish(product))
         after = product.wait_until(steady, "UPDATE_FAILED")
     assert refusals == []
@@ -287,3 +290,41 @@ def test_a_version_that_is_gone_is_named(product, steady):
     sentence = textwrap.dedent(f"Unable to read version {version} of file steady/gone.zip")
     with pytest.raises(product.mwaa.exceptions.ValidationException, match=sentence):
         product.update(steady, PluginsS3Path="steady/gone.zip", PluginsS3ObjectVersion=version)
+
+
+def pretend_that_the_lock_is_older(product: Product, name: str) -> None:
+    """As after an update of Aerodrome that brought a newer lock for the same version."""
+    password = (product.data / "keys" / "postgres").read_text().strip()
+    host = str(product.data / "run" / "pg")
+    with psycopg.connect(host=host, user="postgres", password=password, dbname="aerodrome") as ledger:
+        ledger.execute(
+            "UPDATE environment SET deployed = jsonb_set(deployed::jsonb, '{lock}', %s::jsonb) WHERE name = %s",
+            (f'"{"0" * 64}"', name),
+        )
+
+
+def window_of(now: datetime) -> str:
+    """A window that is open now."""
+    return f"{now:%a}:{now:%H}:{'30' if now.minute >= 30 else '00'}".upper()
+
+
+def test_a_newer_lock_is_applied_in_the_window_and_lets_tasks_end(product, steady):
+    product.put_dag("maintained", WAITING.format(bucket=BUCKET, dag="maintained"))
+    run = product.trigger(steady, "maintained")
+    task = ("maintained", run, "wait")
+    wait_for("the task runs", lambda: product.task(steady, *task)["state"] == "running")
+    product.update(steady, WeeklyMaintenanceWindowStart=window_of(datetime.now(UTC)))
+    product.wait_until(steady, "AVAILABLE")
+
+    before = product.environment(steady)["revision"]
+    with watched(product, steady) as refusals:
+        pretend_that_the_lock_is_older(product, steady)
+        wait_for("maintenance begins", lambda: product.get(steady)["Status"] == "MAINTENANCE")
+        found = product.wait_until(steady, "AVAILABLE")
+    assert refusals == []
+    assert (found["LastUpdate"]["Source"], found["LastUpdate"]["Status"]) == ("maintenance", "SUCCESS")
+    assert product.environment(steady)["revision"] > before
+    assert product.task(steady, *task)["state"] == "running"
+    put(product, "go/maintained", "")
+    assert product.finished(steady, "maintained", run) == "success"
+    assert product.task(steady, *task)["try_number"] == 1

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from browsing import Airflow
-from product import BUCKET, Product, wait_for
+from product import BUCKET, Product, Shared, wait_for
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -27,17 +27,14 @@ with DAG("{name}", start_date=datetime(2024, 1, 1), schedule=None):
 """
 
 
-@pytest.fixture(scope="module", params=["3.3.1", "2.11.2"])
-def airflow(request: pytest.FixtureRequest, product: Product) -> Iterator[Airflow]:
+@pytest.fixture(scope="module")
+def airflow(product: Product, shared_environment: Shared) -> Iterator[Airflow]:
     """An environment in which the DAG is listed and not paused."""
-    found = Airflow(product, f"browsed-{request.param.replace('.', '-')}", request.param)
-    product.create(found.name, found.version)
-    product.wait_until(found.name, "AVAILABLE")
+    found = Airflow(product, shared_environment.name, shared_environment.version)
     product.put_dag(found.dag, DAG.format(name=found.dag))
     wait_for("the DAG is listed", lambda: product.listed(found.name, found.dag))
     product.rest(found.name, "PATCH", f"/dags/{found.dag}", {"is_paused": False})
     yield found
-    product.delete(found.name)
     product.s3.delete_object(Bucket=BUCKET, Key=f"dags/{found.dag}.py")
 
 

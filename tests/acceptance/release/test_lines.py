@@ -4,8 +4,6 @@ import json
 
 import pytest
 
-import lines
-
 DAG = """
 import json
 import os
@@ -41,13 +39,9 @@ probe()
 WEEK = 7 * 24 * 3600
 
 
-@pytest.fixture(scope="module", params=lines.WITH_REST)
-def environment(request, product):
-    name = f"line-{request.param.replace('.', '-')}"
-    product.create(name, request.param)
-    product.wait_until(name, "AVAILABLE")
-    yield name
-    product.delete(name)
+@pytest.fixture
+def environment(shared_environment):
+    return shared_environment.name
 
 
 def test_a_dag_runs_on_the_version_asked_for_and_its_broker_keeps_tasks_for_a_week(product, environment):
