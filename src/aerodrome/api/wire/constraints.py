@@ -94,7 +94,7 @@ class Walk:
             complaint = _string(shape.key, key)
             keys = f"Map keys must satisfy constraint: [{complaint}]" if complaint else None
             if self.require(shape.key, key, path, keys, hidden=hidden):
-                found[key] = self._element(shape.value, each, _joined(path, key), hidden=hidden)
+                found[key] = self._element(shape.value, each, _joined(path, _printable(key)), hidden=hidden)
         return found
 
     def _list(self, shape: ListShape, value: Any, path: str, *, hidden: bool) -> Any:
@@ -217,13 +217,16 @@ def _shown(value: Any) -> str:
         case int() | float():
             return str(value)[:LONGEST_ECHO]
         case str():
-            head = value[:LONGEST_ECHO]
-            text = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in head)
+            text = _printable(value[:LONGEST_ECHO])
             return f"'{text}…'" if len(value) > LONGEST_ECHO else f"'{text}'"
         case list():
             return f"(a list of {len(value)})"
         case _:
             return "(an object)"
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _joined(path: str, member: str) -> str:
