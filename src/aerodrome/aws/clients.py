@@ -50,10 +50,11 @@ def configured(settings: Settings, emulator_url: str | None = None) -> Endpoint:
     )
 
 
-def client(endpoint: Endpoint, service: str) -> Any:
-    """A client of one service, safe to share between threads."""
+def client(endpoint: Endpoint, service: str, more: Config | None = None) -> Any:
+    """A client of one service, safe to share between threads; `more` counts more than our usual configuration."""
     session: Any = _session(endpoint)  # the stubs know names of services as literals only
-    return session.client(service, endpoint_url=endpoint.url, config=_config(endpoint, service))
+    config = _config(endpoint, service)
+    return session.client(service, endpoint_url=endpoint.url, config=config.merge(more) if more else config)
 
 
 def _session(endpoint: Endpoint) -> boto3.session.Session:

@@ -22,7 +22,7 @@ from rich.text import Text
 
 from aerodrome import errors
 from aerodrome.backends.local import places
-from aerodrome.cli import rendering
+from aerodrome.cli import layout, rendering
 from aerodrome.release import building, comparison, confined, install, interpreters, locks, sealing, verification
 from aerodrome.release.building import Step, Workshop
 from aerodrome.release.confined import User
@@ -88,13 +88,13 @@ def gather(
     Raises CallerError for a version that is not on offer, and for a named file that does not exist.
     """
     version = locks.of(version or next(iter(locks.LOCKS))).version
-    listed = _found(folder, requirements, "requirements.txt")
-    script = _found(folder, startup, "startup.sh")
-    dags = _found(folder, dags, "dags")
+    listed = _found(folder, requirements, *layout.REQUIREMENTS)
+    script = _found(folder, startup, *layout.STARTUP)
+    dags = _found(folder, dags, *layout.DAGS)
     sources = Sources(
         requirements=listed.read_bytes() if listed else None,
         beside=listed.parent if listed else None,
-        plugins=_found(folder, plugins, "plugins.zip", "plugins"),
+        plugins=_found(folder, plugins, *layout.PLUGINS),
         startup=script.read_bytes() if script else None,
         dags=among(dags),
         surroundings={"AIRFLOW_ENV_NAME": "check"},

@@ -9,12 +9,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
-from aerodrome.errors import CallerError, RetryError
-from aerodrome.identity import credentials_file
+from aerodrome.cli import clients
+from aerodrome.errors import CallerError
 from aerodrome.settings import Settings
 
 ROLE_HEADER = "X-Aerodrome-Role"
@@ -50,18 +46,11 @@ def link(settings: Settings, port: int, environment: str, wanted: Role | None) -
         CallerError: there is no administrator's key, or the API refuses.
         RetryError: the API gives no answer.
     """
-    key, secret = credentials_file.read(settings.paths.credentials)
-    client: Any = boto3.Session(key, secret, region_name=settings.region).client(
-        "mwaa", endpoint_url=settings.url(port), config=Config(inject_host_prefix=False)
-    )
+    client = clients.client(settings, port, "mwaa")
     if wanted is not None:
         client.meta.events.register("before-call.mwaa.CreateWebLoginToken", _Wanting(wanted))
-    try:
+    with clients.told():
         answer = client.create_web_login_token(Name=environment)
-    except ClientError as error:
-        raise CallerError(error.response["Error"].get("Message") or str(error)) from None
-    except BotoCoreError as error:
-        raise RetryError(f"The API gave no answer ({error}).") from error
     return f"https://{answer['WebServerHostname']}{PAGE}#{answer['WebToken']}"
 
 

@@ -19,6 +19,7 @@ import typer
 
 from aerodrome import clock
 from aerodrome.cli import check, environment_variables, explaining, history, operator, rendering, watching
+from aerodrome.cli.dev import command as dev
 from aerodrome.cli.telling import AsJson, Yes, err, out, print_json, told
 from aerodrome.identity.credentials_file import PROFILE
 from aerodrome.settings import Settings
@@ -289,6 +290,7 @@ def iam_explain(
     out.print(explaining.shown(answer))
 
 
+dev.register(app)
 check.register(app)
 history.register(app)
 

@@ -10,6 +10,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +21,8 @@ from click.testing import CliRunner
 
 from aerodrome import cli
 from aerodrome.cli import awaiting, checking, doctor, login, main, operator, rendering, steering, telling, watching
+from aerodrome.cli.dev import lifetime, session
+from aerodrome.cli.dev import telling as teller_of_dev
 from aerodrome.errors import BrokenError
 
 ESCAPE = "\x1b[31m"
@@ -113,6 +116,7 @@ CALLS = {
     "doctor": Call(exit_code=1),
     "purge": Call("--yes", told=FOLDER),
     "check": Call("folder", exit_code=1),
+    "dev": Call("folder --once", told=LONG),
     "revisions": Call("mine", [REVISION, APPLIED]),
     "diff": Call("mine 1 2", [REVISION, APPLIED]),
     "rollback": Call("mine 1", BEGUN, told="mine is AVAILABLE with revision 5, after 1.0 s."),
@@ -152,6 +156,8 @@ def surroundings(monkeypatch, tmp_path):
     monkeypatch.setattr(steering, "down", lambda *_, **__: None)
     monkeypatch.setattr(steering, "purge", lambda _: None)
     monkeypatch.setattr(login, "link", lambda *_: LONG)
+    monkeypatch.setattr(lifetime, "running", lambda *_, **__: nullcontext(4560))
+    monkeypatch.setattr(session, "Session", Session)
     monkeypatch.setattr(main, "_port", lambda _: 4560)
     monkeypatch.setattr(operator, "is_up", lambda _: False)
     monkeypatch.setattr(doctor, "gather", lambda *_, **__: None)
@@ -161,6 +167,25 @@ def surroundings(monkeypatch, tmp_path):
     monkeypatch.setattr(checking.Run, "run", lambda _: checking.Checked("3.3.1", errors=errors, notes=[TOLD]))
     ended = {"status": "AVAILABLE", "progress": PROGRESS}
     monkeypatch.setattr(awaiting, "end_of_change", lambda *_: ended)
+
+
+class Session:
+    """A session of `aerodrome dev` that tells one thing and is content."""
+
+    def __init__(self, _wish, _settings, _port, teller):
+        self._teller = teller
+
+    def run(self):
+        self._teller.say("note", teller_of_dev.Mark.NOTE, TOLD)
+        return True
+
+
+def documents(text):
+    """The JSON document that was printed, or the documents, one a line."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return [json.loads(line) for line in text.splitlines()]
 
 
 def run(monkeypatch, path, *more):
@@ -195,7 +220,7 @@ def test_a_pipe_gets_whole_lines_without_colour(path, monkeypatch):
 def test_a_script_gets_json(path, monkeypatch):
     result = run(monkeypatch, path, "--json")
     assert result.exit_code == CALLS[path].exit_code, result.output
-    assert json.loads(result.stdout)
+    assert documents(result.stdout)
 
 
 @pytest.mark.usefixtures("surroundings")
@@ -261,7 +286,7 @@ def test_the_version_is_told():
 def test_only_two_modules_print_and_draw():
     """Whoever makes a console or a table of his own leaves the mechanism."""
     makers = {}
-    for path in Path(cli.__file__).parent.glob("*.py"):
+    for path in Path(cli.__file__).parent.rglob("*.py"):
         calls = [each for each in ast.walk(ast.parse(path.read_text())) if isinstance(each, ast.Call)]
         names = {each.func.id for each in calls if isinstance(each.func, ast.Name)} | {
             each.func.attr for each in calls if isinstance(each.func, ast.Attribute)

@@ -1,0 +1,102 @@
+"""Who is at work in which folder, and who stops Aerodrome: the last session, if a session started it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from aerodrome.cli import operator, steering
+from aerodrome.cli.dev.telling import Mark, Teller
+from aerodrome.errors import CallerError, RetryError
+from aerodrome.services import folders
+from aerodrome.settings import Settings
+
+
+def _home(settings: Settings) -> Path:
+    folders.make(settings.paths.data)
+    return folders.make(settings.paths.data / "dev", folders.PRIVATE)
+
+
+@contextlib.contextmanager
+def alone(settings: Settings, environment: str, mark: str, folder: Path) -> Iterator[None]:
+    """Be the only session of a folder, and of an environment.
+
+    Raises:
+        CallerError: another session is at it.
+    """
+    home = _home(settings)
+    with contextlib.ExitStack() as held:
+        for name, what in (
+            (f"folder-{mark}", str(folder)),
+            (f"environment-{environment}", f"the environment {environment}"),
+        ):
+            try:
+                held.enter_context(folders.locked(home / f"{name}.lock", timeout=0))
+            except RetryError:
+                raise CallerError(f"Another `aerodrome dev` is at work on {what}: stop that one first.") from None
+        yield
+
+
+@contextlib.contextmanager
+def running(settings: Settings, teller: Teller, *, leaving: Callable[[], None] = lambda: None) -> Iterator[int]:
+    """Aerodrome, started if need be, as the port of its API; the last session to leave undoes a session's start.
+
+    `leaving` is called before anything is stopped.
+    """
+    home = _home(settings)
+    started = home / "started"
+    descriptor = os.open(home / "sessions.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, folders.SECRET)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)  # waits while the last session before us stops everything
+        was_up = operator.is_up(settings)
+        try:
+            yield _up(settings, teller, started, was_up=was_up)
+        finally:
+            leaving()
+            teller.quiet()
+            if _is_last(descriptor) and (not was_up or _is_ours(settings, started)):
+                steering.down(settings, report=lambda what: teller.progress("stop", what, None))
+                started.unlink(missing_ok=True)
+                teller.quiet()
+                kept = f"Stopped. All is kept for the next time, in {settings.paths.data}"
+                teller.say("stopped", Mark.PLAIN, kept, data=settings.paths.data)
+            else:
+                teller.say("left", Mark.PLAIN, "Aerodrome and the environment go on; aerodrome down stops them.")
+    finally:
+        os.close(descriptor)
+
+
+def _up(settings: Settings, teller: Teller, started: Path, *, was_up: bool) -> int:
+    if not was_up:
+        teller.progress("start", "Starting Aerodrome.", None)
+    state = steering.up(settings)
+    if not was_up:
+        folders.write_secret(started, _control_plane(settings))
+    teller.quiet()
+    word = "is up already" if was_up else "is up"
+    teller.say("up", Mark.PLAIN, f"Aerodrome {word}: {state.api}", api=state.api, adopted=was_up)
+    return int(state.api.rpartition(":")[2])
+
+
+def _is_last(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_ours(settings: Settings, started: Path) -> bool:
+    """Whether what runs was started by a session: this one, or an earlier one that left us here or was killed."""
+    try:
+        return started.read_text(encoding="utf-8") == _control_plane(settings)
+    except FileNotFoundError:
+        return False
+
+
+def _control_plane(settings: Settings) -> str:
+    """What tells this run of the control plane from every other one."""
+    return (settings.paths.run / "control-plane.pid").read_text(encoding="utf-8")

@@ -1,0 +1,67 @@
+"""What environment, bucket and role of a folder are called. Pure: the same folder always gives the same names."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+from aerodrome.errors import CallerError
+
+NAME = re.compile(r"[a-zA-Z][0-9a-zA-Z\-_]{0,79}")
+"""MWAA's pattern for the names of environments."""
+
+LONGEST_DERIVED = 40
+"""Characters of a name that is made of a folder's."""
+
+LONGEST_BUCKET = 63
+LONGEST_ROLE = 64
+PREFIX = "aerodrome-dev-"
+
+_HASH = 6
+
+
+def environment(folder: Path) -> str:
+    """The environment's name: the folder's, in the letters that MWAA allows."""
+    slug = re.sub(r"[^0-9a-zA-Z_-]+", "-", folder.name).strip("-_")[:LONGEST_DERIVED].strip("-_")
+    if not slug:
+        return f"airflow-{_digest(str(folder))}"
+    return slug if slug[0].isalpha() else f"env-{slug}"
+
+
+def checked(name: str) -> str:
+    """A name that was given on the command line.
+
+    Raises:
+        CallerError: MWAA would refuse it.
+    """
+    if not NAME.fullmatch(name):
+        raise CallerError(f"--name {name[:100]}: use at most 80 letters, digits, - and _, a letter first.")
+    return name
+
+
+def bucket(environment: str) -> str:
+    """The environment's own bucket; names of buckets know no capitals and no underscores."""
+    plain = environment.lower().replace("_", "-").strip("-")
+    return _fitted(PREFIX + plain, LONGEST_BUCKET, of=environment, exact=plain == environment)
+
+
+def role(environment: str) -> str:
+    """The environment's own execution role."""
+    return _fitted(PREFIX + environment, LONGEST_ROLE, of=environment, exact=True)
+
+
+def mark(folder: Path) -> str:
+    """What tells an environment of this folder from those of others; the value of its tag."""
+    return hashlib.sha256(str(folder).encode(errors="surrogateescape")).hexdigest()[:16]
+
+
+def _fitted(text: str, limit: int, *, of: str, exact: bool) -> str:
+    """The text; where it had to be changed or cut its beginning with a hash, for it may have become another's."""
+    if exact and len(text) <= limit:
+        return text
+    return f"{text[: limit - _HASH - 1].rstrip('-')}-{_digest(of)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:_HASH]

@@ -1,0 +1,147 @@
+"""What must happen for an environment to be as its folder is: the decision of each round. Pure.
+
+A DAG is an object in the bucket, and the environment follows the bucket by itself. Requirements, plugins, startup
+script, options and version are members of the environment: they change by UpdateEnvironment, one change at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+
+
+class Member(StrEnum):
+    """The files that are members of an environment; the values are MWAA's prefixes of their members."""
+
+    REQUIREMENTS = "Requirements"
+    PLUGINS = "Plugins"
+    STARTUP = "StartupScript"
+
+    @property
+    def path(self) -> str:
+        """The member of the API that says where the file lies."""
+        return f"{self.value}S3Path"
+
+    @property
+    def version(self) -> str:
+        """The member of the API that says which version of it."""
+        return f"{self.value}S3ObjectVersion"
+
+    @property
+    def key(self) -> str:
+        """What the object is called."""
+        return {"Requirements": "requirements.txt", "Plugins": "plugins.zip", "StartupScript": "startup.sh"}[self.value]
+
+
+class Stage(Enum):
+    """How the environment is, as far as it matters for what may be asked of it."""
+
+    ABSENT = "absent"
+    BUSY = "busy"
+    SETTLED = "settled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What the folder and the command line say."""
+
+    dags: Mapping[str, str]
+    """Path among the DAGs → digest."""
+
+    members: Mapping[Member, str]
+    """Digest of each file that there is."""
+
+    options: Mapping[str, str | None] = field(default_factory=dict)
+    """Configuration options that were given; None takes one away."""
+
+    airflow: str | None = None
+    """The Airflow version that was asked for; None = whichever it has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What the bucket holds, and what the environment was last asked to be, whether or not that worked."""
+
+    dags: Mapping[str, str]
+    members: Mapping[Member, str] | None
+    """None = nothing was asked yet."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    airflow: str | None = None
+    stage: Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Put a DAG file into the bucket."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Take a DAG file out of the bucket."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Create the environment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Ask for a change of the environment; at least one of these differs."""
+
+    members: tuple[Member, ...] = ()
+    options: Mapping[str, str] | None = None
+    """All of them, as they are to be; None = as they are."""
+    airflow: str | None = None
+
+
+Step = Put | Delete | Create | Update
+
+
+def decide(wanted: Wanted, given: Given) -> list[Step]:
+    """The steps, in the order in which they are to be taken.
+
+    Files are put before others are deleted, so that one that moved is never away; and the environment is asked for
+    last, so that it finds them.
+    """
+    steps: list[Step] = [Put(path) for path in sorted(wanted.dags) if wanted.dags[path] != given.dags.get(path)]
+    steps += [Delete(path) for path in sorted(given.dags) if path not in wanted.dags]
+    match given.stage:
+        case Stage.ABSENT if given.members is None or _asks_for_more(wanted, given):
+            steps.append(Create())
+        case Stage.SETTLED if _asks_for_more(wanted, given):
+            options = merged(wanted.options, given.options)
+            steps.append(
+                Update(
+                    members=_changed(wanted, given),
+                    options=options if options != given.options else None,
+                    airflow=wanted.airflow if wanted.airflow not in {None, given.airflow} else None,
+                )
+            )
+        case _:
+            pass
+    return steps
+
+
+def merged(wanted: Mapping[str, str | None], now: Mapping[str, str]) -> dict[str, str]:
+    """The options as they are to be: those that were given, over those that there are."""
+    together = {**now, **wanted}
+    return {name: value for name, value in together.items() if value is not None}
+
+
+def _asks_for_more(wanted: Wanted, given: Given) -> bool:
+    return bool(
+        _changed(wanted, given)
+        or merged(wanted.options, given.options) != given.options
+        or wanted.airflow not in {None, given.airflow}
+    )
+
+
+def _changed(wanted: Wanted, given: Given) -> tuple[Member, ...]:
+    members = given.members or {}
+    return tuple(member for member in Member if wanted.members.get(member) != members.get(member))
