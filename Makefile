@@ -5,7 +5,7 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := .venv/bin
 VERSION ?= 3.3
-OTHER_LINES ?= 3.2.1 3.0.6 2.10.5 1.10.15
+OTHER_LINES ?= 3.2.1 3.0.6 2.10.3 1.10.15
 
 # A child that writes no bytecode starts Airflow three times slower.
 unexport PYTHONDONTWRITEBYTECODE
@@ -35,9 +35,9 @@ format: .venv/.synced ## Lay the code out
 	$(RUN)/ruff format .
 	$(RUN)/ruff check --fix .
 
-lock: .venv/.synced ## Recompile the locks: ours and each Airflow version's
+lock: .venv/.synced ## Recompile the locks: ours and each Airflow version's (CONSTRAINTS=folder of Airflow's own)
 	$(UV) lock
-	$(RUN)/python -m aerodrome.release.compile
+	$(RUN)/python -m aerodrome.release.compile $(if $(CONSTRAINTS),--constraints $(CONSTRAINTS))
 
 bench: .venv/.synced ## Measure against stock Airflow on this machine; prints one table
 	$(RUN)/python -m benchmarks

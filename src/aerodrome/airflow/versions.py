@@ -69,7 +69,7 @@ OFFERED: Mapping[str, Version] = MappingProxyType(
         "3.2.1": Version(number="3.2.1", line=3, python="3.12", adapter=line3),
         "3.0.6": Version(number="3.0.6", line=3, python="3.12", adapter=line3),
         "2.11.2": Version(number="2.11.2", line=2, python="3.12", adapter=line2),
-        "2.10.5": Version(number="2.10.5", line=2, python="3.11", adapter=line2),
+        "2.10.3": Version(number="2.10.3", line=2, python="3.11", adapter=line2),
         "1.10.15": _FIRST,
         "1.10.12": _FIRST,
     }

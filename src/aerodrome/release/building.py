@@ -123,7 +123,7 @@ class _Build:
             told.append(f"{self._plugins(top / 'plugins')} files")
         job = overlay.Job(
             requirements=wishes, installation=shop.installation, base=holds, plugins=top / "plugins",
-            lock=locks.of(shop.installation.version).path, scratch=self._folder(scratch, "packages"),
+            lock=locks.of(shop.installation.version), scratch=self._folder(scratch, "packages"),
             environ=shop.environ, user=shop.user, report=shop.on_line, tick=shop.tick,
         )  # fmt: skip
         with self._step("resolve") as told:

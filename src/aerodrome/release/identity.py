@@ -21,7 +21,7 @@ class Content:
     """The Airflow version."""
 
     lock: str
-    """The lock's SHA-256."""
+    """The SHA-256 of the pins that requirements are held to: the lock's, and the whole of Airflow's constraints."""
 
     requirements: str | None = None
     """The SHA-256 of requirements.txt and of what it includes; None = none. So for the next two."""

@@ -22,6 +22,7 @@ from aerodrome.release.base import Base
 from aerodrome.release.confined import Limits, User
 from aerodrome.release.failures import ReleaseError
 from aerodrome.release.installation import Installation
+from aerodrome.release.locks import Lock
 from aerodrome.release.requirements import Requirements
 
 LIMIT = 600.0
@@ -52,8 +53,8 @@ class Job:
     requirements: Requirements
     installation: Installation
     base: Base
-    lock: Path
-    """The lock file of the version: every constraint of Airflow's own."""
+    lock: Lock
+    """The lock of the version, with every constraint of Airflow's own."""
 
     plugins: Path
     """The release's unpacked plugins, which `--find-links` and paths of wheels mean."""
@@ -89,7 +90,13 @@ def resolve(job: Job) -> Plan:
     lines: deque[str] = deque(maxlen=MOST_LINES)
     builds = _run(
         job,
-        ["pip", "install", "--dry-run", f"--constraints={job.lock}", f"--python={job.installation.python}"],
+        [
+            "pip",
+            "install",
+            "--dry-run",
+            *(f"--constraints={path}" for path in job.lock.constraints),
+            f"--python={job.installation.python}",
+        ],
         wishes,
         constraints,
         lines.append,
@@ -195,7 +202,11 @@ class _NeedsBuildError(errors.AerodromeError):
 def _refused(job: Job, lines: Sequence[str]) -> errors.AerodromeError:
     if uv_refusals.needs_build(lines):
         return _NeedsBuildError("a package must be built")
-    return uv_refusals.refusal(lines, job.requirements, job.base.packages)
+    return _refusal(job, lines)
+
+
+def _refusal(job: Job, lines: Sequence[str]) -> errors.AerodromeError:
+    return uv_refusals.refusal(lines, job.requirements, job.base.packages, job.lock.pins)
 
 
 def _build(job: Job, arguments: Sequence[str], on_line: Callable[[str], None], site: Path | None) -> None:
@@ -236,7 +247,7 @@ def _build(job: Job, arguments: Sequence[str], on_line: Callable[[str], None], s
     if not ended.in_time:
         raise _endless(ended.tail)
     if ended.code != 0:
-        raise uv_refusals.refusal(lines, job.requirements, job.base.packages)
+        raise _refusal(job, lines)
 
 
 def _environ(job: Job) -> dict[str, str]:

@@ -58,7 +58,7 @@ def content_of(sources: Sources, lock: Lock) -> Content:
     """What the sources are, by their bytes."""
     return Content(
         version=lock.version,
-        lock=lock.sha256,
+        lock=lock.pins_sha256,
         requirements=_requirements(sources) if sources.requirements is not None else None,
         plugins=_digest(_files(sources.plugins)) if sources.plugins else None,
         startup=hashlib.sha256(sources.startup).hexdigest() if sources.startup is not None else None,

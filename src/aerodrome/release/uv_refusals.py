@@ -46,11 +46,17 @@ def needs_build(lines: Sequence[str]) -> bool:
     return any(sign in text for sign in _NEEDS_BUILD)
 
 
-def refusal(lines: Sequence[str], requirements: Requirements, base: Mapping[str, str]) -> errors.AerodromeError:
-    """The error for a failed uv: `base` is what the Airflow version holds, normalised names and versions."""
+def refusal(
+    lines: Sequence[str], requirements: Requirements, base: Mapping[str, str], pins: Mapping[str, str] | None = None
+) -> errors.AerodromeError:
+    """The error for a failed uv.
+
+    `base` is what the Airflow version holds, `pins` what Airflow's constraints say (None: they were not applied);
+    normalised names and versions.
+    """
     tail = tuple(_SECRET_IN_URL.sub("***@", line.rstrip()) for line in lines if line.strip())[-_TAIL:]
     text = re.sub(r"\s+", " ", _SECRET_IN_URL.sub("***@", "\n".join(lines)))
-    reading = _Reading(requirements, base, text, tail)
+    reading = _Reading(requirements, base, pins or {}, text, tail)
     return (
         reading.machine() or reading.index() or reading.unknown() or reading.python() or reading.conflict()
         or reading.build() or reading.otherwise()
@@ -60,9 +66,17 @@ def refusal(lines: Sequence[str], requirements: Requirements, base: Mapping[str,
 class _Reading:
     """One text of uv's; each method is one kind of failure, or None when it is another."""
 
-    def __init__(self, requirements: Requirements, base: Mapping[str, str], text: str, tail: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        requirements: Requirements,
+        base: Mapping[str, str],
+        pins: Mapping[str, str],
+        text: str,
+        tail: tuple[str, ...],
+    ) -> None:
         self._requirements = requirements
         self._base = base
+        self._held = {**pins, **base}
         self._text = text
         self._tail = tail
 
@@ -106,7 +120,7 @@ class _Reading:
             return self._failed(f"{_named(wish)} no package {found[1]}{needed} is known to {self._asked()}", wish)
         found = _NO_VERSION.search(self._text)
         name = canonicalize_name(found[1]) if found else ""
-        if found is None or name in self._base or "depends on" in self._text:
+        if found is None or name in self._held or "depends on" in self._text:
             return None
         wish = self._wish(name) or self._root()
         return self._failed(f"{_named(wish)} {self._asked()} has no {found[1]}{found[2] or ''}", wish)
@@ -134,18 +148,16 @@ class _Reading:
             return None
         wish = self._root()
         for owner, _, name, spec in _DEPENDS.findall(self._text):
-            version = self._base.get(canonicalize_name(name))
+            version = self._held.get(canonicalize_name(name))
             if version is not None and spec and not _allows(spec, version):
                 wish = self._wish(owner) or wish
-                sentence = (
-                    f"{_named(wish)} {owner} needs {name}{spec.rstrip('.,')}, and Airflow comes with {name} {version}"
-                )
+                sentence = f"{_named(wish)} {owner} needs {name}{spec.rstrip('.,')}, and {self._theirs(name)}"
                 return self._conflict(sentence, wish, name)
         for name, spec in _REQUIRE.findall(self._text):
-            version = self._base.get(canonicalize_name(name))
+            version = self._held.get(canonicalize_name(name))
             asked = self._wish(name)
             if version is not None and asked is not None and (asked.direct or not _allows(spec, version)):
-                sentence = f"{_named(asked)} {asked.shown} is asked for, and Airflow comes with {name} {version}"
+                sentence = f"{_named(asked)} {asked.shown} is asked for, and {self._theirs(name)}"
                 return self._conflict(sentence, asked, name)
         asked = self._twice() or wish
         both = [f"{each.shown} ({at(each.file, each.line)})" for each in self._all(asked.name)] if asked else []
@@ -153,6 +165,11 @@ class _Reading:
             f"{_named(asked)} {_what(asked)} cannot be installed together with the other requirements"
         )  # fmt: skip
         return self._conflict(sentence, asked, asked.name if asked else None)
+
+    def _theirs(self, name: str) -> str:
+        found = canonicalize_name(name)
+        says = "comes with" if found in self._base else "has in its constraints"
+        return f"Airflow {says} {name} {self._held[found]}"
 
     def build(self) -> ReleaseError | None:
         found = _BUILD.search(self._text)

@@ -263,12 +263,12 @@ def test_a_bad_member_is_named_and_nothing_begins(
     [
         ("2.11.2", "3.3.1", None),
         ("3.3.1", "2.11.2", None),
-        ("2.10.5", "2.11.2", None),
+        ("2.10.3", "2.11.2", None),
         ("3.0.6", "3.3.1", None),
         ("1.10.12", "1.10.15", None),
         ("1.10.15", "1.10.12", None),
-        ("2.10.5", "2.10.5", None),  # no longer offered, but it runs
-        ("2.10.5", "3.3.1", "leads by 2.11"),
+        ("2.10.3", "2.10.3", None),  # no longer offered, but it runs
+        ("2.10.3", "3.3.1", "leads by 2.11"),
         ("1.10.15", "2.11.2", "create an environment with 2.11.2"),
         ("1.10.12", "3.3.1", "create an environment with 3.3.1"),
         ("3.3.1", "1.10.15", "create an environment with 1.10.15"),

@@ -28,7 +28,7 @@ def test_no_name_stands_for_two_options():
     ("given", "number", "expected"),
     [
         ("core.dag_concurrency", "3.3.1", "core.max_active_tasks_per_dag"),
-        ("core.dag_concurrency", "2.10.5", "core.max_active_tasks_per_dag"),
+        ("core.dag_concurrency", "2.10.3", "core.max_active_tasks_per_dag"),
         ("core.max_active_tasks_per_dag", "1.10.15", "core.dag_concurrency"),
         ("scheduler.dag_dir_list_interval", "3.0.6", "dag_processor.refresh_interval"),
         ("dag_processor.refresh_interval", "2.11.2", "scheduler.dag_dir_list_interval"),
@@ -40,7 +40,7 @@ def test_no_name_stands_for_two_options():
         ("api.instance_name", "2.11.2", "webserver.instance_name"),
         ("fab.update_fab_perms", "1.10.15", "webserver.update_fab_perms"),
         ("triggerer.default_capacity", "3.3.1", "triggerer.capacity"),
-        ("triggerer.capacity", "2.10.5", "triggerer.default_capacity"),
+        ("triggerer.capacity", "2.10.3", "triggerer.default_capacity"),
         ("logging.logging_level", "1.10.15", "core.logging_level"),
     ],
 )

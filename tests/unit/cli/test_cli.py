@@ -17,7 +17,7 @@ from aerodrome.settings import Settings
 
 WELL = Facts(
     interpreters={"3.12": "/usr/bin/python3.12", "3.11": "/usr/bin/python3.11"},
-    airflow_of={"3.12": ("3.3.1", "2.11.2"), "3.11": ("2.10.5",)},
+    airflow_of={"3.12": ("3.3.1", "2.11.2"), "3.11": ("2.10.3",)},
     busy_ports={},
     running=False,
     domain="us-east-1.airflow.localhost",
