@@ -250,9 +250,13 @@ class EnvironmentPaths:
         return self.home / "unit-logs"
 
     @property
-    def airflow(self) -> Path:
-        """AIRFLOW_HOME."""
-        return self.home / "airflow"
+    def airflow_homes(self) -> Path:
+        """What is AIRFLOW_HOME for the units, a folder for each revision."""
+        return self.home / "airflow-home"
+
+    def airflow_home(self, revision: int) -> Path:
+        """What is AIRFLOW_HOME for a revision's units."""
+        return self.airflow_homes / str(revision)
 
     @property
     def configuration(self) -> Path:
@@ -311,7 +315,7 @@ class EnvironmentPaths:
 
     @property
     def redis_config(self) -> Path:
-        return self.airflow / "redis.conf"
+        return self.configuration / "redis.conf"
 
     @property
     def key_set(self) -> Path:

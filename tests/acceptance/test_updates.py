@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
+from aerodrome.release import airflow_home
 from product import BUCKET, LIMIT, Product, wait_for
 
 pytestmark = pytest.mark.timeout(4 * LIMIT)
@@ -46,11 +47,18 @@ try:
 except ImportError:
     from airflow.operators.python import PythonOperator
 
-# MWAA's own path; without root it cannot be shown to the units.
-if os.path.exists("/usr/local/airflow/dags"):
-    assert sorted(os.listdir("/usr/local/airflow/dags")) == sorted(os.listdir(conf.get("core", "dags_folder")))
+HOME = os.environ["AIRFLOW_HOME"]
+for place in ("dags", "plugins"):
+    assert os.path.samefile(os.path.join(HOME, place), conf.get("core", place + "_folder")), place
+if SHOWN:  # else AIRFLOW_HOME is a folder of the environment's
+    assert HOME == os.environ["HOME"] == "/usr/local/airflow"
+    assert __file__ == "/usr/local/airflow/dags/{dag}.py"
 
 def look():
+    if "COLOUR" in os.environ:
+        assert "COLOUR" in open(os.path.join(HOME, "startup/startup.sh")).read()
+        assert "cow" in open(os.path.join(HOME, "requirements/requirements.txt")).read()
+    assert os.listdir(os.path.join(HOME, "logs"))
     try:
         from cow import sound
     except ImportError:
@@ -59,7 +67,7 @@ def look():
 
 with DAG("{dag}", start_date=datetime(2024, 1, 1), schedule=None):
     PythonOperator(task_id="look", python_callable=look)
-"""
+""".replace("SHOWN", str(airflow_home.can_be_shown()))
 
 REQUIREMENTS = "--find-links /usr/local/airflow/plugins\n--no-index\ncow==1.0\n"
 

@@ -43,8 +43,9 @@ class Context:
     interpreter: Path
     """`bin/python` of the version's virtual environment."""
     home: Path
-    """HOME of the units."""
+    """The folder that units find at `airflow_home`."""
     airflow_home: Path
+    """AIRFLOW_HOME and HOME of the units, as they find it; so for `dags`, `plugins` and `logs`."""
     configuration: Path
     """Where the configuration files of this revision lie."""
     dags: Path

@@ -73,7 +73,7 @@ def configuration(context: Context) -> Mapping[Path, str]:
         context.configuration / shared.WORKER: _file(context, _worker(context)),
         context.configuration / shared.SHARED: _file(context, {"core": {"sql_alchemy_conn": NOWHERE}}),
         # This line looks for it nowhere else.
-        context.airflow_home / WEBSERVER_CONFIG: WEBSERVER_CONFIG_TEXT,
+        context.home / WEBSERVER_CONFIG: WEBSERVER_CONFIG_TEXT,
     }
 
 

@@ -182,7 +182,7 @@ def environment(context: Context, *, component: str, config: Path) -> dict[str, 
 
 def _ours(context: Context, *, component: str, config: Path) -> dict[str, str]:
     return {
-        "HOME": str(context.home),
+        "HOME": str(context.airflow_home),
         "USER": "airflow",
         "LOGNAME": "airflow",
         "TMPDIR": str(context.temporary),

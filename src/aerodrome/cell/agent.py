@@ -77,7 +77,8 @@ def _start(path: str, again: list[str]) -> Agent:
     logs.redirect(configuration.log)
     hidden = mounts.show(configuration.views) if apart else [path for _, path in configuration.views]
     if hidden:
-        logs.say("paths not shown: that needs root and a mount namespace", paths=hidden)
+        # Units would take other folders for theirs.
+        raise specs.RefusedError(f"cannot show {', '.join(hidden)}: that needs root and a mount namespace")
     config.write_atomically(configuration.pid_file, f"{os.getpid()}\n", durable=False)
     return Agent(configuration, requests, forker_pid, again)
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from aerodrome import trees
 from aerodrome.release import base, confined, content, locks, overlay, plugins, sealing, sources, startup, verification
+from aerodrome.release.airflow_home import Parts
 from aerodrome.release.confined import User
 from aerodrome.release.content import Built
 from aerodrome.release.failures import RELEASE_BUILD_FAILED, ReleaseError
@@ -114,6 +115,9 @@ class _Build:
 
     def _fill(self, top: Path, scratch: Path) -> Built:
         shop = self._workshop
+        for name, data in ((content.REQUIREMENTS, self._wanted.requirements), (content.SCRIPT, self._wanted.startup)):
+            if data is not None:
+                content.keep(top / name, data)
         exported = self._startup(scratch)
         holds = base.look(shop.installation)
         with self._step("requirements") as told:
@@ -184,7 +188,7 @@ class _Build:
         return Trial(
             installation=self._workshop.installation, site=top / "site", plugins=top / "plugins", startup=exported,
             options=self._workshop.options, variables=self._wanted.surroundings, user=self._workshop.user,
-            scratch=self._folder(scratch, "trials"), tick=self._workshop.tick,
+            scratch=self._folder(scratch, "trials"), tick=self._workshop.tick, parts=content.parts(top),
         )  # fmt: skip
 
     def _folder(self, scratch: Path, name: str) -> Path:
@@ -226,6 +230,7 @@ def trial(
         installation=workshop.installation,
         site=built.site if built else None,
         plugins=built.plugins if built else None,
+        parts=built.parts if built else Parts(),
         startup=built.startup() if built else Startup(),
         options=workshop.options,
         variables=variables,

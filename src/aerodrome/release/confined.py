@@ -18,7 +18,6 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 from aerodrome.release.failures import RELEASE_BUILD_FAILED, ReleaseError
 
@@ -97,7 +96,7 @@ def run(
     limits: Limits,
     user: User | None = None,
     umask: int = 0o022,
-    views: Mapping[Path, Path] = MappingProxyType({}),
+    views: Sequence[tuple[Path, Path]] = (),
     on_line: Callable[[str], None] = lambda _: None,
     on_message: Callable[[bytes], None] | None = None,
     tick: Callable[[], None] = lambda: None,
@@ -107,10 +106,10 @@ def run(
 
     Where we are root there must be a `user`, and not root: what is run here is never ours.
 
-    `views` are folders with the paths at which the program finds them too, if we are root; see `cell/mounts.py`.
-    `given` are descriptors of ours that it has too. `on_line` is told each line of output; `on_message` the bytes that
-    it writes to the descriptor whose number it finds in AERODROME_CHANNEL, however many. What `tick` raises, several
-    times a second, ends the program and goes on to the caller.
+    `views` are folders with the paths at which the program finds them too (`airflow_home.Seen`); it is not run where
+    they cannot be shown. `given` are descriptors of ours that it has too. `on_line` is told each line of output;
+    `on_message` the bytes that it writes to the descriptor whose number it finds in AERODROME_CHANNEL, however many.
+    What `tick` raises, several times a second, ends the program and goes on to the caller.
     """
     if os.geteuid() == 0 and (user is None or user.uid == 0):
         raise RuntimeError("as root, a program that is not ours runs as another user")
@@ -124,7 +123,7 @@ def run(
         "uid": user.uid if user else None,
         "gid": user.gid if user else None,
         "umask": umask,
-        "views": [[str(folder), str(path)] for folder, path in views.items() if make_mount_point(path)],
+        "views": [[str(folder), str(path)] for folder, path in views],
         "seconds": limits.seconds,
         "limits": {"RLIMIT_DATA": limits.memory, "RLIMIT_FSIZE": limits.file, "RLIMIT_CORE": 0},
         "report": theirs,
@@ -162,18 +161,6 @@ def let_in(folder: Path, user: User | None) -> None:
     if user is not None:
         os.chown(folder, -1, user.gid)
         folder.chmod(0o710)
-
-
-def make_mount_point(path: Path) -> bool:
-    """As root: an empty folder of the machine at which a program may be shown another one; False = there is none."""
-    if os.geteuid() != 0:
-        return False
-    with suppress(OSError):
-        for folder in (path.parent, path):
-            if not folder.exists():
-                folder.mkdir()
-                folder.chmod(0o755)  # whatever our umask is
-    return path.is_dir()
 
 
 def _pipe(*, wanted: bool) -> tuple[int, int] | tuple[None, None]:

@@ -1,7 +1,8 @@
 """Built releases on disk: `<releases>/<identifier>/`, written once, never changed, shared between environments.
 
-A folder holds `site/` (packages), `plugins/`, `startup.json` (what the startup script exported; may hold secrets, so
-only we read it) and `manifest.json`, which is written last: a folder without it is a build that was broken off.
+A folder holds `site/` (packages), `plugins/`, `home/` (what the startup script wrote below AIRFLOW_HOME) and
+`manifest.json`, which is written last: a folder without it is a build that was broken off. Only we read
+`requirements.txt` and `startup.sh` as they came, and `startup.json` (what the script exported): they may hold secrets.
 """
 
 from __future__ import annotations
@@ -17,10 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from aerodrome import trees
+from aerodrome.release.airflow_home import Parts
 from aerodrome.release.startup import Startup
 
 MANIFEST = "manifest.json"
 STARTUP = "startup.json"
+PLUGINS = "plugins"
+HOME = "home"
+REQUIREMENTS = "requirements.txt"
+SCRIPT = "startup.sh"
 _RHYTHM = 0.2
 """Seconds between two tries for a folder's lock."""
 
@@ -43,7 +49,7 @@ class Built:
 
     @property
     def site(self) -> Path:
-        """For PYTHONPATH, behind our own folder."""
+        """The packages, for `hook.VARIABLE`."""
         return self.folder / "site"
 
     @property
@@ -53,8 +59,17 @@ class Built:
 
     @property
     def plugins(self) -> Path:
-        """For `core.plugins_folder`, and where `/usr/local/airflow/plugins` leads."""
-        return self.folder / "plugins"
+        return self.folder / PLUGINS
+
+    @property
+    def home(self) -> Path | None:
+        """What the startup script wrote below AIRFLOW_HOME; None = nothing."""
+        return self.parts.home
+
+    @property
+    def parts(self) -> Parts:
+        """What it has for AIRFLOW_HOME."""
+        return parts(self.folder)
 
     def startup(self) -> Startup:
         """What the startup script exported."""
@@ -64,6 +79,23 @@ class Built:
 def folder(identifier: str, releases: Path) -> Path:
     """Where the release lies; without links in its path, for compiled files name it."""
     return releases.resolve() / identifier
+
+
+def parts(top: Path) -> Parts:
+    """What the release in the folder, which may still be under construction, has for AIRFLOW_HOME."""
+    return Parts(
+        plugins=top / PLUGINS,
+        requirements=_if_there(top / REQUIREMENTS),
+        startup=_if_there(top / SCRIPT),
+        home=_if_there(top / HOME),
+    )
+
+
+def keep(file: Path, data: bytes) -> None:
+    """Write a new file that only we read."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as kept:
+        kept.write(data)
 
 
 def find(identifier: str, releases: Path) -> Built | None:
@@ -126,6 +158,10 @@ def held_at_once(identifier: str, releases: Path) -> Iterator[bool]:
         yield _locked(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _if_there(path: Path) -> Path | None:
+    return path if path.exists() else None
 
 
 def _opened(identifier: str, releases: Path) -> int:

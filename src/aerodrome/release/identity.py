@@ -9,7 +9,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
-_RECIPE = 2
+_RECIPE = 3
 """Raised when the same sources would be built into something else."""
 
 

@@ -13,12 +13,13 @@ import shlex
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from aerodrome import trees
-from aerodrome.release import confined, failures, reports, roots, sources, startup_variables
+from aerodrome.release import airflow_home, confined, failures, reports, roots, startup_variables
+from aerodrome.release.airflow_home import DAGS, PLUGINS, Parts, Seen
 from aerodrome.release.comparison import ImportFailure
 from aerodrome.release.confined import Limits, User
 from aerodrome.release.failures import ReleaseError
@@ -62,6 +63,9 @@ class Trial:
     """None = the bare version."""
 
     plugins: Path | None
+    parts: Parts = field(default_factory=Parts)
+    """What else is found below AIRFLOW_HOME."""
+
     startup: Startup = field(default_factory=Startup, repr=False)
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
     """AirflowConfigurationOptions, `section.key` to value."""
@@ -135,7 +139,8 @@ def parse_dags(
     """
     if not has_dag_files(dags):
         return Parsed(0, (), ())
-    wanted = {"dags": str(dags.resolve()), "file_limit": FILE_LIMIT, "parallel": trial.parallel}
+    seen = airflow_home.path_of(DAGS, dags.resolve())
+    wanted = {"dags": str(seen), "file_limit": FILE_LIMIT, "parallel": trial.parallel}
     total = done = 0
 
     def told(finding: Mapping[str, Any]) -> None:
@@ -149,7 +154,7 @@ def parse_dags(
     return Parsed(
         len(parsed),
         tuple(sorted({dag for finding in parsed for dag in finding.get("dags", ())})),
-        tuple(_failure(finding["file"], error, dags) for finding in parsed for error in finding.get("errors", ())),
+        tuple(_failure(finding["file"], error, seen) for finding in parsed for error in finding.get("errors", ())),
     )
 
 
@@ -166,25 +171,25 @@ def _may_be_dags(path: Path) -> bool:
     return path.suffix == ".py" or zipfile.is_zipfile(path)
 
 
-def environment(trial: Trial, home: Path, dags: Path | None) -> dict[str, str]:
-    """The complete environment of a trial. Pure."""
+def environment(trial: Trial, home: Path, seen: Seen, dags: Path | None) -> dict[str, str]:
+    """The complete environment of a trial whose own files are in `home`."""
     major = int(trial.installation.version.split(".")[0])
     path = [str(trial.installation.venv / "bin")] + ([str(trial.site / "bin")] if trial.site else [])
     options = {"AIRFLOW__" + name.replace(".", "__").upper(): value for name, value in trial.options.items()}
     kept = {name: value for name, value in options.items() if not startup_variables.is_protected(name)}
     own = {
-        "HOME": str(home),
+        "HOME": str(seen.path),
         "LANG": "C.UTF-8",
         "TZ": "UTC",
         "TMPDIR": str(home),
         "USER": "airflow",
         "PYTHONPATH": str(trial.site) if trial.site else "",
         "PYTHONDONTWRITEBYTECODE": "1",  # nothing may be written beside DAGs and plugins
-        "AIRFLOW_HOME": str(home / "airflow"),
+        "AIRFLOW_HOME": str(seen.path),
         "AIRFLOW_VERSION": trial.installation.version,
         "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
-        "AIRFLOW__CORE__DAGS_FOLDER": str((dags or home / "dags").resolve()),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str((trial.plugins or home / "plugins").resolve()),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(airflow_home.path_of(DAGS, (dags or home / "dags").resolve())),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(_plugins(trial, home)),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         # Airflow 2 refuses any other executor beside SQLite; neither is used.
         "AIRFLOW__CORE__EXECUTOR": "SequentialExecutor" if major <= _LINE_2 else "LocalExecutor",
@@ -197,6 +202,10 @@ def environment(trial: Trial, home: Path, dags: Path | None) -> dict[str, str]:
     started = startup_variables.under_options(trial.startup.of("scheduler"), trial.options)
     path += [folder for folder in started.get("PATH", "/usr/local/bin:/usr/bin:/bin").split(":") if folder not in path]
     return {**started, **kept, **trial.variables, **own, "PATH": ":".join(path)}
+
+
+def _plugins(trial: Trial, home: Path) -> Path:
+    return airflow_home.path_of(PLUGINS, (trial.plugins or home / PLUGINS).resolve())
 
 
 def _database(trial: Trial, home: Path) -> dict[str, str]:
@@ -227,9 +236,12 @@ def _probe(
     limit: float,
     told: Callable[[Mapping[str, Any]], None] = lambda _: None,
 ) -> list[dict[str, Any]]:
-    home = Path(tempfile.mkdtemp(prefix="trial-", dir=trial.scratch))
+    top = Path(tempfile.mkdtemp(prefix="trial-", dir=trial.scratch))
     try:
-        for name in ("airflow", "dags", "plugins", "logs"):
+        confined.let_in(top, trial.user)
+        home = top / "own"
+        home.mkdir()
+        for name in (DAGS, PLUGINS, "logs"):
             (home / name).mkdir()
         request = home / "request.json"
         request.write_text(json.dumps(wanted))
@@ -237,15 +249,20 @@ def _probe(
         if trial.user is not None:
             for path in (home, *home.iterdir()):
                 os.chown(path, trial.user.uid, trial.user.gid)
-        return _asked(trial, request, environment(trial, home, dags), limit, told)
+        parts = replace(
+            trial.parts, dags=dags or home / DAGS, plugins=trial.plugins or home / PLUGINS, logs=home / "logs"
+        )
+        seen = airflow_home.lay_out(top / "airflow", parts, trial.user)
+        return _asked(trial, request, environment(trial, home, seen, dags), seen, limit, told)
     finally:
-        trees.remove(home)
+        trees.remove(top)
 
 
 def _asked(
     trial: Trial,
     request: Path,
     environ: Mapping[str, str],
+    seen: Seen,
     limit: float,
     told: Callable[[Mapping[str, Any]], None],
 ) -> list[dict[str, Any]]:
@@ -258,14 +275,11 @@ def _asked(
     ended = confined.run(
         [str(trial.installation.python), "-s", str(_PROBE), str(request)],
         environ=environ, cwd=request.parent, limits=Limits(limit), user=trial.user, tick=trial.tick,
-        views={
-            Path(environ["AIRFLOW__CORE__DAGS_FOLDER"]): sources.DAGS,
-            Path(environ["AIRFLOW__CORE__PLUGINS_FOLDER"]): sources.PLUGINS,
-        },
-        on_message=reports.Gathered(heard).take,
+        views=seen.views, on_message=reports.Gathered(heard).take,
     )  # fmt: skip
     for error in _errors(findings, "airflow"):
-        failure = _failure("airflow_local_settings.py", error, trial.plugins)
+        folder = airflow_home.path_of(PLUGINS, trial.plugins) if trial.plugins else None
+        failure = _failure("airflow_local_settings.py", error, folder)
         raise ReleaseError(
             f"Airflow does not start with this release: {_sentence(error)}",
             code=failures.PLUGIN_IMPORT_FAILED, file=failure.file, line=failure.line, tail=tuple(error["trace"]),
@@ -285,7 +299,9 @@ def _errors(findings: Sequence[Mapping[str, Any]], event: str) -> list[Mapping[s
 
 def _of_ours(error: Mapping[str, Any], trial: Trial) -> ImportFailure | None:
     """The failure, if it is of the plugins or of the overlay; a fault of the version itself is none of theirs."""
-    folders = [folder.resolve() for folder in (trial.plugins, trial.site) if folder is not None]
+    folders = [trial.site.resolve()] if trial.site is not None else []
+    if trial.plugins is not None:
+        folders.insert(0, airflow_home.path_of(PLUGINS, trial.plugins.resolve()))
     subject = str(error.get("subject", ""))
     for folder in folders:
         for place in ([subject, None], *error.get("places", ())):

@@ -70,6 +70,8 @@ class SidecarConfig:
     dag_prefix: str
     """Ends in `/`, or is empty: the whole bucket."""
     dags_dir: Path
+    dags_seen_at: Path
+    """Where Airflow finds the same folder."""
     aws_endpoint_url: str | None
     """None means the real AWS."""
     sts_endpoint_url: str | None
@@ -127,6 +129,7 @@ def parse(document: object) -> SidecarConfig:
         bucket=_text(document, "bucket"),
         dag_prefix=f"{prefix}/" if prefix else "",
         dags_dir=_path(document, "dags_dir"),
+        dags_seen_at=_path(document, "dags_seen_at" if "dags_seen_at" in document else "dags_dir"),
         aws_endpoint_url=_url(document, "aws_endpoint_url"),
         sts_endpoint_url=_url(document, "sts_endpoint_url"),
         role_arn=_text(document, "role_arn"),

@@ -100,7 +100,7 @@ def _rounds(settings: SidecarConfig, role: Role) -> Rounds:
         environment=settings.environment,
         syncer=syncer,
         role=role,
-        telling=Telling(table, settings.priority_parse, settings.dags_dir),
+        telling=Telling(table, settings.priority_parse, settings.dags_seen_at),
         status_file=StatusFile(settings.status_file),
         clock=clock.now,
         monotonic=time.monotonic,

@@ -40,10 +40,10 @@ class Syncs(Protocol):
 class Telling:
     """How Airflow is told of what was placed; nothing is told where the line has no table for it."""
 
-    def __init__(self, table: PriorityParsing | None, request: PriorityParse | None, dags_dir: Path) -> None:
+    def __init__(self, table: PriorityParsing | None, request: PriorityParse | None, dags: Path) -> None:
         self._table = table
         self._request = request
-        self._dags_dir = dags_dir
+        self._dags = dags
         self._reminders = parsing.Reminders()
 
     def tell(self, placed: tuple[str, ...], present: Callable[[str], bool], now: float) -> None:
@@ -53,7 +53,7 @@ class Telling:
         again = [file for file in self._reminders.take(now) if file not in placed and present(file)]
         self._reminders.note(placed, now)
         wanted = (*placed, *again)
-        files = parsing.locations(wanted, present=present, dags_dir=self._dags_dir, style=self._request.style)
+        files = parsing.locations(wanted, present=present, dags_dir=self._dags, style=self._request.style)
         if files:
             self._table.ask(files)
         self._table.close_when_idle()

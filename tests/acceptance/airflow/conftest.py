@@ -357,7 +357,7 @@ def make_context(
         number = next(count)
         name = f"env_{number}"
         home = scratch / name
-        for folder in ("airflow", "dags", "plugins", "logs/units", "run", "tmp", "home"):
+        for folder in ("airflow", "dags", "plugins", "logs/units", "run", "tmp"):
             (home / folder).mkdir(parents=True)
         database = Database(host=cluster.host, name=name, user=name, password=DATABASE_PASSWORD)
         databases.ensure_role(cluster, name, database.password)
@@ -368,7 +368,7 @@ def make_context(
             account_id="000000000000",
             version=version,
             interpreter=interpreter,
-            home=home / "home",
+            home=home / "airflow",
             airflow_home=home / "airflow",
             configuration=home / "airflow",
             dags=home / "dags",

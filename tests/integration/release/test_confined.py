@@ -132,10 +132,18 @@ def wait_until(condition):
 @AS_ROOT
 def test_a_folder_is_found_where_the_program_expects_it_and_by_nobody_else(short_folder):
     folder, expected = short_folder / "shown", short_folder / "expected"
-    folder.mkdir()
-    folder.chmod(0o755)
+    for each in (folder, expected):
+        each.mkdir()
+        each.chmod(0o755)
     (folder / "file").write_text("of the user\n")
     (folder / "file").chmod(0o644)
-    seen = run(f"cat {expected}/file; id -u", views={folder: expected}, user=NOBODY)
+    seen = run(f"cat {expected}/file; id -u", views=[(folder, expected)], user=NOBODY)
     assert seen.tail == ("of the user", "61234")
     assert [*expected.iterdir()] == []
+
+
+@AS_ROOT
+def test_a_program_is_not_run_where_a_folder_cannot_be_shown(short_folder):
+    ended = run("echo ran", views=[(short_folder, short_folder / "nowhere")])
+    assert ended.code == 126
+    assert str(short_folder / "nowhere") in ended.tail[-1]

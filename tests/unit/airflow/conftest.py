@@ -27,7 +27,7 @@ def context(version: str = versions.DEFAULT, **changes: object) -> Context:
         "account_id": "123456789012",
         "version": version,
         "interpreter": Path("/venv/bin/python"),
-        "home": home,
+        "home": home / "airflow",
         "airflow_home": home / "airflow",
         "configuration": home / "configuration/1",
         "dags": home / "dags",

@@ -114,7 +114,7 @@ def test_exported_variables_reach_their_component_and_displace_nothing_of_ours(v
     }
     for unit in units(version, make_context, variables=exported):
         env = unit["env"]
-        assert env["HOME"] == "/data/environments/probe"
+        assert env["HOME"] == env["AIRFLOW_HOME"] == "/data/environments/probe/airflow"
         if unit["name"].startswith("worker"):
             assert (env["TEAM"], env["TZ"]) == ("w", "UTC")
         else:  # what is said of no component of its own is the scheduler's

@@ -25,7 +25,8 @@ from aerodrome.identity.vault import EnvironmentSecrets
 from aerodrome.model import arns, classes, web_address
 from aerodrome.model.environment import Environment
 from aerodrome.model.spec import Spec
-from aerodrome.release import confined, sources, startup_variables
+from aerodrome.release import airflow_home, startup_variables
+from aerodrome.release.airflow_home import Parts
 from aerodrome.release.content import Built
 from aerodrome.release.installation import Installation
 from aerodrome.services import redis
@@ -102,13 +103,13 @@ def context(rig: Rig) -> Context:
         account_id=place.settings.account_id,
         version=rig.installation.version,
         interpreter=rig.installation.python,
-        home=paths.airflow,
-        airflow_home=paths.airflow,
+        home=paths.airflow_home(rig.revision),
+        airflow_home=airflow_home.seen(paths.airflow_home(rig.revision), _parts(rig)).path,
         configuration=paths.configuration / str(rig.revision),
-        dags=paths.dags,
-        plugins=rig.built.plugins if rig.built else paths.plugins,
+        dags=airflow_home.path_of(airflow_home.DAGS, paths.dags),
+        plugins=airflow_home.path_of(airflow_home.PLUGINS, rig.built.plugins if rig.built else paths.plugins),
         site=rig.built.site if rig.built else None,
-        logs=paths.logs,
+        logs=airflow_home.path_of(airflow_home.LOGS, paths.logs),
         unit_logs=paths.unit_logs / str(rig.revision),
         run=paths.unit_sockets,
         temporary=paths.temporary,
@@ -163,6 +164,7 @@ def write_cell(rig: Rig) -> None:
     found, cell = context(rig), place.paths.cell(rig.revision)
     adapter = versions.lookup(rig.installation.version).adapter
     places.prepare_cell(place.paths, rig.revision, place.owner)
+    seen = airflow_home.lay_out(found.home, _parts(rig), place.owner.user)
     for path, text in adapter.configuration(found).items():
         places.write(path, text, place.owner)
     units = [dict(unit) for unit in adapter.units(found)]
@@ -186,7 +188,7 @@ def write_cell(rig: Rig) -> None:
         "after": [],
         "stop": {"signal": "SIGTERM", "grace": 5},
     }
-    places.write(cell.config, json.dumps(_cell(place, cell, found.unit_logs, units, prelude, _views(found))), ours)
+    places.write(cell.config, json.dumps(_cell(place, cell, found.unit_logs, units, prelude, seen.views)), ours)
 
 
 def write_services(place: Place) -> None:
@@ -212,6 +214,7 @@ def sidecar(place: Place) -> str:
         "bucket": arns.bucket_name(spec.source_bucket_arn),
         "dag_prefix": spec.dag_s3_path,
         "dags_dir": str(paths.dags),
+        "dags_seen_at": str(airflow_home.path_of(airflow_home.DAGS, paths.dags)),
         "aws_endpoint_url": place.aws_endpoint_url,
         "role_arn": spec.execution_role_arn,
         "session_name": SESSION_NAME,
@@ -232,10 +235,11 @@ def sidecar(place: Place) -> str:
     return json.dumps(document)
 
 
-def _views(found: Context) -> list[list[str]]:
-    """The folders that DAG code expects where MWAA has them; only root can show them there (`cell/mounts.py`)."""
-    expected = ((found.dags, sources.DAGS), (found.plugins, sources.PLUGINS))
-    return [[str(folder), str(path)] for folder, path in expected if confined.make_mount_point(path)]
+def _parts(rig: Rig) -> Parts:
+    """What the units of a revision find below AIRFLOW_HOME."""
+    paths = rig.place.paths
+    brought = rig.built.parts if rig.built else Parts(plugins=paths.plugins)
+    return replace(brought, dags=paths.dags, logs=paths.logs)
 
 
 def _cell(
@@ -244,11 +248,11 @@ def _cell(
     logs: Path,
     units: list[dict[str, Any]],
     prelude: dict[str, Any] | None = None,
-    views: Sequence[list[str]] = (),
+    views: Sequence[tuple[Path, Path]] = (),
 ) -> dict[str, Any]:
     return {
         "environment": place.environment.name,
-        "views": [*views],
+        "views": [[str(folder), str(path)] for folder, path in views],
         "socket": str(cell.socket),
         "state": str(cell.state),
         "pid_file": str(cell.pid_file),

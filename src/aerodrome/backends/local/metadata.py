@@ -21,6 +21,7 @@ from aerodrome.airflow.context import Database
 from aerodrome.airflow.versions import Version
 from aerodrome.errors import BrokenError
 from aerodrome.model.environment import Environment
+from aerodrome.release import airflow_home
 from aerodrome.release.installation import Installation
 from aerodrome.services import clusters, databases
 from aerodrome.services.clusters import Cluster
@@ -96,7 +97,13 @@ def import_errors(cluster: Cluster, environment: Environment, password: str, dag
     """The DAG files that the environment reports as failing, by their paths below the DAGs folder."""
     version = versions.lookup(environment.spec.airflow_version)
     rows = execute(cluster, name_of(environment), password, metadata.import_errors(version))
-    return frozenset(os.path.relpath(dags / str(name), dags) for (name,) in rows if name)
+    # Absolute paths are those of the units, and an earlier revision's may have found the folder elsewhere.
+    folders = (airflow_home.path_of(airflow_home.DAGS, dags), dags)
+    paths = (str(name) for (name,) in rows if name)
+    return frozenset(
+        next((os.path.relpath(path, folder) for folder in folders if path.startswith(f"{folder}/")), path)
+        for path in paths
+    )
 
 
 def execute(

@@ -28,7 +28,7 @@ from aerodrome.model.environment import Environment
 from aerodrome.model.observed import Work
 from aerodrome.model.release import Deployed
 from aerodrome.release import confined
-from aerodrome.release.confined import Limits, User
+from aerodrome.release.confined import Limits
 from aerodrome.release.content import Built
 from aerodrome.release.installation import Installation
 from aerodrome.release.verification import Secrets
@@ -320,7 +320,6 @@ def forget_workers(cluster: Cluster, name: str, owner: str, password: str, versi
 def _run(job: Job, move: Move, name: str, planned: Migration) -> None:
     """Run migrations as the environment's own user: what the database holds is code of its users (pickles among it)."""
     metadata.execute(move.cluster, name, move.password, *planned.statements, owner=move.live)
-    user = None if move.owner.uid is None or move.owner.gid is None else User(move.owner.uid, move.owner.gid)
     places.make_for(planned.home, move.owner)
     for path, text in planned.configuration.items():
         places.write(path, text, move.owner)
@@ -330,7 +329,7 @@ def _run(job: Job, move: Move, name: str, planned: Migration) -> None:
             environ=planned.environment,
             cwd=planned.home,
             limits=Limits(migrate.MOVE_TIMEOUT, memory=MEMORY),
-            user=user,
+            user=move.owner.user,
             umask=airflow_units.UMASK,
             tick=job.check,
         )

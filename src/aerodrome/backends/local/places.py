@@ -12,6 +12,7 @@ from pathlib import Path
 
 from aerodrome import trees
 from aerodrome.errors import RetryError
+from aerodrome.release.confined import User
 from aerodrome.services import folders
 from aerodrome.settings import EnvironmentPaths
 
@@ -41,6 +42,11 @@ class Owner:
     uid: int | None
     gid: int | None
 
+    @property
+    def user(self) -> User | None:
+        """The same for what is run apart from units."""
+        return None if self.uid is None or self.gid is None else User(self.uid, self.gid)
+
 
 def builder_of(number: int, *, first_uid: int) -> Owner:
     """Whom the packages and the startup script of environment `number` run as, before they are tried: nobody else."""
@@ -64,10 +70,11 @@ def prepare(paths: EnvironmentPaths, owner: Owner) -> None:
     for whole in (paths.home, paths.run):
         folders.make(whole.parent)
         _make_passable(whole, owner)
-    _make_passable(paths.configuration, owner)
+    for passed in (paths.configuration, paths.airflow_homes):
+        _make_passable(passed, owner)
     for ours in (paths.dags, paths.plugins):
         folders.make(ours, OURS_TO_READ)
-    for theirs in (paths.logs, paths.airflow, paths.spool, paths.unit_sockets, paths.temporary):
+    for theirs in (paths.logs, paths.spool, paths.unit_sockets, paths.temporary):
         make_for(theirs, owner)
     folders.make(paths.unit_logs, folders.PRIVATE)
 
@@ -82,7 +89,7 @@ def prepare_cell(paths: EnvironmentPaths, revision: int, owner: Owner) -> None:
 def remove_cell(paths: EnvironmentPaths, revision: int) -> None:
     """Remove what only the cell of a revision has used, but for what it printed."""
     paths.web_socket(revision).unlink(missing_ok=True)
-    trees.remove(paths.configuration / str(revision), paths.cell(revision).run)
+    trees.remove(paths.configuration / str(revision), paths.airflow_home(revision), paths.cell(revision).run)
     kept = sorted((int(each.name) for each in paths.unit_logs.iterdir() if each.name.isdecimal()), reverse=True)
     trees.remove(*(paths.unit_logs / str(old) for old in kept[LOGS_KEPT:]))
 
@@ -109,7 +116,15 @@ def leads_to(link: Path, target: Path) -> bool:
 
 def are_prepared(paths: EnvironmentPaths) -> bool:
     """Whether `prepare` has run since the last reboot (run folders below /tmp vanish with one)."""
-    needed = (paths.dags, paths.unit_logs, paths.configuration, paths.spool, paths.unit_sockets, paths.temporary)
+    needed = (
+        paths.dags,
+        paths.unit_logs,
+        paths.configuration,
+        paths.airflow_homes,
+        paths.spool,
+        paths.unit_sockets,
+        paths.temporary,
+    )
     return all(folder.is_dir() for folder in needed)
 
 

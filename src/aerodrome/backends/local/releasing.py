@@ -24,7 +24,6 @@ from aerodrome.model.release import Deployed
 from aerodrome.model.spec import Spec
 from aerodrome.release import building, comparison, confined, content, verification
 from aerodrome.release.building import Workshop
-from aerodrome.release.confined import User
 from aerodrome.release.content import Built
 from aerodrome.release.installation import Installation
 from aerodrome.release.sources import Sources
@@ -101,7 +100,7 @@ def deploy(job: Job, bench: Bench, wanted: Stand, before: tuple[Stand, Deployed]
 def scratch_folder(owner: Owner) -> tempfile.TemporaryDirectory[str]:
     """A folder that its owner may enter, and not list; outside the data folder, where paths may be long."""
     folder = tempfile.TemporaryDirectory(prefix="aerodrome-trial-", ignore_cleanup_errors=True)
-    confined.let_in(Path(folder.name), _user(owner))
+    confined.let_in(Path(folder.name), owner.user)
     return folder
 
 
@@ -131,7 +130,7 @@ def parse(
         shop,
         scratch=Path(scratch),
         variables=bench.variables,
-        user=_user(bench.owner),
+        user=bench.owner.user,
         secrets=secrets,
     )
 
@@ -174,15 +173,11 @@ def _workshop(job: Job, bench: Bench, stand: Stand) -> Workshop:
         installation=stand.installation,
         releases=bench.releases,
         environ=os.environ,
-        user=_user(bench.builder),
+        user=bench.builder.user,
         options=stand.spec.airflow_configuration_options,
         report=report,
         tick=job.check,
     )
-
-
-def _user(owner: Owner) -> User | None:
-    return None if owner.uid is None or owner.gid is None else User(owner.uid, owner.gid)
 
 
 def _differ(one: Deployed, spec: Spec, before: tuple[Stand, Deployed]) -> bool:

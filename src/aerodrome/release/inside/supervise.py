@@ -82,12 +82,14 @@ def _become(wanted: dict[str, Any]) -> None:
 
 
 def _show(views: list[list[str]]) -> None:
-    """Let folders be found where user code expects them; where we may not, they are not there."""
+    """Let folders be found where user code expects them. Raises OSError where we may not."""
     if views:
         rooms = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
         mounts = runpy.run_path(os.path.join(rooms, "cell", "mounts.py"))
-        if mounts["leave"]():
-            mounts["show"](views)
+        hidden = mounts["show"](views) if mounts["leave"]() else [path for _, path in views]
+        if hidden:
+            what = "cannot show {}: that needs root and a mount namespace".format(", ".join(hidden))
+            raise OSError(what)
 
 
 def _watch(child: int, deadline: float) -> tuple[int, str]:
