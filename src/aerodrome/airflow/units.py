@@ -33,6 +33,9 @@ SHARED = "shared.cfg"
 """What all roles share, without a secret: the configuration that Airflow is imported with before units are forked."""
 
 
+PATH_VARIABLE = "AERODROME_PATH"
+"""Where the interpreter finds our modules and the release's packages; only that of an installed version reads it."""
+
 READ_EARLY = ("BLIS_", "DYLD_", "GOTO_", "LD_", "MALLOC_", "MKL_", "NUMEXPR_", "OMP_", "OPENBLAS_", "REMAP_SIGTERM")
 """Beginnings of variables that the dynamic loader and C libraries read when a program starts or is imported."""
 
@@ -186,7 +189,7 @@ def _ours(context: Context, *, component: str, config: Path) -> dict[str, str]:
         "USER": "airflow",
         "LOGNAME": "airflow",
         "TMPDIR": str(context.temporary),
-        "PYTHONPATH": ":".join(map(str, filter(None, (context.inside, context.site)))),
+        PATH_VARIABLE: ":".join(map(str, filter(None, (context.inside, context.site)))),
         "PYTHONUNBUFFERED": "1",
         "AIRFLOW_HOME": str(context.airflow_home),
         "AIRFLOW_CONFIG": str(config),

@@ -176,9 +176,6 @@ def _take_environment(env: dict[str, str]) -> None:
     os.environ.clear()
     os.environ.update(env)
     time.tzset()
-    # The warm process was started isolated, so PYTHONPATH has not been read and nothing of it is there yet.
-    # From a nursery it may be.
-    sys.path[:0] = [entry for entry in env.get("PYTHONPATH", "").split(os.pathsep) if entry and entry not in sys.path]
     importlib.invalidate_caches()
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]

@@ -1,7 +1,7 @@
 """An installed Airflow version on disk: where it lies, whether it is whole, who may run it.
 
 `<versions>/<version>-<lock>/` holds the virtual environment `venv/` and the marker `installed.json`, written last.
-`install` fills such a folder; the backends ask `find`. It runs nothing.
+`install` fills such a folder; the backends ask `find`. It runs nothing of the version.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from aerodrome.release import interpreters, locks
+from aerodrome.release import hook, interpreters, locks
 from aerodrome.release.interpreters import Interpreter
 from aerodrome.release.locks import Lock
 
@@ -61,12 +61,16 @@ def at(version: str, lock: str, versions: Path) -> Installation | None:
     """The installation of a version by the lock of that SHA-256, if it is whole; it need not be the present lock."""
     found = Installation(version, versions.resolve() / locks.identifier(version, lock), lock)
     # A Python that was uninstalled since leaves a dangling link.
-    return found if (found.folder / MARKER).is_file() and found.python.exists() else None
+    if not (found.folder / MARKER).is_file() or not found.python.exists():
+        return None
+    hook.add(found.venv)  # an earlier Aerodrome may have installed it
+    return found
 
 
 def finish(lock: Lock, versions: Path, python: Interpreter) -> Installation:
     """Declare a filled folder whole. A crash at any moment leaves either no marker or all of it."""
     made = Installation(lock.version, folder(lock, versions), lock.sha256)
+    hook.add(made.venv)
     _let_all_read(made.folder)
     marker = {
         "airflow": lock.version,

@@ -108,12 +108,12 @@ def resolve(job: Job) -> Plan:
 
 def install(job: Job, plan: Plan, site: Path) -> tuple[str, ...]:
     """Fill the new folder `site` with the plan's packages, compiled and sealed; notes. Raises as `resolve` does."""
+    site.mkdir()
     if not plan.packages:
-        site.mkdir()
+        sealing.seal(site)  # whatever our umask is
         return ()
     packages = [(package.name, package.version) for package in plan.packages]
     wishes = uv_lines.chosen(job.requirements, job.plugins, packages)
-    site.mkdir()
     _run(
         job,
         [

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from aerodrome import trees
-from aerodrome.release import airflow_home, confined, failures, reports, roots, startup_variables
+from aerodrome.release import airflow_home, confined, failures, hook, reports, roots, startup_variables
 from aerodrome.release.airflow_home import DAGS, PLUGINS, Parts, Seen
 from aerodrome.release.comparison import ImportFailure
 from aerodrome.release.confined import Limits, User
@@ -183,7 +183,7 @@ def environment(trial: Trial, home: Path, seen: Seen, dags: Path | None) -> dict
         "TZ": "UTC",
         "TMPDIR": str(home),
         "USER": "airflow",
-        "PYTHONPATH": str(trial.site) if trial.site else "",
+        hook.VARIABLE: str(trial.site) if trial.site else "",
         "PYTHONDONTWRITEBYTECODE": "1",  # nothing may be written beside DAGs and plugins
         "AIRFLOW_HOME": str(seen.path),
         "AIRFLOW_VERSION": trial.installation.version,

@@ -14,7 +14,7 @@ CORE = {
 }
 
 ALLOWED = {
-    "HOME", "USER", "LOGNAME", "PATH", "LANG", "TZ", "TMPDIR", "PYTHONPATH", "PYTHONUNBUFFERED",
+    "HOME", "USER", "LOGNAME", "PATH", "LANG", "TZ", "TMPDIR", "AERODROME_PATH", "PYTHONUNBUFFERED",
     "AIRFLOW_HOME", "AIRFLOW_CONFIG", "AIRFLOW_VERSION", "AIRFLOW_ENV_NAME", "AIRFLOW_CONN_AWS_DEFAULT",
     "MWAA_AIRFLOW_COMPONENT", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_EXECUTION_ENV", "AWS_EC2_METADATA_DISABLED",
     "CUSTOMER_ACCOUNT_ID", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_MWAA", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
@@ -103,7 +103,7 @@ def test_what_the_adapters_say_of_units_is_of_units_that_there_are(version, make
 def test_a_release_lies_on_the_paths_behind_ours(version, make_context):
     site = Path("/data/releases/r/site")
     for unit in units(version, make_context, site=site):
-        assert unit["env"]["PYTHONPATH"].split(":")[1:] == [str(site)]
+        assert unit["env"]["AERODROME_PATH"].split(":")[1:] == [str(site)]
         assert unit["env"]["PATH"].split(":")[:2] == ["/venv/bin", f"{site}/bin"]
 
 

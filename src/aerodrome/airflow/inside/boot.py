@@ -13,14 +13,16 @@ import sys
 import tempfile
 import time
 
+# In the interpreter's own packages (`release/hook`).
+import aerodrome_path
+
 
 def settle() -> None:
     """Apply what an interpreter reads from its environment only when it starts."""
     here = os.path.dirname(os.path.abspath(__file__))
-    folders = [here, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-    for folder in reversed(folders):
-        if folder and folder not in sys.path:
-            sys.path.insert(0, folder)
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    aerodrome_path.apply()
     time.tzset()
     # A module that was imported before the fork may have asked for it.
     tempfile.tempdir = None

@@ -1,0 +1,59 @@
+"""How our modules and a release's packages reach the interpreter of an Airflow version, and no other.
+
+`installation` puts `inside/aerodrome_path.py` into each version's virtual environment, and whoever makes another
+interpreter for units does so too. PYTHONPATH would reach every Python that a task starts, with other versions of what
+that has itself.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+from aerodrome import errors
+from aerodrome.release import uv_output
+
+VARIABLE = "AERODROME_PATH"
+"""What an interpreter reads at its start; see `inside/aerodrome_path.py`."""
+
+_MODULE = Path(__file__).with_name("inside") / "aerodrome_path.py"
+_PTH = "aerodrome.pth"
+_PATIENCE = 60.0
+_MODE = 0o644
+
+
+def add(venv: Path) -> None:
+    """Put it into the virtual environment unless it is there; costs a look then.
+
+    Raises BrokenError where we may not write.
+    """
+    for site in (venv / "lib").glob("python3*/site-packages"):
+        wanted = {_MODULE.name: _MODULE.read_bytes(), _PTH: f"import {_MODULE.stem}\n".encode()}
+        if all(_holds(site / name, data) for name, data in wanted.items()):
+            continue
+        try:
+            for name, data in wanted.items():
+                _write(site / name, data)
+        except OSError as error:
+            raise errors.BrokenError(f"cannot write to {site}: {error.strerror}", code=uv_output.CODE) from error
+        # By its own interpreter, for units could not keep what they compile.
+        compiler = [str(venv / "bin" / "python"), "-I", "-m", "compileall", "-q", str(site / _MODULE.name)]
+        subprocess.run(compiler, env={}, capture_output=True, timeout=_PATIENCE, check=False)
+
+
+def _holds(file: Path, data: bytes) -> bool:
+    try:
+        return file.read_bytes() == data
+    except OSError:
+        return False
+
+
+def _write(file: Path, data: bytes) -> None:
+    """Whole, for interpreters start meanwhile."""
+    descriptor, draft = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    with os.fdopen(descriptor, "wb") as opened:
+        opened.write(data)
+        os.fchmod(descriptor, _MODE)
+    Path(draft).replace(file)
