@@ -177,6 +177,11 @@ class Paths:
         return self.data / "ca"
 
     @property
+    def authority(self) -> Path:
+        """The certificate of that authority, which people and units may trust."""
+        return self.ca / "ca.pem"
+
+    @property
     def versions(self) -> Path:
         return self.data / "versions"
 
@@ -321,6 +326,11 @@ class EnvironmentPaths:
     def key_set(self) -> Path:
         """The public keys of the tokens that Airflow accepts; where units cannot put others in their place."""
         return self.run / "jwks.json"
+
+    @property
+    def trust(self) -> Path:
+        """The certificate authorities that units trust."""
+        return self.run / "trust.pem"
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,9 @@ class Context:
     """The container-credentials endpoint of the execution role."""
     credentials_token_file: Path | None = None
 
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables of the units that the startup script may set to something else."""
+
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
     """AirflowConfigurationOptions, `section.key` to value."""
     tasks_per_worker: int = 5

@@ -180,7 +180,7 @@ def environment(context: Context, *, component: str, config: Path) -> dict[str, 
     ours = _ours(context, component=component, config=config) | aws(Cloud.of(context))
     path = [str(context.interpreter.parent)] + ([str(context.site / "bin")] if context.site else [])
     path += [folder for folder in exported.get("PATH", "/usr/local/bin:/usr/bin:/bin").split(":") if folder not in path]
-    return {"LANG": "C.UTF-8", "TZ": "UTC", **exported, **ours, "PATH": ":".join(path)}
+    return {"LANG": "C.UTF-8", "TZ": "UTC", **context.defaults, **exported, **ours, "PATH": ":".join(path)}
 
 
 def _ours(context: Context, *, component: str, config: Path) -> dict[str, str]:
@@ -229,6 +229,9 @@ def aws(cloud: Cloud) -> dict[str, str]:
         "AWS_EC2_METADATA_DISABLED": "true",
         "CUSTOMER_ACCOUNT_ID": cloud.account_id,
     }
+    if cloud.aws_endpoint_url is not None:
+        # SDKs would put `env.` and the like before its host name, as before AWS's own.
+        variables["AWS_DISABLE_HOST_PREFIX_INJECTION"] = "true"
     optional = {
         "AWS_ENDPOINT_URL": cloud.aws_endpoint_url,
         "AWS_ENDPOINT_URL_MWAA": cloud.mwaa_endpoint_url,

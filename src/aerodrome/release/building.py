@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from aerodrome import trees
 from aerodrome.release import base, confined, content, locks, overlay, plugins, sealing, sources, startup, verification
@@ -222,6 +223,7 @@ def trial(
     *,
     scratch: Path,
     variables: Mapping[str, str],
+    defaults: Mapping[str, str] = MappingProxyType({}),
     user: User | None = None,
     secrets: Secrets | None = None,
 ) -> Trial:
@@ -234,6 +236,7 @@ def trial(
         startup=built.startup() if built else Startup(),
         options=workshop.options,
         variables=variables,
+        defaults=defaults,
         user=user or workshop.user,
         secrets=secrets,
         scratch=scratch,

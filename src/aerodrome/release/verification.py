@@ -73,6 +73,9 @@ class Trial:
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
     """More environment variables, such as AIRFLOW_ENV_NAME or AIRFLOW_VAR_…; they win over all but our own."""
 
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    """Variables that the startup script may set to something else."""
+
     user: User | None = None
     """Whom user code runs as when we are root; for DAGs the environment's own user, who may read them."""
 
@@ -201,7 +204,7 @@ def environment(trial: Trial, home: Path, seen: Seen, dags: Path | None) -> dict
     }
     started = startup_variables.under_options(trial.startup.of("scheduler"), trial.options)
     path += [folder for folder in started.get("PATH", "/usr/local/bin:/usr/bin:/bin").split(":") if folder not in path]
-    return {**started, **kept, **trial.variables, **own, "PATH": ":".join(path)}
+    return {**trial.defaults, **started, **kept, **trial.variables, **own, "PATH": ":".join(path)}
 
 
 def _plugins(trial: Trial, home: Path) -> Path:

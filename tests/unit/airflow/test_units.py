@@ -18,7 +18,7 @@ ALLOWED = {
     "AIRFLOW_HOME", "AIRFLOW_CONFIG", "AIRFLOW_VERSION", "AIRFLOW_ENV_NAME", "AIRFLOW_CONN_AWS_DEFAULT",
     "MWAA_AIRFLOW_COMPONENT", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_EXECUTION_ENV", "AWS_EC2_METADATA_DISABLED",
     "CUSTOMER_ACCOUNT_ID", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_MWAA", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_DISABLE_HOST_PREFIX_INJECTION",
 }  # fmt: skip
 
 
@@ -121,6 +121,19 @@ def test_exported_variables_reach_their_component_and_displace_nothing_of_ours(v
             assert (env["TEAM"], env["TZ"]) == ("s", "Europe/Rome")
             assert env["PATH"] == "/venv/bin:/opt/tool/bin:/usr/bin"
         assert unit["how"] == "fork"
+
+
+def test_defaults_give_way_to_what_is_exported(version, make_context):
+    defaults = {"SSL_CERT_FILE": "/ours", "CURL_CA_BUNDLE": "/ours"}
+    exported = {"scheduler": {"SSL_CERT_FILE": "/theirs"}}
+    for unit in units(version, make_context, variables=exported, defaults=defaults):
+        assert (unit["env"]["SSL_CERT_FILE"], unit["env"]["CURL_CA_BUNDLE"]) == ("/theirs", "/ours")
+
+
+def test_towards_the_real_aws_host_names_get_their_prefixes(version, make_context):
+    for endpoint, expected in ((None, None), ("http://127.0.0.1:4560", "true")):
+        for unit in units(version, make_context, aws_endpoint_url=endpoint):
+            assert unit["env"].get("AWS_DISABLE_HOST_PREFIX_INJECTION") == expected
 
 
 def test_what_a_program_reads_at_its_start_makes_a_cold_start(version, make_context):

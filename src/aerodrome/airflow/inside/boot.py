@@ -8,6 +8,7 @@ The cell runs it in a fork of its warm process (or anybody by exec); it makes bo
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -26,6 +27,8 @@ def settle() -> None:
     time.tzset()
     # A module that was imported before the fork may have asked for it.
     tempfile.tempdir = None
+    # It says of each client that the environment has told it where AWS is.
+    logging.getLogger("botocore.configprovider").setLevel(logging.WARNING)
     # What is installed is compiled already. A DAG file must not be: Python knows its bytecode by size and whole seconds
     # of the modification time, so a second upload within a second could stay unseen for good.
     sys.dont_write_bytecode = True

@@ -422,6 +422,7 @@ class LocalBackend:
 
     def _bench(self, environment: Environment) -> Bench:
         place = self._place(environment, environment.spec)
+        configuration.write_trust(place)
         return Bench(
             name=environment.name,
             releases=self._settings.paths.releases,
@@ -430,6 +431,7 @@ class LocalBackend:
             owner=place.owner,
             builder=places.builder_of(environment.number, first_uid=self._settings.first_uid),
             variables=configuration.variables(place, self._wanted(environment)[0]),
+            defaults=configuration.defaults(place),
             broken=lambda: metadata.import_errors(
                 place.cluster, environment, place.secrets.database_password, place.paths.dags
             ),

@@ -18,7 +18,7 @@ from aerodrome.airflow import units as shared_units
 from aerodrome.airflow import versions
 from aerodrome.airflow.context import Context
 from aerodrome.aws import credentials
-from aerodrome.backends.local import metadata, places
+from aerodrome.backends.local import metadata, places, trust
 from aerodrome.backends.local.places import Owner
 from aerodrome.identity import tokens
 from aerodrome.identity.vault import EnvironmentSecrets
@@ -133,6 +133,7 @@ def context(rig: Rig) -> Context:
         credentials_token_file=paths.credentials_token,
         options=spec.airflow_configuration_options,
         tasks_per_worker=classes.CLASSES[spec.environment_class].tasks_per_worker,
+        defaults=defaults(place),
         variables=_exported(rig),
         revision=rig.revision,
         takes_over=change is not None and environment.deployed is not None and not change.swapped,
@@ -158,12 +159,24 @@ def variables(place: Place, version: str) -> dict[str, str]:
     return {"AIRFLOW_ENV_NAME": place.environment.name, **shared_units.aws(cloud)}
 
 
+def defaults(place: Place) -> dict[str, str]:
+    """What code of the environment finds in its environment unless its startup script says something else."""
+    return trust.variables(place.paths.trust)
+
+
+def write_trust(place: Place) -> None:
+    """Write the file that `defaults` leads to."""
+    text = trust.bundle(place.settings.paths.authority)
+    places.write(place.paths.trust, text, Owner(None, None), mode=places.READABLE)
+
+
 def write_cell(rig: Rig) -> None:
     """Write every file that a revision's cell and its units read."""
     place = rig.place
     found, cell = context(rig), place.paths.cell(rig.revision)
     adapter = versions.lookup(rig.installation.version).adapter
     places.prepare_cell(place.paths, rig.revision, place.owner)
+    write_trust(place)
     seen = airflow_home.lay_out(found.home, _parts(rig), place.owner.user)
     for path, text in adapter.configuration(found).items():
         places.write(path, text, place.owner)

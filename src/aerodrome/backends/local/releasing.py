@@ -57,6 +57,9 @@ class Bench:
     variables: Mapping[str, str] = field(repr=False)
     """What DAG code finds in its environment besides."""
 
+    defaults: Mapping[str, str]
+    """And what it finds there unless the startup script says something else."""
+
     broken: Callable[[], frozenset[str]]
     """DAG files that the environment itself reports as failing now."""
 
@@ -93,8 +96,23 @@ def deploy(job: Job, bench: Bench, wanted: Stand, before: tuple[Stand, Deployed]
             )
             if tried.failures:
                 refuse_news(tried, broken=bench.broken(), before=lambda: _parsed_before(job, bench, before, scratch))
-    told = tuple(options.warnings(version, wanted.spec.airflow_configuration_options))
-    return Work(step=Step.RELEASE, done=True, deployed=deployed, report=(*told, *(built.notes if built else ())))
+    return Work(step=Step.RELEASE, done=True, deployed=deployed, report=_news(deployed, wanted.spec, built, before))
+
+
+def _news(
+    deployed: Deployed, spec: Spec, built: Built | None, before: tuple[Stand, Deployed] | None
+) -> tuple[str, ...]:
+    """What the user should know of the release, but for what was so before."""
+    told = options.warnings(deployed.version, spec.airflow_configuration_options)
+    notes = built.notes if built else ()
+    if before is None:
+        return (*told, *notes)
+    stand, running = before
+    known = options.warnings(running.version, stand.spec.airflow_configuration_options)
+    return (
+        *(each for each in told if each not in known),
+        *(notes if deployed.content != running.content else ()),
+    )
 
 
 def scratch_folder(owner: Owner) -> tempfile.TemporaryDirectory[str]:
@@ -130,6 +148,7 @@ def parse(
         shop,
         scratch=Path(scratch),
         variables=bench.variables,
+        defaults=bench.defaults,
         user=bench.owner.user,
         secrets=secrets,
     )
