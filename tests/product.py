@@ -247,7 +247,7 @@ class Product:
         if data in " ".join(process.cmdline()):
             return True
         with contextlib.suppress(psutil.AccessDenied):  # Airflow 3's workers show these to root alone
-            return data in process.cwd() or process.environ().get("AERODROME_DATA") == data
+            return data in process.cwd() or any(data in value for value in process.environ().values())
         return False
 
 

@@ -1,85 +1,156 @@
-"""The Amazon provider's own MwaaHook, unmodified, under each line's Airflow: by InvokeRestApi and by a web session."""
+"""MWAA's own API from DAG code, as users write it: on its own environment and on another, without any help."""
 
 from __future__ import annotations
 
 import json
-import subprocess
+from collections.abc import Iterator
 
 import pytest
 
-from aerodrome.release import installation
-from product import VERSIONS
+from product import BUCKET, EXECUTION_ROLE, LIMIT
 
-CALL = """
-import json, os, socket, sys, warnings
-warnings.simplefilter("ignore")
-resolve = socket.getaddrinfo
-# Names below localhost mean this machine (RFC 6761), which not every machine's resolver knows.
-socket.getaddrinfo = lambda host, *more, **named: resolve(
-    "127.0.0.1" if str(host).endswith(".localhost") else host, *more, **named
-)
+pytestmark = pytest.mark.timeout(4 * LIMIT)
+
+OTHER = "hook-other"
+
+CALLING = '''
+import base64, json, os, subprocess
+from datetime import datetime
+
+import boto3
+import requests
+from airflow import DAG
 from airflow.providers.amazon.aws.hooks.mwaa import MwaaHook
-name, line = sys.argv[1], int(sys.argv[2])
-hook = MwaaHook(aws_conn_id=None)
-called = [
-    hook.invoke_rest_api(env_name=name, path="/pools", method="GET", airflow_version=line, **more)
-    for more in ({}, {"generate_local_token": True})
-]
-made = hook.invoke_rest_api(
-    env_name=name, path="/pools", method="POST", body={"name": "hooked", "slots": 3}, generate_local_token=True,
-    airflow_version=line,
-)
-print("RESULT " + json.dumps([called, made]))
-"""
+from airflow.providers.amazon.aws.operators.mwaa import MwaaTriggerDagRunOperator
+try:
+    from airflow.providers.standard.operators.python import PythonOperator
+except ImportError:
+    from airflow.operators.python import PythonOperator
 
-DENY = {"Effect": "Deny", "Action": "airflow:InvokeRestApi", "Resource": "*"}
-ALLOW = {"Effect": "Allow", "Action": "airflow:*", "Resource": "*"}
+OWN, OTHER = os.environ["AIRFLOW_ENV_NAME"], "@OTHER@"
+LINES = {OWN: int(os.environ["AIRFLOW_VERSION"][0]), OTHER: 3}
+
+
+def client():
+    """The API itself, from SigV4 to Airflow's own answer."""
+    mwaa = boto3.client("mwaa")
+    for name in (OWN, OTHER):
+        assert mwaa.get_environment(Name=name)["Environment"]["Name"] == name
+        answer = mwaa.invoke_rest_api(Name=name, Path="/pools", Method="GET")
+        assert answer["RestApiStatusCode"] == 200, answer
+    return sorted(mwaa.list_environments()["Environments"])
+
+
+def command_line():
+    """A token of CreateCliToken, used as MWAA's guide does."""
+    said = {}
+    for name in (OWN, OTHER):
+        token = boto3.client("mwaa").create_cli_token(Name=name)
+        answer = requests.post(
+            "https://" + token["WebServerHostname"] + "/aws_mwaa/cli",
+            headers={"Authorization": "Bearer " + token["CliToken"], "Content-Type": "text/plain"},
+            data="version", timeout=60,
+        )
+        answer.raise_for_status()
+        said[name] = base64.b64decode(answer.json()["stdout"]).decode().strip()
+        subprocess.run(["curl", "-sS", "https://" + token["WebServerHostname"]], capture_output=True, check=True)
+    return json.dumps(said)
+
+
+def hook():
+    """The Amazon provider's, by InvokeRestApi, and by a web session as where that is forbidden."""
+    hook = MwaaHook(aws_conn_id="aws_default")
+    for name in (OWN, OTHER):
+        for more in ({}, {"generate_local_token": True}):
+            answer = hook.invoke_rest_api(
+                env_name=name, path="/pools", method="GET", airflow_version=LINES[name], **more
+            )
+            assert "default_pool" in [pool["name"] for pool in answer["RestApiResponse"]["pools"]], answer
+
+
+def programs():
+    """The AWS CLI, with the role's credentials."""
+    def aws(*words):
+        done = subprocess.run(["aws", *words], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "calling.py" in aws("s3", "ls", "s3://@BUCKET@/dags/")
+    return json.loads(aws("sts", "get-caller-identity"))["Arn"]
+
+
+with DAG("calling", start_date=datetime(2024, 1, 1), schedule=None):
+    for function in (client, command_line, hook, programs):
+        PythonOperator(task_id=function.__name__, python_callable=function)
+    for name in (OWN, OTHER):
+        MwaaTriggerDagRunOperator(
+            task_id="trigger_" + name, env_name=name, trigger_dag_id="called", airflow_version=LINES[name],
+            trigger_run_id="by-" + OWN, logical_date="2026-01-0%dT00:00:00Z" % LINES[OWN],
+            wait_for_completion=True, waiter_delay=2,
+        )
+
+with DAG("falling_back", start_date=datetime(2024, 1, 1), schedule=None):
+    PythonOperator(task_id="hook", python_callable=hook)
+
+with DAG("called", start_date=datetime(2024, 1, 1), schedule=None, is_paused_upon_creation=False):
+    PythonOperator(task_id="nothing", python_callable=lambda: None)
+'''.replace("@BUCKET@", BUCKET).replace("@OTHER@", OTHER)
+
+ROLE = EXECUTION_ROLE.rpartition("/")[2]
+ALLOWED = {"Effect": "Allow", "Action": ["airflow:*", "s3:List*", "s3:Get*"], "Resource": "*"}
+DENIED = {"Effect": "Deny", "Action": "airflow:InvokeRestApi", "Resource": "*"}
+
+
+def policy(*statements: dict[str, object]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+@pytest.fixture(scope="module")
+def other(product) -> Iterator[str]:
+    product.iam.put_role_policy(RoleName=ROLE, PolicyName="hook", PolicyDocument=policy(ALLOWED))
+    product.create(OTHER, "3.3.1")
+    product.put_dag("calling", CALLING)
+    product.wait_until(OTHER, "AVAILABLE")
+    yield OTHER
+    product.s3.delete_object(Bucket=BUCKET, Key="dags/calling.py")
+    product.delete(OTHER)
+    product.iam.delete_role_policy(RoleName=ROLE, PolicyName="hook")
 
 
 @pytest.fixture
-def environment(shared_environment):
+def environment(shared_environment, other):
+    assert other == OTHER
     return shared_environment
 
 
-def hooked(product, environment, home, **more):
-    """What the script prints, run as a client with the profile and the certificate authority of the product."""
+def value(product, name: str, run: str, task: str) -> str:
+    path = f"/dags/calling/dagRuns/{run}/taskInstances/{task}/xcomEntries/return_value"
+    return str(product.rest(name, "GET", path)["value"])
+
+
+def logs(product, name: str) -> str:
+    """What the tasks have logged, those at the end that have failed."""
+    texts = [path.read_text() for path in (product.data / "environments" / name / "logs").rglob("dag_id=*/**/*.log")]
+    return "\n".join(sorted(texts, key=lambda text: "Task failed" in text))[-8000:]
+
+
+def test_dags_call_their_own_environment_and_another(product, environment):
     name, version = environment
-    found = installation.find(version, VERSIONS)
-    assert found is not None
-    variables = {
-        "PATH": "/usr/bin:/bin",
-        "HOME": str(home),
-        "AIRFLOW_HOME": str(home),
-        "REQUESTS_CA_BUNDLE": str(product.data / "ca" / "ca.pem"),
-        **product.exports,
-        **more,
-    }
-    command = [str(found.python), "-c", CALL, name, version[0]]
-    result = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120, check=False)
-    assert result.returncode == 0, result.stderr
-    [line] = [line for line in result.stdout.splitlines() if line.startswith("RESULT ")]
-    return json.loads(line.removeprefix("RESULT "))
+    run = product.trigger(name, "calling")
+    assert product.finished(name, "calling", run) == "success", logs(product, name)
+    assert all(each in value(product, name, run, "client") for each in (name, OTHER))
+    said = value(product, name, run, "command_line")
+    assert version in said
+    assert "3.3.1" in said
+    assert f"assumed-role/{ROLE}/" in value(product, name, run, "programs")
+    assert "Found endpoint for" not in logs(product, name)
 
 
-def test_the_hook_calls_the_rest_api_both_ways(product, environment, tmp_path):
-    called, made = hooked(product, environment, tmp_path)
-    for answer in called:
-        assert answer["RestApiStatusCode"] == 200
-        assert "default_pool" in [pool["name"] for pool in answer["RestApiResponse"]["pools"]]
-    assert made["RestApiResponse"]["name"] == "hooked"
-    product.rest(environment[0], "DELETE", "/pools/hooked")
-
-
-def test_the_hook_falls_back_to_a_web_session_when_iam_forbids_invoke_rest_api(product, environment, tmp_path):
-    user = f"only-web-{environment[0]}"
-    product.iam.create_user(UserName=user)
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [ALLOW, DENY]})
-    product.iam.put_user_policy(UserName=user, PolicyName="web", PolicyDocument=policy)
-    key = product.iam.create_access_key(UserName=user)["AccessKey"]
-    credentials = tmp_path / "credentials"
-    credentials.write_text(
-        f"[aerodrome]\naws_access_key_id = {key['AccessKeyId']}\naws_secret_access_key = {key['SecretAccessKey']}\n"
-    )
-    called, _ = hooked(product, environment, tmp_path, AWS_SHARED_CREDENTIALS_FILE=str(credentials))
-    assert [answer["RestApiStatusCode"] for answer in called] == [200, 200]
-    product.rest(environment[0], "DELETE", "/pools/hooked")
+def test_the_hook_falls_back_to_a_web_session_where_iam_forbids_invoke_rest_api(product, environment):
+    name, _ = environment
+    product.iam.put_role_policy(RoleName=ROLE, PolicyName="hook", PolicyDocument=policy(ALLOWED, DENIED))
+    try:
+        run = product.trigger(name, "falling_back")
+        assert product.finished(name, "falling_back", run) == "success", logs(product, name)
+    finally:
+        product.iam.put_role_policy(RoleName=ROLE, PolicyName="hook", PolicyDocument=policy(ALLOWED))

@@ -42,6 +42,8 @@ class Context:
 
     interpreter: Path
     """`bin/python` of the version's virtual environment."""
+    programs: Path | None = None
+    """The folder of programs that tasks find beside the version's own."""
     home: Path
     """The folder that units find at `airflow_home`."""
     airflow_home: Path

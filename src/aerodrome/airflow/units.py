@@ -178,7 +178,8 @@ def environment(context: Context, *, component: str, config: Path) -> dict[str, 
     """The whole environment of a process: nothing is inherited. What a startup script exported gives way to ours."""
     exported = context.variables.get(component) or context.variables.get("scheduler") or {}
     ours = _ours(context, component=component, config=config) | aws(Cloud.of(context))
-    path = [str(context.interpreter.parent)] + ([str(context.site / "bin")] if context.site else [])
+    site = context.site / "bin" if context.site else None
+    path = [str(each) for each in (context.interpreter.parent, site, context.programs) if each is not None]
     path += [folder for folder in exported.get("PATH", "/usr/local/bin:/usr/bin:/bin").split(":") if folder not in path]
     return {"LANG": "C.UTF-8", "TZ": "UTC", **context.defaults, **exported, **ours, "PATH": ":".join(path)}
 

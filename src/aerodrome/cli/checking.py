@@ -171,6 +171,12 @@ class Run:
             folders=interpreters.named_folders(self._settings.python_folders),
             report=lambda phase, done, total: self._spinner.update(f"Airflow: {phase} {done}/{total or '?'}"),
         )
+        install.programs(
+            self._settings.paths.versions,
+            environ=os.environ,
+            folders=interpreters.named_folders(self._settings.python_folders),
+            report=lambda phase, done, total: self._spinner.update(f"AWS CLI: {phase} {done}/{total or '?'}"),
+        )
         self._step(Step("airflow", time.monotonic() - started, installation.version))
         return installation
 

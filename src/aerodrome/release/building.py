@@ -158,7 +158,7 @@ class _Build:
                 self._wanted.startup,
                 environ=self._wanted.surroundings,
                 scratch=self._folder(scratch, "startup"),
-                path=f"{self._workshop.installation.venv / 'bin'}:/usr/local/bin:/usr/bin:/bin",
+                path=":".join([*map(str, self._workshop.installation.path), "/usr/local/bin:/usr/bin:/bin"]),
                 user=self._workshop.user,
                 limit=self._workshop.startup_limit,
                 on_line=self._workshop.on_line,

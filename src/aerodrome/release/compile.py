@@ -81,7 +81,8 @@ def header(lock: Lock, arguments: Sequence[str]) -> str:
         but = f", but for {', '.join(lock.departs)} (locks.py says why)" if lock.departs else ""
         listed = f"# {LISTED.format(version=lock.version)}: Airflow's own constraints for this version{but}.\n"
     return (
-        f"# Airflow {lock.version} for Python {lock.python}, from what the index offered up to {lock.cutoff}.\n"
+        f"# {lock.title[0].upper()}{lock.title[1:]} for Python {lock.python}, from what the index offered up to"
+        f" {lock.cutoff}.\n"
         f"# Written by `make lock`; do not edit. The command, beside this file:\n"
         f"#   uv {' '.join(arguments)}\n{listed}"
     )
@@ -129,7 +130,7 @@ def _resolved(lock: Lock, arguments: Sequence[str], folder: Path, environ: Mappi
     output.unlink(missing_ok=True)
     uv_process.run(
         [*arguments, f"--output-file={output}", "--quiet"],
-        what=f"the lock of Airflow {lock.version} could not be resolved",
+        what=f"the lock of {lock.title} could not be resolved",
         environ=uv_environment.scrubbed(environ, uv_environment.pip_settings(environ)),
         cwd=folder,
     )
@@ -169,12 +170,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--constraints", metavar="FOLDER", help="where Airflow's constraints lie (Airflow's own address)"
     )
-    parser.add_argument("versions", nargs="*", metavar="VERSION", help="Airflow versions (all)")
+    parser.add_argument("versions", nargs="*", metavar="VERSION", help="Airflow versions, or programs (all)")
     options = parser.parse_args(argv)
     folder = Path(options.constraints).resolve() if options.constraints else None
     fresh: dict[Path, str] = {}
     try:
-        for lock in [locks.of(version) for version in options.versions or locks.LOCKS]:
+        known = {**locks.LOCKS, locks.PROGRAMS.version: locks.PROGRAMS}
+        for lock in [known.get(version) or locks.of(version) for version in options.versions or known]:
             theirs = listed(lock, folder, fetch=_fetched) if lock.constrained else {}
             fresh |= compiled(lock, theirs, environ=os.environ)
     except errors.AerodromeError as error:

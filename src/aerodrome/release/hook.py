@@ -40,7 +40,7 @@ def add(venv: Path) -> None:
             raise errors.BrokenError(f"cannot write to {site}: {error.strerror}", code=uv_output.CODE) from error
         # By its own interpreter, for units could not keep what they compile.
         compiler = [str(venv / "bin" / "python"), "-I", "-m", "compileall", "-q", str(site / _MODULE.name)]
-        subprocess.run(compiler, env={}, capture_output=True, timeout=_PATIENCE, check=False)
+        subprocess.run(compiler, env={}, capture_output=True, timeout=_PATIENCE, check=False, umask=0o022)
 
 
 def _holds(file: Path, data: bytes) -> bool:

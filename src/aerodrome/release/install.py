@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aerodrome import errors
-from aerodrome.release import installation, interpreters, locks, uv_environment, uv_output, uv_process
+from aerodrome.release import hook, installation, interpreters, locks, uv_environment, uv_output, uv_process
 from aerodrome.release.installation import Installation
 from aerodrome.release.locks import Lock
 
+_PROGRAMS = ("aws",)
 _FOLDER_MODE = 0o755
 _LOCK_RHYTHM = 0.2
 """Seconds between two tries for the folder's lock; nobody notices so short a wait."""
@@ -63,14 +64,34 @@ def install(
     if present is not None:
         return present
     job = _Job(locks.of(version), versions, environ, folders, report, cancelled)
-    try:
-        _make_folder(versions)
-        with _alone(job) as descriptor:
-            made = installation.find(version, versions) or _install(job, descriptor)
-    except OSError as error:
-        raise _disk_failure(job, error) from error
+    made = _made(job, lambda: installation.find(version, versions))
     report("done", 1, 1)
     return made
+
+
+def programs(
+    versions: Path,
+    *,
+    environ: Mapping[str, str],
+    folders: Sequence[Path] = (),
+    report: Report = lambda _phase, _done, _total: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> None:
+    """Install the programs beside all versions unless they are there; as `install`."""
+    if installation.has_programs(versions):
+        return
+    job = _Job(locks.PROGRAMS, versions, environ, folders, report, cancelled)
+    _made(job, lambda: job.made if installation.has_programs(versions) else None)
+    report("done", 1, 1)
+
+
+def _made(job: _Job, find: Callable[[], Installation | None]) -> Installation:
+    try:
+        _make_folder(job.versions)
+        with _alone(job) as descriptor:
+            return find() or _install(job, descriptor)
+    except OSError as error:
+        raise _disk_failure(job, error) from error
 
 
 @dataclass(frozen=True)
@@ -89,11 +110,16 @@ class _Job:
     @property
     def failing(self) -> str:
         """How a sentence about a failure begins."""
-        return f"Airflow {self.lock.version} could not be installed"
+        return f"{self.lock.title} could not be installed"
+
+    @property
+    def made(self) -> Installation:
+        """What it makes."""
+        return Installation(self.lock.version, self.folder, self.lock.sha256)
 
     def check(self) -> None:
         if self.cancelled():
-            raise uv_process.CancelledError(f"the installation of Airflow {self.lock.version} was cancelled")
+            raise uv_process.CancelledError(f"the installation of {self.lock.title} was cancelled")
 
 
 @contextlib.contextmanager
@@ -127,6 +153,10 @@ def _install(job: _Job, descriptor: int) -> Installation:
     try:
         _make_folder(job.folder)
         _fill(job, python, descriptor)
+        if job.lock is locks.PROGRAMS:
+            _offer(job.folder)
+        else:
+            hook.add(job.folder / installation.VENV)
         return installation.finish(job.lock, job.versions, python)
     except BaseException:
         _remove(job.folder)
@@ -140,7 +170,7 @@ def _fill(job: _Job, python: interpreters.Interpreter, descriptor: int) -> None:
     environ["VIRTUAL_ENV"] = str(venv)
     gauge = _Gauge(job, venv)
     for arguments in (
-        ["venv", "--no-project", f"--python={python.path}", f"--prompt=airflow-{job.lock.version}", str(venv)],
+        ["venv", "--no-project", f"--python={python.path}", f"--prompt=aerodrome-{job.lock.version}", str(venv)],
         _sync_arguments(job.lock, environ),
     ):
         uv_process.run(
@@ -153,6 +183,14 @@ def _fill(job: _Job, python: interpreters.Interpreter, descriptor: int) -> None:
             # Should we die, our lock lives as long as this uv: nobody clears the folder under its hands.
             hold=[descriptor],
         )
+
+
+def _offer(folder: Path) -> None:
+    """Give the programs a folder of their own, for PATH: the virtual environment's has a Python too."""
+    binaries = folder / installation.PROGRAMS
+    _make_folder(binaries)
+    for name in _PROGRAMS:
+        (binaries / name).symlink_to(folder / installation.VENV / "bin" / name)
 
 
 def _sync_arguments(lock: Lock, environ: Mapping[str, str]) -> list[str]:

@@ -17,6 +17,7 @@ from aerodrome.release.locks import Lock
 
 MARKER = "installed.json"
 VENV = "venv"
+PROGRAMS = "bin"
 _FILE_MODE = 0o644
 
 
@@ -36,6 +37,16 @@ class Installation:
     @property
     def python(self) -> Path:
         return self.venv / "bin" / "python"
+
+    @property
+    def programs(self) -> Path:
+        """The folder of the programs beside the version, for PATH; it may not be there yet."""
+        return self.folder.with_name(locks.PROGRAMS.identifier) / PROGRAMS
+
+    @property
+    def path(self) -> tuple[Path, ...]:
+        """What PATH begins with, for whatever runs on this version."""
+        return self.python.parent, self.programs
 
     @property
     def shared(self) -> bool:
@@ -67,10 +78,15 @@ def at(version: str, lock: str, versions: Path) -> Installation | None:
     return found
 
 
+def has_programs(versions: Path) -> bool:
+    """Whether the programs beside all versions are installed."""
+    found = folder(locks.PROGRAMS, versions)
+    return (found / MARKER).is_file() and (found / VENV / "bin" / "python").exists()
+
+
 def finish(lock: Lock, versions: Path, python: Interpreter) -> Installation:
     """Declare a filled folder whole. A crash at any moment leaves either no marker or all of it."""
     made = Installation(lock.version, folder(lock, versions), lock.sha256)
-    hook.add(made.venv)
     _let_all_read(made.folder)
     marker = {
         "airflow": lock.version,

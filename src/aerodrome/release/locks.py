@@ -30,9 +30,10 @@ SHORT_SHA = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Lock:
-    """One Airflow version, and how its packages were chosen."""
+    """One Airflow version, or what lies beside all of them, and how its packages were chosen."""
 
     version: str
+    """Of Airflow; for `PROGRAMS` its name."""
     python: str
     """The interpreter's line, as `3.12`; any patch level serves."""
 
@@ -47,6 +48,11 @@ class Lock:
 
     constrained: bool = True
     """Whether Airflow's own constraints for the version are to be had, and it was chosen under them."""
+
+    @property
+    def title(self) -> str:
+        """What it is, within a sentence."""
+        return "the AWS CLI" if self.version == PROGRAMS.version else f"Airflow {self.version}"
 
     @property
     def requirements(self) -> Path:
@@ -127,6 +133,9 @@ _LOCKS = (
 
 LOCKS = {lock.version: lock for lock in _LOCKS}
 """By Airflow version, the newest line first."""
+
+PROGRAMS = Lock(version="programs", python="3.12", cutoff=date(2026, 11, 20), constrained=False)
+"""The programs that tasks and startup scripts find beside Airflow's own."""
 
 
 INSTEAD = {"1.10.12": "1.10.15"}

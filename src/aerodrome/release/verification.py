@@ -177,7 +177,8 @@ def _may_be_dags(path: Path) -> bool:
 def environment(trial: Trial, home: Path, seen: Seen, dags: Path | None) -> dict[str, str]:
     """The complete environment of a trial whose own files are in `home`."""
     major = int(trial.installation.version.split(".")[0])
-    path = [str(trial.installation.venv / "bin")] + ([str(trial.site / "bin")] if trial.site else [])
+    site = trial.site / "bin" if trial.site else None
+    path = [str(each) for each in (trial.installation.python.parent, site, trial.installation.programs) if each]
     options = {"AIRFLOW__" + name.replace(".", "__").upper(): value for name, value in trial.options.items()}
     kept = {name: value for name, value in options.items() if not startup_variables.is_protected(name)}
     own = {

@@ -23,7 +23,8 @@ def wheel(tmp_path):
     folder.mkdir()
     path = folder / "tiny-1.0-py3-none-any.whl"
     files = {
-        "tiny.py": "answer = 42\n",
+        "tiny.py": "answer = 42\n\n\ndef main():\n    print(answer)\n",
+        "tiny-1.0.dist-info/entry_points.txt": "[console_scripts]\naws = tiny:main\n",
         "tiny-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n",
         "tiny-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
@@ -41,10 +42,13 @@ def lock(wheel, tmp_path, monkeypatch):
     folder = tmp_path / "locks"
     folder.mkdir()
     tiny = Lock(version=VERSION, python=LINE, cutoff=date(2026, 1, 1))
+    beside = Lock(version="programs", python=LINE, cutoff=date(2026, 1, 1))
     monkeypatch.setattr(locks, "FOLDER", folder)
+    monkeypatch.setattr(locks, "PROGRAMS", beside)
     monkeypatch.setitem(locks.LOCKS, VERSION, tiny)
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    tiny.path.write_text(f"tiny==1.0 --hash=sha256:{digest}\n")
+    for each in (tiny, beside):
+        each.path.write_text(f"tiny==1.0 --hash=sha256:{digest}\n")
     return tiny
 
 

@@ -79,6 +79,29 @@ def test_a_version_is_installed_compiled_and_runs(lock, environ, versions):
     assert list(dict.fromkeys(seen)) == ["interpreter", "resolve", "download", "install", "compile", "done"]
 
 
+def test_programs_beside_the_versions_are_installed_once_and_see_no_release(environ, versions, tmp_path):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "tiny.py").write_text("raise AssertionError\n")
+    made = install.install(VERSION, versions, environ=environ, folders=PYTHONS)
+    assert not installation.has_programs(versions)
+    for known in (environ, {}):
+        install.programs(versions, environ=known, folders=PYTHONS)
+        assert installation.has_programs(versions)
+    assert [each.name for each in made.programs.iterdir()] == ["aws"]
+    assert made.path == (made.python.parent, made.programs)
+    answer = subprocess.run([made.programs / "aws"], env={"AERODROME_PATH": str(tmp_path / "site")},
+                            capture_output=True, text=True, check=True)  # fmt: skip
+    assert answer.stdout == "42\n"
+
+
+def test_a_version_of_an_earlier_aerodrome_gets_the_hook(environ, versions):
+    made = install.install(VERSION, versions, environ=environ, folders=PYTHONS)
+    [pth] = made.venv.glob("lib/python3*/site-packages/aerodrome.pth")
+    pth.unlink()
+    assert installation.find(VERSION, versions) == made
+    assert pth.read_text() == "import aerodrome_path\n"
+
+
 def test_what_is_installed_needs_neither_uv_nor_an_index_again(environ, versions):
     first = install.install(VERSION, versions, environ=environ, folders=PYTHONS)
     assert install.install(VERSION, versions, environ={}) == first

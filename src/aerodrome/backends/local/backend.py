@@ -181,6 +181,7 @@ class LocalBackend:
         """Start the warm process of an installed version, so that the next creation need not wait for it."""
         found = self._installer.find(version)
         if found is not None:
+            self._installer.ensure_programs()
             self._open_ways(found)
             warm.start(self._settings.paths, found)
 
@@ -495,5 +496,7 @@ class LocalBackend:
         """As root: let the environments' own uids pass through to the interpreter and to our code inside Airflow."""
         if places.owner_of(0, first_uid=1).uid is None:
             return
-        for path in (installed.python, installed.python.resolve(), INSIDE / "boot.py"):
-            accounts.open_way_to(path)
+        beside = installed.programs.with_name(installation.VENV) / "bin" / "python"
+        for path in (installed.python, installed.python.resolve(), beside.resolve(), INSIDE / "boot.py"):
+            if path.exists():
+                accounts.open_way_to(path)

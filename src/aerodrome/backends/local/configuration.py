@@ -103,6 +103,7 @@ def context(rig: Rig) -> Context:
         account_id=place.settings.account_id,
         version=rig.installation.version,
         interpreter=rig.installation.python,
+        programs=rig.installation.programs,
         home=paths.airflow_home(rig.revision),
         airflow_home=airflow_home.seen(paths.airflow_home(rig.revision), _parts(rig)).path,
         configuration=paths.configuration / str(rig.revision),

@@ -6,11 +6,15 @@ import os
 import threading
 from collections.abc import Callable
 
+import structlog
+
 from aerodrome import errors
 from aerodrome.model.observed import Installation as Progress
 from aerodrome.release import install, installation, interpreters
 from aerodrome.release.installation import Installation
 from aerodrome.settings import Settings
+
+log = structlog.get_logger("aerodrome.backends")
 
 _WORDS = {
     "wait": "Another process installs Airflow {version}.",
@@ -68,6 +72,26 @@ class Installer:
         """Break every installation off; nothing half made is left."""
         self._cancelled.set()
 
+    def ensure_programs(self) -> None:
+        """Start the installation of the programs beside the versions, for one that an earlier Aerodrome installed."""
+        if not installation.has_programs(self._settings.paths.versions):
+            threading.Thread(target=self._try_programs, name="install-programs", daemon=True).start()
+
+    def _try_programs(self) -> None:
+        try:
+            self._install_programs(lambda _phase, _done, _total: None)
+        except errors.AerodromeError as error:
+            log.warning("programs_not_installed", reason=str(error))
+
+    def _install_programs(self, report: install.Report) -> None:
+        install.programs(
+            self._settings.paths.versions,
+            environ=os.environ,
+            folders=interpreters.named_folders(self._settings.python_folders),
+            report=report,
+            cancelled=self._cancelled.is_set,
+        )
+
     def _run(self, version: str, job: _Job) -> None:
         def report(phase: str, done: int, total: int) -> None:
             fraction = done / total if total else None
@@ -83,6 +107,7 @@ class Installer:
                 report=report,
                 cancelled=self._cancelled.is_set,
             )
+            self._install_programs(report)
             job.progress = Progress(done=False, detail=f"Preparing the database template of Airflow {version}.")
             self._finish(installed)
         except errors.AerodromeError as error:
