@@ -39,6 +39,9 @@ def test_the_prefix_is_spelled_in_one_way(given, meant):
 def test_a_whole_document_is_understood():
     parsed = config.parse(WHOLE)
     assert (parsed.dags_dir, parsed.interval) == (Path("/data/dags"), 1.0)
+    assert parsed.dags_seen_at == parsed.dags_dir
+    shown = config.parse({**WHOLE, "dags_seen_at": "/usr/local/airflow/dags"})
+    assert (shown.dags_dir, shown.dags_seen_at) == (Path("/data/dags"), Path("/usr/local/airflow/dags"))
     assert parsed.aws_endpoint_url == "http://127.0.0.1:4561"
     assert parsed.source == config.Keys("AKIA", "the-secret")
     assert parsed.database == config.Database("/run/pg", "env_1", "env_1", "the-password")
