@@ -295,6 +295,7 @@ def test_a_failed_update_leaves_the_configuration_and_uses_up_its_number(environ
     again = environments.begin(restored, an_update(spec, Kind.MAINTENANCE))
     assert (again.status, again.change.revision) == (Status.MAINTENANCE, 3)
     assert again.last_update.source == "maintenance"
+    assert environments.get("one").last_update.maintained_at == again.change.requested_at
     assert environments.events("one")[-1]["kind"] == "MAINTENANCE_BEGUN"
 
 

@@ -2,7 +2,7 @@
 
 Once a week, in the two hours that begin at WeeklyMaintenanceWindowStart (UTC), an environment gets the patch release of
 its minor version and the lock that Aerodrome installs today. A window that was missed, because the machine slept, is
-not made up before the next one.
+not made up before the next one; nor is maintenance that failed tried again in its window, whatever was asked for since.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 
 from aerodrome.model.change import Change, Kind, Strategy
 from aerodrome.model.environment import Environment
-from aerodrome.model.happening import MAINTENANCE_SOURCE
 from aerodrome.model.release import Patch
 
 WINDOW = timedelta(hours=2)
@@ -43,8 +42,8 @@ def due(environment: Environment, patch: Patch | None, now: datetime) -> Change 
     if patch is None or environment.tags.get(OPT_OUT, "").strip().lower() == "off":
         return None
     begins, _ = window(environment.spec.weekly_maintenance_window_start, now)
-    last = environment.last_update
-    if now < begins or (last.source == MAINTENANCE_SOURCE and last.created_at >= begins):
+    tried = environment.last_update.maintained_at
+    if now < begins or (tried is not None and tried >= begins):
         return None
     running = environment.deployed
     moves = running is not None and running.version != patch.version

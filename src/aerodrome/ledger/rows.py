@@ -84,6 +84,7 @@ def last_update_document(update: LastUpdate) -> dict[str, Any]:
         "source": update.source,
         "failure": failure_document(update.failure),
         "strategy": update.strategy,
+        "maintained_at": update.maintained_at.isoformat() if update.maintained_at else None,
     }
 
 
@@ -129,13 +130,14 @@ def _deployed(document: dict[str, Any] | None) -> Deployed | None:
 
 
 def _last_update(document: dict[str, Any]) -> LastUpdate:
-    strategy = document["strategy"]
+    strategy, maintained_at = document["strategy"], document.get("maintained_at")
     return LastUpdate(
         status=document["status"],
         created_at=datetime.fromisoformat(document["created_at"]),
         source=document["source"],
         failure=_failure(document["failure"]),
         strategy=Strategy(strategy) if strategy else None,
+        maintained_at=datetime.fromisoformat(maintained_at) if maintained_at else None,
     )
 
 

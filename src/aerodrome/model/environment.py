@@ -35,6 +35,9 @@ class LastUpdate:
     strategy: Strategy | None = None
     """How the workers are replaced; None = there were none to replace."""
 
+    maintained_at: datetime | None = None
+    """When maintenance last began, whatever was asked for since; None = it never did."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:

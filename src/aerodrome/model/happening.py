@@ -70,5 +70,6 @@ def begun(environment: Environment, change: Change) -> tuple[Environment, Transi
         created_at=change.requested_at,
         source=MAINTENANCE_SOURCE if is_maintenance else USER_SOURCE,
         strategy=change.strategy,
+        maintained_at=change.requested_at if is_maintenance else environment.last_update.maintained_at,
     )
     return replace(environment, status=step.status, change=change, last_update=update, failure=None), step

@@ -338,3 +338,9 @@ def test_maintenance_moves_to_the_patch_and_is_undone_to_available() -> None:
     for _ in range(10):
         world.look(world.controller())
     assert world.found().status is Status.AVAILABLE  # not again in the same window
+    world.backend.failures.clear()
+    update(world)
+    world.settle()
+    for _ in range(10):
+        world.look(world.controller())
+    assert world.found().status is Status.AVAILABLE  # nor after an update

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome.controller.maintenance import OPT_OUT, WEEK, WINDOW, due, window
-from aerodrome.model import defaults
-from aerodrome.model.change import Kind, Strategy
+from aerodrome.model import defaults, happening
+from aerodrome.model.change import Change, Kind, Strategy
 from aerodrome.model.environment import LastUpdate
-from aerodrome.model.lifecycle import Status
+from aerodrome.model.lifecycle import Event, Status
 from aerodrome.model.release import Patch
 from unit.controller.test_plan import RUNNING, an_environment
 
@@ -71,10 +71,27 @@ def test_an_environment_is_kept_out_by_a_tag(value, is_due):
 
 def test_a_window_is_used_once_and_the_next_one_again():
     environment = an_environment(Status.AVAILABLE)
-    tried = LastUpdate(status="FAILED", created_at=SUNDAY + timedelta(minutes=5), source="maintenance")
+    began = SUNDAY + timedelta(minutes=5)
+    tried = LastUpdate(status="FAILED", created_at=began, source="maintenance", maintained_at=began)
     environment = replace(environment, last_update=tried)
     assert due(environment, NEW, SUNDAY + timedelta(minutes=10)) is None
     assert due(environment, NEW, SUNDAY + WINDOW) is None
+    assert due(environment, NEW, SUNDAY + WEEK) is not None
+
+
+@given(st.lists(st.sampled_from([Kind.UPDATE, Kind.ROLLBACK, Kind.RESTORE]), max_size=4), st.booleans())
+def test_failed_maintenance_is_not_tried_again_in_its_window_whatever_is_asked_for_since(kinds, fails):
+    environment, now = an_environment(Status.AVAILABLE), SUNDAY
+    environment, _ = happening.begun(environment, due(environment, NEW, now))
+    environment, _ = happening.happened(environment, Event.UPDATE_BROKEN, now)
+    environment, _ = happening.happened(environment, Event.MAINTENANCE_UNDONE, now)
+    for kind in kinds:
+        now += timedelta(minutes=10)
+        asked = Change(kind=kind, spec=environment.spec, revision=0, strategy=Strategy.GRACEFUL, requested_at=now)
+        environment, _ = happening.begun(environment, asked)
+        for event in (Event.UPDATE_BROKEN, Event.RESTORED) if fails else (Event.UPDATED,):
+            environment, _ = happening.happened(environment, event, now)
+        assert due(environment, NEW, now) is None
     assert due(environment, NEW, SUNDAY + WEEK) is not None
 
 
