@@ -50,9 +50,10 @@ from aerodrome.operator.app import Desk
 from aerodrome.operator.app import create_app as create_desk
 from aerodrome.operator.history import History
 from aerodrome.release import installation, interpreters, locks
-from aerodrome.services import databases
+from aerodrome.services import databases, disks
 from aerodrome.services.clusters import Cluster
 from aerodrome.settings import EMBEDDED, Settings
+from aerodrome.threads import Crew, News
 
 LEDGER = "aerodrome"
 """The ledger's database."""
@@ -111,13 +112,14 @@ def assembled(settings: Settings, keeper: Keeper, *, port: int, gateway_ports: P
             )
             logins = Logins(engine)
             snapshots = Snapshots(engine)
-            rooms = _Rooms(
-                settings, keeper, environments, snapshots, audit, identity, backend, logins, gateway_ports, port
-            )
             controller = Controller(
                 environments, snapshots, notices, backend, clock.now, snapshots_kept=settings.snapshots_kept
             )
-            with _controlling(controller, backend):
+            crew = _crew(environments, controller, keeper, audit)
+            rooms = _Rooms(
+                settings, keeper, environments, snapshots, audit, identity, backend, logins, crew, gateway_ports, port
+            )
+            with _controlling(controller, backend, crew):
                 yield Applications(front=rooms.front(), desk=rooms.desk(), gateway=rooms.gateway())
 
 
@@ -133,6 +135,7 @@ class _Rooms:
     identity: _Identity
     backend: LocalBackend
     logins: Logins
+    crew: Crew
     gateway_ports: Ports
     port: int
     commanding: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(MOST_COMMANDS))
@@ -187,6 +190,7 @@ class _Rooms:
                 cluster=self.keeper.cluster,
                 history=self._history(),
                 services=self.keeper.report,
+                troubles=self._troubles,
                 keys=self.settings.paths.keys,
                 api=self.settings.url(self.port),
                 port=self.port,
@@ -208,6 +212,10 @@ class _Rooms:
                 settings=self.settings,
             )
         )
+
+    def _troubles(self) -> list[str]:
+        hung = [f"Aerodrome's thread {name} does not move: see aerodrome events." for name in self.crew.hung()]
+        return [*disks.troubles(disks.look(self.settings.paths)), *hung]
 
     def _history(self) -> History:
         return History(
@@ -300,20 +308,29 @@ def _identity(settings: Settings, engine: sa.Engine) -> Iterator[_Identity]:
         )
 
 
+def _crew(environments: Environments, controller: Controller, keeper: Keeper, audit: Audit) -> Crew:
+    """The control plane's own threads; what happens to one is an event."""
+
+    def tell(told: News) -> None:
+        environments.record(None, told.kind, told.sentence, {"thread": told.thread}, clock.now())
+
+    return Crew([*controller.threads, keeper.thread, audit.writer], tell)
+
+
 @contextlib.contextmanager
-def _controlling(controller: Controller, backend: LocalBackend) -> Iterator[None]:
+def _controlling(controller: Controller, backend: LocalBackend, crew: Crew) -> Iterator[None]:
     """The controller at work, and the default version's warm process on its way."""
-    working = threading.Thread(target=controller.run, name="controller")
     warming = threading.Thread(target=backend.warm_up, args=(versions.DEFAULT,), name="warm-up", daemon=True)
-    working.start()
+    controller.start()
     warming.start()
+    crew.start()
     try:
         yield
     finally:
         logger.info("stopping")
+        crew.stop()
         backend.close()
         controller.stop()
-        working.join()
 
 
 def _warnings(spec: Spec) -> list[str]:

@@ -21,9 +21,13 @@ from aerodrome.model.spec import Spec
 from aerodrome.services import clusters, daemon, folders, postgres, warehouses
 from aerodrome.services.clusters import Cluster
 from aerodrome.settings import AWS, EMBEDDED, Settings
+from aerodrome.threads import Kept
 
 RHYTHM = 1.0
 """Seconds between two looks at the services."""
+
+PATIENCE = 600.0
+"""Seconds that a look may take: PostgreSQL may have minutes of work to replay when it starts after a crash."""
 
 log = structlog.get_logger("keeper")
 
@@ -36,7 +40,7 @@ class Keeper:
         self._cluster: Cluster | None = None
         self._owned_buckets: Callable[[], Iterable[str]] = list
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="keeper")
+        self.thread = Kept("keeper", self._keep, patience=PATIENCE)
 
     def start(self) -> None:
         """Start or adopt the services, and look after them from now on.
@@ -47,12 +51,12 @@ class Keeper:
         self.cluster()
         if self._settings.aws_endpoint_url == EMBEDDED:
             self._start_emulator()
-        self._thread.start()
+        self.thread.start()
 
     def close(self) -> None:
         """Look after them no more; they go on."""
         self._stop.set()
-        self._thread.join()
+        self.thread.join()
 
     def stop(self) -> None:
         """Stop the services that are ours."""
@@ -114,6 +118,7 @@ class Keeper:
 
     def _keep(self) -> None:
         while not self._stop.wait(RHYTHM):
+            self.thread.beat()
             try:
                 self._look()
             except AerodromeError as error:

@@ -1,30 +1,93 @@
-"""Structured logging: one line an event, to standard error or a file, never a secret.
+"""Structured logging: one line an event, to standard error or a file, never a secret, and never an exception.
 
-Rooms take a logger by `structlog.get_logger(...)`; only the entry points call `configure`.
+Rooms take a logger by `structlog.get_logger(...)`; only the entry points call `configure`. Who logs is often just
+answering an error; were the line to raise another (a full disk, a closed stream), nobody would be left to answer that.
+So a line that cannot be made or written is dropped and counted, and the next one that can be says how many were.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+import threading
+from typing import Any, TextIO
 
 import structlog
 
 
 def configure(*, level: int = logging.INFO, json: bool | None = None) -> None:
     """Set up structlog for this process. `json=None` means: JSON unless standard error is a terminal."""
-    as_json = not sys.stderr.isatty() if json is None else json
+    as_json = not _is_terminal(sys.stderr) if json is None else json
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
     )
+    lines = Lines(sys.stderr)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            lines.with_dropped,
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=_steady(level, lines),
+        logger_factory=lambda *_: lines,
     )
+    logging.raiseExceptions = False  # of libraries' own loggers
+
+
+class Lines:
+    """Writes lines to a stream, and counts those that it could not write."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+        self.dropped = 0
+
+    def msg(self, line: str) -> None:
+        """Write one line; never raises."""
+        with self._lock:
+            try:
+                self._stream.write(line + "\n")
+                self._stream.flush()
+            except Exception:  # noqa: BLE001 - whatever fails: nobody who logs can do anything about it
+                self.dropped += 1
+            else:
+                self.dropped = 0  # the line has told of them
+
+    debug = info = warning = warn = error = critical = fatal = exception = log = msg
+
+    def drop(self) -> None:
+        """Count a line that could not be made."""
+        with self._lock:
+            self.dropped += 1
+
+    def with_dropped(self, _logger: Any, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        """Processor: the line says how many were lost before it."""
+        if self.dropped:
+            event["lines_dropped"] = self.dropped
+        return event
+
+
+def _steady(level: int, lines: Lines) -> type[Any]:
+    """The logger of this level, but for what its processors raise."""
+    filtering: type[Any] = structlog.make_filtering_bound_logger(level)
+
+    class Steady(filtering):  # type: ignore[misc]  # structlog makes the class when it is asked for one
+        """A bound logger that gives a line up rather than raise."""
+
+        def _proxy_to_logger(self, method_name: str, event: str | None = None, **facts: Any) -> Any:
+            try:
+                return super()._proxy_to_logger(method_name, event, **facts)
+            except Exception:  # noqa: BLE001 - as above
+                lines.drop()
+
+    return Steady
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    try:
+        return stream.isatty()
+    except ValueError:  # closed
+        return False

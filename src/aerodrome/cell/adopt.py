@@ -29,6 +29,8 @@ class Record(NamedTuple):
     last_exit: dict[str, Any] | None
     pipe: int | None = None
     """The inode of its notify pipe; None when it has none, or none any more."""
+    beats: bool = False
+    """It shows that it lives, so it must go on doing so (`liveness`)."""
 
 
 def render(records: list[Record], boot: str) -> str:

@@ -16,7 +16,7 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from . import config, control, forker, kernel, logs, mounts, nursery, operations, roster, runs, specs, units
+from . import config, control, forker, kernel, liveness, logs, mounts, nursery, operations, roster, runs, specs, units
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,6 +116,8 @@ class Agent:
         self._selector = selectors.DefaultSelector()
         self._terminated = False
         self._forker_lost = False
+        self._looked_at = 0.0
+        self._helpers: dict[int, liveness.Pulse] = {}
         self._next_rotation = 0.0
         self._unrotatable: set[str] = set()
         self._listen_to_signals()
@@ -146,6 +148,8 @@ class Agent:
         if self._forker_lost and not self.operations.leaving:
             self._start_again()
         self.roster.observe(now)
+        self.roster.watch(now)
+        self._watch_helpers(now)
         self.roster.settle(now)
         self.runs.look(now)
         self._rotate(now)
@@ -213,6 +217,25 @@ class Agent:
             if dead.si_pid == self.roster.nursery.pid:
                 self.roster.nursery.give_up("it died")
             os.waitpid(dead.si_pid, 0)
+
+    def _watch_helpers(self, now: float) -> None:
+        """Kills a forker or a nursery that was stopped by a signal: each fork would wait for it in vain."""
+        seconds = now - self._looked_at
+        if seconds < liveness.LOOK_EVERY:
+            return
+        self._looked_at = now
+        pulses = {}
+        for pid in (self._forker_pid, self.roster.nursery.pid):
+            if pid is None:
+                continue
+            found = kernel.process(pid)
+            sight = liveness.Sight(beat=False, trouble="", state="" if found is None else found.state)
+            pulses[pid] = liveness.looked(self._helpers.get(pid, liveness.Pulse()), sight, seconds)
+            reason = liveness.verdict(pulses[pid])
+            if reason:
+                logs.say("helper killed", pid=pid, why=reason)
+                os.kill(pid, signal.SIGKILL)
+        self._helpers = pulses
 
     def _start_again(self) -> None:
         """A forker made from this process would know every secret, so a new one needs a new program image.

@@ -6,16 +6,17 @@ Views of that for others: the status that clients see, the record that the state
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from . import adopt, logs, readiness, specs, units
+from . import adopt, liveness, logs, readiness, specs, units
 
 if TYPE_CHECKING:
     from typing import Any
 
 CONNECT = "connect:"
 STARTED = "started"
+SILENT = "silent"  # what the status calls a unit that was ready and may not live any more
 
 
 @dataclass
@@ -34,6 +35,9 @@ class Member:
     last_exit: dict[str, Any] | None = None
     trouble: str = ""
     """Why it could not be started."""
+    pulse: liveness.Pulse = field(default_factory=liveness.Pulse)
+    hung: str = ""
+    """Why it is being killed, when it is because it does nothing any more."""
 
 
 def status(member: Member, now: float) -> dict[str, Any]:
@@ -43,7 +47,7 @@ def status(member: Member, now: float) -> dict[str, Any]:
     last_exit = member.last_exit and dict(member.last_exit, at=_wall(member.last_exit["at"], offset))
     return {
         "name": unit.name,
-        "state": unit.state,
+        "state": SILENT if unit.state == units.READY and liveness.is_doubtful(member.pulse) else unit.state,
         "pid": member.pid,
         "since": _wall(unit.since, offset),
         "ready_since": _wall(unit.ready_since, offset),
@@ -68,7 +72,9 @@ def record(member: Member) -> adopt.Record:
     """What the state file keeps of a unit that has a process."""
     spec = member.running or member.spec
     pipe = None if member.notices is None else member.notices.inode
-    return adopt.Record(spec, member.digest, member.pid or 0, member.start, member.unit, member.last_exit, pipe)
+    return adopt.Record(
+        spec, member.digest, member.pid or 0, member.start, member.unit, member.last_exit, pipe, member.pulse.beats
+    )
 
 
 def adopted(record: adopt.Record) -> Member:
@@ -85,6 +91,7 @@ def adopted(record: adopt.Record) -> Member:
         adopted=True,
         notices=None if reader is None else readiness.Notices(reader),
         last_exit=record.last_exit,
+        pulse=liveness.Pulse(beats=record.beats and reader is not None),
     )
 
 

@@ -1,4 +1,4 @@
-"""How a starting unit shows that it serves: lines in a pipe, or a socket that accepts.
+"""How a unit shows that it serves, and then that it lives: lines in a pipe, or a socket that accepts.
 
 The roster asks here whenever the loop comes round; nothing waits. What a unit writes is hostile and bounded.
 """
@@ -14,7 +14,8 @@ import stat
 
 NOTIFY_FD = 3  # the pipe's number in the unit
 NOTIFY_VARIABLE = "AERODROME_NOTIFY_FD"
-READ_BYTES = 4096  # the most that is read from a unit in one round
+READ_BYTES = 4096  # a read, and
+READS = 16  # in one round, which empty a pipe that nobody read for hours
 LONGEST_LINE = 1024  # bytes
 LONGEST_STATUS = 200  # characters
 PATIENCE = 5  # milliseconds that a TCP handshake on loopback may take; it is done at once, or refused
@@ -54,21 +55,39 @@ def reopen_pipe(pid: int, inode: int) -> int | None:
 
 
 class Notices:
-    """Reads what a unit says about itself: `READY=1` and `STATUS=text`. Other lines are ignored."""
+    """Reads what a unit says about itself, in systemd's words; other lines are ignored.
+
+    `READY=1`, `STATUS=text`, `WATCHDOG=1` (it lives) and `WATCHDOG=trigger` (it shall be killed, as its status says).
+    """
 
     def __init__(self, reader: int) -> None:
         self.ready = False
         self.status = ""
+        self.trouble = ""
+        """Its own watchdog's complaint; empty while it has none."""
+        self._beat = False
         self.inode = os.fstat(reader).st_ino
         self._reader = reader
         self._buffer = b""
 
     def read(self) -> None:
         """Takes in what has been written since, a bounded piece a round."""
-        try:
-            self._buffer += os.read(self._reader, READ_BYTES)
-        except OSError:  # nothing new
-            return
+        for _ in range(READS):
+            try:
+                chunk = os.read(self._reader, READ_BYTES)
+            except OSError:  # nothing new
+                return
+            self._take_lines(chunk)
+            if len(chunk) < READ_BYTES:
+                return
+
+    def take_beat(self) -> bool:
+        """Whether the unit has said since the last call that it lives."""
+        beat, self._beat = self._beat, False
+        return beat
+
+    def _take_lines(self, chunk: bytes) -> None:
+        self._buffer += chunk
         *lines, self._buffer = self._buffer.split(b"\n")
         self._buffer = self._buffer[-LONGEST_LINE:]
         for line in lines:
@@ -81,6 +100,10 @@ class Notices:
     def _take(self, line: str) -> None:
         if line == "READY=1":
             self.ready = True
+        elif line == "WATCHDOG=1":
+            self._beat, self.trouble = True, ""
+        elif line == "WATCHDOG=trigger":
+            self._beat, self.trouble = True, self.status or "its own watchdog says so"
         elif line.startswith("STATUS="):
             text = line[len("STATUS=") :]
             self.status = "".join(one for one in text if one.isprintable())[:LONGEST_STATUS]

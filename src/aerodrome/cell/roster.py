@@ -12,7 +12,7 @@ import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from . import adopt, config, kernel, listeners, logs, members, spawn, specs, units
+from . import adopt, config, kernel, listeners, liveness, logs, members, spawn, specs, units
 
 if TYPE_CHECKING:
     import socket
@@ -31,6 +31,7 @@ class Roster:
         self._listeners = listeners.Listeners()
         self._missing: dict[int, str] = {}
         self._leaving = False
+        self._looked_at = 0.0
         self._state = state
         self._boot = kernel.boot_id()
         self._saved = ""
@@ -111,12 +112,33 @@ class Roster:
                 self.move(member, units.SERVES, now)
                 logs.say("unit ready", unit=member.spec.name, seconds=seconds)
 
+    def watch(self, now: float) -> None:
+        """Looks whether units that have a process still do something, and kills those that do not."""
+        seconds = now - self._looked_at
+        if seconds < liveness.LOOK_EVERY:
+            return
+        self._looked_at = now
+        for member in self.members.values():
+            found = None if member.pid is None else kernel.process(member.pid)
+            if found is None:
+                continue
+            notices = member.notices
+            beat, trouble = (notices.take_beat(), notices.trouble) if notices is not None else (False, "")
+            sight = liveness.Sight(beat, trouble, found.state)
+            member.pulse = liveness.looked(member.pulse, sight, seconds)
+            reason = liveness.verdict(member.pulse)
+            if reason:
+                member.hung, member.pulse = reason, liveness.Pulse(beats=member.pulse.beats)
+                self.move(member, units.HUNG, now)
+
     def bury(self, member: members.Member, code: int | None, number: int | None, now: float) -> None:
         """Its main process is dead (and not reaped yet, when our child): kills what it left, then decides."""
         left = _kill_leftovers(member)
         name = None if number is None else _signal_name(number)
         logs.say("unit exited", unit=member.spec.name, pid=member.pid, code=code, signal=name, left=left)
         member.last_exit = {"code": code, "signal": name, "at": now}
+        if member.hung:
+            member.last_exit["hung"] = member.hung
         self._forget_process(member)
         self.move(member, units.EXITED, now)
 
@@ -202,13 +224,14 @@ class Roster:
     def _kill(self, member: members.Member) -> None:
         if member.pid is None or (member.adopted and not kernel.alive(member.pid, member.start)):
             return
-        logs.say("unit killed: not stopped in its grace", unit=member.spec.name, pid=member.pid)
+        logs.say("unit killed", unit=member.spec.name, pid=member.pid, why=member.hung or "not stopped in its grace")
         kernel.kill_session(member.pid)
 
     def _forget_process(self, member: members.Member) -> None:
         if member.notices is not None:
             member.notices.close()
         member.pid, member.running, member.notices, member.adopted = None, None, None, False
+        member.pulse, member.hung = liveness.Pulse(), ""
 
 
 def _kill_leftovers(member: members.Member) -> int:

@@ -26,6 +26,7 @@ EXITED = "exited"  # its main process is dead
 STOP = "stop"  # it is not wanted any more
 RESTART = "restart"  # it is wanted, in a new process
 OVERDUE = "overdue"  # it has not stopped in its grace
+HUNG = "hung"  # its process lives and does nothing any more
 
 LAUNCH = "launch"
 TERMINATE = "terminate"
@@ -40,14 +41,17 @@ TABLE = {
     (STARTING, EXITED): (BACKING_OFF, NOTHING),
     (STARTING, STOP): (STOPPING, TERMINATE),
     (STARTING, RESTART): (STOPPING, TERMINATE),
+    (STARTING, HUNG): (STARTING, KILL),
     (READY, EXITED): (BACKING_OFF, NOTHING),
     (READY, STOP): (STOPPING, TERMINATE),
     (READY, RESTART): (STOPPING, TERMINATE),
+    (READY, HUNG): (READY, KILL),
     (BACKING_OFF, START): (STARTING, LAUNCH),
     (BACKING_OFF, STOP): (STOPPED, NOTHING),
     (BACKING_OFF, RESTART): (WAITING, NOTHING),
     (STOPPING, EXITED): (STOPPED, NOTHING),
     (STOPPING, OVERDUE): (STOPPING, KILL),
+    (STOPPING, HUNG): (STOPPING, KILL),
     (STOPPING, STOP): (STOPPING, NOTHING),
     (STOPPING, RESTART): (STOPPING, NOTHING),
     (STOPPED, STOP): (STOPPED, NOTHING),
@@ -177,6 +181,12 @@ def _overdue(unit: Unit, now: float) -> Unit:
     return replace(unit, stop_deadline=now + KILL_AGAIN)
 
 
+def _hung(unit: Unit, now: float) -> Unit:
+    """Its death is told like any other, and decides what follows."""
+    del now
+    return unit
+
+
 _FACTS = {
     START: _started,
     SERVES: _serves,
@@ -184,4 +194,5 @@ _FACTS = {
     STOP: _stopped,
     RESTART: _restarted,
     OVERDUE: _overdue,
+    HUNG: _hung,
 }

@@ -19,7 +19,7 @@ import psutil
 from aerodrome.airflow import versions
 from aerodrome.errors import BrokenError
 from aerodrome.release import interpreters, locks
-from aerodrome.services import redis
+from aerodrome.services import disks, redis
 from aerodrome.settings import EMBEDDED, Settings, split_address
 
 GIB = 2**30
@@ -65,6 +65,8 @@ class Facts:
     domain_known: bool
     """Whether this machine's resolver finds names below it."""
     disk_free: int
+    full_disks: tuple[str, ...] = ()
+    """A sentence for each that is full."""
     memory_free: int
     open_files: int | None
     processes: int | None
@@ -89,7 +91,7 @@ def judge(facts: Facts) -> list[Finding]:
         *_interpreters(facts),
         _ports(facts),
         _names(facts),
-        _at_least("disk", facts.disk_free, DISK_NEEDED, f"free space at {facts.data}, or set AERODROME_DATA"),
+        _disk(facts),
         _at_least("memory", facts.memory_free, MEMORY_NEEDED, "stop other programs, or use mw1.micro environments"),
         _limit("open files", facts.open_files, FILES_NEEDED, f"ulimit -n {FILES_NEEDED}"),
         _limit("processes", facts.processes, PROCESSES_NEEDED, f"ulimit -u {PROCESSES_NEEDED}"),
@@ -113,6 +115,7 @@ def gather(settings: Settings, *, running: bool) -> Facts:
         domain=settings.domain,
         domain_known=_is_known(f"any.{settings.domain}"),
         disk_free=shutil.disk_usage(existing).free,
+        full_disks=tuple(disks.troubles(disks.look(settings.paths))),
         memory_free=psutil.virtual_memory().available,
         open_files=_soft(resource.RLIMIT_NOFILE),
         processes=_soft(resource.RLIMIT_NPROC),
@@ -173,6 +176,13 @@ def _at_least(subject: str, found: int, needed: int, fix: str) -> Finding:
     enough = found >= needed
     text = f"{found / GIB:.1f} GiB free" + ("" if enough else f", {needed / GIB:.0f} GiB advised")
     return Finding(subject=subject, level=Level.OK if enough else Level.WARN, found=text, fix="" if enough else fix)
+
+
+def _disk(facts: Facts) -> Finding:
+    if facts.full_disks:
+        found = " ".join(facts.full_disks).replace(f" {disks.REMEDY}", "")
+        return Finding(subject="disk", level=Level.FAIL, found=found, fix=disks.REMEDY)
+    return _at_least("disk", facts.disk_free, DISK_NEEDED, f"free space at {facts.data}, or set AERODROME_DATA")
 
 
 def _limit(subject: str, found: int | None, needed: int, fix: str) -> Finding:

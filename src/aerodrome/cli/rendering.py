@@ -96,10 +96,16 @@ def log_lines(tail: Iterable[str]) -> list[Text]:
 
 def status(document: Mapping[str, Any]) -> RenderableType:
     """The whole installation: the control plane, its services, every environment."""
-    top = Rows("service", "state", header=False)
-    top.add("API", document["api"])
+    known = Rows("service", "state", header=False)
+    known.add("API", document["api"])
     for service in document["services"]:
-        top.add(service["name"], Text(service["state"], "green" if service["state"] == "running" else "red"))
+        known.add(service["name"], Text(service["state"], "green" if service["state"] == "running" else "red"))
+    troubles = Rows("trouble", header=False)
+    for sentence in document["troubles"]:
+        troubles.add(Text(sentence, "red"))
+    top = Group(known, troubles) if troubles else Group(known)
+    if troubles and not document["environments"]:
+        return top
     if not document["environments"]:
         return Group(top, Text("\nNo environment yet. Try: make quickstart, or aws mwaa create-environment", "dim"))
     found = document["environments"]

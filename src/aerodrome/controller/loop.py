@@ -29,6 +29,7 @@ from aerodrome.model import history
 from aerodrome.model.change import Change
 from aerodrome.model.environment import Environment, Failure, Progress
 from aerodrome.model.lifecycle import Event, Status
+from aerodrome.threads import Kept
 
 WORKERS = 4
 """How many environments are worked on side by side; each takes a thread only while something is done for it."""
@@ -41,6 +42,9 @@ FAULT_LIMIT = 3
 
 LONGEST_ROUND = timedelta(seconds=30)
 """A longer pause than this between two rounds was the machine's, which slept; changes are not to fail for it."""
+
+PATIENCE = 60.0
+"""Seconds that a round may take; it only reads the ledger and starts what is due, in other threads."""
 
 COLLECT_EVERY = 3600.0
 """Seconds between two looks for releases that nobody uses."""
@@ -78,23 +82,30 @@ class Controller:
         self._noticed: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._wake = threading.Event()
+        self._working = Kept("controller", self._run, patience=PATIENCE)
+        self.threads = (self._working, Kept("notices", self._listen))
 
-    def run(self) -> None:
-        """Work until `stop` is called; steps under way are finished."""
-        listener = threading.Thread(target=self._listen, name="notices")
-        listener.start()
+    def start(self) -> None:
+        """Work from now on, in threads of its own."""
+        for thread in self.threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Work no more; steps under way are finished first."""
+        self._stop.set()
+        self._wake.set()
+        for thread in self.threads:
+            thread.join()
+
+    def _run(self) -> None:
         with ThreadPoolExecutor(WORKERS, thread_name_prefix="controller") as pool:
             while not self._stop.is_set():
+                self._working.beat()
                 if time.monotonic() >= self._collect_at:
                     pool.submit(self._collect)
                     self._collect_at = time.monotonic() + COLLECT_EVERY
                 self._wake.clear()
                 self._wake.wait(self._round(pool))
-        listener.join()
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._wake.set()
 
     def _listen(self) -> None:
         """Turn notices into wake-ups; the ledger being away costs wake-ups only."""

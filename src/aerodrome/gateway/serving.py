@@ -15,7 +15,7 @@ import structlog
 import uvicorn
 
 from aerodrome.clock import Clock
-from aerodrome.errors import AerodromeError, CallerError
+from aerodrome.errors import CallerError
 from aerodrome.gateway.app import Gateway, Listener
 from aerodrome.gateway.certificates import Certificates
 from aerodrome.gateway.protocol import BoundedProtocol
@@ -100,7 +100,7 @@ class GatewayServer(uvicorn.Server):
             try:
                 if self._certificates.renew(self._clock()):
                     log.info("certificate_loaded")
-            except (AerodromeError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - nobody else would renew it
                 log.error("certificate_not_renewed", error=str(error))  # noqa: TRY400 - the sentence says it all
 
 

@@ -21,6 +21,7 @@ from aerodrome import clock
 from aerodrome.ledger import texts
 from aerodrome.ledger.schema import event
 from aerodrome.model.audit import Entry
+from aerodrome.threads import Kept
 
 KEPT = timedelta(days=90)
 MOST_ENTRIES = 1_000_000
@@ -63,8 +64,8 @@ class Audit:
         self._lost = 0
         self._counting = threading.Lock()
         self._closing = threading.Event()
-        self._writer = threading.Thread(target=self._write, name="audit", daemon=True)
-        self._writer.start()
+        self.writer = Kept("audit", self._write)
+        self.writer.start()
 
     def record(self, entry: Entry) -> None:
         """Take an entry and return at once; it is in the ledger within a second while the ledger answers.
@@ -80,7 +81,7 @@ class Audit:
     def close(self) -> None:
         """Write what waits, then end the writer."""
         self._closing.set()
-        self._writer.join(CLOSING)
+        self.writer.join(CLOSING)
 
     def entries(
         self,

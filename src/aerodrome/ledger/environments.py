@@ -188,8 +188,8 @@ class Environments:
         )
         self._change_tags(name, without)
 
-    def record(self, name: str, kind: str, sentence: str, detail: Mapping[str, Any], now: datetime) -> None:
-        """Add an event that changes no status."""
+    def record(self, name: str | None, kind: str, sentence: str, detail: Mapping[str, Any], now: datetime) -> None:
+        """Add an event that changes no status; one without a name is about Aerodrome itself."""
         with self._engine.begin() as connection:
             _record(connection, name, kind, sentence, detail, now)
 
@@ -266,7 +266,7 @@ def _settle_revision(connection: sa.Connection, before: Environment, outcome: Ou
 
 
 def _record(
-    connection: sa.Connection, name: str, kind: str, sentence: str, detail: Mapping[str, Any], now: datetime
+    connection: sa.Connection, name: str | None, kind: str, sentence: str, detail: Mapping[str, Any], now: datetime
 ) -> None:
     connection.execute(
         sa.insert(event).values(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import sqlalchemy.exc
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import QueryParams
@@ -63,6 +64,8 @@ class Desk:
     history: History
     services: Callable[[], list[dict[str, Any]]]
     """Name and state of each service."""
+    troubles: Callable[[], list[str]]
+    """What a person should mend now, in sentences that say how."""
     keys: Path
     api: str
     port: int
@@ -230,8 +233,15 @@ def _context(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 
 def _status(desk: Desk) -> dict[str, Any]:
-    found = sorted(desk.environments.all(), key=lambda environment: environment.name)
+    troubles = desk.troubles()
+    try:
+        found = sorted(desk.environments.all(), key=lambda environment: environment.name)
+    except sqlalchemy.exc.SQLAlchemyError as error:  # just when somebody wants to know what is wrong
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        troubles.append(f"The ledger does not answer, so no environment is shown ({reason}). It is tried again.")
+        found = []
     return {
+        "troubles": troubles,
         "api": desk.api,
         "port": desk.port,
         "started_at": desk.started_at.isoformat(),

@@ -137,6 +137,10 @@ class CredentialsEndpoint:
         """Answer from now on; connections made since construction are waiting already."""
         self._thread.start()
 
+    def is_sound(self) -> bool:
+        """Whether it still answers."""
+        return self._thread.is_alive()
+
     def stop(self) -> None:
         """Close the listener and end the thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)

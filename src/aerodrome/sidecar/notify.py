@@ -1,4 +1,4 @@
-"""Telling the cell that this unit serves, over the pipe it passed us.
+"""Telling the cell that this unit serves, and from then on that it lives, over the pipe it passed us.
 
 Called by `__main__`. The variable is removed and the descriptor closed to children at once, as the cell asks.
 """
@@ -7,9 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import MutableMapping
+import threading
+import time
+from collections.abc import Callable, MutableMapping
 
 VARIABLE = "AERODROME_NOTIFY_FD"
+
+BEAT = 5.0
+"""Seconds between two signs of life; the cell kills a unit that gave none for thirty."""
 
 
 class Notifier:
@@ -24,8 +29,21 @@ class Notifier:
 
     def ready(self, status: str) -> None:
         """Say that we serve, with a sentence on one line."""
-        if self._descriptor is None:
-            return
+        self._say(f"STATUS={' '.join(status.split())}\nREADY=1\n")
+
+    def watch(self, is_sound: Callable[[], bool]) -> None:
+        """Show from now on that we live, as long as `is_sound()`; from a thread, for a round may take minutes."""
+
+        def beat() -> None:
+            while is_sound():
+                self._say("WATCHDOG=1\n")
+                time.sleep(BEAT)
+            self._say("STATUS=its endpoint for credentials has ended\nWATCHDOG=trigger\n")
+
+        threading.Thread(target=beat, name="watchdog", daemon=True).start()
+
+    def _say(self, lines: str) -> None:
         # A cell that has gone away is no reason to stop: the next one adopts us.
-        with contextlib.suppress(OSError):
-            os.write(self._descriptor, f"STATUS={' '.join(status.split())}\nREADY=1\n".encode())
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.write(self._descriptor, lines.encode())

@@ -62,6 +62,7 @@ def _serve(settings: SidecarConfig, notifier: Notifier) -> None:
     rounds = _rounds(settings, role)
     listener = endpoint.CredentialsEndpoint(endpoint.listener(settings.credentials_port, os.environ), decide=decide)
     listener.start()
+    notifier.watch(listener.is_sound)
     try:
         rounds.once()
         away = rounds.status.error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -64,11 +63,9 @@ def bench(cluster, empty_database):
     snapshots = Snapshots(engine)
     notices = Notices(cluster.superuser_dsn(empty_database))
     controller = Controller(ledger, snapshots, notices, backend, clock.now, snapshots_kept=2)
-    running = threading.Thread(target=controller.run)
-    running.start()
+    controller.start()
     yield Bench(ledger, snapshots, backend)
     controller.stop()
-    running.join()
     engine.dispose()
 
 

@@ -229,7 +229,7 @@ class MemoryEnvironments:
             found = self._found(name)
             self.rows[name] = replace(found, tags={key: each for key, each in found.tags.items() if key not in gone})
 
-    def record(self, name: str, kind: str, sentence: str, detail: Mapping[str, Any], now: datetime) -> None:
+    def record(self, name: str | None, kind: str, sentence: str, detail: Mapping[str, Any], now: datetime) -> None:
         self._log.append({"environment": name, "kind": kind, "sentence": sentence, "detail": dict(detail), "at": now})
 
     def events(self, name: str) -> list[dict[str, Any]]:

@@ -85,6 +85,7 @@ def desk(log: Log, behind: Any) -> Iterator[int]:
         backend=nothing,
         cluster=nothing,
         history=nothing,
+        troubles=list,
         services=list,
         keys=nothing,
         api="",

@@ -117,6 +117,7 @@ def ask(world: World) -> Iterator[Callable[..., Any]]:
         backend=nothing,
         cluster=nothing,
         history=history,
+        troubles=list,
         services=list,
         keys=nothing,
         api="",

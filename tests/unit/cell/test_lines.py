@@ -66,6 +66,29 @@ def test_notices_are_heard_in_pieces(notices) -> None:
     assert (heard.status, heard.ready) == ("loading", True)
 
 
+def test_signs_of_life_are_taken_once_and_a_complaint_lasts_until_it_is_taken_back(notices) -> None:
+    heard, writer = notices
+    os.write(writer, b"READY=1\nWATCHDOG=1\n")
+    heard.read()
+    assert (heard.take_beat(), heard.take_beat(), heard.trouble) == (True, False, "")
+
+    os.write(writer, b"STATUS=stuck\nWATCHDOG=trigger\n")
+    heard.read()
+    assert (heard.take_beat(), heard.trouble) == (True, "stuck")
+
+    os.write(writer, b"WATCHDOG=1\n")
+    heard.read()
+    assert heard.trouble == ""
+
+
+def test_a_pipe_that_nobody_read_for_hours_is_emptied_at_once(notices) -> None:
+    heard, writer = notices
+    os.write(writer, b"WATCHDOG=trigger\n" * 3000)
+    os.write(writer, b"WATCHDOG=1\n")
+    heard.read()
+    assert heard.trouble == ""
+
+
 def test_nothing_new_is_nothing(notices) -> None:
     heard, _ = notices
     heard.read()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from aerodrome.cell import units
 
 STATES = {units.WAITING, units.STARTING, units.READY, units.BACKING_OFF, units.STOPPING, units.STOPPED}
-EVENTS = [units.START, units.SERVES, units.EXITED, units.STOP, units.RESTART, units.OVERDUE]
+EVENTS = [units.START, units.SERVES, units.EXITED, units.STOP, units.RESTART, units.OVERDUE, units.HUNG]
 
 
 def after(unit: units.Unit, *events: str, now: float = 0.0) -> units.Unit:
@@ -44,6 +44,17 @@ def test_a_killed_unit_starts_again_after_the_first_delay() -> None:
     assert unit.next_start_at == 5.0 + units.FIRST_DELAY
     assert units.plan({"scheduler": unit}, set(), 5.1) == []
     assert units.plan({"scheduler": unit}, set(), 5.2) == [("scheduler", units.START)]
+
+
+@pytest.mark.parametrize("state", sorted(units.LIVE))
+def test_whatever_hangs_is_killed_and_its_death_decides_what_follows(state) -> None:
+    unit = units.Unit("worker", state=state, begun=True, wanted=state != units.STOPPING, stop_deadline=1e6)
+
+    hung, action = units.decide(unit, units.HUNG, 5.0)
+
+    assert (hung, action) == (unit, units.KILL)
+    dead, _ = units.decide(hung, units.EXITED, 6.0)
+    assert dead.state == (units.STOPPED if state == units.STOPPING else units.BACKING_OFF)
 
 
 def test_a_minute_of_health_forgets_failures() -> None:

@@ -111,6 +111,7 @@ def test_status_shows_what_an_environment_is_doing():
     document = {
         "api": "http://127.0.0.1:4560",
         "services": [{"name": "PostgreSQL", "state": "running"}],
+        "troubles": [],
         "environments": [environment],
     }
     shown = drawn(rendering.status(document))
@@ -120,6 +121,9 @@ def test_status_shows_what_an_environment_is_doing():
     failed = {**environment, "status": "CREATE_FAILED", "failure": failure}
     assert "UNIT_FAILED: The web ended." in drawn(rendering.status({**document, "environments": [failed]}))
     assert "No environment yet" in drawn(rendering.status({**document, "environments": []}))
+    troubled = drawn(rendering.status({**document, "environments": [], "troubles": ["The disk is full. Free it."]}))
+    assert "The disk is full. Free it." in troubled
+    assert "No environment yet" not in troubled  # nobody knows
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

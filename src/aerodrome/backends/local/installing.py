@@ -112,7 +112,7 @@ class Installer:
             self._finish(installed)
         except errors.AerodromeError as error:
             job.error = error
-        except Exception as error:  # noqa: BLE001 - a thread has nobody above it; the waiting environment is told
+        except BaseException as error:  # noqa: BLE001 - a thread has nobody above it; the waiting environment is told
             message = f"Airflow {version} could not be installed: {error}"
             job.error = errors.BrokenError(message, code="VERSION_INSTALL_FAILED")
         else:

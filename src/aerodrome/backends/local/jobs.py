@@ -102,9 +102,9 @@ def _run(job: Job, run: Callable[[Job], Work]) -> None:
         job.error = error
     except psycopg.Error as error:
         job.error = BrokenError(f"PostgreSQL: {str(error).splitlines()[0]}", code="DATABASE_FAILED")
-    except Exception as error:  # a thread has nobody above it: who waits for it is told
-        log.exception("fault")
+    except BaseException as error:  # a thread has nobody above it: who waits for it is told
         message = f"{type(error).__name__} in Aerodrome itself; the control plane's log has the details."
         job.error = BrokenError(message)
+        log.exception("fault")
     finally:
         job.ended.set()

@@ -16,7 +16,7 @@ from typing import Any
 import uvicorn
 
 from . import sockets
-from .ready import Notifier
+from .ready import BEAT, Notifier
 
 EXECUTION = "execution"
 
@@ -58,10 +58,17 @@ def _server(config: Any, notifier: Notifier, arguments: Namespace) -> Any:
             if arguments.warm:
                 await _warm_up(config.loaded_app)
             notifier.ready()
+            self._pulse = asyncio.ensure_future(_show_life(notifier))
             if arguments.apps == EXECUTION and not arguments.warm:
                 self._first = asyncio.ensure_future(_warm_up(config.loaded_app, delay=WARM_UP_DELAY))
 
     return AnnouncingServer(config)
+
+
+async def _show_life(notifier: Notifier) -> None:
+    while True:
+        notifier.moves()
+        await asyncio.sleep(BEAT)
 
 
 async def _warm_up(app: Any, delay: float = 0) -> None:

@@ -35,6 +35,7 @@ def scheduler(arguments: Namespace, notifier: Notifier) -> None:
     def beat_and_announce(job: Any) -> None:
         beat(job)
         notifier.ready()
+        notifier.moves()
 
     jobs.SchedulerJob.heartbeat = beat_and_announce
     for signal_number in (signal.SIGINT, signal.SIGTERM):

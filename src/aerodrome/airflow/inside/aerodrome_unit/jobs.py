@@ -48,13 +48,14 @@ def run(arguments: Namespace, notifier: Notifier) -> None:
 
 
 def announce_first_heartbeat(role: str, notifier: Notifier) -> None:
-    """Have the first heartbeat of the loop tell the cell."""
+    """Have the first heartbeat of the loop tell the cell, and each that the loop goes on."""
     runner: Any = importlib.import_module(RUNNERS[role])
     perform = runner.perform_heartbeat
 
     def perform_and_announce(*args: Any, **kwargs: Any) -> None:
         perform(*args, **kwargs)
         notifier.ready()
+        notifier.moves()
 
     runner.perform_heartbeat = perform_and_announce
 

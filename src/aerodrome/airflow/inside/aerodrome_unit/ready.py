@@ -1,4 +1,4 @@
-"""Tell the cell that the unit serves: one line into the pipe that it was given.
+"""Tell the cell that the unit serves, and from then on that it lives: lines into the pipe that it was given.
 
 The descriptor is taken out of the environment at once and closed in every child, so that no task can speak for the
 unit.
@@ -6,10 +6,21 @@ unit.
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import gc
 import os
+import threading
+import time
 
 VARIABLE = "AERODROME_NOTIFY_FD"
+
+BEAT = 5.0
+"""Seconds between two signs of life; the cell kills a unit that gave none for thirty."""
+
+PATIENCE = 120.0
+"""Seconds that a main loop may take for one round: four times what Airflow itself gives a job before it calls it dead
+(`scheduler_health_check_threshold`). A database that does not answer for so long is not waited for in vain either."""
 
 
 class Notifier:
@@ -22,20 +33,52 @@ class Notifier:
     def __init__(self) -> None:
         gc.disable()
         os.register_at_fork(after_in_child=gc.enable)
+        self._announced = False
+        self._moved_at: float | None = None
         text = os.environ.pop(VARIABLE, None)
         self._descriptor = int(text) if text else None
         if self._descriptor is not None:
             os.set_inheritable(self._descriptor, False)  # noqa: FBT003 - takes no keyword
             os.register_at_fork(after_in_child=self._close)
+            # A thread, for it needs the interpreter: whoever holds that for good, or is stopped, cannot beat.
+            threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def ready(self) -> None:
         """Say so once; later calls do nothing."""
-        if self._descriptor is not None:
-            os.write(self._descriptor, b"READY=1\n")
-        self._close()
+        if self._announced:
+            return
+        self._announced = True
+        self._say("READY=1")
         if not gc.isenabled():
             gc.freeze()
             gc.enable()
+
+    def moves(self) -> None:
+        """The main loop has come round; a unit that has said so once must go on saying it."""
+        self._moved_at = time.monotonic()
+
+    def _watch(self) -> None:
+        standing = 0.0
+        while self._descriptor is not None:
+            began = time.monotonic()
+            self._say(
+                f"STATUS=its main loop has not come round for {standing:.0f} s\nWATCHDOG=trigger"
+                if standing > PATIENCE
+                else "WATCHDOG=1"
+            )
+            if standing > PATIENCE:
+                with contextlib.suppress(Exception):
+                    faulthandler.dump_traceback()
+            time.sleep(BEAT)
+            moved_at = self._moved_at
+            has_stopped = moved_at is not None and moved_at < began
+            # Time in which the whole process stood still is not the loop's.
+            standing = standing + min(time.monotonic() - began, 2 * BEAT) if has_stopped else 0.0
+
+    def _say(self, lines: str) -> None:
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):  # nobody has read for hours: a cell that comes will begin with the next
+                os.write(self._descriptor, lines.encode() + b"\n")
 
     def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, None

@@ -1,0 +1,72 @@
+"""Decides whether a unit still works, from what it shows of itself.
+
+Pure: what was seen and how long ago the last look was go in, a pulse comes out. A unit that has beaten once must go on
+beating (`WATCHDOG=1` in its pipe, written by a thread of its own that also watches its main loop). Of those that never
+do, Redis among them, the kernel's word that they are stopped must do. The roster reads pipes and /proc, and kills.
+
+Only time in which we looked counts: the sleep of a machine, a paused virtual machine and a cell that itself got no
+processor time are no silence of a unit's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+LOOK_EVERY = 1.0  # seconds between two looks
+LONGEST_LOOK = 2.0  # seconds that one look adds at most, however long ago the one before was
+SILENT_AFTER = 30.0  # seconds without a beat; units beat every five, and a busy machine delays a thread by a second
+STOPPED_AFTER = 10.0  # seconds stopped by a signal: nothing else looks so, and it does not end by itself
+SHOWN_AFTER = 12.0  # seconds without a beat after which the status says so: two beats are missing
+
+STOPPED = "T"  # states of proc(5)
+IN_THE_KERNEL = "D"  # waits for a disk or for memory: nothing it could do, and no signal would end it
+
+
+class Sight(NamedTuple):
+    """What one look has found."""
+
+    beat: bool
+    """It has beaten since the last look."""
+    trouble: str
+    """What its own watchdog says is wrong; empty when nothing is."""
+    state: str
+    """The state of its process in /proc; empty when there is none to be seen."""
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """What is known of a unit's life. In seconds."""
+
+    beats: bool = False
+    """It has beaten once, so it must go on."""
+    silent: float = 0.0
+    stopped: float = 0.0
+    trouble: str = ""
+
+
+def looked(pulse: Pulse, sight: Sight, seconds: float) -> Pulse:
+    """The pulse after a look that came `seconds` after the one before."""
+    counted = min(max(seconds, 0.0), LONGEST_LOOK)
+    stopped = pulse.stopped + counted if sight.state == STOPPED else 0.0
+    if sight.beat:
+        return Pulse(beats=True, stopped=stopped, trouble=sight.trouble)
+    is_silent = pulse.beats and sight.state != IN_THE_KERNEL
+    silent = pulse.silent + counted if is_silent else pulse.silent
+    return replace(pulse, silent=silent, stopped=stopped, trouble=sight.trouble)
+
+
+def verdict(pulse: Pulse) -> str:
+    """Why the unit must be killed, in words that follow its name; empty when it works."""
+    if pulse.trouble:
+        return f"hung: {pulse.trouble}"
+    if pulse.stopped >= STOPPED_AFTER:
+        return f"was stopped by a signal for {pulse.stopped:.0f} s"
+    if pulse.silent >= SILENT_AFTER:
+        return f"gave no sign of life for {pulse.silent:.0f} s"
+    return ""
+
+
+def is_doubtful(pulse: Pulse) -> bool:
+    """Whether a person should know that it may not work any more."""
+    return pulse.silent >= SHOWN_AFTER or pulse.stopped > LONGEST_LOOK

@@ -1,0 +1,176 @@
+"""Threads that must never be missing: what ends by an error is begun anew, and what does not move is told.
+
+A thread has nobody above it. Without this, one error that nobody foresaw would leave a process that answers and does
+nothing. A thread cannot be killed, so one that hangs is only told of; `assembly` decides whom.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import structlog
+
+SHORTEST_PAUSE = 0.5
+LONGEST_PAUSE = 30.0
+"""Seconds before work that has ended by an error is begun anew; the pause doubles with each such end."""
+
+SOUND_AFTER = 60.0
+"""Seconds of work after which earlier ends are forgotten."""
+
+LOOK_EVERY = 2.0
+"""Seconds between two looks at all threads."""
+
+LONGEST_ROUND = 10.0
+"""A longer pause between two looks was the process's, which was stopped."""
+
+log = structlog.get_logger("threads")
+
+
+def pause(failures: int) -> float:
+    """Seconds to wait after so many ends in a row (at least 1)."""
+    return min(LONGEST_PAUSE, SHORTEST_PAUSE * 2.0 ** min(failures - 1, 16))
+
+
+class Kept:
+    """A thread whose work is begun anew when it ends by an error; it ends when the work returns."""
+
+    def __init__(self, name: str, work: Callable[[], None], *, patience: float | None = None) -> None:
+        """`patience` is after how many seconds without a `beat` it counts as hung; None = it never does."""
+        self.name = name
+        self.patience = patience
+        self.falls = 0
+        """How often it has ended by an error."""
+
+        self.reason = ""
+        """By which, the last time."""
+
+        self._work = work
+        self._beat_at = time.monotonic()
+        self._ended = threading.Event()
+        # A daemon: the interpreter must be able to end although it hangs.
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin to work."""
+        self.beat()
+        self._thread.start()
+
+    def beat(self) -> None:
+        """Called by the work: it moves."""
+        self._beat_at = time.monotonic()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Begin nothing anew any more, and wait until the work has returned; `timeout` in seconds."""
+        self._ended.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+
+    def quiet_for(self, now: float) -> float:
+        """Seconds since the last beat; `now` is of the monotonic clock."""
+        return now - self._beat_at
+
+    def _run(self) -> None:
+        failures = 0
+        while True:
+            began = time.monotonic()
+            try:
+                self._work()
+            except BaseException as error:  # whatever it is, nobody else would begin the work anew
+                self.falls, self.reason = self.falls + 1, f"{type(error).__name__}: {error}"
+                log.exception("thread ended; it is begun anew", thread=self.name)
+            else:
+                return
+            failures = 1 if time.monotonic() - began >= SOUND_AFTER else failures + 1
+            if self._ended.wait(pause(failures)):
+                return
+            self.beat()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What has been told of a thread."""
+
+    falls: int = 0
+    hung: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """Something to tell of a thread. `kind` is a word for the event log."""
+
+    kind: str
+    thread: str
+    sentence: str
+
+
+def news(name: str, known: Known, *, falls: int, reason: str, quiet: float, patience: float | None) -> list[News]:
+    """What is to be told of a thread as it is now, of which `known` has been told. Pure."""
+    found = []
+    if falls > known.falls:
+        sentence = f"Aerodrome's thread {name} ended by an error and was begun anew: {reason}"
+        found.append(News(kind="THREAD_RESTARTED", thread=name, sentence=sentence))
+    is_hung = patience is not None and quiet > patience
+    if is_hung and not known.hung:
+        sentence = (
+            f"Aerodrome's thread {name} has not moved for {quiet:.0f} s: what it does stands still. If that lasts: "
+            "aerodrome down, then up; running environments are not touched by a restart of the control plane alone."
+        )
+        found.append(News(kind="THREAD_HUNG", thread=name, sentence=sentence))
+    if known.hung and not is_hung:
+        found.append(News(kind="THREAD_MOVES", thread=name, sentence=f"Aerodrome's thread {name} moves again."))
+    return found
+
+
+class Crew:
+    """All threads that are kept, with what has been told of each. `tell` may raise; it is then tried again."""
+
+    def __init__(self, threads: Iterable[Kept], tell: Callable[[News], None]) -> None:
+        self._threads = [*threads]
+        self._tell = tell
+        self._known = {each.name: Known() for each in self._threads}
+        self._untold: list[News] = []
+        self._stop = threading.Event()
+        self._watch = Kept("watch", self._run)
+
+    def start(self) -> None:
+        """Look after them from now on."""
+        self._watch.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stop.set()
+        self._watch.join()
+
+    def hung(self) -> list[str]:
+        """Names of the threads that do not move."""
+        return [name for name, known in self._known.items() if known.hung]
+
+    def look(self, now: float) -> None:
+        """Find what is new, and tell it; `now` is of the monotonic clock."""
+        for each in self._threads:
+            known, quiet = self._known[each.name], each.quiet_for(now)
+            falls = each.falls
+            found = news(each.name, known, falls=falls, reason=each.reason, quiet=quiet, patience=each.patience)
+            hung = each.patience is not None and quiet > each.patience
+            self._known[each.name] = replace(known, falls=falls, hung=hung)
+            for one in found:
+                log.warning("thread", what=one.kind, sentence=one.sentence)
+            self._untold += found
+        while self._untold:
+            self._tell(self._untold[0])
+            del self._untold[0]
+
+    def _run(self) -> None:
+        looked_at = time.monotonic()
+        while not self._stop.wait(LOOK_EVERY):
+            now, before = time.monotonic(), looked_at
+            looked_at = now
+            if now - before > LONGEST_ROUND:
+                continue  # all of us stood still; the others have not had their turn yet
+            try:
+                self.look(now)
+            except Exception as error:  # noqa: BLE001 - the ledger is away; what is untold stays
+                log.warning("thread's news not told yet", error=type(error).__name__)
