@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -377,3 +378,102 @@ def test_a_log_replaced_by_a_link_is_not_written_to(one_cell) -> None:
     assert not one_cell.ask("tail", unit="one")["ok"]
     log.unlink()
     one_cell.ready("one", besides=first)
+
+
+BEATING = """
+import os, signal, sys, threading, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+fd = int(os.environ.pop("AERODROME_NOTIFY_FD"))
+def beat():
+    while True:
+        os.write(fd, b"WATCHDOG=1\\n")
+        time.sleep(1)
+threading.Thread(target=beat, daemon=True).start()
+os.write(fd, b"READY=1\\n")
+print("pid", os.getpid(), flush=True)
+while True:
+    time.sleep(0.05)
+"""
+
+COMPLAINING = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+fd = int(os.environ.pop("AERODROME_NOTIFY_FD"))
+os.write(fd, b"READY=1\\n")
+while not os.path.exists(os.environ["GO"]):
+    time.sleep(0.05)
+os.unlink(os.environ["GO"])
+os.write(fd, b"STATUS=its loop stands still\\nWATCHDOG=trigger\\n")
+while True:
+    time.sleep(0.05)
+"""
+
+HOLDING = BEATING.replace(
+    "while True:\n    time.sleep(0.05)\n",
+    """
+import ctypes
+while not os.path.exists(os.environ["GO"]):
+    time.sleep(0.05)
+os.unlink(os.environ["GO"])
+ctypes.PyDLL(None).sleep(600)  # in C, and the interpreter is held all the while
+""",
+)
+
+
+def fresh_pid(cell: harness.Cell, name: str, before: int) -> int | None:
+    """The process of a unit that is ready again; None as long as it is not, or its cell executes itself anew."""
+    with contextlib.suppress(OSError):
+        unit = cell.units()[name]
+        return unit["pid"] if unit["state"] == "ready" and unit["pid"] != before else None
+    return None
+
+
+def test_what_does_nothing_any_more_is_killed_with_its_children_and_says_why(one_cell) -> None:
+    go = one_cell.folder / "go"
+    pid = one_cell.start(
+        one_cell.unit("stopped", BEATING, ready="notify"),
+        one_cell.unit("mute", TASKS),  # never beats, as Redis does not
+        one_cell.unit("complaining", COMPLAINING, ready="notify", env={**harness.BASE_ENV, "GO": str(go)}),
+        one_cell.unit("sound", BEATING, ready="notify"),
+    )
+    first = {name: one_cell.ready(name) for name in ("stopped", "mute", "complaining", "sound")}
+    harness.until(lambda: "child" in one_cell.text("mute"), "a task")
+    tasks = [one.pid for one in kernel.processes() if one.session == first["mute"] and one.pid != first["mute"]]
+    go.touch()
+    forker = fork_process_of(pid)
+    os.kill(first["stopped"], signal.SIGSTOP)
+    os.kill(first["mute"], signal.SIGSTOP)
+
+    harness.until(lambda: one_cell.state_of("stopped") == "silent", "a state that says so")
+    for name in ("complaining", "stopped", "mute"):
+        one_cell.ready(name, besides=first[name])
+
+    why = {name: (unit["last_exit"] or {}).get("hung", "") for name, unit in one_cell.units().items()}
+    assert "stopped by a signal" in why["stopped"]
+    assert "stopped by a signal" in why["mute"]
+    assert why["complaining"] == "hung: its loop stands still"
+    assert all(harness.dead(task) for task in tasks)
+    assert one_cell.units()["sound"]["pid"] == first["sound"]
+    assert one_cell.units()["sound"]["restarts"] == 0
+
+    os.kill(forker, signal.SIGSTOP)  # which the next unit would be forked from
+    harness.until(lambda: harness.dead(forker), "the end of the forker")
+    os.kill(first["sound"], signal.SIGKILL)
+    harness.until(lambda: fresh_pid(one_cell, "sound", first["sound"]), "a new one")
+
+
+def test_an_adopted_unit_is_watched_on(one_cell) -> None:
+    go = one_cell.folder / "go-holding"
+    pid = one_cell.start(
+        one_cell.unit("holding", HOLDING, ready="notify", env={**harness.BASE_ENV, "GO": str(go)}),
+    )
+    first = one_cell.ready("holding")
+    harness.until(lambda: json.loads(one_cell.state.read_text())["units"][0]["beats"], "a state file that knows")
+    kill(pid)
+    go.touch()
+    harness.until(lambda: not go.exists(), "a unit that holds its interpreter")
+    start_again(one_cell)
+    harness.until(lambda: one_cell.state_of("holding") == "silent", "a state that says so")
+    harness.until(lambda: one_cell.units()["holding"]["last_exit"], "its end")
+    one_cell.ready("holding", besides=first)
+    assert "no sign of life" in one_cell.units()["holding"]["last_exit"]["hung"]
