@@ -95,6 +95,10 @@ class Product:
             pytest.fail(f"aerodrome {' '.join(arguments)}: {result.stderr}\n{self.log()}")
         return result
 
+    def run_json(self, *arguments: str) -> Any:
+        """What the command prints as JSON."""
+        return json.loads(self.run(*arguments, "--json").stdout)
+
     def up(self) -> None:
         self.run("up")
         self.exports = json.loads(self.run("env", "--json").stdout)

@@ -131,3 +131,39 @@ def test_everything_killed_comes_back_with_its_history(hardy):
     assert hardy.run_state(NAME, "history", run) == "success"
     again = hardy.trigger(NAME, "history")
     assert hardy.finished(NAME, "history", again) == "success"
+
+
+def events(product, kind):
+    return [each for each in product.run_json("events", NAME) if each["kind"] == kind]
+
+
+def test_units_that_are_stopped_by_a_signal_are_replaced_and_their_tasks_retried(hardy):
+    run = start_slow(hardy, "thawed", 10)
+    before = all_ready(hardy)
+    told = len(events(hardy, "UNIT_HUNG"))
+    frozen = ("scheduler", "worker-1", "redis", "sidecar")
+    for name in frozen:
+        os.kill(before[name], signal.SIGSTOP)
+    wait_for("the status says so", lambda: "silent" in {unit["state"] for unit in hardy.environment(NAME)["units"]})
+    wait_for("they are gone", lambda: not any(psutil.pid_exists(before[name]) for name in frozen))
+    after = all_ready(hardy)
+    assert {name for name in after if after[name] != before[name]} == {*frozen}
+    assert hardy.finished(NAME, "thawed", run) == "success"
+    assert hardy.task(NAME, "thawed", run, "slow")["try_number"] == 2
+    wait_for("the events say why", lambda: len(events(hardy, "UNIT_HUNG")) == told + len(frozen))
+
+
+@pytest.mark.parametrize("of", [".", "1"], ids=["services", "units"])
+def test_a_cell_that_is_stopped_by_a_signal_is_replaced_and_a_change_goes_on(hardy, of):
+    before = all_ready(hardy)
+    folder = hardy.data / "run" / hardy.environment(NAME)["identifier"] / of
+    cell = int((folder / "cell.pid").read_text())
+    os.kill(cell, signal.SIGSTOP)
+    hardy.update(NAME, WeeklyMaintenanceWindowStart="MON:03:30")
+    shown = hardy.environment(NAME)["units"]
+    assert {unit["name"] for unit in shown} == {*UNITS}
+    assert "not answering" in {unit["state"] for unit in shown}
+    hardy.wait_until(NAME, "AVAILABLE")
+    assert not psutil.pid_exists(cell)
+    assert all_ready(hardy) == before
+    assert events(hardy, "CELL_HUNG")

@@ -63,6 +63,9 @@ class Step(StrEnum):
     END_LEFTOVERS = "END_LEFTOVERS"
     """Kill what a dead cell left running, and a cell that does not come to its end."""
 
+    END_CELL = "END_CELL"
+    """Kill a cell that does not answer, and nothing that it keeps: the next one adopts that. None = the services'."""
+
     RETIRE = "RETIRE"
     """Remove the files of a revision's cell, which is gone."""
 

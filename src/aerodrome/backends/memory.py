@@ -14,7 +14,7 @@ from aerodrome.errors import RetryError
 from aerodrome.model import release
 from aerodrome.model.environment import Environment
 from aerodrome.model.lifecycle import Status
-from aerodrome.model.observed import Cell, Installation, Observed, Unit, Work
+from aerodrome.model.observed import NOT_ANSWERING, Cell, Installation, Observed, Unit, Work
 from aerodrome.model.release import Deployed, Patch
 
 SERVICES = ("redis", "sidecar")
@@ -41,10 +41,25 @@ class Box:
 
     wanted: tuple[str, ...] = ()
     restarts: int = 0
+    silent_for: float = 0.0
+    """Seconds for which it has not answered, as far as anybody is to know."""
+
+    stopped: bool = False
+    hung: tuple[str, float] | None = None
+    """Why its first unit was ended, and when."""
 
     def seen(self) -> Cell:
+        first = next(iter(self.units), "")
+        hung, at = self.hung or ("", None)
         units = (
-            Unit(name=name, state=state, pid=1, restarts=self.restarts)
+            Unit(
+                name=name,
+                state=NOT_ANSWERING if self.silent_for else state,
+                pid=1,
+                restarts=self.restarts,
+                hung=hung if name == first else "",
+                exited_at=at if name == first else None,
+            )
             for name, state in self.units.items()
             if self.alive
         )
@@ -54,6 +69,8 @@ class Box:
             units=tuple(units),
             wanted=frozenset(self.wanted),
             draining=self.draining,
+            silent_for=self.silent_for if self.alive else 0.0,
+            stopped=self.stopped and self.alive,
         )
 
 
@@ -141,7 +158,11 @@ class MemoryBackend:
             self.installed.add(version)
             return
         place = self.places.setdefault(environment.name, Place())
-        if step in LONG:
+        if step is Step.END_CELL:
+            box = place.services if revision is None else place.cells.get(revision)
+            if box is not None:
+                box.alive, box.leftovers, box.silent_for = False, True, 0.0
+        elif step in LONG:
             self._work(environment, place, step)
         elif revision is not None:
             self._steer(place, step, revision)

@@ -19,6 +19,12 @@ BROKER = "redis"
 FORCED_LIMIT = timedelta(seconds=15)
 """How long tasks may hold up a change that is not to wait for them; those of its own workers have five seconds."""
 
+STOPPED_PATIENCE = 10.0
+"""Seconds for which the process of a cell may be stopped by a signal until it is replaced."""
+
+CELL_PATIENCE = 90.0
+"""Seconds for which a cell may give no answer; it hears nothing while a nursery imports, a minute at the most."""
+
 RESTART_LIMIT = 4
 """A unit that died this often before it was ever ready will not recover by itself."""
 
@@ -101,6 +107,30 @@ def recover(environment: Environment, observed: Observed) -> Plan:
         return Plan(phase="lost", detail=detail, again_after=CALM)
     ready = Plan(phase=READY, detail="Every unit is ready.", step=Step.SWITCH, revision=revision, event=Event.RECOVERED)
     return cell(observed, revision) or resumed(observed, revision) or waiting(observed, revision) or ready
+
+
+def silent(environment: Environment, observed: Observed) -> Plan | None:
+    """What becomes of cells that give no answer; None = all answer. Nothing else is decided without their word.
+
+    A cell is killed alone, so its units go on, and another one adopts them as after any death of a cell.
+    """
+    mute = {whose: each for whose, each in ((None, observed.services), *observed.cells.items()) if each.silent_for}
+    phase = environment.progress.phase
+    for whose, each in mute.items():
+        if each.silent_for <= (STOPPED_PATIENCE if each.stopped else CELL_PATIENCE):
+            continue
+        name = "The cell of the services" if whose is None else f"The cell of revision {whose}"
+        cause = "was stopped by a signal" if each.stopped else "gave no answer"
+        sentence = f"{name} {cause} for {each.silent_for:.0f} s; it is replaced, and its units go on."
+        note = ("CELL_HUNG", sentence)
+        return Plan(phase=phase, detail=sentence, step=Step.END_CELL, revision=whose, note=note, again_after=0)
+    return Plan(phase=phase, detail="Waiting for a cell that does not answer.", again_after=1.0) if mute else None
+
+
+def hangs(observed: Observed) -> list[tuple[int | None, Unit]]:
+    """The units that their cells had to kill, for they did nothing any more, with the revision (None: a service)."""
+    everything = ((None, observed.services), *observed.cells.items())
+    return [(whose, unit) for whose, each in everything for unit in each.units if unit.hung]
 
 
 def resumed(observed: Observed, revision: int) -> Plan | None:

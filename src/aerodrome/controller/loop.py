@@ -19,6 +19,7 @@ import structlog
 
 from aerodrome.backends.contract import Backend
 from aerodrome.clock import Clock
+from aerodrome.controller import keeping
 from aerodrome.controller import plan as planning
 from aerodrome.controller.plans import CALM, Plan
 from aerodrome.errors import BrokenError, CallerError, RetryError
@@ -29,6 +30,7 @@ from aerodrome.model import history
 from aerodrome.model.change import Change
 from aerodrome.model.environment import Environment, Failure, Progress
 from aerodrome.model.lifecycle import Event, Status
+from aerodrome.model.observed import Observed
 from aerodrome.threads import Kept
 
 WORKERS = 4
@@ -51,6 +53,12 @@ COLLECT_EVERY = 3600.0
 
 UNDER_CHANGE = frozenset({Status.CREATING, Status.UPDATING, Status.CREATING_SNAPSHOT, Status.MAINTENANCE})
 """Statuses in which a failure is the change's, and ends it."""
+
+UNIT_HUNG = "UNIT_HUNG"
+"""The kind of the events that tell of a unit which did nothing any more."""
+
+SAME_MOMENT = 1.0
+"""Seconds by which a cell's word on when something was may differ from one answer to the next."""
 
 log = structlog.get_logger("controller")
 
@@ -79,6 +87,7 @@ class Controller:
         self._due: dict[str, float] = {}
         self._running: dict[str, Future[float]] = {}
         self._faults: dict[str, int] = {}
+        self._hangs: dict[str, dict[tuple[int | None, str], float]] = {}
         self._noticed: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -165,6 +174,7 @@ class Controller:
             return CALM
         try:
             observed = self._backend.observe(environment)
+            self._tell_hangs(environment, observed)
             chosen = planning.plan(environment, observed, self._clock())
             self._carry_out(environment, chosen)
         except Exception as error:  # noqa: BLE001 - the loop outlives every error; each kind has its answer there
@@ -205,6 +215,10 @@ class Controller:
                 self._environments.record(name, "PHASE", chosen.detail, {"phase": chosen.phase}, self._clock())
         if chosen.step is not None:
             self._backend.act(environment, chosen.step, chosen.revision)
+        if chosen.note is not None:
+            kind, sentence = chosen.note
+            log.warning("note", environment=name, what=kind, sentence=sentence)
+            self._environments.record(name, kind, sentence, {"revision": chosen.revision}, self._clock())
         # Only what has been done may be written down as done.
         self._write_down(environment, chosen, moved)
 
@@ -247,6 +261,26 @@ class Controller:
         known = len(environment.change.report) if environment.change is not None else 0
         for sentence in change.report[known:]:
             self._environments.record(environment.name, "NOTE", sentence, {"revision": change.revision}, self._clock())
+
+    def _tell_hangs(self, environment: Environment, observed: Observed) -> None:
+        """Tell as events which units their cells had to kill, each once, also after a restart of ours."""
+        for whose, unit in keeping.hangs(observed):
+            at = unit.exited_at or 0.0
+            if environment.identifier not in self._hangs:
+                self._hangs[environment.identifier] = self._told_hangs(environment.name)
+            told = self._hangs[environment.identifier]
+            if at <= told.get((whose, unit.name), 0.0) + SAME_MOMENT:
+                continue
+            sentence = f"{unit.name} {unit.hung}; it was ended and is started again."
+            detail = {"revision": whose, "unit": unit.name, "at": at}
+            log.warning("unit hung", environment=environment.name, sentence=sentence)
+            self._environments.record(environment.name, UNIT_HUNG, sentence, detail, self._clock())
+            told[whose, unit.name] = at
+
+    def _told_hangs(self, name: str) -> dict[tuple[int | None, str], float]:
+        """Revision and unit of what was told already, and when it was ended."""
+        details = [event["detail"] for event in self._environments.events(name) if event["kind"] == UNIT_HUNG]
+        return {(detail["revision"], detail["unit"]): detail["at"] for detail in details}
 
     def _fail(self, environment: Environment, failure: Failure) -> float:
         """A person must act: a change ends and is undone, anything else is tried again more slowly."""

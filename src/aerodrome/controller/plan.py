@@ -19,9 +19,16 @@ CHANGING = frozenset({
 })  # fmt: skip
 """Statuses in which a change is under way."""
 
+TEARDOWN = frozenset({Status.DELETING, Status.CREATE_FAILED})
+"""Statuses in which nobody waits for a cell's answer: everything is ended, after a time by force."""
+
 
 def plan(environment: Environment, observed: Observed, now: datetime) -> Plan:
     """The next move for one environment."""
+    if environment.status not in TEARDOWN:
+        silent = keeping.silent(environment, observed)
+        if silent is not None:
+            return silent
     wish = environment.change
     if wish is not None and environment.status in CHANGING:
         if environment.status is Status.ROLLING_BACK:

@@ -45,6 +45,9 @@ class Plan:
     """Whose cell the step is about."""
 
     event: Event | None = None
+    note: tuple[str, str] | None = None
+    """A word and a sentence for the event log, written when the step has been taken."""
+
     begin: Change | None = None
     """A change that Aerodrome begins by itself; its revision is not known yet."""
 

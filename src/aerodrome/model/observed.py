@@ -8,6 +8,9 @@ from types import MappingProxyType
 
 from aerodrome.model.release import Deployed, Patch
 
+NOT_ANSWERING = "not answering"
+"""The state of a unit whose cell does not answer: it may run, and nobody knows."""
+
 WORKER = "worker-"
 """What the names of the units begin with that run tasks."""
 
@@ -26,6 +29,9 @@ class Unit:
 
     exited_at: float | None = None
     """When that was, in seconds since 1970."""
+
+    hung: str = ""
+    """Why its cell ended it then, in words that follow its name; empty when it ended otherwise."""
 
     @property
     def is_ready(self) -> bool:
@@ -54,6 +60,12 @@ class Cell:
 
     draining: bool = False
     """It was told to end with the tasks that it runs."""
+
+    silent_for: float = 0.0
+    """Seconds for which it has given no answer, while we asked; its units are then those that it told of last."""
+
+    stopped: bool = False
+    """Its process is stopped by a signal, so that it will not answer by itself."""
 
     @property
     def ready(self) -> frozenset[str]:

@@ -79,6 +79,7 @@ class LocalBackend:
         self._settings = surroundings.settings
         self._installer = Installer(surroundings.settings, self._finish_installation)
         self._jobs = Jobs()
+        self._silences = steering.Silences()
         self._choosing = threading.Lock()
         """Of ports: two environments must not find the same one free."""
         self._reported: dict[tuple[str, int, str], float] = {}
@@ -88,9 +89,10 @@ class LocalBackend:
         paths, change = self._paths(environment), environment.change
         is_leaving = environment.status is Status.DELETING
         seen = {
-            revision: steering.look(paths.cell(revision), is_leaving=is_leaving) for revision in places.revisions(paths)
+            revision: steering.look(paths.cell(revision), self._silences, is_leaving=is_leaving)
+            for revision in places.revisions(paths)
         }
-        services = steering.look(paths.services, is_leaving=is_leaving)
+        services = steering.look(paths.services, self._silences, is_leaving=is_leaving)
         works = services.alive and any(cell.alive for cell in seen.values())
         is_unsettled = environment.status in {Status.ROLLING_BACK, Status.DELETING, Status.CREATING}
         return Observed(
@@ -107,7 +109,7 @@ class LocalBackend:
             bereaved=bool(self._unreported_deaths(environment, seen)),
         )
 
-    def act(self, environment: Environment, step: Step, revision: int | None = None) -> None:  # noqa: C901, PLR0912 - a table of what each step does
+    def act(self, environment: Environment, step: Step, revision: int | None = None) -> None:  # noqa: C901, PLR0912, PLR0915 - a table of what each step does
         paths = self._paths(environment)
         match step, revision:
             case Step.INSTALL, _:
@@ -138,6 +140,8 @@ class LocalBackend:
                 steering.stop(paths.cell(revision))
             case Step.END_LEFTOVERS, int():
                 leftovers.end([paths.cell(revision)], Owner(None, None))
+            case Step.END_CELL, _:
+                leftovers.end_cell(paths.services if revision is None else paths.cell(revision))
             case Step.RETIRE, int():
                 self._retire(environment, revision)
             case Step.REPORT_LOST_TASKS, _:
@@ -172,7 +176,7 @@ class LocalBackend:
         return daemon.tail((logs if revision is None else logs / str(revision)) / f"{unit}.log", lines=12)
 
     def cells(self, environment: Environment) -> tuple[Cell, Mapping[int, Cell]]:
-        """The services' cell and those of revisions, for a person: one that gives no answer counts as gone."""
+        """The services' cell and those of revisions, for a person."""
         paths = self._paths(environment)
         found = {revision: steering.glance(paths.cell(revision)) for revision in places.revisions(paths)}
         return steering.glance(paths.services), found

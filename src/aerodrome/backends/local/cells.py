@@ -62,6 +62,7 @@ def units(answer: Mapping[str, Any]) -> tuple[Unit, ...]:
             status_text=unit.get("status_text") or "",
             last_exit=_in_words(unit.get("last_exit")),
             exited_at=(unit.get("last_exit") or {}).get("at"),
+            hung=(unit.get("last_exit") or {}).get("hung", ""),
         )
         for unit in answer["units"]
     )
@@ -82,6 +83,8 @@ def _line(client: socket.socket) -> bytes:
 def _in_words(last_exit: Mapping[str, Any] | None) -> str:
     if not last_exit:
         return ""
+    if last_exit.get("hung"):
+        return f"it {last_exit['hung']}"
     if last_exit.get("signal"):
         return f"killed by signal {last_exit['signal']}"
     if last_exit.get("code") is None:

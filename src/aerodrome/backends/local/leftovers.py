@@ -37,9 +37,9 @@ def end(cells: Iterable[CellPaths], owner: Owner) -> None:
     sessions: set[int] = set()
     begun: list[psutil.Process] = []
     for each in cells:
-        with contextlib.suppress(OSError, ValueError, psutil.Error):  # psutil's are no OSErrors; a dead cell is usual
-            process = psutil.Process(int(each.pid_file.read_text()))
-            if _holds(process, each.socket):
+        with contextlib.suppress(psutil.Error):  # it is just dying
+            process = process_of(each)
+            if process is not None:
                 begun += process.children(recursive=True)  # also what has left its unit's session
                 process.kill()
         sessions |= {unit.pid for unit in _recorded(each.state)}
@@ -51,6 +51,47 @@ def end(cells: Iterable[CellPaths], owner: Owner) -> None:
     alive = [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
     if alive:
         raise RetryError(f"still ending: {', '.join(str(process.pid) for process in alive)}")
+
+
+def process_of(cell: CellPaths) -> psutil.Process | None:
+    """The cell's own process; None when it is dead."""
+    with contextlib.suppress(OSError, ValueError, psutil.Error):  # psutil's are no OSErrors; a dead cell is usual
+        process = psutil.Process(int(cell.pid_file.read_text()))
+        return process if _holds(process, cell.socket) else None
+    return None
+
+
+def is_stopped(cell: CellPaths) -> bool:
+    """Whether its process is stopped by a signal."""
+    with contextlib.suppress(psutil.Error):
+        process = process_of(cell)
+        return process is not None and process.status() == psutil.STATUS_STOPPED
+    return False
+
+
+def end_cell(cell: CellPaths) -> None:
+    """Kill the cell and nothing that it keeps.
+
+    Raises:
+        RetryError: it outlived its SIGKILL so far.
+    """
+    process = process_of(cell)
+    if process is None:
+        return
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.kill()
+    _, alive = psutil.wait_procs([process], timeout=PATIENCE)
+    if any(each.status() != psutil.STATUS_ZOMBIE for each in alive):
+        raise RetryError(f"still ending: {process.pid}")
+
+
+def recorded_units(cell: CellPaths) -> dict[str, int]:
+    """The units with a process that the cell wrote down last, with their process ids; they may be dead by now."""
+    try:
+        document = json.loads(cell.state.read_text())
+        return {str(unit["spec"]["name"]): int(unit["pid"]) for unit in document["units"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _holds(process: psutil.Process, socket: Path) -> bool:

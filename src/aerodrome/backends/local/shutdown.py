@@ -49,4 +49,4 @@ def _ask_to_stop(cell: CellPaths) -> bool:
     try:
         return cells.ask(cell.socket, {"op": "shutdown"}) is not None
     except RetryError:
-        return True
+        return not leftovers.is_stopped(cell)  # that one would never hear it
