@@ -26,6 +26,9 @@ from aerodrome.threads import Kept
 RHYTHM = 1.0
 """Seconds between two looks at the services."""
 
+STOPPED_LOOKS = 10
+"""For how many looks in a row the emulator may be stopped by a signal."""
+
 PATIENCE = 600.0
 """Seconds that a look may take: PostgreSQL may have minutes of work to replay when it starts after a crash."""
 
@@ -40,6 +43,7 @@ class Keeper:
         self._cluster: Cluster | None = None
         self._owned_buckets: Callable[[], Iterable[str]] = list
         self._stop = threading.Event()
+        self._stopped = 0
         self.thread = Kept("keeper", self._keep, patience=PATIENCE)
 
     def start(self) -> None:
@@ -130,12 +134,21 @@ class Keeper:
         if self._settings.database_url == EMBEDDED and postgres.cluster_if_up(self._settings.paths) is None:
             log.warning("PostgreSQL is gone; starting it again")
             self._cluster = postgres.up(self._settings.paths)
-        if self._settings.aws_endpoint_url == EMBEDDED and not daemon.is_running(self._daemon(self._emulator())):
+        if self._settings.aws_endpoint_url == EMBEDDED and not self._emulator_works():
             log.warning("the AWS emulator is gone; starting it again")
             self._start_emulator()
             self._reassert()
         if self._settings.aws_endpoint_url == EMBEDDED:
             warehouses.provide(self.cluster(), emulator.redshift_folder(self._settings.paths.aws))
+
+    def _emulator_works(self) -> bool:
+        """Whether it runs; one that is stopped by a signal for long is ended."""
+        process = self._daemon(self._emulator())
+        self._stopped = self._stopped + 1 if daemon.is_stopped(process) else 0
+        if self._stopped >= STOPPED_LOOKS:
+            log.warning("the AWS emulator is stopped by a signal; ending it")
+            daemon.stop(process)
+        return daemon.is_running(process)
 
     def _start_emulator(self) -> None:
         folders.make(self._settings.paths.aws, folders.PRIVATE)

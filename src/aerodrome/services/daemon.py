@@ -17,6 +17,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 from aerodrome import errors
 from aerodrome.services import folders, processes
 
@@ -90,6 +92,17 @@ def find(daemon: Daemon) -> Running | None:
 def is_running(daemon: Daemon) -> bool:
     """Whether it lives; a zombie does not."""
     return find(daemon) is not None
+
+
+def is_stopped(daemon: Daemon) -> bool:
+    """Whether it lives and is stopped by a signal: it answers nobody, and does not go on by itself."""
+    running = find(daemon)
+    if running is None:
+        return False
+    try:
+        return bool(psutil.Process(running.pid).status() == psutil.STATUS_STOPPED)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def stop(daemon: Daemon) -> None:

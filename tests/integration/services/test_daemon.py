@@ -205,3 +205,16 @@ def test_a_lock_waits_for_its_holder_and_ends_with_it(make):
         pass
     with folders.locked(lock, timeout=0.05):
         pass
+
+
+def test_one_that_is_stopped_by_a_signal_is_known_and_can_be_ended(make) -> None:
+    described = make(*python(SERVE), grace=0.2)
+    assert not daemon.is_stopped(described)
+    running = daemon.start(described)
+    daemon.wait_until(described, lambda: "serving" in described.log.read_text())
+    assert not daemon.is_stopped(described)
+    os.kill(running.pid, signal.SIGSTOP)
+    daemon.wait_until(described, lambda: daemon.is_stopped(described))
+    daemon.stop(described)
+    assert not daemon.is_running(described)
+    assert not daemon.is_stopped(described)

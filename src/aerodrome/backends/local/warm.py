@@ -48,6 +48,8 @@ def spawn(paths: Paths, installation: Installation, config: Path) -> int:
     """Let a cell be forked that follows `config`; returns its process id."""
     described = describe(paths, installation)
     socket = _socket(paths, installation)
+    if daemon.is_stopped(described):
+        daemon.stop(described)  # nobody's unit dies with it, and it would keep every start waiting
     daemon.start(described)
     daemon.wait_until(described, lambda: cells.answers(socket), timeout=START_LIMIT)
     answer = cells.ask(socket, {"op": "spawn", "config": str(config)}, seconds=START_LIMIT)
