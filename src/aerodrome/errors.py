@@ -5,6 +5,11 @@ Every error that leaves a room is one of these; its message is a sentence fit fo
 
 from __future__ import annotations
 
+import errno
+
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Numbers of `OSError`s that pass as soon as somebody has made space."""
+
 
 class AerodromeError(Exception):
     """The root of every error of ours; never raised itself."""

@@ -20,7 +20,7 @@ STOPPED_AFTER = 10.0  # seconds stopped by a signal: nothing else looks so, and 
 SHOWN_AFTER = 12.0  # seconds without a beat after which the status says so: two beats are missing
 
 STOPPED = "T"  # states of proc(5)
-IN_THE_KERNEL = "D"  # waits for a disk or for memory: nothing it could do, and no signal would end it
+EXCUSED = "Dt"  # waits for a disk or for memory, which no signal would end; or a person's debugger holds it
 
 
 class Sight(NamedTuple):
@@ -51,7 +51,7 @@ def looked(pulse: Pulse, sight: Sight, seconds: float) -> Pulse:
     stopped = pulse.stopped + counted if sight.state == STOPPED else 0.0
     if sight.beat:
         return Pulse(beats=True, stopped=stopped, trouble=sight.trouble)
-    is_silent = pulse.beats and sight.state != IN_THE_KERNEL
+    is_silent = pulse.beats and (not sight.state or sight.state not in EXCUSED)
     silent = pulse.silent + counted if is_silent else pulse.silent
     return replace(pulse, silent=silent, stopped=stopped, trouble=sight.trouble)
 

@@ -22,7 +22,7 @@ from aerodrome.clock import Clock
 from aerodrome.controller import keeping
 from aerodrome.controller import plan as planning
 from aerodrome.controller.plans import CALM, Plan
-from aerodrome.errors import BrokenError, CallerError, RetryError
+from aerodrome.errors import DISK_FULL, BrokenError, CallerError, RetryError
 from aerodrome.ledger.environments import Environments
 from aerodrome.ledger.notices import Notices
 from aerodrome.ledger.snapshots import Snapshots
@@ -196,6 +196,10 @@ class Controller:
                 return FAULT_PAUSE
             case BrokenError():
                 return self._fail(environment, Failure(code=error.code, message=str(error), tail=error.tail))
+            case OSError() if error.errno in DISK_FULL:
+                log.warning("disk full", environment=environment.name, error=str(error))
+                self._tell(environment, "Waiting for space: the disk is full.")
+                return FAULT_PAUSE
             case psycopg.OperationalError() | sqlalchemy.exc.OperationalError():
                 log.warning("database away", environment=environment.name, error=str(error).splitlines()[0])
                 return FAULT_PAUSE

@@ -62,7 +62,7 @@ def test_a_process_that_goes_on_was_not_stopped():
 
 
 def test_a_debugger_may_stop_a_process():
-    assert liveness.verdict(watched(looks(20, state="t"))) == ""
+    assert liveness.verdict(watched(looks(10_000, state="t"))) == ""
 
 
 def test_what_waits_in_the_kernel_is_waited_for():

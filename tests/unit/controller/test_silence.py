@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 
 import pytest
@@ -97,3 +98,18 @@ def test_a_hung_unit_is_told_once_even_by_the_next_control_plane():
     told = [event for event in world.environments.events(NAME) if event["kind"] == "UNIT_HUNG"]
     assert [event["detail"]["at"] for event in told] == [100.0, 200.0]
     assert told[0]["sentence"] == "scheduler was stopped by a signal for 10 s; it was ended and is started again."
+
+
+def test_a_full_disk_fails_no_change():
+    world = World()
+    world.create()
+    world.backend.failures[Step.CELL] = OSError(errno.ENOSPC, "No space left on device")
+    world.begin(option("7"))
+    controller = world.controller()
+    for _ in range(40):
+        world.look(controller)
+    assert world.found().status is Status.UPDATING
+    assert "disk is full" in world.found().progress.detail
+    world.backend.failures.clear()
+    found = world.settle()
+    assert (found.status, found.last_update.status) == (Status.AVAILABLE, "SUCCESS")

@@ -14,7 +14,7 @@ import psycopg
 import structlog
 
 from aerodrome.backends.contract import Step
-from aerodrome.errors import AerodromeError, BrokenError, RetryError
+from aerodrome.errors import DISK_FULL, AerodromeError, BrokenError, RetryError
 from aerodrome.model.observed import Work
 
 log = structlog.get_logger("aerodrome.backends")
@@ -102,9 +102,15 @@ def _run(job: Job, run: Callable[[Job], Work]) -> None:
         job.error = error
     except psycopg.Error as error:
         job.error = BrokenError(f"PostgreSQL: {str(error).splitlines()[0]}", code="DATABASE_FAILED")
-    except BaseException as error:  # a thread has nobody above it: who waits for it is told
-        message = f"{type(error).__name__} in Aerodrome itself; the control plane's log has the details."
-        job.error = BrokenError(message)
-        log.exception("fault")
+    except OSError as error:
+        passes = error.errno in DISK_FULL
+        job.error = RetryError("Waiting for space: the disk is full.") if passes else _fault(error)
+    except BaseException as error:  # noqa: BLE001 - a thread has nobody above it: who waits for it is told
+        job.error = _fault(error)
     finally:
         job.ended.set()
+
+
+def _fault(error: BaseException) -> BrokenError:
+    log.error("fault", exc_info=error)
+    return BrokenError(f"{type(error).__name__} in Aerodrome itself; the control plane's log has the details.")
