@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
+import os
 import time
 
 import jwt
@@ -14,7 +17,7 @@ from jwt.algorithms import RSAAlgorithm
 
 from aerodrome.airflow.inside.aerodrome_auth import permissions
 from aerodrome.airflow.inside.aerodrome_auth.token import Gateway
-from aerodrome.airflow.inside.aerodrome_unit import pace, roles, supervision
+from aerodrome.airflow.inside.aerodrome_unit import pace, ready, roles, supervision
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 OTHER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -165,3 +168,61 @@ def test_a_supervisor_without_sockets_looks_soon():
     assert supervised._service_subprocess(max_wait_time=5) == 5
     supervised._open_sockets = {}
     assert supervised._service_subprocess(max_wait_time=5) == supervision.LAST_LOOK
+
+
+@given(st.lists(st.tuples(st.floats(0, 1000), st.booleans()), max_size=60))
+def test_a_main_loop_stands_only_for_the_time_in_which_its_process_ran(looks):
+    """Each look lasts so long, a beat as it is asked for; in some of them the loop comes round."""
+    now, standing, still, moved_at = 0.0, 0.0, 0, 0.0
+    for late, moves in looks:
+        began, now = now + 0.001, now + 0.001 + ready.BEAT + late
+        if moves:
+            moved_at = (began + now) / 2
+        standing = ready.stood(standing, moved_at, began, now)
+        still = 0 if moves else still + 1
+        assert standing <= still * 2 * ready.BEAT
+        assert (standing >= still * ready.BEAT * 0.99) or moves
+
+
+def test_a_unit_that_never_spoke_of_a_loop_has_none():
+    assert ready.stood(500.0, None, 0.0, 5.0) == 0.0
+
+
+@pytest.fixture
+def pipe(monkeypatch):
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    monkeypatch.setenv(ready.VARIABLE, str(writer))
+    monkeypatch.setattr(ready, "BEAT", 0.01)
+    monkeypatch.setattr(ready, "PATIENCE", 0.05)
+    monkeypatch.setattr(ready.faulthandler, "dump_traceback", lambda: None)
+    was_on = gc.isenabled()
+    yield reader
+    os.close(reader)
+    (gc.enable if was_on else gc.disable)()
+
+
+def heard(reader, word, limit=20.0):
+    text, deadline = b"", time.monotonic() + limit
+    while word not in text and time.monotonic() < deadline:
+        with contextlib.suppress(BlockingIOError):
+            text += os.read(reader, 4096)
+        time.sleep(0.005)
+    return text.decode().splitlines()
+
+
+def test_a_unit_beats_before_and_after_it_is_ready_and_complains_of_its_loop(pipe):
+    notifier = ready.Notifier()
+    assert ready.VARIABLE not in os.environ
+    assert {*heard(pipe, b"WATCHDOG=1")} == {"WATCHDOG=1"}
+    notifier.ready()
+    notifier.ready()
+    lines = heard(pipe, b"READY=1")
+    assert lines.count("READY=1") == 1
+    heard(pipe, b"WATCHDOG=1")
+    notifier.moves()
+    lines = heard(pipe, b"WATCHDOG=trigger")
+    assert any(line.startswith("STATUS=its main loop has not come round for") for line in lines)
+    notifier.moves()
+    assert "WATCHDOG=1" in heard(pipe, b"WATCHDOG=1")
+    notifier._close()

@@ -23,6 +23,16 @@ PATIENCE = 120.0
 (`scheduler_health_check_threshold`). A database that does not answer for so long is not waited for in vain either."""
 
 
+def stood(before: float, moved_at: float | None, began: float, ended: float) -> float:
+    """Seconds for which the main loop has not come round, after a look that lasted from `began` to `ended`.
+
+    Time in which the whole process stood still is not the loop's, so a look adds little however long it was.
+    """
+    if moved_at is None or moved_at >= began:
+        return 0.0
+    return before + min(ended - began, 2 * BEAT)
+
+
 class Notifier:
     """The pipe to the cell; does nothing when there is none.
 
@@ -61,19 +71,14 @@ class Notifier:
         standing = 0.0
         while self._descriptor is not None:
             began = time.monotonic()
-            self._say(
-                f"STATUS=its main loop has not come round for {standing:.0f} s\nWATCHDOG=trigger"
-                if standing > PATIENCE
-                else "WATCHDOG=1"
-            )
-            if standing > PATIENCE:
+            if standing <= PATIENCE:
+                self._say("WATCHDOG=1")
+            else:
                 with contextlib.suppress(Exception):
-                    faulthandler.dump_traceback()
+                    faulthandler.dump_traceback()  # where it stands, for whoever reads the log
+                self._say(f"STATUS=its main loop has not come round for {standing:.0f} s\nWATCHDOG=trigger")
             time.sleep(BEAT)
-            moved_at = self._moved_at
-            has_stopped = moved_at is not None and moved_at < began
-            # Time in which the whole process stood still is not the loop's.
-            standing = standing + min(time.monotonic() - began, 2 * BEAT) if has_stopped else 0.0
+            standing = stood(standing, self._moved_at, began, time.monotonic())
 
     def _say(self, lines: str) -> None:
         if self._descriptor is not None:
