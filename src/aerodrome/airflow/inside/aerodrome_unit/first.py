@@ -16,6 +16,7 @@ import traceback
 from argparse import Namespace
 from typing import Any
 
+from . import reserved
 from .ready import Notifier
 
 
@@ -56,7 +57,11 @@ def worker(arguments: Namespace, notifier: Notifier) -> None:
     worker_ready.connect(announce, weak=False)
     import_modules.connect(_prepare_for_tasks, weak=False)
     celery_executor.subprocess = _Forking
-    command(app=celery_executor.app).run(  # noqa: AIR302 - 1.10 has it there
+    app = celery_executor.app  # noqa: AIR302 - 1.10 has it there
+    if arguments.hostname:
+        reserved.keep_under(app, arguments.hostname)
+        reserved.give_back(app)
+    command(app=app).run(
         optimization="fair",
         O="fair",
         queues=conf.get("celery", "default_queue"),

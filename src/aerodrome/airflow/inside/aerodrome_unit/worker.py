@@ -15,7 +15,7 @@ import importlib.util
 from argparse import Namespace
 from typing import Any
 
-from . import supervision
+from . import reserved, supervision
 from .ready import Notifier
 
 LINE_3 = (
@@ -57,6 +57,9 @@ def run(arguments: Namespace, notifier: Notifier) -> None:
     from airflow.providers.celery.cli import celery_command
     from airflow.providers.celery.executors.celery_executor import app
 
+    if arguments.hostname:
+        reserved.keep_under(app, arguments.hostname)
+        reserved.give_back(app)
     app.worker_main = functools.partial(_celery_worker, app)
     # Undecorated: the decorator would note the start in the metadata database, which a worker of 3.x does not have.
     celery_command.worker.__wrapped__(

@@ -1,0 +1,35 @@
+"""What a worker has taken from the queue is kept under its own name, so that its successor gives it back.
+
+Celery keeps all messages that were taken and not done in one place, and hands them out again after half a day. A worker
+that dies would take tasks with it that it had not even begun: for Airflow they are queued, and nobody has them. Under
+this worker's name lies only what this worker took, and when it starts its former self is dead. A task that had begun
+is no longer queued; Airflow refuses to begin it a second time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+PAUSES = {"interval_start": 0.2, "interval_step": 0.2, "interval_max": 1.0}
+"""Seconds between two tries to reach the broker, which may be starting itself."""
+
+
+def keep_under(app: Any, hostname: str) -> None:
+    """From now on messages are kept under the name of this worker."""
+    names = {key: key + "." + hostname for key in ("unacked", "unacked_index", "unacked_mutex")}
+    options = dict(app.conf.broker_transport_options or {})
+    options.update({key + "_key": name for key, name in names.items()})
+    app.conf.broker_transport_options = options
+
+
+def give_back(app: Any) -> int:
+    """Put back into the queue what is kept under this worker's name; returns how many messages there were."""
+    with app.connection_for_read() as connection:
+        connection.ensure_connection(**PAUSES)
+        channel = connection.default_channel
+        with channel.conn_or_acquire() as client:
+            # Not `zrange`: kombu puts its prefix before the keys of some commands only.
+            tags = client.zrevrangebyscore(channel.unacked_index_key, "+inf", "-inf")
+            for tag in tags:
+                channel.qos.restore_by_tag(tag, client)
+    return len(tags)
