@@ -13,6 +13,9 @@ from aerodrome.model.environment import READY, Environment
 from aerodrome.model.lifecycle import Event
 from aerodrome.model.observed import Cell, Observed, Unit
 
+SCHEDULER = "scheduler"
+"""The unit that looks after tasks."""
+
 BROKER = "redis"
 """The service that workers cannot start without."""
 
@@ -145,7 +148,8 @@ def watch(environment: Environment, observed: Observed, now: datetime) -> Plan:
     revision = serving(environment)
     if not observed.services.alive or not observed.cell(revision).alive:
         return Plan(phase="lost", detail="The cell is gone.", event=Event.LOST, again_after=0)
-    if observed.bereaved:
+    # Lost tasks are handed to a scheduler; one that has died with them would be found dead in five minutes only.
+    if observed.bereaved and SCHEDULER in observed.cell(revision).ready:
         return Plan(phase=READY, detail="Telling Airflow which tasks were lost.", step=Step.REPORT_LOST_TASKS)
     due = maintenance.due(environment, observed.patch, now)
     if due is not None:

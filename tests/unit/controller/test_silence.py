@@ -113,3 +113,18 @@ def test_a_full_disk_fails_no_change():
     world.backend.failures.clear()
     found = world.settle()
     assert (found.status, found.last_update.status) == (Status.AVAILABLE, "SUCCESS")
+
+
+def test_lost_tasks_wait_for_a_scheduler_that_lives():
+    """Handed to one that died with their worker, they would be found in five minutes only."""
+    world = World()
+    world.create()
+    box = world.place.cells[1]
+    world.place.bereaved, box.units["scheduler"] = True, "backing_off"
+    controller = world.controller()
+    for _ in range(5):
+        world.look(controller)
+    assert world.place.bereaved
+    box.units["scheduler"] = "ready"
+    world.look(controller)
+    assert not world.place.bereaved
