@@ -79,11 +79,12 @@ class Bench:
         self.environment = replace(self.environment, change=change)
 
     def sees(self, what: Callable[[Observed], bool]) -> bool:
-        """Whether it is so by now; a cell that dies while it is asked gives no answer at all."""
+        """Whether it is so by now; a cell that is busy, or dies while it is asked, gives no answer at all."""
         try:
-            return what(self.see())
+            seen = self.see()
         except RetryError:
             return False
+        return not any(each.silent_for for each in (seen.services, *seen.cells.values())) and what(seen)
 
     def refuses(self, step: Step) -> bool:
         """Whether the step waits for something else."""

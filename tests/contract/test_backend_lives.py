@@ -77,7 +77,7 @@ def test_a_life_from_installation_to_removal(bench):
 
     bench.act(Step.CELL)
     wait_for("the cell answers again", lambda: bench.sees(lambda seen: cell(seen).alive))
-    bench.act(Step.STOP_CELL)
+    wait_for("the cell hears", lambda: bench.can(Step.STOP_CELL))  # one that starts its nursery is busy
     wait_for("the units have stopped", lambda: bench.sees(lambda seen: not (cell(seen).alive or cell(seen).leftovers)))
     bench.act(Step.STOP_CELL, Step.RETIRE, Step.STOP_SERVICES)
     wait_for("all has stopped", lambda: bench.sees(lambda seen: not seen.services.alive))
