@@ -20,7 +20,7 @@ NAME = "brimful"
 SIZE = "900m"
 CHUNK = 2**20
 
-FULL_FOR = 30
+FULL_FOR = 12
 """Looks at the status while the disk is full; each does work that fails."""
 
 
