@@ -101,17 +101,19 @@ def run(
     on_message: Callable[[bytes], None] | None = None,
     tick: Callable[[], None] = lambda: None,
     given: Sequence[int] = (),
+    ours: bool = False,
 ) -> Ended:
     """Run the program, whose first word is an absolute path. Its environment is exactly `environ`.
 
-    Where we are root there must be a `user`, and not root: what is run here is never ours.
+    Where we are root there must be a `user`, and not root, unless it is a program that is `ours`: one that Aerodrome
+    brings, and that runs no code of users.
 
     `views` are folders with the paths at which the program finds them too (`airflow_home.Seen`); it is not run where
     they cannot be shown. `given` are descriptors of ours that it has too. `on_line` is told each line of output;
     `on_message` the bytes that it writes to the descriptor whose number it finds in AERODROME_CHANNEL, however many.
     What `tick` raises, several times a second, ends the program and goes on to the caller.
     """
-    if os.geteuid() == 0 and (user is None or user.uid == 0):
+    if os.geteuid() == 0 and not ours and (user is None or user.uid == 0):
         raise RuntimeError("as root, a program that is not ours runs as another user")
     report, theirs = os.pipe()
     channel, messages = _pipe(wanted=on_message is not None)
@@ -150,9 +152,9 @@ def run(
                 # Our end of its standard input closes with this: the sign to kill everything and go.
                 _end(supervisor)
     finally:
-        for ours in (report, channel, *passed):
-            if ours is not None:
-                os.close(ours)
+        for descriptor in (report, channel, *passed):
+            if descriptor is not None:
+                os.close(descriptor)
     return followed.ended()
 
 

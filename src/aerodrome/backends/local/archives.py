@@ -103,6 +103,7 @@ def _run(
             limits=LIMITS,
             umask=0o077,
             given=(secret,),
+            ours=True,
             on_line=count,
             tick=tick,
         )
