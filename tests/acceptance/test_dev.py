@@ -163,8 +163,8 @@ def test_from_a_folder_to_a_running_environment_and_back(command, product, proje
     dags = project / "dags"
     dev = Dev(command, project, product._environment)
     try:
-        assert "packages.txt" in dev.hear("note")["sentence"]
         assert dev.hear("environment")["environment"] == "My-shop"
+        assert "packages.txt" in dev.hear("note")["sentence"]
         dev.hear("available")
         product.up()  # which only finds it, and makes our clients
         refused = subprocess.run(
