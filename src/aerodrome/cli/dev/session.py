@@ -100,7 +100,7 @@ class Session:
                     trouble = str(error)
                     self._teller.say("waiting", Mark.WORK, trouble)
                 time.sleep(error.delay)
-            if self._wish.once and self._given.stage is not Stage.BUSY and not self._removing:
+            if self._wish.once and self._given.stage is not Stage.BUSY:
                 self._teller.quiet()
                 break
         return self._ok and self._tried()
@@ -252,12 +252,13 @@ class Session:
         """Delete an environment that could not be created; the next change makes it anew."""
         self._place.delete()
         self._removing = True
+        self._know(stage=Stage.BUSY)
 
     # The environment
 
     def _look_at_environment(self) -> None:
         """See how a change goes on, and tell its end."""
-        if self._given.stage is not Stage.BUSY and not self._removing:
+        if self._given.stage is not Stage.BUSY:
             return
         found = self._status()
         if found is None and not self._removing:
@@ -296,7 +297,6 @@ class Session:
             self._teller.say("available", Mark.GOOD, f"{words} ({seconds:.1f} s)", seconds=seconds)
         if found["Status"] == "CREATE_FAILED":
             self._remove()
-            self._know(stage=Stage.BUSY)
             return
         self._know(stage=Stage.SETTLED, airflow=found["AirflowVersion"])
         self._airflow = Airflow(self._place.mwaa, self._name, found["AirflowVersion"])
