@@ -138,15 +138,15 @@ class _Build:
             notes = overlay.install(job, plan, top / "site")
             told.append("built from source" if plan.builds else "from wheels")
         with self._step("try") as told:
-            names = verification.try_content(self._trial(top, scratch, exported), wishes)
-            told.append(f"{len(names)} plugins")
+            tried = verification.try_content(self._trial(top, scratch, exported), wishes)
+            told.append(f"{len(tried.plugins)} plugins")
         document = {
             "identifier": self._identifier,
             "version": shop.installation.version,
             "lock": locks.of(shop.installation.version).sha256,
             "packages": overlay.installed(top / "site"),
-            "plugin_names": list(names),
-            "notes": [*exported.notes, *wishes.notes, *plan.notes, *notes],
+            "plugin_names": list(tried.plugins),
+            "notes": [*exported.notes, *wishes.notes, *plan.notes, *notes, *tried.notes],
         }
         return content.finish(self._identifier, shop.releases, told=document, startup=exported)
 

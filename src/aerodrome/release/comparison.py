@@ -32,8 +32,8 @@ class ImportFailure:
 
     @property
     def sentence(self) -> str:
-        said = f": {self.message.splitlines()[0]}" if self.message else ""
-        return f"{at(self.file, self.line)}: {self.kind}{said}"
+        said = [part for part in (self.kind, self.message.partition("\n")[0]) if part]
+        return ": ".join([at(self.file, self.line), *said])
 
 
 def news(

@@ -61,6 +61,7 @@ def _error(error: Mapping[str, Any]) -> dict[str, Any]:
     kept: dict[str, Any] = {
         name: _text(error.get(name)) for name in ("kind", "message", "package", "module", "subject")
     }
+    kept["survived"] = error.get("survived") is True
     return kept | {"trace": [_text(line) for line in _list(error.get("trace"))[-_LINES:]], "places": places}
 
 

@@ -40,6 +40,15 @@ DATABASE_FILE = "database"
 FERNET_FILE = "fernet"
 """Files of mode 0600 in the home of a trial that has secrets."""
 
+_ENDS = frozenset({"Killed", "SystemExit", "Timeout"})
+"""Kinds of failure that are a process's."""
+
+_SOMEWHERE = "plugins"
+"""The file of a failure that does not say where it was."""
+
+_NOTED = 10
+"""Files that notes name one by one."""
+
 _PROBE = Path(__file__).with_name("inside") / "probe.py"
 _LINE_2 = 2
 
@@ -98,19 +107,30 @@ class Parsed:
     failures: tuple[ImportFailure, ...]
 
 
-def try_content(trial: Trial, requirements: Requirements) -> tuple[str, ...]:
-    """Import the packages that the user named and load the plugins; the names of the plugins.
+@dataclass(frozen=True)
+class Content:
+    """What came of trying packages and plugins."""
+
+    plugins: tuple[str, ...] = ()
+    """Their names."""
+
+    notes: tuple[str, ...] = ()
+    """Files among the plugins that Airflow cannot load and does without."""
+
+
+def try_content(trial: Trial, requirements: Requirements) -> Content:
+    """Import the packages that the user named and load the plugins.
 
     Raises ReleaseError: REQUIREMENTS_INSTALL_FAILED for a package that cannot be imported, PLUGIN_IMPORT_FAILED.
     """
     named = {wish.name: wish for wish in requirements.wishes}
     wanted = {
         "roots": roots.of(trial.site, named) if trial.site else {},
-        "plugins": trial.plugins is not None,
+        "plugins": str(trial.plugins.resolve()) if trial.plugins is not None else "",
         "limit": CONTENT_LIMIT,
     }
     if not wanted["roots"] and not wanted["plugins"]:
-        return ()
+        return Content()
     findings = _probe(trial, wanted, None, 2 * CONTENT_LIMIT + 60)
     for error in _errors(findings, "imports"):
         wish = named.get(error.get("package", ""))
@@ -120,14 +140,33 @@ def try_content(trial: Trial, requirements: Requirements) -> tuple[str, ...]:
             code=failures.REQUIREMENTS_INSTALL_FAILED, tail=tuple(error["trace"]),
             file=wish.file if wish else None, line=wish.line if wish else None, package=wish.name if wish else None,
         )  # fmt: skip
-    broken = [failure for error in _errors(findings, "plugins") if (failure := _of_ours(error, trial)) is not None]
+    ours = [(error, failure) for error in _errors(findings, "plugins") if (failure := _of_ours(error, trial))]
+    broken = [failure for error, failure in ours if not error["survived"]]
     if broken:
         more = "" if len(broken) == 1 else f" (and {len(broken) - 1} more)"
         raise ReleaseError(
-            f"{broken[0].sentence}{more}", code=failures.PLUGIN_IMPORT_FAILED,
+            f"{_of_plugin(broken[0])}{more}", code=failures.PLUGIN_IMPORT_FAILED,
             file=broken[0].file, line=broken[0].line, tail=broken[0].trace,
         )  # fmt: skip
-    return tuple(name for finding in findings for name in finding.get("plugins", ()))
+    names = tuple(name for finding in findings for name in finding.get("plugins", ()))
+    return Content(names, _passed_over([failure for _, failure in ours]))
+
+
+def _of_plugin(failure: ImportFailure) -> str:
+    """The sentence of a failure that Airflow does not survive, or that costs a plugin."""
+    if failure.kind not in _ENDS or failure.file == _SOMEWHERE:
+        return failure.sentence
+    return (
+        f"{failure.sentence}; this ends or holds up each of Airflow's processes when it loads the plugins: take the "
+        f"file out of plugins.zip, or name it in an .airflowignore there"
+    )
+
+
+def _passed_over(passed: Sequence[ImportFailure]) -> tuple[str, ...]:
+    """Notes about files that define no plugin and that Airflow's loader logs an error of."""
+    notes = [f"plugins.zip: {failure.sentence}; Airflow logs this and goes on" for failure in passed[:_NOTED]]
+    more = len(passed) - len(notes)
+    return (*notes, *([f"plugins.zip: {more} more files cannot be loaded as plugins"] if more > 0 else []))
 
 
 def parse_dags(
@@ -312,7 +351,7 @@ def _of_ours(error: Mapping[str, Any], trial: Trial) -> ImportFailure | None:
             if Path(place[0]).is_relative_to(folder):
                 return _failure(os.path.relpath(place[0], folder), error, folder)
     # One that ended its process, hung, or said nothing of where it is, is none of Airflow's own either.
-    return _failure("plugins", error, None) if not error.get("places") and not subject else None
+    return _failure(_SOMEWHERE, error, None) if not error.get("places") and not subject else None
 
 
 def _failure(file: str, error: Mapping[str, Any], folder: Path | None) -> ImportFailure:

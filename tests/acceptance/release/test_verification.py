@@ -50,9 +50,22 @@ while True:
 """
 
 BROKEN_PLUGINS = {
-    "syntax error": ("def f(:\n", 1, "SyntaxError"),
-    "import error": ("x = 1\nimport no_such_library\n", 2, "No module named 'no_such_library'"),
-    "exit": ("\nimport sys\nsys.exit(3)\n", 3, "SystemExit"),
+    "import error": (f"import no_such_library\n{PLUGIN}", 1, "ModuleNotFoundError: No module named 'no_such_library'"),
+    "raising hook": (
+        f"{PLUGIN}\n    @classmethod\n    def on_load(cls, *_, **__):\n        1 / 0\n",
+        9,
+        "ZeroDivisionError",
+    ),
+    "setup.py": ("\nfrom setuptools import setup\nsetup(name='x')\n", 3, "SystemExit"),
+    "exit": ("import os\nos._exit(3)\n", None, "SystemExit: the process ended with exit code 3"),
+}
+
+PASSED_OVER = {
+    "helper/__init__.py": "",
+    "helper/one.py": "x = 1\nfrom . import two\n",
+    "helper/two.py": "",
+    "scripts/old.py": "print 'hello'\n",
+    "also.py": "from mine import Mine\n",
 }
 
 
@@ -73,18 +86,23 @@ def parsed(built, workshop, place, files, **limits):
     return verification.parse_dags(trial, dags, **limits)
 
 
-def test_plugins_that_load_are_named(build, place):
-    assert build(plugins=zipped(place, {"mine.py": PLUGIN, "helper/__init__.py": ""})).plugin_names == ("mine",)
+def test_files_among_the_plugins_that_airflow_does_without_are_noted(build, place):
+    built = build(plugins=zipped(place, {"mine.py": PLUGIN, **PASSED_OVER}))
+    assert built.plugin_names == ("mine",)
+    notes = "\n".join(built.notes)
+    assert "plugins.zip: helper/one.py, line 2: ImportError: attempted relative import" in notes
+    assert "plugins.zip: scripts/old.py, line 1: SyntaxError: " in notes
 
 
 @pytest.mark.parametrize("name", BROKEN_PLUGINS)
 def test_a_plugin_that_does_not_load_is_named_with_its_line(build, place, name):
     text, line, words = BROKEN_PLUGINS[name]
     with pytest.raises(ReleaseError) as caught:
-        build(plugins=zipped(place, {"mine.py": PLUGIN, "bad.py": text}))
+        build(plugins=zipped(place, {"helper/one.py": "", "zoo/bad.py": f"import helper.one\n{text}"}))
     error = caught.value
-    assert (error.code, error.file, error.line) == ("PLUGIN_IMPORT_FAILED", "bad.py", line)
+    assert (error.code, error.file, error.line) == ("PLUGIN_IMPORT_FAILED", "zoo/bad.py", line and line + 1)
     assert words in str(error)
+    assert ("take the file out of plugins.zip" in str(error)) == (name in {"setup.py", "exit"})
 
 
 def test_an_archive_that_is_none_is_told_before_anything_is_installed(build, place, workshop):

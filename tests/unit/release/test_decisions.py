@@ -237,6 +237,7 @@ def test_a_finding_keeps_its_shape_and_nothing_else():
         "package": "",
         "module": "",
         "subject": "",
+        "survived": False,
         "places": [["a", 1]],
         "trace": ["x", ""],
     }

@@ -7,10 +7,12 @@ hang, crash), the next is tried. It imports nothing of ours, and Airflow by name
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import json
 import logging
+import mmap
 import os
 import re
 import select
@@ -35,17 +37,36 @@ MOST_DAGS = 200
 LOADER = re.compile(r'/site-packages/airflow/|/release/inside/probe\.py"')
 FRAME = re.compile(r'^ *File "(.+)", line (\d+)', re.MULTILINE)
 
+PLUGIN_WORDS = re.compile(r"\bAirflowPlugin\b|\bplugins_manager\b")
+
+REAL_EXIT = os._exit
+
 KEPT_FROM_FORKS = []  # type: list[int]
 """Descriptors that user code has no business with."""
 
 Finding = Dict[str, Any]
 
 
+class Note:
+    """A few words that a fork leaves for whoever finds it dead."""
+
+    def __init__(self) -> None:
+        self._shared = mmap.mmap(-1, 4096)
+
+    def write(self, text: str) -> None:
+        data = text.encode("utf-8", "replace")[:4000]
+        self._shared[: len(data) + 1] = data + b"\0"
+
+    def read(self) -> str:
+        return self._shared[:4096].partition(b"\0")[0].decode("utf-8", "replace")
+
+
 class Fork:
     """One function in a process of its own, its answer, and its deadline."""
 
-    def __init__(self, subject: str, function: Callable[[], Finding], limit: float) -> None:
+    def __init__(self, subject: str, function: Callable[[], Finding], limit: float, note: Note | None = None) -> None:
         self.subject = subject
+        self.note = note
         self.deadline = time.monotonic() + limit
         self.answer = b""
         self.limit = limit
@@ -76,6 +97,12 @@ class Fork:
                 told = None
             if isinstance(told, dict):
                 return told
+        told = self._ended(status, in_time=in_time)
+        if self.note is not None and self.note.read():
+            told["errors"][0]["subject"] = self.note.read()
+        return told
+
+    def _ended(self, status: int, *, in_time: bool) -> Finding:
         if not in_time:
             return failure("Timeout", f"did not end within {self.limit:g} seconds")
         if os.WIFSIGNALED(status):
@@ -106,7 +133,7 @@ def _answer(function: Callable[[], Finding], target: int) -> None:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(0)
+        REAL_EXIT(0)
 
 
 def run(jobs: Iterator[Fork], parallel: int) -> Iterator[tuple[str, Finding]]:
@@ -191,9 +218,9 @@ def try_imports(roots: dict[str, list[str]]) -> Finding:
     return {"errors": errors}
 
 
-def try_plugins() -> Finding:
+def try_plugins(folder: str, note: Note) -> Finding:
     """Load every plugin as Airflow does. It keeps but a sentence of each error, so its log is heard."""
-    heard: list[tuple[str, Any]] = []
+    heard = []  # type: list[tuple[str, Any]]
 
     class Ear(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -204,20 +231,67 @@ def try_plugins() -> Finding:
     ear = Ear(level=logging.ERROR)
     for name in ("airflow.plugins_manager", "airflow._shared.plugins_manager.plugins_manager"):
         logging.getLogger(name).addHandler(ear)
+    watch(os.path.realpath(folder) + os.sep, note)
     manager = importlib.import_module("airflow.plugins_manager")
     manager.ensure_plugins_loaded()
+    note.write("")
     if hasattr(manager, "_get_plugins"):
         plugins, unheard = manager._get_plugins()  # noqa: SLF001 - Airflow 3.2 and later tell in no other way
     else:
         plugins, unheard = manager.plugins or [], manager.import_errors
     errors = []
     for subject, info in heard:
-        errors += [dict(error, subject=subject) for error in caught(info)["errors"]]
+        errors += [dict(error, subject=subject, survived=is_no_plugin(subject)) for error in caught(info)["errors"]]
     known = {subject for subject, _ in heard}
     for subject, message in unheard.items():
         if subject not in known and not any(message == error["message"] for error in errors):
-            errors.append({"kind": "Plugin", "message": str(message)[:LONGEST], "trace": [], "subject": str(subject)})
+            # Nothing was raised: a plugin that two files hold, for one imports it from the other, is passed over.
+            path = str(subject).replace("$PLUGINS_FOLDER", folder)
+            told = {"kind": "", "message": str(message)[:LONGEST], "trace": [], "subject": path, "survived": True}
+            errors.append(told)
     return {"errors": errors, "plugins": sorted(str(plugin.name) for plugin in plugins)[:MOST_DAGS]}
+
+
+def watch(folder: str, note: Note) -> None:
+    """Keep noted which file below the folder is being loaded, whatever ends the process meanwhile."""
+
+    def began(event: str, args: Any) -> None:
+        if event != "exec":
+            return
+        path = os.path.realpath(getattr(args[0], "co_filename", ""))
+        if not path.startswith(folder):
+            return
+        frame = inspect.currentframe()
+        while frame is not None:  # a file that another one imports is no news
+            if os.path.realpath(frame.f_code.co_filename).startswith(folder):
+                return
+            frame = frame.f_back
+        note.write(path)
+
+    if hasattr(sys, "addaudithook"):  # Python 3.8
+        sys.addaudithook(began)
+
+
+def is_no_plugin(path: str) -> bool:
+    """Whether a file that cannot be loaded defines no plugin; Airflow logs the error and goes on without either."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            text = file.read()
+    except OSError:
+        return False
+    try:
+        nodes = list(ast.walk(ast.parse(text)))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return not PLUGIN_WORDS.search(text)
+    named = [getattr(node, "id", None) or getattr(node, "attr", None) for node in nodes]
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom):
+            named += [name.name for name in node.names]
+        # Its base may be a plugin of another file's.
+        if isinstance(node, ast.ClassDef):
+            bases = [str(getattr(base, "id", None) or getattr(base, "attr", "")) for base in node.bases]
+            named += ["AirflowPlugin" for base in bases if base.endswith("Plugin")]
+    return "AirflowPlugin" not in named
 
 
 def dag_files(folder: str) -> list[str]:
@@ -296,7 +370,9 @@ def main() -> int:
         tell("airflow", caught(sys.exc_info()))
         return 0
     if wanted.get("plugins"):
-        for _, finding in run(iter([Fork("plugins", try_plugins, wanted["limit"])]), 1):
+        note = Note()
+        folder = wanted["plugins"]
+        for _, finding in run(iter([Fork("plugins", lambda: try_plugins(folder, note), wanted["limit"], note)]), 1):
             tell("plugins", finding)
     if wanted.get("dags"):
         parse_all(wanted, tell)
