@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import io
+import json
 import textwrap
 import threading
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import psycopg
 import pytest
 
 from aerodrome.release import airflow_home
-from product import BUCKET, LIMIT, Product, wait_for
+from product import BUCKET, EXECUTION_ROLE, LIMIT, Product, wait_for
 
 pytestmark = pytest.mark.timeout(4 * LIMIT)
 
@@ -39,6 +41,7 @@ with DAG("{dag}", start_date=datetime(2024, 1, 1), schedule=None):
 
 LOOKING = """
 import os
+import subprocess
 from datetime import datetime
 from airflow import DAG
 from airflow.configuration import conf
@@ -57,6 +60,8 @@ if SHOWN:  # else AIRFLOW_HOME is a folder of the environment's
 def look():
     if "COLOUR" in os.environ:
         assert "COLOUR" in open(os.path.join(HOME, "startup/startup.sh")).read()
+        tool = os.path.join(HOME, "tool_venv", "bin", "tool")
+        assert subprocess.check_output([tool], text=True).strip() == os.environ["TOOL_VENV"]
         assert "cow" in open(os.path.join(HOME, "requirements/requirements.txt")).read()
     assert os.listdir(os.path.join(HOME, "logs"))
     try:
@@ -99,6 +104,28 @@ def put(product, key: str, content: str | bytes) -> str:
     """Write an object; the id of its version."""
     body = content.encode() if isinstance(content, str) else content
     return str(product.s3.put_object(Bucket=BUCKET, Key=key, Body=body)["VersionId"])
+
+
+STARTUP = r"""
+export COLOUR=$(aws secretsmanager get-secret-value --secret-id {name}/colour --query SecretString --output text)
+export AIRFLOW__CORE__MAX_MAP_LENGTH=9
+export TOOL_VENV=${{AIRFLOW_HOME}}/tool_venv
+python3 -m venv --without-pip $TOOL_VENV
+printf '#!%s/bin/python\nimport sys; print(sys.prefix)\n' $TOOL_VENV > $TOOL_VENV/bin/tool
+chmod +x $TOOL_VENV/bin/tool
+cat /nowhere/file
+"""
+
+
+def may_read_secrets(product) -> Any:
+    """The client of Secrets Manager, which the execution role may read."""
+    allowed = {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": "*"}
+    product.iam.put_role_policy(
+        RoleName=EXECUTION_ROLE.rpartition("/")[2],
+        PolicyName="secrets",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [allowed]}),
+    )
+    return product.session.client("secretsmanager", endpoint_url=product.exports["AWS_ENDPOINT_URL"])
 
 
 @contextmanager
@@ -147,7 +174,8 @@ def test_an_update_replaces_all_units_without_a_gap_and_lets_tasks_end(product, 
 
     put(product, "dags/cows.txt", "cow<2\n")
     put(product, f"{name}/requirements.txt", f"-c /usr/local/airflow/dags/cows.txt\n{REQUIREMENTS}")
-    put(product, f"{name}/startup.sh", "export COLOUR=blue AIRFLOW__CORE__MAX_MAP_LENGTH=9\n")
+    may_read_secrets(product).create_secret(Name=f"{name}/colour", SecretString="blue")
+    put(product, f"{name}/startup.sh", STARTUP.format(name=name))
     with watched(product, name) as refusals:
         product.update(
             name,
@@ -166,6 +194,8 @@ def test_an_update_replaces_all_units_without_a_gap_and_lets_tasks_end(product, 
     assert found["LastUpdate"]["Status"] == "SUCCESS"
     assert found["LastUpdate"]["WorkerReplacementStrategy"] == "GRACEFUL"
     assert [word.strip("[]'\" ") for word in value.split(",")] == ["moo", "blue", "3"]
+    told = product.run("events", name).stdout
+    assert "startup.sh, line 8: `cat /nowhere/file` ended with exit code 1, and the script went on" in told
 
     running = product.task(name, waiting, run, "wait")
     assert (running["state"], running["hostname"]) == ("running", "worker-1.1")

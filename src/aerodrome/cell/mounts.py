@@ -9,6 +9,7 @@ walked name by name without following any, and mounted on by the descriptor of w
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -19,6 +20,14 @@ CLONE_NEWNS = 0x20000  # linux/sched.h
 MS_BIND = 0x1000  # linux/mount.h, as those below
 MS_REC = 0x4000
 MS_SLAVE = 0x80000
+MOUNT_SETATTR = 442  # the system call's number on every architecture, since Linux 5.12
+AT_FDCWD = -100
+AT_RECURSIVE = 0x8000
+MOUNT_ATTR_RDONLY = 1
+
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 - it is replaced
+SHARED = ("/tmp", "/var/tmp")  # noqa: S108 - as above
+SMALL = b"size=256m,mode=1777"
 
 
 def leave() -> bool:
@@ -49,6 +58,76 @@ def show(views: list[list[str]]) -> list[str]:
     return refused
 
 
+def shut(writable: list[str], temporary: str) -> bool:
+    """Makes everything read-only but the folders, and the places that all programs share its own; False = it is not.
+
+    Folders of ours in those places (what else is in them is somebody else's) are still found there, by their names.
+    Raises OSError where one of `writable` is lost by it.
+    """
+    places = [place for place in SHARED if os.path.isdir(place) and not os.path.islink(place)]
+    replaced = [_Replaced(place, os.path.join(temporary, own_place(place))) for place in places]
+    done = all([each.mount() for each in replaced])  # noqa: C419 - every one is
+    for path in writable:
+        os.stat(path)
+    library = _library()
+    if os.path.isdir(SHARED_MEMORY) and library.mount(b"tmpfs", SHARED_MEMORY.encode(), b"tmpfs", None, SMALL) == 0:
+        places.append(SHARED_MEMORY)
+    for path in writable:
+        done = _mount(path, path) and done
+    done = done and _set_read_only("/", recursive=True)
+    for path in (*writable, *places):
+        done = _set_read_only(path, recursive=False, undo=True) and done
+    return done
+
+
+def own_place(place: str) -> str:
+    """The name of the folder that takes the place of a shared one."""
+    return ".shared" + place.replace("/", "-")
+
+
+class _Replaced:
+    """A shared folder, one that takes its place, and what root has in the former: it is found in the latter."""
+
+    def __init__(self, place: str, own: str) -> None:
+        self._place = place
+        self._own = own
+        self._kept: list[tuple[str, int]] = []
+        os.mkdir(own)
+        os.chmod(own, 0o1777)  # noqa: S103 - it is /tmp for somebody
+        for name in os.listdir(place):
+            with contextlib.suppress(OSError):  # somebody may remove it meanwhile
+                folder = os.open(os.path.join(place, name), os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+                found = os.fstat(folder)
+                if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
+                    os.mkdir(os.path.join(own, name))
+                    self._kept.append((name, folder))
+                else:
+                    os.close(folder)
+
+    def mount(self) -> bool:
+        """Put one in the other's place."""
+        done = _mount(self._own, self._place)
+        for name, folder in self._kept:
+            if done:  # one that somebody removed meanwhile cannot be shown, and need not
+                _mount(f"/proc/self/fd/{folder}", os.path.join(self._place, name))
+            os.close(folder)
+        return done
+
+
+class _Attributes(ctypes.Structure):
+    """struct mount_attr of linux/mount.h."""
+
+    _fields_ = [(name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "namespace")]
+
+
+def _set_read_only(path: str, *, recursive: bool, undo: bool = False) -> bool:
+    wanted = _Attributes(0, MOUNT_ATTR_RDONLY, 0, 0) if undo else _Attributes(MOUNT_ATTR_RDONLY, 0, 0, 0)
+    flags = AT_RECURSIVE if recursive else 0
+    size = ctypes.sizeof(wanted)
+    done = _library().syscall(MOUNT_SETATTR, AT_FDCWD, os.fsencode(path), flags, ctypes.byref(wanted), size)
+    return bool(done == 0)
+
+
 def _open(path: str, above: str | None) -> int:
     """A descriptor of what lies at the path; below `above` no link is followed."""
     if above is None:
@@ -67,7 +146,9 @@ def _open(path: str, above: str | None) -> int:
 
 
 def _mount(source: str, target: str) -> bool:
-    return bool(_library().mount(os.fsencode(source), os.fsencode(target), None, ctypes.c_ulong(MS_BIND), None) == 0)
+    return bool(
+        _library().mount(os.fsencode(source), os.fsencode(target), None, ctypes.c_ulong(MS_BIND | MS_REC), None) == 0
+    )
 
 
 def _library() -> ctypes.CDLL:

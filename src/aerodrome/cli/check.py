@@ -33,6 +33,10 @@ def check(
     plugins: Annotated[Path | None, typer.Option(help="plugins.zip, or a folder of plugins.")] = None,
     startup: Annotated[Path | None, typer.Option(help="startup.sh, if there is one.")] = None,
     dags: Annotated[Path | None, typer.Option(help="The folder of DAGs, dags.")] = None,
+    env: Annotated[
+        list[str] | None,
+        typer.Option(help="A variable for the startup script and the DAGs: NAME=value, or NAME for your own."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Try a folder's requirements, plugins, startup script and DAGs on an Airflow version; exit code 1 if any fails."""
@@ -42,7 +46,7 @@ def check(
     try:
         wanted = checking.gather(
             also_folder or folder, version=airflow_version,
-            requirements=requirements, plugins=plugins, startup=startup, dags=dags,
+            requirements=requirements, plugins=plugins, startup=startup, dags=dags, env=env or (),
         )  # fmt: skip
     except errors.CallerError as error:
         refuse(error)

@@ -11,7 +11,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,8 @@ class Wanted:
     version: str
     sources: Sources
     dags: Path | None
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What the caller gives to the startup script and the DAGs."""
 
 
 def gather(
@@ -82,6 +84,7 @@ def gather(
     plugins: Path | None = None,
     startup: Path | None = None,
     dags: Path | None = None,
+    env: Sequence[str] = (),
 ) -> Wanted:
     """The files to check: those named, else those that lie in the folder under their usual names.
 
@@ -98,13 +101,14 @@ def gather(
         startup=script.read_bytes() if script else None,
         dags=among(dags),
         surroundings={"AIRFLOW_ENV_NAME": "check"},
+        environ=passed(env, os.environ),
     )
     if not any((sources.requirements, sources.plugins, sources.startup, dags)):
         raise errors.CallerError(
             f"there is nothing to check in {folder.resolve()}: none of requirements.txt, plugins.zip, plugins, "
             "startup.sh and dags; name them by --requirements and its like"
         )
-    return Wanted(version=version, sources=sources, dags=dags)
+    return Wanted(version=version, sources=sources, dags=dags, environ=sources.environ)
 
 
 def _found(folder: Path, named: Path | None, *usual: str) -> Path | None:
@@ -184,7 +188,7 @@ class Run:
         self._step(Step("dags"))
         started = time.monotonic()
         trial = building.trial(built, workshop, scratch=scratch, variables={
-            **self._wanted.sources.surroundings, **given(os.environ),
+            **self._wanted.sources.surroundings, **given(os.environ), **self._wanted.environ,
         })  # fmt: skip
         if trial.user is not None:
             dags = _copied(dags, scratch / "dags")
@@ -251,6 +255,20 @@ def _copy(source: str, target: str) -> None:
 def given(environ: Mapping[str, str]) -> dict[str, str]:
     """Variables and connections that the caller gives to the DAGs. Pure."""
     return {name: value for name, value in environ.items() if name.startswith(_PASSED)}
+
+
+def passed(named: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that `--env` names: NAME=value, or NAME alone for the caller's own. Pure.
+
+    Raises CallerError for a name that the caller's environment lacks.
+    """
+    found = {}
+    for each in named:
+        name, equals, value = each.partition("=")
+        if not name or (not equals and name not in environ):
+            raise errors.CallerError(f"--env {each} names no variable of yours; write NAME=value, or set it")
+        found[name] = value if equals else environ[name]
+    return found
 
 
 def document(error: errors.AerodromeError) -> dict[str, Any]:

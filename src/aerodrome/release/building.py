@@ -1,4 +1,4 @@
-"""Build a release: startup script, requirements, plugins, a trial of both; then it is on disk for good.
+"""Build a release: plugins, startup script, requirements, a trial of all; then it is on disk for good.
 
 The controller and `aerodrome check` call `build`. A release that is there already costs a look; one that fails leaves
 nothing. Which DAGs still parse is asked afterwards, for each environment, through `verification`.
@@ -18,7 +18,19 @@ from pathlib import Path
 from types import MappingProxyType
 
 from aerodrome import trees
-from aerodrome.release import base, confined, content, locks, overlay, plugins, sealing, sources, startup, verification
+from aerodrome.release import (
+    base,
+    confined,
+    content,
+    locks,
+    overlay,
+    plugins,
+    sealing,
+    sources,
+    startup,
+    uv_environment,
+    verification,
+)
 from aerodrome.release.airflow_home import Parts
 from aerodrome.release.confined import User
 from aerodrome.release.content import Built
@@ -27,7 +39,7 @@ from aerodrome.release.installation import Installation
 from aerodrome.release.requirements import Requirements
 from aerodrome.release.requirements import read as read_requirements
 from aerodrome.release.sources import Sources
-from aerodrome.release.startup import Startup
+from aerodrome.release.startup import Stage, Startup
 from aerodrome.release.verification import Secrets, Trial
 
 
@@ -119,13 +131,13 @@ class _Build:
         for name, data in ((content.REQUIREMENTS, self._wanted.requirements), (content.SCRIPT, self._wanted.startup)):
             if data is not None:
                 content.keep(top / name, data)
-        exported = self._startup(scratch)
+        with self._step("plugins") as told:  # first, for a script may look at them
+            told.append(f"{self._plugins(top / content.PLUGINS)} files")
+        exported = self._startup(top, scratch)
         holds = base.look(shop.installation)
         with self._step("requirements") as told:
             wishes = self._requirements(exported, holds.line)
             told.append(f"{len(wishes.wishes)} requirements")
-        with self._step("plugins") as told:
-            told.append(f"{self._plugins(top / 'plugins')} files")
         job = overlay.Job(
             requirements=wishes, installation=shop.installation, base=holds, plugins=top / "plugins",
             lock=locks.of(shop.installation.version), scratch=self._folder(scratch, "packages"),
@@ -150,20 +162,30 @@ class _Build:
         }
         return content.finish(self._identifier, shop.releases, told=document, startup=exported)
 
-    def _startup(self, scratch: Path) -> Startup:
+    def _startup(self, top: Path, scratch: Path) -> Startup:
         if self._wanted.startup is None:
             return Startup()
         with self._step("startup"):
             return startup.run(
                 self._wanted.startup,
-                environ=self._wanted.surroundings,
-                scratch=self._folder(scratch, "startup"),
-                path=":".join([*map(str, self._workshop.installation.path), "/usr/local/bin:/usr/bin:/bin"]),
-                user=self._workshop.user,
-                limit=self._workshop.startup_limit,
-                on_line=self._workshop.on_line,
-                tick=self._workshop.tick,
+                Stage(
+                    scratch=self._folder(scratch, "startup"),
+                    home=top / content.HOME,
+                    environ=self._found(),
+                    path=":".join([*map(str, self._workshop.installation.path), "/usr/local/bin:/usr/bin:/bin"]),
+                    plugins=top / content.PLUGINS,
+                    user=self._workshop.user,
+                    limit=self._workshop.startup_limit,
+                    on_line=self._workshop.on_line,
+                    tick=self._workshop.tick,
+                ),
             )
+
+    def _found(self) -> dict[str, str]:
+        """What the script finds: MWAA's variables, and the way to the package index, but for its credentials."""
+        ways = uv_environment.for_pip(self._workshop.environ)
+        version = self._workshop.installation.version
+        return {**ways, **self._wanted.environ, **self._wanted.surroundings, "AIRFLOW_VERSION": version}
 
     def _requirements(self, exported: Startup, python: str) -> Requirements:
         if self._wanted.requirements is None:

@@ -56,6 +56,15 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Room:
+    """What a program may write to, where we are root and the kernel lets us; it reads the rest, as far as it may."""
+
+    writable: tuple[Path, ...]
+    temporary: Path
+    """A folder in one of those, which it finds at /tmp and /var/tmp."""
+
+
+@dataclass(frozen=True)
 class Ended:
     """How a program ended."""
 
@@ -97,6 +106,7 @@ def run(
     user: User | None = None,
     umask: int = 0o022,
     views: Sequence[tuple[Path, Path]] = (),
+    room: Room | None = None,
     on_line: Callable[[str], None] = lambda _: None,
     on_message: Callable[[bytes], None] | None = None,
     tick: Callable[[], None] = lambda: None,
@@ -126,6 +136,7 @@ def run(
         "gid": user.gid if user else None,
         "umask": umask,
         "views": [[str(folder), str(path)] for folder, path in views],
+        "room": [[str(path) for path in room.writable], str(room.temporary)] if room else None,
         "seconds": limits.seconds,
         "limits": {"RLIMIT_DATA": limits.memory, "RLIMIT_FSIZE": limits.file, "RLIMIT_CORE": 0},
         "report": theirs,

@@ -9,7 +9,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
-_RECIPE = 3
+_RECIPE = 4
 """Raised when the same sources would be built into something else."""
 
 
@@ -29,13 +29,17 @@ class Content:
     plugins: str | None = None
     startup: str | None = None
     surroundings: tuple[tuple[str, str], ...] = ()
-    """Variables that the startup script finds; they count only where there is one."""
+    """Variables that the startup script finds; they count only where there is one. So for the next."""
+
+    reader: str = ""
+    """Whose rights it reads with."""
 
     @property
     def identifier(self) -> str:
         """The name of its folder: 32 hex characters."""
         fields = asdict(self) | {
             "surroundings": sorted(self.surroundings) if self.startup else [],
+            "reader": self.reader if self.startup else "",
             "recipe": _RECIPE,
         }
         canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))

@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 from aerodrome import errors, trees
 from aerodrome.release import confined, failures, sealing, shadows, uv_environment, uv_lines, uv_process, uv_refusals
 from aerodrome.release.base import Base
-from aerodrome.release.confined import Limits, User
+from aerodrome.release.confined import Limits, Room, User
 from aerodrome.release.failures import ReleaseError
 from aerodrome.release.installation import Installation
 from aerodrome.release.locks import Lock
@@ -240,6 +240,7 @@ def _build(job: Job, arguments: Sequence[str], on_line: Callable[[str], None], s
         cwd=home,
         limits=Limits(LIMIT),
         user=job.user,
+        room=Room(tuple(filter(None, (home, site))), home),
         on_line=told,
         tick=job.tick,
     )

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+import tempfile
 from pathlib import Path
 
 from aerodrome.release.failures import RELEASE_BUILD_FAILED, ReleaseError
@@ -24,6 +26,38 @@ def seal(top: Path) -> None:
         for name in (*folders, *files):
             path = os.path.join(parent, name)  # noqa: PTH118 - tens of thousands of them
             _own(path, os.lstat(path), mine, top)
+
+
+def take_over(top: Path, uid: int) -> None:
+    """The same for what a program of that user wrote for itself: links may lead anywhere, for only such ones follow.
+
+    A file that has another name becomes a copy. What is neither file nor folder, or not that user's, is removed: it was
+    linked here, and is somebody's who did not give it.
+    """
+    mine = (os.geteuid(), os.getegid())
+    for parent, folders, files in os.walk(top):
+        for name in (*folders, *files):
+            path = os.path.join(parent, name)  # noqa: PTH118 - tens of thousands of them
+            found = os.lstat(path)
+            if stat.S_ISLNK(found.st_mode):
+                os.lchown(path, *mine)
+            elif stat.S_ISDIR(found.st_mode):
+                _own(path, found, mine, top)
+            elif not stat.S_ISREG(found.st_mode) or found.st_uid != uid:
+                os.unlink(path)  # noqa: PTH108 - as above
+            else:
+                if found.st_nlink > 1:
+                    _replace_by_copy(path, found)
+                _own(path, os.lstat(path), mine, top)
+
+
+def _replace_by_copy(path: str, found: os.stat_result) -> None:
+    # Under a name that the program cannot have known, and put a link there.
+    descriptor, draft = tempfile.mkstemp(dir=Path(path).parent)
+    with os.fdopen(descriptor, "wb") as copy, Path(path).open("rb") as file:
+        shutil.copyfileobj(file, copy)
+        os.fchmod(descriptor, stat.S_IMODE(found.st_mode))
+    Path(draft).replace(path)
 
 
 def _own(path: str, found: os.stat_result, mine: tuple[int, int], top: Path) -> None:

@@ -53,6 +53,12 @@ class Sources:
     surroundings: Mapping[str, str] = field(default_factory=dict)
     """What the startup script and DAGs find in their environment, such as AIRFLOW_ENV_NAME. No secrets."""
 
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What the startup script finds besides, such as the way to AWS; no part of what the release is."""
+
+    reader: str = ""
+    """Whose rights the startup script reads with: what it gets is nobody else's."""
+
 
 def content_of(sources: Sources, lock: Lock) -> Content:
     """What the sources are, by their bytes."""
@@ -63,6 +69,7 @@ def content_of(sources: Sources, lock: Lock) -> Content:
         plugins=_digest(_files(sources.plugins)) if sources.plugins else None,
         startup=hashlib.sha256(sources.startup).hexdigest() if sources.startup is not None else None,
         surroundings=tuple(sorted(sources.surroundings.items())),
+        reader=sources.reader,
     )
 
 

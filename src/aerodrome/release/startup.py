@@ -1,28 +1,38 @@
-"""Run a startup script once for each component, in a scratch process, and keep the variables that it exported.
+"""Run a startup script once for each component, in a scratch process; keep what it exported, and what it wrote.
 
 `building` calls `run`. As with MWAA, bash sources the script, `exit` ends it without losing what it exported, and it
-has five minutes. Nothing that it writes to disk is kept: the variables are the release's.
+has five minutes. It finds AIRFLOW_HOME where units find it; what it writes there is the release's, and the rest is not
+kept, which notes tell (`startup_notes`).
 """
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aerodrome.release import confined, startup_variables
-from aerodrome.release.confined import Ended, Limits, User
+from aerodrome import trees
+from aerodrome.cell import mounts
+from aerodrome.release import airflow_home, confined, sealing, startup_notes, startup_variables
+from aerodrome.release.airflow_home import Parts
+from aerodrome.release.confined import Ended, Limits, Room, User
 from aerodrome.release.failures import STARTUP_SCRIPT_FAILED, ReleaseError, at
 
-NAME = "startup.sh"
+NAME = startup_notes.NAME
 
 LIMIT = 300.0
 """Seconds: MWAA's five minutes."""
 
-COMPONENTS = ("scheduler", "webserver", "worker")
-"""The values of MWAA_AIRFLOW_COMPONENT."""
+COMPONENTS = ("worker", "scheduler", "webserver")
+"""The values of MWAA_AIRFLOW_COMPONENT. What two of them write under one name, the first one's is kept."""
+
+LARGEST_HOME = 2 * 2**30
+"""Bytes that a script may leave below AIRFLOW_HOME; dbt with an adapter takes a third of a gibibyte."""
+
+MOST_IN_HOME = 200_000
+"""Files and folders there."""
 
 _WRAPPER = Path(__file__).with_name("inside") / "startup.bash"
 _BASH = "/bin/bash"
@@ -34,6 +44,16 @@ _TAIL = 15
 
 _ANSWERED = ("AERODROME_STATUS", "AERODROME_LINE", "AERODROME_END")
 """What the wrapper says besides the variables."""
+
+_NOTE = "AERODROME_NOTE"
+
+_NOT_ITS_OWN = frozenset(
+    {"airflow.cfg", "dags", "logs", "plugins", "requirements", "startup", "unittests.cfg", "webserver_config.py"}
+)
+"""What is below AIRFLOW_HOME and not the script's to leave there."""
+
+_PASSING = frozenset({".bash_history", ".cache", "airflow.cfg", "unittests.cfg"})
+"""What programs write by the way, and nobody misses."""
 
 _SYNTAX = re.compile(r": line (\d+): ")
 
@@ -50,67 +70,160 @@ class Startup:
         return self.variables.get(component) or self.variables.get("scheduler") or {}
 
 
-def run(
-    script: bytes,
-    *,
-    environ: Mapping[str, str],
-    scratch: Path,
-    path: str,
-    user: User | None = None,
-    limit: float = LIMIT,
-    on_line: Callable[[str], None] = lambda _: None,
-    tick: Callable[[], None] = lambda: None,
-) -> Startup:
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """Where a script is run, and as whom."""
+
+    scratch: Path
+    """An empty folder that the user may enter."""
+
+    home: Path
+    """The folder of what the script writes below AIRFLOW_HOME, made if it writes anything. Its parent is ours."""
+
+    environ: Mapping[str, str] = field(repr=False)
+    """What the script finds besides PATH, HOME and the component, such as AIRFLOW_ENV_NAME. A value that is the path of
+    a file names a copy there: the file may be for somebody else only."""
+
+    path: str
+    """PATH."""
+
+    plugins: Path | None = None
+    """The release's plugins."""
+
+    user: User | None = None
+    """Whom to run it as, when we are root."""
+
+    limit: float = LIMIT
+    """Seconds for each run."""
+
+    on_line: Callable[[str], None] = lambda _: None
+    """Told each line that it prints."""
+
+    tick: Callable[[], None] = lambda: None
+    """Called several times a second; what it raises ends the script."""
+
+
+def run(script: bytes, stage: Stage) -> Startup:
     """Run the script once, or once for each component if it asks which one it is.
 
-    Args:
-        script: its bytes.
-        environ: what the script finds besides PATH, HOME and the component, such as AIRFLOW_ENV_NAME.
-        scratch: an empty folder that the user may enter.
-        path: PATH.
-        user: whom to run it as, when we are root.
-        limit: seconds for each run.
-        on_line: told each line that it prints.
-        tick: called several times a second; what it raises ends the script.
-
     Raises:
-        ReleaseError: it does not parse, ends with another exit code than 0, takes too long, or hides how it ended.
+        ReleaseError: it does not parse, ends with another exit code than 0, takes too long, hides how it ended, or
+            writes too much.
     """
     if len(script) > _LARGEST_SCRIPT:
         raise _failed(f"{NAME} has more than {_LARGEST_SCRIPT // 1024} KiB")
-    file = scratch / NAME
+    file = stage.scratch / NAME
     file.write_bytes(script.replace(b"\r\n", b"\n"))
     file.chmod(0o644)
-    _check_syntax(file, user, tick)
-    asks = b"MWAA_AIRFLOW_COMPONENT" in script
-    found, notes = {}, []
-    for component in COMPONENTS if asks else COMPONENTS[:1]:
-        home = scratch / component
-        home.mkdir(mode=0o755)
-        if user is not None:
-            shutil.chown(home, user.uid, user.gid)
-        own = {
-            **environ, "AIRFLOW_HOME": str(home), "HOME": str(home), "LANG": "C.UTF-8", "LOGNAME": "airflow",
-            "MWAA_AIRFLOW_COMPONENT": component,
-            "PATH": path, "TMPDIR": str(home), "TZ": "UTC", "USER": "airflow",
+    _check_syntax(file, stage.user, stage.tick)
+    text = file.read_text(encoding="utf-8", errors="replace")
+    components = COMPONENTS if "MWAA_AIRFLOW_COMPONENT" in text else ("scheduler",)
+    found: dict[str, Mapping[str, str]] = {}
+    notes: list[str] = []
+    for component in components:
+        ran = _Run(file, stage, component)
+        found[component] = ran.variables
+        notes += startup_notes.of(text, ran.notes, ran.variables, ran.refused)
+        notes += ran.leave(text)
+    _take_over(stage)
+    return Startup(found, startup_notes.bounded(notes))
+
+
+class _Run:
+    """One run of the script, as one component."""
+
+    def __init__(self, file: Path, stage: Stage, component: str) -> None:
+        self._stage = stage
+        own = stage.scratch / component
+        own.mkdir(mode=0o700)
+        confined.let_in(own, stage.user)
+        self._temporary = own / "tmp"
+        self._temporary.mkdir()
+        cache = own / "cache"
+        cache.mkdir()
+        for folder in (self._temporary, cache):
+            if stage.user is not None:
+                os.chown(folder, stage.user.uid, stage.user.gid)
+        self._home = stage.home  # where it stays: a virtual environment names its folder
+        seen = airflow_home.lay_out(self._home, Parts(plugins=stage.plugins), stage.user)
+        before = {
+            **stage.environ, **self._files(own), "AIRFLOW_HOME": str(seen.path), "HOME": str(seen.path),
+            "LANG": "C.UTF-8", "LOGNAME": "airflow", "MWAA_AIRFLOW_COMPONENT": component, "PATH": stage.path,
+            "TMPDIR": str(self._temporary), "TZ": "UTC", "USER": "airflow", "XDG_CACHE_HOME": str(cache),
         }  # fmt: skip
         answer = bytearray()
-
-        def told(data: bytes, answer: bytearray = answer) -> None:
-            answer.extend(data[: _LARGEST_ANSWER - len(answer)])
-
         ended = confined.run(
             [_BASH, "--noprofile", "--norc", str(_WRAPPER), str(file)],
-            environ=own, cwd=home, limits=Limits(limit), user=user, on_line=on_line, on_message=told, tick=tick,
+            environ=before, cwd=seen.path, limits=Limits(stage.limit), user=stage.user,
+            views=seen.views, room=Room((own, seen.path), self._temporary), on_line=stage.on_line,
+            on_message=lambda data: answer.extend(data[: _LARGEST_ANSWER - len(answer)]), tick=stage.tick,
         )  # fmt: skip
-        after = _answered(bytes(answer))
-        _judge(ended, after, limit)
+        after, self.notes = _answered(bytes(answer))
+        _judge(ended, after, stage.limit)
         for name in (*_ANSWERED, "AERODROME_CHANNEL"):
             after.pop(name, None)
-        found[component], refused = startup_variables.exported(own, after)
-        if refused:
-            notes.append(f"{NAME} sets what it must not, so that has no effect: {', '.join(refused)}")
-    return Startup(found, tuple(dict.fromkeys(notes)))
+        self.variables, self.refused = startup_variables.exported(before, after)
+
+    def leave(self, text: str) -> list[str]:
+        """Put what it wrote below AIRFLOW_HOME to what is kept; notes on what is not."""
+        self._home.mkdir(exist_ok=True)  # where it is not mounted, the script may have removed it
+        notes = [
+            startup_notes.not_kept(text, f"{airflow_home.AIRFLOW_HOME}/{entry.name}")
+            for entry in self._home.iterdir()
+            if entry.name in _NOT_ITS_OWN - _PASSING and self._wrote(entry)
+        ]
+        shared = self._temporary / mounts.own_place("/tmp")  # noqa: S108 - the script's, not ours
+        lost = shared.iterdir() if shared.is_dir() else ()
+        notes += [startup_notes.not_kept(text, f"/tmp/{each.name}") for each in lost if self._wrote(each)]  # noqa: S108
+        kept = _kept(self._home)
+        for entry in self._home.iterdir():
+            if entry.name not in _NOT_ITS_OWN | _PASSING and not os.path.lexists(kept / entry.name):
+                kept.mkdir(exist_ok=True)
+                entry.rename(kept / entry.name)
+        trees.remove(self._home)
+        return notes
+
+    def _wrote(self, entry: Path) -> bool:
+        return self._stage.user is not None and entry.lstat().st_uid == self._stage.user.uid
+
+    def _files(self, own: Path) -> dict[str, str]:
+        """Copies, for this user, of the files that variables name, such as the token of the role's credentials."""
+        found = {}
+        for name, value in self._stage.environ.items():
+            if value.startswith("/") and Path(value).is_file():
+                found[name] = str(own / name)
+                descriptor = os.open(own / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(Path(value).read_bytes())
+                    if self._stage.user is not None:
+                        os.fchown(descriptor, self._stage.user.uid, self._stage.user.gid)
+        return found
+
+
+def _kept(home: Path) -> Path:
+    """Where all that is kept lies until the last component has run."""
+    return home.with_name(f".{home.name}")
+
+
+def _take_over(stage: Stage) -> None:
+    """Put all that is kept in its place, and make it ours. No process of the script's can run any more."""
+    home = stage.home
+    kept = _kept(home)
+    if not kept.exists():
+        return
+    kept.rename(home)
+    home.chmod(sealing.FOLDER_MODE)
+    size = count = 0
+    for parent, folders, files in os.walk(home):
+        count += len(folders) + len(files)
+        for name in files:
+            size += os.lstat(os.path.join(parent, name)).st_size  # noqa: PTH118 - tens of thousands of them
+        if size > LARGEST_HOME or count > MOST_IN_HOME:
+            raise _failed(
+                f"{NAME} writes too much below AIRFLOW_HOME: {LARGEST_HOME // 2**20} MiB and {MOST_IN_HOME} files and "
+                "folders are allowed"
+            )
+    sealing.take_over(home, stage.user.uid if stage.user else os.geteuid())
 
 
 def _check_syntax(file: Path, user: User | None, tick: Callable[[], None]) -> None:
@@ -127,9 +240,11 @@ def _check_syntax(file: Path, user: User | None, tick: Callable[[], None]) -> No
     raise _failed(f"{at(NAME, line)}: bash does not understand the script", line, tuple(said))
 
 
-def _answered(data: bytes) -> dict[str, str]:
-    pairs = (entry.partition(b"=") for entry in data.split(b"\0") if entry)
-    return {name.decode(errors="replace"): value.decode(errors="surrogateescape") for name, _, value in pairs}
+def _answered(data: bytes) -> tuple[dict[str, str], list[str]]:
+    """Variables, and notes as `startup_notes.of` reads them."""
+    pairs = [entry.decode(errors="surrogateescape").partition("=") for entry in data.split(b"\0") if entry]
+    notes = [value for name, _, value in pairs if name == _NOTE]
+    return {name: value for name, _, value in pairs if name != _NOTE}, notes
 
 
 def _judge(ended: Ended, after: Mapping[str, str], limit: float) -> None:

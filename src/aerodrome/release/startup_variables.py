@@ -14,7 +14,9 @@ LARGEST = 128 * 1024
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
-_OF_THE_SHELL = frozenset({"_", "BASHOPTS", "BASH_ENV", "ENV", "IFS", "OLDPWD", "PWD", "SHELL", "SHELLOPTS", "SHLVL"})
+_OF_THE_SHELL = frozenset(
+    {"_", "BASHOPTS", "BASH_ENV", "ENV", "IFS", "OLDPWD", "PS1", "PS2", "PWD", "SHELL", "SHELLOPTS", "SHLVL"}
+)
 """What a shell changes by itself, or what would run somewhere else."""
 
 _PROTECTED = frozenset(

@@ -24,6 +24,12 @@ _KEPT = frozenset({
     "UV_SYSTEM_CERTS",
 })  # fmt: skip
 
+_FOR_PIP = frozenset({
+    "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "all_proxy", "https_proxy", "http_proxy", "no_proxy",
+    "PIP_DEFAULT_TIMEOUT", "PIP_FIND_LINKS", "PIP_NO_INDEX", "PIP_TRUSTED_HOST", "SSL_CERT_DIR", "SSL_CERT_FILE",
+    "UV_DEFAULT_INDEX", "UV_FIND_LINKS", "UV_INDEX_URL", "UV_NO_INDEX",
+})  # fmt: skip
+
 _KEPT_PREFIX = "UV_INDEX_"
 """Credentials of a named index: UV_INDEX_<NAME>_USERNAME and _PASSWORD."""
 
@@ -46,6 +52,15 @@ def scrubbed(environ: Mapping[str, str], pip: PipSettings) -> dict[str, str]:
     if pip.cert and "SSL_CERT_FILE" not in kept:
         kept["SSL_CERT_FILE"] = pip.cert
     return kept
+
+
+def for_pip(environ: Mapping[str, str]) -> dict[str, str]:
+    """The way to the package index for somebody's own pip or uv; addresses with credentials are not theirs to see."""
+    settings = pip_settings(environ)
+    named = {"PIP_INDEX_URL": settings.index_url, "PIP_CERT": settings.cert}
+    passed = {name: value for name, value in environ.items() if name in _FOR_PIP}
+    found = passed | {name: value for name, value in named.items() if value}
+    return {name: value for name, value in found.items() if "@" not in value}
 
 
 def pip_settings(environ: Mapping[str, str]) -> PipSettings:

@@ -21,7 +21,7 @@ from aerodrome import trees
 from aerodrome.release import airflow_home, confined, failures, hook, reports, roots, startup_variables
 from aerodrome.release.airflow_home import DAGS, PLUGINS, Parts, Seen
 from aerodrome.release.comparison import ImportFailure
-from aerodrome.release.confined import Limits, User
+from aerodrome.release.confined import Limits, Room, User
 from aerodrome.release.failures import ReleaseError
 from aerodrome.release.installation import Installation
 from aerodrome.release.requirements import Requirements
@@ -126,7 +126,7 @@ def try_content(trial: Trial, requirements: Requirements) -> Content:
     named = {wish.name: wish for wish in requirements.wishes}
     wanted = {
         "roots": roots.of(trial.site, named) if trial.site else {},
-        "plugins": str(trial.plugins.resolve()) if trial.plugins is not None else "",
+        "plugins": str(airflow_home.path_of(PLUGINS, trial.plugins.resolve())) if trial.plugins is not None else "",
         "limit": CONTENT_LIMIT,
     }
     if not wanted["roots"] and not wanted["plugins"]:
@@ -318,7 +318,8 @@ def _asked(
     ended = confined.run(
         [str(trial.installation.python), "-s", str(_PROBE), str(request)],
         environ=environ, cwd=request.parent, limits=Limits(limit), user=trial.user, tick=trial.tick,
-        views=seen.views, on_message=reports.Gathered(heard).take,
+        views=seen.views, room=Room((request.parent, seen.path), request.parent),
+        on_message=reports.Gathered(heard).take,
     )  # fmt: skip
     for error in _errors(findings, "airflow"):
         folder = airflow_home.path_of(PLUGINS, trial.plugins) if trial.plugins else None

@@ -266,7 +266,7 @@ def test_check_of_a_folder_that_works(check, airflow):
     assert (found["ok"], found["version"], found["errors"]) == (True, airflow.version, [])
     assert (found["packages"], found["plugins"], found["dags"]) == (["cow==1.0"], ["mine"], ["good"])
     steps = [step["name"] for step in found["steps"]]
-    assert steps == ["airflow", "startup", "requirements", "plugins", "resolve", "install", "try", "dags"]
+    assert steps == ["airflow", "plugins", "startup", "requirements", "resolve", "install", "try", "dags"]
     assert all(step["state"] == "done" and step["seconds"] >= 0 for step in found["steps"])
 
 

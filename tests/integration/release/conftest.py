@@ -41,7 +41,7 @@ def lock(wheel, tmp_path, monkeypatch):
     """The lock of the tiny version, on offer while the test runs."""
     folder = tmp_path / "locks"
     folder.mkdir()
-    tiny = Lock(version=VERSION, python=LINE, cutoff=date(2026, 1, 1))
+    tiny = Lock(version=VERSION, python=LINE, cutoff=date(2026, 1, 1), constrained=False)
     beside = Lock(version="programs", python=LINE, cutoff=date(2026, 1, 1))
     monkeypatch.setattr(locks, "FOLDER", folder)
     monkeypatch.setattr(locks, "PROGRAMS", beside)

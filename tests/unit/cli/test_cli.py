@@ -11,7 +11,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from aerodrome.cli import environment_variables, main, rendering
+from aerodrome import errors
+from aerodrome.cli import checking, environment_variables, main, rendering
 from aerodrome.cli.doctor import Facts, Level, judge
 from aerodrome.settings import Settings
 
@@ -154,3 +155,10 @@ def test_without_a_control_plane_the_fix_is_said(monkeypatch, tmp_path):
     result = CliRunner().invoke(main.app, ["status"])
     assert result.exit_code == 1
     assert "aerodrome up" in result.output
+
+
+def test_check_passes_the_variables_that_it_is_told_to():
+    assert checking.passed(["A", "B=2", "C="], {"A": "1", "D": "4"}) == {"A": "1", "B": "2", "C": ""}
+    for wrong in ("E", "=1"):
+        with pytest.raises(errors.CallerError, match="--env"):
+            checking.passed([wrong], {"A": "1"})

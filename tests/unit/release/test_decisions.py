@@ -168,6 +168,12 @@ def test_surroundings_count_only_where_a_script_could_see_them():
     assert replace(without, surroundings=()).identifier == without.identifier
 
 
+def test_what_a_script_read_with_one_role_is_not_another_one_s():
+    assert replace(CONTENT, reader="other").identifier != CONTENT.identifier
+    without = replace(CONTENT, startup=None)
+    assert replace(without, reader="other").identifier == without.identifier
+
+
 def test_the_content_of_sources_is_their_bytes_with_all_that_they_include(tmp_path):
     lock = locks.of("3.3.1")
     (tmp_path / "a.txt").write_text("-r b.txt")

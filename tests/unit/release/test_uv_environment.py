@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerodrome.release.uv_environment import PipSettings, pip_settings, scrubbed
+from aerodrome.release.uv_environment import PipSettings, for_pip, pip_settings, scrubbed
 
 NOTHING = PipSettings()
 
@@ -60,3 +60,18 @@ def test_a_broken_file_holds_no_setting(tmp_path):
     (tmp_path / "pip.conf").write_bytes(b"\xff\xfe[[[not ini")
     environ = {"HOME": str(tmp_path), "PIP_CONFIG_FILE": str(tmp_path / "pip.conf"), "PIP_CERT": "/c"}
     assert pip_settings(environ).index_url is None
+
+
+def test_a_script_s_own_pip_finds_the_index_and_sees_no_credentials():
+    environ = {
+        "PIP_CONFIG_FILE": "/dev/null",
+        "PIP_INDEX_URL": "https://me:secret@index.example/simple",
+        "PIP_FIND_LINKS": "/wheels",
+        "HTTPS_PROXY": "http://proxy.example:3128",
+        "AERODROME_SECRET": "sesame",
+    }
+    found = for_pip(environ)
+    found.pop("PIP_CERT", None)  # the machine's own pip.conf may name one
+    assert found == {"PIP_FIND_LINKS": "/wheels", "HTTPS_PROXY": "http://proxy.example:3128"}
+    plain = {**environ, "PIP_INDEX_URL": "https://index.example/simple"}
+    assert for_pip(plain)["PIP_INDEX_URL"] == "https://index.example/simple"

@@ -430,6 +430,7 @@ class LocalBackend:
         configuration.write_trust(place)
         return Bench(
             name=environment.name,
+            identifier=environment.identifier,
             releases=self._settings.paths.releases,
             s3=self._around.s3,
             dags=place.paths.dags,

@@ -45,6 +45,7 @@ class Bench:
     """What releases of an environment are built and tried with."""
 
     name: str
+    identifier: str
     releases: Path
     s3: Callable[[], Any]
     dags: Path
@@ -173,7 +174,9 @@ def refuse_news(tried: Parsed, *, broken: frozenset[str], before: Callable[[], P
 def _built(job: Job, bench: Bench, wanted: Stand, scratch: str) -> Built:
     job.tell("Reading the files from the bucket.")
     surroundings = {"AIRFLOW_ENV_NAME": bench.name}
-    bare = Sources(surroundings=surroundings)
+    reader = f"{bench.identifier} {wanted.spec.execution_role_arn}"
+    found = {**bench.defaults, **bench.variables}
+    bare = Sources(surroundings=surroundings, environ=found, reader=reader)
     sources = fetching.fetch(bench.s3(), wanted.spec, bare, Path(scratch), job.check)
     return building.build(sources, _workshop(job, bench, wanted))
 

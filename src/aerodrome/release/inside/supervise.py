@@ -67,7 +67,7 @@ def _become(wanted: dict[str, Any]) -> None:
                 hard = resource.getrlimit(kind)[1]
                 least = value if hard == resource.RLIM_INFINITY else min(value, hard)
                 resource.setrlimit(kind, (least, least))
-        _show(wanted["views"])
+        _show(wanted["views"], wanted["room"])
         if wanted["uid"] is not None:
             os.setgroups([])
             os.setgid(wanted["gid"])
@@ -81,15 +81,22 @@ def _become(wanted: dict[str, Any]) -> None:
     os._exit(126)
 
 
-def _show(views: list[list[str]]) -> None:
-    """Let folders be found where user code expects them. Raises OSError where we may not."""
-    if views:
-        rooms = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
-        mounts = runpy.run_path(os.path.join(rooms, "cell", "mounts.py"))
-        hidden = mounts["show"](views) if mounts["leave"]() else [path for _, path in views]
-        if hidden:
-            what = "cannot show {}: that needs root and a mount namespace".format(", ".join(hidden))
-            raise OSError(what)
+def _show(views: list[list[str]], room: Any) -> None:
+    """Let folders be found where user code expects them, and all be read-only but its room where the kernel can.
+
+    Raises OSError where folders cannot be shown.
+    """
+    if not views and room is None:
+        return
+    rooms = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+    mounts = runpy.run_path(os.path.join(rooms, "cell", "mounts.py"))
+    left = mounts["leave"]()
+    hidden = mounts["show"](views) if left else [path for _, path in views]
+    if hidden:
+        what = "cannot show {}: that needs root and a mount namespace".format(", ".join(hidden))
+        raise OSError(what)
+    if room is not None and left:
+        mounts["shut"](*room)
 
 
 def _watch(child: int, deadline: float) -> tuple[int, str]:
