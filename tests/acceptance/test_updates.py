@@ -74,13 +74,44 @@ with DAG("{dag}", start_date=datetime(2024, 1, 1), schedule=None):
     PythonOperator(task_id="look", python_callable=look)
 """.replace("SHOWN", str(airflow_home.can_be_shown()))
 
+APART = """
+import os
+from datetime import datetime
+from airflow import DAG
+try:
+    from airflow.providers.standard.operators.python import PythonVirtualenvOperator
+except ImportError:
+    from airflow.operators.python import PythonVirtualenvOperator
+
+PLUGINS = os.path.join(os.environ["AIRFLOW_HOME"], "plugins")
+
+def own():
+    from cow import sound
+    return sound
+
+def shared():
+    import airflow
+    from cow import sound
+    return sound + airflow.__version__
+
+with DAG("{dag}", start_date=datetime(2024, 1, 1), schedule=None):
+    PythonVirtualenvOperator(
+        task_id="own", python_callable=own, system_site_packages=False, requirements=["cow==2.0"],
+        pip_install_options=["--no-index", "--find-links", PLUGINS],
+    )
+    PythonVirtualenvOperator(task_id="shared", python_callable=shared, system_site_packages=True)
+"""
+
 REQUIREMENTS = "--find-links /usr/local/airflow/plugins\n--no-index\ncow==1.0\n"
 
 
-def wheel(name: str, text: str, *needs: str) -> bytes:
+def wheel(name: str, text: str, *needs: str, version: str = "1.0") -> bytes:
     """A wheel of one module."""
-    info, packed = f"{name}-1.0.dist-info", io.BytesIO()
-    metadata = [f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0", *(f"Requires-Dist: {need}" for need in needs)]
+    info, packed = f"{name}-{version}.dist-info", io.BytesIO()
+    metadata = [
+        f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}",
+        *(f"Requires-Dist: {need}" for need in needs),
+    ]
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr(f"{name}.py", text)
         archive.writestr(f"{info}/METADATA", "\n".join(metadata) + "\n")
@@ -94,6 +125,7 @@ def plugins(**files: str | bytes) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("cow-1.0-py3-none-any.whl", wheel("cow", "sound = 'moo'\n"))
+        archive.writestr("cow-2.0-py3-none-any.whl", wheel("cow", "sound = 'muh'\n", version="2.0"))
         archive.writestr("calf-1.0-py3-none-any.whl", wheel("calf", "", "requests<1"))
         for name, content in files.items():
             archive.writestr(name.replace("__", "."), content)
@@ -196,6 +228,14 @@ def test_an_update_replaces_all_units_without_a_gap_and_lets_tasks_end(product, 
     assert [word.strip("[]'\" ") for word in value.split(",")] == ["moo", "blue", "3"]
     told = product.run("events", name).stdout
     assert "startup.sh, line 8: `cat /nowhere/file` ended with exit code 1, and the script went on" in told
+
+    apart = f"apart_{name}"
+    product.put_dag(apart, APART.format(dag=apart))
+    made = product.trigger(name, apart)
+    assert product.finished(name, apart, made) == "success"
+    returned = f"/dags/{apart}/dagRuns/{made}/taskInstances/{{}}/xcomEntries/return_value"
+    values = [product.rest(name, "GET", returned.format(task))["value"] for task in ("own", "shared")]
+    assert [str(value).strip("'\"") for value in values] == ["muh", f"moo{line}"]
 
     running = product.task(name, waiting, run, "wait")
     assert (running["state"], running["hostname"]) == ("running", "worker-1.1")

@@ -77,6 +77,17 @@ def test_another_virtual_environment_that_it_makes_sees_its_own_packages_alone(v
         assert said(Path(other, "bin/python"), LOOK, AERODROME_PATH=str(site)).startswith("[null, ")
 
 
+def test_one_that_is_to_have_the_systems_packages_has_the_releases_behind_its_own(venv, site, tmp_path):
+    other = tmp_path / "other"
+    make = [str(venv / "bin/python"), "-m", "venv", "--without-pip", str(other), "--system-site-packages"]
+    subprocess.run(make, check=True, env={"PATH": os.defpath, "AERODROME_PATH": str(site)})
+    if not (venv / "lib/python3.7").exists():  # which does not tell a program its own command line
+        assert said(other / "bin/python", LOOK).startswith('["moo", ')
+        [own] = other.glob("lib/python3*/site-packages")
+        (own / "cow.py").write_text("sound = 'quack'\n")
+        assert said(other / "bin/python", LOOK, AERODROME_PATH=str(site)).startswith('["quack", ')
+
+
 def test_without_the_variable_nothing_happens_and_nothing_is_loaded(venv):
     found = said(venv / "bin/python", "import sys; print('socket' in sys.modules, '_socket' in sys.modules, sys.path)")
     assert found.startswith("False False")

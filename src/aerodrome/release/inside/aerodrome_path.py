@@ -32,6 +32,25 @@ def apply() -> None:
     place = sys.path.index(HERE) if HERE in sys.path else len(sys.path)
     sys.path[place:place] = [folder for folder in folders if folder not in sys.path]
     _resolve_here()
+    words = getattr(sys, "orig_argv", [])  # since Python 3.10
+    if "--system-site-packages" in words:
+        import atexit
+
+        atexit.register(_share, words)
+
+
+def _share(words: list[str]) -> None:
+    """Let the virtual environment that this command made with the system's packages have ours for such.
+
+    Its own come first. The base interpreter's, which it has by itself, are not those that Airflow lies among.
+    """
+    name = os.path.join("lib", "python{}.{}".format(*sys.version_info), "site-packages")
+    folders = [folder for folder in os.environ.get(VARIABLE, "").split(os.pathsep) if folder]
+    for word in words:
+        site = os.path.join(word, name)
+        if os.path.isfile(os.path.join(word, "pyvenv.cfg")) and os.path.isdir(site):
+            with open(os.path.join(site, "aerodrome-system.pth"), "w", encoding="utf-8") as file:
+                file.writelines(folder + "\n" for folder in [*folders, HERE])
 
 
 def _resolve_here() -> None:
