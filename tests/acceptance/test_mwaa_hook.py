@@ -83,11 +83,12 @@ with DAG("calling", start_date=datetime(2024, 1, 1), schedule=None):
     for function in (client, command_line, hook, programs):
         PythonOperator(task_id=function.__name__, python_callable=function)
     for name in (OWN, OTHER):
-        MwaaTriggerDagRunOperator(
-            task_id="trigger_" + name, env_name=name, trigger_dag_id="called", airflow_version=LINES[name],
-            trigger_run_id="by-" + OWN, logical_date="2026-01-0%dT00:00:00Z" % LINES[OWN],
-            wait_for_completion=True, waiter_delay=2,
-        )
+        for day, deferrable in enumerate((False, True), start=9 * LINES[OWN]):
+            MwaaTriggerDagRunOperator(
+                task_id="trigger_%s_%d" % (name, day), env_name=name, trigger_dag_id="called",
+                trigger_run_id="by-%s-%d" % (OWN, day), logical_date="2026-01-%dT00:00:00Z" % day,
+                airflow_version=LINES[name], wait_for_completion=True, waiter_delay=2, deferrable=deferrable,
+            )
 
 with DAG("falling_back", start_date=datetime(2024, 1, 1), schedule=None):
     PythonOperator(task_id="hook", python_callable=hook)

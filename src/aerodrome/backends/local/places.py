@@ -84,6 +84,7 @@ def prepare_cell(paths: EnvironmentPaths, revision: int, owner: Owner) -> None:
     folders.make(paths.cell(revision).run, folders.PRIVATE)
     folders.make(paths.unit_logs / str(revision), folders.PRIVATE)
     make_for(paths.configuration / str(revision), owner)
+    _make_passable(paths.airflow_homes, owner)  # which an environment of an earlier Aerodrome lacks
 
 
 def remove_cell(paths: EnvironmentPaths, revision: int) -> None:
