@@ -12,6 +12,8 @@ import pytest
 
 from aerodrome.backends.local import places
 from aerodrome.backends.local.places import Owner
+from aerodrome.release import airflow_home
+from aerodrome.release.airflow_home import Parts
 from aerodrome.settings import Settings
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="environments have uids of their own only as root")
@@ -95,3 +97,21 @@ def test_folders_without_end_do_not_keep_an_environment_from_going(paths, monkey
 
     assert places.are_gone(ours)
     assert paths.data.is_dir()
+
+
+def test_an_environment_finds_its_own_airflow_home_and_nobody_elses(paths):
+    homes = []
+    for number, owner in enumerate((OURS, THEIRS)):
+        ours = paths.environment(f"e{number}", f"0000000{number}")
+        places.prepare(ours, owner)
+        ours.airflow_homes.rmdir()  # as an earlier Aerodrome left it
+        places.prepare_cell(ours, 1, owner)
+        startup = paths.data / "startup.sh"
+        startup.write_text("export SECRET=1")
+        airflow_home.lay_out(ours.airflow_home(1), Parts(startup=startup), owner.user)
+        homes.append(ours.airflow_home(1))
+    own, other = homes
+    for home, expected in ((own, "read"), (other, "refused")):
+        assert read_as(OURS, home, home / "startup" / "startup.sh") == [expected, expected]
+    places.remove_cell(paths.environment("e0", "00000000"), 1)
+    assert not own.exists()
