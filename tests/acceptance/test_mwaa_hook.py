@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from product import BUCKET, EXECUTION_ROLE, LIMIT
+from product import BUCKET, EXECUTION_ROLE, LIMIT, wait_for
 
 pytestmark = pytest.mark.timeout(4 * LIMIT)
 
@@ -82,7 +82,7 @@ def programs():
 with DAG("calling", start_date=datetime(2024, 1, 1), schedule=None):
     for function in (client, command_line, hook, programs):
         PythonOperator(task_id=function.__name__, python_callable=function)
-    for name in (OWN, OTHER):
+    for name in LINES:
         for day, deferrable in enumerate((False, True), start=9 * LINES[OWN]):
             MwaaTriggerDagRunOperator(
                 task_id="trigger_%s_%d" % (name, day), env_name=name, trigger_dag_id="called",
@@ -137,6 +137,7 @@ def logs(product, name: str) -> str:
 
 def test_dags_call_their_own_environment_and_another(product, environment):
     name, version = environment
+    wait_for("the other environment has its DAG", lambda: product.listed(OTHER, "called"))
     run = product.trigger(name, "calling")
     assert product.finished(name, "calling", run) == "success", logs(product, name)
     assert all(each in value(product, name, run, "client") for each in (name, OTHER))
