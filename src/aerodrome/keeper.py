@@ -1,13 +1,16 @@
 """Keeps the services that all environments share: PostgreSQL and the AWS emulator, or their external twins.
 
-It starts or adopts them, looks every second whether they live, starts them again when not, and stops them for `down`.
-And it grants the emulator's wishes for databases, which that must not make itself. It must outlive any failure of
-theirs, and decides nothing about environments.
+It starts or adopts them, looks every second whether they live (PostgreSQL's death it sees at once), starts them again
+when not, and stops them for `down`. And it grants the emulator's wishes for databases, which that must not make itself.
+It must outlive any failure of theirs, and decides nothing about environments.
 """
 
 from __future__ import annotations
 
+import os
+import selectors
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -43,6 +46,7 @@ class Keeper:
         self._cluster: Cluster | None = None
         self._owned_buckets: Callable[[], Iterable[str]] = list
         self._stop = threading.Event()
+        self._woken, self._wake = os.pipe()
         self._stopped = 0
         self.thread = Kept("keeper", self._keep, patience=PATIENCE)
 
@@ -60,7 +64,9 @@ class Keeper:
     def close(self) -> None:
         """Look after them no more; they go on."""
         self._stop.set()
+        os.close(self._wake)
         self.thread.join()
+        os.close(self._woken)
 
     def stop(self) -> None:
         """Stop the services that are ours."""
@@ -121,7 +127,7 @@ class Keeper:
         return found
 
     def _keep(self) -> None:
-        while not self._stop.wait(RHYTHM):
+        while not self._rested():
             self.thread.beat()
             try:
                 self._look()
@@ -130,10 +136,24 @@ class Keeper:
             except Exception:
                 log.exception("fault")  # nobody else would start the services again
 
+    def _rested(self) -> bool:
+        """Wait until it is time for a look, or PostgreSQL is gone; whether to stop."""
+        watched = postgres.watched(self._settings.paths) if self._settings.database_url == EMBEDDED else None
+        with selectors.DefaultSelector() as selector:
+            for source in (self._woken, watched):
+                if source is not None:
+                    selector.register(source, selectors.EVENT_READ)
+            selector.select(RHYTHM)
+        if watched is not None:
+            os.close(watched)
+        return self._stop.is_set()
+
     def _look(self) -> None:
         if self._settings.database_url == EMBEDDED and postgres.cluster_if_up(self._settings.paths) is None:
             log.warning("PostgreSQL is gone; starting it again")
+            began = time.monotonic()
             self._cluster = postgres.up(self._settings.paths)
+            log.info("PostgreSQL is back", seconds=round(time.monotonic() - began, 2))
         if self._settings.aws_endpoint_url == EMBEDDED and not self._emulator_works():
             log.warning("the AWS emulator is gone; starting it again")
             self._start_emulator()

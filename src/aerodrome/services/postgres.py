@@ -46,7 +46,7 @@ POLL = 0.02
 """Seconds between two looks."""
 
 ORPHAN_PATIENCE = 5.0
-"""Seconds that backends may take to notice the death of their postmaster; they look at once, so this is generous."""
+"""Seconds that processes may take to end after an orderly stop."""
 
 
 def up(paths: Paths) -> Cluster:
@@ -73,6 +73,19 @@ def cluster_if_up(paths: Paths) -> Cluster | None:
     if _postmaster(paths) is None or not _password_file(paths).exists():
         return None
     return _cluster(paths, _password(paths))
+
+
+def watched(paths: Paths) -> int | None:
+    """A descriptor that can be read from as soon as the server is dead, for the caller to close; None = there is none.
+
+    That is so when the server does not run, and where the system knows no such thing.
+    """
+    process = _postmaster(paths)
+    if process is None or not hasattr(os, "pidfd_open"):
+        return None
+    with contextlib.suppress(ProcessLookupError):
+        return os.pidfd_open(process.pid)
+    return None
 
 
 def down(paths: Paths) -> None:
@@ -226,7 +239,7 @@ def _remove_stale(paths: Paths) -> None:
 
     PostgreSQL refuses to start while the id in its pid file or socket lock lives, even as another program's.
     """
-    _end_leftovers(paths, patience=ORPHAN_PATIENCE)
+    _end_leftovers(paths, patience=0.0)  # what they were at is lost anyway, and one that computes notices nothing
     (_data(paths) / "postmaster.pid").unlink(missing_ok=True)
     for left in _sockets(paths).glob(".s.PGSQL.*"):
         left.unlink(missing_ok=True)

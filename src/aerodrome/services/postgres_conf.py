@@ -30,6 +30,10 @@ def server(sockets: Path, *, shared: bool) -> str:
         "shared_buffers": "128MB",
         "effective_cache_size": "1GB",
         "max_wal_size": "1GB",
+        # After a crash the log since the last checkpoint is replayed before anybody is let in.
+        "checkpoint_timeout": "1min",
+        # One call for the whole file system, in the place of one for each of ten thousand files.
+        "recovery_init_sync_method": "syncfs",
         "wal_level": "minimal",  # nobody replicates from here
         "max_wal_senders": "0",
         "max_parallel_workers_per_gather": "0",  # needs more of /dev/shm than a container has

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import stat
 import subprocess
+import threading
 
 import psutil
 import psycopg
@@ -12,6 +14,7 @@ import pytest
 from aerodrome import errors
 from aerodrome.services import clusters, postgres, processes
 from aerodrome.settings import Paths
+from product import wait_for
 
 
 def server_processes(paths: Paths) -> list[psutil.Process]:
@@ -96,6 +99,41 @@ def test_it_recovers_when_only_the_postmaster_was_killed(paths):
     postmaster.kill()
     assert query(postgres.up(paths), "SELECT 1") == 1
     assert postgres.cluster_if_up(paths) == cluster
+
+
+def test_its_death_is_told_at_once(paths):
+    assert postgres.watched(paths) is None
+    postgres.up(paths)
+    watched = postgres.watched(paths)
+    assert watched is not None
+    try:
+        assert select.select([watched], [], [], 0)[0] == []
+        psutil.Process(int((paths.postgres / "18" / "postmaster.pid").read_text().split()[0])).kill()
+        assert select.select([watched], [], [], 30)[0] == [watched]
+    finally:
+        os.close(watched)
+    assert postgres.watched(paths) is None
+
+
+def test_a_backend_that_computes_without_end_holds_up_no_restart(paths):
+    """It looks for its postmaster only when it waits for something."""
+    cluster = postgres.up(paths)
+    with clusters.connect(cluster) as connection:
+        pid = connection.info.backend_pid
+        its_state = f"SELECT state FROM pg_stat_activity WHERE pid = {pid}"  # noqa: S608 - a number
+        computing = threading.Thread(target=endless, args=(connection,))
+        computing.start()
+        wait_for("it computes", lambda: query(cluster, its_state) == "active")
+        psutil.Process(int((paths.postgres / "18" / "postmaster.pid").read_text().split()[0])).kill()
+        postgres.up(paths)
+        computing.join()
+    assert processes.mark(pid) is None
+    assert query(cluster, "SELECT 1") == 1
+
+
+def endless(connection: psycopg.Connection) -> None:
+    with contextlib.suppress(psycopg.OperationalError):
+        connection.execute("DO $$ BEGIN LOOP PERFORM 1; END LOOP; END $$")
 
 
 def test_a_pid_file_that_names_another_living_process_does_not_stop_a_start(paths):

@@ -16,7 +16,7 @@ import traceback
 from argparse import Namespace
 from typing import Any
 
-from . import reserved
+from . import database, reserved
 from .ready import Notifier
 
 
@@ -73,6 +73,19 @@ def worker(arguments: Namespace, notifier: Notifier) -> None:
     )
 
 
+STATE_1 = """
+    SELECT state FROM task_instance WHERE dag_id = :dag_id AND task_id = :task_id AND execution_date = :execution_date
+"""
+
+
+def _is_queued(command: list[str]) -> bool:
+    from airflow.bin import cli
+
+    task = cli.CLIFactory.get_parser().parse_args(command[1:])
+    parameters = {"dag_id": task.dag_id, "task_id": task.task_id, "execution_date": task.execution_date}
+    return database.is_queued(STATE_1, parameters)
+
+
 def _leave(*_: Any) -> None:
     sys.exit(0)
 
@@ -104,12 +117,16 @@ class _Forking:
         Raises:
             CalledProcessError: it did not end well.
         """
-        child = os.fork()
-        if child == 0:
-            _command(command[1:])
-        status = os.waitpid(child, 0)[1]
-        if status != 0:
-            raise _Forking.CalledProcessError("the command ended with status " + str(status))
+        database.begun_again(_execute, _is_queued)(command)
+
+
+def _execute(command: list[str]) -> None:
+    child = os.fork()
+    if child == 0:
+        _command(command[1:])
+    status = os.waitpid(child, 0)[1]
+    if status != 0:
+        raise _Forking.CalledProcessError("the command ended with status " + str(status))
 
 
 def _command(words: list[str]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 
-from . import cli, hostname, prelude, ready
+from . import cli, database, hostname, prelude, ready
 
 MODULES = {
     "scheduler": "jobs",
@@ -22,6 +22,9 @@ MODULES = {
 }
 """Which module knows the role; its function `run(arguments, notifier)` does not return while the unit lives."""
 
+
+ASKED = frozenset({"api", "webserver"})
+"""Roles that answer requests: whoever asks is told at once that the database is away, and asks again."""
 
 PRELUDE = "prelude"
 """No role of a unit: prepares the process that units are forked from, and returns."""
@@ -43,6 +46,8 @@ def run(argv: list[str]) -> None:
     notifier = ready.Notifier()
     if arguments.hostname:
         hostname.adopt(arguments.hostname)
+    if arguments.role not in ASKED:
+        database.be_patient()
     module = importlib.import_module("." + MODULES[arguments.role], __package__)
     module.run(arguments, notifier)
 

@@ -15,7 +15,7 @@ import importlib.util
 from argparse import Namespace
 from typing import Any
 
-from . import reserved, supervision
+from . import database, reserved, supervision
 from .ready import Notifier
 
 LINE_3 = (
@@ -103,12 +103,34 @@ def _prepare_for_tasks(**_: Any) -> None:
     gc.freeze()
 
 
+STATE_2 = """
+    SELECT state FROM task_instance
+    WHERE dag_id = :dag_id AND task_id = :task_id AND run_id = :run_id AND map_index = :map_index
+"""
+
+
 def _prepare_line_2() -> None:
     _import(LINE_2)
     from airflow.cli.cli_parser import get_parser
+    from airflow.providers.celery.executors import celery_executor_utils as executing
 
     # A task of Airflow 2 is a command line, whose parser is built once and kept.
     get_parser()
+    execute = executing._execute_in_fork  # noqa: SLF001 - there is no other place to reach it
+    executing._execute_in_fork = database.begun_again(execute, _is_queued)  # noqa: SLF001 - as above
+
+
+def _is_queued(command: list[str]) -> bool:
+    from airflow.cli.cli_parser import get_parser
+
+    task = get_parser().parse_args(command[1:])
+    parameters = {
+        "dag_id": task.dag_id,
+        "task_id": task.task_id,
+        "run_id": task.execution_date_or_run_id,
+        "map_index": task.map_index,
+    }
+    return database.is_queued(STATE_2, parameters)
 
 
 def _prepare_line_3() -> None:
