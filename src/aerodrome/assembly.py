@@ -107,7 +107,6 @@ def assembled(settings: Settings, keeper: Keeper, *, port: int, gateway_ports: P
                     mwaa_endpoint_url=settings.url(port),
                     gateway_ports=gateway_ports,
                     service_key=identity.principals.service_access_key,
-                    s3=keeper.s3,
                 )
             )
             logins = Logins(engine)

@@ -112,10 +112,6 @@ def an_environment(spec: Spec) -> Environment:
     )
 
 
-def _no_bucket() -> None:
-    raise AssertionError("a release without files of a bucket needs no bucket")
-
-
 def in_memory(environment: Environment) -> Bench:
     backend = MemoryBackend()
 
@@ -144,7 +140,6 @@ def on_this_machine(environment: Environment, cluster: Cluster, versions: Path |
                 mwaa_endpoint_url="http://127.0.0.1:1",
                 gateway_ports=Ports(public=1, private=1),
                 service_key=lambda _name, _identifier: ("AKIA", "secret"),
-                s3=_no_bucket,
             )
         )
         paths = settings.paths.environment(environment.name, environment.identifier)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from aerodrome.backends.local import (
     cells,
     commands,
     configuration,
+    fetching,
     leftovers,
     metadata,
     moving,
@@ -66,9 +67,6 @@ class Surroundings:
     gateway_ports: web_address.Ports
     service_key: Callable[[str, str], tuple[str, str]]
     """Name and identifier of an environment → access key id and secret of its own part towards our STS."""
-
-    s3: Callable[[], Any]
-    """A client of S3 at the configured endpoint."""
 
 
 class LocalBackend:
@@ -415,7 +413,7 @@ class LocalBackend:
         if running is not None:
             installed = self._installed(running.version, running.lock)
             before = (Stand(spec=environment.spec, installation=installed), running)
-        return releasing.deploy(job, self._bench(environment), wanted, before)
+        return releasing.deploy(job, self._bench(environment, change.spec), wanted, before)
 
     def _seed(self, job: Job, environment: Environment, seed: Seed | None) -> Work:
         if seed is None:
@@ -425,14 +423,14 @@ class LocalBackend:
         version = versions.lookup(self._wanted(environment)[0])
         return moving.seed(job, self._around.cluster(), environment, password, origin, version)
 
-    def _bench(self, environment: Environment) -> Bench:
+    def _bench(self, environment: Environment, wanted: Spec) -> Bench:
         place = self._place(environment, environment.spec)
         configuration.write_trust(place)
         return Bench(
             name=environment.name,
             identifier=environment.identifier,
             releases=self._settings.paths.releases,
-            s3=self._around.s3,
+            s3=lambda: fetching.s3(replace(place, spec=wanted)),
             dags=place.paths.dags,
             owner=place.owner,
             builder=places.builder_of(environment.number, first_uid=self._settings.first_uid),
@@ -463,7 +461,7 @@ class LocalBackend:
             owner=self._owner(environment),
             password=secrets.database_password,
             fernet_key=secrets.fernet_key,
-            bench=self._bench(environment),
+            bench=self._bench(environment, change.spec),
         )
 
     def _unreported_deaths(self, environment: Environment, seen: Mapping[int, Cell]) -> dict[tuple[int, Unit], float]:

@@ -18,6 +18,7 @@ from aerodrome.airflow import units as shared_units
 from aerodrome.airflow import versions
 from aerodrome.airflow.context import Context
 from aerodrome.aws import credentials
+from aerodrome.aws.credentials import Credentials
 from aerodrome.backends.local import metadata, places, trust
 from aerodrome.backends.local.places import Owner
 from aerodrome.identity import tokens
@@ -233,7 +234,7 @@ def sidecar(place: Place) -> str:
         "role_arn": spec.execution_role_arn,
         "session_name": SESSION_NAME,
         "sts_endpoint_url": place.iam_endpoint_url,
-        "source_credentials": _source_credentials(place),
+        "source_credentials": _written(source_credentials(place)),
         "credentials_port": place.credentials_port,
         "credentials_token_file": str(paths.credentials_token),
         "database": {
@@ -322,12 +323,15 @@ def _sidecar_unit(place: Place) -> dict[str, Any]:
     }
 
 
-def _source_credentials(place: Place) -> dict[str, str] | None:
+def source_credentials(place: Place) -> Credentials | None:
     """The keys that assume the execution role; None = what botocore finds on the host, for the real AWS."""
     if place.settings.aws_endpoint_url == EMBEDDED:
         key_id, secret = place.service_key
-        return {"access_key_id": key_id, "secret_access_key": secret}
-    keys = credentials.configured(place.settings)
+        return Credentials(access_key_id=key_id, secret_access_key=secret)
+    return credentials.configured(place.settings)
+
+
+def _written(keys: Credentials | None) -> dict[str, str] | None:
     if keys is None:
         return None
     return {"access_key_id": keys.access_key_id, "secret_access_key": keys.secret_access_key}

@@ -1,11 +1,14 @@
 """The files that a spec names, read from the source bucket in the very versions that it names; and its DAGs.
 
-`releasing` calls it before it builds. What is in the files is `release`'s question.
+`releasing` calls it before it builds. It reads with the rights of the execution role, as MWAA does. What is in
+the files is `release`'s question.
 """
 
 from __future__ import annotations
 
 import errno
+import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
@@ -14,7 +17,10 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aerodrome.aws import buckets
+from aerodrome.aws import buckets, clients, roles
+from aerodrome.aws.clients import Endpoint
+from aerodrome.backends.local import configuration
+from aerodrome.backends.local.configuration import Place
 from aerodrome.errors import RetryError
 from aerodrome.model import arns
 from aerodrome.model.spec import Spec
@@ -39,6 +45,24 @@ LARGEST_DAG = 100 * 2**20
 
 _CHUNK = 2**20
 
+GET, GET_VERSION, LIST = "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"
+
+_REFUSED = re.compile(r"not authorized to perform: (?P<action>[\w:]+) on resource: \"?(?P<resource>[^\s\"]+)")
+"""AWS's sentence for a refusal."""
+
+
+def s3(place: Place) -> Any:
+    """A client of S3 with the rights of the place's execution role.
+
+    Raises:
+        BrokenError: the role is denied. RetryError: STS does not answer.
+    """
+    region = place.settings.region
+    source = configuration.source_credentials(place)
+    sts = Endpoint(region=region, url=place.iam_endpoint_url or place.aws_endpoint_url, credentials=source)
+    role = roles.assume(sts, place.spec.execution_role_arn, configuration.SESSION_NAME)
+    return clients.client(Endpoint(region=region, url=place.aws_endpoint_url, credentials=role), "s3")
+
 
 def has_files(spec: Spec) -> bool:
     """Whether a release must be built at all."""
@@ -51,7 +75,7 @@ def fetch(s3: Any, spec: Spec, sources: Sources, folder: Path, tick: Callable[[]
     Raises:
         ReleaseError: a file or its version cannot be read. RetryError: S3 does not answer.
     """
-    bucket = _Bucket(s3, arns.bucket_name(spec.source_bucket_arn), tick)
+    bucket = _Bucket(s3, spec, tick)
     prefix = _dags_place(spec)[1]
     found = replace(sources, dags=cache(lambda path: bucket.find(f"{prefix}{path}")))
     if spec.requirements_s3_path:
@@ -83,7 +107,7 @@ def fetch_dags(s3: Any, spec: Spec, folder: Path, tick: Callable[[], None]) -> N
         ReleaseError: the bucket cannot be read, or holds too much. RetryError: S3 does not answer.
     """
     name, prefix = _dags_place(spec)
-    bucket = _Bucket(s3, name, tick)
+    bucket = _Bucket(s3, spec, tick)
     folder.chmod(_ENTERED)
     left = LARGEST_DAGS
     for count, (key, size) in enumerate(bucket.listed(prefix)):
@@ -121,9 +145,11 @@ _ENTERED, _READ = 0o755, 0o644
 
 
 class _Bucket:
-    def __init__(self, s3: Any, name: str, tick: Callable[[], None]) -> None:
+    def __init__(self, s3: Any, spec: Spec, tick: Callable[[], None]) -> None:
         self._s3 = s3
-        self._name = name
+        self._arn = spec.source_bucket_arn
+        self._name = arns.bucket_name(spec.source_bucket_arn)
+        self._role = spec.execution_role_arn
         self._tick = tick
 
     def read(self, key: str, version: str | None) -> bytes:
@@ -149,9 +175,10 @@ class _Bucket:
                 for found in page.get("Contents", ()):
                     yield str(found["Key"]), int(found["Size"])
         except ClientError as error:
-            if str(error.response.get("Error", {}).get("Code", "")) not in buckets.MISSING | buckets.DENIED:
+            if _code(error) not in buckets.MISSING | buckets.DENIED:
                 raise _away(error) from error
-            raise ReleaseError(f"Unable to read bucket {self._name}", code=S3_OBJECT_UNREADABLE) from None
+            why = self._why(error, LIST, self._arn)
+            raise ReleaseError(f"Unable to read bucket {self._name}{why}", code=S3_OBJECT_UNREADABLE) from None
         except BotoCoreError as error:
             raise _away(error) from error
 
@@ -176,14 +203,31 @@ class _Bucket:
         try:
             answer: dict[str, Any] = self._s3.get_object(Bucket=self._name, Key=key, **wanted)
         except ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code", ""))
-            if code not in buckets.MISSING | buckets.DENIED | buckets.BAD_VERSION | {"405", "MethodNotAllowed"}:
+            if _code(error) not in buckets.MISSING | buckets.DENIED | buckets.BAD_VERSION | {"405", "MethodNotAllowed"}:
                 raise _away(error) from error
             what = f"version {version} of file {key}" if version else f"file {key}"
-            raise ReleaseError(f"Unable to read {what}", code=S3_OBJECT_UNREADABLE, file=key) from None
+            why = self._why(error, GET_VERSION if version else GET, f"{self._arn}/{key}")
+            raise ReleaseError(f"Unable to read {what}{why}", code=S3_OBJECT_UNREADABLE, file=key) from None
         except BotoCoreError as error:
             raise _away(error) from error
         return answer
+
+    def _why(self, error: ClientError, action: str, resource: str) -> str:
+        """What the role lacks, and the statement that gives it; empty when it is not a question of rights."""
+        if _code(error) not in buckets.DENIED:
+            return ""
+        said = _REFUSED.search(str(error.response.get("Error", {}).get("Message", "")))
+        if said is not None:  # of an encrypted object it is the key that is refused
+            action, resource = said["action"], said["resource"]
+        statement = json.dumps({"Effect": "Allow", "Action": action, "Resource": resource})
+        return (
+            f": the execution role {self._role} may not {action} on {resource}. "
+            f"Add this statement to one of its policies: {statement}"
+        )
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def _away(error: Exception) -> RetryError:

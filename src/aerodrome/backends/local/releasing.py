@@ -48,6 +48,8 @@ class Bench:
     identifier: str
     releases: Path
     s3: Callable[[], Any]
+    """A client that has the rights of the execution role."""
+
     dags: Path
     """What the sidecar has brought."""
 
