@@ -12,13 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
+import psycopg
 from cryptography.fernet import Fernet
 
 import uids
 from aerodrome.backends.contract import OF_A_CELL, Backend, Step
 from aerodrome.backends.local import shutdown
 from aerodrome.backends.local.backend import LocalBackend, Surroundings
-from aerodrome.backends.memory import MemoryBackend
+from aerodrome.backends.memory import MemoryBackend, Place
 from aerodrome.errors import RetryError
 from aerodrome.identity.vault import EnvironmentSecrets, Vault
 from aerodrome.model.change import Change, Kind, Strategy
@@ -47,6 +48,8 @@ class Bench:
     backend: Backend
     environment: Environment
     kill_cell: Callable[[], None]
+    alter_database: Callable[[], None]
+    """Do to its database, which is made for that, what its code can do."""
 
     def act(self, *steps: Step) -> None:
         for step in steps:
@@ -119,7 +122,12 @@ def in_memory(environment: Environment) -> Bench:
         box = backend.places[environment.name].cells[REVISION]
         box.alive, box.leftovers = False, True
 
-    return Bench(backend, environment, kill_cell)
+    def alter_database() -> None:
+        place = backend.places.setdefault(environment.name, Place())
+        place.databases["live"] = environment.spec.airflow_version
+        place.altered = ("the role's password",)
+
+    return Bench(backend, environment, kill_cell, alter_database)
 
 
 @contextlib.contextmanager
@@ -148,8 +156,16 @@ def on_this_machine(environment: Environment, cluster: Cluster, versions: Path |
             cell = psutil.Process(int(paths.cell(REVISION).pid_file.read_text()))
             os.kill(cell.pid, signal.SIGKILL)
 
+        def alter_database() -> None:
+            name, password = f"env_{environment.identifier}", VAULT.open(environment.sealed_secrets).database_password
+            databases.ensure_role(cluster, name, password)
+            databases.ensure_database(cluster, name, name)
+            with psycopg.connect(cluster.dsn(name, name, password), autocommit=True) as theirs:
+                theirs.execute(f"ALTER DATABASE {name} CONNECTION LIMIT 0")
+                theirs.execute(f"ALTER ROLE {name} PASSWORD 'theirs'")
+
         try:
-            yield Bench(backend, environment, kill_cell)
+            yield Bench(backend, environment, kill_cell, alter_database)
         finally:
             backend.close()
             shutdown.stop_all(settings.paths, report=lambda _: None)

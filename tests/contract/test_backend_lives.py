@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from aerodrome.backends.contract import Step
 from aerodrome.errors import RetryError
 from aerodrome.model.environment import Environment
+from aerodrome.model.lifecycle import Status
 from aerodrome.model.observed import Cell, Observed
 from aerodrome.model.spec import Spec
 from contract import benches
@@ -54,6 +56,9 @@ def test_a_life_from_installation_to_removal(bench):
     names = {unit.name for unit in cell(seen).units}
     assert names == cell(seen).wanted
     assert {"scheduler", "worker-1"} <= names
+    deployed = bench.environment.change.deployed
+    settled = replace(bench.environment, status=Status.AVAILABLE, change=None, deployed=deployed)
+    assert (bench.backend.observe(settled).altered, bench.backend.observe(settled).damage) == ((), "")
     bench.act(Step.REPORT_LOST_TASKS)  # there are none
     assert cell(bench.see()).alive
 

@@ -10,6 +10,7 @@ import pytest
 from aerodrome.backends.contract import Step
 from aerodrome.errors import RetryError
 from aerodrome.model.environment import Environment
+from aerodrome.model.lifecycle import Status
 from aerodrome.model.release import Deployed
 from aerodrome.model.spec import Spec
 from contract import benches
@@ -63,6 +64,17 @@ def test_files_are_made_and_removed_as_often_as_one_likes(bench):
     assert bench.see() == benches.NOTHING
     bench.act(Step.FILES)
     assert bench.see().files
+
+
+def test_what_its_code_has_altered_of_the_database_is_seen_and_set_anew(bench):
+    bench.environment = replace(bench.environment, status=Status.AVAILABLE)
+    assert bench.see().altered == ()
+    bench.alter_database()
+    assert "the role's password" in bench.see().altered
+    bench.act(Step.MEND_DATABASE, Step.MEND_DATABASE)
+    assert bench.see().altered == ()
+    bench.act(Step.DROP_DATABASE)
+    assert bench.see() == benches.NOTHING
 
 
 def test_environments_do_not_share_their_place(bench):

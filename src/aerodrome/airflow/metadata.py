@@ -5,8 +5,10 @@ Who executes them is not here. Every statement touches only what Airflow itself 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 
 from aerodrome.airflow import line3, sections
@@ -18,6 +20,9 @@ LINE_3 = 3
 
 ROLES = ("Admin", "Op", "User", "Viewer", "Public")
 """Airflow's own."""
+
+NEEDED = ("dag", "dag_run", "task_instance", "slot_pool", "job", "connection", "variable", "xcom", "import_error")
+"""Tables of every line without which nothing goes."""
 
 HEARTBEAT_LIMIT = 30
 """Seconds after which Airflow's own health page calls a job unhealthy."""
@@ -195,6 +200,25 @@ def url(database: Database) -> str:
     return sections.database_url(database)
 
 
-def schema_version() -> Statement:
-    """The revision of the schema; fails when the database was never migrated."""
-    return Statement("SELECT version_num FROM alembic_version")
+def soundness() -> Statement:
+    """One row: the revisions of the schema, at most two, and those of `NEEDED` that are not there or not its owner's.
+
+    Fails where not even the first can be read.
+    """
+    return Statement(
+        "SELECT ARRAY(SELECT left(version_num::text, 64) FROM alembic_version LIMIT 2), "
+        "ARRAY(SELECT name FROM unnest(%s::text[]) AS wanted (name) "
+        "WHERE has_table_privilege(to_regclass(name), 'UPDATE') IS NOT TRUE)",
+        ([*NEEDED],),
+    )
+
+
+def schema_head(airflow: Path) -> str | None:
+    """The revision of the schema that the Airflow in this folder works with; None = it does not say (1.10)."""
+    try:
+        text = (airflow / "utils" / "db.py").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    heads = re.search(r"^_REVISION_HEADS_MAP\b[^{]*\{(.*?)\}", text, re.MULTILINE | re.DOTALL)
+    named = re.findall(r'"[\d.]+": "(\w+)"', heads[1]) if heads else []
+    return named[-1] if named else None

@@ -36,6 +36,9 @@ class Step(StrEnum):
     DATABASE = "DATABASE"
     """Clone the version's migrated template database, owned by the environment's own role."""
 
+    MEND_DATABASE = "MEND_DATABASE"
+    """Set anew what the environment needs of its database and its role, whose owner its code is."""
+
     SEED = "SEED"
     """Make the database from the change's seed instead, in the background; it is there when it is whole."""
 

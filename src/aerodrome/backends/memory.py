@@ -88,6 +88,9 @@ class Place:
     """The revision that requests go to."""
 
     work: tuple[int, Work] | None = None
+    altered: tuple[str, ...] = ()
+    """What its code has changed of its database, in words."""
+
     bereaved: bool = False
     printed: set[int | None] = field(default_factory=set, compare=False)
     """The revisions whose units have run here: what they printed stays until the files go."""
@@ -120,6 +123,9 @@ class MemoryBackend:
     """Whether workers that drain have tasks that do not end."""
 
     patch: Patch | None = None
+    damage: str = ""
+    """What keeps Airflow from working with every database, in a sentence."""
+
     removed_snapshots: list[tuple[str, int]] = field(default_factory=list)
     in_use: list[frozenset[str]] = field(default_factory=list)
     """The contents that were in use when releases were collected."""
@@ -144,6 +150,8 @@ class MemoryBackend:
             work=place.work[1] if place.work and change and place.work[0] == change.revision else None,
             copies=unsettled and self._has_copies(environment, place),
             patch=self.patch,
+            altered=place.altered,
+            damage=self.damage,
             bereaved=place.bereaved,
         )
 
@@ -162,6 +170,8 @@ class MemoryBackend:
             box = place.services if revision is None else place.cells.get(revision)
             if box is not None:
                 box.alive, box.leftovers, box.silent_for = False, True, 0.0
+        elif step is Step.MEND_DATABASE:
+            place.altered = ()
         elif step in LONG:
             self._work(environment, place, step)
         elif revision is not None:

@@ -48,13 +48,20 @@ def change(environment: Environment, observed: Observed, wish: Change, now: date
     return (
         _overdue(environment, observed, wish, now)
         or keeping.installed(observed)
-        or (None if is_moving else keeping.services(observed) or _meanwhile(observed, wish, running))
+        or (None if is_moving else keeping.services(observed) or _altered(environment, observed))
+        or (None if is_moving else _meanwhile(observed, wish, running))
         or _release(environment, observed, wish)
         or (_database(observed, wish) if running is None else None)
         or (_move(environment, observed, wish, running, now) if running and wish.moves_database(running) else None)
         or _units(environment, observed, wish)
         or _done(wish)
     )
+
+
+def _altered(environment: Environment, observed: Observed) -> Plan | None:
+    """What the change's units need of the database; the phase, and its time, goes on."""
+    altered = keeping.database(observed)
+    return None if altered is None else replace(altered, phase=environment.progress.phase)
 
 
 def _meanwhile(observed: Observed, wish: Change, running: Deployed | None) -> Plan | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from aerodrome.backends.contract import Step
 from aerodrome.controller import maintenance
 from aerodrome.controller.plans import CALM, Plan, failed
 from aerodrome.model.change import Strategy
-from aerodrome.model.environment import READY, Environment
+from aerodrome.model.environment import READY, Environment, Failure
 from aerodrome.model.lifecycle import Event
 from aerodrome.model.observed import Cell, Observed, Unit
 
@@ -27,6 +28,8 @@ STOPPED_PATIENCE = 10.0
 
 CELL_PATIENCE = 90.0
 """Seconds for which a cell may give no answer; it hears nothing while a nursery imports, a minute at the most."""
+
+DAMAGED = "DATABASE_DAMAGED"
 
 RESTART_LIMIT = 4
 """A unit that died this often before it was ever ready will not recover by itself."""
@@ -57,6 +60,15 @@ def services(observed: Observed) -> Plan | None:
     if not observed.services.alive:
         return Plan(phase="services", detail="Starting Redis and the sidecar.", step=Step.SERVICES, again_after=0)
     return None
+
+
+def database(observed: Observed) -> Plan | None:
+    """What the units need of the database that can be set anew; None = it is as they need it."""
+    if not observed.altered:
+        return None
+    note = f"What runs there has changed {', '.join(observed.altered)}: set anew, for Airflow could not work with it."
+    detail = "Setting anew what was changed of the database."
+    return Plan(phase=READY, detail=detail, step=Step.MEND_DATABASE, note=("NOTE", note), again_after=0)
 
 
 def cell(observed: Observed, revision: int) -> Plan | None:
@@ -109,6 +121,9 @@ def recover(environment: Environment, observed: Observed) -> Plan:
         detail = "The metadata database is gone: bring it back, or restore a snapshot into another environment."
         return Plan(phase="lost", detail=detail, again_after=CALM)
     ready = Plan(phase=READY, detail="Every unit is ready.", step=Step.SWITCH, revision=revision, event=Event.RECOVERED)
+    altered = database(observed)
+    if altered is not None:
+        return replace(altered, phase="database")
     return cell(observed, revision) or resumed(observed, revision) or waiting(observed, revision) or ready
 
 
@@ -148,15 +163,36 @@ def watch(environment: Environment, observed: Observed, now: datetime) -> Plan:
     revision = serving(environment)
     if not observed.services.alive or not observed.cell(revision).alive:
         return Plan(phase="lost", detail="The cell is gone.", event=Event.LOST, again_after=0)
-    # Lost tasks are handed to a scheduler; one that has died with them would be found dead in five minutes only.
-    if observed.bereaved and SCHEDULER in observed.cell(revision).ready:
-        return Plan(phase=READY, detail="Telling Airflow which tasks were lost.", step=Step.REPORT_LOST_TASKS)
+    first = database(observed) or _lost_tasks(observed, revision)
+    if first is not None:
+        return first
     due = maintenance.due(environment, observed.patch, now)
     if due is not None:
         return Plan(phase="maintenance", detail="The maintenance window has begun.", begin=due, again_after=0)
     others = {other: found for other, found in observed.cells.items() if other != revision}
     if others:
         return retire(others)
+    return _damaged(observed) or _served(observed, revision)
+
+
+def _lost_tasks(observed: Observed, revision: int) -> Plan | None:
+    """What Airflow is to be told of dead workers; None = it knows, or cannot be told yet."""
+    # Lost tasks are handed to a scheduler; one that has died with them would be found dead in five minutes only.
+    if not observed.bereaved or SCHEDULER not in observed.cell(revision).ready:
+        return None
+    return Plan(phase=READY, detail="Telling Airflow which tasks were lost.", step=Step.REPORT_LOST_TASKS)
+
+
+def _damaged(observed: Observed) -> Plan | None:
+    """What a person must mend in the database; None = nothing is known to be wrong."""
+    if not observed.damage:
+        return None
+    trouble = Failure(code=DAMAGED, message=observed.damage)
+    return Plan(phase=READY, detail=f"{DAMAGED}: {observed.damage}", trouble=trouble, again_after=CALM)
+
+
+def _served(observed: Observed, revision: int) -> Plan:
+    """The calm of an environment with nothing to do but, at most, to wait for a unit."""
     late = waiting(observed, revision)
     if late is None:
         return Plan(phase=READY, detail="Every unit is ready.", again_after=CALM)

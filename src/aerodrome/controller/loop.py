@@ -223,6 +223,9 @@ class Controller:
             kind, sentence = chosen.note
             log.warning("note", environment=name, what=kind, sentence=sentence)
             self._environments.record(name, kind, sentence, {"revision": chosen.revision}, self._clock())
+        if chosen.trouble is not None and moved.detail != environment.progress.detail:
+            told = {"code": chosen.trouble.code}
+            self._environments.record(name, "FAILURE", chosen.trouble.message, told, self._clock())
         # Only what has been done may be written down as done.
         self._write_down(environment, chosen, moved)
 

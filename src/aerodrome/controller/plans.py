@@ -37,6 +37,9 @@ class Plan:
     failure: Failure | None = None
     """The change under way is found to have failed; what must be undone follows from that."""
 
+    trouble: Failure | None = None
+    """What is wrong with what runs, and stays so until a person acts: told once, as long as it stays the same."""
+
     failing: tuple[str, int | None] | None = None
     """The unit whose last lines belong to the failure, and the revision of its cell (None: a service's)."""
 

@@ -148,6 +148,12 @@ class Observed:
     patch: Patch | None = None
     """What maintenance would bring; None = nothing new."""
 
+    altered: tuple[str, ...] = ()
+    """What the environment's code has changed of its database and can be set anew, in words; looked at now and then."""
+
+    damage: str = ""
+    """What it has changed there and nothing but a person can mend, in a sentence; looked at now and then."""
+
     bereaved: bool = False
     """A worker has died and Airflow has not been told yet that its tasks died with it."""
 

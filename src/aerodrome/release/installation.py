@@ -35,6 +35,12 @@ class Installation:
         return self.folder / VENV
 
     @property
+    def packages(self) -> Path:
+        """Where Airflow's packages lie."""
+        found = sorted((self.venv / "lib").glob("python*/site-packages"))
+        return found[0] if found else self.venv / "lib"
+
+    @property
     def python(self) -> Path:
         return self.venv / "bin" / "python"
 

@@ -74,6 +74,37 @@ def database_exists(cluster: Cluster, name: str) -> bool:
         return _exists(connection, name)
 
 
+def altered(cluster: Cluster, name: str, password: str) -> tuple[str, ...]:
+    """What of the database and its owner, a role of the same name, is not as `mend` leaves it, in words.
+
+    Both can be changed by the role itself, and so by whatever code holds its password.
+    """
+    with clusters.connect(cluster) as connection:
+        if not _exists(connection, name):
+            return ()
+        found = tuple(words for words, _ in _differences(connection, name))
+    return found if _knows(cluster, name, password) else (*found, KEY)
+
+
+def mend(cluster: Cluster, name: str, password: str) -> tuple[str, ...]:
+    """Set anew what the owner needs of the database and of its role; what was otherwise, in words.
+
+    Nothing happens when there is no such database. Costs two connections where nothing was.
+    """
+    with clusters.connect(cluster) as connection:
+        if not _exists(connection, name):
+            return ()
+        found = _differences(connection, name)
+        if found:
+            _alone(connection, f"database {name}")
+        for _, statement in found:
+            connection.execute(statement)
+    if not _knows(cluster, name, password):
+        ensure_role(cluster, name, password)
+        return (*(words for words, _ in found), KEY)
+    return tuple(words for words, _ in found)
+
+
 def drop_database(cluster: Cluster, name: str) -> None:
     """Drop it, ending its connections; a template too. Nothing happens when there is none."""
     with clusters.connect(cluster) as connection:
@@ -181,6 +212,51 @@ def advisory_lock(cluster: Cluster, name: str, *, timeout: float = LOCK_TIMEOUT)
 def lock_key(name: str) -> int:
     """The 64-bit number that PostgreSQL knows the lock by."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+
+
+KEY = "the role's password"
+
+STATE = """
+    SELECT NOT rolcanlogin, rolconnlimit <> -1, NOT datallowconn, datistemplate, datconnlimit > -1,
+        NOT (has_database_privilege(role.oid, base.oid, 'CONNECT')
+            AND has_database_privilege(role.oid, base.oid, 'CREATE')
+            AND has_database_privilege(role.oid, base.oid, 'TEMPORARY')),
+        EXISTS (SELECT FROM aclexplode(COALESCE(datacl, acldefault('d', datdba))) WHERE grantee = 0),
+        EXISTS (SELECT FROM pg_db_role_setting WHERE setrole = role.oid AND setdatabase = 0),
+        EXISTS (SELECT FROM pg_db_role_setting WHERE setrole = role.oid AND setdatabase = base.oid),
+        EXISTS (SELECT FROM pg_db_role_setting WHERE setrole = 0 AND setdatabase = base.oid)
+    FROM pg_database AS base JOIN pg_roles AS role ON rolname = datname WHERE datname = %s
+"""
+"""Whether each of `_REMEDIES` is needed. A limit of -2 is a database whose removal was broken off."""
+
+_REMEDIES = (
+    ("the role's right to log in", "ALTER ROLE {} LOGIN"),
+    ("the role's connection limit", "ALTER ROLE {} CONNECTION LIMIT -1"),
+    ("whether the database lets anybody in", "ALTER DATABASE {} ALLOW_CONNECTIONS true"),
+    ("whether the database is a template", "ALTER DATABASE {} IS_TEMPLATE false"),
+    ("the database's connection limit", "ALTER DATABASE {} CONNECTION LIMIT -1"),
+    ("the role's rights in the database", "GRANT ALL ON DATABASE {0} TO {0}"),
+    ("everybody's rights in the database", "REVOKE ALL ON DATABASE {} FROM PUBLIC"),
+    ("the role's settings", "ALTER ROLE {} RESET ALL"),
+    ("the role's settings in the database", "ALTER ROLE {0} IN DATABASE {0} RESET ALL"),
+    ("the database's settings", "ALTER DATABASE {} RESET ALL"),
+)
+
+
+def _differences(connection: psycopg.Connection, name: str) -> list[tuple[str, sql.Composed]]:
+    """What is otherwise, and the statement that sets it anew; nothing of a database that does not exist."""
+    row = connection.execute(STATE, (name,)).fetchone()
+    needed = zip(_REMEDIES, row or (), strict=False)
+    return [(words, sql.SQL(text).format(sql.Identifier(name))) for (words, text), is_needed in needed if is_needed]
+
+
+def _knows(cluster: Cluster, name: str, password: str) -> bool:
+    """Whether the password is the role's; yes, where another reason keeps it out of the database."""
+    try:
+        psycopg.connect(cluster.dsn(name, name, password), connect_timeout=clusters.CONNECT_TIMEOUT).close()
+    except psycopg.OperationalError as error:
+        return "password authentication failed" not in str(error)
+    return True
 
 
 def _alone(connection: psycopg.Connection, what: str) -> None:

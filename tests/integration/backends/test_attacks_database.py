@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import psycopg
 import pytest
 
+from aerodrome.airflow import metadata as airflow_metadata
 from aerodrome.backends.local import metadata
 from aerodrome.services import clusters, databases
 
@@ -60,6 +62,71 @@ def test_a_trigger_of_the_environments_is_no_way_to_the_whole_server(cluster: cl
         assert theirs.execute("SELECT last_heartbeat_at, queued_by_job_id FROM task_instance").fetchall() == [
             (datetime(2025, 12, 31, tzinfo=UTC), 2)
         ]
+
+
+SOUND = """
+    CREATE TABLE alembic_version (version_num text);
+    INSERT INTO alembic_version VALUES ('head');
+"""
+
+
+ENDLESS = """
+    DROP TABLE alembic_version;
+    CREATE VIEW alembic_version AS SELECT repeat('x', 1000000) AS version_num FROM pg_class a, pg_class b, pg_class c
+"""
+
+SHOUTING = """
+    DROP TABLE alembic_version;
+    CREATE FUNCTION shout() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '%', repeat('x', 10000); END $$;
+    CREATE VIEW alembic_version AS SELECT shout() AS version_num
+"""
+
+
+@pytest.fixture
+def installation(tmp_path):
+    """An Airflow that works with the revision `head`."""
+    (tmp_path / "airflow" / "utils").mkdir(parents=True)
+    heads = '_REVISION_HEADS_MAP: dict[str, str] = {\n    "3.0.0": "before",\n    "3.3.0": "head",\n}\n'
+    (tmp_path / "airflow" / "utils" / "db.py").write_text(heads)
+    return SimpleNamespace(packages=tmp_path, version="3.3.1")
+
+
+@pytest.mark.parametrize(
+    ("attack", "told"),
+    [
+        ("SELECT 1", ""),
+        ("DROP TABLE dag, job", "Tables are gone or not the environment's any more: dag, job."),
+        ("REVOKE ALL ON dag FROM current_user", "Tables are gone or not the environment's any more: dag."),
+        (
+            "UPDATE alembic_version SET version_num = 'x'",
+            "The schema's revision is x, and Airflow 3.3.1 works with head.",
+        ),
+        ("DELETE FROM alembic_version", "The schema's revision is none, and Airflow 3.3.1 works with head."),
+        ("INSERT INTO alembic_version VALUES ('y')", "The schema's revision is head, y,"),
+        ("DROP TABLE alembic_version", 'Airflow\'s schema cannot be read: relation "alembic_version" does not exist.'),
+        ("REVOKE ALL ON alembic_version FROM current_user", "Airflow's schema cannot be read: permission denied"),
+        (SHOUTING, "Airflow's schema cannot be read: xxx"),
+        (
+            ENDLESS,
+            "The schema's revision is x",
+        ),
+    ],
+)
+def test_what_is_damaged_is_told(cluster: clusters.Cluster, environment, installation, attack, told):
+    name = metadata.name_of(environment)
+    with psycopg.connect(cluster.dsn(name, name, PASSWORD)) as theirs:
+        theirs.execute(SOUND)
+        for table in airflow_metadata.NEEDED:
+            theirs.execute(f"CREATE TABLE {table} (id int)")
+        theirs.execute(attack)
+    found = metadata.damage(cluster, environment, installation, PASSWORD)
+    assert found.startswith(told)
+    assert bool(found) == bool(told)
+    assert len(found) < 500
+
+
+def test_a_database_that_is_away_is_not_damaged(cluster: clusters.Cluster, environment, installation):
+    assert metadata.damage(replace(cluster, host="/nonexistent"), environment, installation, PASSWORD) == ""
 
 
 def test_a_trigger_that_never_ends_is_not_waited_for(cluster: clusters.Cluster, environment, monkeypatch):

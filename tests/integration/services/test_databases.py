@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import secrets
 import threading
+from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -183,3 +184,79 @@ def test_an_external_server_must_let_us_make_databases(cluster, word):
         clusters.require(dataclasses.replace(cluster, user=f"plain_{word}", password="pw"))
     with pytest.raises(errors.RetryError, match="does not answer"):
         clusters.require(dataclasses.replace(cluster, host="/nonexistent"))
+
+
+ATTACKS = [
+    ("the role's password", "ALTER ROLE {0} PASSWORD 'theirs'"),
+    ("the role's settings", "ALTER ROLE {0} SET statement_timeout = 1"),
+    ("the role's settings", "ALTER ROLE {0} SET default_transaction_read_only = on"),
+    ("the role's settings in the database", "ALTER ROLE {0} IN DATABASE {0} SET search_path = nowhere"),
+    ("the database's settings", "ALTER DATABASE {0} SET default_transaction_read_only = on"),
+    ("the database's connection limit", "ALTER DATABASE {0} CONNECTION LIMIT 0"),
+    ("whether the database is a template", "ALTER DATABASE {0} IS_TEMPLATE true"),
+    ("the role's rights in the database", "REVOKE ALL ON DATABASE {0} FROM {0}"),
+    ("everybody's rights in the database", "GRANT CONNECT ON DATABASE {0} TO PUBLIC"),
+]
+"""What DAG code can do that has the password of its environment, which owns its database."""
+
+
+@pytest.fixture
+def owned(admin, word) -> Iterator[str]:
+    name = f"env_{word}"
+    databases.ensure_role(admin, name, "pw")
+    databases.ensure_database(admin, name, name)
+    yield name
+    databases.drop_database(admin, name)
+    databases.drop_role(admin, name)
+
+
+@pytest.mark.parametrize(("words", "attack"), ATTACKS, ids=[attack for _, attack in ATTACKS])
+def test_what_an_owner_changed_is_set_anew(admin, owned, words, attack):
+    assert databases.altered(admin, owned, "pw") == ()
+    with connect(admin, owned, owned) as theirs:
+        theirs.execute(attack.format(owned))
+    assert databases.altered(admin, owned, "pw") == (words,)
+    assert databases.mend(admin, owned, "pw") == (words,)
+    assert databases.altered(admin, owned, "pw") == databases.mend(admin, owned, "pw") == ()
+    with connect(admin, owned, owned) as theirs:
+        theirs.execute("CREATE TABLE t AS SELECT 1 AS i")
+        assert theirs.execute("SHOW search_path").fetchone() == ('"$user", public',)
+
+
+def test_everything_at_once_is_set_anew(admin, owned):
+    with connect(admin, owned, owned) as theirs:
+        for _, attack in ATTACKS:
+            theirs.execute(attack.format(owned))
+    assert databases.mend(admin, owned, "pw")
+    assert databases.altered(admin, owned, "pw") == ()
+    connect(admin, owned, owned).close()
+
+
+def test_an_owner_has_no_rights_beyond_its_own(cluster, word):
+    """What it cannot do need not be looked for."""
+    name = f"env_{word}"
+    databases.ensure_role(cluster, name, "pw")
+    databases.ensure_database(cluster, name, name)
+    with connect(cluster, name, name) as theirs:
+        for refused in (
+            "ALTER ROLE {0} NOLOGIN",
+            "ALTER ROLE {0} CONNECTION LIMIT 0",
+            "ALTER ROLE {0} RENAME TO gone",
+            "ALTER ROLE {0} SUPERUSER",
+            "ALTER DATABASE {0} RENAME TO gone",
+            "ALTER DATABASE {0} ALLOW_CONNECTIONS false",
+            "ALTER DATABASE {0} OWNER TO postgres",
+            "DROP DATABASE {0}",
+            "DROP ROLE {0}",
+        ):
+            with pytest.raises(psycopg.Error):
+                theirs.execute(refused.format(name))
+    assert databases.altered(cluster, name, "pw") == ()
+    databases.drop_database(cluster, name)
+    databases.drop_role(cluster, name)
+
+
+def test_of_what_is_not_there_nothing_is_altered(admin, word):
+    assert databases.altered(admin, f"env_{word}", "pw") == databases.mend(admin, f"env_{word}", "pw") == ()
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        connect(admin, f"env_{word}", f"env_{word}")

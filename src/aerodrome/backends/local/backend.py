@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
 import structlog
 
 from aerodrome.airflow import units as airflow_units
@@ -51,6 +55,18 @@ from aerodrome.services import accounts, daemon, folders
 from aerodrome.services.clusters import Cluster
 from aerodrome.settings import CellPaths, EnvironmentPaths, Settings
 
+LOOK_EVERY = 15.0
+"""Seconds between two looks into an environment's database, which cost two connections and one question."""
+
+LOOKED_INTO = frozenset({Status.AVAILABLE, Status.UPDATE_FAILED, Status.UNAVAILABLE, Status.UPDATING})
+"""Statuses in which units are to work with the database as it is; where it moves, its doors are closed on purpose."""
+
+NEED_DATABASE = frozenset({
+    Step.MEND_DATABASE, Step.SERVICES, Step.CELL, Step.RELEASE, Step.ARCHIVE, Step.REHEARSE, Step.RETIRE,
+    Step.REPORT_LOST_TASKS,
+})  # fmt: skip
+"""Steps that fail where the environment's code has shut its database or its role to us; MIGRATE and SWAP open it."""
+
 log = structlog.get_logger("backend")
 
 
@@ -80,6 +96,8 @@ class LocalBackend:
         self._silences = steering.Silences()
         self._choosing = threading.Lock()
         """Of ports: two environments must not find the same one free."""
+        self._looks: dict[str, tuple[float, tuple[str, ...], str]] = {}
+        """When each environment's database was last looked into, and what was found."""
         self._reported: dict[tuple[str, int, str], float] = {}
         """Workers' deaths that Airflow was told of; forgotten with this process, for telling twice does no harm."""
 
@@ -92,11 +110,15 @@ class LocalBackend:
         }
         services = steering.look(paths.services, self._silences, is_leaving=is_leaving)
         works = services.alive and any(cell.alive for cell in seen.values())
+        database = works or metadata.exists(self._around.cluster(), environment)
+        altered, damage = self._look_into_database(environment) if database else ((), "")
         is_unsettled = environment.status in {Status.ROLLING_BACK, Status.DELETING, Status.CREATING}
         return Observed(
             installation=self._installer.progress(*self._wanted(environment)),
             # What a living cell works with need not be looked up again and again.
-            database=works or metadata.exists(self._around.cluster(), environment),
+            database=database,
+            altered=altered,
+            damage=damage,
             files=works or places.are_prepared(paths),
             traces=not places.are_gone(paths),
             services=services,
@@ -107,7 +129,12 @@ class LocalBackend:
             bereaved=bool(self._unreported_deaths(environment, seen)),
         )
 
-    def act(self, environment: Environment, step: Step, revision: int | None = None) -> None:  # noqa: C901, PLR0912, PLR0915 - a table of what each step does
+    def act(self, environment: Environment, step: Step, revision: int | None = None) -> None:
+        if step in NEED_DATABASE:
+            self._mend_database(environment)
+        self._take(environment, step, revision)
+
+    def _take(self, environment: Environment, step: Step, revision: int | None) -> None:  # noqa: C901, PLR0912, PLR0915 - a table of what each step does
         paths = self._paths(environment)
         match step, revision:
             case Step.INSTALL, _:
@@ -329,9 +356,37 @@ class LocalBackend:
     # The steps
 
     def _make_database(self, environment: Environment) -> None:
-        password = self._around.vault.open(environment.sealed_secrets).database_password
+        password = self._password(environment)
         wanted = self._installed(*self._wanted(environment))
         metadata.ensure_database(self._around.cluster(), environment, wanted, password)
+
+    def _look_into_database(self, environment: Environment) -> tuple[tuple[str, ...], str]:
+        """What the environment has altered and damaged there, as of `LOOK_EVERY` seconds ago at most."""
+        at, altered, damage = self._looks.get(environment.identifier, (-math.inf, (), ""))
+        if environment.status not in LOOKED_INTO or not environment.sealed_secrets:
+            return (), ""
+        if time.monotonic() - at > LOOK_EVERY:
+            password = self._password(environment)
+            cluster, running = self._around.cluster(), environment.deployed
+            try:
+                altered, damage = metadata.altered(cluster, environment, password), ""
+                if not altered and running is not None:
+                    installed = self._installed(running.version, running.lock)
+                    damage = metadata.damage(cluster, environment, installed, password)
+            except (psycopg.OperationalError, RetryError):  # the database is away, or the version: others tell that
+                altered, damage = (), ""
+            self._looks[environment.identifier] = (time.monotonic(), altered, damage)
+        return altered, damage
+
+    def _mend_database(self, environment: Environment) -> None:
+        found = metadata.mend(self._around.cluster(), environment, self._password(environment))
+        self._looks.pop(environment.identifier, None)
+        if found:
+            log.warning("database set anew", environment=environment.name, altered=found)
+
+    def _password(self, environment: Environment) -> str:
+        """Of the environment's role in the database."""
+        return self._around.vault.open(environment.sealed_secrets).database_password
 
     def _start_services(self, environment: Environment) -> None:
         place = self._place(environment, self._spec(environment, None))
@@ -374,9 +429,9 @@ class LocalBackend:
     def _retire(self, environment: Environment, revision: int) -> None:
         paths, change = self._paths(environment), environment.change
         if change is None or not change.swapped:  # else the database goes too, and is of the other version
-            password = self._around.vault.open(environment.sealed_secrets).database_password
             hostnames = airflow_units.hostname("worker-%", revision)
-            metadata.age_all_heartbeats(self._around.cluster(), environment, hostnames, password)
+            with _unless_damaged(environment):
+                metadata.age_all_heartbeats(self._around.cluster(), environment, hostnames, self._password(environment))
         places.remove_cell(paths, revision)
         if environment.status is not Status.ROLLING_BACK:
             moving.forget_spool(paths)
@@ -419,7 +474,7 @@ class LocalBackend:
         if seed is None:
             raise RetryError("there is nothing to make the database from")
         origin = moving.Origin(identifier=seed.identifier, number=seed.number, snapshots=self._snapshots)
-        password = self._around.vault.open(environment.sealed_secrets).database_password
+        password = self._password(environment)
         version = versions.lookup(self._wanted(environment)[0])
         return moving.seed(job, self._around.cluster(), environment, password, origin, version)
 
@@ -477,15 +532,12 @@ class LocalBackend:
     def _report_lost_tasks(self, environment: Environment) -> None:
         _, seen = self.cells(environment)
         deaths = self._unreported_deaths(environment, seen)
-        metadata.age_heartbeats(
-            self._around.cluster(),
-            environment,
-            {
-                airflow_units.hostname(worker.name, revision): datetime.fromtimestamp(at, UTC)
-                for (revision, worker), at in deaths.items()
-            },
-            self._around.vault.open(environment.sealed_secrets).database_password,
-        )
+        died = {
+            airflow_units.hostname(worker.name, revision): datetime.fromtimestamp(at, UTC)
+            for (revision, worker), at in deaths.items()
+        }
+        with _unless_damaged(environment):
+            metadata.age_heartbeats(self._around.cluster(), environment, died, self._password(environment))
         self._reported |= {
             (environment.identifier, revision, worker.name): at for (revision, worker), at in deaths.items()
         }
@@ -503,3 +555,14 @@ class LocalBackend:
         for path in (installed.python, installed.python.resolve(), beside.resolve(), INSIDE / "boot.py"):
             if path.exists():
                 accounts.open_way_to(path)
+
+
+@contextlib.contextmanager
+def _unless_damaged(environment: Environment) -> Iterator[None]:
+    """Go on where the database answers with an error: Airflow finds lost tasks by itself, only later."""
+    try:
+        yield
+    except psycopg.Error as error:
+        if error.sqlstate is None:  # it does not answer
+            raise
+        log.warning("not told of lost tasks", environment=environment.name, error=str(error).splitlines()[0])

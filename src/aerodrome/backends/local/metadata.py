@@ -31,6 +31,11 @@ DEFAULT_POOL_SLOTS = 128
 
 TAIL_LINES = 12
 
+LONGEST = 200
+"""Characters of an error that DAG code may have written."""
+
+RESTORE = "Put back what was changed, or restore a snapshot."
+
 PATIENCE = 5
 """Seconds for a statement in an environment's database; what its code has put there may take for ever."""
 
@@ -104,6 +109,33 @@ def import_errors(cluster: Cluster, environment: Environment, password: str, dag
         next((os.path.relpath(path, folder) for folder in folders if path.startswith(f"{folder}/")), path)
         for path in paths
     )
+
+
+def altered(cluster: Cluster, environment: Environment, password: str) -> tuple[str, ...]:
+    """What the environment has changed of its database and its role, in words; see `mend`."""
+    return databases.altered(cluster, name_of(environment), password)
+
+
+def mend(cluster: Cluster, environment: Environment, password: str) -> tuple[str, ...]:
+    """Set anew what the environment needs of its database and its role; what it had changed, in words."""
+    return databases.mend(cluster, name_of(environment), password)
+
+
+def damage(cluster: Cluster, environment: Environment, installation: Installation, password: str) -> str:
+    """What in the database keeps this Airflow from working with it, in a sentence; empty when nothing is known to."""
+    head = metadata.schema_head(installation.packages / "airflow")
+    try:
+        [(found, missing)] = execute(cluster, name_of(environment), password, metadata.soundness())
+    except psycopg.OperationalError:  # it is away, or slow: no word about what is in it
+        return ""
+    except psycopg.Error as error:
+        return f"Airflow's schema cannot be read: {str(error).splitlines()[0][:LONGEST]}. {RESTORE}"
+    if missing:
+        return f"Tables are gone or not the environment's any more: {', '.join(missing)}. {RESTORE}"
+    if head is not None and found != [head]:
+        told = ", ".join(found) or "none"
+        return f"The schema's revision is {told}, and Airflow {installation.version} works with {head}. {RESTORE}"
+    return ""
 
 
 def execute(
