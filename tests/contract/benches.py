@@ -16,6 +16,7 @@ import psycopg
 from cryptography.fernet import Fernet
 
 import uids
+from aerodrome import trees
 from aerodrome.backends.contract import OF_A_CELL, Backend, Step
 from aerodrome.backends.local import shutdown
 from aerodrome.backends.local.backend import LocalBackend, Surroundings
@@ -26,6 +27,7 @@ from aerodrome.model.change import Change, Kind, Strategy
 from aerodrome.model.environment import Environment, LastUpdate, Progress
 from aerodrome.model.lifecycle import Status
 from aerodrome.model.observed import Installation, Observed, Work
+from aerodrome.model.release import Deployed
 from aerodrome.model.spec import Spec
 from aerodrome.model.web_address import Ports
 from aerodrome.services import databases
@@ -50,6 +52,9 @@ class Bench:
     kill_cell: Callable[[], None]
     alter_database: Callable[[], None]
     """Do to its database, which is made for that, what its code can do."""
+
+    lose_release: Callable[[Deployed], None]
+    """Take away the folder of the release that it runs."""
 
     def act(self, *steps: Step) -> None:
         for step in steps:
@@ -127,7 +132,10 @@ def in_memory(environment: Environment) -> Bench:
         place.databases["live"] = environment.spec.airflow_version
         place.altered = ("the role's password",)
 
-    return Bench(backend, environment, kill_cell, alter_database)
+    def lose_release(deployed: Deployed) -> None:
+        backend.places.setdefault(environment.name, Place()).lost = deployed.identifier
+
+    return Bench(backend, environment, kill_cell, alter_database, lose_release)
 
 
 @contextlib.contextmanager
@@ -164,8 +172,11 @@ def on_this_machine(environment: Environment, cluster: Cluster, versions: Path |
                 theirs.execute(f"ALTER DATABASE {name} CONNECTION LIMIT 0")
                 theirs.execute(f"ALTER ROLE {name} PASSWORD 'theirs'")
 
+        def lose_release(deployed: Deployed) -> None:
+            trees.remove(settings.paths.releases / str(deployed.content))
+
         try:
-            yield Bench(backend, environment, kill_cell, alter_database)
+            yield Bench(backend, environment, kill_cell, alter_database, lose_release)
         finally:
             backend.close()
             shutdown.stop_all(settings.paths, report=lambda _: None)

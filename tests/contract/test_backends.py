@@ -77,6 +77,15 @@ def test_what_its_code_has_altered_of_the_database_is_seen_and_set_anew(bench):
     assert bench.see() == benches.NOTHING
 
 
+def test_a_release_whose_folder_is_gone_is_seen(bench):
+    deployed = Deployed(identifier="f00d", version="3.3.1", lock="10ck", content="c0ffee")
+    assert bench.see().content
+    bench.environment = replace(bench.environment, status=Status.AVAILABLE, change=None, deployed=deployed)
+    bench.lose_release(deployed)
+    assert not bench.see().content
+    assert bench.see().work is None
+
+
 def test_environments_do_not_share_their_place(bench):
     bench.act(Step.FILES)
     other = replace(bench.environment, name="two", identifier="c0117ac8", number=2)

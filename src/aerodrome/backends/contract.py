@@ -33,6 +33,10 @@ class Step(StrEnum):
     RELEASE = "RELEASE"
     """Build the change's release and try the DAGs on it, in the background: see `Observed.work`."""
 
+    REBUILD = "REBUILD"
+    """Build the release that the environment runs again, for its folder is gone, in the background: see
+    `Observed.work`."""
+
     DATABASE = "DATABASE"
     """Clone the version's migrated template database, owned by the environment's own role."""
 
@@ -108,7 +112,7 @@ OF_A_CELL = frozenset({
 })  # fmt: skip
 """Steps that need a revision."""
 
-LONG = frozenset({Step.RELEASE, Step.SEED, Step.ARCHIVE, Step.REHEARSE, Step.MIGRATE})
+LONG = frozenset({Step.RELEASE, Step.REBUILD, Step.SEED, Step.ARCHIVE, Step.REHEARSE, Step.MIGRATE})
 """Steps that are taken in the background: `Observed.work` tells how far the last of them is."""
 
 
@@ -157,3 +161,10 @@ class Backend(Protocol):
 
     def collect_releases(self, used: Collection[str], now: datetime) -> None:
         """Remove built releases that nobody has used for long; `used` are the contents that are in use."""
+
+    def collect_versions(self, used: Collection[tuple[str, str]], now: datetime) -> None:
+        """Remove installed Airflow versions that nobody has used for long, with what belongs to each.
+
+        `used` are the versions that the ledger knows to be in use, each with its lock's SHA-256; empty = the present
+        lock. What runs is in use besides.
+        """

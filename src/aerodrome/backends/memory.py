@@ -12,7 +12,7 @@ from datetime import datetime
 from aerodrome.backends.contract import COMMAND_TIMEOUT, LONG, CommandResult, Step
 from aerodrome.errors import RetryError
 from aerodrome.model import release
-from aerodrome.model.environment import Environment
+from aerodrome.model.environment import Environment, Failure
 from aerodrome.model.lifecycle import Status
 from aerodrome.model.observed import NOT_ANSWERING, Cell, Installation, Observed, Unit, Work
 from aerodrome.model.release import Deployed, Patch
@@ -88,6 +88,9 @@ class Place:
     """The revision that requests go to."""
 
     work: tuple[int, Work] | None = None
+    lost: str | None = None
+    """The release whose folder is gone."""
+
     altered: tuple[str, ...] = ()
     """What its code has changed of its database, in words."""
 
@@ -123,12 +126,18 @@ class MemoryBackend:
     """Whether workers that drain have tasks that do not end."""
 
     patch: Patch | None = None
+    unreadable: Failure | None = None
+    """What keeps a lost release from being built again."""
+
     damage: str = ""
     """What keeps Airflow from working with every database, in a sentence."""
 
     removed_snapshots: list[tuple[str, int]] = field(default_factory=list)
     in_use: list[frozenset[str]] = field(default_factory=list)
     """The contents that were in use when releases were collected."""
+
+    versions_in_use: list[frozenset[tuple[str, str]]] = field(default_factory=list)
+    """The same of installed versions."""
 
     commands: list[tuple[str, tuple[str, ...], float]] = field(default_factory=list)
     """What was run: environment, words and time limit."""
@@ -138,7 +147,6 @@ class MemoryBackend:
 
     def observe(self, environment: Environment) -> Observed:
         place = self.places.get(environment.name, Place())
-        change = environment.change
         unsettled = environment.status in {Status.ROLLING_BACK, Status.DELETING, Status.CREATING}
         return Observed(
             installation=Installation(done=_version(environment) in self.installed),
@@ -147,9 +155,10 @@ class MemoryBackend:
             traces=place.files,
             services=place.services.seen() if place.services else Cell(alive=False),
             cells={revision: box.seen() for revision, box in place.cells.items()},
-            work=place.work[1] if place.work and change and place.work[0] == change.revision else None,
+            work=place.work[1] if place.work and place.work[0] == _revision(environment) else None,
             copies=unsettled and self._has_copies(environment, place),
             patch=self.patch,
+            content=environment.deployed is None or environment.deployed.identifier != place.lost,
             altered=place.altered,
             damage=self.damage,
             bereaved=place.bereaved,
@@ -200,10 +209,17 @@ class MemoryBackend:
         del now
         self.in_use.append(frozenset(used))
 
+    def collect_versions(self, used: Collection[tuple[str, str]], now: datetime) -> None:
+        del now
+        self.versions_in_use.append(frozenset(used))
+
     def _work(self, environment: Environment, place: Place, step: Step) -> None:
         """A long step, done at once."""
+        if step is Step.REBUILD:
+            place.lost = place.lost if self.unreadable else None
+            place.work = (_revision(environment), Work(step=step, done=True, trouble=self.unreadable))
         change = environment.change
-        if change is None:
+        if change is None or step is Step.REBUILD:
             return
         done = Work(step=step, done=True)
         if step is Step.RELEASE:
@@ -277,6 +293,11 @@ def _end(*boxes: Box | None) -> None:
     for box in boxes:
         if box is not None:
             box.alive, box.leftovers, box.units = False, False, {}
+
+
+def _revision(environment: Environment) -> int:
+    """Whose work is of interest."""
+    return environment.change.revision if environment.change is not None else environment.revision
 
 
 def _version(environment: Environment) -> str:

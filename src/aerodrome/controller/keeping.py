@@ -71,6 +71,39 @@ def database(observed: Observed) -> Plan | None:
     return Plan(phase=READY, detail=detail, step=Step.MEND_DATABASE, note=("NOTE", note), again_after=0)
 
 
+def release(observed: Observed) -> Plan | None:
+    """The release that the environment runs, built again where its folder is gone; None = it is there."""
+    return None if observed.content else _rebuilding(observed) or _unbuilt(observed)
+
+
+def _rebuilding(observed: Observed) -> Plan | None:
+    """The building of the release that is gone; None = it is there, or cannot be built."""
+    work, detail = observed.work, "Building the lost release again."
+    if observed.content:
+        return None
+    if work is None or work.step != Step.REBUILD:
+        note = "The folder of the release is gone from the disk: the release is built again from the bucket."
+        return Plan(phase=READY, detail=detail, step=Step.REBUILD, note=("NOTE", note), again_after=0)
+    if work.trouble is not None:
+        return None
+    return Plan(phase=READY, detail=work.detail or detail, step=Step.REBUILD if work.done else None, again_after=1.0)
+
+
+def _unbuilt(observed: Observed) -> Plan | None:
+    """What keeps the release that is gone from being built again; None = nothing."""
+    work = observed.work
+    if observed.content or work is None or work.trouble is None:
+        return None
+    told = f"{work.trouble.code}: {work.trouble.message}"
+    return Plan(phase=READY, detail=told, trouble=work.trouble, again_after=CALM)
+
+
+def _reinstalled(observed: Observed) -> Plan | None:
+    """The Airflow version that units run, where its folder is gone under them; None = it is there."""
+    missing = installed(observed)
+    return None if missing is None else replace(missing, phase=READY)
+
+
 def cell(observed: Observed, revision: int) -> Plan | None:
     """The start of a revision's cell; None = it lives."""
     if observed.cell(revision).alive:
@@ -124,6 +157,9 @@ def recover(environment: Environment, observed: Observed) -> Plan:
     altered = database(observed)
     if altered is not None:
         return replace(altered, phase="database")
+    lost = release(observed)
+    if lost is not None:
+        return replace(lost, phase="release")
     return cell(observed, revision) or resumed(observed, revision) or waiting(observed, revision) or ready
 
 
@@ -163,7 +199,12 @@ def watch(environment: Environment, observed: Observed, now: datetime) -> Plan:
     revision = serving(environment)
     if not observed.services.alive or not observed.cell(revision).alive:
         return Plan(phase="lost", detail="The cell is gone.", event=Event.LOST, again_after=0)
-    first = database(observed) or _lost_tasks(observed, revision)
+    first = (
+        database(observed)
+        or _lost_tasks(observed, revision)
+        or _reinstalled(observed)
+        or _rebuilding(observed)
+    )
     if first is not None:
         return first
     due = maintenance.due(environment, observed.patch, now)
@@ -172,7 +213,7 @@ def watch(environment: Environment, observed: Observed, now: datetime) -> Plan:
     others = {other: found for other, found in observed.cells.items() if other != revision}
     if others:
         return retire(others)
-    return _damaged(observed) or _served(observed, revision)
+    return _unbuilt(observed) or _damaged(observed) or _served(observed, revision)
 
 
 def _lost_tasks(observed: Observed, revision: int) -> Plan | None:

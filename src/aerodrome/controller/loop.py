@@ -246,10 +246,12 @@ class Controller:
             self._environments.begin(environment, chosen.begin)
 
     def _collect(self) -> None:
-        """Remove releases that nobody uses; what goes wrong is told, and tried again the next time."""
+        """Remove releases and versions that nobody uses; what goes wrong is told, and tried again the next time."""
         try:
-            used = history.contents_in_use(self._environments.all())
-            self._backend.collect_releases(used, self._clock())
+            environments, now = self._environments.all(), self._clock()
+            self._backend.collect_releases(history.contents_in_use(environments), now)
+            snapshots = [each for environment in environments for each in self._snapshots.of(environment.name)]
+            self._backend.collect_versions(history.versions_in_use(environments, snapshots), now)
         except Exception as error:  # noqa: BLE001 - the loop outlives every error
             log.warning("releases not collected", error=str(error))
 

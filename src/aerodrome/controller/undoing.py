@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from aerodrome.backends.contract import Step
@@ -34,6 +35,7 @@ def undo(environment: Environment, observed: Observed, wish: Change, now: dateti
         or _database(observed, wish)
         or _lost(environment, observed, wish, revision, now)
         or keeping.ground(observed)
+        or _release(observed)
         or keeping.cell(observed, revision)
         or keeping.resumed(observed, revision)
         or keeping.waiting(observed, revision)
@@ -91,6 +93,12 @@ def _time_to_serve(environment: Environment, now: datetime) -> timedelta:
         since.pop(0)
     spent = timedelta(seconds=sum(phase.seconds for phase in since if phase.name in STARTING))
     return spent + (now - progress.phase_started_at if progress.phase in STARTING else timedelta())
+
+
+def _release(observed: Observed) -> Plan | None:
+    """The release that ran before, where its folder is gone."""
+    lost = keeping.release(observed)
+    return None if lost is None else replace(lost, phase="start")
 
 
 def _restored(wish: Change, revision: int) -> Plan:

@@ -62,6 +62,18 @@ def contents_in_use(environments: Sequence[Environment]) -> frozenset[str]:
     return frozenset(each.content for each in running + coming if each is not None and each.content is not None)
 
 
+def versions_in_use(environments: Sequence[Environment], snapshots: Sequence[Snapshot]) -> frozenset[tuple[str, str]]:
+    """The Airflow versions, each with its lock's SHA-256, that environments run, are to run, or would go back to.
+
+    Of a version that is asked for and not installed yet the lock is empty: it will be the present one.
+    """
+    changes = [each.change for each in environments if each.change is not None]
+    known = [each.deployed for each in environments] + [each.deployed for each in changes]
+    known += [each.deployed for each in snapshots]
+    asked = [each.spec.airflow_version for each in environments] + [each.spec.airflow_version for each in changes]
+    return frozenset({(each.version, each.lock) for each in known if each is not None} | {(each, "") for each in asked})
+
+
 def is_needed(snapshot: Snapshot, environments: Iterable[Environment]) -> bool:
     """Whether a change under way, of whichever environment, makes the snapshot or begins from it."""
     named = (snapshot.identifier, snapshot.number)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from aerodrome.model.environment import Failure
 from aerodrome.model.release import Deployed, Patch
 
 NOT_ANSWERING = "not answering"
@@ -120,6 +121,9 @@ class Work:
     report: tuple[str, ...] = ()
     """What a person should know of it, in sentences."""
 
+    trouble: Failure | None = None
+    """What kept it from being done, where nothing else ends with it; it is tried again after a while."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
@@ -147,6 +151,9 @@ class Observed:
 
     patch: Patch | None = None
     """What maintenance would bring; None = nothing new."""
+
+    content: bool = True
+    """The folder of the release that it runs is there, or it needs none."""
 
     altered: tuple[str, ...] = ()
     """What the environment's code has changed of its database and can be set anew, in words; looked at now and then."""

@@ -1,25 +1,31 @@
-"""Remove built releases that nobody runs any more. The choice is pure (`removable`); removing is apart from it.
+"""Which built releases and installed Airflow versions nobody uses any more. The choice is pure (`removable`).
 
-The controller has it called now and then with what the ledger says is in use: the release of every environment, and
-the one that a change is to bring.
+The controller has it called now and then with what the ledger says is in use: the release and the version of every
+environment, those that a change is to bring, and the versions of snapshots.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from aerodrome.release import content
+from aerodrome.release import content, installation, locks
 
 KEEP = timedelta(days=7)
 """How long an unused release is kept: going back to it is a question of seconds as long as it is there."""
 
 
+KEEP_OFFERED = timedelta(days=90)
+"""The same for an installed version that a new environment would get: a machine may have no network to get it again."""
+
+
 @dataclass(frozen=True)
 class Present:
-    """A folder of a release."""
+    """A folder of a release, or of an installed version."""
 
     identifier: str
     used: datetime
@@ -46,6 +52,27 @@ def collect(releases: Path, used: Collection[str], *, now: datetime, keep: timed
                 content.remove(identifier, releases)
                 gone.append(identifier)
     return gone
+
+
+def idle_versions(versions: Path, used: Collection[str], *, now: datetime) -> list[str]:
+    """The names of the installed versions that may go. What is in use is marked so, as `collect` does."""
+    present = []
+    for marker in sorted(versions.glob(f"*/{installation.MARKER}")):
+        identifier = marker.parent.name
+        if identifier in used:
+            with contextlib.suppress(OSError):
+                os.utime(marker)
+        present.append(Present(identifier, datetime.fromtimestamp(marker.stat().st_mtime, tz=now.tzinfo)))
+    offered = {lock.identifier for lock in locks.LOCKS.values()}
+    return idle(present, used, offered, now=now)
+
+
+def idle(present: Iterable[Present], used: Collection[str], offered: Collection[str], *, now: datetime) -> list[str]:
+    """Which installed versions may go: those on offer much later than others. Pure."""
+    known = [*present]
+    new = [found for found in known if found.identifier in offered]
+    old = [found for found in known if found.identifier not in offered]
+    return [*removable(old, used, now=now), *removable(new, used, now=now, keep=KEEP_OFFERED)]
 
 
 def _present(releases: Path, now: datetime) -> list[Present]:

@@ -110,6 +110,12 @@ def find(identifier: str, releases: Path) -> Built | None:
     return _built(identifier, releases, told)
 
 
+def is_whole(identifier: str, releases: Path) -> bool:
+    """Whether the release is there with all that every release has; marks nothing."""
+    top = folder(identifier, releases)
+    return all((top / name).exists() for name in (MANIFEST, STARTUP, PLUGINS))
+
+
 def finish(identifier: str, releases: Path, *, told: Mapping[str, Any], startup: Startup) -> Built:
     """Declare a filled folder whole. `told` has version, packages, plugin_names and notes, and whatever else helps."""
     top = folder(identifier, releases)

@@ -30,6 +30,9 @@ DAG_IMPORT_FAILED = "DAG_IMPORT_FAILED"
 RELEASE_BUILD_FAILED = "RELEASE_BUILD_FAILED"
 """The machine is at fault: no space, no permission, a process that could not be started."""
 
+RELEASE_MISSING = "RELEASE_MISSING"
+"""A release that was built is gone from the disk."""
+
 
 class ReleaseError(errors.BrokenError):
     """A release cannot be built, or must not be used. `code` is one of this module's."""

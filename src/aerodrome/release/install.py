@@ -62,6 +62,7 @@ def install(
     """
     present = installation.find(version, versions)
     if present is not None:
+        installation.mark_used(present)
         return present
     job = _Job(locks.of(version), versions, environ, folders, report, cancelled)
     made = _made(job, lambda: installation.find(version, versions))
@@ -92,6 +93,27 @@ def _made(job: _Job, find: Callable[[], Installation | None]) -> Installation:
             return find() or _install(job, descriptor)
     except OSError as error:
         raise _disk_failure(job, error) from error
+
+
+@contextlib.contextmanager
+def alone_at_once(identifier: str, versions: Path) -> Iterator[bool]:
+    """Hold the lock of an installation's folder; False when another process has it."""
+    descriptor = _opened(identifier, versions)
+    try:
+        yield _locked(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove(folder: Path) -> None:
+    """Remove an installation's folder, whatever is left of it; its caller holds the lock."""
+    # Renamed first, so that a removal that is itself broken off leaves nothing under the real name.
+    if not folder.exists():
+        return
+    grave = folder.with_name(f".{folder.name}.removed")
+    shutil.rmtree(grave, ignore_errors=True)
+    folder.rename(grave)
+    shutil.rmtree(grave, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -125,7 +147,7 @@ class _Job:
 @contextlib.contextmanager
 def _alone(job: _Job) -> Iterator[int]:
     """Hold the lock of the folder; the descriptor it hangs on. Waits for another installer, if the caller lets it."""
-    descriptor = os.open(job.versions / f".{job.lock.identifier}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = _opened(job.lock.identifier, job.versions)
     try:
         while not _locked(descriptor):
             job.check()
@@ -134,6 +156,10 @@ def _alone(job: _Job) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _opened(identifier: str, versions: Path) -> int:
+    return os.open(versions / f".{identifier}.lock", os.O_RDWR | os.O_CREAT, 0o600)
 
 
 def _locked(descriptor: int) -> bool:
@@ -149,7 +175,7 @@ def _install(job: _Job, descriptor: int) -> Installation:
     job.report("interpreter", 0, 0)
     places = interpreters.places(job.versions, job.environ, job.folders)
     python = interpreters.find(job.lock.python, places, for_others=os.geteuid() == 0, tick=job.check)
-    _remove(job.folder)
+    remove(job.folder)
     try:
         _make_folder(job.folder)
         _fill(job, python, descriptor)
@@ -159,7 +185,7 @@ def _install(job: _Job, descriptor: int) -> Installation:
             hook.add(job.folder / installation.VENV)
         return installation.finish(job.lock, job.versions, python)
     except BaseException:
-        _remove(job.folder)
+        remove(job.folder)
         raise
 
 
@@ -241,16 +267,6 @@ def _count(folder: Path, suffix: str) -> int:
 def _make_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(_FOLDER_MODE)  # whatever our umask is: it holds no secret, and units may have a uid of their own
-
-
-def _remove(folder: Path) -> None:
-    # Renamed first, so that a removal that is itself broken off leaves nothing under the real name.
-    if not folder.exists():
-        return
-    grave = folder.with_name(f".{folder.name}.removed")
-    shutil.rmtree(grave, ignore_errors=True)
-    folder.rename(grave)
-    shutil.rmtree(grave, ignore_errors=True)
 
 
 def _disk_failure(job: _Job, error: OSError) -> errors.BrokenError:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from dataclasses import dataclass
@@ -88,6 +89,12 @@ def has_programs(versions: Path) -> bool:
     """Whether the programs beside all versions are installed."""
     found = folder(locks.PROGRAMS, versions)
     return (found / MARKER).is_file() and (found / VENV / "bin" / "python").exists()
+
+
+def mark_used(found: Installation) -> None:
+    """Note that it is used now, for `collect` spares what was used of late."""
+    with contextlib.suppress(OSError):
+        os.utime(found.folder / MARKER)
 
 
 def finish(lock: Lock, versions: Path, python: Interpreter) -> Installation:

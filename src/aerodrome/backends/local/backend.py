@@ -43,17 +43,21 @@ from aerodrome.errors import BrokenError, CallerError, RetryError
 from aerodrome.identity.vault import Vault
 from aerodrome.model import web_address
 from aerodrome.model.change import Change, Seed, Strategy
-from aerodrome.model.environment import Environment
+from aerodrome.model.environment import Environment, Failure
 from aerodrome.model.lifecycle import Status
 from aerodrome.model.observed import Cell, Observed, Unit, Work
 from aerodrome.model.release import Deployed, Patch
 from aerodrome.model.spec import Spec
-from aerodrome.release import collect, installation, locks
-from aerodrome.release.content import Built
+from aerodrome.release import collect, install, installation, locks
+from aerodrome.release.content import Built, is_whole
+from aerodrome.release.failures import RELEASE_MISSING
 from aerodrome.release.installation import Installation
 from aerodrome.services import accounts, daemon, folders
 from aerodrome.services.clusters import Cluster
 from aerodrome.settings import CellPaths, EnvironmentPaths, Settings
+
+REBUILD_PAUSE = 60.0
+"""Seconds until a lost release that could not be built again is tried anew."""
 
 LOOK_EVERY = 15.0
 """Seconds between two looks into an environment's database, which cost two connections and one question."""
@@ -98,11 +102,13 @@ class LocalBackend:
         """Of ports: two environments must not find the same one free."""
         self._looks: dict[str, tuple[float, tuple[str, ...], str]] = {}
         """When each environment's database was last looked into, and what was found."""
+        self._rebuilt: dict[str, float] = {}
+        """When a lost release of each environment was last tried to be built again."""
         self._reported: dict[tuple[str, int, str], float] = {}
         """Workers' deaths that Airflow was told of; forgotten with this process, for telling twice does no harm."""
 
     def observe(self, environment: Environment) -> Observed:
-        paths, change = self._paths(environment), environment.change
+        paths = self._paths(environment)
         is_leaving = environment.status is Status.DELETING
         seen = {
             revision: steering.look(paths.cell(revision), self._silences, is_leaving=is_leaving)
@@ -123,7 +129,8 @@ class LocalBackend:
             traces=not places.are_gone(paths),
             services=services,
             cells=seen,
-            work=self._jobs.seen(environment.identifier, change.revision) if change else None,
+            work=self._seen_work(environment),
+            content=self._has_content(environment.deployed),
             copies=is_unsettled and self._has_copies(environment),
             patch=self._patch(environment.deployed),
             bereaved=bool(self._unreported_deaths(environment, seen)),
@@ -143,7 +150,7 @@ class LocalBackend:
                 places.prepare(paths, self._owner(environment))
             case Step.SERVICES, _:
                 self._start_services(environment)
-            case Step.RELEASE | Step.SEED | Step.ARCHIVE | Step.REHEARSE | Step.MIGRATE, _:
+            case Step.REBUILD | Step.RELEASE | Step.SEED | Step.ARCHIVE | Step.REHEARSE | Step.MIGRATE, _:
                 self._begin(environment, step)
             case Step.DATABASE, _:
                 self._make_database(environment)
@@ -211,6 +218,7 @@ class LocalBackend:
         found = self._installer.find(version)
         if found is not None:
             self._installer.ensure_programs()
+            installation.mark_used(found)
             self._open_ways(found)
             warm.start(self._settings.paths, found)
 
@@ -222,6 +230,22 @@ class LocalBackend:
         """Remove built releases that nobody has used for long."""
         for identifier in collect.collect(self._settings.paths.releases, used, now=now):
             log.info("release removed", content=identifier)
+
+    def collect_versions(self, used: Collection[tuple[str, str]], now: datetime) -> None:
+        paths = self._settings.paths
+        if paths.versions.is_symlink():
+            return  # a folder of several installations of Aerodrome: others may use what we do not
+        running = [steering.started(CellPaths(each.parent)) for each in paths.run.glob("*/*/units.json")]
+        known = {*used, *((each.version, each.lock) for each in running if each is not None)}
+        names = {locks.identifier(version, lock or locks.of(version).sha256) for version, lock in known}
+        names.add(locks.PROGRAMS.identifier)  # all versions use them
+        for identifier in collect.idle_versions(paths.versions, names, now=now):
+            with install.alone_at_once(identifier, paths.versions) as ours:
+                if ours:
+                    warm.stop(paths, identifier)
+                    metadata.drop_template(self._around.cluster(), identifier)
+                    install.remove(paths.versions.resolve() / identifier)
+                    log.info("installed version removed", version=identifier)
 
     def close(self) -> None:
         """Break off what runs in this process; cells and warm processes go on."""
@@ -306,7 +330,21 @@ class LocalBackend:
     def _built(self, deployed: Deployed) -> Built | None:
         found = releasing.find(deployed, self._settings.paths.releases)
         if found is None and deployed.content is not None:
-            raise BrokenError(f"the release {deployed.content} is gone from the disk", code="RELEASE_MISSING")
+            raise BrokenError(f"the release {deployed.content} is gone from the disk", code=RELEASE_MISSING)
+        return found
+
+    def _has_content(self, deployed: Deployed | None) -> bool:
+        content = deployed.content if deployed is not None else None
+        return content is None or is_whole(content, self._settings.paths.releases)
+
+    def _seen_work(self, environment: Environment) -> Work | None:
+        """The long step under way or done; a rebuild that failed is forgotten after a while, to be tried again."""
+        found = self._jobs.seen(environment.identifier, _revision(environment))
+        if found is None or found.trouble is None:
+            return found
+        if time.monotonic() - self._rebuilt.get(environment.identifier, -math.inf) > REBUILD_PAUSE:
+            self._jobs.cancel(environment.identifier)
+            return None
         return found
 
     def _place(self, environment: Environment, spec: Spec) -> Place:
@@ -406,6 +444,7 @@ class LocalBackend:
         except CallerError as error:  # an option that cannot be read as what it must be
             raise BrokenError(str(error), code="CONFIGURATION_INVALID") from error
         self._open_ways(rig.installation)
+        installation.mark_used(rig.installation)
         warm.spawn(self._settings.paths, rig.installation, self._paths(environment).cell(revision).config)
 
     def _revive(self, cell: CellPaths) -> None:
@@ -441,9 +480,33 @@ class LocalBackend:
         every = [paths.services, *map(paths.cell, places.revisions(paths))]
         leftovers.end(every, self._owner(environment))
 
+    def _begin_rebuild(self, environment: Environment) -> None:
+        running = environment.deployed
+        if running is None or running.content is None:
+            return
+        content = running.content
+
+        def run(job: Job) -> Work:
+            try:
+                stand = Stand(spec=environment.spec, installation=self._installed(running.version, running.lock))
+                return releasing.rebuild(job, self._bench(environment, environment.spec), stand, content)
+            except BrokenError as error:
+                return Work(
+                    step=Step.REBUILD,
+                    done=True,
+                    trouble=Failure(code=error.code, message=str(error), tail=error.tail),
+                )
+            finally:
+                self._rebuilt[environment.identifier] = time.monotonic()
+
+        self._jobs.begin(environment.identifier, _revision(environment), Step.REBUILD, run)
+
     def _begin(self, environment: Environment, step: Step) -> None:
         """Begin a long step in the background."""
         change = environment.change
+        if step is Step.REBUILD:
+            self._begin_rebuild(environment)
+            return
         if change is None:
             return
 
@@ -555,6 +618,11 @@ class LocalBackend:
         for path in (installed.python, installed.python.resolve(), beside.resolve(), INSIDE / "boot.py"):
             if path.exists():
                 accounts.open_way_to(path)
+
+
+def _revision(environment: Environment) -> int:
+    """Whose work is of interest: that of the change under way, or of what has come of the last."""
+    return environment.change.revision if environment.change is not None else environment.revision
 
 
 @contextlib.contextmanager

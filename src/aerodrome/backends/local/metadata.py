@@ -52,7 +52,7 @@ def of(cluster: Cluster, name: str, password: str, *, owner: str | None = None) 
 
 def ensure_template(cluster: Cluster, installation: Installation) -> str:
     """The name of the version's template, migrated and frozen; built when there is none (several seconds, once)."""
-    name = "tmpl_" + installation.folder.name.replace(".", "_").replace("-", "_")
+    name = _template_of(installation.folder.name)
     if databases.is_template(cluster, name):
         return name
     with databases.advisory_lock(cluster, name):
@@ -64,6 +64,16 @@ def ensure_template(cluster: Cluster, installation: Installation) -> str:
             _migrate(installation, versions.lookup(installation.version), of(cluster, name, password))
             databases.make_template(cluster, name)
     return name
+
+
+def drop_template(cluster: Cluster, identifier: str) -> None:
+    """Remove the template of the installation of that name, with its role. Nothing happens when there is none."""
+    databases.drop_database(cluster, _template_of(identifier))
+    databases.drop_role(cluster, _template_of(identifier))
+
+
+def _template_of(identifier: str) -> str:
+    return "tmpl_" + identifier.replace(".", "_").replace("-", "_")
 
 
 def ensure_database(cluster: Cluster, environment: Environment, installation: Installation, password: str) -> None:

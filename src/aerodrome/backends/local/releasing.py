@@ -25,6 +25,7 @@ from aerodrome.model.spec import Spec
 from aerodrome.release import building, comparison, confined, content, verification
 from aerodrome.release.building import Workshop
 from aerodrome.release.content import Built
+from aerodrome.release.failures import RELEASE_MISSING, ReleaseError
 from aerodrome.release.installation import Installation
 from aerodrome.release.sources import Sources
 from aerodrome.release.verification import Parsed, Secrets
@@ -116,6 +117,25 @@ def _news(
         *(each for each in told if each not in known),
         *(notes if deployed.content != running.content else ()),
     )
+
+
+def rebuild(job: Job, bench: Bench, stand: Stand, content_wanted: str) -> Work:
+    """Build a release again that an environment runs and whose folder is gone, from the versions that its spec names.
+
+    Raises:
+        ReleaseError: it cannot be built. RetryError: S3 or the package index is away.
+    """
+    if not content.is_whole(content_wanted, bench.releases):
+        content.remove(content_wanted, bench.releases)
+    with scratch_folder(bench.owner) as scratch:
+        built = _built(job, bench, stand, scratch)
+    if built.identifier != content_wanted:
+        raise ReleaseError(
+            "the folder of the release is gone from the disk, and what it was built with has changed since: "
+            "update the environment, which builds a new one",
+            code=RELEASE_MISSING,
+        )
+    return Work(step=Step.REBUILD, done=True)
 
 
 def scratch_folder(owner: Owner) -> tempfile.TemporaryDirectory[str]:

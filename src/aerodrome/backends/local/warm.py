@@ -58,13 +58,25 @@ def spawn(paths: Paths, installation: Installation, config: Path) -> int:
     return int(answer["pid"])
 
 
+def stop(paths: Paths, identifier: str) -> None:
+    """End the warm process of the installation of that name; cells that were forked from it go on."""
+    daemon.stop(
+        daemon.Daemon(
+            name=f"warm-{identifier}",
+            argv=(),
+            env={},
+            cwd=Path("/"),
+            log=Path(os.devnull),
+            pid_file=paths.run / f"warm-{identifier}.pid",
+            grace=5.0,
+        )
+    )
+
+
 def stop_all(paths: Paths) -> None:
     """End every warm process, whatever version it is of."""
     for pid_file in paths.run.glob("warm-*.pid"):
-        name = pid_file.name.removesuffix(".pid")
-        daemon.stop(
-            daemon.Daemon(name=name, argv=(), env={}, cwd=Path("/"), log=Path(os.devnull), pid_file=pid_file, grace=5.0)
-        )
+        stop(paths, pid_file.name.removeprefix("warm-").removesuffix(".pid"))
 
 
 def _socket(paths: Paths, installation: Installation) -> Path:
