@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shutil
 import textwrap
 import threading
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -360,6 +363,19 @@ def test_forced_replacement_does_not_wait_and_the_revision_can_be_brought_back(p
     assert f"{steady} is AVAILABLE with revision" in done.stdout
     assert product.get(steady).get("AirflowConfigurationOptions", {}) == {}
     assert "ROLLBACK" in product.run("revisions", steady).stdout
+
+
+def test_a_release_that_is_gone_from_the_disk_is_built_again(product, steady):
+    folders = product.data / "environments" / steady / "configuration"
+    newest = max((each for each in folders.iterdir() if each.name.isdecimal()), key=lambda each: int(each.name))
+    found = re.search(r"^plugins_folder\s*=\s*(.*)/plugins$", (newest / "control.cfg").read_text(), re.MULTILINE)
+    release = Path(found[1])
+    shutil.rmtree(release)
+    wait_for("it is built again", (release / "manifest.json").exists)
+    wait_for("all is calm", lambda: product.environment(steady)["progress"]["detail"] == "Every unit is ready.")
+    assert looked(product, steady, "looking_steady")
+    assert "is built again from the bucket" in product.run("events", steady).stdout
+    assert product.get(steady)["Status"] == "AVAILABLE"
 
 
 def test_a_version_that_is_gone_is_named(product, steady):
