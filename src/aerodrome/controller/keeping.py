@@ -199,12 +199,7 @@ def watch(environment: Environment, observed: Observed, now: datetime) -> Plan:
     revision = serving(environment)
     if not observed.services.alive or not observed.cell(revision).alive:
         return Plan(phase="lost", detail="The cell is gone.", event=Event.LOST, again_after=0)
-    first = (
-        database(observed)
-        or _lost_tasks(observed, revision)
-        or _reinstalled(observed)
-        or _rebuilding(observed)
-    )
+    first = database(observed) or _lost_tasks(observed, revision) or _reinstalled(observed) or _rebuilding(observed)
     if first is not None:
         return first
     due = maintenance.due(environment, observed.patch, now)
