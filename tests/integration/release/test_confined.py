@@ -1,16 +1,19 @@
 """Programs that are not ours: limited, watched to the end of all that they started, and nobody when we are root."""
 
 import os
+import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from aerodrome.release import confined
-from aerodrome.release.confined import Limits, User
+from aerodrome.release import airflow_home, confined
+from aerodrome.release.confined import Limits, Room, User
 
 NOBODY = User(61234, 61234)
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
@@ -147,3 +150,45 @@ def test_a_program_is_not_run_where_a_folder_cannot_be_shown(short_folder):
     ended = run("echo ran", views=[(short_folder, short_folder / "nowhere")])
     assert ended.code == 126
     assert str(short_folder / "nowhere") in ended.tail[-1]
+
+
+ROOMY = """
+import multiprocessing, os, socket, sys
+top = sys.argv[1]
+with socket.socket(socket.AF_UNIX) as client:
+    client.connect(top + "/socket")
+    print(client.recv(9).decode())
+multiprocessing.Lock()
+for path in ("/own/file", "/shared/file"):
+    try:
+        open(top + path, "w").close()
+    except OSError as error:
+        print(error.strerror)
+"""
+
+
+@pytest.mark.skipif(not airflow_home.can_be_shown(), reason="needs root and a kernel that lets it mount")
+def test_a_program_with_a_room_reads_and_connects_and_writes_there_alone(short_folder):
+    top = Path(tempfile.mkdtemp(dir=short_folder))
+    top.chmod(0o755)
+    for name in ("own", "shared"):
+        (top / name).mkdir()
+        (top / name).chmod(0o777)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(top / "socket"))
+        (top / "socket").chmod(0o777)
+        listening.listen()
+
+        def greet():
+            with listening.accept()[0] as caller:
+                caller.sendall(b"hello")
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        ended = confined.run(
+            [sys.executable, "-c", ROOMY, str(top)],
+            environ={}, cwd=Path("/"), limits=Limits(20), user=NOBODY, room=Room((top / "own",), top / "own"),
+        )  # fmt: skip
+        thread.join()
+    assert (ended.code, ended.tail) == (0, ("hello", "Read-only file system"))
+    assert [each.name for each in (top / "own").iterdir() if each.is_file()] == ["file"]
