@@ -37,7 +37,7 @@ from aerodrome.keeper import Keeper
 from aerodrome.ledger.audit import Audit
 from aerodrome.ledger.environments import Environments
 from aerodrome.ledger.logins import Logins
-from aerodrome.ledger.migrate import migrate
+from aerodrome.ledger.migrate import DATABASE, migrate
 from aerodrome.ledger.notices import Notices
 from aerodrome.ledger.principals import Principals
 from aerodrome.ledger.snapshots import Snapshots
@@ -54,9 +54,6 @@ from aerodrome.services import databases, disks
 from aerodrome.services.clusters import Cluster
 from aerodrome.settings import EMBEDDED, Settings
 from aerodrome.threads import Crew, News
-
-LEDGER = "aerodrome"
-"""The ledger's database."""
 
 LOGIN_ACTION = "airflow:CreateWebLoginToken"
 """What a web session needs for as long as it lasts."""
@@ -190,7 +187,7 @@ class _Rooms:
                 history=self._history(),
                 services=self.keeper.report,
                 troubles=self._troubles,
-                keys=self.settings.paths.keys,
+                user_databases=self.settings.paths.user_databases,
                 api=self.settings.url(self.port),
                 port=self.port,
                 started_at=clock.now(),
@@ -266,12 +263,14 @@ class _Rooms:
 def _ledger(settings: Settings, cluster: Cluster) -> Iterator[tuple[sa.Engine, Notices]]:
     """The ledger's database, at the newest schema."""
     password = keys.ledger_password(settings.paths.keys)
-    databases.ensure_role(cluster, LEDGER, password)
-    databases.ensure_database(cluster, LEDGER, LEDGER)
-    engine = sa.create_engine(cluster.dsn(LEDGER, LEDGER, password, scheme="postgresql+psycopg"), pool_pre_ping=True)
+    databases.ensure_role(cluster, DATABASE, password)
+    databases.ensure_database(cluster, DATABASE, DATABASE)
+    engine = sa.create_engine(
+        cluster.dsn(DATABASE, DATABASE, password, scheme="postgresql+psycopg"), pool_pre_ping=True
+    )
     try:
         migrate(engine)
-        yield engine, Notices(cluster.dsn(LEDGER, LEDGER, password))
+        yield engine, Notices(cluster.dsn(DATABASE, DATABASE, password))
     finally:
         engine.dispose()
 

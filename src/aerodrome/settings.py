@@ -167,6 +167,11 @@ class Paths:
         return self.data / "keys"
 
     @property
+    def user_databases(self) -> Path:
+        """A file with the password for each of people's own databases, of its name."""
+        return self.keys / "databases"
+
+    @property
     def credentials(self) -> Path:
         """The first administrator's access key, in the form of the AWS shared credentials file."""
         return self.data / "credentials"

@@ -236,21 +236,35 @@ def doctor(*, as_json: AsJson = False) -> None:
         raise typer.Exit(1)
 
 
-@app.command(epilog="Examples:  aerodrome purge   |   aerodrome purge --yes")
-def purge(*, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Stop everything and remove all data: every environment, its history, its bucket, its keys."""
+@app.command(epilog="Examples:  aerodrome purge   |   aerodrome purge --yes   |   aerodrome purge --keep-external")
+def purge(
+    *,
+    yes: Yes = False,
+    keep_external: Annotated[
+        bool,
+        typer.Option("--keep-external", help="Leave an external PostgreSQL and Redis as they are; say what stays."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Stop everything and remove all data: every environment, its history, its bucket, its keys.
+
+    On an external PostgreSQL and Redis what is Aerodrome's is removed too.
+    """
     from aerodrome.cli import steering  # noqa: PLC0415 - see above
 
     with told() as settings:
         data = settings.paths.data
         if not yes:
-            typer.confirm(f"Remove everything below {data}?", abort=True, err=True)
-        with err.status("Stopping Aerodrome …"):
-            steering.purge(settings)
+            also = "" if keep_external else steering.what_else(settings)
+            typer.confirm(f"Remove everything below {data}{also}?", abort=True, err=True)
+        with err.status("Stopping Aerodrome …") as spinner:
+            found = steering.purge(settings, keep_external=keep_external, report=spinner.update)
         if as_json:
-            print_json({"removed": [str(data)]})
+            print_json({"removed": [str(data)], "external": found.sentences(), "kept_external": keep_external})
             return
         out.print(f"Removed {data}.", markup=False)
+        for sentence in found.sentences():
+            out.print(f"{'Stays' if keep_external else 'Removed'}: {sentence}", markup=False)
 
 
 @database.command(name="create", epilog="Examples:  aerodrome database create warehouse --json")

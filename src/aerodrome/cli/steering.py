@@ -9,11 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from aerodrome.backends.local import shutdown
+from aerodrome.backends.local import purging, shutdown
+from aerodrome.backends.local.purging import Found
 from aerodrome.cli import operator
+from aerodrome.errors import RetryError
 from aerodrome.keeper import Keeper
 from aerodrome.services import daemon
-from aerodrome.settings import Settings
+from aerodrome.settings import EMBEDDED, Settings
 
 START_LIMIT = 90.0
 """Seconds until the API must answer; PostgreSQL's first start makes a cluster, which takes a few."""
@@ -67,9 +69,47 @@ def down(settings: Settings, *, report: Callable[[str], None] = lambda _: None) 
     Keeper(settings).stop()
 
 
-def purge(settings: Settings) -> None:
-    """Stop everything and remove the data folder and the run folder."""
-    down(settings)
+def purge(settings: Settings, *, keep_external: bool = False, report: Callable[[str], None] = lambda _: None) -> Found:
+    """Stop everything and remove the data folder and the run folder, and what lies on external servers.
+
+    Returns what there was on those: it is gone, or with `keep_external` still there.
+
+    Raises:
+        RetryError: an external server does not answer; then nothing was removed.
+    """
+    report("Stopping the control plane …")
+    daemon.stop(control_plane(settings))
+    shutdown.stop_all(settings.paths, report=report)
+    found = Found()
+    if purging.is_external(settings) and settings.paths.keys.exists():
+        found = _on_external_servers(settings, keep=keep_external, report=report)
+    report("Stopping the services …")
+    Keeper(settings).stop()
     for folder in (settings.paths.run, settings.paths.data):
         if folder.exists():
             shutil.rmtree(folder)
+    return found
+
+
+def what_else(settings: Settings) -> str:
+    """What a purge removes beside the data folder, as the rest of a sentence."""
+    servers = {"PostgreSQL": settings.database_url, "Redis": settings.redis_url}
+    named = [name for name, url in servers.items() if url != EMBEDDED]
+    return f", and what is Aerodrome's in your {' and your '.join(named)}" if named else ""
+
+
+def _on_external_servers(settings: Settings, *, keep: bool, report: Callable[[str], None]) -> Found:
+    try:
+        cluster = Keeper(settings).cluster()
+        found = purging.look(settings, cluster)
+        if not keep:
+            report("Removing what lies on external servers …")
+            purging.remove(cluster, found)
+    except RetryError as error:
+        if keep:
+            return purging.UNSEEN
+        raise RetryError(
+            f"{error}. The data folder is kept. Purge again when it answers, or leave what lies there: "
+            "aerodrome purge --keep-external"
+        ) from error
+    return found

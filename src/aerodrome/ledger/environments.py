@@ -29,6 +29,14 @@ QUOTA_LOCK = 4561
 """Key of the advisory lock under which environments are counted and added, so that a quota cannot be overrun."""
 
 
+def identifiers(engine: sa.Engine) -> tuple[str, ...]:
+    """The short ids of all environments; none in a ledger that has no tables yet."""
+    with engine.begin() as connection:
+        if not sa.inspect(connection).has_table(environment.name):
+            return ()
+        return tuple(connection.scalars(sa.select(environment.c.identifier).order_by(environment.c.identifier)))
+
+
 class Environments:
     """The ledger's environments, over one engine."""
 

@@ -8,6 +8,9 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
+DATABASE = "aerodrome"
+"""The ledger's database, and the role that owns it."""
+
 MIGRATION_LOCK = 4560
 """Key of the advisory lock that keeps two starts from migrating at once; any fixed number would do."""
 

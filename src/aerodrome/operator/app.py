@@ -66,7 +66,7 @@ class Desk:
     """Name and state of each service."""
     troubles: Callable[[], list[str]]
     """What a person should mend now, in sentences that say how."""
-    keys: Path
+    user_databases: Path
     api: str
     port: int
     started_at: datetime
@@ -280,7 +280,7 @@ def _database(desk: Desk, name: str) -> dict[str, Any]:
     if not (name.isidentifier() and name.isascii() and len(name) <= LONGEST_NAME):
         raise HTTPException(400, f"A database's name is letters, digits and underscores, at most {LONGEST_NAME}.")
     own = PREFIX + name.lower()
-    kept = folders.make(desk.keys / "databases", folders.PRIVATE) / own
+    kept = folders.make(desk.user_databases, folders.PRIVATE) / own
     if not kept.exists():
         folders.write_secret(kept, secrets.token_urlsafe(24))
     password = kept.read_text()

@@ -105,6 +105,12 @@ def mend(cluster: Cluster, name: str, password: str) -> tuple[str, ...]:
     return tuple(words for words, _ in found)
 
 
+def role_exists(cluster: Cluster, name: str) -> bool:
+    """Whether there is a role of this name."""
+    with clusters.connect(cluster) as connection:
+        return _role_exists(connection, name)
+
+
 def drop_database(cluster: Cluster, name: str) -> None:
     """Drop it, ending its connections; a template too. Nothing happens when there is none."""
     with clusters.connect(cluster) as connection:

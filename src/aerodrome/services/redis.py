@@ -119,7 +119,12 @@ def external(url: str, identifier: str) -> Endpoints:
     parts = urlsplit(url)
     if parts.scheme not in {"redis", "rediss"} or not parts.hostname:
         raise errors.CallerError("AERODROME_REDIS_URL must look like redis://:password@host:6379/0")
-    return Endpoints(broker_url=url, result_backend=url, key_prefix=f"aerodrome:{identifier}:")
+    return Endpoints(broker_url=url, result_backend=url, key_prefix=key_prefix(identifier))
+
+
+def key_prefix(identifier: str) -> str:
+    """What the keys of an environment begin with in a Redis that it shares."""
+    return f"aerodrome:{identifier}:"
 
 
 def _quoted(text: str) -> str:

@@ -87,7 +87,7 @@ def desk(log: Log, behind: Any) -> Iterator[int]:
         history=nothing,
         troubles=list,
         services=list,
-        keys=nothing,
+        user_databases=nothing,
         api="",
         port=0,
         started_at=NOW,

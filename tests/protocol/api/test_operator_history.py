@@ -119,7 +119,7 @@ def ask(world: World) -> Iterator[Callable[..., Any]]:
         history=history,
         troubles=list,
         services=list,
-        keys=nothing,
+        user_databases=nothing,
         api="",
         port=0,
         started_at=NOW,

@@ -20,6 +20,7 @@ import typer
 from click.testing import CliRunner
 
 from aerodrome import cli
+from aerodrome.backends.local.purging import Found
 from aerodrome.cli import awaiting, checking, doctor, login, main, operator, rendering, steering, telling, watching
 from aerodrome.cli.dev import lifetime, session
 from aerodrome.cli.dev import telling as teller_of_dev
@@ -154,7 +155,7 @@ def surroundings(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(steering, "up", lambda _: steering.State("http://127.0.0.1:4560", adopted=True))
     monkeypatch.setattr(steering, "down", lambda *_, **__: None)
-    monkeypatch.setattr(steering, "purge", lambda _: None)
+    monkeypatch.setattr(steering, "purge", lambda *_, **__: Found(unseen=LONG))
     monkeypatch.setattr(login, "link", lambda *_: LONG)
     monkeypatch.setattr(lifetime, "running", lambda *_, **__: nullcontext(4560))
     monkeypatch.setattr(session, "Session", Session)

@@ -54,7 +54,8 @@ from aerodrome.release.failures import RELEASE_MISSING
 from aerodrome.release.installation import Installation
 from aerodrome.services import accounts, daemon, folders
 from aerodrome.services.clusters import Cluster
-from aerodrome.settings import CellPaths, EnvironmentPaths, Settings
+from aerodrome.services.queues import Queues
+from aerodrome.settings import EMBEDDED, CellPaths, EnvironmentPaths, Settings
 
 REBUILD_PAUSE = 60.0
 """Seconds until a lost release that could not be built again is tried anew."""
@@ -182,7 +183,7 @@ class LocalBackend:
                 moving.swap(self._move(environment))
             case Step.UNSWAP, _ if environment.change is not None:
                 self._jobs.cancel(environment.identifier)
-                moving.unswap(self._around.cluster(), environment, environment.change, paths)
+                moving.unswap(self._around.cluster(), environment, environment.change, self._queues(environment))
             case Step.STOP_SERVICES, _:
                 steering.stop(paths.services)
             case Step.END_ALL, _:
@@ -194,6 +195,7 @@ class LocalBackend:
             case Step.REMOVE_FILES, _:
                 self._jobs.cancel(environment.identifier)
                 self._end_all(environment)
+                self._queues(environment).remove()
                 places.remove(paths)
 
     def run_command(
@@ -260,6 +262,10 @@ class LocalBackend:
 
     def _paths(self, environment: Environment) -> EnvironmentPaths:
         return self._settings.paths.environment(environment.name, environment.identifier)
+
+    def _queues(self, environment: Environment) -> Queues:
+        url = None if self._settings.redis_url == EMBEDDED else self._settings.redis_url
+        return Queues(identifier=environment.identifier, spool=self._paths(environment).spool, url=url)
 
     def _owner(self, environment: Environment) -> Owner:
         return places.owner_of(environment.number, first_uid=self._settings.first_uid)
@@ -473,7 +479,7 @@ class LocalBackend:
                 metadata.age_all_heartbeats(self._around.cluster(), environment, hostnames, self._password(environment))
         places.remove_cell(paths, revision)
         if environment.status is not Status.ROLLING_BACK:
-            moving.forget_spool(paths)
+            self._queues(environment).forget_aside()
 
     def _end_all(self, environment: Environment) -> None:
         paths = self._paths(environment)
@@ -574,7 +580,7 @@ class LocalBackend:
             source=target if change.seed is not None else self._installed(running.version, running.lock),
             target=target,
             built=self._built(change.deployed),
-            paths=self._paths(environment),
+            queues=self._queues(environment),
             snapshots=self._snapshots,
             owner=self._owner(environment),
             password=secrets.database_password,

@@ -26,6 +26,9 @@ from aerodrome.release.installation import Installation
 from aerodrome.services import clusters, databases
 from aerodrome.services.clusters import Cluster
 
+TEMPLATE = "tmpl_"
+"""Before the names of templates, and of the roles that they were built as."""
+
 DEFAULT_POOL_SLOTS = 128
 """Airflow's and MWAA's size of the default pool."""
 
@@ -42,7 +45,17 @@ PATIENCE = 5
 
 def name_of(environment: Environment) -> str:
     """The environment's database, and the role that owns it."""
-    return f"env_{environment.identifier}"
+    return name_of_identifier(environment.identifier)
+
+
+def name_of_identifier(identifier: str) -> str:
+    """The same by the environment's short id."""
+    return f"env_{identifier}"
+
+
+def templates(cluster: Cluster) -> tuple[str, ...]:
+    """The templates of all versions."""
+    return databases.databases(cluster, TEMPLATE)
 
 
 def of(cluster: Cluster, name: str, password: str, *, owner: str | None = None) -> Database:
@@ -73,7 +86,7 @@ def drop_template(cluster: Cluster, identifier: str) -> None:
 
 
 def _template_of(identifier: str) -> str:
-    return "tmpl_" + identifier.replace(".", "_").replace("-", "_")
+    return TEMPLATE + identifier.replace(".", "_").replace("-", "_")
 
 
 def ensure_database(cluster: Cluster, environment: Environment, installation: Installation, password: str) -> None:

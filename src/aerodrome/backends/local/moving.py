@@ -34,7 +34,7 @@ from aerodrome.release.installation import Installation
 from aerodrome.release.verification import Secrets
 from aerodrome.services import databases, folders
 from aerodrome.services.clusters import Cluster
-from aerodrome.settings import EnvironmentPaths
+from aerodrome.services.queues import Queues
 
 CODE = "MIGRATION_FAILED"
 MEMORY = 4 * 2**30
@@ -61,7 +61,7 @@ class Move:
     built: Built | None
     """The target's release; None = the bare version."""
 
-    paths: EnvironmentPaths
+    queues: Queues
     snapshots: Path
     """The folder of all archives."""
 
@@ -112,9 +112,12 @@ def have_copies(cluster: Cluster, identifier: str, number: int | None) -> bool:
 
 def have_any(cluster: Cluster, snapshots: Path, identifier: str) -> bool:
     """Whether an environment has left copies or snapshots, or archives of them."""
-    return (snapshots / identifier).exists() or any(
-        databases.databases(cluster, prefix) for prefix in _prefixes(identifier)
-    )
+    return (snapshots / identifier).exists() or bool(all_of(cluster, identifier))
+
+
+def all_of(cluster: Cluster, identifier: str) -> tuple[str, ...]:
+    """The databases that are copies and snapshots of an environment."""
+    return tuple(name for prefix in _prefixes(identifier) for name in databases.databases(cluster, prefix))
 
 
 def _prefixes(identifier: str) -> tuple[str, str, str]:
@@ -188,18 +191,13 @@ def swap(move: Move) -> None:
     databases.close_database(cluster, move.snapshot)
     databases.open_database(cluster, move.live)
     # What was queued is of a version that is no more; the database that came knows that (`requeue`).
-    aside = _spool_of(move.paths, move.change.revision)
-    if not aside.exists() and move.paths.spool.exists():
-        move.paths.spool.rename(aside)
+    move.queues.set_aside(move.change.revision)
 
 
-def unswap(cluster: Cluster, environment: Environment, change: Change, paths: EnvironmentPaths) -> None:
+def unswap(cluster: Cluster, environment: Environment, change: Change, queues: Queues) -> None:
     """Undo `swap`, and remove every copy. Done again at any point, it goes on from there."""
     identifier, live = environment.identifier, metadata.name_of(environment)
-    aside = _spool_of(paths, change.revision)
-    if aside.is_dir():
-        trees.remove(paths.spool)
-        aside.rename(paths.spool)
+    queues.put_back(change.revision)
     was = snapshot(identifier, change.revision)
     if databases.database_exists(cluster, was):
         databases.drop_database(cluster, live)
@@ -207,11 +205,6 @@ def unswap(cluster: Cluster, environment: Environment, change: Change, paths: En
     databases.open_database(cluster, live)
     for name in (coming(identifier), rehearsal(identifier)):
         databases.drop_database(cluster, name)
-
-
-def forget_spool(paths: EnvironmentPaths) -> None:
-    """Remove what was queued before swaps that have held."""
-    trees.remove(*paths.spool.parent.glob(f"{paths.spool.name}.*"))
 
 
 def remove_snapshot(cluster: Cluster, snapshots: Path, identifier: str, number: int) -> None:
@@ -222,9 +215,8 @@ def remove_snapshot(cluster: Cluster, snapshots: Path, identifier: str, number: 
 
 def remove_all(cluster: Cluster, snapshots: Path, identifier: str) -> None:
     """Remove every copy and snapshot of an environment."""
-    for prefix in _prefixes(identifier):
-        for name in databases.databases(cluster, prefix):
-            databases.drop_database(cluster, name)
+    for name in all_of(cluster, identifier):
+        databases.drop_database(cluster, name)
     trees.remove(snapshots / identifier)
 
 
@@ -337,8 +329,3 @@ def _run(job: Job, move: Move, name: str, planned: Migration) -> None:
             how = f"ended with exit code {ended.code}" if ended.in_time else "took too long"
             shown = " ".join(command[command.index("airflow") :] if "airflow" in command else command)
             raise BrokenError(f"Airflow's `{shown}` {how}", code=CODE, tail=ended.tail[-TAIL_LINES:])
-
-
-def _spool_of(paths: EnvironmentPaths, revision: int) -> Path:
-    """Where what was queued before the swap of a revision waits for its end."""
-    return paths.spool.with_name(f"{paths.spool.name}.{revision}")

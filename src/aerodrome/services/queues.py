@@ -1,0 +1,165 @@
+"""What an environment has queued, and the results of its tasks: set aside, put back, removed.
+
+They are a folder of its own Redis, which does not run meanwhile; or, in a Redis that environments share, the keys under
+a prefix of its own. Every function may be killed and called again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import redis
+
+from aerodrome import errors, trees
+from aerodrome.services.redis import key_prefix
+
+SECONDS = 10.0
+"""For connecting, and for each answer."""
+
+AT_ONCE = 500
+"""Keys in one request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queues:
+    """The queues of one environment."""
+
+    identifier: str
+    spool: Path
+    """The folder of its own Redis."""
+
+    url: str | None = field(repr=False)
+    """The Redis that environments share; None = it has its own. May hold a password."""
+
+    def set_aside(self, revision: int) -> None:
+        """Keep what is queued, out of sight, for the change of that revision; done once for each.
+
+        Raises:
+            RetryError: the shared Redis does not answer.
+        """
+        if self.url is None:
+            aside = self._folder(revision)
+            if not aside.exists() and self.spool.exists():
+                self.spool.rename(aside)
+            return
+        with _connected(self.url) as client:
+            if not client.exists(self._mark(revision)):
+                _move(client, self._live, self._aside(revision))
+                client.set(self._mark(revision), "")
+
+    def put_back(self, revision: int) -> None:
+        """Undo `set_aside`: what was queued since then is lost.
+
+        Raises:
+            RetryError: the shared Redis does not answer.
+        """
+        if self.url is None:
+            aside = self._folder(revision)
+            if aside.is_dir():
+                trees.remove(self.spool)
+                aside.rename(self.spool)
+            return
+        with _connected(self.url) as client:
+            if client.exists(self._mark(revision)):
+                _remove(client, self._live)
+                # From here on what has this prefix is what was queued before.
+                client.unlink(self._mark(revision))
+            _move(client, self._aside(revision), self._live)
+
+    def forget_aside(self) -> None:
+        """Remove everything that was set aside.
+
+        Raises:
+            RetryError: the shared Redis does not answer.
+        """
+        if self.url is None:
+            trees.remove(*self.spool.parent.glob(f"{self.spool.name}.*"))
+            return
+        with _connected(self.url) as client:
+            _remove(client, self._all_aside)
+
+    def remove(self) -> None:
+        """Remove every key of the environment from the shared Redis; its own goes with its folder.
+
+        Raises:
+            RetryError: the shared Redis does not answer.
+        """
+        if self.url is not None:
+            with _connected(self.url) as client:
+                _remove(client, self._live)
+                _remove(client, self._all_aside)
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The patterns of its keys in the shared Redis."""
+        return () if self.url is None else (f"{self._live}*", f"{self._all_aside}*")
+
+    @property
+    def _live(self) -> str:
+        return key_prefix(self.identifier)
+
+    @property
+    def _all_aside(self) -> str:
+        return f"aerodrome-aside:{self.identifier}:"
+
+    def _aside(self, revision: int) -> str:
+        return f"{self._all_aside}{revision}:"
+
+    def _mark(self, revision: int) -> str:
+        """The key that says that everything was set aside."""
+        return f"{self._all_aside}whole:{revision}"
+
+    def _folder(self, revision: int) -> Path:
+        return self.spool.with_name(f"{self.spool.name}.{revision}")
+
+
+def address(url: str) -> str:
+    """The URL for our client: of Celery's parameters it knows those of TLS, by other words. Pure."""
+    parts = urlsplit(url)
+    known = [
+        (name, value.removeprefix("CERT_").lower() if name == "ssl_cert_reqs" else value)
+        for name, value in parse_qsl(parts.query)
+        if parts.scheme == "rediss" and name.startswith("ssl_")
+    ]
+    return urlunsplit(parts._replace(query=urlencode(known)))
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[Any]:
+    """A client of the shared Redis; what goes wrong with it is worth another try."""
+    client = redis.Redis.from_url(address(url), socket_connect_timeout=SECONDS, socket_timeout=SECONDS)
+    try:
+        yield client
+    except redis.RedisError as error:
+        # Its sentence may hold the URL, and that a password.
+        sentence = f"the Redis of AERODROME_REDIS_URL does not answer as it should ({type(error).__name__})"
+        raise errors.RetryError(sentence) from None
+    finally:
+        client.close()
+
+
+def _keys(client: Any, prefix: str) -> Iterator[list[bytes]]:
+    """The keys that begin with the prefix, some at a time; listed first, for a scan may miss keys while some go."""
+    found = list(client.scan_iter(match=f"{prefix}*", count=AT_ONCE))
+    return (found[start : start + AT_ONCE] for start in range(0, len(found), AT_ONCE))
+
+
+def _remove(client: Any, prefix: str) -> None:
+    for keys in _keys(client, prefix):
+        client.unlink(*keys)
+
+
+def _move(client: Any, prefix: str, target: str) -> None:
+    for keys in _keys(client, prefix):
+        with client.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.rename(key, target.encode() + key[len(prefix) :])
+            for answer in pipeline.execute(raise_on_error=False):
+                # A result that has just expired is no loss.
+                if isinstance(answer, Exception) and "no such key" not in str(answer):
+                    raise answer
