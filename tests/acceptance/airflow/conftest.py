@@ -268,13 +268,13 @@ class Environment:
 
 
 @pytest.fixture(scope="session")
-def put() -> Callable[[Environment, str, str], None]:
+def put() -> Callable[[Environment, str, str | bytes], None]:
     """Write a DAG file as the sidecar does, and ask for it to be parsed."""
 
-    def place(environment: Environment, name: str, text: str) -> None:
+    def place(environment: Environment, name: str, text: str | bytes) -> None:
         path = environment.context.dags / f"{name}.py"
         aside = path.with_suffix(".tmp")
-        aside.write_text(text)
+        aside.write_bytes(text.encode() if isinstance(text, str) else text)
         aside.rename(path)
         request = metadata.parse_request(environment.version)
         named = path.name if request.style == "relative" else str(path)

@@ -124,15 +124,15 @@ def test_a_changed_file_is_seen(environment, wait_for, put):
 def test_a_broken_file_is_an_import_error_and_the_rest_goes_on(environment, wait_for, put):
     put(environment, "broken", "from airflow import DAG\ndef (:\n")
     put(environment, "whole", CHAIN.format(name="whole", length=1))
+    # Python runs it, for what is no UTF-8 stands in a comment.
+    put(environment, "latin", f"{CHAIN.format(name='latin', length=1)}# caf\xe9\n".encode("latin-1"))
 
-    def errors():
-        return [
-            error
-            for error in environment.rest("GET", "/importErrors")[1]["import_errors"]
-            if error["filename"].endswith("broken.py")
-        ]
+    def errors(file):
+        found = environment.rest("GET", "/importErrors")[1]["import_errors"]
+        return [error["stack_trace"] for error in found if error["filename"].endswith(file)]
 
-    assert "SyntaxError" in wait_for("an import error", errors)[0]["stack_trace"]
+    assert "SyntaxError" in wait_for("an import error", lambda: errors("broken.py"))[0]
+    assert "'utf-8' codec" in wait_for("an import error of what is no text", lambda: errors("latin.py"))[0]
     wait_for("the other DAG", lambda: listed(environment, "whole"))
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import io
 import json
 import os
+import sys
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import jwt
 import pytest
@@ -17,7 +21,7 @@ from jwt.algorithms import RSAAlgorithm
 
 from aerodrome.airflow.inside.aerodrome_auth import permissions
 from aerodrome.airflow.inside.aerodrome_auth.token import Gateway
-from aerodrome.airflow.inside.aerodrome_unit import pace, ready, roles, supervision
+from aerodrome.airflow.inside.aerodrome_unit import pace, ready, roles, sources, supervision
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 OTHER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -226,3 +230,37 @@ def test_a_unit_beats_before_and_after_it_is_ready_and_complains_of_its_loop(pip
     notifier.moves()
     assert "WATCHDOG=1" in heard(pipe, b"WATCHDOG=1")
     notifier._close()
+
+
+def test_a_dag_whose_source_is_no_text_is_an_import_error_and_is_not_saved(tmp_path, monkeypatch):
+    class DagFileProcessor:
+        @staticmethod
+        def save_dag_to_db(dags, dag_directory, *, pickle_dags):
+            assert (dag_directory, pickle_dags) == ("dags", False)
+            saved.extend(dags)
+            return {"other.py": "cannot be serialized"}
+
+    saved: list[str] = []
+    monkeypatch.setitem(
+        sys.modules, "airflow.dag_processing.processor", SimpleNamespace(DagFileProcessor=DagFileProcessor)
+    )
+    monkeypatch.setitem(
+        sys.modules,
+        "airflow.utils.file",
+        SimpleNamespace(
+            open_maybe_zipped=lambda file, _: io.TextIOWrapper(io.BytesIO(Path(file).read_bytes()), "utf-8")
+        ),
+    )
+    for name in ("airflow", "airflow.utils", "airflow.dag_processing"):
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(__path__=[]))
+    good, latin = tmp_path / "good.py", tmp_path / "latin.py"
+    good.write_text("# é")
+    latin.write_bytes("# é".encode("latin-1"))
+    dags = {path.stem: SimpleNamespace(fileloc=str(path)) for path in (good, latin, tmp_path / "gone.py")}
+
+    sources.report_unreadable()
+    found = dict(DagFileProcessor.save_dag_to_db(dags=dags, dag_directory="dags", pickle_dags=False))
+
+    assert saved == ["good", "gone"]
+    assert set(found) == {"other.py", str(latin)}
+    assert "UTF-8" in found[str(latin)]

@@ -15,7 +15,7 @@ import inspect
 from argparse import Namespace
 from typing import Any
 
-from . import pace
+from . import pace, sources
 from .ready import Notifier
 
 FOREGROUND = {
@@ -120,6 +120,8 @@ def dag_processor() -> None:
     from airflow import settings
     from airflow.cli.commands import dag_processor_command
 
+    if importlib.util.find_spec("airflow.sdk") is None:
+        sources.report_unreadable()
     undecorated(dag_processor_command.dag_processor)(
         Namespace(num_runs=-1, bundle_name=None, subdir=settings.DAGS_FOLDER, do_pickle=False, **FOREGROUND)
     )

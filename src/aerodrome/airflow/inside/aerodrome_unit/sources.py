@@ -1,0 +1,42 @@
+"""Airflow 2's DAG processor tells of a DAG file whose source it cannot read.
+
+Python runs a file with a comment that is not UTF-8. Airflow keeps the source beside the DAG, fails to read it as text,
+and says so in its log alone: the DAG is nowhere, and no import error either. Here it is one, as in Airflow 3.
+"""
+
+# mypy: disable-error-code="import-not-found"
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+FIX = "Save the file as UTF-8."
+
+
+def report_unreadable() -> None:
+    """Have DAGs of unreadable files reported as import errors, in this process and in what it forks."""
+    processor: Any = importlib.import_module("airflow.dag_processing.processor").DagFileProcessor
+    save = processor.save_dag_to_db
+
+    def save_readable(dags: dict[str, Any], *args: Any, **kwargs: Any) -> list[tuple[str, str]]:
+        found = {file: unreadable(file) for file in {dag.fileloc for dag in dags.values()}}
+        readable = {name: dag for name, dag in dags.items() if found[dag.fileloc] is None}
+        errors = [(file, sentence) for file, sentence in found.items() if sentence is not None]
+        return [*dict(save(readable, *args, **kwargs)).items(), *errors]
+
+    processor.save_dag_to_db = staticmethod(save_readable)
+
+
+def unreadable(file: str) -> str | None:
+    """Why the source of a DAG file, which may lie in an archive, is no text; None = it is, or is gone by now."""
+    from airflow.utils.file import open_maybe_zipped
+
+    try:
+        with open_maybe_zipped(file, "r") as source:
+            source.read()
+    except UnicodeDecodeError as error:
+        return f"{file}\nUnicodeDecodeError: {error}. {FIX}"
+    except OSError:
+        return None
+    return None
