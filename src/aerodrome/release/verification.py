@@ -126,7 +126,7 @@ def try_content(trial: Trial, requirements: Requirements) -> Content:
     named = {wish.name: wish for wish in requirements.wishes}
     wanted = {
         "roots": roots.of(trial.site, named) if trial.site else {},
-        "plugins": str(airflow_home.path_of(PLUGINS, trial.plugins.resolve())) if trial.plugins is not None else "",
+        "plugins": _plugins_folder(trial) if has_plugins(trial.plugins, trial.site) else "",
         "limit": CONTENT_LIMIT,
     }
     if not wanted["roots"] and not wanted["plugins"]:
@@ -198,6 +198,21 @@ def parse_dags(
         tuple(sorted({dag for finding in parsed for dag in finding.get("dags", ())})),
         tuple(_failure(finding["file"], error, seen) for finding in parsed for error in finding.get("errors", ())),
     )
+
+
+def _plugins_folder(trial: Trial) -> str:
+    """Where the trial finds the plugins, or a folder that is not there: packages may bring plugins too."""
+    return str(airflow_home.path_of(PLUGINS, (trial.plugins or trial.scratch / "plugins").resolve()))
+
+
+def has_plugins(plugins: Path | None, site: Path | None) -> bool:
+    """Whether Airflow would load anything of the folder, or of the packages that were added, when it starts."""
+    if plugins is not None and any(plugins.rglob("*.py")):
+        return True
+    if site is None:
+        return False
+    entries = (path.read_text(errors="replace") for path in site.glob("*.dist-info/entry_points.txt"))
+    return any(site.glob("airflow*")) or any("airflow" in text for text in entries)
 
 
 def has_dag_files(folder: Path) -> bool:

@@ -140,12 +140,12 @@ def test_every_kind_of_failing_dag_is_data_and_stops_no_other(build, workshop, p
         "dies.py": "from airflow import DAG\nimport os\nos.kill(os.getpid(), 9)\n",
         "variable.py": "from airflow.models import DAG, Variable\nassert Variable.get('colour') == 'red'\n",
         "nothing.py": "this is no python, and mentions no workflow",
-        "latin.py": "from airflow import DAG\n# caf\xe9\n".encode("latin-1"),
+        "latin.py": f"{GOOD.replace('good', 'latin')}# caf\xe9\n".encode("latin-1"),
         "slow.py": "from airflow import DAG\nimport time\ntime.sleep(300)\n",
     }
     options = {"core.dagbag_import_timeout": "8", "core.dag_file_processor_timeout": "12"}
     found = parsed(build(), replace(workshop, options=options), place, files)
-    assert found.dags == ("good",)
+    assert found.dags == ("good", "latin")
     assert found.files == len(files) - 2
     assert {failure.file: (failure.line, failure.kind) for failure in found.failures} == {
         "missing.py": (2, "ModuleNotFoundError"),
@@ -154,7 +154,7 @@ def test_every_kind_of_failing_dag_is_data_and_stops_no_other(build, workshop, p
         "exits.py": (None, "SystemExit"),
         "hangs.py": (None, "Timeout"),
         "slow.py": (3, "AirflowTaskTimeout"),
-        "latin.py": (None, "SyntaxError"),
+        "latin.py": (None, "UnicodeDecodeError"),
         "dies.py": (None, "Killed"),
     }
 

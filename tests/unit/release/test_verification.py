@@ -47,3 +47,33 @@ def test_trying_nothing_starts_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     installed = Installation(version="3.3.1", lock="l", folder=tmp_path)
     trial = Trial(installation=installed, site=None, plugins=None, scratch=tmp_path)
     assert verification.parse_dags(trial, tmp_path / "dags") == Parsed(0, (), ())
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, False),
+        ({"plugins/cow-1.0-py3-none-any.whl": "", "site/cow.py": "", "site/cow-1.0.dist-info/METADATA": ""}, False),
+        ({"site/cow-1.0.dist-info/entry_points.txt": "[console_scripts]\ncow = cow:main\n"}, False),
+        ({"plugins/mine.py": ""}, True),
+        ({"plugins/deep/er/mine.py": ""}, True),
+        ({"site/cow-1.0.dist-info/entry_points.txt": "[airflow.plugins]\ncow = cow:Plugin\n"}, True),
+        ({"site/cow-1.0.dist-info/entry_points.txt": "[apache_airflow_provider]\ncow = cow:info\n"}, True),
+        ({"site/airflow_local_settings.py": ""}, True),
+    ],
+)
+def test_airflow_is_loaded_where_it_would_load_something(
+    tmp_path: Path,
+    files: dict[str, str],
+    expected: bool,  # noqa: FBT001 - a table
+) -> None:
+    for name in ("plugins", "site"):
+        (tmp_path / name).mkdir()
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert verification.has_plugins(tmp_path / "plugins", tmp_path / "site") is expected
+
+
+def test_a_release_of_nothing_has_no_plugins() -> None:
+    assert not verification.has_plugins(None, None)

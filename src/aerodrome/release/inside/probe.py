@@ -8,6 +8,7 @@ hang, crash), the next is tried. It imports nothing of ours, and Airflow by name
 from __future__ import annotations
 
 import ast
+import gc
 import importlib
 import inspect
 import json
@@ -327,7 +328,24 @@ def parse(file: str) -> Finding:
             serialize(dag)
         except Exception:  # noqa: BLE001 - whatever user code does when it is serialized
             errors += caught(sys.exc_info())["errors"]
+    errors += unreadable({dag.fileloc for dag in bag.dags.values()})
     return {"errors": errors, "dags": sorted(bag.dags)[:MOST_DAGS], "seconds": time.monotonic() - started}
+
+
+def unreadable(files: set[str]) -> list[Finding]:
+    """Errors of sources that are no text: Python may run them, but Airflow keeps them beside their DAGs."""
+    if importlib.import_module("airflow").__version__.startswith("1."):
+        return []
+    errors = []
+    for file in sorted(files):
+        try:
+            with importlib.import_module("airflow.utils.file").open_maybe_zipped(file, "r") as source:
+                source.read()
+        except UnicodeDecodeError:
+            errors += caught(sys.exc_info())["errors"]
+        except OSError:
+            continue
+    return errors
 
 
 def dag_bag_class() -> Any:
@@ -362,6 +380,10 @@ def main() -> int:
         jobs = iter([Fork("imports", lambda: try_imports(wanted["roots"]), wanted["limit"])])
         for _, finding in run(jobs, 1):
             tell("imports", finding)
+    if not wanted.get("plugins") and not wanted.get("dags"):
+        tell("end", {})
+        return 0
+    gc.disable()  # for what stays: importing Airflow takes a sixth less
     try:
         importlib.import_module("airflow")
         importlib.import_module("airflow.settings").initialize()
@@ -369,6 +391,8 @@ def main() -> int:
     except BaseException:  # noqa: BLE001 - airflow_local_settings.py is user code
         tell("airflow", caught(sys.exc_info()))
         return 0
+    gc.freeze()
+    gc.enable()
     if wanted.get("plugins"):
         note = Note()
         folder = wanted["plugins"]
