@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from aerodrome.release import verification
+from aerodrome.release.inside import probe
 from aerodrome.release.installation import Installation
 from aerodrome.release.verification import Parsed, Trial
 
@@ -77,3 +78,29 @@ def test_airflow_is_loaded_where_it_would_load_something(
 
 def test_a_release_of_nothing_has_no_plugins() -> None:
     assert not verification.has_plugins(None, None)
+
+
+FRAMES = 'Traceback (most recent call last):\n  File "/d/a.py", line 3, in <module>\n    x()\n'
+
+
+@pytest.mark.parametrize(
+    ("end", "kind", "message"),
+    [
+        ("ValueError: no", "ValueError", "no"),
+        (
+            "airflow.exceptions.AirflowTaskTimeout: too long.\nSee:\n* https://docs, PID: 1",
+            "AirflowTaskTimeout",
+            "too long.\nSee:\n* https://docs, PID: 1",
+        ),
+        ("KeyboardInterrupt", "KeyboardInterrupt", ""),
+        ("E: 1\n\nDuring handling of the above exception, another exception occurred:\n\n" + FRAMES + "F: 2", "F", "2"),
+    ],
+)
+def test_the_kind_of_an_error_is_read_from_its_traceback(end: str, kind: str, message: str) -> None:
+    found = probe.told_of(FRAMES + end)
+    assert (found["kind"], found["message"]) == (kind, message)
+
+
+def test_what_is_no_traceback_is_told_whole() -> None:
+    assert probe.told_of("it is, that: so")["kind"] == "Error"
+    assert probe.told_of("it is so")["message"] == "it is so"

@@ -174,9 +174,7 @@ def told_of(text: str, kind: str | None = None, message: str | None = None) -> F
     """A traceback's text as a finding: its places (the innermost first), kind, message and last lines."""
     lines = [line[:LONGEST] for line in text.rstrip().splitlines()]
     if kind is None:
-        last = next((line for line in reversed(lines) if line and not line.startswith(" ")), "")
-        known = re.match(r"[\w.]+(:|$)", last)
-        kind, _, message = last.partition(": ") if known else ("Error", "", text.strip())
+        kind, message = raised(lines) or ("Error", text.strip())
     places = [[os.path.realpath(file), int(line)] for file, line in FRAME.findall(text) if not file.startswith("<")]
     return {
         "kind": kind.rpartition(".")[2],
@@ -184,6 +182,16 @@ def told_of(text: str, kind: str | None = None, message: str | None = None) -> F
         "trace": without_loader(lines)[-TRACE:],
         "places": places[::-1][:TRACE],
     }
+
+
+def raised(lines: list[str]) -> tuple[str, str] | None:
+    """Kind and message of the exception that a traceback ends with; the message may have lines of its own."""
+    for number, line in reversed(list(enumerate(lines))):
+        follows_frames = number == 0 or lines[number - 1].startswith("  ")
+        if follows_frames and re.match(r"[A-Za-z_][\w.]*(: |$)", line):
+            kind, _, message = "\n".join(lines[number:]).partition(": ")
+            return kind, message
+    return None
 
 
 def without_loader(lines: list[str]) -> list[str]:
