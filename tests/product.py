@@ -193,6 +193,11 @@ class Product:
     def put_dag(self, name: str, text: str) -> None:
         self.s3.put_object(Bucket=BUCKET, Key=f"dags/{name}.py", Body=text.encode())
 
+    def remove_dags(self, *names: str) -> None:
+        """All environments parse what lies in the bucket, and each update tries it."""
+        for name in names:
+            self.s3.delete_object(Bucket=BUCKET, Key=f"dags/{name}.py")
+
     def rest(self, name: str, method: str, path: str, body: Any = None) -> Any:
         more = {} if body is None else {"Body": body}
         return self.mwaa.invoke_rest_api(Name=name, Method=method, Path=path, **more)["RestApiResponse"]

@@ -64,6 +64,7 @@ def test_a_dag_from_the_bucket_runs_as_the_execution_role_and_without_keys(produ
     assert product.s3.get_object(Bucket=BUCKET, Key=f"tmp/{environment}")["Body"].read().decode() == str(temporary)
     entry = product.rest(environment, "GET", f"/dags/{dag}/dagRuns/{run}/taskInstances/second/xcomEntries/return_value")
     assert "assumed-role/execution/AmazonMWAA-airflow" in entry["value"]
+    product.remove_dags(dag)
 
 
 def test_a_broken_dag_is_an_import_error_and_the_rest_goes_on(product, environment):
@@ -79,8 +80,7 @@ def test_a_broken_dag_is_an_import_error_and_the_rest_goes_on(product, environme
     )
     assert "SyntaxError" in errors[0]["stack_trace"]
     wait_for("the other file is listed", lambda: product.listed(environment, "fine"))
-    product.s3.delete_object(Bucket=BUCKET, Key="dags/broken.py")
-    product.s3.delete_object(Bucket=BUCKET, Key="dags/fine.py")
+    product.remove_dags("broken", "fine")
 
 
 def test_a_deleted_object_is_deleted_on_disk(product, environment):

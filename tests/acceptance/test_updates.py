@@ -247,6 +247,7 @@ def test_an_update_replaces_all_units_without_a_gap_and_lets_tasks_end(product, 
     assert product.task(name, waiting, run, "wait")["try_number"] == 1
     wait_for("the former cell is gone", lambda: product.environment(name)["other_cells"] == [])
     product.delete_without_a_trace(name)
+    product.remove_dags(waiting, looking)
 
 
 @pytest.fixture(scope="module")
@@ -353,6 +354,7 @@ def test_forced_replacement_does_not_wait_and_the_revision_can_be_brought_back(p
     product.wait_until(steady, "AVAILABLE")
     wait_for("the former cell is gone", lambda: product.environment(steady)["other_cells"] == [])
     assert product.finished(steady, dag, run) == "failed"
+    product.remove_dags(dag)
     assert "'2'" in looked(product, steady, "looking_steady").replace('"', "'")
 
     shown = product.run("diff", steady).stdout
@@ -422,3 +424,4 @@ def test_a_newer_lock_is_applied_in_the_window_and_lets_tasks_end(product, stead
     put(product, "go/maintained", "")
     assert product.finished(steady, "maintained", run) == "success"
     assert product.task(steady, *task)["try_number"] == 1
+    product.remove_dags("maintained")

@@ -51,3 +51,4 @@ def test_a_dag_runs_on_the_version_asked_for_and_its_broker_keeps_tasks_for_a_we
     path = f"/dags/probe/dagRuns/{run}/taskInstances/first/xcomEntries/return_value"
     version = product.get(environment)["AirflowVersion"]
     assert json.loads(product.rest(environment, "GET", path)["value"]) == [version, version, WEEK]
+    product.remove_dags("probe")
