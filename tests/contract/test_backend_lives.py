@@ -97,8 +97,15 @@ def test_a_life_from_installation_to_removal(bench):
     assert not has_printed()
 
 
-def test_units_rest_and_resume(bench):
+def test_units_rest_and_resume_and_removal_ends_them(bench):
     running(bench)
+    rest_and_resume(bench)
+    bench.act(Step.REMOVE_FILES)
+    seen = bench.see()
+    assert (seen.cells, seen.services.alive, seen.services.leftovers, seen.traces) == ({}, False, False, False)
+
+
+def rest_and_resume(bench: benches.Bench) -> None:
     assert cell(bench.see()).is_whole
     bench.act(Step.QUIET, Step.QUIET)
     wait_for("the DAG processor has stopped", lambda: bench.sees(lambda seen: not has(cell(seen), "dag-processor")))
@@ -118,13 +125,6 @@ def test_a_cell_that_drains_ends_with_its_tasks(bench):
     drained = cell(bench.see())
     assert (drained.alive, drained.draining, drained.is_whole) == (True, True, False)
     assert not has(drained, "scheduler")
-
-
-def test_removal_ends_what_still_runs(bench):
-    running(bench)
-    bench.act(Step.REMOVE_FILES)
-    seen = bench.see()
-    assert (seen.cells, seen.services.alive, seen.services.leftovers, seen.traces) == ({}, False, False, False)
 
 
 def has(seen: Cell, unit: str) -> bool:

@@ -28,15 +28,22 @@ with DAG("one", schedule=None):
 """
 
 
+SOME = {"scheduler", "triggerer"}
+"""Enough of them where each has to start Airflow for itself."""
+
+
 @contextmanager
-def nursery(context, wait_for, *, changes=None):
-    """Runs the prelude and all units; yields {name: pid}."""
+def nursery(context, wait_for, *, named=None, changes=None):
+    """Runs the prelude and all units, or those that are named; yields {name: pid}."""
+    wanted = [
+        unit for unit in versions.lookup(context.version).adapter.units(context) if not named or unit["name"] in named
+    ]
     plan, report = context.run / "plan.json", context.run / "report.json"
     plan.write_text(
         json.dumps(
             {
                 "prelude": units.prelude(context),
-                "units": versions.lookup(context.version).adapter.units(context),
+                "units": wanted,
                 "changes": changes,
             }
         )
@@ -49,7 +56,7 @@ def nursery(context, wait_for, *, changes=None):
         env={},
     )
     try:
-        wait_for("the units", report.exists, seconds=120)
+        wait_for("the units", report.exists, limit=120)
         started = json.loads(report.read_text())
         assert all(seconds is not None for _, seconds in started.values()), started
         yield {name: pid for name, (pid, _) in started.items()}
@@ -95,7 +102,8 @@ def test_code_of_the_user_keeps_airflow_out_of_the_shared_process(prepared, wait
     (context.plugins / "airflow_local_settings.py").write_text(
         f"import os\nopen({str(marker)!r}, 'a').write(f'{{os.getpid()}}\\n')\n"
     )
-    with nursery(context, wait_for) as pids:
+    with nursery(context, wait_for, named=SOME) as pids:
+        assert set(pids) == SOME
         parent = psutil.Process(pids["scheduler"]).ppid()
         ran = {int(line) for line in marker.read_text().split()}
         assert parent not in ran
@@ -104,6 +112,6 @@ def test_code_of_the_user_keeps_airflow_out_of_the_shared_process(prepared, wait
 
 def test_units_are_executed_anew_when_the_shared_configuration_has_changed(prepared, wait_for):
     context, _ = prepared
-    with nursery(context, wait_for, changes=str(context.airflow_home / units.SHARED)) as pids:
+    with nursery(context, wait_for, named=SOME, changes=str(context.airflow_home / units.SHARED)) as pids:
         parent = layout(psutil.Process(pids["scheduler"]).ppid())
         assert parent not in {layout(pid) for pid in pids.values()}
