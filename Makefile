@@ -11,7 +11,7 @@ OTHER_LINES ?= 3.2.1 3.0.6 2.10.3 1.10.15
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lines check format lock bench clean
+.PHONY: help quickstart test faults lines check format lock bench clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -20,7 +20,10 @@ quickstart: .venv/.synced ## From nothing to a finished workflow on real Airflow
 	$(RUN)/python -m examples.movielens --airflow-version $(VERSION)
 
 test: check ## Everything but the benchmarks; says what it skipped and why
-	$(RUN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(RUN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 30 --durations-min 1
+
+faults: .venv/.synced ## Every fault at every place on real processes (make test kills at one place of a kind)
+	AERODROME_TEST_FAULTS=every $(RUN)/pytest tests/faults tests/acceptance/release/test_verification.py tests/unit/controller
 
 lines: .venv/.synced ## The other Airflow lines: installs each, runs a DAG (make test does the two main ones)
 	AERODROME_TEST_LINES="$(OTHER_LINES)" $(RUN)/pytest tests/acceptance/release tests/acceptance/airflow tests/acceptance/movielist

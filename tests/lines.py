@@ -12,6 +12,9 @@ MAIN = ("3.3.1", "2.11.2")
 
 CHOSEN = tuple(os.environ.get("AERODROME_TEST_LINES", "").split()) or MAIN
 
+ALIKE = MAIN if "AERODROME_TEST_LINES" in os.environ else MAIN[:1]
+"""For what is done without Airflow, in one way for every line: one of the main ones, and both under `make lines`."""
+
 FIRST = tuple(version for version in CHOSEN if version.startswith("1."))
 
 WITH_REST = tuple(version for version in CHOSEN if version not in FIRST)

@@ -7,12 +7,15 @@ from dataclasses import replace
 
 import pytest
 
+import lines
 from aerodrome import errors
 from aerodrome.release import building, content
 from aerodrome.release.failures import ReleaseError
 from aerodrome.release.sources import Sources
 
 CONSTRAINTS = "https://raw.githubusercontent.com/apache/airflow/constraints-9.9.9/constraints-3.12.txt"
+
+ALIKE = pytest.mark.parametrize("airflow", lines.ALIKE, indirect=True)
 
 
 def run(built, airflow, code):
@@ -48,6 +51,7 @@ def test_no_requirements_make_an_empty_overlay(build):
     assert build().packages == ()
 
 
+@ALIKE
 def test_a_package_from_source_is_built_as_nobody_and_belongs_to_us(build, airflow, workshop):
     built = build("homemade\n")
     expected = workshop.user.uid if workshop.user else os.geteuid()
@@ -68,6 +72,7 @@ def test_a_provider_is_found_beside_those_of_the_base(build, airflow, place):
     assert run(built, airflow, f"import os; os.environ['AIRFLOW_HOME'] = {str(place)!r}; {code}").endswith("moo")
 
 
+@ALIKE
 def test_wheels_among_the_plugins_install_without_an_index(build, links, place):
     folder = place / "plugins"
     folder.mkdir()
@@ -103,6 +108,7 @@ TEN = {
 }
 
 
+@ALIKE
 @pytest.mark.parametrize("name", TEN)
 def test_a_broken_file_is_told_by_kind_line_and_name_and_leaves_nothing(workshop, server, name):
     text, code, line, word = TEN[name]
@@ -115,6 +121,7 @@ def test_a_broken_file_is_told_by_kind_line_and_name_and_leaves_nothing(workshop
     assert leftovers(workshop) == []
 
 
+@ALIKE
 def test_two_lines_that_exclude_each_other_are_both_named(build):
     with pytest.raises(ReleaseError, match=r"line 1.*line 2") as caught:
         build("cow==1.0\ncow==2.0\n")
@@ -134,22 +141,26 @@ def test_a_package_that_cannot_be_imported_is_found_out(build):
     assert "no_such_library" in caught.value.tail[-1]
 
 
+@ALIKE
 def test_other_bytes_than_hashed_are_refused(build):
     with pytest.raises(ReleaseError) as caught:
         build(f"cow==1.0 --hash=sha256:{'0' * 64}\n")
     assert (caught.value.code, caught.value.package) == ("REQUIREMENTS_INSTALL_FAILED", "cow")
 
 
+@ALIKE
 def test_the_machines_index_out_of_reach_is_no_fault_of_the_user(build):
     with pytest.raises(errors.RetryError):
         build("cow\n", environ={"UV_FIND_LINKS": "", "UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple"})
 
 
+@ALIKE
 def test_a_byte_order_mark_does_no_harm(workshop):
     for data in (codecs.BOM_UTF8 + b"cow\r\n", "\ufeffcow\r\n".encode("utf-16-le")):
         assert building.build(Sources(requirements=data), workshop).packages == (("cow", "1.0"),)
 
 
+@ALIKE
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
 def test_a_full_disk_is_told_and_leaves_nothing(workshop):
     workshop.releases.mkdir()
@@ -169,6 +180,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(workshop):
         subprocess.run(["/bin/umount", workshop.releases], check=True)
 
 
+@ALIKE
 def test_a_build_that_is_stopped_leaves_nothing(workshop):
     class StoppedError(Exception):
         pass
@@ -182,6 +194,7 @@ def test_a_build_that_is_stopped_leaves_nothing(workshop):
     assert leftovers(workshop) == []
 
 
+@ALIKE
 def test_a_build_that_was_killed_is_made_anew(build):
     built = build("cow\n")
     (built.folder / content.MANIFEST).unlink()
@@ -190,6 +203,7 @@ def test_a_build_that_was_killed_is_made_anew(build):
     assert not (built.site / "rubbish.py").exists()
 
 
+@ALIKE
 def test_a_package_of_the_real_index_installs(build):
     real = {name: os.environ.get(name, "") for name in ("HTTPS_PROXY", "SSL_CERT_FILE")}
     try:

@@ -11,9 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+import lines
 from aerodrome.release import building, comparison, content, verification
 from aerodrome.release.failures import ReleaseError
 from aerodrome.release.sources import Sources
+from matrices import EVERY_FAULT
 
 GOOD = """
 from datetime import datetime
@@ -48,6 +50,8 @@ while True:
     except BaseException:
         pass
 """
+
+ALIKE = pytest.mark.parametrize("airflow", lines.ALIKE, indirect=True)
 
 BROKEN_PLUGINS = {
     "import error": (f"import no_such_library\n{PLUGIN}", 1, "ModuleNotFoundError: No module named 'no_such_library'"),
@@ -105,6 +109,7 @@ def test_a_plugin_that_does_not_load_is_named_with_its_line(build, place, name):
     assert ("take the file out of plugins.zip" in str(error)) == (name in {"setup.py", "exit"})
 
 
+@ALIKE
 def test_an_archive_that_is_none_is_told_before_anything_is_installed(build, place, workshop):
     (place / "plugins.zip").write_bytes(bytes(1000))
     with pytest.raises(ReleaseError, match="no zip archive") as caught:
@@ -123,6 +128,7 @@ def test_what_a_startup_script_exports_reaches_the_dags_and_the_requirements(bui
     assert parsed(built, workshop, place, {"a.py": text}).dags == ("blue",)
 
 
+@ALIKE
 def test_a_failing_startup_script_fails_the_release(build):
     with pytest.raises(ReleaseError, match="line 2: the script ended with exit code 1"):
         build(startup=b"echo hello\nexit 1\n")
@@ -171,12 +177,14 @@ def test_a_new_failure_is_told_and_an_old_one_is_not(build, workshop, place):
     assert str(error) == "needs_cow.py, line 1: ModuleNotFoundError: No module named 'cow'"
 
 
+@ALIKE
 def test_dags_that_take_too_long_altogether_are_given_up(build, workshop, place):
     hanging = "from airflow import DAG\nimport time\ntime.sleep(300)\n"
     with pytest.raises(ReleaseError, match="did not end in time"):
         parsed(build(), workshop, place, {"a.py": hanging}, limit=8)
 
 
+@ALIKE
 def test_two_builders_at_once_make_one_release(workshop):
     made, steps = [], []
     shop = replace(workshop, report=lambda step: steps.append(step.name))
@@ -206,7 +214,21 @@ building.build(Sources(requirements=b"cow\\n", startup=b"export A=1\\n"), shop)
 """
 
 
-@pytest.mark.parametrize("step", ["startup", "requirements", "plugins", "resolve", "install", "try"])
+OF_A_KIND = ("plugins", "install", "try")
+"""Our own work, uv's, and Airflow's."""
+
+STEPS = (*OF_A_KIND, "startup", "requirements", "resolve")
+
+
+@pytest.mark.parametrize(
+    ("airflow", "step"),
+    [
+        pytest.param(version, step, marks=() if version == lines.MAIN[0] and step in OF_A_KIND else EVERY_FAULT)
+        for version in lines.MAIN
+        for step in STEPS
+    ],
+    indirect=["airflow"],
+)
 def test_a_builder_killed_at_any_step_leaves_no_release_and_the_next_one_works(workshop, versions, step):
     request = [workshop.installation.version, str(versions), str(workshop.releases), dict(workshop.environ)]
     with subprocess.Popen(
@@ -270,6 +292,7 @@ def test_check_of_a_folder_that_works(check, airflow):
     assert all(step["state"] == "done" and step["seconds"] >= 0 for step in found["steps"])
 
 
+@ALIKE
 def test_check_of_a_folder_that_does_not(check):
     done = check({**PROJECT, "dags/bad.py": "from airflow import DAG\nimport no_such_library\n"})
     assert done.returncode == 1
@@ -282,6 +305,7 @@ def test_check_of_a_folder_that_does_not(check):
     assert found["steps"][-1] == {**found["steps"][-1], "name": "resolve", "state": "failed"}
 
 
+@ALIKE
 def test_check_without_anything_to_check_says_so(check, place):
     (place / "project").mkdir()
     done = check({})
@@ -292,6 +316,7 @@ def test_check_without_anything_to_check_says_so(check, place):
     assert (told["ok"], [error["code"] for error in told["errors"]]) == (False, ["INVALID"])
 
 
+@ALIKE
 def test_nothing_is_left_in_the_temporary_folder(check, place):
     (place / "temporary").mkdir()
     assert check(PROJECT).returncode == 0
