@@ -89,7 +89,8 @@ def test_what_the_ledger_or_a_cell_uses_stays_and_is_marked(bench, paths):
     cell = paths.run / "c0117ac7" / "3"
     cell.mkdir(parents=True)
     (cell / "units.json").write_text(json.dumps({"units": [], "version": "2.0.0", "lock": "0000000b" + "0" * 56}))
-    bench.backend.collect_versions({("1.0.0", "01d01d01" + "0" * 56), ("3.3.1", "")}, NOW)
+    used = {("1.0.0", "01d01d01" + "0" * 56), ("3.3.1", ""), ("1.0.0", "")}  # the last is not on offer
+    bench.backend.collect_versions(used, NOW)
     assert names(paths) == {OLD, "2.0.0-0000000b", current}
     (cell / "units.json").unlink()
     bench.backend.collect_versions(set(), NOW)

@@ -239,7 +239,10 @@ class LocalBackend:
             return  # a folder of several installations of Aerodrome: others may use what we do not
         running = [steering.started(CellPaths(each.parent)) for each in paths.run.glob("*/*/units.json")]
         known = {*used, *((each.version, each.lock) for each in running if each is not None)}
-        names = {locks.identifier(version, lock or locks.of(version).sha256) for version, lock in known}
+        names = set()
+        for version, lock in known:
+            with contextlib.suppress(CallerError):  # not on offer any more, so without a present lock
+                names.add(locks.identifier(version, lock or locks.of(version).sha256))
         names.add(locks.PROGRAMS.identifier)  # all versions use them
         for identifier in collect.idle_versions(paths.versions, names, now=now):
             with install.alone_at_once(identifier, paths.versions) as ours:
