@@ -7,6 +7,7 @@ that it makes objects for. Knows no table of anybody.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -89,6 +90,8 @@ def altered(cluster: Cluster, name: str, password: str) -> tuple[str, ...]:
 def mend(cluster: Cluster, name: str, password: str) -> tuple[str, ...]:
     """Set anew what the owner needs of the database and of its role; what was otherwise, in words.
 
+    What an external server does not let us set stays as it is, and is among what `altered` tells afterwards.
+
     Nothing happens when there is no such database. Costs two connections where nothing was.
     """
     with clusters.connect(cluster) as connection:
@@ -98,7 +101,8 @@ def mend(cluster: Cluster, name: str, password: str) -> tuple[str, ...]:
         if found:
             _alone(connection, f"database {name}")
         for _, statement in found:
-            connection.execute(statement)
+            with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement)
     if not _knows(cluster, name, password):
         ensure_role(cluster, name, password)
         return (*(words for words, _ in found), KEY)

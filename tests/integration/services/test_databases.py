@@ -260,3 +260,12 @@ def test_of_what_is_not_there_nothing_is_altered(admin, word):
     assert databases.altered(admin, f"env_{word}", "pw") == databases.mend(admin, f"env_{word}", "pw") == ()
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         connect(admin, f"env_{word}", f"env_{word}")
+
+
+def test_what_we_may_not_set_anew_keeps_nothing_else_from_it(cluster, admin, owned):
+    with clusters.connect(cluster) as superuser:
+        superuser.execute(f"ALTER ROLE {owned} SET log_statement = 'all'")
+        superuser.execute(f"ALTER DATABASE {owned} CONNECTION LIMIT 0")
+    assert "the database's connection limit" in databases.mend(admin, owned, "pw")
+    assert "the database's connection limit" not in databases.altered(admin, owned, "pw")
+    connect(admin, owned, owned).close()

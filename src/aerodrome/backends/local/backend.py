@@ -103,6 +103,8 @@ class LocalBackend:
         """Of ports: two environments must not find the same one free."""
         self._looks: dict[str, tuple[float, tuple[str, ...], str]] = {}
         """When each environment's database was last looked into, and what was found."""
+        self._left: dict[str, tuple[str, ...]] = {}
+        """What could not be set anew in each environment's database, as an external server may forbid it."""
         self._rebuilt: dict[str, float] = {}
         """When a lost release of each environment was last tried to be built again."""
         self._reported: dict[tuple[str, int, str], float] = {}
@@ -416,7 +418,9 @@ class LocalBackend:
             password = self._password(environment)
             cluster, running = self._around.cluster(), environment.deployed
             try:
-                altered, damage = metadata.altered(cluster, environment, password), ""
+                left = self._left.get(environment.identifier, ())
+                altered = tuple(each for each in metadata.altered(cluster, environment, password) if each not in left)
+                damage = ""
                 if not altered and running is not None:
                     installed = self._installed(running.version, running.lock)
                     damage = metadata.damage(cluster, environment, installed, password)
@@ -426,10 +430,13 @@ class LocalBackend:
         return altered, damage
 
     def _mend_database(self, environment: Environment) -> None:
-        found = metadata.mend(self._around.cluster(), environment, self._password(environment))
-        self._looks.pop(environment.identifier, None)
+        cluster, password = self._around.cluster(), self._password(environment)
+        found = metadata.mend(cluster, environment, password)
         if found:
-            log.warning("database set anew", environment=environment.name, altered=found)
+            left = metadata.altered(cluster, environment, password)
+            self._left[environment.identifier] = left
+            log.warning("database set anew", environment=environment.name, altered=found, left=left)
+        self._looks[environment.identifier] = (time.monotonic(), (), "")
 
     def _password(self, environment: Environment) -> str:
         """Of the environment's role in the database."""
