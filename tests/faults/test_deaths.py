@@ -185,7 +185,7 @@ def events(product, kind):
 
 
 def test_units_that_are_stopped_by_a_signal_are_replaced_and_their_tasks_retried(hardy):
-    run = start_slow(hardy, "thawed", 10)
+    run = start_slow(hardy, "thawed", 25)  # its process runs on until its worker is given up
     before = all_ready(hardy)
     told = len(events(hardy, "UNIT_HUNG"))
     frozen = ("scheduler", "worker-1", "redis", "sidecar")
