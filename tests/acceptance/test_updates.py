@@ -71,7 +71,8 @@ def look():
         from cow import sound
     except ImportError:
         sound = None
-    return [sound, os.environ.get("COLOUR"), conf.get("core", "max_map_length")]
+    import pycurl
+    return [sound, os.environ.get("COLOUR"), conf.get("core", "max_map_length"), getattr(pycurl, "hat", None)]
 
 with DAG("{dag}", start_date=datetime(2024, 1, 1), schedule=None):
     PythonOperator(task_id="look", python_callable=look)
@@ -129,6 +130,7 @@ def plugins(**files: str | bytes) -> bytes:
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("cow-1.0-py3-none-any.whl", wheel("cow", "sound = 'moo'\n"))
         archive.writestr("cow-2.0-py3-none-any.whl", wheel("cow", "sound = 'muh'\n", version="2.0"))
+        archive.writestr("pycurl-999.0-py3-none-any.whl", wheel("pycurl", "hat = 'red'\n", version="999.0"))
         archive.writestr("calf-1.0-py3-none-any.whl", wheel("calf", "", "requests<1"))
         for name, content in files.items():
             archive.writestr(name.replace("__", "."), content)
@@ -208,7 +210,9 @@ def test_an_update_replaces_all_units_without_a_gap_and_lets_tasks_end(product, 
     wait_for("the task runs", lambda: product.task(name, waiting, run, "wait")["state"] == "running")
 
     put(product, "dags/cows.txt", "cow<2\n")
-    put(product, f"{name}/requirements.txt", f"-c /usr/local/airflow/dags/cows.txt\n{REQUIREMENTS}")
+    # Constraints of one's own: so a package that Airflow came with may have another version.
+    wishes = f"-c /usr/local/airflow/dags/cows.txt\n{REQUIREMENTS}pycurl==999.0\n"
+    put(product, f"{name}/requirements.txt", wishes)
     may_read_secrets(product).create_secret(Name=f"{name}/colour", SecretString="blue")
     put(product, f"{name}/startup.sh", STARTUP.format(name=name))
     with watched(product, name) as refusals:
@@ -228,7 +232,8 @@ def test_an_update_replaces_all_units_without_a_gap_and_lets_tasks_end(product, 
     assert refusals == []
     assert found["LastUpdate"]["Status"] == "SUCCESS"
     assert found["LastUpdate"]["WorkerReplacementStrategy"] == "GRACEFUL"
-    assert [word.strip("[]'\" ") for word in value.split(",")] == ["moo", "blue", "3"]
+    assert [word.strip("[]'\" ") for word in value.split(",")] == ["moo", "blue", "3", "red"]
+    assert "pycurl 999.0 for" in product.run("revisions", name).stdout
     told = product.run("events", name).stdout
     assert "startup.sh, line 8: `cat /nowhere/file` ended with exit code 1, and the script went on" in told
 

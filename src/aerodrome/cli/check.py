@@ -37,6 +37,9 @@ def check(
         list[str] | None,
         typer.Option(help="A variable for the startup script and the DAGs: NAME=value, or NAME for your own."),
     ] = None,
+    options: Annotated[
+        list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="An Airflow configuration option.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Try a folder's requirements, plugins, startup script and DAGs on an Airflow version; exit code 1 if any fails."""
@@ -47,6 +50,7 @@ def check(
         wanted = checking.gather(
             also_folder or folder, version=airflow_version,
             requirements=requirements, plugins=plugins, startup=startup, dags=dags, env=env or (),
+            options=options or (),
         )  # fmt: skip
     except errors.CallerError as error:
         refuse(error)

@@ -21,6 +21,8 @@ from rich.status import Status
 from rich.text import Text
 
 from aerodrome import errors
+from aerodrome.airflow import options as airflow_options
+from aerodrome.api.operations import rules
 from aerodrome.backends.local import places
 from aerodrome.cli import layout, rendering
 from aerodrome.release import building, comparison, confined, install, interpreters, locks, sealing, verification
@@ -74,6 +76,8 @@ class Wanted:
     dags: Path | None
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What the caller gives to the startup script and the DAGs."""
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """AirflowConfigurationOptions."""
 
 
 def gather(
@@ -85,18 +89,20 @@ def gather(
     startup: Path | None = None,
     dags: Path | None = None,
     env: Sequence[str] = (),
+    options: Sequence[str] = (),
 ) -> Wanted:
     """The files to check: those named, else those that lie in the folder under their usual names.
 
-    Raises CallerError for a version that is not on offer, and for a named file that does not exist.
+    `options` are AirflowConfigurationOptions as `section.key=value`. Raises CallerError for a version that is not on
+    offer, for a named file that does not exist, and for options that an environment would be refused.
     """
+    given = _options(options)
     version = locks.of(version or next(iter(locks.LOCKS))).version
     listed = _found(folder, requirements, *layout.REQUIREMENTS)
     script = _found(folder, startup, *layout.STARTUP)
     dags = _found(folder, dags, *layout.DAGS)
     sources = Sources(
         requirements=listed.read_bytes() if listed else None,
-        beside=listed.parent if listed else None,
         plugins=_found(folder, plugins, *layout.PLUGINS),
         startup=script.read_bytes() if script else None,
         dags=among(dags),
@@ -108,7 +114,20 @@ def gather(
             f"there is nothing to check in {folder.resolve()}: none of requirements.txt, plugins.zip, plugins, "
             "startup.sh and dags; name them by --requirements and its like"
         )
-    return Wanted(version=version, sources=sources, dags=dags, environ=sources.environ)
+    return Wanted(version=version, sources=sources, dags=dags, environ=sources.environ, options=given)
+
+
+def _options(given: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for option in given:
+        name, equals, value = option.partition("=")
+        if not equals:
+            raise errors.CallerError(f"--set takes section.key=value, not {name!r}")
+        found[name.strip()] = value
+    refusals = list(rules.option_refusals(found))
+    if refusals:
+        raise errors.CallerError("; ".join(refusals))
+    return found
 
 
 def _found(folder: Path, named: Path | None, *usual: str) -> Path | None:
@@ -155,13 +174,15 @@ class Run:
             releases=scratch / "releases",
             environ=os.environ,
             user=user,
+            options=self._wanted.options,
             report=self._step,
             on_line=lambda line: self._spinner.update(Text(line[:100] or "…", "dim")),
         )
         built = building.build(self._wanted.sources, workshop)
         self._found.packages = [f"{name}=={version}" for name, version in built.packages]
         self._found.plugins = list(built.plugin_names)
-        self._found.notes = list(built.notes)
+        # The same, in the same order, as a change of an environment notes.
+        self._found.notes = [*airflow_options.warnings(self._wanted.version, self._wanted.options), *built.notes]
         if self._wanted.dags is not None:
             self._parse(built, workshop, scratch, self._wanted.dags)
 

@@ -22,6 +22,7 @@ from aerodrome.model.observed import Observed, Work
 from aerodrome.model.release import Deployed
 
 LIMITS = {
+    "install": ("VERSION_NOT_INSTALLED", timedelta(minutes=45)),
     "release": ("RELEASE_NOT_BUILT", timedelta(minutes=45)),
     "database": ("DATABASE_NOT_MADE", timedelta(minutes=10)),
     "files": ("FILES_NOT_WRITTEN", timedelta(minutes=1)),
@@ -30,7 +31,7 @@ LIMITS = {
 }
 """Phases of a change: what it is called when one takes longer than this. Seconds are usual for each; a first database
 waits for Airflow's migration, and a machine under heavy load may need a minute to start. A release has time limits of
-its own; this one ends the waiting for a package index that is away."""
+its own; its limit, and that of Airflow's own packages, ends the waiting for a package index that is away."""
 
 DATABASE_WORK = {
     Step.ARCHIVE: ("snapshot", "Writing an archive of the metadata database."),

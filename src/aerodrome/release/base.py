@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
@@ -19,7 +19,7 @@ from aerodrome.release.installation import Installation
 _ASK = """
 import json, sys, sysconfig
 from importlib import metadata
-found = {d.metadata["Name"]: d.version for d in metadata.distributions()}
+found = {d.metadata["Name"]: (d.version, d.requires or []) for d in metadata.distributions()}
 print(json.dumps([sysconfig.get_path("purelib"), found, sorted(sys.stdlib_module_names), list(sys.version_info[:3])]))
 """
 # Python 3.7 to 3.9 keep no list of their modules; the folder of the library is read instead.
@@ -29,7 +29,7 @@ try:
     from importlib import metadata
 except ImportError:
     import importlib_metadata as metadata
-found = {d.metadata["Name"]: d.version for d in metadata.distributions()}
+found = {d.metadata["Name"]: (d.version, d.requires or []) for d in metadata.distributions()}
 names = set(sys.builtin_module_names)
 for folder in (sysconfig.get_path("stdlib"), os.path.join(sysconfig.get_path("stdlib"), "lib-dynload")):
     names.update(name.split(".")[0] for name in os.listdir(folder) if name != "site-packages")
@@ -52,6 +52,8 @@ class Base:
     """The top-level modules of the standard library."""
 
     python: tuple[int, int, int]
+    needs: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Normalised name to what the package's metadata say it requires."""
 
     @property
     def line(self) -> str:
@@ -75,8 +77,14 @@ def look(installation: Installation) -> Base:
             last = error
             continue
         site, packages, modules, python = json.loads(answer.stdout)
-        named: dict[str, str] = {canonicalize_name(name): version for name, version in packages.items() if name}
-        return Base(named, Path(site), frozenset(modules), (python[0], python[1], python[2]))
+        named = {str(canonicalize_name(name)): told for name, told in packages.items() if name}
+        return Base(
+            {name: version for name, (version, _) in named.items()},
+            Path(site),
+            frozenset(modules),
+            (python[0], python[1], python[2]),
+            {name: needs for name, (_, needs) in named.items()},
+        )
     raise ReleaseError(
         f"the interpreter of Airflow {installation.version} does not start",
         code=RELEASE_BUILD_FAILED,

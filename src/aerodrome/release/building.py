@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -25,9 +25,11 @@ from aerodrome.release import (
     locks,
     overlay,
     plugins,
+    private,
     sealing,
     sources,
     startup,
+    startup_variables,
     uv_environment,
     verification,
 )
@@ -91,7 +93,7 @@ def build(wanted: Sources, workshop: Workshop) -> Built:
     Raises ReleaseError for what the user or a person must mend, RetryError when the package index cannot be reached,
     and what `tick` raises.
     """
-    identifier = sources.content_of(wanted, locks.of(workshop.installation.version)).identifier
+    identifier = sources.content_of(wanted, locks.of(workshop.installation.version), workshop.options).identifier
     try:
         with content.held(identifier, workshop.releases, workshop.tick) as lock, confined.holding(lock):
             found = content.find(identifier, workshop.releases)
@@ -147,10 +149,14 @@ class _Build:
             plan = overlay.resolve(job)
             told.append(f"{len(plan.packages)} packages to add")
         with self._step("install") as told:
+            if plan.replaced:
+                job = self._private(job, plan.replaced, top)
+                told.append("in a virtual environment of its own")
             notes = overlay.install(job, plan, top / "site")
             told.append("built from source" if plan.builds else "from wheels")
         with self._step("try") as told:
-            tried = verification.try_content(self._trial(top, scratch, exported), wishes)
+            trial = replace(self._trial(top, scratch, exported), installation=job.installation)
+            tried = verification.try_content(trial, wishes, starts=bool(plan.replaced))
             told.append(f"{len(tried.plugins)} plugins")
         document = {
             "identifier": self._identifier,
@@ -159,8 +165,14 @@ class _Build:
             "packages": overlay.installed(top / "site"),
             "plugin_names": list(tried.plugins),
             "notes": [*exported.notes, *wishes.notes, *plan.notes, *notes, *tried.notes],
+            "private": bool(plan.replaced),
         }
         return content.finish(self._identifier, shop.releases, told=document, startup=exported)
+
+    def _private(self, job: overlay.Job, gone: frozenset[str], top: Path) -> overlay.Job:
+        """The job on a virtual environment of the release's own, without the packages that it replaces."""
+        made = private.make(job.installation, job.base.site, gone, folder=top, environ=job.environ, tick=job.tick)
+        return replace(job, installation=made, base=base.look(made))
 
     def _startup(self, top: Path, scratch: Path) -> Startup:
         if self._wanted.startup is None:
@@ -195,7 +207,10 @@ class _Build:
             version=self._workshop.installation.version,
             python=python,
             files=lambda path: sources.file(self._wanted, path),
-            variables=exported.of("scheduler"),
+            variables={
+                **startup_variables.under_options(exported.of("scheduler"), self._workshop.options),
+                **sources.variables(self._workshop.options),
+            },
         )
 
     def _plugins(self, target: Path) -> int:
@@ -251,7 +266,7 @@ def trial(
 ) -> Trial:
     """How DAGs are parsed under a built release (None: under the bare version), by whom and with which database."""
     return Trial(
-        installation=workshop.installation,
+        installation=built.on(workshop.installation) if built else workshop.installation,
         site=built.site if built else None,
         plugins=built.plugins if built else None,
         parts=built.parts if built else Parts(),

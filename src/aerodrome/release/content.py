@@ -1,8 +1,9 @@
 """Built releases on disk: `<releases>/<identifier>/`, written once, never changed, shared between environments.
 
-A folder holds `site/` (packages), `plugins/`, `home/` (what the startup script wrote below AIRFLOW_HOME) and
-`manifest.json`, which is written last: a folder without it is a build that was broken off. Only we read
-`requirements.txt` and `startup.sh` as they came, and `startup.json` (what the script exported): they may hold secrets.
+A folder holds `site/` (packages), `plugins/`, `home/` (what the startup script wrote below AIRFLOW_HOME), `venv/` if it
+replaces what Airflow comes with, and `manifest.json`, which is written last: a folder without it is a build that was
+broken off. Only we read `requirements.txt` and `startup.sh` as they came, and `startup.json` (what the script
+exported): they may hold secrets.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from aerodrome import trees
 from aerodrome.release.airflow_home import Parts
+from aerodrome.release.installation import VENV, Installation
 from aerodrome.release.startup import Startup
 
 MANIFEST = "manifest.json"
@@ -46,6 +48,13 @@ class Built:
     plugin_names: tuple[str, ...]
     notes: tuple[str, ...]
     """What the user should know although nothing failed."""
+
+    private: bool = False
+    """Whether it has a virtual environment of its own, for its packages replace some of the version's."""
+
+    def on(self, installation: Installation) -> Installation:
+        """What its packages are installed on: the version, or its own environment made from that."""
+        return replace(installation, own=self.folder / VENV) if self.private else installation
 
     @property
     def site(self) -> Path:
@@ -194,6 +203,7 @@ def _built(identifier: str, releases: Path, told: Mapping[str, Any]) -> Built:
         tuple((name, version) for name, version in told["packages"]),
         tuple(told["plugin_names"]),
         tuple(told["notes"]),
+        told.get("private", False),
     )
 
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 
-_RECIPE = 4
+_RECIPE = 5
 """Raised when the same sources would be built into something else."""
 
 

@@ -31,9 +31,12 @@ class Installation:
     lock: str
     """The SHA-256 of the lock that it was installed from."""
 
+    own: Path | None = None
+    """The virtual environment that a release has of its own, in the version's place; None = the version's."""
+
     @property
     def venv(self) -> Path:
-        return self.folder / VENV
+        return self.own or self.folder / VENV
 
     @property
     def packages(self) -> Path:
@@ -100,7 +103,7 @@ def mark_used(found: Installation) -> None:
 def finish(lock: Lock, versions: Path, python: Interpreter) -> Installation:
     """Declare a filled folder whole. A crash at any moment leaves either no marker or all of it."""
     made = Installation(lock.version, folder(lock, versions), lock.sha256)
-    _let_all_read(made.folder)
+    let_all_read(made.folder)
     marker = {
         "airflow": lock.version,
         "lock": lock.sha256,
@@ -117,7 +120,8 @@ def finish(lock: Lock, versions: Path, python: Interpreter) -> Installation:
     return made
 
 
-def _let_all_read(top: Path) -> None:
+def let_all_read(top: Path) -> None:
+    """Let every user read what lies below `top`, and run what may be run."""
     # Files linked from a cache of uv's that was filled under a stricter umask keep that umask's mode.
     for parent, folders, files in os.walk(top):
         for name in (*folders, *files):

@@ -17,7 +17,17 @@ import uv
 from packaging.utils import canonicalize_name
 
 from aerodrome import errors, trees
-from aerodrome.release import confined, failures, sealing, shadows, uv_environment, uv_lines, uv_process, uv_refusals
+from aerodrome.release import (
+    confined,
+    essential,
+    failures,
+    sealing,
+    shadows,
+    uv_environment,
+    uv_lines,
+    uv_process,
+    uv_refusals,
+)
 from aerodrome.release.base import Base
 from aerodrome.release.confined import Limits, Room, User
 from aerodrome.release.failures import ReleaseError
@@ -79,6 +89,8 @@ class Plan:
     """Whether a package comes as source and must be built."""
 
     notes: tuple[str, ...] = ()
+    replaced: frozenset[str] = frozenset()
+    """Packages of the base that must go for it: then the release needs a virtual environment of its own."""
 
 
 def resolve(job: Job) -> Plan:
@@ -86,7 +98,11 @@ def resolve(job: Job) -> Plan:
     wishes = uv_lines.wished(job.requirements, job.plugins)
     if not wishes:
         return Plan((), builds=False)
-    constraints, notes = uv_lines.constraints(job.requirements, job.base.packages)
+    constrained = job.requirements.constrained
+    held = essential.pins(job.base.packages)
+    constraints, notes = uv_lines.constraints(job.requirements, job.base.packages if constrained else held)
+    if not constrained:
+        constraints += [f"{name}=={version}" for name, version in held.items()]
     lines: deque[str] = deque(maxlen=MOST_LINES)
     builds = _run(
         job,
@@ -94,7 +110,7 @@ def resolve(job: Job) -> Plan:
             "pip",
             "install",
             "--dry-run",
-            *(f"--constraints={path}" for path in job.lock.constraints),
+            *(f"--constraints={path}" for path in (job.lock.constraints if constrained else ())),
             f"--python={job.installation.python}",
         ],
         wishes,
@@ -102,8 +118,18 @@ def resolve(job: Job) -> Plan:
         lines.append,
         builds=None,
     )
-    packages = uv_lines.planned(lines, job.requirements, job.base.packages)
-    return Plan(tuple(Package(name, version) for name, version in packages), builds, notes)
+    packages, gone = uv_lines.planned(lines, job.base.packages)
+    unhashed = [name for name in packages if name not in _hashed(job.requirements)]
+    if job.requirements.require_hashes and unhashed:
+        raise ReleaseError(
+            f"--require-hashes is written, and no --hash for {', '.join(unhashed[:5])}",
+            code=failures.REQUIREMENTS_INVALID, file="requirements.txt", package=unhashed[0],
+        )  # fmt: skip
+    kept = [essential.Kept(name, version, job.base.needs.get(name, ())) for name, version in job.base.packages.items()]
+    replaced = {name: packages.get(name, "none") for name in sorted(gone)}
+    notes += essential.judge(kept, replaced, job.requirements, python=job.base.line)
+    notes += _told(replaced, job.base)
+    return Plan(tuple(Package(*each) for each in packages.items()), builds, notes, frozenset(gone))
 
 
 def install(job: Job, plan: Plan, site: Path) -> tuple[str, ...]:
@@ -135,6 +161,17 @@ def install(job: Job, plan: Plan, site: Path) -> tuple[str, ...]:
     return shadows.remove(site, job.base, job.requirements)
 
 
+def _hashed(requirements: Requirements) -> set[str]:
+    return {wish.name for wish in requirements.wishes if wish.hashes}
+
+
+def _told(replaced: Mapping[str, str], base: Base) -> tuple[str, ...]:
+    if not replaced:
+        return ()
+    each = ", ".join(f"{name} {version} for {base.packages[name]}" for name, version in replaced.items())
+    return (f"the release has a virtual environment of its own, for it replaces what Airflow comes with: {each}",)
+
+
 def installed(site: Path) -> list[tuple[str, str]]:
     """Names (normalised) and versions of the packages in a filled folder."""
     parts = (folder.name.removesuffix(".dist-info").rpartition("-") for folder in sorted(site.glob("*.dist-info")))
@@ -160,10 +197,12 @@ def _run(
         arguments.append(f"--constraints={limits}")
     if job.requirements.prereleases:
         arguments.append("--prerelease=allow")
+    arguments += [f"--allow-insecure-host={host}" for host in job.requirements.trusted_hosts]
+    on_line = _hiding(job.requirements, on_line)
     if job.requirements.extra_indexes:
         # As pip does it: the best version of all indexes, not the first index that knows the name.
         arguments.append("--index-strategy=unsafe-best-match")
-    if not builds:
+    if not builds and not job.requirements.no_binary:
         try:
             uv_process.run(
                 [*arguments, "--no-build", *_link_mode(job)],
@@ -183,8 +222,15 @@ def _run(
             raise _endless() from error
         else:
             return False
+    arguments += [f"--only-binary={name}" for name in job.requirements.only_binary]
+    arguments += [f"--no-binary={name}" for name in job.requirements.no_binary]
     _build(job, arguments, on_line, site)
     return True
+
+
+def _hiding(requirements: Requirements, on_line: Callable[[str], None]) -> Callable[[str], None]:
+    """Pass lines on without the secrets of the requirements."""
+    return lambda line: on_line(requirements.hide(line))
 
 
 def _endless(tail: tuple[str, ...] = ()) -> ReleaseError:
@@ -206,7 +252,9 @@ def _refused(job: Job, lines: Sequence[str]) -> errors.AerodromeError:
 
 
 def _refusal(job: Job, lines: Sequence[str]) -> errors.AerodromeError:
-    return uv_refusals.refusal(lines, job.requirements, job.base.packages, job.lock.pins)
+    pins = job.lock.pins if job.requirements.constrained else {}
+    base = job.base.packages if job.requirements.constrained else essential.pins(job.base.packages)
+    return uv_refusals.refusal(lines, job.requirements, base, pins)
 
 
 def _build(job: Job, arguments: Sequence[str], on_line: Callable[[str], None], site: Path | None) -> None:

@@ -1,18 +1,19 @@
 """What a requirements.txt asks for, as far as Aerodrome grants it. Pure: files are read by a function given.
 
-`building` calls `read`; `overlay` hands the result to uv. Everything that is not on the list of allowed options is
-refused with its line: an option silently ignored would install something else than the user wrote.
+`building` calls `read`; `overlay` hands the result to uv. An option that changes nothing of what is installed is passed
+over with a note; any other that is not on the list is refused with its line, for without it something else than the
+user wrote would be installed.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from aerodrome.release import locks, requirements_text, wishes
-from aerodrome.release.failures import at
+from aerodrome.release import locks, pip_variables, requirements_text, wishes
+from aerodrome.release.failures import ReleaseError, at
 from aerodrome.release.requirements_text import Line
 from aerodrome.release.wishes import PLUGINS, Wish, invalid, shown
 
@@ -26,37 +27,66 @@ _CONSTRAINTS_URL = re.compile(
     r"|airflow\.apache\.org)/constraints-([^/\s]+)/constraints(?:-[a-z-]*?)?-(\d+\.\d+)\.txt"
 )
 
+_NOTHING = "/dev/null"
+"""What people name as constraints to have none."""
+
 _LONG = re.compile(r"(--[A-Za-z][A-Za-z-]*)(?:\s*=\s*|\s+|$)(.*)", re.DOTALL)
 _SHORT = re.compile(r"(-[a-zA-Z])\s*(.*)", re.DOTALL)
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 
 _NAMES = {
     "-r": "--requirement", "-c": "--constraint", "-f": "--find-links", "-i": "--index-url", "-e": "--editable",
+    "-q": "--quiet", "-v": "--verbose", "-U": "--upgrade",
     "--requirements": "--requirement", "--constraints": "--constraint", "--pypi-url": "--index-url",
 }  # fmt: skip
 
-_ALLOWED = "-r, -c, --find-links, --no-index, --index-url, --extra-index-url, --pre, --hash"
+_ALLOWED = (
+    "-r, -c, -e git+https://…, --find-links, --no-index, --index-url, --extra-index-url, --trusted-host, --pre, "
+    "--only-binary, --no-binary, --require-hashes, --hash"
+)
+
+_SWITCHES = {"--no-index": "no_index", "--pre": "prereleases", "--require-hashes": "require_hashes"}
+
+_IDLE = frozenset({
+    "--default-timeout", "--disable-pip-version-check", "--no-cache-dir", "--no-color", "--no-input",
+    "--no-warn-script-location", "--prefer-binary", "--progress-bar", "--quiet", "--retries", "--timeout", "--upgrade",
+    "--use-feature", "--use-pep517", "--user", "--verbose",
+})  # fmt: skip
+"""Options that change nothing of what is installed here, where wheels are preferred and every folder is new."""
+
+_PACKAGES = re.compile(r"[A-Za-z0-9._,:-]+")
+_HOST = re.compile(r"[A-Za-z0-9.\[\]:*-]+")
+_URL = re.compile(r"https?://[^\s\"'\\]+")
 
 Reader = Callable[[str], bytes | None]
-"""Gives a file that is named in requirements: a relative path is one beside requirements.txt, one that begins with
-`/usr/local/airflow/` one that MWAA would have there. None = there is none, or it lies elsewhere."""
+"""Gives a file that is named in requirements by its path on MWAA. None = there is none, or it lies elsewhere."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Requirements:
-    """All that the files ask for."""
+    """All that the files, and the startup script's variables for pip, ask for."""
 
     wishes: tuple[Wish, ...] = ()
     constraints: tuple[Wish, ...] = ()
+    constrained: bool = True
+    """Whether Airflow's own constraints hold; False = the file names others, and only what Airflow lives on is held."""
+
     index: Line | None = field(default=None, repr=False)
     """--index-url; the text may hold credentials."""
 
     extra_indexes: tuple[Line, ...] = field(default=(), repr=False)
     no_index: bool = False
-    find_links: bool = False
-    """Whether wheels are looked for in the plugins as well."""
+    find_links: tuple[Line, ...] = field(default=(), repr=False)
+    """Where wheels are looked for as well: a folder of the plugins as MWAA has it, or a URL."""
 
+    trusted_hosts: tuple[str, ...] = ()
+    only_binary: tuple[str, ...] = ()
+    no_binary: tuple[str, ...] = ()
     prereleases: bool = False
+    require_hashes: bool = False
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """Values that were put in for `${NAME}`, or that the startup script told pip: shown to nobody."""
+
     notes: tuple[str, ...] = ()
     """What was understood otherwise than it was written, in sentences."""
 
@@ -64,6 +94,10 @@ class Requirements:
     def places(self) -> Mapping[str, Wish]:
         """The first wish of each package."""
         return {wish.name: wish for wish in reversed((*self.wishes, *self.constraints))}
+
+    def hide(self, text: str) -> str:
+        """The text without secrets."""
+        return _hidden(text, self.secrets)
 
 
 def read(
@@ -77,20 +111,33 @@ def read(
 ) -> Requirements:
     """What the file asks for, for this Airflow version on this line of Python (`3.12`).
 
-    `variables` are what `${NAME}` stands for (those that the startup script exported). Raises ReleaseError, with file
-    and line, for what cannot be granted.
+    `variables` are what `${NAME}` stands for (what the startup script exported, and configuration options as
+    `AIRFLOW__SECTION__KEY`); among them those of pip are obeyed. Raises ReleaseError, with file and line, for what
+    cannot be granted.
     """
     reading = _Reading(version, python, files, variables or {})
-    reading.file(data, name, constraint=False, stack=(name,))
+    try:
+        reading.variables_of_pip()
+        reading.file(data, name, constraint=False, stack=(name,))
+    except ReleaseError as error:
+        error.args = (_hidden(str(error), reading.secrets), *error.args[1:])
+        raise
+    reading.comments(data, name)
     return Requirements(
         wishes=tuple(reading.wishes),
         constraints=tuple(reading.constraints),
+        constrained=reading.lifted is None or reading.official,
         index=reading.index,
         extra_indexes=tuple(reading.extra_indexes),
-        no_index=reading.no_index,
-        find_links=reading.find_links,
-        prereleases=reading.prereleases,
-        notes=tuple(dict.fromkeys(reading.notes)),
+        find_links=tuple(reading.find_links),
+        trusted_hosts=tuple(reading.trusted_hosts),
+        only_binary=tuple(reading.only_binary),
+        no_binary=tuple(reading.no_binary),
+        no_index="no_index" in reading.switched,
+        prereleases="prereleases" in reading.switched,
+        require_hashes="require_hashes" in reading.switched,
+        secrets=tuple(reading.secrets),
+        notes=tuple(_hidden(note, reading.secrets) for note in dict.fromkeys(reading.notes)),
     )
 
 
@@ -106,27 +153,60 @@ class _Reading:
     constraints: list[Wish] = field(default_factory=list)
     index: Line | None = None
     extra_indexes: list[Line] = field(default_factory=list)
-    no_index: bool = False
-    find_links: bool = False
-    prereleases: bool = False
+    find_links: list[Line] = field(default_factory=list)
+    trusted_hosts: list[str] = field(default_factory=list)
+    only_binary: list[str] = field(default_factory=list)
+    no_binary: list[str] = field(default_factory=list)
+    switched: set[str] = field(default_factory=set)
+    secrets: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     opened: int = 0
+    official: bool = False
+    """Whether Airflow's own constraints are named by their address."""
+
+    lifted: str | None = None
+    """The place in requirements.txt that names constraints of its own, where there is one."""
+
+    def variables_of_pip(self) -> None:
+        """What the startup script told pip."""
+        lines, notes = pip_variables.lines(self.variables)
+        self.notes += notes
+        for line in lines:
+            self.secrets += _credentials(line.text)
+            self._option(line, line.text, constraint=False, stack=())
 
     def file(self, data: bytes, name: str, *, constraint: bool, stack: tuple[str, ...]) -> None:
         self.opened += 1
         for line in requirements_text.lines(data, name):
             text = self._expanded(line)
+            self.secrets += _credentials(text)
             if text.startswith("-"):
                 self._option(line, text, constraint=constraint, stack=stack)
             else:
-                (self.constraints if constraint else self.wishes).append(
-                    wishes.parsed(line, text, version=self.version, constraint=constraint)
-                )
+                self._wish(line, text, constraint=constraint)
+
+    def comments(self, data: bytes, name: str) -> None:
+        """Look for constraints in comments: MWAA, which only looks for the words, applies Airflow's no longer."""
+        if self.lifted is None and not self.official:
+            found = next((line for line in requirements_text.raw(data, name) if _mentions(line.text)), None)
+            if found is None:
+                return
+            self.lifted = at(found.file, found.number)
+        if self.lifted is not None and not self.official:
+            self.notes.append(f"{self.lifted}: constraints are named, if only in a comment; so Airflow's own are not "
+                              "applied, as on MWAA, and only what Airflow lives on is held")  # fmt: skip
+
+    def _wish(self, line: Line, text: str, *, constraint: bool) -> None:
+        wish = wishes.parsed(line, text, version=self.version, constraint=constraint)
+        (self.constraints if constraint else self.wishes).append(wish)
 
     def _expanded(self, line: Line) -> str:
         def value(found: re.Match[str]) -> str:
             if found[1] not in self.variables:
-                raise invalid(line, f"{found[0]} is exported by no startup script; write its value, or export it there")
+                raise invalid(line, f"{found[0]} is neither exported by the startup script nor the name of a "
+                                     "configuration option that is set; write its value, or set it")  # fmt: skip
+            if "://" in line.text:
+                self.secrets.append(self.variables[found[1]])
             return self.variables[found[1]]
 
         text = _VARIABLE.sub(value, line.text)
@@ -146,16 +226,20 @@ class _Reading:
             self._add_index(line, option, value)
         elif option == "--find-links":
             self._links(line, value)
-        elif option == "--no-index" and not value:
-            self.no_index = True
-        elif option == "--pre" and not value:
-            self.prereleases = True
+        elif option == "--editable":
+            self._editable(line, value)
+        elif option in {"--only-binary", "--no-binary", "--trusted-host"}:
+            self._about(line, option, value)
+        elif option in _SWITCHES and not value:
+            self.switched.add(_SWITCHES[option])
+        elif option in _IDLE:
+            self.notes.append(f"{at(line.file, line.number)}: {option} has no effect here")
         else:
             raise invalid(line, f"the option {option} is not allowed in an environment's requirements; "
                                  f"these are: {_ALLOWED}")  # fmt: skip
 
     def _add_index(self, line: Line, option: str, value: str) -> None:
-        if not re.fullmatch(r"https?://[^\s\"'\\]+", value):
+        if not _URL.fullmatch(value):
             raise invalid(line, f"{option} takes the URL of a package index (https://…), not {shown(value)!r}")
         told = Line(line.file, line.number, value)
         if option == "--index-url":
@@ -164,31 +248,57 @@ class _Reading:
             self.extra_indexes.append(told)
 
     def _links(self, line: Line, value: str) -> None:
-        if value.removeprefix("file://").rstrip("/") != PLUGINS:
+        path = value.removeprefix("file://").rstrip("/")
+        inside = path == PLUGINS or (path.startswith(PLUGINS + "/") and re.fullmatch(r"(/[A-Za-z0-9._-]+)+", path))
+        if ".." in path.split("/") or not (inside or _URL.fullmatch(value)):
             raise invalid(
-                line, f"--find-links may name {PLUGINS} only, where plugins.zip is unpacked; not {shown(value)}"
+                line,
+                f"--find-links takes {PLUGINS}, where plugins.zip is unpacked, a folder in it, or a URL; "
+                f"not {shown(value)}",
             )
-        self.find_links = True
+        self.find_links.append(Line(line.file, line.number, path if inside else value))
+
+    def _editable(self, line: Line, value: str) -> None:
+        if "git+https://" not in value:
+            raise invalid(line, f"-e takes git+https://…#egg=name; {shown(value)} is not reached from an environment: "
+                                 "put the package into plugins.zip as a wheel")  # fmt: skip
+        self._wish(line, value, constraint=False)
+        self.notes.append(
+            f"{at(line.file, line.number)}: the package is installed as any other, not as an editable one"
+        )
+
+    def _about(self, line: Line, option: str, value: str) -> None:
+        if not (_HOST if option == "--trusted-host" else _PACKAGES).fullmatch(value):
+            what = "a host" if option == "--trusted-host" else "names of packages, or :all:"
+            raise invalid(line, f"{option} takes {what}, not {shown(value)!r}")
+        if option == "--trusted-host":
+            self.trusted_hosts.append(value)
+        else:
+            (self.only_binary if option == "--only-binary" else self.no_binary).extend(value.split(","))
 
     def _nested(self, line: Line, value: str, *, constraint: bool, stack: tuple[str, ...]) -> None:
+        if constraint and len(stack) == 1 and self.lifted is None:
+            self.lifted = at(line.file, line.number)
         if "://" in value:
             self._constraints_url(line, value, constraint=constraint)
             return
         if not value:
             raise invalid(line, "the name of a file is missing")
-        path = value if value.startswith("/") else _beside(line.file, value)
+        if constraint and value == _NOTHING:
+            return
+        path = value if value.startswith("/") else _beside(line.file if stack else "", value)
         if path in stack or len(stack) >= _DEEPEST or self.opened >= _MOST_FILES:
             raise invalid(line, f"{value} is read again and again; a file must not include itself")
         data = None if path is None else self.files(path)
         if path is None or data is None:
-            raise invalid(line, f"there is no file {value}; only files beside requirements.txt, "
-                                 f"in {PLUGINS} and in /usr/local/airflow/dags can be included")  # fmt: skip
+            raise invalid(line, f"there is no file {value}; only files in {PLUGINS} and in /usr/local/airflow/dags "
+                                 "can be included, by these paths: requirements.txt lies alone")  # fmt: skip
         self.file(data, path, constraint=constraint, stack=(*stack, path))
 
     def _constraints_url(self, line: Line, value: str, *, constraint: bool) -> None:
         found = _CONSTRAINTS_URL.fullmatch(value)
         if found is None or not constraint:
-            raise invalid(line, f"{shown(value)} is not read: put the file beside requirements.txt, or into "
+            raise invalid(line, f"{shown(value)} is not read: put the file among the DAGs, or into "
                                  "plugins.zip; only Airflow's own constraints may be named by their URL")  # fmt: skip
         if found[1] not in locks.names(self.version):
             raise invalid(
@@ -196,12 +306,32 @@ class _Reading:
                 f"these are the constraints of Airflow {found[1]}, and the environment runs {self.version}; "
                 f"write constraints-{self.version}, or leave the line out",
             )
+        self.official = True
         if found[1] != self.version:
             self.notes.append(f"{at(line.file, line.number)}: the constraints are those of Airflow {self.version}, "
                               f"which answers to {found[1]}")  # fmt: skip
         if found[2] != self.python:
             self.notes.append(f"{at(line.file, line.number)}: the constraints are those for Python {self.python}, "
                               f"which the environment runs, not for {found[2]}")  # fmt: skip
+
+
+def _mentions(text: str) -> bool:
+    return "-c " in text or "--constraint " in text
+
+
+_SHORTEST_SECRET = 4
+"""Letters; what is shorter would black out half of every sentence, and is no secret."""
+
+
+def _credentials(text: str) -> list[str]:
+    """What stands before the hosts in the URLs of a line, as it is written there, and the passwords alone."""
+    return [part for found in re.findall(r"://([^/@\s]+)@", text) for part in (found, found.partition(":")[2])]
+
+
+def _hidden(text: str, secrets: Iterable[str]) -> str:
+    for secret in sorted({each for each in secrets if len(each) >= _SHORTEST_SECRET}, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
 
 
 def _beside(file: str, value: str) -> str | None:

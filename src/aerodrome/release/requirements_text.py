@@ -25,6 +25,8 @@ _MARKS = (
 _DECLARED = re.compile(rb"coding[:=]\s*([-\w.]+)")
 _DECLARABLE = frozenset({"ascii", "cp1252", "iso-8859-1", "iso-8859-15", "latin-1", "latin1", "utf-8", "utf8"})
 
+_END = r"\r\n|\r|\n"
+
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 
 
@@ -48,7 +50,7 @@ def lines(data: bytes, file: str) -> list[Line]:
     joined: list[Line] = []
     parts: list[str] = []
     first = 0
-    for number, raw in enumerate(re.split(r"\r\n|\r|\n", _decoded(data, file)), start=1):
+    for number, raw in enumerate(re.split(_END, _decoded(data, file)), start=1):
         first = first if parts else number
         # A comment ends a continuation, and its own backslash continues nothing.
         goes_on = raw.endswith("\\") and not raw.lstrip().startswith("#")
@@ -62,6 +64,11 @@ def lines(data: bytes, file: str) -> list[Line]:
     return [line for line in stripped if line.text]
 
 
+def raw(data: bytes, file: str) -> list[Line]:
+    """Every physical line, comments among them. Raises ReleaseError for bytes that are no text."""
+    return [Line(file, number, text) for number, text in enumerate(re.split(_END, _decoded(data, file)), start=1)]
+
+
 def _decoded(data: bytes, file: str) -> str:
     mark, encoding = next(((mark, name) for mark, name in _MARKS if data.startswith(mark)), (b"", _declared(data)))
     body = data[len(mark) :]
@@ -69,7 +76,7 @@ def _decoded(data: bytes, file: str) -> str:
         text = body.decode(encoding)
     except UnicodeDecodeError as error:
         before = body[: error.start].decode(encoding, errors="replace")
-        raise _not_text(file, encoding, len(re.findall(r"\r\n|\r|\n", before)) + 1) from None
+        raise _not_text(file, encoding, len(re.findall(_END, before)) + 1) from None
     at = text.find("\0")
     if at >= 0:
         raise _not_text(file, encoding, text.count("\n", 0, at) + 1)

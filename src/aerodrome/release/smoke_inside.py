@@ -50,9 +50,14 @@ _OWN = {
 }
 
 
+def modules(line: int) -> tuple[str, ...]:
+    """What the processes of this line begin with."""
+    return (*(_SINCE_2 if line > 1 else ()), *_OWN[line])
+
+
 def roles(line: int) -> None:
     """Import what every process of this line begins with."""
-    for name in (*(_SINCE_2 if line > 1 else ()), *_OWN[line]):
+    for name in modules(line):
         importlib.import_module(name)
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 from aerodrome.release import requirements_text
 from aerodrome.release.failures import ReleaseError
@@ -37,9 +38,6 @@ class Sources:
     """The files of one environment, or of one folder that `aerodrome check` is run in."""
 
     requirements: bytes | None = None
-    beside: Path | None = None
-    """The folder of requirements.txt, whose other files it may include; None = it lies alone, as in S3."""
-
     plugins: Path | None = None
     """A plugins.zip, or a folder of plugins."""
 
@@ -60,12 +58,12 @@ class Sources:
     """Whose rights the startup script reads with: what it gets is nobody else's."""
 
 
-def content_of(sources: Sources, lock: Lock) -> Content:
-    """What the sources are, by their bytes."""
+def content_of(sources: Sources, lock: Lock, options: Mapping[str, str] = MappingProxyType({})) -> Content:
+    """What the sources are, by their bytes, and by the values of the options that requirements name (`variables`)."""
     return Content(
         version=lock.version,
         lock=lock.pins_sha256,
-        requirements=_requirements(sources) if sources.requirements is not None else None,
+        requirements=_requirements(sources, options) if sources.requirements is not None else None,
         plugins=_digest(_files(sources.plugins)) if sources.plugins else None,
         startup=hashlib.sha256(sources.startup).hexdigest() if sources.startup is not None else None,
         surroundings=tuple(sorted(sources.surroundings.items())),
@@ -82,11 +80,16 @@ def file(sources: Sources, path: str) -> bytes | None:
         return _of_plugins(sources.plugins, str(pure.relative_to(PLUGINS)))
     if pure.is_relative_to(DAGS):
         return sources.dags(str(pure.relative_to(DAGS)))
-    return None if pure.is_absolute() else _below(sources.beside, path)
+    return None
 
 
-def _requirements(sources: Sources) -> str:
-    """The hash of requirements.txt and of everything that it includes, however deep."""
+def variables(options: Mapping[str, str]) -> dict[str, str]:
+    """Options (`section.key`) as the environment variables that requirements may name: `AIRFLOW__SECTION__KEY`."""
+    return {"AIRFLOW__" + name.replace(".", "__").upper(): value for name, value in options.items()}
+
+
+def _requirements(sources: Sources, options: Mapping[str, str]) -> str:
+    """The hash of requirements.txt and of everything that it includes or takes from an option, however deep."""
     found = {"": sources.requirements or b""}
     left = [("", sources.requirements or b"")]
     while left and len(found) < _MOST_INCLUDED:
@@ -96,6 +99,9 @@ def _requirements(sources: Sources) -> str:
             if read is not None:
                 found[included] = read
                 left.append((included, read))
+    for name, value in variables(options).items():
+        if any(f"${{{name}}}".encode() in data for data in found.values()):
+            found[f"${name}"] = value.encode()
     return _digest((name, iter([data])) for name, data in sorted(found.items()))
 
 

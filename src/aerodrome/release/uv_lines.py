@@ -11,7 +11,7 @@ from pathlib import Path
 
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
-from aerodrome.release.failures import REQUIREMENTS_CONFLICT, ReleaseError, at
+from aerodrome.release.essential import OF_A_URL
 from aerodrome.release.requirements import Requirements
 from aerodrome.release.wishes import PLUGINS, Wish
 
@@ -35,11 +35,11 @@ def chosen(requirements: Requirements, plugins: Path, packages: Sequence[tuple[s
     ]
 
 
-def constraints(requirements: Requirements, base: Mapping[str, str]) -> tuple[list[str], tuple[str, ...]]:
-    """The user's own constraints, but those on what the base holds; and a note on these."""
+def constraints(requirements: Requirements, held: Mapping[str, str]) -> tuple[list[str], tuple[str, ...]]:
+    """The user's own constraints, but those on what stays as it is (`held`); and a note on these."""
     kept, ignored = [], []
     for wish in requirements.constraints:
-        present = base.get(wish.name)
+        present = held.get(wish.name)
         if present is None:
             kept.append(wish.text)
         elif not wish.text.endswith(f"=={present}"):
@@ -47,8 +47,8 @@ def constraints(requirements: Requirements, base: Mapping[str, str]) -> tuple[li
     if not ignored:
         return kept, ()
     more = f" and {len(ignored) - _SHOWN} more" if len(ignored) > _SHOWN else ""
-    held = ", ".join(ignored[:_SHOWN])
-    return kept, (f"constraints on packages that Airflow comes with mean nothing; it has {held}{more}",)
+    named = ", ".join(ignored[:_SHOWN])
+    return kept, (f"constraints on packages that Airflow comes with mean nothing; it has {named}{more}",)
 
 
 def indexes(requirements: Requirements, plugins: Path) -> list[str]:
@@ -57,21 +57,17 @@ def indexes(requirements: Requirements, plugins: Path) -> list[str]:
     if requirements.index is not None:
         lines.append(f"--index-url {requirements.index.text}")
     lines += [f"--extra-index-url {line.text}" for line in requirements.extra_indexes]
-    return [*lines, f"--find-links {plugins}"] if requirements.find_links else lines
+    places = (line.text for line in requirements.find_links)
+    return [*lines, *(f"--find-links {plugins}{place.removeprefix(PLUGINS)}" if place.startswith(PLUGINS)
+                      else f"--find-links {place}" for place in places)]  # fmt: skip
 
 
-def planned(lines: Sequence[str], requirements: Requirements, base: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Names and versions that uv would add. Raises ReleaseError if it would replace one of the base's."""
+def planned(lines: Sequence[str], base: Mapping[str, str]) -> tuple[dict[str, str], frozenset[str]]:
+    """Names and versions of what uv would install; and which packages of the base would have to go for it."""
     matches = [match for line in lines if (match := _PLANNED.match(line))]
-    found = [(match[1], canonicalize_name(match[2]), match[3] or _version(match[4])) for match in matches]
-    for sign, name, version in found:
-        present = base.get(name)
-        if present is not None and (sign == "-" or version != present):
-            wanted = next(
-                (version for sign, other, version in found if sign == "+" and other == name), "another version"
-            )
-            raise _replaces(name, present, wanted, _place(requirements, name))
-    return tuple((name, version) for sign, name, version in found if sign == "+" and name not in base)
+    found = [(match[1], str(canonicalize_name(match[2])), match[3] or _version(match[4])) for match in matches]
+    gone = frozenset(name for sign, name, version in found if name in base and (sign == "-" or version != base[name]))
+    return {name: version for sign, name, version in found if sign == "+" and (name in gone or name not in base)}, gone
 
 
 def _version(url: str) -> str:
@@ -79,18 +75,7 @@ def _version(url: str) -> str:
     try:
         return str(parse_wheel_filename(url.partition("#")[0].rpartition("/")[2])[1])
     except InvalidWheelFilename:
-        return "of that URL"
-
-
-def _replaces(name: str, present: str, wanted: str, wish: Wish | None) -> ReleaseError:
-    place = at(wish.file, wish.line) if wish else "requirements.txt"
-    return ReleaseError(
-        f"{place}: {name} {wanted} would replace {name} {present}, which Airflow comes with",
-        code=REQUIREMENTS_CONFLICT,
-        file=wish.file if wish else None,
-        line=wish.line if wish else None,
-        package=name,
-    )
+        return OF_A_URL
 
 
 def _place(requirements: Requirements, name: str) -> Wish | None:

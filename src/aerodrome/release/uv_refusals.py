@@ -54,8 +54,9 @@ def refusal(
     `base` is what the Airflow version holds, `pins` what Airflow's constraints say (None: they were not applied);
     normalised names and versions.
     """
-    tail = tuple(_SECRET_IN_URL.sub("***@", line.rstrip()) for line in lines if line.strip())[-_TAIL:]
-    text = re.sub(r"\s+", " ", _SECRET_IN_URL.sub("***@", "\n".join(lines)))
+    lines = [requirements.hide(_SECRET_IN_URL.sub("***@", line.rstrip())) for line in lines]
+    tail = tuple(line for line in lines if line)[-_TAIL:]
+    text = re.sub(r"\s+", " ", "\n".join(lines))
     reading = _Reading(requirements, base, pins or {}, text, tail)
     return (
         reading.machine() or reading.index() or reading.unknown() or reading.python() or reading.conflict()

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from aerodrome import trees
-from aerodrome.release import airflow_home, confined, failures, hook, reports, roots, startup_variables
+from aerodrome.release import airflow_home, confined, failures, hook, reports, roots, smoke_inside, startup_variables
 from aerodrome.release.airflow_home import DAGS, PLUGINS, Parts, Seen
 from aerodrome.release.comparison import ImportFailure
 from aerodrome.release.confined import Limits, Room, User
@@ -26,6 +26,7 @@ from aerodrome.release.failures import ReleaseError
 from aerodrome.release.installation import Installation
 from aerodrome.release.requirements import Requirements
 from aerodrome.release.startup import Startup
+from aerodrome.release.wishes import AIRFLOW
 
 CONTENT_LIMIT = 180.0
 """Seconds for importing packages, and again for loading plugins."""
@@ -118,14 +119,16 @@ class Content:
     """Files among the plugins that Airflow cannot load and does without."""
 
 
-def try_content(trial: Trial, requirements: Requirements) -> Content:
+def try_content(trial: Trial, requirements: Requirements, *, starts: bool = False) -> Content:
     """Import the packages that the user named and load the plugins.
+
+    `starts`: import what Airflow's own processes begin with, too, for their packages are not those of the lock.
 
     Raises ReleaseError: REQUIREMENTS_INSTALL_FAILED for a package that cannot be imported, PLUGIN_IMPORT_FAILED.
     """
     named = {wish.name: wish for wish in requirements.wishes}
     wanted = {
-        "roots": roots.of(trial.site, named) if trial.site else {},
+        "roots": {**(roots.of(trial.site, named) if trial.site else {}), **(_begins(trial) if starts else {})},
         "plugins": _plugins_folder(trial) if has_plugins(trial.plugins, trial.site) else "",
         "limit": CONTENT_LIMIT,
     }
@@ -133,6 +136,12 @@ def try_content(trial: Trial, requirements: Requirements) -> Content:
         return Content()
     findings = _probe(trial, wanted, None, 2 * CONTENT_LIMIT + 60)
     for error in _errors(findings, "imports"):
+        if error.get("package") == AIRFLOW:
+            raise ReleaseError(
+                f"Airflow does not start with the packages that the requirements put in its own packages' places: "
+                f"{_sentence(error)}",
+                code=failures.REQUIREMENTS_CONFLICT, tail=tuple(error["trace"]), file="requirements.txt",
+            )  # fmt: skip
         wish = named.get(error.get("package", ""))
         what = f"{wish.file}, line {wish.line}: {wish.name}" if wish else "a package"
         raise ReleaseError(
@@ -167,6 +176,10 @@ def _passed_over(passed: Sequence[ImportFailure]) -> tuple[str, ...]:
     notes = [f"plugins.zip: {failure.sentence}; Airflow logs this and goes on" for failure in passed[:_NOTED]]
     more = len(passed) - len(notes)
     return (*notes, *([f"plugins.zip: {more} more files cannot be loaded as plugins"] if more > 0 else []))
+
+
+def _begins(trial: Trial) -> dict[str, list[str]]:
+    return {AIRFLOW: list(smoke_inside.modules(int(trial.installation.version.split(".")[0])))}
 
 
 def parse_dags(

@@ -94,6 +94,8 @@ def _requirement(line: Line, text: str) -> Requirement:
 def _with_name(line: Line, text: str) -> str:
     """A bare path or URL of a wheel as `name @ URL`, which says the same."""
     address, semicolon, marker = text.partition(" ;") if " ;" in text else (text, "", "")
+    if address.startswith("git+https://"):
+        return _repository(line, address.strip()) + (f" ;{marker}" if semicolon else "")
     if not re.match(r"(\.{0,2}/|[a-z+]+://)", address):
         return text
     if not address.startswith((PLUGINS + "/", "file://" + PLUGINS + "/", "http://", "https://")):
@@ -106,6 +108,17 @@ def _with_name(line: Line, text: str) -> str:
         raise invalid(line, f"{shown(address)} names no wheel; write name @ URL") from None
     url = f"file://{address}" if address.startswith("/") else address
     return f"{name} @ {url}{' ' + semicolon.strip() + marker if semicolon else ''}"
+
+
+def _repository(line: Line, address: str) -> str:
+    """A repository's URL with `#egg=name`, as `name @ URL`."""
+    url, _, fragment = address.partition("#")
+    parts = dict(part.partition("=")[::2] for part in fragment.split("&") if part)
+    name = parts.pop("egg", "")
+    if not name:
+        raise invalid(line, f"{shown(address)} names no package; write name @ git+https://…")
+    rest = "&".join(f"{key}={value}" for key, value in parts.items())
+    return f"{name} @ {url}{'#' + rest if rest else ''}"
 
 
 def _checked(line: Line, requirement: Requirement) -> Requirement:

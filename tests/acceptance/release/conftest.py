@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from aerodrome.release import building, install
+from aerodrome.release import building, install, locks
 from aerodrome.release.building import Workshop
 from aerodrome.release.confined import User
 from aerodrome.release.sources import Sources
@@ -81,6 +81,9 @@ def links(short_folder):
     wheel(folder, "enum34", files={"enum/__init__.py": "raise RuntimeError('hidden')\n", "enum34.py": ""})
     wheel(folder, "shadowing", files={"shadowing.py": "", "requests/__init__.py": "raise RuntimeError('hidden')\n"})
     wheel(folder, "apache_airflow_providers_moo", files={"airflow/providers/moo/__init__.py": "sound = 'moo'\n"})
+    for version in ("999.0", *(lock.pins["asana"] for lock in locks.LOCKS.values() if "asana" in lock.pins)):
+        wheel(folder, "asana", version=version)
+    wheel(folder, "pycurl", version="999.0")
     sdist(folder, "homemade")
     sdist(folder, "unbuildable", broken=True)
     return folder

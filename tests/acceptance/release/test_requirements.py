@@ -9,7 +9,7 @@ import pytest
 
 import lines
 from aerodrome import errors
-from aerodrome.release import building, content
+from aerodrome.release import building, content, locks
 from aerodrome.release.failures import ReleaseError
 from aerodrome.release.sources import Sources
 
@@ -21,7 +21,7 @@ ALIKE = pytest.mark.parametrize("airflow", lines.ALIKE, indirect=True)
 def run(built, airflow, code):
     environ = {"PYTHONPATH": str(built.site), "PATH": os.defpath}
     done = subprocess.run(
-        [airflow.python, "-s", "-c", code], env=environ, capture_output=True, text=True, check=False, cwd="/"
+        [built.on(airflow).python, "-s", "-c", code], env=environ, capture_output=True, text=True, check=False, cwd="/"
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -89,6 +89,48 @@ def test_official_constraints_and_our_own_version_are_no_obstacle(build, airflow
     assert built.packages == (("cow", "1.0"),)
 
 
+def test_airflows_constraints_hold_without_being_named_and_are_lifted_by_naming_others(build, airflow):
+    theirs = locks.of(airflow.version).pins["asana"]
+    assert build("asana\n").packages == (("asana", theirs),)
+    lifted = build("--constraint /dev/null\nasana\n")
+    assert lifted.packages == (("asana", "999.0"),)
+    assert "constraints are named" in lifted.notes[0]
+    assert not lifted.private
+
+
+def test_a_package_that_airflow_came_with_is_replaced_in_an_environment_of_the_releases_own(build, airflow):
+    built = build("-c /dev/null\npycurl==999.0\nherd\n")
+    assert dict(built.packages) == {"cow": "1.0", "herd": "1.0", "pycurl": "999.0"}
+    assert built.private
+    assert any("replaces what Airflow comes with: pycurl 999.0 for " in note for note in built.notes)
+    code = "import sys, pycurl, requests, airflow; print(pycurl.answer, sys.prefix, requests.__file__)"
+    answer, prefix, requests = run(built, airflow, f"import os; os.environ['AIRFLOW_HOME'] = '/tmp'; {code}").split()[
+        -3:
+    ]
+    assert (answer, prefix) == ("42", str(built.on(airflow).venv))
+    assert requests.startswith(prefix)
+    assert not list(built.on(airflow).venv.glob("lib/python*/site-packages/pycurl*"))
+    program = built.on(airflow).venv / "bin" / "airflow"
+    assert program.read_text().splitlines()[0].endswith(str(built.on(airflow).python))
+    # The version itself is as it was.
+    assert (airflow.venv / "bin" / "airflow").read_text().splitlines()[0].endswith(str(airflow.python))
+    assert list(airflow.venv.glob("lib/python*/site-packages/pycurl*"))
+
+
+def test_an_index_that_the_startup_script_names_is_asked_and_its_credentials_are_shown_to_nobody(workshop, server):
+    script = f"export PIP_INDEX_URL={server.replace('://', '://me:hunter2@')}/mine\n".encode()
+    said = []
+    with pytest.raises(ReleaseError, match=r"pigsty is known to the package index of PIP_INDEX_URL") as caught:
+        building.build(Sources(requirements=b"pigsty\n", startup=script), replace(workshop, on_line=said.append))
+    assert caught.value.code == "REQUIREMENTS_INSTALL_FAILED"
+    assert "hunter2" not in "".join([str(caught.value), *caught.value.tail, *said])
+    options = {"pip.token": "hunter2"}
+    text = f"--extra-index-url {server.replace('://', '://me:${AIRFLOW__PIP__TOKEN}@')}/mine\npigsty\n".encode()
+    with pytest.raises(ReleaseError, match="pigsty") as caught:
+        building.build(Sources(requirements=text), replace(workshop, options=options, on_line=said.append))
+    assert "hunter2" not in "".join([str(caught.value), *caught.value.tail, *said])
+
+
 TEN = {
     "conflict": ("cow\noldfashioned\n", "REQUIREMENTS_CONFLICT", 2, "requests"),
     "unknown package": ("cow\nno-such-package\n", "REQUIREMENTS_INSTALL_FAILED", 2, "no-such-package"),
@@ -96,9 +138,16 @@ TEN = {
     "wrong Python": ("cow\nfuturistic\n", "REQUIREMENTS_INSTALL_FAILED", 2, ">=3.99"),
     "pins Airflow itself": ("cow\napache-airflow==2.0.2\n", "REQUIREMENTS_CONFLICT", 2, "2.0.2"),
     "bad encoding": (b"cow\n# caf\xe9\n", "REQUIREMENTS_INVALID", 2, "UTF-8"),
-    "bad option": ("cow\n--trusted-host example.org\n", "REQUIREMENTS_INVALID", 2, "--trusted-host"),
+    "bad option": ("cow\n--global-option=x\n", "REQUIREMENTS_INVALID", 2, "--global-option"),
     "missing file": ("cow\n-r more.txt\n", "REQUIREMENTS_INVALID", 2, "more.txt"),
     "constraints of no version": (f"cow\n-c {CONSTRAINTS}\n", "REQUIREMENTS_INVALID", 2, "9.9.9"),
+    "beyond Airflow's constraints": (
+        "cow\nasana==999.0\n",
+        "REQUIREMENTS_CONFLICT",
+        2,
+        "Airflow has in its constraints asana",
+    ),
+    "what Airflow lives on": ("-c /dev/null\ncelery==5.4.0\n", "REQUIREMENTS_CONFLICT", 2, "Airflow comes with celery"),
     "404 index": (
         "--index-url {server}/simple\npigsty\n",
         "REQUIREMENTS_INSTALL_FAILED",

@@ -189,11 +189,16 @@ def test_a_phase_that_never_ends_ends_a_creation(phase, code, late):
         assert "Because." in chosen.failure.message
 
 
-def test_installing_may_take_as_long_as_it_takes():
+def test_an_installation_is_waited_for_as_long_as_for_any_other_package_and_no_longer():
     environment = being_created()
-    environment = replace(environment, progress=replace(environment.progress, phase="install"))
+    waits = "Airflow 3.3.1 could not be installed: the download server cannot be reached"
+    environment = replace(environment, progress=replace(environment.progress, phase="install", detail=waits))
     observed = MemoryBackend().observe(environment)
-    assert plan(environment, observed, NOW + timedelta(days=1)).step is Step.INSTALL
+    assert plan(environment, observed, NOW + timedelta(minutes=44)).step is Step.INSTALL
+    ended = plan(environment, observed, NOW + timedelta(minutes=46))
+    assert ended.failure is not None
+    assert ended.failure.code == "VERSION_NOT_INSTALLED"
+    assert waits in ended.failure.message
 
 
 def test_what_once_worked_is_tried_for_ever():

@@ -176,11 +176,14 @@ def test_what_a_script_read_with_one_role_is_not_another_one_s():
 
 def test_the_content_of_sources_is_their_bytes_with_all_that_they_include(tmp_path):
     lock = locks.of("3.3.1")
-    (tmp_path / "a.txt").write_text("-r b.txt")
+    (tmp_path / "a.txt").write_text("-r b.txt\n-i https://${AIRFLOW__PIP__TOKEN}@x.test/simple")
     (tmp_path / "b.txt").write_text("cowsay")
-    wanted = Sources(requirements=b"-r a.txt", beside=tmp_path)
+    wanted = Sources(requirements=b"-r /usr/local/airflow/dags/a.txt", dags=sources.among(tmp_path))
     first = sources.content_of(wanted, lock)
     assert sources.content_of(wanted, lock) == first
+    assert sources.content_of(wanted, lock, {"pip.token": "a"}) != first
+    assert sources.content_of(wanted, lock, {"pip.token": "b"}) != sources.content_of(wanted, lock, {"pip.token": "a"})
+    assert sources.content_of(wanted, lock, {"pip.other": "a"}) == first
     (tmp_path / "b.txt").write_text("humanize")
     assert sources.content_of(wanted, lock).identifier != first.identifier
     assert sources.content_of(Sources(requirements=b""), lock) != sources.content_of(Sources(), lock)
@@ -199,13 +202,13 @@ def test_only_files_in_the_given_folders_are_read(tmp_path):
     (tmp_path / "in" / "a.txt").write_text("a")
     (tmp_path / "secret").write_text("s")
     (tmp_path / "in" / "link.txt").symlink_to(tmp_path / "secret")
-    wanted = Sources(beside=tmp_path / "in", plugins=tmp_path / "in", dags=sources.among(tmp_path / "in"))
-    for folder in ("", "/usr/local/airflow/plugins/", "/usr/local/airflow/dags/"):
+    wanted = Sources(plugins=tmp_path / "in", dags=sources.among(tmp_path / "in"))
+    for folder in ("/usr/local/airflow/plugins/", "/usr/local/airflow/dags/"):
         assert sources.file(wanted, f"{folder}a.txt") == b"a"
         for name in ("link.txt", "../secret", "gone.txt"):
             assert sources.file(wanted, f"{folder}{name}") is None
     assert sources.file(wanted, str(tmp_path / "secret")) is None
-    assert sources.file(Sources(), "a.txt") is None
+    assert sources.file(wanted, "a.txt") is None  # requirements.txt lies alone, in S3
 
 
 def test_modules_are_the_highest_packages_and_single_files():

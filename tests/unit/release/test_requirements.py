@@ -99,8 +99,8 @@ def test_a_requirement_is_normalised_and_keeps_its_hashes():
 @pytest.mark.parametrize(
     "line",
     [
-        "-e .", "--editable=git+https://x.test/a", "--trusted-host x", "--global-option=x", "--no-binary :all:",
-        "--require-hashes", "--process-dependency-links", "--config-settings a=b", "-x", "--no-index=no",
+        "--global-option=x", "--process-dependency-links", "--config-settings a=b", "-x", "--no-index=no", "--no-deps",
+        "--target /tmp", "--require-hashes=no",
     ],
 )  # fmt: skip
 def test_other_options_are_refused_with_their_line(line):
@@ -137,13 +137,23 @@ def test_links_and_indexes_are_known_and_credentials_are_shown_to_nobody():
         "--find-links /usr/local/airflow/plugins\n--no-index\n--pre\n"
         "-i https://me:secret@x.test/simple\n--extra-index-url=https://y.test/simple\ncow @ https://me:secret@x.test/c.whl\n"
     )
-    assert (found.find_links, found.no_index, found.prereleases) == (True, True, True)
+    assert [line.text for line in found.find_links] == ["/usr/local/airflow/plugins"]
+    assert (found.no_index, found.prereleases) == (True, True)
     assert found.index is not None
     assert found.index.number == 4
     assert "secret" not in repr(found)
     assert "secret" not in found.wishes[0].shown
     assert "secret" not in str(refused("https://me:secret@x.test/cow.zip"))
-    assert refused("--find-links https://x.test/links").line == 1
+    for place in (
+        "/etc",
+        "file:///etc",
+        "/usr/local/airflow/plugins/../x",
+        "/usr/local/airflow/pluginsx",
+        "ftp://x.test",
+    ):
+        assert refused(f"--find-links {place}").line == 1
+    assert read("-f https://x.test/links").find_links[0].text == "https://x.test/links"
+    assert read("-f /usr/local/airflow/plugins/wheels/").find_links[0].text == "/usr/local/airflow/plugins/wheels"
     assert refused("-i /etc/passwd").line == 1
 
 
@@ -197,7 +207,7 @@ def test_constraints_of_another_version_are_refused_by_version_and_line(version,
 
 
 def test_constraints_elsewhere_on_the_web_are_refused():
-    assert "put the file beside" in str(refused("-c https://x.test/constraints.txt"))
+    assert "put the file among the DAGs" in str(refused("-c https://x.test/constraints.txt"))
 
 
 @pytest.mark.parametrize(
@@ -217,9 +227,110 @@ def test_variables_are_those_of_the_startup_script():
     found = read("-i https://${USER_1}:${TOKEN}@x.test/simple", variables={"USER_1": "me", "TOKEN": "t"})
     assert found.index is not None
     assert found.index.text == "https://me:t@x.test/simple"
-    assert "exported by no startup script" in str(refused("cow @ https://${TOKEN}@x.test/c.whl"))
+    assert "neither exported by the startup script nor" in str(refused("cow @ https://${TOKEN}@x.test/c.whl"))
 
 
 @pytest.mark.parametrize("value", ["x\n--index-url https://evil.test", "${UV_INDEX_A_PASSWORD}", "a\\"])
 def test_a_variable_cannot_bring_lines_or_variables_of_its_own(value):
     assert refused("cow @ https://x.test/${A}.whl", variables={"A": value}).line == 1
+
+
+URL = "https://raw.githubusercontent.com/apache/airflow/constraints-3.3.1/constraints-3.12.txt"
+
+
+@pytest.mark.parametrize(
+    ("text", "constrained"),
+    [
+        ("cowsay", True),
+        (f"--constraint {URL}\ncowsay", True),
+        (f"-c {URL}\n-c own.txt\ncowsay", True),
+        ("-c own.txt\ncowsay", False),
+        ("--constraint=/dev/null\ncowsay", False),
+        ("-c empty.txt\ncowsay", False),
+        ("# --constraint later.txt\ncowsay", False),
+        ("-r more.txt\ncowsay", True),  # MWAA looks into requirements.txt alone
+    ],
+)
+def test_constraints_of_ones_own_lift_those_of_airflow_as_on_mwaa(text, constrained):
+    found = read(text, {"own.txt": b"six==1.0\n", "empty.txt": b"# none\n", "more.txt": b"-c own.txt\nhumanize\n"})
+    assert found.constrained is constrained
+    assert bool(found.notes) is not constrained
+    assert "cowsay" in [wish.name for wish in found.wishes]
+
+
+def test_options_that_change_nothing_are_passed_over_with_a_note():
+    found = read("--prefer-binary\n-U\n--upgrade\n--no-cache-dir\n--progress-bar off\ncowsay\n")
+    assert [wish.name for wish in found.wishes] == ["cowsay"]
+    assert found.notes[0] == "requirements.txt, line 1: --prefer-binary has no effect here"
+    assert len(found.notes) == 5
+
+
+def test_options_that_matter_are_kept():
+    found = read("--trusted-host pip.x.test:8080\n--only-binary a,b\n--no-binary :all:\n--require-hashes\n")
+    assert found.trusted_hosts == ("pip.x.test:8080",)
+    assert (found.only_binary, found.no_binary, found.require_hashes) == (("a", "b"), (":all:",), True)
+    assert refused("--trusted-host 'x --index-url y'").line == 1
+    assert refused("--only-binary 'a b'").line == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("-e git+https://x.test/a.git@v1#egg=cow", "cow @ git+https://x.test/a.git@v1"),
+        ("--editable=git+https://x.test/a#egg=cow&subdirectory=b", "cow @ git+https://x.test/a#subdirectory=b"),
+        ("-e cow @ git+https://x.test/a", "cow @ git+https://x.test/a"),
+        ("git+https://x.test/a#egg=cow", "cow @ git+https://x.test/a"),
+    ],
+)
+def test_a_repository_is_installed_as_any_other_package(line, text):
+    found = read(line)
+    assert [wish.text for wish in found.wishes] == [text]
+    assert bool(found.notes) is line.startswith("-")
+
+
+@pytest.mark.parametrize("line", ["-e .", "-e /usr/local/airflow/plugins/cow", "-e git+ssh://x.test/a#egg=b",
+                                  "-e git+https://x.test/a", "git+https://x.test/a"])  # fmt: skip
+def test_an_editable_one_elsewhere_is_refused(line):
+    error = refused(f"cowsay\n{line}")
+    assert (error.code, error.line) == ("REQUIREMENTS_INVALID", 2)
+
+
+def test_what_the_startup_script_told_pip_is_obeyed_and_shown_to_nobody():
+    variables = {
+        "PIP_INDEX_URL": "https://me:hunter2@x.test/simple",
+        "PIP_EXTRA_INDEX_URL": "https://y.test/simple https://z.test/simple",
+        "PIP_FIND_LINKS": "/usr/local/airflow/plugins",
+        "PIP_NO_INDEX": "false",
+        "PIP_TRUSTED_HOST": "x.test",
+        "PIP_CONSTRAINT": "own.txt",
+        "PIP_NO_CACHE_DIR": "1",
+        "PIP_TARGET": "/etc",
+    }
+    found = read("cowsay", {"own.txt": b"six==1.0\n"}, variables=variables)
+    assert found.index is not None
+    assert found.index.text == "https://me:hunter2@x.test/simple"
+    assert [line.text for line in found.extra_indexes] == ["https://y.test/simple", "https://z.test/simple"]
+    assert (found.no_index, found.trusted_hosts, len(found.find_links)) == (False, ("x.test",), 1)
+    assert [wish.text for wish in found.constraints] == ["six==1.0"]
+    assert found.constrained  # MWAA looks into requirements.txt alone
+    assert found.notes == ("startup.sh exports what has no effect on the requirements here: PIP_TARGET",)
+    assert "hunter2" not in repr(found)
+    assert found.hide("GET https://me:hunter2@x.test/simple") == "GET https://***@x.test/simple"
+    assert read("-i https://w.test/simple", variables=variables | {"PIP_CONSTRAINT": ""}).index.text == (
+        "https://w.test/simple"
+    )
+    error = refused("cowsay", variables={"PIP_INDEX_URL": "/etc/hunter2"})
+    assert (error.file, str(error).startswith("PIP_INDEX_URL of startup.sh: ")) == ("PIP_INDEX_URL of startup.sh", True)
+
+
+@given(
+    st.text("abcDEF123:/@%?=&.-_", min_size=4, max_size=30), st.sampled_from(["-i {}", "-f {}", "cow @ {}", "-e {}"])
+)
+def test_the_value_of_a_variable_is_in_no_message(secret, line):
+    try:
+        found = read(line.format("https://x.test/${TOKEN}"), variables={"TOKEN": secret})
+    except ReleaseError as error:
+        assert secret not in str(error)  # noqa: PT017 - both ends are right
+    else:
+        assert secret not in repr(found)
+        assert secret not in found.hide(f"error: https://x.test/{secret} is away")

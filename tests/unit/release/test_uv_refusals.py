@@ -1,13 +1,19 @@
 """uv's sentences become errors that name package, version, line and who must act."""
 
+import os
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome import errors
-from aerodrome.release import requirements, uv_lines, uv_refusals
+from aerodrome.release import essential, locks, requirements, uv_lines, uv_refusals
 from aerodrome.release.failures import ReleaseError
 
+LISTS = Path(
+    os.environ.get("AERODROME_TEST_CONSTRAINTS") or Path(__file__).parents[4] / "shared" / "data" / "constraints"
+)
 BASE = {"requests": "2.34.2", "apache-airflow": "3.3.1", "botocore": "1.43.70"}
 TEXT = """cowsay==6.1
 requests==2.0.0
@@ -126,17 +132,66 @@ def test_the_plan_leaves_out_what_the_base_has():
         " + requests==2.34.2",
         " ~ x==1",
     ]
-    assert uv_lines.planned(lines, read(), BASE) == (("cowsay", "6.1"),)
+    assert uv_lines.planned(lines, BASE) == ({"cowsay": "6.1"}, frozenset())
 
 
 @pytest.mark.parametrize(
     "lines",
     [[" - requests==2.34.2", " + requests==2.0.0"], [" + requests @ https://x.test/requests-2.0.0-py3-none-any.whl"]],
 )
-def test_a_plan_that_replaces_a_package_of_the_base_is_a_conflict(lines):
-    with pytest.raises(ReleaseError, match=r"line 2: requests 2\.0\.0 would replace requests 2\.34\.2") as caught:
-        uv_lines.planned(lines, read(), BASE)
-    assert caught.value.code == "REQUIREMENTS_CONFLICT"
+def test_a_plan_says_which_packages_of_the_base_it_replaces(lines):
+    assert uv_lines.planned([*lines, " + cowsay==6.1"], BASE) == (
+        {"requests": "2.0.0", "cowsay": "6.1"},
+        frozenset({"requests"}),
+    )
+
+
+def kept(name, version, *needs):
+    return essential.Kept(name, version, needs)
+
+
+def test_what_airflow_cannot_run_without_is_never_replaced():
+    base = [kept("celery", "5.6.3"), kept("requests", "2.34.2")]
+    assert essential.judge(base, {"requests": "2.0.0"}, read(), python="3.12") == ()
+    with pytest.raises(ReleaseError, match=r"celery 5\.4\.0 would replace celery 5\.6\.3, which Airflow") as caught:
+        essential.judge(base, {"celery": "5.4.0"}, read("cowsay\ncelery==5.4.0"), python="3.12")
+    assert (caught.value.code, caught.value.line, caught.value.package) == ("REQUIREMENTS_CONFLICT", 2, "celery")
+
+
+def test_what_airflow_itself_needs_otherwise_is_refused_and_what_another_needs_is_told():
+    base = [
+        kept("apache-airflow", "3.3.1", "requests>=2.30; python_version >= '3.12'", "requests<1; extra == 'old'"),
+        kept("requests", "2.34.2"),
+    ]
+    with pytest.raises(
+        ReleaseError, match=r"line 2: requests 2\.0\.0 is asked for, and apache-airflow 3\.3\.1.*>=2\.30"
+    ):
+        essential.judge(base, {"requests": "2.0.0"}, read(), python="3.12")
+    assert essential.judge(base, {"requests": "2.31"}, read(), python="3.12") == ()
+    assert essential.judge(base, {"requests": "of that URL"}, read(), python="3.12") == ()
+    other = [kept("opsgenie", "1.0", "requests>=2.30", "not a requirement!"), kept("requests", "2.34.2")]
+    (note,) = essential.judge(other, {"requests": "2.0.0"}, read(), python="3.12")
+    assert note == (
+        "opsgenie 1.0, which Airflow comes with, needs requests>=2.30, and requests is 2.0.0 by your requirements"
+    )
+
+
+@pytest.mark.parametrize("lock", locks.LOCKS.values(), ids=lambda lock: lock.version)
+def test_what_mwaa_holds_is_held(lock):
+    file = LISTS / f"mwaa-essential-{lock.version}.txt"
+    if not file.exists():
+        pytest.skip(f"there is no {file}; name a folder of such lists in AERODROME_TEST_CONSTRAINTS")
+    base = locks.pinned(lock.path.read_text())
+    theirs = locks.pinned(file.read_text())
+    assert essential.pins(base).items() >= {name: base[name] for name in theirs.keys() & base.keys()}.items()
+    assert all(theirs[name] == base[name] for name in theirs.keys() & base.keys())
+
+
+def test_constraints_that_apply_are_named_beside_what_airflow_comes_with():
+    said = f"{NO_SOLUTION}Because you require pandas==3.1.1 and pandas==2.1.4{UNSOLVED}"
+    error = uv_refusals.refusal(said.splitlines(), read("cowsay\npandas==3.1.1"), BASE, {"pandas": "2.1.4"})
+    assert (error.code, error.line) == ("REQUIREMENTS_CONFLICT", 2)
+    assert "line 2: pandas==3.1.1 is asked for, and Airflow has in its constraints pandas 2.1.4" in str(error)
 
 
 def test_constraints_on_what_the_base_has_are_dropped_with_a_note():

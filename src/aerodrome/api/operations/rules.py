@@ -65,7 +65,7 @@ def _members(request: Document) -> Iterator[str]:
             "DagS3Path", request["DagS3Path"], "the folder of the bucket that holds the DAGs, such as dags"
         )
     yield from _files(request)
-    yield from _options(request.get("AirflowConfigurationOptions", {}))
+    yield from option_refusals(request.get("AirflowConfigurationOptions", {}))
 
 
 def _class(request: Document) -> Iterator[str]:
@@ -117,7 +117,7 @@ def _lone_versions(given: Document, paths: Document) -> Iterator[str]:
             yield f"{version} was given without {path}: give both, or leave {version} out"
 
 
-def _options(options: Mapping[str, str]) -> Iterator[str]:
+def option_refusals(options: Mapping[str, str]) -> Iterator[str]:
     for key in options:
         if key in FORBIDDEN_OPTIONS:
             yield f"AirflowConfigurationOptions: {key} cannot be set ({FORBIDDEN_OPTIONS[key]}): remove it"

@@ -48,7 +48,7 @@ from aerodrome.model.lifecycle import Status
 from aerodrome.model.observed import Cell, Observed, Unit, Work
 from aerodrome.model.release import Deployed, Patch
 from aerodrome.model.spec import Spec
-from aerodrome.release import collect, install, installation, locks
+from aerodrome.release import collect, content, hook, install, installation, locks
 from aerodrome.release.content import Built, is_whole
 from aerodrome.release.failures import RELEASE_MISSING
 from aerodrome.release.installation import Installation
@@ -380,11 +380,15 @@ class LocalBackend:
 
     def _rig(self, environment: Environment, revision: int) -> Rig:
         deployed = self._deployed(environment, revision)
+        installed, built = self._installed(deployed.version, deployed.lock), self._built(deployed)
+        if built is not None and built.private:
+            installed = built.on(installed)
+            hook.add(installed.venv)  # an earlier Aerodrome may have made it
         return Rig(
             place=self._place(environment, self._spec(environment, revision)),
             revision=revision,
-            installation=self._installed(deployed.version, deployed.lock),
-            built=self._built(deployed),
+            installation=installed,
+            built=built,
             execution_port=self._port(environment, self._paths(environment).cell(revision)),
         )
 
@@ -467,7 +471,11 @@ class LocalBackend:
         started = steering.started(cell)
         if started is None:
             raise RetryError(f"nothing tells what the cell at {cell.run} was started with")
-        warm.spawn(self._settings.paths, self._installed(started.version, started.lock), cell.config)
+        installed = self._installed(started.version, started.lock)
+        if started.private is not None:  # the release's own environment; gone with it, the version's serves as well
+            own = content.folder(started.private, self._settings.paths.releases) / installation.VENV
+            installed = replace(installed, own=own) if own.is_dir() else installed
+        warm.spawn(self._settings.paths, installed, cell.config)
 
     def _switch(self, environment: Environment, revision: int) -> None:
         paths = self._paths(environment)

@@ -189,6 +189,7 @@ def write_cell(rig: Rig) -> None:
         "needed_by_tasks": sorted(adapter.NEEDED_BY_TASKS),
         "version": rig.installation.version,
         "lock": rig.installation.lock,
+        "private": rig.built.identifier if rig.built and rig.built.private else None,
     }
     ours = Owner(None, None)
     places.write(cell.units, json.dumps(started), ours)

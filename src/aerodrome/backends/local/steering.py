@@ -45,6 +45,8 @@ class Started:
     needed_by_tasks: frozenset[str]
     version: str
     lock: str
+    private: str | None = None
+    """The release whose own virtual environment it runs in; None = the version's."""
 
     @property
     def names(self) -> frozenset[str]:
@@ -63,6 +65,7 @@ def started(cell: CellPaths) -> Started | None:
         frozenset(document.get("needed_by_tasks", ())),
         document.get("version", ""),
         document.get("lock", ""),
+        document.get("private"),
     )
 
 

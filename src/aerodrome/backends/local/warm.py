@@ -15,6 +15,9 @@ from aerodrome.settings import Paths
 
 PROGRAM = Path(aerodrome.cell.__file__).with_name("warm.py")
 
+_SHORT = 12
+"""Letters of a release's name in the socket's; a lock's hash is shorter."""
+
 START_LIMIT = 60.0
 """Seconds that the imports may take on a loaded machine; about two are usual."""
 
@@ -25,10 +28,10 @@ ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/", "LANG": "C.U
 
 def describe(paths: Paths, installation: Installation) -> daemon.Daemon:
     """The warm process of an installation."""
-    name = installation.folder.name
+    name = _name(installation)
     log = paths.logs / f"warm-{name}.log"
     argv = [str(installation.python), "-I", str(PROGRAM), "--socket", str(_socket(paths, installation))]
-    argv += ["--modules", str(preloading.file(installation.version)), "--log", str(log)]
+    argv += ["--modules", str(_modules(installation)), "--log", str(log)]
     return daemon.Daemon(
         name=f"warm process of Airflow {installation.version}",
         argv=tuple(argv),
@@ -53,6 +56,8 @@ def spawn(paths: Paths, installation: Installation, config: Path) -> int:
     daemon.start(described)
     daemon.wait_until(described, lambda: cells.answers(socket), timeout=START_LIMIT)
     answer = cells.ask(socket, {"op": "spawn", "config": str(config)}, seconds=START_LIMIT)
+    if installation.own is not None:
+        daemon.stop(described)  # it serves this one cell, which outlives it
     if answer is None:
         raise RetryError(f"the {described.name} ended while a cell was asked for")
     return int(answer["pid"])
@@ -79,6 +84,15 @@ def stop_all(paths: Paths) -> None:
         stop(paths, pid_file.name.removeprefix("warm-").removesuffix(".pid"))
 
 
+def _name(installation: Installation) -> str:
+    return installation.folder.name if installation.own is None else installation.own.parent.name
+
+
+def _modules(installation: Installation) -> Path:
+    """What is imported ahead; nothing in a release's own environment, part of whose packages lies elsewhere."""
+    return Path(os.devnull) if installation.own else preloading.file(installation.version)
+
+
 def _socket(paths: Paths, installation: Installation) -> Path:
     # Named by the lock's hash alone: socket paths must be short.
-    return paths.run / f"w{installation.folder.name.rpartition('-')[2]}.sock"
+    return paths.run / f"w{_name(installation).rpartition('-')[2][:_SHORT]}.sock"

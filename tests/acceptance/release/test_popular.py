@@ -1,0 +1,92 @@
+"""Packages that many people put into requirements.txt: each installs and loads on every line, or is refused as on MWAA.
+
+Hundreds of packages come from the real index, so only `make lines` runs it, through AERODROME_TEST_LINES.
+"""
+
+import os
+import textwrap
+
+import pytest
+
+import lines
+from aerodrome.release import building, install, verification
+from aerodrome.release.building import Workshop
+from aerodrome.release.confined import User
+from aerodrome.release.failures import ReleaseError
+from aerodrome.release.sources import Sources
+
+pytestmark = [
+    pytest.mark.skipif("AERODROME_TEST_LINES" not in os.environ, reason="make lines runs it"),
+    pytest.mark.timeout(1800),
+]
+
+PROVIDERS = ("snowflake", "slack", "databricks", "cncf-kubernetes", "openlineage", "dbt-cloud")
+
+INSTALL = {
+    "dags": "astronomer-cosmos\ndag-factory\n",
+    "data": "awswrangler\npandas\npyarrow\npolars\ngreat-expectations\n",
+    "soda": "soda-core-postgres\n",
+    "providers": "".join(f"apache-airflow-providers-{name}\n" for name in PROVIDERS),
+    "clouds": "apache-airflow-providers-google\napache-airflow-providers-microsoft-azure\n",
+}
+
+YAML = """
+made_of_yaml:
+  default_args: {owner: me, start_date: 2024-01-01}
+  schedule: null
+  tasks:
+    - task_id: first
+      operator: airflow.providers.standard.operators.bash.BashOperator
+      bash_command: "true"
+"""
+
+DAGS = {
+    "cosmos_imports.py": """
+        from airflow import DAG
+        from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig
+        DAG("with_cosmos")
+        """,
+    "factory.py": """
+        import os
+        from dagfactory import load_yaml_dags
+        load_yaml_dags(globals_dict=globals(), config_filepath=os.path.join(os.path.dirname(__file__), "made.yml"))
+        """,
+}
+
+
+@pytest.fixture(params=lines.WITH_REST, scope="module")
+def workshop(request, versions, short_folder):
+    """A workshop with the real index."""
+    folder = short_folder / f"popular-{request.param}"
+    folder.mkdir(mode=0o755)
+    return Workshop(
+        installation=install.install(request.param, versions, environ=os.environ),
+        releases=folder / "releases", environ=os.environ,
+        user=User(61234, 61234) if os.geteuid() == 0 else None,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", INSTALL)
+def test_popular_packages_install_and_load(workshop, name):
+    built = building.build(Sources(requirements=INSTALL[name].encode()), workshop)
+    installed = dict(built.packages)
+    assert set(INSTALL[name].split()) <= set(installed)
+    assert not built.private
+    if name == "dags":
+        folder = workshop.releases.parent / "dags"
+        folder.mkdir(mode=0o755, exist_ok=True)
+        (folder / "made.yml").write_text(
+            YAML if workshop.installation.version.startswith("3") else YAML.replace("providers.standard.", "")
+        )
+        for file, text in DAGS.items():
+            (folder / file).write_text(textwrap.dedent(text))
+        trial = building.trial(built, workshop, scratch=folder.parent, variables={})
+        parsed = verification.parse_dags(trial, folder)
+        assert parsed.failures == ()
+        assert set(parsed.dags) == {"with_cosmos", "made_of_yaml"}
+
+
+def test_what_conflicts_with_airflows_constraints_is_refused_with_the_line(workshop):
+    with pytest.raises(ReleaseError, match=r"requirements\.txt, line 2: ") as caught:
+        building.build(Sources(requirements=b"# too old\npandas==1.0.0\n"), workshop)
+    assert (caught.value.code, caught.value.package) == ("REQUIREMENTS_CONFLICT", "pandas")
