@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import secrets
+import signal
 import threading
 from collections.abc import Iterator
 
@@ -10,7 +12,7 @@ import pytest
 from psycopg import sql
 
 from aerodrome import errors
-from aerodrome.services import clusters, databases
+from aerodrome.services import clusters, databases, postgres
 from aerodrome.services.clusters import Cluster
 
 
@@ -67,7 +69,8 @@ def test_a_clone_of_a_template_is_its_owners_own(admin, word):
     databases.ensure_role(admin, template, "pw")
     databases.ensure_database(admin, template, template)
     with connect(admin, template, template) as connection:
-        connection.execute("CREATE TABLE slot_pool (i int)")
+        connection.execute("CREATE TABLE slot_pool (i serial)")
+        connection.execute("INSERT INTO slot_pool DEFAULT VALUES")
     databases.make_template(admin, template)
     assert databases.is_template(admin, template)
     with pytest.raises(psycopg.OperationalError, match="not currently accepting connections"):
@@ -79,13 +82,34 @@ def test_a_clone_of_a_template_is_its_owners_own(admin, word):
     with connect(admin, name, name) as connection:
         connection.execute("ALTER TABLE slot_pool ADD COLUMN j int")
         row = connection.execute("SELECT tableowner FROM pg_tables WHERE tablename = 'slot_pool'").fetchone()
+        ahead = connection.execute("SELECT last_value, log_cnt FROM slot_pool_i_seq").fetchone()
     assert row == (name,)
+    assert ahead == (1, 0)  # the next value is logged before it is given out
 
     databases.drop_database(admin, name)
     databases.drop_role(admin, name)
     databases.drop_database(admin, template)
     databases.drop_role(admin, template)
     assert not databases.database_exists(admin, template)
+
+
+def test_no_sequence_of_a_clone_goes_back_when_the_server_crashes(paths, word):
+    cluster = postgres.up(paths)
+    template, name = f"tmpl_{word}", f"env_{word}"
+    for role in (template, name):
+        databases.ensure_role(cluster, role, "pw")
+    databases.ensure_database(cluster, template, template)
+    with connect(cluster, template, template) as connection:
+        connection.execute("CREATE TABLE log (id serial PRIMARY KEY)")
+        connection.execute("INSERT INTO log DEFAULT VALUES")
+    databases.make_template(cluster, template)
+    databases.ensure_database(cluster, name, name, template)
+    insert = "INSERT INTO log DEFAULT VALUES RETURNING id"
+    with connect(cluster, name, name) as connection:
+        before = [connection.execute(insert).fetchone() for _ in range(3)]
+        os.kill(int((paths.postgres / "18" / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+    with connect(postgres.up(paths), name, name) as connection:
+        assert connection.execute(insert).fetchone() > before[-1]
 
 
 def test_a_name_is_never_read_as_sql(admin, word):
