@@ -19,7 +19,7 @@ from typing import Any
 
 from aerodrome import trees
 from aerodrome.release import airflow_home, confined, failures, hook, reports, roots, smoke_inside, startup_variables
-from aerodrome.release.airflow_home import DAGS, PLUGINS, Parts, Seen
+from aerodrome.release.airflow_home import DAGS, LOGS, PLUGINS, Parts, Seen
 from aerodrome.release.comparison import ImportFailure
 from aerodrome.release.confined import Limits, Room, User
 from aerodrome.release.failures import ReleaseError
@@ -312,7 +312,7 @@ def _probe(
         confined.let_in(top, trial.user)
         home = top / "own"
         home.mkdir()
-        for name in (DAGS, PLUGINS, "logs"):
+        for name in (DAGS, PLUGINS, LOGS):
             (home / name).mkdir()
         request = home / "request.json"
         request.write_text(json.dumps(wanted))
@@ -321,7 +321,7 @@ def _probe(
             for path in (home, *home.iterdir()):
                 os.chown(path, trial.user.uid, trial.user.gid)
         parts = replace(
-            trial.parts, dags=dags or home / DAGS, plugins=trial.plugins or home / PLUGINS, logs=home / "logs"
+            trial.parts, dags=dags or home / DAGS, plugins=trial.plugins or home / PLUGINS, logs=home / LOGS
         )
         seen = airflow_home.lay_out(top / "airflow", parts, trial.user)
         return _asked(trial, request, environment(trial, home, seen, dags), seen, limit, told)
@@ -343,10 +343,12 @@ def _asked(
         findings.append(finding)
         told(finding)
 
+    # Airflow 2 makes folders there when it is imported, and what is shown below AIRFLOW_HOME is a mount of its own.
+    logs = airflow_home.path_of(LOGS, request.parent / LOGS)
     ended = confined.run(
         [str(trial.installation.python), "-s", str(_PROBE), str(request)],
         environ=environ, cwd=request.parent, limits=Limits(limit), user=trial.user, tick=trial.tick,
-        views=seen.views, room=Room((request.parent, seen.path), request.parent),
+        views=seen.views, room=Room((request.parent, seen.path, logs), request.parent),
         on_message=reports.Gathered(heard).take,
     )  # fmt: skip
     for error in _errors(findings, "airflow"):

@@ -59,9 +59,11 @@ def main():
         waiting[reader] = unit["name"]
     while waiting:
         for reader in select.select(list(waiting), [], [])[0]:
-            if os.read(reader, 100):
+            said = os.read(reader, 100)
+            if b"READY=1" in said:
                 started[waiting[reader]][1] = time.monotonic() - start
-            del waiting[reader]
+            if not said or b"READY=1" in said:  # else it only says that it lives
+                del waiting[reader]
     part = report.with_suffix(".part")
     part.write_text(json.dumps(started))
     part.rename(report)
