@@ -98,6 +98,8 @@ def lay_out(folder: Path, parts: Parts, user: User | None) -> Seen:
     shown = can_be_shown()
     for name, target in _entries(parts).items():
         _place(folder / name, target, shown=shown)
+    for name, target in _links(parts).items():
+        _link(folder / name, target)
     for name, file in ((REQUIREMENTS, parts.requirements), (STARTUP, parts.startup)):
         if file is not None:
             _copy(file, folder / name, user)
@@ -109,9 +111,21 @@ def lay_out(folder: Path, parts: Parts, user: User | None) -> Seen:
 
 def _entries(parts: Parts) -> dict[str, Path | None]:
     """What is to be found below AIRFLOW_HOME, by name."""
-    others = {each.name: each for each in sorted(parts.home.iterdir())} if parts.home is not None else {}
+    others = {each.name: each for each in _home(parts) if not each.is_symlink()}
     shown = {DAGS: parts.dags, PLUGINS: parts.plugins, LOGS: parts.logs}
     return {**others, **shown, **dict.fromkeys(str(Path(each).parent) for each in (REQUIREMENTS, STARTUP))}
+
+
+def _links(parts: Parts) -> dict[str, Path]:
+    """The links among what the startup script left, and where they lead.
+
+    Code must follow them with its own rights: mounted, they would show what lies in folders that let nobody in.
+    """
+    return {each.name: each.readlink() for each in _home(parts) if each.is_symlink()}
+
+
+def _home(parts: Parts) -> list[Path]:
+    return sorted(parts.home.iterdir()) if parts.home is not None else []
 
 
 def _place(entry: Path, target: Path | None, *, shown: bool) -> None:
@@ -126,7 +140,12 @@ def _place(entry: Path, target: Path | None, *, shown: bool) -> None:
         else:
             entry.mkdir()
             entry.chmod(_OURS)  # whatever our umask is
-    elif not entry.is_symlink() or entry.readlink() != target:
+    else:
+        _link(entry, target)
+
+
+def _link(entry: Path, target: Path) -> None:
+    if not entry.is_symlink() or entry.readlink() != target:
         _clear(entry)
         entry.symlink_to(target)
 

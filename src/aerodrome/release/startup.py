@@ -34,9 +34,14 @@ LARGEST_HOME = 2 * 2**30
 MOST_IN_HOME = 200_000
 """Files and folders there."""
 
+MOST_AT_TOP = 1_000
+"""Of these, how many directly below AIRFLOW_HOME: each is mounted there, for each cell and each trial."""
+
 _WRAPPER = Path(__file__).with_name("inside") / "startup.bash"
 _BASH = "/bin/bash"
 _SYNTAX_LIMIT = 20.0
+
+_PRIVATE = 0o700
 
 _LARGEST_SCRIPT = 1024 * 1024
 _LARGEST_ANSWER = 2 * 1024 * 1024
@@ -223,7 +228,15 @@ def _take_over(stage: Stage) -> None:
                 f"{NAME} writes too much below AIRFLOW_HOME: {LARGEST_HOME // 2**20} MiB and {MOST_IN_HOME} files and "
                 "folders are allowed"
             )
+    if len(os.listdir(home)) > MOST_AT_TOP:  # noqa: PTH208 - names are enough
+        raise _failed(
+            f"{NAME} writes too much below AIRFLOW_HOME: {MOST_AT_TOP} files and folders are allowed directly in it; "
+            "put them into a folder"
+        )
     sealing.take_over(home, stage.user.uid if stage.user else os.geteuid())
+    if airflow_home.can_be_shown():
+        # Nobody comes by this way. It may hold secrets, and any user can read in /proc where it is mounted from.
+        home.chmod(_PRIVATE)
 
 
 def _check_syntax(file: Path, user: User | None, tick: Callable[[], None]) -> None:

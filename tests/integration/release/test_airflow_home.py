@@ -142,6 +142,23 @@ def test_a_link_in_the_place_of_a_mount_point_is_not_followed(parts, folder, pla
         airflow_home.lay_out(folder, parts, NOBODY)
 
 
+def test_a_link_that_the_startup_script_left_leads_nowhere_that_its_user_may_not_go(parts, folder, place):
+    """Mounted by us, it would show what lies in a folder that lets nobody in."""
+    private = place / "private"
+    (private / "open").mkdir(parents=True)
+    (private / "open" / "file").write_text("secret")
+    private.chmod(0o000 if SOMEBODY is None else 0o700)
+    (place / "home" / "folder").symlink_to(private / "open")
+    (place / "home" / "file").symlink_to(private / "open" / "file")
+    (place / "home" / "dbt").symlink_to("venv/bin/dbt")
+    for _ in range(2):
+        seen = airflow_home.lay_out(folder, parts, SOMEBODY)
+        ended = run(seen, "cd $AIRFLOW_HOME; cat folder/file file; cat dbt")
+        assert "secret" not in "".join(ended.tail)
+        assert ended.tail[-1] == "dbt"
+    private.chmod(0o700)
+
+
 @AS_ROOT
 def test_what_somebody_else_made_gives_way(parts, folder, place):
     """A later release may bring a name that the environment's code has used before."""

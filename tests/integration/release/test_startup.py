@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aerodrome.release import airflow_home, sealing, startup, startup_notes
+from aerodrome.release import airflow_home, confined, sealing, startup, startup_notes
 from aerodrome.release.confined import User
 from aerodrome.release.failures import ReleaseError
 from aerodrome.release.startup import Stage
@@ -159,6 +159,27 @@ def test_a_script_that_writes_nothing_leaves_nothing(scratch):
 def test_what_it_writes_is_bounded(scratch, monkeypatch):
     monkeypatch.setattr(startup, "MOST_IN_HOME", 50)
     assert "writes too much" in str(refused("mkdir -p ~/d; touch ~/d/{1..100}", scratch))
+
+
+def test_what_it_writes_directly_there_is_bounded(scratch, monkeypatch):
+    monkeypatch.setattr(startup, "MOST_AT_TOP", 50)
+    assert "directly in it" in str(refused("touch ~/{1..51}", scratch))
+
+
+@pytest.mark.skipif(not airflow_home.can_be_shown(), reason="needs root and a mount namespace")
+def test_nobody_else_reads_what_it_wrote(scratch):
+    """Any user may see in /proc of which folder something is mounted."""
+    run("echo secret > ~/profiles.yml", scratch)
+    home = scratch / "release" / "home"
+    ended = confined.run(
+        ["/bin/cat", str(home / "profiles.yml")],
+        environ={}, cwd=Path("/"), limits=confined.Limits(20), user=User(61235, 61235),
+    )  # fmt: skip
+    assert ended.code != 0
+    home = airflow_home.lay_out(scratch / "seen", airflow_home.Parts(home=home), USER)
+    own = ["/bin/cat", f"{airflow_home.AIRFLOW_HOME}/profiles.yml"]
+    shown = confined.run(own, environ={}, cwd=Path("/"), limits=confined.Limits(20), user=USER, views=home.views)
+    assert shown.tail == ("secret",)
 
 
 def test_plugins_are_there_and_not_to_be_written(scratch):
