@@ -241,6 +241,12 @@ class _Followed:
                 tail=tuple(self._tail),
             )
         told = json.loads(self._report)
+        if not told["gone"]:
+            raise ReleaseError(
+                "processes that it began could not be ended, so nothing that it wrote is taken",
+                code=RELEASE_BUILD_FAILED,
+                tail=tuple(self._tail),
+            )
         return Ended(told["code"], told["why"] == "itself", tuple(self._tail))
 
     def _reported(self, data: bytes) -> None:

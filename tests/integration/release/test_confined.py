@@ -14,6 +14,7 @@ import pytest
 
 from aerodrome.release import airflow_home, confined
 from aerodrome.release.confined import Limits, Room, User
+from aerodrome.release.failures import ReleaseError
 
 NOBODY = User(61234, 61234)
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
@@ -63,6 +64,36 @@ def test_a_process_that_left_its_session_is_ended_too():
     ended = run("(setsid bash -c 'exec -a left-behind-by-exit sleep 300' &) ; sleep 0.2")
     assert (ended.code, ended.in_time) == (0, True)
     assert not alive("left-behind-by-exit")
+
+
+CHAIN = """
+import os, sys, time
+os.closerange(0, 3)
+end = time.monotonic() + 60
+while time.monotonic() < end:
+    if os.fork():
+        os._exit(0)
+"""
+
+
+@AS_ROOT
+def test_who_forks_faster_than_we_look_is_ended_too():
+    program = [sys.executable, "-I", "-S", "-c", f"mark = 'left-behind-by-forking'\n{CHAIN}"]
+    lonely = User(61299, 61299)
+    subprocess_of = f"import os, subprocess; [subprocess.Popen({program!r}) for _ in range(3)]"
+    environ = {"PATH": os.defpath}
+    ended = confined.run(
+        [sys.executable, "-I", "-c", subprocess_of], environ=environ, cwd=Path("/"), limits=Limits(20), user=lonely
+    )
+    assert ended.code == 0
+    assert not [each for each in psutil.process_iter() if each.uids().real == lonely.uid]
+
+
+def test_what_was_written_is_not_taken_while_somebody_still_writes():
+    followed = confined._Followed.__new__(confined._Followed)
+    followed._tail, followed._report = (), b'{"code": 0, "why": "itself", "gone": false}'
+    with pytest.raises(ReleaseError, match="could not be ended"):
+        followed.ended()
 
 
 def test_memory_is_limited():

@@ -27,6 +27,9 @@ RHYTHM = 0.05
 END_LIMIT = 10.0
 """Seconds to wait for killed processes to be gone; only one that hangs in the kernel takes longer."""
 
+CHAIN_AFTER = 2.0
+"""Seconds after which somebody new among them is no orphan any more, but one who forks faster than we look."""
+
 
 def main() -> int:
     """The whole life of one command."""
@@ -38,8 +41,8 @@ def main() -> int:
     if child == 0:
         _become(wanted)
     code, why = _watch(child, time.monotonic() + wanted["seconds"])
-    _kill_rest(child)
-    os.write(wanted["report"], json.dumps({"code": code, "why": why}).encode())
+    gone = _kill_rest(child, wanted["uid"])
+    os.write(wanted["report"], json.dumps({"code": code, "why": why, "gone": gone}).encode())
     return 0
 
 
@@ -137,19 +140,36 @@ def _kill(child: int) -> None:
             kill(child, signal.SIGKILL)
 
 
-def _kill_rest(child: int) -> None:
-    """Kill what the command left; whoever loses its parent becomes ours, so a few rounds catch all."""
+def _kill_rest(child: int, uid: int | None) -> bool:
+    """Kill what the command left; whoever loses its parent becomes ours, so a few rounds catch all. False = not all."""
     _kill(child)
-    deadline = time.monotonic() + END_LIMIT
-    while time.monotonic() < deadline:
-        for pid in _children():
+    began = time.monotonic()
+    known: set[int] = set()
+    while time.monotonic() < began + END_LIMIT:
+        found = set(_children())
+        for pid in found:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
+        if uid and found - known and time.monotonic() > began + CHAIN_AFTER:
+            _kill_all_of(uid)
+        known = found
         try:
-            if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                time.sleep(RHYTHM)
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
         except ChildProcessError:
-            return
+            return True
+        time.sleep(RHYTHM)
+    return False
+
+
+def _kill_all_of(uid: int) -> None:
+    """Kill every process of the user at once, so that none can fork meanwhile: the kernel does it under a lock."""
+    killer = os.fork()
+    if killer == 0:
+        with contextlib.suppress(OSError):
+            os.setuid(uid)
+            os.kill(-1, signal.SIGKILL)
+        os._exit(0)
 
 
 def _children() -> list[int]:
