@@ -205,8 +205,11 @@ def _write_configuration(data: Path, sockets: Path, account: accounts.Account | 
         ("postgresql.conf", postgres_conf.server(sockets, shared=shared)),
         ("pg_hba.conf", postgres_conf.host_based_authentication()),
     ):
-        folders.write_secret(data / name, text)
-        _give(account, data / name)
+        file = data / name
+        # The same text once more would cost a wait for the disk, which after a crash everybody waits for.
+        if not file.exists() or file.read_text(encoding="utf-8") != text:
+            folders.write_secret(file, text)
+        _give(account, file)
 
 
 def _give(account: accounts.Account | None, *paths: Path) -> None:

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL's configuration as text. Pure; the files are ours, and each start writes them anew."""
+"""The embedded PostgreSQL's configuration as text. Pure; the files are ours, and each start brings them up to date."""
 
 from __future__ import annotations
 

@@ -96,8 +96,11 @@ def test_it_recovers_after_everything_was_killed_at_once(paths):
 def test_it_recovers_when_only_the_postmaster_was_killed(paths):
     cluster = postgres.up(paths)
     postmaster = psutil.Process(int((paths.postgres / "18" / "postmaster.pid").read_text().split()[0]))
+    configuration = paths.postgres / "18" / "postgresql.conf"
+    written = configuration.stat().st_ino
     postmaster.kill()
     assert query(postgres.up(paths), "SELECT 1") == 1
+    assert configuration.stat().st_ino == written
     assert postgres.cluster_if_up(paths) == cluster
 
 
