@@ -82,6 +82,14 @@ SHOUTING = """
 """
 
 
+SILENT = SHOUTING.replace("RAISE EXCEPTION '%', repeat('x', 10000)", "RAISE EXCEPTION USING MESSAGE = ''")
+
+ENCODED = """
+    DO $$ BEGIN EXECUTE format('ALTER ROLE %I SET client_encoding = SQL_ASCII', current_user); END $$;
+    UPDATE alembic_version SET version_num = 'x'
+"""
+
+
 @pytest.fixture
 def installation(tmp_path):
     """An Airflow that works with the revision `head`."""
@@ -106,6 +114,8 @@ def installation(tmp_path):
         ("DROP TABLE alembic_version", 'Airflow\'s schema cannot be read: relation "alembic_version" does not exist.'),
         ("REVOKE ALL ON alembic_version FROM current_user", "Airflow's schema cannot be read: permission denied"),
         (SHOUTING, "Airflow's schema cannot be read: xxx"),
+        (SILENT, "Airflow's schema cannot be read: "),
+        (ENCODED, "The schema's revision is x, and Airflow 3.3.1 works with head."),
         (
             ENDLESS,
             "The schema's revision is x",

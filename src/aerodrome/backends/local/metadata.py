@@ -171,6 +171,7 @@ def execute(
         autocommit=True,
         connect_timeout=clusters.CONNECT_TIMEOUT,
         options=f"-c statement_timeout={PATIENCE}s",
+        client_encoding="utf8",  # whatever its code has set for the role
     ) as connection:
         for statement in statements:
             done = connection.execute(statement.text, statement.parameters)
