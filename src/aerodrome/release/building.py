@@ -248,10 +248,18 @@ class _Build:
 
 def _scratch(top: Path) -> Path:
     """A new scratch folder for the build in `top`; one that a killed build left is removed, for we hold its lock."""
-    prefix = f"aerodrome-build-{hashlib.sha256(os.fsencode(top)).hexdigest()[:12]}-"
-    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+    remove_scratch(top)
+    return Path(tempfile.mkdtemp(prefix=_prefix(top)))
+
+
+def remove_scratch(top: Path) -> None:
+    """Remove what a killed build in the folder `top` left elsewhere; the caller holds the release's lock."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_prefix(top)}*"):
         trees.remove(left)
-    return Path(tempfile.mkdtemp(prefix=prefix))
+
+
+def _prefix(top: Path) -> str:
+    return f"aerodrome-build-{hashlib.sha256(os.fsencode(top)).hexdigest()[:12]}-"
 
 
 def trial(

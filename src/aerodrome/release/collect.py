@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from aerodrome.release import content, installation, locks
+from aerodrome.release import building, content, installation, locks
 
 KEEP = timedelta(days=7)
 """How long an unused release is kept: going back to it is a question of seconds as long as it is there."""
@@ -41,14 +41,19 @@ def removable(present: Iterable[Present], used: Collection[str], *, now: datetim
 def collect(releases: Path, used: Collection[str], *, now: datetime, keep: timedelta = KEEP) -> list[str]:
     """Remove what may go, but what is being built; the identifiers that went.
 
-    What is in use is marked so: when it no longer is, tasks of a replaced worker may still need it for a while.
+    What is in use is marked so: when it no longer is, tasks of a replaced worker may still need it for a while. A build
+    that was broken off is removed at once: its startup script had the role's credentials, and a copy of their token.
     """
     for identifier in used:
         content.find(identifier, releases)
     gone = []
-    for identifier in removable(_present(releases, now), used, now=now, keep=keep):
+    present = _present(releases, now)
+    whole = {path.parent.name for path in releases.glob(f"*/{content.MANIFEST}")}
+    broken = [found.identifier for found in present if found.identifier not in {*whole, *used}]
+    for identifier in dict.fromkeys([*broken, *removable(present, used, now=now, keep=keep)]):
         with content.held_at_once(identifier, releases) as ours:
-            if ours:
+            if ours and (identifier not in broken or content.find(identifier, releases) is None):
+                building.remove_scratch(content.folder(identifier, releases))
                 content.remove(identifier, releases)
                 gone.append(identifier)
     return gone

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerodrome.release import collect, comparison, content, locks, reports, roots, sources, startup_variables
+from aerodrome.release import (
+    building,
+    collect,
+    comparison,
+    content,
+    locks,
+    reports,
+    roots,
+    sources,
+    startup_variables,
+)
 from aerodrome.release.collect import Present
 from aerodrome.release.comparison import ImportFailure
 from aerodrome.release.failures import ReleaseError
@@ -136,6 +146,19 @@ def test_a_collection_spares_what_is_used_young_or_being_built(tmp_path):
     assert sorted(gone) == ["broken", "old"]
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["building", "used", "young"]
     assert collect.collect(tmp_path / "nowhere", set(), now=NOW) == []
+
+
+def test_what_a_killed_build_left_is_removed_at_once(tmp_path):
+    """Its scratch may hold a copy of the token of the role's credentials; one that is in use is built again."""
+    killed, lost, running = (content.begin(name, tmp_path) for name in ("killed", "lost", "running"))
+    scratches = [building._scratch(top) for top in (killed, running)]
+    try:
+        with content.held("running", tmp_path, lambda: None):
+            assert collect.collect(tmp_path, {"lost"}, now=NOW) == ["killed"]
+        assert [each.exists() for each in (killed, lost, running, *scratches)] == [False, True, True, False, True]
+    finally:
+        building.remove_scratch(running)
+    assert not scratches[1].exists()
 
 
 def test_a_release_is_found_as_it_was_finished_and_counts_as_used(tmp_path):

@@ -125,8 +125,9 @@ def rebuild(job: Job, bench: Bench, stand: Stand, content_wanted: str) -> Work:
     Raises:
         ReleaseError: it cannot be built. RetryError: S3 or the package index is away.
     """
-    if not content.is_whole(content_wanted, bench.releases):
-        content.remove(content_wanted, bench.releases)
+    with content.held(content_wanted, bench.releases, job.check):  # another environment may just build the same
+        if not content.is_whole(content_wanted, bench.releases):
+            content.remove(content_wanted, bench.releases)
     with scratch_folder(bench.owner) as scratch:
         built = _built(job, bench, stand, scratch)
     if built.identifier != content_wanted:
