@@ -122,18 +122,6 @@ def running_jobs() -> Statement:
     )
 
 
-def task_counts() -> Statement:
-    """Rows (state, count) of running and queued tasks: what the number of workers follows."""
-    return Statement(
-        "SELECT state, count(*) FROM task_instance WHERE state IN ('running', 'queued') GROUP BY state",
-    )
-
-
-def tasks_by_worker() -> Statement:
-    """Rows (hostname, count) of running tasks."""
-    return Statement("SELECT hostname, count(*) FROM task_instance WHERE state = 'running' GROUP BY hostname")
-
-
 def set_default_pool(slots: int) -> Statement:
     """Give the default pool its size; for a database freshly cloned, where no user has set it yet."""
     return Statement("UPDATE slot_pool SET slots = %s WHERE pool = 'default_pool'", (slots,))

@@ -5,7 +5,7 @@ Steps are small and safe to repeat; a backend never decides which comes next (co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -13,9 +13,6 @@ from typing import Protocol
 
 from aerodrome.model.environment import Environment
 from aerodrome.model.observed import Observed
-
-Cancelled = Callable[[], bool]
-"""Asked during long steps; true means: leave off, nothing half made."""
 
 
 class Step(StrEnum):

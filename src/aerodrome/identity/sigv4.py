@@ -34,7 +34,6 @@ MAX_PATH = 8 * 1024
 MAX_QUERY = 64 * 1024
 MAX_HEADERS = 64 * 1024
 MAX_HEADER_COUNT = 200
-MAX_SCOPE_PART = 128
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")
 _TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")

@@ -61,14 +61,6 @@ def fields(query: str, body: bytes) -> dict[str, str]:
     return found
 
 
-def is_unsigned(query: str, body: bytes) -> bool:
-    """True when a request without a signature asks for the operation that needs none."""
-    try:
-        return fields(query, body).get("Action") == UNSIGNED
-    except IamError:
-        return False
-
-
 def operation(service: models.Service, given: Mapping[str, str]) -> OperationModel:
     """The operation that the fields ask for.
 

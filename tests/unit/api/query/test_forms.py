@@ -134,13 +134,6 @@ def test_what_is_secret_is_not_repeated():
     assert "abc" not in str(refused.value)
 
 
-def test_only_one_operation_needs_no_signature():
-    assert requests.is_unsigned("", b"Action=AssumeRoleWithWebIdentity&Version=2011-06-15")
-    assert not requests.is_unsigned("", b"Action=AssumeRole")
-    assert not requests.is_unsigned("Action=AssumeRole", b"Action=AssumeRoleWithWebIdentity")
-    assert not requests.is_unsigned("", b"\xff=1")
-
-
 def parsed(response, shape):
     return QueryParser().parse(
         {"body": response.body, "status_code": response.status_code, "headers": dict(response.headers)}, shape
