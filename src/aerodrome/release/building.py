@@ -132,7 +132,7 @@ class _Build:
         shop = self._workshop
         for name, data in ((content.REQUIREMENTS, self._wanted.requirements), (content.SCRIPT, self._wanted.startup)):
             if data is not None:
-                content.keep(top / name, data)
+                confined.keep(top / name, data)
         with self._step("plugins") as told:  # first, for a script may look at them
             told.append(f"{self._plugins(top / content.PLUGINS)} files")
         exported = self._startup(top, scratch)

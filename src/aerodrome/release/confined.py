@@ -176,6 +176,15 @@ def let_in(folder: Path, user: User | None) -> None:
         folder.chmod(0o710)
 
 
+def keep(file: Path, data: bytes, user: User | None = None) -> None:
+    """Write a new file that the user alone reads; None = we alone."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as kept:
+        kept.write(data)
+        if user is not None:
+            os.fchown(descriptor, user.uid, user.gid)
+
+
 def _pipe(*, wanted: bool) -> tuple[int, int] | tuple[None, None]:
     return os.pipe() if wanted else (None, None)
 

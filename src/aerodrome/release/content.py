@@ -100,13 +100,6 @@ def parts(top: Path) -> Parts:
     )
 
 
-def keep(file: Path, data: bytes) -> None:
-    """Write a new file that only we read."""
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as kept:
-        kept.write(data)
-
-
 def find(identifier: str, releases: Path) -> Built | None:
     """The release, if it was built. Marks it as used now, for `collect` spares what was used of late."""
     manifest = folder(identifier, releases) / MANIFEST

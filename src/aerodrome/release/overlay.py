@@ -321,8 +321,4 @@ def _link_mode(job: Job) -> tuple[str, ...]:
 def _write(path: Path, lines: Sequence[str], user: User | None) -> None:
     """A file that only we and the builder read: lines may hold the credentials of an index."""
     path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.writelines(f"{line}\n" for line in lines)
-        if user is not None:
-            os.fchown(descriptor, user.uid, user.gid)
+    confined.keep(path, "".join(f"{line}\n" for line in lines).encode(), user)

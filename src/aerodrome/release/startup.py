@@ -197,11 +197,7 @@ class _Run:
         for name, value in self._stage.environ.items():
             if value.startswith("/") and Path(value).is_file():
                 found[name] = str(own / name)
-                descriptor = os.open(own / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(Path(value).read_bytes())
-                    if self._stage.user is not None:
-                        os.fchown(descriptor, self._stage.user.uid, self._stage.user.gid)
+                confined.keep(own / name, Path(value).read_bytes(), self._stage.user)
         return found
 
 

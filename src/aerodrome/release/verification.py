@@ -295,9 +295,7 @@ def _write_secrets(trial: Trial, home: Path) -> None:
     if trial.secrets is None:
         return
     for name, text in ((DATABASE_FILE, trial.secrets.database), (FERNET_FILE, trial.secrets.fernet_key)):
-        descriptor = os.open(home / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
+        confined.keep(home / name, text.encode())
 
 
 def _probe(
