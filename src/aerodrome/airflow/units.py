@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from aerodrome.airflow.context import Context
+from aerodrome.model.release import PATH_VARIABLE
 
 UMASK = 0o077
 """Whatever a unit writes belongs to its user alone."""
@@ -31,10 +32,6 @@ WORKER = "worker.cfg"
 
 SHARED = "shared.cfg"
 """What all roles share, without a secret: the configuration that Airflow is imported with before units are forked."""
-
-
-PATH_VARIABLE = "AERODROME_PATH"
-"""Where the interpreter finds our modules and the release's packages; only that of an installed version reads it."""
 
 READ_EARLY = ("BLIS_", "DYLD_", "GOTO_", "LD_", "MALLOC_", "MKL_", "NUMEXPR_", "OMP_", "OPENBLAS_", "REMAP_SIGTERM")
 """Beginnings of variables that the dynamic loader and C libraries read when a program starts or is imported."""

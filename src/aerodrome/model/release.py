@@ -11,6 +11,9 @@ from dataclasses import asdict, dataclass
 
 from aerodrome.model.spec import Spec
 
+PATH_VARIABLE = "AERODROME_PATH"
+"""The environment variable by which an interpreter of an Airflow version finds our modules and a release's packages."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:

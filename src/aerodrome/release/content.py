@@ -58,7 +58,7 @@ class Built:
 
     @property
     def site(self) -> Path:
-        """The packages, for `hook.VARIABLE`."""
+        """The packages, for `PATH_VARIABLE`."""
         return self.folder / "site"
 
     @property

@@ -15,9 +15,6 @@ from pathlib import Path
 from aerodrome import errors
 from aerodrome.release import uv_output
 
-VARIABLE = "AERODROME_PATH"
-"""What an interpreter reads at its start; see `inside/aerodrome_path.py`."""
-
 _MODULE = Path(__file__).with_name("inside") / "aerodrome_path.py"
 _PTH = "aerodrome.pth"
 _PATIENCE = 60.0

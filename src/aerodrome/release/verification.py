@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from aerodrome import trees
-from aerodrome.release import airflow_home, confined, failures, hook, reports, roots, smoke_inside, startup_variables
+from aerodrome.model.release import PATH_VARIABLE
+from aerodrome.release import airflow_home, confined, failures, reports, roots, smoke_inside, startup_variables
 from aerodrome.release.airflow_home import DAGS, LOGS, PLUGINS, Parts, Seen
 from aerodrome.release.comparison import ImportFailure
 from aerodrome.release.confined import Limits, Room, User
@@ -254,7 +255,7 @@ def environment(trial: Trial, home: Path, seen: Seen, dags: Path | None) -> dict
         "TZ": "UTC",
         "TMPDIR": str(home),
         "USER": "airflow",
-        hook.VARIABLE: str(trial.site) if trial.site else "",
+        PATH_VARIABLE: str(trial.site) if trial.site else "",
         "PYTHONDONTWRITEBYTECODE": "1",  # nothing may be written beside DAGs and plugins
         "AIRFLOW_HOME": str(seen.path),
         "AIRFLOW_VERSION": trial.installation.version,
