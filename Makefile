@@ -20,7 +20,7 @@ help: ## Show this list
 quickstart: .venv/.synced ## From nothing to a finished workflow on real Airflow (VERSION=3.3 or 2.11)
 	$(RUN)/python -m examples.movielens --airflow-version $(VERSION)
 
-test: check ## Everything but the benchmarks; says what it skipped and why
+test: check ## Every test on the two main lines (faults, lines and bench are longer); says what it skipped and why
 	$(RUN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 30 --durations-min 1
 
 faults: .venv/.synced ## Every fault at every place on real processes (make test kills at one place of a kind)

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md")) + sorted(ROOT.glob("*.md"))
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 
+REPLACES = re.compile(r"replaces \[decision \d+\]\((?P<file>[^)]+)\)")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -29,3 +30,12 @@ def test_no_two_decisions_share_a_number():
 @pytest.mark.parametrize("decision", DECISIONS, ids=lambda each: each.stem)
 def test_a_decisions_title_bears_its_number(decision: Path):
     assert decision.read_text().startswith(f"# {int(decision.name[:4])}. ")
+
+
+def test_a_decision_that_another_replaces_says_so_at_its_top():
+    replaced = [(each, found["file"]) for each in DECISIONS for found in REPLACES.finditer(each.read_text())]
+    assert replaced
+    for later, earlier in replaced:
+        top = (later.parent / earlier).read_text().splitlines()[2]
+        assert top.startswith("*Replaced by [decision ")
+        assert later.name in top
