@@ -24,10 +24,9 @@ from aerodrome import errors
 from aerodrome.airflow import options as airflow_options
 from aerodrome.api.operations import rules
 from aerodrome.backends.local import places
-from aerodrome.cli import layout, rendering
+from aerodrome.cli import layout, rendering, unwanted
 from aerodrome.release import building, comparison, confined, install, interpreters, locks, sealing, verification
 from aerodrome.release.building import Step, Workshop
-from aerodrome.release.confined import User
 from aerodrome.release.content import Built
 from aerodrome.release.failures import ReleaseError
 from aerodrome.release.installation import Installation
@@ -74,6 +73,9 @@ class Wanted:
     version: str
     sources: Sources
     dags: Path | None
+    include: Path | None = None
+    """A folder that DAGs find among them as `include`, as `aerodrome dev` brings it."""
+
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What the caller gives to the startup script and the DAGs."""
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -100,6 +102,7 @@ def gather(
     version = locks.of(version or next(iter(locks.LOCKS))).version
     listed = _found(folder, requirements, *layout.REQUIREMENTS)
     script = _found(folder, startup, *layout.STARTUP)
+    include = layout.look(folder).include if dags is None else None
     dags = _found(folder, dags, *layout.DAGS)
     sources = Sources(
         requirements=listed.read_bytes() if listed else None,
@@ -114,7 +117,10 @@ def gather(
             f"there is nothing to check in {folder.resolve()}: none of requirements.txt, plugins.zip, plugins, "
             "startup.sh and dags; name them by --requirements and its like"
         )
-    return Wanted(version=version, sources=sources, dags=dags, environ=sources.environ, options=given)
+    return Wanted(
+        version=version, sources=sources, dags=dags, include=folder / include if include else None,
+        environ=sources.environ, options=given,
+    )  # fmt: skip
 
 
 def _options(given: Sequence[str]) -> dict[str, str]:
@@ -164,7 +170,8 @@ class Run:
 
     def _try(self, scratch: Path) -> None:
         installation = self._install()
-        user = _user(self._settings)
+        # Nobody whom an environment is, and to whom the folder under check is not his to write.
+        user = places.checker_of(os.getpid(), first_uid=self._settings.first_uid).user
         confined.let_in(scratch, user)
         if user is not None:
             for path in (installation.python, installation.python.resolve()):
@@ -211,8 +218,8 @@ class Run:
         trial = building.trial(built, workshop, scratch=scratch, variables={
             **self._wanted.sources.surroundings, **given(os.environ), **self._wanted.environ,
         })  # fmt: skip
-        if trial.user is not None:
-            dags = _copied(dags, scratch / "dags")
+        if trial.user is not None or self._wanted.include is not None:
+            dags = brought(dags, self._wanted.include, scratch / "dags")
         parsed = verification.parse_dags(
             trial, dags, report=lambda done, total: self._spinner.update(f"Parsing DAGs: {done} of {total} files")
         )
@@ -247,25 +254,29 @@ class Run:
         self._found.errors.append(document(error))
 
 
-def _user(settings: Settings) -> User | None:
-    """Whom user code runs as, when we are root; the folder under check is not theirs to write."""
-    owner = places.checker_of(os.getpid(), first_uid=settings.first_uid)
-    return None if owner.uid is None or owner.gid is None else User(owner.uid, owner.gid)
+def brought(dags: Path, include: Path | None, target: Path) -> Path:
+    """The new folder `target`, which everybody may read, with the DAGs as they would lie in an environment.
 
-
-def _copied(dags: Path, target: Path) -> Path:
-    """A copy of the DAGs that everybody may read. Links stay links: what they lead to may be nobody else's."""
-    shutil.copytree(dags.resolve(), target, symlinks=True, ignore=_ignored, copy_function=_copy)
+    Links stay links: what they lead to may be nobody else's.
+    """
+    for source, copy in ((dags, target), (include, target / layout.INCLUDE)):
+        if source is not None:
+            shutil.copytree(source.resolve(), copy, symlinks=True, ignore=_ignored, copy_function=_copy)
     for parent, _, _ in os.walk(target):
         Path(parent).chmod(sealing.FOLDER_MODE)
     return target
 
 
 def _ignored(folder: str, names: list[str]) -> set[str]:
-    """Compiled files, repositories, and what is neither file, folder nor link: no bucket holds them."""
-    kinds = {stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK}
-    odd = {name for name in names if stat.S_IFMT((Path(folder) / name).lstat().st_mode) not in kinds}
-    return odd | {"__pycache__", ".git"}
+    """What nobody would upload, and what is neither file, folder nor link."""
+    return {name for name in names if _is_odd(Path(folder, name)) or unwanted.is_unwanted(name)}
+
+
+def _is_odd(path: Path) -> bool:
+    kind = path.lstat().st_mode
+    if stat.S_ISDIR(kind):
+        return unwanted.is_unwanted_folder(path)
+    return not stat.S_ISREG(kind) and not stat.S_ISLNK(kind)
 
 
 def _copy(source: str, target: str) -> None:

@@ -1,6 +1,7 @@
 """`aerodrome check` and an update build the same release from the same folder, and refuse it with the same sentence."""
 
 from io import BytesIO
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ from botocore.exceptions import ClientError
 from aerodrome import errors
 from aerodrome.backends.local import fetching
 from aerodrome.cli import checking
+from aerodrome.cli.dev.folder import Folder
 from aerodrome.release import locks, requirements, sources
 from aerodrome.release.failures import ReleaseError
 from aerodrome.release.sources import Sources
@@ -90,3 +92,28 @@ def test_the_same_folder_is_the_same_release_by_both_doors(doors, text):
 def test_a_check_refuses_the_options_that_an_environment_is_refused(doors, option, words):
     with pytest.raises(errors.CallerError, match=words):
         doors("cowsay\n", option)
+
+
+def test_a_check_tries_the_files_that_dev_would_bring(tmp_path):
+    project = tmp_path / "project"
+    for name in (
+        "dags/sales.py", "dags/sql/load.sql", "dags/.sales.py.swp", "dags/__pycache__/sales.pyc", "dags/.git/config",
+        "dags/mine/pyvenv.cfg", "dags/mine/lib/y.py", "dags/.airflowignore", "include/shop.py", "include/shop.pyc",
+    ):  # fmt: skip
+        file = project / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(name)
+    wanted = checking.gather(project)
+    target = checking.brought(wanted.dags, wanted.include, tmp_path / "dags")
+    dev = Folder(project, lambda _: None)
+    next(dev.rounds(0.05))
+    found = {path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()}
+    assert found == set(dev.dags()) == {"sales.py", "sql/load.sql", ".airflowignore", "include/shop.py"}
+
+
+def test_dags_that_are_named_stand_alone(tmp_path):
+    for name in ("dags/sales.py", "include/shop.py", "other/stock.py"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("")
+    assert checking.gather(tmp_path).include == tmp_path / "include"
+    assert checking.gather(tmp_path, dags=Path("other")).include is None

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from watchfiles import watch
 
-from aerodrome.cli import layout
-from aerodrome.cli.dev import archive, tree, unwanted
+from aerodrome.cli import layout, unwanted
+from aerodrome.cli.dev import archive, tree
 from aerodrome.cli.dev.steps import Member
 from aerodrome.cli.layout import INCLUDE, Layout
 from aerodrome.sidecar import keys

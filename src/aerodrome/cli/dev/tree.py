@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from aerodrome.cli.dev import unwanted
+from aerodrome.cli import unwanted
 
 _CHUNK = 2**20
 
@@ -73,7 +73,7 @@ def _walk(folder: Path) -> Iterator[Path]:
         for name in sorted(folders):
             inside = Path(parent) / name
             real = os.path.realpath(inside)
-            if name in unwanted.FOLDERS or (inside / "pyvenv.cfg").exists() or _contains(real, entered):
+            if unwanted.is_unwanted_folder(inside) or _contains(real, entered):
                 continue
             entered.add(real)
             kept.append(name)

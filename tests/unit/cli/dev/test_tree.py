@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerodrome.cli.dev import archive, tree, unwanted
+from aerodrome.cli import unwanted
+from aerodrome.cli.dev import archive, tree
 
 
 @pytest.mark.parametrize(
