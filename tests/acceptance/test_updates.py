@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import shutil
 import textwrap
 import threading
@@ -372,11 +371,17 @@ def test_forced_replacement_does_not_wait_and_the_revision_can_be_brought_back(p
     assert "ROLLBACK" in product.run("revisions", steady).stdout
 
 
+def release_of(product: Product, name: str) -> Path:
+    """The folder of what the environment runs, as its newest cell has it."""
+    cells = [json.loads(each.read_text()) for each in (product.data / "run").glob("*/[0-9]*/cell.json")]
+    paths = [unit["env"]["AERODROME_PATH"] for cell in cells if cell["environment"] == name for unit in cell["units"]]
+    [site] = {path.split(":")[-1] for path in paths}
+    return Path(site).parent
+
+
 def test_a_release_that_is_gone_from_the_disk_is_built_again(product, steady):
-    folders = product.data / "environments" / steady / "configuration"
-    newest = max((each for each in folders.iterdir() if each.name.isdecimal()), key=lambda each: int(each.name))
-    found = re.search(r"^plugins_folder\s*=\s*(.*)/plugins$", (newest / "control.cfg").read_text(), re.MULTILINE)
-    release = Path(found[1])
+    release = release_of(product, steady)
+    assert (release / "manifest.json").exists()
     shutil.rmtree(release)
     wait_for("it is built again", (release / "manifest.json").exists)
     wait_for("all is calm", lambda: product.environment(steady)["progress"]["detail"] == "Every unit is ready.")
