@@ -273,8 +273,8 @@ def check(airflow, workshop, place):
 
 
 PROJECT = {
-    "requirements.txt": "-r more.txt\n",
-    "more.txt": "cow\n",
+    "requirements.txt": "-r /usr/local/airflow/dags/more.txt\n",
+    "dags/more.txt": "cow\n",
     "plugins/mine.py": PLUGIN,
     "startup.sh": "export COLOUR=blue\n",
     "dags/good.py": f"import cow\n{GOOD}",
@@ -310,8 +310,8 @@ def test_check_without_anything_to_check_says_so(check, place):
     (place / "project").mkdir()
     done = check({})
     assert done.returncode == 1
-    assert "there is nothing to check" in done.stdout
-    assert "there is no gone.txt" in check({}, "--requirements", "gone.txt").stdout
+    assert "there is nothing to check" in done.stderr
+    assert "there is no gone.txt" in check({}, "--requirements", "gone.txt").stderr
     told = json.loads(check({}, "--json").stdout)
     assert (told["ok"], [error["code"] for error in told["errors"]]) == (False, ["INVALID"])
 
