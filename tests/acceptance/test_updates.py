@@ -327,7 +327,8 @@ def test_a_failed_update_leaves_everything_as_it_was(product, steady, wish, code
 
 
 def test_dags_from_another_place(product, steady):
-    put(product, "another/deep/er.py", LOOKING.format(dag="looking_er"))
+    text = LOOKING.format(dag="looking_er").replace("dags/looking_er.py", "dags/deep/er.py")
+    put(product, "another/deep/er.py", text)
     product.update(steady, DagS3Path="another/")
     product.wait_until(steady, "AVAILABLE")
     wait_for("its DAG is listed", lambda: product.listed(steady, "looking_er"))

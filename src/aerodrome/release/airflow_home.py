@@ -95,7 +95,7 @@ def seen(folder: Path, parts: Parts) -> Seen:
 def lay_out(folder: Path, parts: Parts, user: User | None) -> Seen:
     """Make the folder, whose parent must be ours alone, for code of the user; done again, it mends what is not ours."""
     folder.mkdir(mode=0o700, exist_ok=True)
-    shown = can_be_shown()
+    shown = can_be_shown() and _make_mount_point()  # which somebody may have removed since
     for name, target in _entries(parts).items():
         _place(folder / name, target, shown=shown)
     for name, target in _links(parts).items():
