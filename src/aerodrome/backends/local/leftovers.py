@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -21,6 +23,9 @@ from aerodrome.settings import CellPaths
 
 PATIENCE = 10.0
 """Seconds that killed processes may take to vanish."""
+
+
+_KILL_ALL = "import os, signal, sys; os.setuid(int(sys.argv[1])); os.kill(-1, signal.SIGKILL)"
 
 
 def exist(cell: CellPaths) -> bool:
@@ -47,10 +52,26 @@ def end(cells: Iterable[CellPaths], owner: Owner) -> None:
     for process in theirs:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
+    if owner.uid is not None:
+        _kill_all_of(owner.uid)
     _, alive = psutil.wait_procs(theirs, timeout=PATIENCE)
     alive = [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
     if alive:
         raise RetryError(f"still ending: {', '.join(str(process.pid) for process in alive)}")
+
+
+def _kill_all_of(uid: int) -> None:
+    """Kill every process of the user at once, under a lock of the kernel's: a chain of forks outruns whoever lists it.
+
+    Raises:
+        RetryError: somebody keeps it from it.
+    """
+    command = [sys.executable, "-I", "-S", "-c", _KILL_ALL, str(uid)]
+    try:
+        # That there is nobody to kill is an error for it, and none for us.
+        subprocess.run(command, env={}, cwd="/", capture_output=True, timeout=PATIENCE, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise RetryError(f"the processes of user {uid} are still ending") from error
 
 
 def process_of(cell: CellPaths) -> psutil.Process | None:
