@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,6 +11,9 @@ from aerodrome.model.change import Change, Strategy
 from aerodrome.model.lifecycle import Status
 from aerodrome.model.release import Deployed
 from aerodrome.model.spec import Spec
+
+NAME = re.compile(r"[a-zA-Z][0-9a-zA-Z\-_]{0,79}")
+"""MWAA's pattern for the names of environments."""
 
 READY = "ready"
 """The phase in which nothing is left to do."""

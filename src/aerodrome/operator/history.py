@@ -5,7 +5,6 @@ Beyond the MWAA API, so on the operator's socket. A change is only begun here; t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -19,12 +18,9 @@ from aerodrome.ledger.environments import Environments
 from aerodrome.ledger.snapshots import Snapshots
 from aerodrome.model import arns, history
 from aerodrome.model.change import Change, Kind, Seed, Strategy
-from aerodrome.model.environment import Environment
+from aerodrome.model.environment import NAME, Environment
 from aerodrome.model.history import Outcome, Revision, Snapshot
 from aerodrome.model.spec import Spec
-
-NAME = re.compile(r"[a-zA-Z][0-9a-zA-Z\-_]{0,79}")
-"""MWAA's pattern for the names of environments."""
 
 
 class Archives(Protocol):

@@ -7,9 +7,7 @@ import re
 from pathlib import Path
 
 from aerodrome.errors import CallerError
-
-NAME = re.compile(r"[a-zA-Z][0-9a-zA-Z\-_]{0,79}")
-"""MWAA's pattern for the names of environments."""
+from aerodrome.model.environment import NAME
 
 LONGEST_DERIVED = 40
 """Characters of a name that is made of a folder's."""
