@@ -277,7 +277,8 @@ PROJECT = {
     "dags/more.txt": "cow\n",
     "plugins/mine.py": PLUGIN,
     "startup.sh": "export COLOUR=blue\n",
-    "dags/good.py": f"import cow\n{GOOD}",
+    "dags/good.py": f"import cow\nfrom include import shop\n{GOOD}",
+    "include/shop.py": "",
 }
 
 
