@@ -44,7 +44,7 @@ DAGS = {
     "cosmos_imports.py": """
         from airflow import DAG
         from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig
-        DAG("with_cosmos")
+        made = DAG("with_cosmos", schedule=None)
         """,
     "factory.py": """
         import os  # Airflow looks only at files that say airflow and dag
@@ -86,6 +86,22 @@ def test_popular_packages_install_and_load(workshop, name):
         parsed = verification.parse_dags(trial, folder)
         assert [failure.sentence for failure in parsed.failures] == []
         assert set(parsed.dags) == {"with_cosmos", "made_of_yaml"}
+
+
+DBT = b"""python3 -m venv ${AIRFLOW_HOME}/dbt_venv
+source ${AIRFLOW_HOME}/dbt_venv/bin/activate
+pip install --quiet "dbt-core<2" dbt-postgres
+deactivate
+"""
+"""As Cosmos's guide for MWAA has it: dbt's own pins do not go with Airflow's."""
+
+
+def test_dbt_lives_in_a_virtual_environment_that_the_startup_script_makes(workshop):
+    built = building.build(Sources(startup=DBT), workshop)
+    assert built.home is not None
+    assert "postgres" in {path.name for path in built.home.glob("dbt_venv/lib/python3*/site-packages/dbt/adapters/*")}
+    assert (built.home / "dbt_venv" / "bin" / "dbt").exists()
+    assert list(built.notes) == []
 
 
 def test_what_conflicts_with_airflows_constraints_is_refused_with_the_line(workshop):

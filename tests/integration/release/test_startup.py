@@ -193,6 +193,9 @@ def test_plugins_are_there_and_not_to_be_written(scratch):
 
 NOTED = {
     "cat /nowhere/file\n": "line 1: `cat /nowhere/file` ended with exit code 1, and the script went on",
+    'pip download --bogus "${HOME}"\n': 'line 1: `pip download --bogus "${HOME}"` ended with exit code 2, and '
+    "the script went on",
+    "sudo cat /nowhere/file\n": "line 1: `sudo cat /nowhere/file` ended with exit code 1, and the script went on",
     "f() {\n  cat /nowhere/file\n}\nf\n": "line 2: `cat /nowhere/file` ended with exit code 1, and the script went on",
     "export X=$(cat /nowhere/file)\n": "line 1: X is exported and empty",
     "x=1\npip install -q toolz==1.0\n": "line 2: `pip install -q toolz==1.0` does nothing here: write the packages "

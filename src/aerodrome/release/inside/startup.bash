@@ -6,6 +6,8 @@ __aerodrome_script=$1
 __aerodrome_line=0
 __aerodrome_now=0
 __aerodrome_noted=0
+__aerodrome_words=
+__aerodrome_ours='command "$@"'
 set --
 
 __aerodrome_end() {
@@ -20,9 +22,12 @@ __aerodrome_note() {
   builtin printf 'AERODROME_NOTE=%s\t%s\t%s\0' "$1" "$2" "${*:3}" >&"$AERODROME_CHANNEL"
 } 2>/dev/null
 
-# A command that ends with another status than 0, and nothing of the script looks at it.
+# A command that ends with another status than 0, and nothing of the script looks at it. What a function of ours ran for
+# the script is told in the script's own words, in which variables are not filled in: they may hold secrets.
 __aerodrome_failed() {
-  [[ $4 != "$__aerodrome_script" ]] || __aerodrome_note failed "$2" "$1" "$3"
+  [[ $4 == "$__aerodrome_script" ]] || return 0
+  if [[ $3 == "$__aerodrome_ours" ]]; then set -- "$1" "$2" "$__aerodrome_words"; fi
+  __aerodrome_note failed "$2" "$1" "$3"
 }
 
 # Pip outside of a virtual environment would write to the version itself, which is everybody's and not the script's.
@@ -44,7 +49,7 @@ sudo() {
   while [[ ${1-} == -* ]]; do shift; done
   case ${1-} in
     yum | dnf | microdnf | apt | apt-get | amazon-linux-extras) __aerodrome_packages "$@" ;;
-    *) __aerodrome_note sudo "$__aerodrome_now" "$*" && "$@" ;;
+    *) __aerodrome_note sudo "$__aerodrome_now" "$*" && command "$@" ;;
   esac
 }
 yum() { __aerodrome_packages yum "$@"; }
@@ -62,7 +67,7 @@ pip3() { __aerodrome_pip pip3 "$@"; }
 set -TE
 trap '__aerodrome_end "$?" exit' EXIT
 trap '__aerodrome_failed "$?" "$LINENO" "$BASH_COMMAND" "${BASH_SOURCE[0]}"' ERR
-trap '[[ ${BASH_SOURCE[0]} == "$__aerodrome_script" && $BASH_COMMAND != __aerodrome_* ]] && __aerodrome_line=$__aerodrome_now && __aerodrome_now=$LINENO' DEBUG
+trap '[[ ${BASH_SOURCE[0]} == "$__aerodrome_script" && $BASH_COMMAND != __aerodrome_* && $BASH_COMMAND != "$__aerodrome_ours" ]] && __aerodrome_words=$BASH_COMMAND && __aerodrome_line=$__aerodrome_now && __aerodrome_now=$LINENO' DEBUG
 source "$__aerodrome_script"
 # The status of the last command is nobody's verdict: a script may end with a test that is false.
 __aerodrome_end 0 through
