@@ -390,7 +390,15 @@ class LocalBackend:
             installation=installed,
             built=built,
             execution_port=self._port(environment, self._paths(environment).cell(revision)),
+            takes_over=self._takes_over(environment, revision),
         )
+
+    def _takes_over(self, environment: Environment, revision: int) -> bool:
+        """As it was at the cell's first start, for a cell replaces units that it is told otherwise of."""
+        started, change = steering.started(self._paths(environment).cell(revision)), environment.change
+        if started is not None:
+            return started.takes_over
+        return change is not None and environment.deployed is not None and not change.swapped
 
     def _port(self, environment: Environment, cell: CellPaths) -> int:
         """The port of the last start, if units still use it or nobody else does; else a new one, noted at once."""

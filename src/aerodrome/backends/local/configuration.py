@@ -90,13 +90,14 @@ class Rig:
     """None = the bare version."""
 
     execution_port: int
+    takes_over: bool
+    """Whether its cell was first started beside another that serves."""
 
 
 def context(rig: Rig) -> Context:
     """The environment as the airflow room wants to know it."""
     place = rig.place
     environment, paths, spec = place.environment, place.paths, place.spec
-    change = environment.change
     endpoints, seen = place.endpoints, replace(environment, spec=spec)
     return Context(
         name=environment.name,
@@ -138,7 +139,7 @@ def context(rig: Rig) -> Context:
         defaults=defaults(place),
         variables=_exported(rig),
         revision=rig.revision,
-        takes_over=change is not None and environment.deployed is not None and not change.swapped,
+        takes_over=rig.takes_over,
         workers=spec.min_workers,
         max_workers=spec.max_workers,
         uid=place.owner.uid,
@@ -190,6 +191,7 @@ def write_cell(rig: Rig) -> None:
         "version": rig.installation.version,
         "lock": rig.installation.lock,
         "private": rig.built.identifier if rig.built and rig.built.private else None,
+        "takes_over": rig.takes_over,
     }
     ours = Owner(None, None)
     places.write(cell.units, json.dumps(started), ours)

@@ -48,6 +48,9 @@ class Started:
     private: str | None = None
     """The release whose own virtual environment it runs in; None = the version's."""
 
+    takes_over: bool = False
+    """`Context.takes_over` of its units."""
+
     @property
     def names(self) -> frozenset[str]:
         return frozenset(str(unit["name"]) for unit in self.units)
@@ -66,6 +69,7 @@ def started(cell: CellPaths) -> Started | None:
         document.get("version", ""),
         document.get("lock", ""),
         document.get("private"),
+        document.get("takes_over", False),
     )
 
 
