@@ -90,10 +90,10 @@ def test_popular_packages_install_and_load(workshop, name):
 
 DBT = b"""python3 -m venv ${AIRFLOW_HOME}/dbt_venv
 source ${AIRFLOW_HOME}/dbt_venv/bin/activate
-pip install --quiet "dbt-core<2" dbt-postgres
+pip install --quiet "dbt-core==1.10.*" "dbt-postgres==1.9.*"
 deactivate
 """
-"""As Cosmos's guide for MWAA has it: dbt's own pins do not go with Airflow's."""
+"""As Cosmos's guide for MWAA has it: dbt's own pins do not go with Airflow's. Later ones need more than an index."""
 
 
 def test_dbt_lives_in_a_virtual_environment_that_the_startup_script_makes(workshop):
