@@ -125,15 +125,20 @@ def test_a_broken_file_is_an_import_error_and_the_rest_goes_on(environment, wait
     put(environment, "broken", "from airflow import DAG\ndef (:\n")
     put(environment, "whole", CHAIN.format(name="whole", length=1))
     # Python runs it, for what is no UTF-8 stands in a comment.
-    put(environment, "latin", f"{CHAIN.format(name='latin', length=1)}# caf\xe9\n".encode("latin-1"))
+    latin = f"{CHAIN.format(name='latin', length=1)}# caf\xe9\n".encode("latin-1")
+    put(environment, "latin", latin)
 
-    def errors(file):
+    def errors(file, *, but=None):
         found = environment.rest("GET", "/importErrors")[1]["import_errors"]
-        return [error["stack_trace"] for error in found if error["filename"].endswith(file)]
+        return [error for error in found if error["filename"].endswith(file) and error["timestamp"] != but]
 
-    assert "SyntaxError" in wait_for("an import error", lambda: errors("broken.py"))[0]
-    assert "'utf-8' codec" in wait_for("an import error of what is no text", lambda: errors("latin.py"))[0]
+    assert "SyntaxError" in wait_for("an import error", lambda: errors("broken.py"))[0]["stack_trace"]
     wait_for("the other DAG", lambda: listed(environment, "whole"))
+    first = wait_for("an import error of what is no text", lambda: errors("latin.py"))[0]
+    put(environment, "latin", latin + b"# once more\n")
+    again = wait_for("it has been parsed again", lambda: errors("latin.py", but=first["timestamp"]))[0]
+    assert "'utf-8' codec" in first["stack_trace"]
+    assert "'utf-8' codec" in again["stack_trace"]
 
 
 @pytest.mark.usefixtures("chain")

@@ -120,8 +120,7 @@ def dag_processor() -> None:
     from airflow import settings
     from airflow.cli.commands import dag_processor_command
 
-    if importlib.util.find_spec("airflow.sdk") is None:
-        sources.report_unreadable()
+    sources.report_unreadable()
     undecorated(dag_processor_command.dag_processor)(
         Namespace(num_runs=-1, bundle_name=None, subdir=settings.DAGS_FOLDER, do_pickle=False, **FOREGROUND)
     )

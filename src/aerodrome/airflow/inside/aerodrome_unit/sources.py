@@ -1,7 +1,8 @@
-"""Airflow 2's DAG processor tells of a DAG file whose source it cannot read.
+"""The DAG processor tells of a DAG file whose source it cannot read.
 
-Python runs a file with a comment that is not UTF-8. Airflow keeps the source beside the DAG, fails to read it as text,
-and says so in its log alone: the DAG is nowhere, and no import error either. Here it is one, as in Airflow 3.
+Python runs a file with a comment that is not UTF-8. Airflow keeps the source beside the DAG and fails to read it as
+text. Airflow 2 says so in its log alone; Airflow 3 has an import error, which is gone when it parses the file again,
+with the DAG as it is in the database by then. Here it is an import error for as long as the file is so.
 """
 
 # mypy: disable-error-code="import-not-found"
@@ -16,7 +17,28 @@ FIX = "Save the file as UTF-8."
 
 def report_unreadable() -> None:
     """Have DAGs of unreadable files reported as import errors, in this process and in what it forks."""
-    processor: Any = importlib.import_module("airflow.dag_processing.processor").DagFileProcessor
+    processor: Any = importlib.import_module("airflow.dag_processing.processor")
+    if hasattr(processor, "DagFileProcessor"):
+        _report_where_they_are_saved(processor.DagFileProcessor)
+    else:
+        _report_where_they_are_serialized(getattr(processor, "DagSerialization", None) or processor.SerializedDAG)
+
+
+def _report_where_they_are_serialized(serialization: Any) -> None:
+    """Airflow 3: what is raised there becomes the file's import error."""
+    to_dict = serialization.to_dict
+
+    def to_dict_of_readable(dag: Any, *args: Any, **kwargs: Any) -> Any:
+        sentence = unreadable(dag.fileloc)
+        if sentence is not None:
+            raise ValueError(sentence)
+        return to_dict(dag, *args, **kwargs)
+
+    serialization.to_dict = staticmethod(to_dict_of_readable)
+
+
+def _report_where_they_are_saved(processor: Any) -> None:
+    """Airflow 2."""
     save = processor.save_dag_to_db
 
     def save_readable(dags: dict[str, Any], *args: Any, **kwargs: Any) -> list[tuple[str, str]]:
