@@ -67,11 +67,14 @@ class Seen:
     """Folders and files, each with the path at which the process must be shown it, in this order."""
 
 
-@cache
 def can_be_shown() -> bool:
-    """Whether code finds AIRFLOW_HOME where MWAA has it; asked of the kernel once."""
-    if not _make_mount_point():
-        return False
+    """Whether code finds AIRFLOW_HOME where MWAA has it; a mount point that somebody removed is made anew."""
+    return _make_mount_point() and _may_mount()
+
+
+@cache
+def _may_mount() -> bool:
+    """Asked of the kernel once."""
     command = [sys.executable, "-I", "-S", str(_MOUNTS), str(AIRFLOW_HOME)]
     with suppress(OSError, subprocess.TimeoutExpired):
         done = subprocess.run(command, env={}, cwd="/", capture_output=True, timeout=_PATIENCE, check=False)
@@ -95,7 +98,7 @@ def seen(folder: Path, parts: Parts) -> Seen:
 def lay_out(folder: Path, parts: Parts, user: User | None) -> Seen:
     """Make the folder, whose parent must be ours alone, for code of the user; done again, it mends what is not ours."""
     folder.mkdir(mode=0o700, exist_ok=True)
-    shown = can_be_shown() and _make_mount_point()  # which somebody may have removed since
+    shown = can_be_shown()
     for name, target in _entries(parts).items():
         _place(folder / name, target, shown=shown)
     for name, target in _links(parts).items():
