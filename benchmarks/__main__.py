@@ -2,7 +2,7 @@
 
     python -m benchmarks                  everything (about twenty minutes on two cores)
     python -m benchmarks create updates   some of it
-    python -m benchmarks --markdown       the table as the README has it
+    python -m benchmarks --markdown       the table as docs/benchmarks.md has it
 
 Both sides use the same installation: the version's lock, bytecode compiled. Some measures have no other side, and a few
 no bar. Stop other work first; figures are ratios, but a busy machine blurs them.
@@ -27,7 +27,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[*measures.ALL, []], help="which; all when none is named")
     parser.add_argument("--airflow-version", default="3.3.1")
-    parser.add_argument("--markdown", action="store_true", help="print the table for the README")
+    parser.add_argument("--markdown", action="store_true", help="print the table for docs/benchmarks.md")
     arguments = parser.parse_args()
     wanted = arguments.names or list(measures.ALL)
     console = Console(stderr=True)
