@@ -17,7 +17,8 @@ from typing import Any
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aerodrome.aws import buckets, clients, emulator
+from aerodrome.aws import buckets, clients
+from aerodrome.emulator import launch
 from aerodrome.errors import AerodromeError
 from aerodrome.model import arns, updates
 from aerodrome.model.spec import Spec
@@ -159,7 +160,7 @@ class Keeper:
             self._start_emulator()
             self._reassert()
         if self._settings.aws_endpoint_url == EMBEDDED:
-            warehouses.provide(self.cluster(), emulator.redshift_folder(self._settings.paths.aws))
+            warehouses.provide(self.cluster(), launch.redshift_folder(self._settings.paths.aws))
 
     def _emulator_works(self) -> bool:
         """Whether it runs; one that is stopped by a signal for long is ended."""
@@ -173,30 +174,30 @@ class Keeper:
     def _start_emulator(self) -> None:
         folders.make(self._settings.paths.aws, folders.PRIVATE)
         folders.make(self._settings.paths.aws / "tmp", folders.PRIVATE)
-        folders.make(emulator.redshift_folder(self._settings.paths.aws), folders.PRIVATE)
+        folders.make(launch.redshift_folder(self._settings.paths.aws), folders.PRIVATE)
         described = self._emulator()
         process = self._daemon(described)
         daemon.start(process)
-        daemon.wait_until(process, lambda: emulator.answers(described))
+        daemon.wait_until(process, lambda: launch.answers(described))
 
     def _reassert(self) -> None:
         if self._settings.aws_endpoint_url != EMBEDDED:
             return
         try:
-            emulator.reassert(self.s3(), sorted(set(self._owned_buckets())))
+            launch.reassert(self.s3(), sorted(set(self._owned_buckets())))
         except (BotoCoreError, ClientError) as error:
             log.warning("bucket settings could not be asserted", reason=str(error))
 
-    def _emulator(self) -> emulator.Emulator:
+    def _emulator(self) -> launch.Emulator:
         settings = self._settings
-        return emulator.describe(
+        return launch.describe(
             settings.paths.aws,
-            port=emulator.choose_port(settings.paths.aws, settings.aws_port),
+            port=launch.choose_port(settings.paths.aws, settings.aws_port),
             region=settings.region,
             account_id=settings.account_id,
         )
 
-    def _daemon(self, described: emulator.Emulator) -> daemon.Daemon:
+    def _daemon(self, described: launch.Emulator) -> daemon.Daemon:
         paths = self._settings.paths
         return daemon.Daemon(
             name="AWS emulator",

@@ -1,6 +1,5 @@
-"""The AWS services that an environment uses: clients, what CreateEnvironment asks of a bucket, roles, and an emulator.
+"""Clients of the AWS services that an environment uses, wherever these are: the real AWS, the emulator, or another's.
 
-Belongs here: everything that speaks to the configured AWS endpoint, and the embedded emulator's description and
-program. Does not belong here: our own wire protocols (`api`), syncing a bucket to disk (`sidecar`), starting processes
-(`services`; a higher room hands it the emulator's description).
+Belongs here: making clients, what CreateEnvironment asks of a bucket, and a role's credentials. Does not belong here:
+the embedded AWS (`emulator`), our own wire protocols (`api`), and syncing a bucket to disk (`sidecar`).
 """

@@ -2,5 +2,5 @@
 
 Belongs here: starting, adopting after a restart, and stopping; the files and accounts that needs; administration of
 databases. Does not belong here: what the databases contain, when a service should run, or anything of AWS (the emulator
-describes itself in `aws`, and a higher room starts it through `daemon`).
+describes itself in `emulator`, and a higher room starts it through `daemon`).
 """

@@ -16,7 +16,7 @@ import pytest
 from botocore.config import Config
 
 from aerodrome.api.app import create_app
-from aerodrome.aws import emulator
+from aerodrome.emulator import launch
 from aerodrome.services import daemon
 from aerodrome.services.daemon import Daemon
 from aerodrome.settings import Settings
@@ -29,8 +29,8 @@ from protocol.api.serving import served
 def endpoint_url() -> Iterator[str]:
     """The embedded emulator's own address."""
     folder = Path(tempfile.mkdtemp(prefix="aero-"))
-    port = emulator.choose_port(folder, 0)
-    described = emulator.describe(folder, port=port, region="us-east-1", account_id="000000000000")
+    port = launch.choose_port(folder, 0)
+    described = launch.describe(folder, port=port, region="us-east-1", account_id="000000000000")
     process = Daemon(
         name="AWS emulator",
         argv=described.argv,
@@ -41,7 +41,7 @@ def endpoint_url() -> Iterator[str]:
     )
     daemon.start(process)
     try:
-        daemon.wait_until(process, lambda: emulator.answers(described))
+        daemon.wait_until(process, lambda: launch.answers(described))
         yield described.endpoint_url
     finally:
         daemon.stop(process)

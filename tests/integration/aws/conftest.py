@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from aerodrome.aws import clients, credentials, emulator
+from aerodrome.aws import clients, credentials
 from aerodrome.aws.clients import Endpoint
-from aerodrome.aws.emulator import Emulator
+from aerodrome.emulator import launch
+from aerodrome.emulator.launch import Emulator
 from aerodrome.services import daemon, databases, warehouses
 from aerodrome.services.clusters import Cluster
 from aerodrome.services.daemon import Daemon
@@ -50,7 +51,7 @@ class Service:
 
     def start(self) -> None:
         daemon.start(self.process)
-        daemon.wait_until(self.process, lambda: emulator.answers(self.described))
+        daemon.wait_until(self.process, lambda: launch.answers(self.described))
 
     def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
@@ -59,8 +60,8 @@ class Service:
 
 def started() -> Iterator[Service]:
     folder = Path(tempfile.mkdtemp(prefix="aero-"))
-    port = emulator.choose_port(folder, 0)
-    described = emulator.describe(folder, port=port, region="us-east-1", account_id="000000000000")
+    port = launch.choose_port(folder, 0)
+    described = launch.describe(folder, port=port, region="us-east-1", account_id="000000000000")
     process = Daemon(
         name="AWS emulator",
         argv=described.argv,
@@ -92,7 +93,7 @@ class Warehouses:
 
 @contextlib.contextmanager
 def kept(service: Service, cluster: Cluster) -> Iterator[Warehouses]:
-    folder = emulator.redshift_folder(service.folder)
+    folder = launch.redshift_folder(service.folder)
     folder.mkdir(mode=0o700, exist_ok=True)
     found = Warehouses(service, cluster, folder, threading.Event())
     found.keeping.set()

@@ -6,8 +6,9 @@ import secrets
 import pytest
 
 from aerodrome import errors
-from aerodrome.aws import buckets, clients, credentials, emulator
+from aerodrome.aws import buckets, clients, credentials
 from aerodrome.aws.buckets import Wanted, WantedFile
+from aerodrome.emulator import launch
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def s3(service):
 def wanted(s3) -> Wanted:
     bucket = f"bucket-{secrets.token_hex(4)}"
     s3.create_bucket(Bucket=bucket)
-    emulator.reassert(s3, [bucket])
+    launch.reassert(s3, [bucket])
     s3.put_object(Bucket=bucket, Key="dags/", Body=b"")
     version = s3.put_object(Bucket=bucket, Key="requirements.txt", Body=b"")["VersionId"]
     file = WantedFile(field="RequirementsS3Path", path="requirements.txt", version=version)

@@ -11,7 +11,8 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
-from aerodrome.aws import clients, emulator
+from aerodrome.aws import clients
+from aerodrome.emulator import launch
 from aerodrome.services import daemon
 
 
@@ -41,15 +42,15 @@ def test_it_has_one_listener_on_loopback_and_no_children(service):
 
 
 def test_its_health_says_whose_it_is(service):
-    assert emulator.answers(service.described)
-    stranger = emulator.describe(
+    assert launch.answers(service.described)
+    stranger = launch.describe(
         service.folder / "other", port=service.described.port, region="us-east-1", account_id="0" * 12
     )
-    assert not emulator.answers(stranger)
+    assert not launch.answers(stranger)
 
 
 def test_a_chosen_port_is_kept(service):
-    assert emulator.choose_port(service.folder, 0) == service.described.port
+    assert launch.choose_port(service.folder, 0) == service.described.port
 
 
 def test_its_own_mwaa_never_answers(service):
@@ -135,18 +136,18 @@ def test_no_code_of_a_user_runs_in_it(service):
 def test_objects_their_versions_and_settings_survive_a_kill(own_service):
     s3 = own_service.client("s3")
     s3.create_bucket(Bucket="bucket-1")
-    emulator.reassert(s3, ["bucket-1"])
+    launch.reassert(s3, ["bucket-1"])
     first = s3.put_object(Bucket="bucket-1", Key="dags/a.py", Body=b"one")["VersionId"]
     s3.put_object(Bucket="bucket-1", Key="dags/a.py", Body=b"two")
     own_service.kill()
     own_service.start()
-    emulator.reassert(s3, ["bucket-1", "bucket-2"])
+    launch.reassert(s3, ["bucket-1", "bucket-2"])
     assert s3.get_object(Bucket="bucket-1", Key="dags/a.py")["Body"].read() == b"two"
     assert s3.get_object(Bucket="bucket-1", Key="dags/a.py", VersionId=first)["Body"].read() == b"one"
     for bucket in ("bucket-1", "bucket-2"):
         assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
         blocks = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
-        assert blocks == emulator.BLOCK_PUBLIC_ACCESS
+        assert blocks == launch.BLOCK_PUBLIC_ACCESS
 
 
 def test_other_state_survives_a_kill_once_it_is_checkpointed(own_service):
@@ -165,14 +166,14 @@ def test_everything_survives_an_orderly_stop(own_service):
     own_service.client("sqs").create_queue(QueueName="kept")
     own_service.client("s3").create_bucket(Bucket="empty-bucket")
     daemon.stop(own_service.process)
-    assert not emulator.answers(own_service.described)
+    assert not launch.answers(own_service.described)
     own_service.start()
     assert "kept" in own_service.client("sqs").list_queues()["QueueUrls"][0]
     own_service.client("s3").head_bucket(Bucket="empty-bucket")
 
 
 def test_a_taken_port_is_told_in_the_log(service, own_service):
-    taken = emulator.describe(
+    taken = launch.describe(
         own_service.folder / "second", port=service.described.port, region="us-east-1", account_id="0" * 12
     )
     (own_service.folder / "second").mkdir()
@@ -187,7 +188,7 @@ def test_a_taken_port_is_told_in_the_log(service, own_service):
 
     def start() -> None:
         daemon.start(process)
-        daemon.wait_until(process, lambda: emulator.answers(taken))
+        daemon.wait_until(process, lambda: launch.answers(taken))
 
     with pytest.raises(Exception, match="ended right after its start") as caught:
         start()

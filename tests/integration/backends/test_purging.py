@@ -16,9 +16,9 @@ import sqlalchemy as sa
 from psycopg import sql
 
 from aerodrome import errors
-from aerodrome.aws import emulator
 from aerodrome.backends.local import purging
 from aerodrome.cli import steering
+from aerodrome.emulator import launch
 from aerodrome.ledger.environments import Environments
 from aerodrome.ledger.migrate import DATABASE, migrate
 from aerodrome.model import defaults
@@ -105,7 +105,7 @@ def identifier(settings: Settings, server: Cluster, broker: str) -> Iterator[str
     folders.make(settings.paths.user_databases, folders.PRIVATE)
     folders.write_secret(settings.paths.user_databases / "user_warehouse", "pw")
     make(cluster, "user_warehouse")
-    ways = folders.make(emulator.redshift_folder(settings.paths.aws), folders.PRIVATE)
+    ways = folders.make(launch.redshift_folder(settings.paths.aws), folders.PRIVATE)
     warehouse = Warehouse(endpoint="cluster/c", database="d")
     access = Access(warehouse=warehouse, host="h", port=1, name="redshift_00ff", password="pw")
     folders.write_secret(ways / f"{warehouse.key}.json", access.text())

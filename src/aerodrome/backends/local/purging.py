@@ -15,8 +15,8 @@ import psycopg
 import sqlalchemy as sa
 
 from aerodrome import errors
-from aerodrome.aws import emulator
 from aerodrome.backends.local import metadata, moving
+from aerodrome.emulator import launch
 from aerodrome.ledger import migrate
 from aerodrome.ledger.environments import identifiers
 from aerodrome.model.warehouses import WAY_IN, Access
@@ -117,7 +117,7 @@ def _databases(settings: Settings, cluster: Cluster, known: tuple[str, ...]) -> 
     yield from (name for name in metadata.templates(cluster) if databases.role_exists(cluster, name))
     for folder, names in (
         (settings.paths.user_databases, _names_of_users),
-        (emulator.redshift_folder(settings.paths.aws), _names_of_warehouses),
+        (launch.redshift_folder(settings.paths.aws), _names_of_warehouses),
     ):
         yield from (name for name in names(folder) if databases.database_exists(cluster, name))
 

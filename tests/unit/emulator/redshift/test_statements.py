@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from aerodrome.aws.redshift import running, statements
-from aerodrome.aws.redshift.results import Result
-from aerodrome.aws.redshift.running import Surroundings
-from aerodrome.aws.redshift.sql import understand
-from aerodrome.aws.redshift.statement import Part, Statement, Status, Stop
-from aerodrome.aws.redshift.statements import Statements
-from aerodrome.aws.redshift.wire import ServiceError
+from aerodrome.emulator.redshift import running, statements
+from aerodrome.emulator.redshift.results import Result
+from aerodrome.emulator.redshift.running import Surroundings
+from aerodrome.emulator.redshift.sql import understand
+from aerodrome.emulator.redshift.statement import Part, Statement, Status, Stop
+from aerodrome.emulator.redshift.statements import Statements
+from aerodrome.emulator.redshift.wire import ServiceError
 from aerodrome.model.warehouses import Warehouse
 
 THREADS = ThreadPoolExecutor(4)

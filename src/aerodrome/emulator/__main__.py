@@ -1,7 +1,7 @@
 """The program of the embedded AWS emulator: MiniStack's application behind our rules, on loopback.
 
-Started detached with the argv and environment that `emulator.describe` gives; nothing imports it. It adds to MiniStack:
-refusals (`emulator_rules`), the Redshift Data API (`emulator_redshift`), no process and no listener besides its own
+Started detached with the argv and environment that `launch.describe` gives; nothing imports it. It adds to MiniStack:
+refusals (`rules`), the Redshift Data API (`redshift`), no process and no listener besides its own
 whatever a service is asked, SQL that sees only the emulator's files, and a checkpoint of its state after changes, where
 MiniStack saves only on an orderly stop.
 """
@@ -26,9 +26,8 @@ import duckdb
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from aerodrome.aws import emulator_athena
-from aerodrome.aws import emulator_rules as rules
-from aerodrome.aws.emulator_redshift import Redshift
+from aerodrome.emulator import athena, rules
+from aerodrome.emulator.redshift.entry import Redshift
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -197,9 +196,9 @@ def main() -> None:
     # Only now: MiniStack reads its environment and loads the objects at import.
     from ministack import app  # noqa: PLC0415
     from ministack.core import persistence  # noqa: PLC0415
-    from ministack.services import athena  # noqa: PLC0415
+    from ministack.services import athena as ministack_athena  # noqa: PLC0415
 
-    emulator_athena.correct(athena)
+    athena.correct(ministack_athena)
 
     def save() -> None:
         persistence.save_all(app._build_persistence_save_dict())  # noqa: SLF001 -- the version is pinned

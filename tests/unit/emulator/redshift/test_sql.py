@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerodrome.aws.redshift import sql
-from aerodrome.aws.redshift.copying import Load, RefusedError
-from aerodrome.aws.redshift.sql import ParameterError, Query
+from aerodrome.emulator.redshift import sql
+from aerodrome.emulator.redshift.copying import Load, RefusedError
+from aerodrome.emulator.redshift.sql import ParameterError, Query
 
 SOURCE = "from 's3://bucket/some/key' iam_role 'arn:aws:iam::1:role/R'"
 

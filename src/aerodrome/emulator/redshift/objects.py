@@ -16,7 +16,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aerodrome.aws.redshift.copying import S3, Load, RefusedError
+from aerodrome.emulator.redshift.copying import S3, Load, RefusedError
 
 LONGEST_LINE = 4 * 2**20
 """Characters; Redshift's longest row has 4 MB."""

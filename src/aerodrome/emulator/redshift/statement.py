@@ -17,8 +17,8 @@ from typing import Any
 import psycopg
 
 from aerodrome import clock
-from aerodrome.aws.redshift.results import Result
-from aerodrome.aws.redshift.sql import Understood
+from aerodrome.emulator.redshift.results import Result
+from aerodrome.emulator.redshift.sql import Understood
 from aerodrome.model.warehouses import Warehouse
 
 NANOSECONDS = 1_000_000_000

@@ -18,13 +18,13 @@ from typing import ParamSpec, TypeVar
 
 import psycopg
 
-from aerodrome.aws.redshift import access, requests, running, shown, sql, wire
-from aerodrome.aws.redshift.requests import Document
-from aerodrome.aws.redshift.running import Surroundings
-from aerodrome.aws.redshift.sql import ParameterError, Query, Understood
-from aerodrome.aws.redshift.statement import ENDED, Part, Statement, Status
-from aerodrome.aws.redshift.statements import Statements
-from aerodrome.aws.redshift.wire import ServiceError
+from aerodrome.emulator.redshift import access, requests, running, shown, sql, wire
+from aerodrome.emulator.redshift.requests import Document
+from aerodrome.emulator.redshift.running import Surroundings
+from aerodrome.emulator.redshift.sql import ParameterError, Query, Understood
+from aerodrome.emulator.redshift.statement import ENDED, Part, Statement, Status
+from aerodrome.emulator.redshift.statements import Statements
+from aerodrome.emulator.redshift.wire import ServiceError
 
 MOST_LISTED = 100
 """Statements on one page."""

@@ -1,4 +1,4 @@
-"""What the embedded emulator answers, and which requests change its state. Pure; `emulator_app` applies it."""
+"""What the embedded emulator answers, and which requests change its state. Pure; `__main__` applies it."""
 
 from __future__ import annotations
 

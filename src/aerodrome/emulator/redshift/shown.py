@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aerodrome.aws.redshift.statement import Course, Part, Statement, Status
+from aerodrome.emulator.redshift.statement import Course, Part, Statement, Status
 
 ECHOED = ("ClusterIdentifier", "WorkgroupName", "Database", "DbUser", "SecretArn")
 """What answers repeat of a submission."""

@@ -14,8 +14,8 @@ from sqlglot import Token, TokenType
 from sqlglot.dialects.postgres import Postgres
 from sqlglot.errors import TokenError
 
-from aerodrome.aws.redshift import copying
-from aerodrome.aws.redshift.copying import Load, RefusedError
+from aerodrome.emulator.redshift import copying
+from aerodrome.emulator.redshift.copying import Load, RefusedError
 
 TRANSACTIONS = frozenset({"abort", "begin", "commit", "end", "release", "rollback", "savepoint", "start"})
 """First words of statements that begin and end transactions."""

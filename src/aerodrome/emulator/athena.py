@@ -2,7 +2,7 @@
 
 MiniStack 1.5.33 reports `<OutputLocation><id>.csv` and writes `<OutputLocation><id>.csv/<id>.csv`, and it joins a
 location without a slash at its end to the id. It rounds a fraction in a column of whole numbers, where Hive's reader
-cuts it off: 4.5 is 4. `emulator_app` applies them once; the tests hold what AWS does, so a MiniStack that does it too
+cuts it off: 4.5 is 4. `__main__` applies them once; the tests hold what AWS does, so a MiniStack that does it too
 lets this module go.
 """
 

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
-from aerodrome.aws.redshift import running, wire
-from aerodrome.aws.redshift.running import Surroundings
-from aerodrome.aws.redshift.statement import Statement, Stop
-from aerodrome.aws.redshift.wire import ServiceError
+from aerodrome.emulator.redshift import running, wire
+from aerodrome.emulator.redshift.running import Surroundings
+from aerodrome.emulator.redshift.statement import Statement, Stop
+from aerodrome.emulator.redshift.wire import ServiceError
 
 AT_ONCE = 16
 """Statements under way."""

@@ -1,6 +1,6 @@
 """The embedded AWS emulator, seen from outside: what to start, whether it answers, what to repair after a crash.
 
-A higher room starts what this describes through `services.daemon`; `emulator_app` is the program. Starts nothing.
+A higher room starts what this describes through `services.daemon`; `__main__` is the program. Starts nothing.
 
 What a SIGKILL costs: objects and their versions are on disk before their request is answered; everything else (bucket
 settings, Glue tables, queues) since the last checkpoint, about a second. Hence `reassert`.
@@ -22,7 +22,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from aerodrome.aws import emulator_rules
+from aerodrome.emulator import rules
 
 LOOPBACK = "127.0.0.1"
 
@@ -61,7 +61,7 @@ def describe(folder: Path, *, port: int, region: str, account_id: str) -> Emulat
     """The emulator whose files lie in `folder` (mode 0700, made by the caller) on a port that `choose_port` gave."""
     identity = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
     return Emulator(
-        argv=(sys.executable, "-I", "-m", "aerodrome.aws.emulator_app", f"--port={port}", f"--identity={identity}"),
+        argv=(sys.executable, "-I", "-m", "aerodrome.emulator", f"--port={port}", f"--identity={identity}"),
         env={
             "PATH": os.defpath,
             "HOME": str(folder),
@@ -72,7 +72,7 @@ def describe(folder: Path, *, port: int, region: str, account_id: str) -> Emulat
             "S3_PERSIST": "1",
             "S3_DATA_DIR": str(folder / "objects"),
             "REDSHIFT_DIR": str(redshift_folder(folder)),
-            "SERVICES": ",".join(emulator_rules.SERVICES),
+            "SERVICES": ",".join(rules.SERVICES),
             "ATHENA_ENGINE": "duckdb",
             "MINISTACK_ACCOUNT_ID": account_id,
             "MINISTACK_REGION": region,
@@ -115,7 +115,7 @@ def answers(emulator: Emulator) -> bool:
     """Whether this very emulator answers; a stranger on its port does not count."""
     connection = http.client.HTTPConnection(LOOPBACK, emulator.port, timeout=PROBE_TIMEOUT)
     try:
-        connection.request("GET", emulator_rules.HEALTH)
+        connection.request("GET", rules.HEALTH)
         document = json.loads(connection.getresponse().read(ANSWER_LIMIT))
     except (OSError, http.client.HTTPException, ValueError):
         return False

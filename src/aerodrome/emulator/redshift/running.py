@@ -18,11 +18,11 @@ from psycopg import sql
 from psycopg.pq import DiagnosticField, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
-from aerodrome.aws.redshift import access, objects, receiving, results
-from aerodrome.aws.redshift.copying import S3, Load, RefusedError
-from aerodrome.aws.redshift.results import Result
-from aerodrome.aws.redshift.sql import Query
-from aerodrome.aws.redshift.statement import Part, Statement, Status, Stop, StoppedError
+from aerodrome.emulator.redshift import access, objects, receiving, results
+from aerodrome.emulator.redshift.copying import S3, Load, RefusedError
+from aerodrome.emulator.redshift.results import Result
+from aerodrome.emulator.redshift.sql import Query
+from aerodrome.emulator.redshift.statement import Part, Statement, Status, Stop, StoppedError
 from aerodrome.model.warehouses import Warehouse
 
 LONGEST = 900.0

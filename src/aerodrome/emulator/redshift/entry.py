@@ -1,6 +1,6 @@
 """The way from the emulator's program to the Redshift Data API, which is imported when it is first asked.
 
-`emulator_app` hands requests over here; `redshift` answers them.
+`__main__` hands requests over here; `redshift` answers them.
 """
 
 from __future__ import annotations
@@ -11,16 +11,21 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aerodrome.aws import clients, credentials, emulator_rules
-from aerodrome.aws.clients import Endpoint
+import boto3
+from botocore.config import Config
+
+from aerodrome.emulator import rules
 
 if TYPE_CHECKING:
-    from aerodrome.aws.redshift.operations import Service
+    from aerodrome.emulator.redshift.operations import Service
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 BODY_LIMIT = 2**20
 """Bytes of a request: forty statements are 100 KB together, and JSON may write each character as six."""
+
+ANY_KEY = "test"
+"""What MiniStack takes for its default account."""
 
 FAILED = b'{"__type": "InternalServerException", "Message": "The embedded Redshift Data API failed; its log says why."}'
 TOO_LONG = b'{"__type": "ValidationException", "Message": "The request is too long."}'
@@ -33,7 +38,8 @@ class Redshift:
 
     def __init__(self, folder: Path, *, endpoint_url: str, region: str) -> None:
         self._folder = folder
-        self._endpoint = Endpoint(region=region, url=endpoint_url, credentials=credentials.EMULATOR)
+        self._endpoint_url = endpoint_url
+        self._region = region
         self._service: Service | None = None
         self._making = asyncio.Lock()
 
@@ -49,7 +55,7 @@ class Redshift:
                 break
         try:
             service = await self._made()
-            return await service.answer(headers.get("x-amz-target", ""), body, emulator_rules.signed_by(headers))
+            return await service.answer(headers.get("x-amz-target", ""), body, rules.signed_by(headers))
         except Exception:
             log.exception("a request to redshift-data failed")
             return 500, FAILED
@@ -66,7 +72,15 @@ class Redshift:
         return self._service
 
     def _make(self) -> Service:
-        from aerodrome.aws.redshift.operations import Service  # noqa: PLC0415 - takes most of a second
-        from aerodrome.aws.redshift.running import Surroundings  # noqa: PLC0415 - as above
+        from aerodrome.emulator.redshift.operations import Service  # noqa: PLC0415 - takes most of a second
+        from aerodrome.emulator.redshift.running import Surroundings  # noqa: PLC0415 - as above
 
-        return Service(Surroundings(folder=self._folder, s3=lambda: clients.client(self._endpoint, "s3")))
+        return Service(Surroundings(folder=self._folder, s3=self._s3))
+
+    def _s3(self) -> Any:
+        """A client of the emulator's own S3; `launch` gives this process no AWS configuration of the host's."""
+        session = boto3.session.Session(
+            aws_access_key_id=ANY_KEY, aws_secret_access_key=ANY_KEY, region_name=self._region
+        )
+        config = Config(proxies={}, s3={"addressing_style": "path"}, response_checksum_validation="when_required")
+        return session.client("s3", endpoint_url=self._endpoint_url, config=config)

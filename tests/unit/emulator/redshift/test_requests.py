@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerodrome.aws.redshift import operations, requests, shown, wire
-from aerodrome.aws.redshift.results import PAGE_ROWS, Result
-from aerodrome.aws.redshift.sql import understand
-from aerodrome.aws.redshift.statement import Part, Statement, Status
-from aerodrome.aws.redshift.wire import ServiceError
+from aerodrome.emulator.redshift import operations, requests, shown, wire
+from aerodrome.emulator.redshift.results import PAGE_ROWS, Result
+from aerodrome.emulator.redshift.sql import understand
+from aerodrome.emulator.redshift.statement import Part, Statement, Status
+from aerodrome.emulator.redshift.wire import ServiceError
 from aerodrome.model.warehouses import Access, Warehouse
 
 EXECUTE = wire.operation("RedshiftData.ExecuteStatement")

@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from aerodrome.aws.redshift import wire
-from aerodrome.aws.redshift.wire import ServiceError
+from aerodrome.emulator.redshift import wire
+from aerodrome.emulator.redshift.wire import ServiceError
 from aerodrome.model.warehouses import Warehouse
 
 Document = Mapping[str, Any]

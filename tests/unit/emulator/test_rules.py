@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerodrome.aws import emulator_rules as rules
+from aerodrome.emulator import rules
 
 
 def signature(service: str) -> dict[str, str]:
