@@ -25,12 +25,12 @@ from aerodrome.airflow import options as airflow_options
 from aerodrome.api.operations import rules
 from aerodrome.backends.local import places
 from aerodrome.cli import layout, rendering, unwanted
-from aerodrome.release import building, comparison, confined, install, interpreters, locks, sealing, verification
+from aerodrome.release import building, comparison, install, interpreters, locks, sandbox, sealing, verification
 from aerodrome.release.building import Step, Workshop
-from aerodrome.release.content import Built
+from aerodrome.release.built_releases import Built
 from aerodrome.release.failures import ReleaseError
 from aerodrome.release.installation import Installation
-from aerodrome.release.sources import Sources, among
+from aerodrome.release.user_files import Sources, among
 from aerodrome.services import accounts
 from aerodrome.settings import Settings
 
@@ -172,7 +172,7 @@ class Run:
         installation = self._install()
         # Nobody whom an environment is, and to whom the folder under check is not his to write.
         user = places.checker_of(os.getpid(), first_uid=self._settings.first_uid).user
-        confined.let_in(scratch, user)
+        sandbox.let_in(scratch, user)
         if user is not None:
             for path in (installation.python, installation.python.resolve()):
                 accounts.open_way_to(path)

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from aerodrome import trees
-from aerodrome.release.confined import User
+from aerodrome.release.sandbox import User
 
 AIRFLOW_HOME = Path("/usr/local/airflow")
 """Where MWAA has it."""

@@ -19,29 +19,29 @@ from types import MappingProxyType
 
 from aerodrome import trees
 from aerodrome.release import (
-    base,
-    confined,
-    content,
+    built_releases,
+    installed_packages,
     locks,
     overlay,
     plugins,
-    private,
+    release_venv,
+    sandbox,
     sealing,
-    sources,
     startup,
     startup_variables,
+    user_files,
     uv_environment,
     verification,
 )
 from aerodrome.release.airflow_home import Parts
-from aerodrome.release.confined import User
-from aerodrome.release.content import Built
+from aerodrome.release.built_releases import Built
 from aerodrome.release.failures import RELEASE_BUILD_FAILED, ReleaseError
 from aerodrome.release.installation import Installation
 from aerodrome.release.requirements import Requirements
 from aerodrome.release.requirements import read as read_requirements
-from aerodrome.release.sources import Sources
+from aerodrome.release.sandbox import User
 from aerodrome.release.startup import Stage, Startup
+from aerodrome.release.user_files import Sources
 from aerodrome.release.verification import Secrets, Trial
 
 
@@ -93,10 +93,10 @@ def build(wanted: Sources, workshop: Workshop) -> Built:
     Raises ReleaseError for what the user or a person must mend, RetryError when the package index cannot be reached,
     and what `tick` raises.
     """
-    identifier = sources.content_of(wanted, locks.of(workshop.installation.version), workshop.options).identifier
+    identifier = user_files.content_of(wanted, locks.of(workshop.installation.version), workshop.options).identifier
     try:
-        with content.held(identifier, workshop.releases, workshop.tick) as lock, confined.holding(lock):
-            found = content.find(identifier, workshop.releases)
+        with built_releases.held(identifier, workshop.releases, workshop.tick) as lock, sandbox.holding(lock):
+            found = built_releases.find(identifier, workshop.releases)
             if found is not None:
                 workshop.report(Step("found", 0.0, identifier))
                 return found
@@ -116,27 +116,28 @@ class _Build:
         self._identifier = identifier
 
     def run(self) -> Built:
-        top = content.begin(self._identifier, self._workshop.releases)
+        top = built_releases.begin(self._identifier, self._workshop.releases)
         # Not in the data folder: the user of the build must come into it, and paths of sockets must stay short.
         scratch = _scratch(top)
         try:
-            confined.let_in(scratch, self._workshop.user)  # a startup script may hold secrets
+            sandbox.let_in(scratch, self._workshop.user)  # a startup script may hold secrets
             return self._fill(top, scratch)
         except BaseException:
-            content.remove(self._identifier, self._workshop.releases)
+            built_releases.remove(self._identifier, self._workshop.releases)
             raise
         finally:
             trees.remove(scratch)
 
     def _fill(self, top: Path, scratch: Path) -> Built:
         shop = self._workshop
-        for name, data in ((content.REQUIREMENTS, self._wanted.requirements), (content.SCRIPT, self._wanted.startup)):
+        given = {built_releases.REQUIREMENTS: self._wanted.requirements, built_releases.SCRIPT: self._wanted.startup}
+        for name, data in given.items():
             if data is not None:
-                confined.keep(top / name, data)
+                sandbox.keep(top / name, data)
         with self._step("plugins") as told:  # first, for a script may look at them
-            told.append(f"{self._plugins(top / content.PLUGINS)} files")
+            told.append(f"{self._plugins(top / built_releases.PLUGINS)} files")
         exported = self._startup(top, scratch)
-        holds = base.look(shop.installation)
+        holds = installed_packages.look(shop.installation)
         with self._step("requirements") as told:
             wishes = self._requirements(exported, holds.line)
             told.append(f"{len(wishes.wishes)} requirements")
@@ -167,12 +168,12 @@ class _Build:
             "notes": [*exported.notes, *wishes.notes, *plan.notes, *notes, *tried.notes],
             "private": bool(plan.replaced),
         }
-        return content.finish(self._identifier, shop.releases, told=document, startup=exported)
+        return built_releases.finish(self._identifier, shop.releases, told=document, startup=exported)
 
     def _private(self, job: overlay.Job, gone: frozenset[str], top: Path) -> overlay.Job:
         """The job on a virtual environment of the release's own, without the packages that it replaces."""
-        made = private.make(job.installation, job.base.site, gone, folder=top, environ=job.environ, tick=job.tick)
-        return replace(job, installation=made, base=base.look(made))
+        made = release_venv.make(job.installation, job.base.site, gone, folder=top, environ=job.environ, tick=job.tick)
+        return replace(job, installation=made, base=installed_packages.look(made))
 
     def _startup(self, top: Path, scratch: Path) -> Startup:
         if self._wanted.startup is None:
@@ -182,10 +183,10 @@ class _Build:
                 self._wanted.startup,
                 Stage(
                     scratch=self._folder(scratch, "startup"),
-                    home=top / content.HOME,
+                    home=top / built_releases.HOME,
                     environ=self._found(),
                     path=":".join([*map(str, self._workshop.installation.path), "/usr/local/bin:/usr/bin:/bin"]),
-                    plugins=top / content.PLUGINS,
+                    plugins=top / built_releases.PLUGINS,
                     user=self._workshop.user,
                     limit=self._workshop.startup_limit,
                     on_line=self._workshop.on_line,
@@ -206,10 +207,10 @@ class _Build:
             self._wanted.requirements,
             version=self._workshop.installation.version,
             python=python,
-            files=lambda path: sources.file(self._wanted, path),
+            files=lambda path: user_files.file(self._wanted, path),
             variables={
                 **startup_variables.under_options(exported.of("scheduler"), self._workshop.options),
-                **sources.variables(self._workshop.options),
+                **user_files.variables(self._workshop.options),
             },
         )
 
@@ -226,7 +227,7 @@ class _Build:
         return Trial(
             installation=self._workshop.installation, site=top / "site", plugins=top / "plugins", startup=exported,
             options=self._workshop.options, variables=self._wanted.surroundings, user=self._workshop.user,
-            scratch=self._folder(scratch, "trials"), tick=self._workshop.tick, parts=content.parts(top),
+            scratch=self._folder(scratch, "trials"), tick=self._workshop.tick, parts=built_releases.parts(top),
         )  # fmt: skip
 
     def _folder(self, scratch: Path, name: str) -> Path:

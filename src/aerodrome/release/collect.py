@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from aerodrome.release import building, content, installation, locks
+from aerodrome.release import building, built_releases, installation, locks
 
 KEEP = timedelta(days=7)
 """How long an unused release is kept: going back to it is a question of seconds as long as it is there."""
@@ -45,16 +45,16 @@ def collect(releases: Path, used: Collection[str], *, now: datetime, keep: timed
     that was broken off is removed at once: its startup script had the role's credentials, and a copy of their token.
     """
     for identifier in used:
-        content.find(identifier, releases)
+        built_releases.find(identifier, releases)
     gone = []
     present = _present(releases, now)
-    whole = {path.parent.name for path in releases.glob(f"*/{content.MANIFEST}")}
+    whole = {path.parent.name for path in releases.glob(f"*/{built_releases.MANIFEST}")}
     broken = [found.identifier for found in present if found.identifier not in {*whole, *used}]
     for identifier in dict.fromkeys([*broken, *removable(present, used, now=now, keep=keep)]):
-        with content.held_at_once(identifier, releases) as ours:
-            if ours and (identifier not in broken or content.find(identifier, releases) is None):
-                building.remove_scratch(content.folder(identifier, releases))
-                content.remove(identifier, releases)
+        with built_releases.held_at_once(identifier, releases) as ours:
+            if ours and (identifier not in broken or built_releases.find(identifier, releases) is None):
+                building.remove_scratch(built_releases.folder(identifier, releases))
+                built_releases.remove(identifier, releases)
                 gone.append(identifier)
     return gone
 
@@ -88,6 +88,6 @@ def _present(releases: Path, now: datetime) -> list[Present]:
 
 
 def _used(folder: Path, now: datetime) -> datetime:
-    manifest = folder / content.MANIFEST
+    manifest = folder / built_releases.MANIFEST
     at = (manifest if manifest.exists() else folder).stat().st_mtime
     return datetime.fromtimestamp(at, tz=now.tzinfo)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aerodrome import errors
-from aerodrome.release import hook, installation, interpreters, locks, uv_environment, uv_output, uv_process
+from aerodrome.release import installation, interpreter_hook, interpreters, locks, uv_environment, uv_output, uv_process
 from aerodrome.release.installation import Installation
 from aerodrome.release.locks import Lock
 
@@ -182,7 +182,7 @@ def _install(job: _Job, descriptor: int) -> Installation:
         if job.lock is locks.PROGRAMS:
             _offer(job.folder)
         else:
-            hook.add(job.folder / installation.VENV)
+            interpreter_hook.add(job.folder / installation.VENV)
         return installation.finish(job.lock, job.versions, python)
     except BaseException:
         remove(job.folder)

@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from aerodrome.release import hook, interpreters, locks
+from aerodrome.release import interpreter_hook, interpreters, locks
 from aerodrome.release.interpreters import Interpreter
 from aerodrome.release.locks import Lock
 
@@ -84,7 +84,7 @@ def at(version: str, lock: str, versions: Path) -> Installation | None:
     # A Python that was uninstalled since leaves a dangling link.
     if not (found.folder / MARKER).is_file() or not found.python.exists():
         return None
-    hook.add(found.venv)  # an earlier Aerodrome may have installed it
+    interpreter_hook.add(found.venv)  # an earlier Aerodrome may have installed it
     return found
 
 

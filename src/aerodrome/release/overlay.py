@@ -18,22 +18,22 @@ from packaging.utils import canonicalize_name
 
 from aerodrome import errors, trees
 from aerodrome.release import (
-    confined,
-    essential,
+    essential_packages,
     failures,
+    sandbox,
     sealing,
-    shadows,
+    shadowed_modules,
     uv_environment,
+    uv_errors,
     uv_lines,
     uv_process,
-    uv_refusals,
 )
-from aerodrome.release.base import Base
-from aerodrome.release.confined import Limits, Room, User
 from aerodrome.release.failures import ReleaseError
 from aerodrome.release.installation import Installation
+from aerodrome.release.installed_packages import Base
 from aerodrome.release.locks import Lock
 from aerodrome.release.requirements import Requirements
+from aerodrome.release.sandbox import Limits, Room, User
 
 LIMIT = 600.0
 """Seconds for resolving, and again for installing: MWAA's own patience with both together."""
@@ -99,7 +99,7 @@ def resolve(job: Job) -> Plan:
     if not wishes:
         return Plan((), builds=False)
     constrained = job.requirements.constrained
-    held = essential.pins(job.base.packages)
+    held = essential_packages.pins(job.base.packages)
     constraints, notes = uv_lines.constraints(job.requirements, job.base.packages if constrained else held)
     if not constrained:
         constraints += [f"{name}=={version}" for name, version in held.items()]
@@ -125,9 +125,10 @@ def resolve(job: Job) -> Plan:
             f"--require-hashes is written, and no --hash for {', '.join(unhashed[:5])}",
             code=failures.REQUIREMENTS_INVALID, file="requirements.txt", package=unhashed[0],
         )  # fmt: skip
-    kept = [essential.Kept(name, version, job.base.needs.get(name, ())) for name, version in job.base.packages.items()]
+    base = job.base
+    kept = [essential_packages.Kept(name, version, base.needs.get(name, ())) for name, version in base.packages.items()]
     replaced = {name: packages.get(name, "none") for name in sorted(gone)}
-    notes += essential.judge(kept, replaced, job.requirements, python=job.base.line)
+    notes += essential_packages.judge(kept, replaced, job.requirements, python=job.base.line)
     notes += _told(replaced, job.base)
     return Plan(tuple(Package(*each) for each in packages.items()), builds, notes, frozenset(gone))
 
@@ -158,7 +159,7 @@ def install(job: Job, plan: Plan, site: Path) -> tuple[str, ...]:
     )
     (site / ".lock").unlink(missing_ok=True)  # uv's own, of no use in a folder that never changes
     sealing.seal(site)
-    return shadows.remove(site, job.base, job.requirements)
+    return shadowed_modules.remove(site, job.base, job.requirements)
 
 
 def _hashed(requirements: Requirements) -> set[str]:
@@ -212,7 +213,7 @@ def _run(
                 on_line=on_line,
                 tick=job.tick,
                 limit=LIMIT,
-                hold=confined.held(),
+                hold=sandbox.held(),
                 failure=lambda _, lines: _refused(job, lines),
             )
         except _NeedsBuildError:
@@ -246,15 +247,15 @@ class _NeedsBuildError(errors.AerodromeError):
 
 
 def _refused(job: Job, lines: Sequence[str]) -> errors.AerodromeError:
-    if uv_refusals.needs_build(lines):
+    if uv_errors.needs_build(lines):
         return _NeedsBuildError("a package must be built")
     return _refusal(job, lines)
 
 
 def _refusal(job: Job, lines: Sequence[str]) -> errors.AerodromeError:
     pins = job.lock.pins if job.requirements.constrained else {}
-    base = job.base.packages if job.requirements.constrained else essential.pins(job.base.packages)
-    return uv_refusals.refusal(lines, job.requirements, base, pins)
+    base = job.base.packages if job.requirements.constrained else essential_packages.pins(job.base.packages)
+    return uv_errors.refusal(lines, job.requirements, base, pins)
 
 
 def _build(job: Job, arguments: Sequence[str], on_line: Callable[[str], None], site: Path | None) -> None:
@@ -282,7 +283,7 @@ def _build(job: Job, arguments: Sequence[str], on_line: Callable[[str], None], s
         lines.append(line)
         on_line(line)
 
-    ended = confined.run(
+    ended = sandbox.run(
         [uv.find_uv_bin(), *arguments, *link_mode],
         environ=own,
         cwd=home,
@@ -321,4 +322,4 @@ def _link_mode(job: Job) -> tuple[str, ...]:
 def _write(path: Path, lines: Sequence[str], user: User | None) -> None:
     """A file that only we and the builder read: lines may hold the credentials of an index."""
     path.unlink(missing_ok=True)
-    confined.keep(path, "".join(f"{line}\n" for line in lines).encode(), user)
+    sandbox.keep(path, "".join(f"{line}\n" for line in lines).encode(), user)

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from aerodrome.release import locks, pip_variables, requirements_text, wishes
+from aerodrome.release import locks, pip_variables, requirement_line, requirements_text
 from aerodrome.release.failures import ReleaseError, at
+from aerodrome.release.requirement_line import PLUGINS, Wish, invalid, shown
 from aerodrome.release.requirements_text import Line
-from aerodrome.release.wishes import PLUGINS, Wish, invalid, shown
 
 _DEEPEST = 8
 """Nesting of -r and -c; nobody needs three."""
@@ -197,7 +197,7 @@ class _Reading:
                               "applied, as on MWAA, and only what Airflow lives on is held")  # fmt: skip
 
     def _wish(self, line: Line, text: str, *, constraint: bool) -> None:
-        wish = wishes.parsed(line, text, version=self.version, constraint=constraint)
+        wish = requirement_line.parsed(line, text, version=self.version, constraint=constraint)
         (self.constraints if constraint else self.wishes).append(wish)
 
     def _expanded(self, line: Line) -> str:

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from aerodrome import trees
 from aerodrome.cell import mounts
-from aerodrome.release import airflow_home, confined, sealing, startup_notes, startup_variables
+from aerodrome.release import airflow_home, sandbox, sealing, startup_notes, startup_variables
 from aerodrome.release.airflow_home import Parts
-from aerodrome.release.confined import Ended, Limits, Room, User
 from aerodrome.release.failures import STARTUP_SCRIPT_FAILED, ReleaseError, at
+from aerodrome.release.sandbox import Ended, Limits, Room, User
 
 NAME = startup_notes.NAME
 
@@ -141,7 +141,7 @@ class _Run:
         self._stage = stage
         own = stage.scratch / component
         own.mkdir(mode=0o700)
-        confined.let_in(own, stage.user)
+        sandbox.let_in(own, stage.user)
         self._temporary = own / "tmp"
         self._temporary.mkdir()
         cache = own / "cache"
@@ -157,7 +157,7 @@ class _Run:
             "TMPDIR": str(self._temporary), "TZ": "UTC", "USER": "airflow", "XDG_CACHE_HOME": str(cache),
         }  # fmt: skip
         answer = bytearray()
-        ended = confined.run(
+        ended = sandbox.run(
             [_BASH, "--noprofile", "--norc", str(_WRAPPER), str(file)],
             environ=before, cwd=seen.path, limits=Limits(stage.limit), user=stage.user,
             views=seen.views, room=Room((own, seen.path), self._temporary), on_line=stage.on_line,
@@ -197,7 +197,7 @@ class _Run:
         for name, value in self._stage.environ.items():
             if value.startswith("/") and Path(value).is_file():
                 found[name] = str(own / name)
-                confined.keep(own / name, Path(value).read_bytes(), self._stage.user)
+                sandbox.keep(own / name, Path(value).read_bytes(), self._stage.user)
         return found
 
 
@@ -237,7 +237,7 @@ def _take_over(stage: Stage) -> None:
 
 def _check_syntax(file: Path, user: User | None, tick: Callable[[], None]) -> None:
     """Bash would tell a syntax error and go on behind the script."""
-    done = confined.run(
+    done = sandbox.run(
         [_BASH, "--noprofile", "--norc", "-n", str(file)],
         environ={"LANG": "C.UTF-8"}, cwd=Path("/"), limits=Limits(_SYNTAX_LIMIT), user=user, tick=tick,
     )  # fmt: skip

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
-from aerodrome.release.essential import OF_A_URL
+from aerodrome.release.essential_packages import OF_A_URL
+from aerodrome.release.requirement_line import PLUGINS, Wish
 from aerodrome.release.requirements import Requirements
-from aerodrome.release.wishes import PLUGINS, Wish
 
 _PLANNED = re.compile(r"^ ([+~-]) ([A-Za-z0-9][A-Za-z0-9._-]*)(?:==(\S+)| @ (\S+))")
 _SHOWN = 8

@@ -19,15 +19,23 @@ from typing import Any
 
 from aerodrome import trees
 from aerodrome.model.release import PATH_VARIABLE
-from aerodrome.release import airflow_home, confined, failures, reports, roots, smoke_inside, startup_variables
+from aerodrome.release import (
+    airflow_home,
+    failures,
+    import_names,
+    probe_reports,
+    sandbox,
+    smoke_inside,
+    startup_variables,
+)
 from aerodrome.release.airflow_home import DAGS, LOGS, PLUGINS, Parts, Seen
 from aerodrome.release.comparison import ImportFailure
-from aerodrome.release.confined import Limits, Room, User
 from aerodrome.release.failures import ReleaseError
 from aerodrome.release.installation import Installation
+from aerodrome.release.requirement_line import AIRFLOW
 from aerodrome.release.requirements import Requirements
+from aerodrome.release.sandbox import Limits, Room, User
 from aerodrome.release.startup import Startup
-from aerodrome.release.wishes import AIRFLOW
 
 CONTENT_LIMIT = 180.0
 """Seconds for importing packages, and again for loading plugins."""
@@ -129,7 +137,7 @@ def try_content(trial: Trial, requirements: Requirements, *, starts: bool = Fals
     """
     named = {wish.name: wish for wish in requirements.wishes}
     wanted = {
-        "roots": {**(roots.of(trial.site, named) if trial.site else {}), **(_begins(trial) if starts else {})},
+        "roots": {**(import_names.of(trial.site, named) if trial.site else {}), **(_begins(trial) if starts else {})},
         "plugins": _plugins_folder(trial) if has_plugins(trial.plugins, trial.site) else "",
         "limit": CONTENT_LIMIT,
     }
@@ -296,7 +304,7 @@ def _write_secrets(trial: Trial, home: Path) -> None:
     if trial.secrets is None:
         return
     for name, text in ((DATABASE_FILE, trial.secrets.database), (FERNET_FILE, trial.secrets.fernet_key)):
-        confined.keep(home / name, text.encode())
+        sandbox.keep(home / name, text.encode())
 
 
 def _probe(
@@ -308,7 +316,7 @@ def _probe(
 ) -> list[dict[str, Any]]:
     top = Path(tempfile.mkdtemp(prefix="trial-", dir=trial.scratch))
     try:
-        confined.let_in(top, trial.user)
+        sandbox.let_in(top, trial.user)
         home = top / "own"
         home.mkdir()
         for name in (DAGS, PLUGINS, LOGS):
@@ -344,11 +352,11 @@ def _asked(
 
     # Airflow 2 makes folders there when it is imported, and what is shown below AIRFLOW_HOME is a mount of its own.
     logs = airflow_home.path_of(LOGS, request.parent / LOGS)
-    ended = confined.run(
+    ended = sandbox.run(
         [str(trial.installation.python), "-s", str(_PROBE), str(request)],
         environ=environ, cwd=request.parent, limits=Limits(limit), user=trial.user, tick=trial.tick,
         views=seen.views, room=Room((request.parent, seen.path, logs), request.parent),
-        on_message=reports.Gathered(heard).take,
+        on_message=probe_reports.Gathered(heard).take,
     )  # fmt: skip
     for error in _errors(findings, "airflow"):
         folder = airflow_home.path_of(PLUGINS, trial.plugins) if trial.plugins else None

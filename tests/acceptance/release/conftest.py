@@ -14,8 +14,8 @@ import pytest
 
 from aerodrome.release import building, install, locks
 from aerodrome.release.building import Workshop
-from aerodrome.release.confined import User
-from aerodrome.release.sources import Sources
+from aerodrome.release.sandbox import User
+from aerodrome.release.user_files import Sources
 
 BUILDER = User(61234, 61234) if os.geteuid() == 0 else None
 

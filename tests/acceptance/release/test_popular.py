@@ -11,9 +11,9 @@ import pytest
 import lines
 from aerodrome.release import building, install, verification
 from aerodrome.release.building import Workshop
-from aerodrome.release.confined import User
 from aerodrome.release.failures import ReleaseError
-from aerodrome.release.sources import Sources
+from aerodrome.release.sandbox import User
+from aerodrome.release.user_files import Sources
 
 pytestmark = [
     pytest.mark.skipif("AERODROME_TEST_LINES" not in os.environ, reason="make lines runs it"),

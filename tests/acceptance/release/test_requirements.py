@@ -9,9 +9,9 @@ import pytest
 
 import lines
 from aerodrome import errors
-from aerodrome.release import building, content, locks
+from aerodrome.release import building, built_releases, locks
 from aerodrome.release.failures import ReleaseError
-from aerodrome.release.sources import Sources
+from aerodrome.release.user_files import Sources
 
 CONSTRAINTS = "https://raw.githubusercontent.com/apache/airflow/constraints-9.9.9/constraints-3.12.txt"
 
@@ -246,7 +246,7 @@ def test_a_build_that_is_stopped_leaves_nothing(workshop):
 @ALIKE
 def test_a_build_that_was_killed_is_made_anew(build):
     built = build("cow\n")
-    (built.folder / content.MANIFEST).unlink()
+    (built.folder / built_releases.MANIFEST).unlink()
     (built.site / "rubbish.py").write_text("")
     assert build("cow\n") == built
     assert not (built.site / "rubbish.py").exists()

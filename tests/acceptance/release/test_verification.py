@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 import lines
-from aerodrome.release import building, comparison, content, verification
+from aerodrome.release import building, built_releases, comparison, verification
 from aerodrome.release.failures import ReleaseError
-from aerodrome.release.sources import Sources
+from aerodrome.release.user_files import Sources
 from matrices import EVERY_FAULT
 
 GOOD = """
@@ -203,8 +203,8 @@ BUILDER = """
 import json, os, sys
 from pathlib import Path
 from aerodrome.release import building, installation
-from aerodrome.release.confined import User
-from aerodrome.release.sources import Sources
+from aerodrome.release.sandbox import User
+from aerodrome.release.user_files import Sources
 version, versions, releases, environ = json.load(sys.stdin)
 airflow = installation.find(version, Path(versions))
 report = lambda step: print(step.name, step.seconds, flush=True)
@@ -244,7 +244,7 @@ def test_a_builder_killed_at_any_step_leaves_no_release_and_the_next_one_works(w
     psutil.wait_procs(children, timeout=60)
     wanted = Sources(requirements=b"cow\n", startup=b"export A=1\n")
     folders = [path.name for path in workshop.releases.iterdir() if path.is_dir()]
-    assert [content.find(name, workshop.releases) for name in folders] == [None] * len(folders)
+    assert [built_releases.find(name, workshop.releases) for name in folders] == [None] * len(folders)
     assert building.build(wanted, workshop).packages == (("cow", "1.0"),)
 
 

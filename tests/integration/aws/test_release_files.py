@@ -9,9 +9,9 @@ import pytest
 
 from aerodrome.backends.local import fetching
 from aerodrome.model import defaults
-from aerodrome.release import sources
+from aerodrome.release import user_files
 from aerodrome.release.failures import ReleaseError
-from aerodrome.release.sources import Sources
+from aerodrome.release.user_files import Sources
 
 NAMED = "/usr/local/airflow/dags/more/constraints.txt"
 
@@ -49,18 +49,18 @@ def test_constraints_among_the_dags_are_those_of_the_bucket(s3, bucket, spec, tm
     s3.put_object(Bucket=bucket, Key="requirements.txt", Body=f"-c {NAMED}\n".encode())
     s3.put_object(Bucket=bucket, Key=f"{key}more/constraints.txt", Body=b"cow==1.0\n")
     found = fetched(s3, replace(spec, dag_s3_path=path), tmp_path)
-    assert sources.file(found, NAMED) == b"cow==1.0\n"
-    assert sources.file(found, "/usr/local/airflow/dags/gone.txt") is None
-    assert sources.file(found, "/usr/local/airflow/dags/../requirements.txt") is None
+    assert user_files.file(found, NAMED) == b"cow==1.0\n"
+    assert user_files.file(found, "/usr/local/airflow/dags/gone.txt") is None
+    assert user_files.file(found, "/usr/local/airflow/dags/../requirements.txt") is None
 
 
 def test_what_was_read_once_stays_as_it_was(s3, bucket, spec, tmp_path):
     s3.put_object(Bucket=bucket, Key="requirements.txt", Body=f"-c {NAMED}\n".encode())
     s3.put_object(Bucket=bucket, Key="dags/more/constraints.txt", Body=b"cow==1.0\n")
     found = fetched(s3, spec, tmp_path)
-    assert sources.file(found, NAMED) == b"cow==1.0\n"
+    assert user_files.file(found, NAMED) == b"cow==1.0\n"
     s3.put_object(Bucket=bucket, Key="dags/more/constraints.txt", Body=b"cow==2.0\n")
-    assert sources.file(found, NAMED) == b"cow==1.0\n"
+    assert user_files.file(found, NAMED) == b"cow==1.0\n"
 
 
 def test_a_file_that_the_spec_names_must_be_there(s3, spec, tmp_path):

@@ -15,7 +15,7 @@ from aerodrome.backends.local import fetching
 from aerodrome.errors import BrokenError, RetryError
 from aerodrome.model import defaults
 from aerodrome.release.failures import ReleaseError
-from aerodrome.release.sources import Sources
+from aerodrome.release.user_files import Sources
 from aerodrome.settings import EMBEDDED
 
 ROLE = "arn:aws:iam::000000000000:role/execution"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from aerodrome.release import airflow_home, confined
+from aerodrome.release import airflow_home, sandbox
 from aerodrome.release.airflow_home import AIRFLOW_HOME, Parts
-from aerodrome.release.confined import Limits, User
+from aerodrome.release.sandbox import Limits, User
 
 NOBODY = User(61234, 61234)
 SOMEBODY = NOBODY if os.geteuid() == 0 else None
@@ -64,7 +64,7 @@ def folder(place):
 def run(seen, script, user=SOMEBODY):
     environ = {"PATH": os.defpath, "AIRFLOW_HOME": str(seen.path)}
     command = ["/bin/bash", "-c", script] if not script.startswith("\n") else [sys.executable, "-I", "-c", script]
-    return confined.run(command, environ=environ, cwd=Path("/"), limits=Limits(20), user=user, views=seen.views)
+    return sandbox.run(command, environ=environ, cwd=Path("/"), limits=Limits(20), user=user, views=seen.views)
 
 
 FOUND = (

@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from aerodrome.cli import checking
-from aerodrome.release import confined
-from aerodrome.release.confined import Limits
+from aerodrome.release import sandbox
+from aerodrome.release.sandbox import Limits
 from aerodrome.settings import Settings
 
 ATTACK = """
@@ -74,4 +74,4 @@ def test_a_script_that_attacks_is_nobody_and_reaches_nothing(place, attacked):
 
 def test_nothing_is_run_as_root():
     with pytest.raises(RuntimeError, match="as root"):
-        confined.run(["/bin/true"], environ={}, cwd=Path("/"), limits=Limits(5))
+        sandbox.run(["/bin/true"], environ={}, cwd=Path("/"), limits=Limits(5))

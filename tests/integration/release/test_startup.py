@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from aerodrome.release import airflow_home, confined, sealing, startup, startup_notes
-from aerodrome.release.confined import User
+from aerodrome.release import airflow_home, sandbox, sealing, startup, startup_notes
 from aerodrome.release.failures import ReleaseError
+from aerodrome.release.sandbox import User
 from aerodrome.release.startup import Stage
 
 USER = User(61234, 61234) if os.geteuid() == 0 else None
@@ -171,14 +171,14 @@ def test_nobody_else_reads_what_it_wrote(scratch):
     """Any user may see in /proc of which folder something is mounted."""
     run("echo secret > ~/profiles.yml", scratch)
     home = scratch / "release" / "home"
-    ended = confined.run(
+    ended = sandbox.run(
         ["/bin/cat", str(home / "profiles.yml")],
-        environ={}, cwd=Path("/"), limits=confined.Limits(20), user=User(61235, 61235),
+        environ={}, cwd=Path("/"), limits=sandbox.Limits(20), user=User(61235, 61235),
     )  # fmt: skip
     assert ended.code != 0
     home = airflow_home.lay_out(scratch / "seen", airflow_home.Parts(home=home), USER)
     own = ["/bin/cat", f"{airflow_home.AIRFLOW_HOME}/profiles.yml"]
-    shown = confined.run(own, environ={}, cwd=Path("/"), limits=confined.Limits(20), user=USER, views=home.views)
+    shown = sandbox.run(own, environ={}, cwd=Path("/"), limits=sandbox.Limits(20), user=USER, views=home.views)
     assert shown.tail == ("secret",)
 
 

@@ -7,7 +7,7 @@ import pytest
 from aerodrome.backends.local import releasing
 from aerodrome.backends.local.releasing import Stand
 from aerodrome.model.release import Deployed
-from aerodrome.release.content import Built
+from aerodrome.release.built_releases import Built
 
 
 class Spec:

@@ -11,9 +11,9 @@ from aerodrome import errors
 from aerodrome.backends.local import fetching
 from aerodrome.cli import checking
 from aerodrome.cli.dev.folder import Folder
-from aerodrome.release import locks, requirements, sources
+from aerodrome.release import locks, requirements, user_files
 from aerodrome.release.failures import ReleaseError
-from aerodrome.release.sources import Sources
+from aerodrome.release.user_files import Sources
 
 SPEC = SimpleNamespace(
     source_bucket_arn="arn:aws:s3:::b", dag_s3_path="dags", execution_role_arn="arn:aws:iam::1:role/r",
@@ -60,7 +60,7 @@ def understood(wanted, options):
     try:
         return requirements.read(
             wanted.requirements, version="3.3.1", python="3.12",
-            files=lambda path: sources.file(wanted, path), variables=sources.variables(options),
+            files=lambda path: user_files.file(wanted, path), variables=user_files.variables(options),
         )  # fmt: skip
     except ReleaseError as error:
         return str(error)
@@ -80,7 +80,7 @@ def understood(wanted, options):
 def test_the_same_folder_is_the_same_release_by_both_doors(doors, text):
     checked, updated = doors(text, "pip.token=sesame")
     lock = locks.of("3.3.1")
-    assert sources.content_of(checked[0], lock, checked[1]) == sources.content_of(updated[0], lock, updated[1])
+    assert user_files.content_of(checked[0], lock, checked[1]) == user_files.content_of(updated[0], lock, updated[1])
     assert understood(*checked) == understood(*updated)
     assert "sesame" not in repr(understood(*checked))
 

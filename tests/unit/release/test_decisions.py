@@ -11,21 +11,21 @@ from hypothesis import strategies as st
 
 from aerodrome.release import (
     building,
+    built_releases,
     collect,
     comparison,
-    content,
+    import_names,
     locks,
-    reports,
-    roots,
-    sources,
+    probe_reports,
     startup_variables,
+    user_files,
 )
+from aerodrome.release.build_inputs import Content
 from aerodrome.release.collect import Present
 from aerodrome.release.comparison import ImportFailure
 from aerodrome.release.failures import ReleaseError
-from aerodrome.release.identity import Content
-from aerodrome.release.sources import Sources
 from aerodrome.release.startup import Startup
+from aerodrome.release.user_files import Sources
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -125,14 +125,14 @@ def test_only_what_nobody_uses_and_is_old_may_go(found, used):
 
 
 def built(releases, identifier, age):
-    top = content.begin(identifier, releases)
+    top = built_releases.begin(identifier, releases)
     for name in ("site", "plugins"):
         (top / name).mkdir()
     told = {"version": "3.3.1", "packages": [("cowsay", "6.1")], "plugin_names": [], "notes": ["n"]}
-    made = content.finish(identifier, releases, told=told, startup=Startup({"scheduler": {"A": "s\udcff"}}))
+    made = built_releases.finish(identifier, releases, told=told, startup=Startup({"scheduler": {"A": "s\udcff"}}))
     old = (NOW - age).timestamp()
-    for path in (top / content.MANIFEST, top):
-        content.os.utime(path, (old, old))
+    for path in (top / built_releases.MANIFEST, top):
+        built_releases.os.utime(path, (old, old))
     return made
 
 
@@ -140,8 +140,8 @@ def test_a_collection_spares_what_is_used_young_or_being_built(tmp_path):
     for name, days in (("used", 30), ("young", 1), ("building", 30), ("old", 30)):
         built(tmp_path, name, timedelta(days=days))
     (tmp_path / "broken").mkdir()
-    content.os.utime(tmp_path / "broken", (0, 0))
-    with content.held("building", tmp_path, lambda: None):
+    built_releases.os.utime(tmp_path / "broken", (0, 0))
+    with built_releases.held("building", tmp_path, lambda: None):
         gone = collect.collect(tmp_path, {"used"}, now=NOW)
     assert sorted(gone) == ["broken", "old"]
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["building", "used", "young"]
@@ -150,10 +150,10 @@ def test_a_collection_spares_what_is_used_young_or_being_built(tmp_path):
 
 def test_what_a_killed_build_left_is_removed_at_once(tmp_path):
     """Its scratch may hold a copy of the token of the role's credentials; one that is in use is built again."""
-    killed, lost, running = (content.begin(name, tmp_path) for name in ("killed", "lost", "running"))
+    killed, lost, running = (built_releases.begin(name, tmp_path) for name in ("killed", "lost", "running"))
     scratches = [building._scratch(top) for top in (killed, running)]
     try:
-        with content.held("running", tmp_path, lambda: None):
+        with built_releases.held("running", tmp_path, lambda: None):
             assert collect.collect(tmp_path, {"lost"}, now=NOW) == ["killed"]
         assert [each.exists() for each in (killed, lost, running, *scratches)] == [False, True, True, False, True]
     finally:
@@ -163,18 +163,18 @@ def test_what_a_killed_build_left_is_removed_at_once(tmp_path):
 
 def test_a_release_is_found_as_it_was_finished_and_counts_as_used(tmp_path):
     made = built(tmp_path, "x", timedelta(days=30))
-    assert content.find("x", tmp_path) == made
+    assert built_releases.find("x", tmp_path) == made
     assert made.startup().of("worker") == {"A": "s\udcff"}
-    assert (made.folder / content.STARTUP).stat().st_mode & 0o777 == 0o600
+    assert (made.folder / built_releases.STARTUP).stat().st_mode & 0o777 == 0o600
     assert collect.collect(tmp_path, set(), now=datetime.now(UTC)) == []
-    assert content.find("y", tmp_path) is None
+    assert built_releases.find("y", tmp_path) is None
 
 
 def test_a_folder_without_its_manifest_is_no_release(tmp_path):
     made = built(tmp_path, "x", timedelta())
-    (made.folder / content.MANIFEST).unlink()
-    assert content.find("x", tmp_path) is None
-    assert list(content.begin("x", tmp_path).iterdir()) == []
+    (made.folder / built_releases.MANIFEST).unlink()
+    assert built_releases.find("x", tmp_path) is None
+    assert list(built_releases.begin("x", tmp_path).iterdir()) == []
 
 
 CONTENT = Content(version="3.3.1", lock="l", requirements="r", plugins="p", startup="s", surroundings=(("a", "1"),))
@@ -201,23 +201,25 @@ def test_the_content_of_sources_is_their_bytes_with_all_that_they_include(tmp_pa
     lock = locks.of("3.3.1")
     (tmp_path / "a.txt").write_text("-r b.txt\n-i https://${AIRFLOW__PIP__TOKEN}@x.test/simple")
     (tmp_path / "b.txt").write_text("cowsay")
-    wanted = Sources(requirements=b"-r /usr/local/airflow/dags/a.txt", dags=sources.among(tmp_path))
-    first = sources.content_of(wanted, lock)
-    assert sources.content_of(wanted, lock) == first
-    assert sources.content_of(wanted, lock, {"pip.token": "a"}) != first
-    assert sources.content_of(wanted, lock, {"pip.token": "b"}) != sources.content_of(wanted, lock, {"pip.token": "a"})
-    assert sources.content_of(wanted, lock, {"pip.other": "a"}) == first
+    wanted = Sources(requirements=b"-r /usr/local/airflow/dags/a.txt", dags=user_files.among(tmp_path))
+    first = user_files.content_of(wanted, lock)
+    assert user_files.content_of(wanted, lock) == first
+    assert user_files.content_of(wanted, lock, {"pip.token": "a"}) != first
+    assert user_files.content_of(wanted, lock, {"pip.token": "b"}) != user_files.content_of(
+        wanted, lock, {"pip.token": "a"}
+    )
+    assert user_files.content_of(wanted, lock, {"pip.other": "a"}) == first
     (tmp_path / "b.txt").write_text("humanize")
-    assert sources.content_of(wanted, lock).identifier != first.identifier
-    assert sources.content_of(Sources(requirements=b""), lock) != sources.content_of(Sources(), lock)
+    assert user_files.content_of(wanted, lock).identifier != first.identifier
+    assert user_files.content_of(Sources(requirements=b""), lock) != user_files.content_of(Sources(), lock)
 
 
 def test_a_plugin_that_becomes_a_program_makes_another_release(tmp_path):
     lock = locks.of("3.3.1")
     (tmp_path / "tool.sh").write_text("echo")
-    before = sources.content_of(Sources(plugins=tmp_path), lock).identifier
+    before = user_files.content_of(Sources(plugins=tmp_path), lock).identifier
     (tmp_path / "tool.sh").chmod(0o755)
-    assert sources.content_of(Sources(plugins=tmp_path), lock).identifier != before
+    assert user_files.content_of(Sources(plugins=tmp_path), lock).identifier != before
 
 
 def test_only_files_in_the_given_folders_are_read(tmp_path):
@@ -225,13 +227,13 @@ def test_only_files_in_the_given_folders_are_read(tmp_path):
     (tmp_path / "in" / "a.txt").write_text("a")
     (tmp_path / "secret").write_text("s")
     (tmp_path / "in" / "link.txt").symlink_to(tmp_path / "secret")
-    wanted = Sources(plugins=tmp_path / "in", dags=sources.among(tmp_path / "in"))
+    wanted = Sources(plugins=tmp_path / "in", dags=user_files.among(tmp_path / "in"))
     for folder in ("/usr/local/airflow/plugins/", "/usr/local/airflow/dags/"):
-        assert sources.file(wanted, f"{folder}a.txt") == b"a"
+        assert user_files.file(wanted, f"{folder}a.txt") == b"a"
         for name in ("link.txt", "../secret", "gone.txt"):
-            assert sources.file(wanted, f"{folder}{name}") is None
-    assert sources.file(wanted, str(tmp_path / "secret")) is None
-    assert sources.file(wanted, "a.txt") is None  # requirements.txt lies alone, in S3
+            assert user_files.file(wanted, f"{folder}{name}") is None
+    assert user_files.file(wanted, str(tmp_path / "secret")) is None
+    assert user_files.file(wanted, "a.txt") is None  # requirements.txt lies alone, in S3
 
 
 def test_modules_are_the_highest_packages_and_single_files():
@@ -247,7 +249,7 @@ def test_modules_are_the_highest_packages_and_single_files():
         "cow-1.0.dist-info/METADATA",
         "../bin/cow",
     ]
-    assert roots.modules(files) == ["airflow.providers.moo", "cow", "fast", "single"]
+    assert import_names.modules(files) == ["airflow.providers.moo", "cow", "fast", "single"]
 
 
 def test_a_finding_keeps_its_shape_and_nothing_else():
@@ -260,7 +262,7 @@ def test_a_finding_keeps_its_shape_and_nothing_else():
             "errors": [{"kind": "K", "message": 5, "places": [["a", 1], ["b", "c"], 3], "trace": ["x", None]}, "no"],
         }
     ).encode()
-    found = reports.read(line)
+    found = probe_reports.read(line)
     assert found is not None
     assert found["dags"] == ["d", ""]
     assert found["errors"][0] == {
@@ -283,18 +285,18 @@ def test_a_finding_keeps_its_shape_and_nothing_else():
 )
 def test_no_finding_breaks_the_reading(value):
     for document in (value, {"event": "dags", "errors": value}, {"event": "x", "errors": [value]}):
-        found = reports.read(json.dumps(document).encode())
+        found = probe_reports.read(json.dumps(document).encode())
         assert found is None or isinstance(found["errors"], list)
 
 
 def test_findings_are_cut_out_of_the_stream_and_bounded(monkeypatch):
     seen = []
-    gathered = reports.Gathered(seen.append)
+    gathered = probe_reports.Gathered(seen.append)
     gathered.take(b'{"event": "a"}\n{"ev')
     gathered.take(b'ent": "b"}\nrubbish\n')
     assert [finding["event"] for finding in seen] == ["a", "b"]
-    monkeypatch.setattr(reports, "LARGEST", 10)
-    bounded = reports.Gathered(seen.append)
+    monkeypatch.setattr(probe_reports, "LARGEST", 10)
+    bounded = probe_reports.Gathered(seen.append)
     bounded.take(b'{"event": "c"}\n')
     assert len(seen) == 2
 

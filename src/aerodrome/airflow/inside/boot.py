@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 
-# In the interpreter's own packages (`release/hook`).
+# In the interpreter's own packages (`release/interpreter_hook`).
 import aerodrome_path
 
 

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from aerodrome import errors
-from aerodrome.release import confined
-from aerodrome.release.confined import Limits
+from aerodrome.release import sandbox
+from aerodrome.release.sandbox import Limits
 from aerodrome.services import folders, postgres
 from aerodrome.services.clusters import Cluster
 
@@ -91,7 +91,7 @@ def _run(
             raise errors.BrokenError(f"{program} prints without end", code=CODE)
 
     with _in_memory(f"*:*:*:*:{_escaped(password)}\n") as secret:
-        ended = confined.run(
+        ended = sandbox.run(
             [str(postgres.PROGRAMS / program), *where, "--no-password", *arguments],
             environ={
                 "PATH": "/usr/bin:/bin",

@@ -48,8 +48,8 @@ from aerodrome.model.lifecycle import Status
 from aerodrome.model.observed import Cell, Observed, Unit, Work
 from aerodrome.model.release import Deployed, Patch
 from aerodrome.model.spec import Spec
-from aerodrome.release import collect, content, hook, install, installation, locks
-from aerodrome.release.content import Built, is_whole
+from aerodrome.release import built_releases, collect, install, installation, interpreter_hook, locks
+from aerodrome.release.built_releases import Built, is_whole
 from aerodrome.release.failures import RELEASE_MISSING
 from aerodrome.release.installation import Installation
 from aerodrome.services import accounts, daemon, folders
@@ -383,7 +383,7 @@ class LocalBackend:
         installed, built = self._installed(deployed.version, deployed.lock), self._built(deployed)
         if built is not None and built.private:
             installed = built.on(installed)
-            hook.add(installed.venv)  # an earlier Aerodrome may have made it
+            interpreter_hook.add(installed.venv)  # an earlier Aerodrome may have made it
         return Rig(
             place=self._place(environment, self._spec(environment, revision)),
             revision=revision,
@@ -481,7 +481,7 @@ class LocalBackend:
             raise RetryError(f"nothing tells what the cell at {cell.run} was started with")
         installed = self._installed(started.version, started.lock)
         if started.private is not None:  # the release's own environment; gone with it, the version's serves as well
-            own = content.folder(started.private, self._settings.paths.releases) / installation.VENV
+            own = built_releases.folder(started.private, self._settings.paths.releases) / installation.VENV
             installed = replace(installed, own=own) if own.is_dir() else installed
         warm.spawn(self._settings.paths, installed, cell.config)
 

@@ -28,7 +28,7 @@ from aerodrome.model.environment import Environment
 from aerodrome.model.spec import Spec
 from aerodrome.release import airflow_home, startup_variables
 from aerodrome.release.airflow_home import Parts
-from aerodrome.release.content import Built
+from aerodrome.release.built_releases import Built
 from aerodrome.release.installation import Installation
 from aerodrome.services import redis
 from aerodrome.services.clusters import Cluster

@@ -31,7 +31,7 @@ from aerodrome.release.failures import (
     S3_OBJECT_UNREADABLE,
     ReleaseError,
 )
-from aerodrome.release.sources import Sources
+from aerodrome.release.user_files import Sources
 
 LARGEST_TEXT = requirements_text.LARGEST
 """Bytes of requirements.txt and of a startup script; one more is read, so that whoever reads it sees it is too long."""

@@ -27,10 +27,10 @@ from aerodrome.model.change import Change
 from aerodrome.model.environment import Environment
 from aerodrome.model.observed import Work
 from aerodrome.model.release import Deployed
-from aerodrome.release import confined
-from aerodrome.release.confined import Limits
-from aerodrome.release.content import Built
+from aerodrome.release import sandbox
+from aerodrome.release.built_releases import Built
 from aerodrome.release.installation import Installation
+from aerodrome.release.sandbox import Limits
 from aerodrome.release.verification import Secrets
 from aerodrome.services import databases, folders
 from aerodrome.services.clusters import Cluster
@@ -316,7 +316,7 @@ def _run(job: Job, move: Move, name: str, planned: Migration) -> None:
     for path, text in planned.configuration.items():
         places.write(path, text, move.owner)
     for command in planned.commands:
-        ended = confined.run(
+        ended = sandbox.run(
             command,
             environ=planned.environment,
             cwd=planned.home,

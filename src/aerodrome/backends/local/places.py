@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aerodrome import trees
 from aerodrome.errors import RetryError
-from aerodrome.release.confined import User
+from aerodrome.release.sandbox import User
 from aerodrome.services import folders
 from aerodrome.settings import EnvironmentPaths
 

@@ -22,12 +22,12 @@ from aerodrome.model import release
 from aerodrome.model.observed import Work
 from aerodrome.model.release import Deployed
 from aerodrome.model.spec import Spec
-from aerodrome.release import building, comparison, confined, content, verification
+from aerodrome.release import building, built_releases, comparison, sandbox, verification
 from aerodrome.release.building import Workshop
-from aerodrome.release.content import Built
+from aerodrome.release.built_releases import Built
 from aerodrome.release.failures import RELEASE_MISSING, ReleaseError
 from aerodrome.release.installation import Installation
-from aerodrome.release.sources import Sources
+from aerodrome.release.user_files import Sources
 from aerodrome.release.verification import Parsed, Secrets
 
 _WORDS = {
@@ -125,9 +125,9 @@ def rebuild(job: Job, bench: Bench, stand: Stand, content_wanted: str) -> Work:
     Raises:
         ReleaseError: it cannot be built. RetryError: S3 or the package index is away.
     """
-    with content.held(content_wanted, bench.releases, job.check):  # another environment may just build the same
-        if not content.is_whole(content_wanted, bench.releases):
-            content.remove(content_wanted, bench.releases)
+    with built_releases.held(content_wanted, bench.releases, job.check):  # another environment may just build the same
+        if not built_releases.is_whole(content_wanted, bench.releases):
+            built_releases.remove(content_wanted, bench.releases)
     with scratch_folder(bench.owner) as scratch:
         built = _built(job, bench, stand, scratch)
     if built.identifier != content_wanted:
@@ -142,13 +142,13 @@ def rebuild(job: Job, bench: Bench, stand: Stand, content_wanted: str) -> Work:
 def scratch_folder(owner: Owner) -> tempfile.TemporaryDirectory[str]:
     """A folder that its owner may enter, and not list; outside the data folder, where paths may be long."""
     folder = tempfile.TemporaryDirectory(prefix="aerodrome-trial-", ignore_cleanup_errors=True)
-    confined.let_in(Path(folder.name), owner.user)
+    sandbox.let_in(Path(folder.name), owner.user)
     return folder
 
 
 def find(deployed: Deployed, releases: Path) -> Built | None:
     """What of a release lies on disk; None = it is the bare version, or was removed."""
-    return None if deployed.content is None else content.find(deployed.content, releases)
+    return None if deployed.content is None else built_releases.find(deployed.content, releases)
 
 
 def with_coming_dags(job: Job, bench: Bench, wanted: Spec, running: Spec, scratch: str) -> Bench:

@@ -1,8 +1,8 @@
 """What an interpreter of an Airflow version does for Aerodrome's processes when it starts, and for nobody else's.
 
-`release/hook` puts it into the version's virtual environment, where a file `aerodrome.pth` imports it; what is forked
-from a process that had started before calls `apply` once more. An interpreter of any other virtual environment has no
-such module, so that it finds its own packages alone.
+`release/interpreter_hook` puts it into the version's virtual environment, where a file `aerodrome.pth` imports it; what
+is forked from a process that had started before calls `apply` once more. An interpreter of any other virtual
+environment has no such module, so that it finds its own packages alone.
 """
 
 from __future__ import annotations

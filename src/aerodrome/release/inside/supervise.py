@@ -1,6 +1,6 @@
 """Run one command under limits, as somebody else if told so, and leave none of its processes behind.
 
-`confined` starts it as a script: what to run comes as JSON on standard input, how it ended goes as JSON to the
+`sandbox` starts it as a script: what to run comes as JSON on standard input, how it ended goes as JSON to the
 descriptor named in it. User code runs below it, so it is the subreaper of all of them, and kills them when the command
 has ended, when the time is up, or when standard input closes because the control plane is gone. Standard library only.
 """

@@ -19,8 +19,8 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 from aerodrome.release import requirements_text
+from aerodrome.release.build_inputs import Content
 from aerodrome.release.failures import ReleaseError
-from aerodrome.release.identity import Content
 from aerodrome.release.locks import Lock
 from aerodrome.release.plugins import check_directory
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from aerodrome.release import airflow_home, confined
-from aerodrome.release.confined import Limits, Room, User
+from aerodrome.release import airflow_home, sandbox
 from aerodrome.release.failures import ReleaseError
+from aerodrome.release.sandbox import Limits, Room, User
 
 NOBODY = User(61234, 61234)
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
@@ -25,7 +25,7 @@ USER = NOBODY if os.geteuid() == 0 else None
 
 def run(script, *, seconds=20.0, user=USER, **options):
     environ = {"PATH": os.defpath, "MARK": "aerodrome-test"}
-    return confined.run(
+    return sandbox.run(
         ["/bin/bash", "-c", script], environ=environ, cwd=Path("/"), limits=Limits(seconds), user=user, **options
     )
 
@@ -50,7 +50,7 @@ def test_code_and_last_lines_come_back():
 
 def test_the_environment_is_exactly_the_given_one():
     program = [sys.executable, "-I", "-c", "import os; print(*sorted(os.environ))"]
-    ended = confined.run(program, environ={"MARK": "1"}, cwd=Path("/"), limits=Limits(20), user=USER)
+    ended = sandbox.run(program, environ={"MARK": "1"}, cwd=Path("/"), limits=Limits(20), user=USER)
     assert ended.tail[-1].replace("LC_CTYPE ", "") == "MARK"
 
 
@@ -82,7 +82,7 @@ def test_who_forks_faster_than_we_look_is_ended_too():
     lonely = User(61299, 61299)
     subprocess_of = f"import os, subprocess; [subprocess.Popen({program!r}) for _ in range(3)]"
     environ = {"PATH": os.defpath}
-    ended = confined.run(
+    ended = sandbox.run(
         [sys.executable, "-I", "-c", subprocess_of], environ=environ, cwd=Path("/"), limits=Limits(20), user=lonely
     )
     assert ended.code == 0
@@ -90,14 +90,14 @@ def test_who_forks_faster_than_we_look_is_ended_too():
 
 
 def test_what_was_written_is_not_taken_while_somebody_still_writes():
-    followed = confined._Followed.__new__(confined._Followed)
+    followed = sandbox._Followed.__new__(sandbox._Followed)
     followed._tail, followed._report = (), b'{"code": 0, "why": "itself", "gone": false}'
     with pytest.raises(ReleaseError, match="could not be ended"):
         followed.ended()
 
 
 def test_memory_is_limited():
-    ended = confined.run(
+    ended = sandbox.run(
         [sys.executable, "-c", "x = bytearray(600 << 20)"],
         environ={}, cwd=Path("/"), limits=Limits(20, memory=500 << 20), user=USER,
     )  # fmt: skip
@@ -131,7 +131,7 @@ def test_messages_have_a_channel_of_their_own():
 
 
 def test_a_program_that_is_not_there_is_told():
-    ended = confined.run(["/nowhere/program"], environ={}, cwd=Path("/"), limits=Limits(20), user=USER)
+    ended = sandbox.run(["/nowhere/program"], environ={}, cwd=Path("/"), limits=Limits(20), user=USER)
     assert ended.code == 126
     assert "/nowhere/program" in ended.tail[0]
 
@@ -216,7 +216,7 @@ def test_a_program_with_a_room_reads_and_connects_and_writes_there_alone(short_f
 
         thread = threading.Thread(target=greet)
         thread.start()
-        ended = confined.run(
+        ended = sandbox.run(
             [sys.executable, "-c", ROOMY, str(top)],
             environ={}, cwd=Path("/"), limits=Limits(20), user=NOBODY, room=Room((top / "own",), top / "own"),
         )  # fmt: skip

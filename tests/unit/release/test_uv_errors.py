@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome import errors
-from aerodrome.release import essential, locks, requirements, uv_lines, uv_refusals
+from aerodrome.release import essential_packages, locks, requirements, uv_errors, uv_lines
 from aerodrome.release.failures import ReleaseError
 
 LISTS = Path(
@@ -28,7 +28,7 @@ def read(text=TEXT):
 
 
 def refusal(said, text=TEXT):
-    return uv_refusals.refusal(said.splitlines(), read(text), BASE)
+    return uv_errors.refusal(said.splitlines(), read(text), BASE)
 
 
 NO_SOLUTION = "error: No solution found when resolving dependencies\n  cause: "
@@ -110,10 +110,8 @@ def test_credentials_are_in_no_error():
 
 
 def test_a_package_that_must_be_built_is_recognised():
-    assert uv_refusals.needs_build(
-        ["hint: Wheels are required for `x` because building from source is disabled for all"]
-    )
-    assert not uv_refusals.needs_build(["error: No solution found"])
+    assert uv_errors.needs_build(["hint: Wheels are required for `x` because building from source is disabled for all"])
+    assert not uv_errors.needs_build(["error: No solution found"])
 
 
 @given(
@@ -122,7 +120,7 @@ def test_a_package_that_must_be_built_is_recognised():
     )
 )
 def test_no_text_breaks_it(lines):
-    assert isinstance(uv_refusals.refusal(lines, read(), BASE), errors.AerodromeError)
+    assert isinstance(uv_errors.refusal(lines, read(), BASE), errors.AerodromeError)
 
 
 def test_the_plan_leaves_out_what_the_base_has():
@@ -147,14 +145,14 @@ def test_a_plan_says_which_packages_of_the_base_it_replaces(lines):
 
 
 def kept(name, version, *needs):
-    return essential.Kept(name, version, needs)
+    return essential_packages.Kept(name, version, needs)
 
 
 def test_what_airflow_cannot_run_without_is_never_replaced():
     base = [kept("celery", "5.6.3"), kept("requests", "2.34.2")]
-    assert essential.judge(base, {"requests": "2.0.0"}, read(), python="3.12") == ()
+    assert essential_packages.judge(base, {"requests": "2.0.0"}, read(), python="3.12") == ()
     with pytest.raises(ReleaseError, match=r"celery 5\.4\.0 would replace celery 5\.6\.3, which Airflow") as caught:
-        essential.judge(base, {"celery": "5.4.0"}, read("cowsay\ncelery==5.4.0"), python="3.12")
+        essential_packages.judge(base, {"celery": "5.4.0"}, read("cowsay\ncelery==5.4.0"), python="3.12")
     assert (caught.value.code, caught.value.line, caught.value.package) == ("REQUIREMENTS_CONFLICT", 2, "celery")
 
 
@@ -166,11 +164,11 @@ def test_what_airflow_itself_needs_otherwise_is_refused_and_what_another_needs_i
     with pytest.raises(
         ReleaseError, match=r"line 2: requests 2\.0\.0 is asked for, and apache-airflow 3\.3\.1.*>=2\.30"
     ):
-        essential.judge(base, {"requests": "2.0.0"}, read(), python="3.12")
-    assert essential.judge(base, {"requests": "2.31"}, read(), python="3.12") == ()
-    assert essential.judge(base, {"requests": "of that URL"}, read(), python="3.12") == ()
+        essential_packages.judge(base, {"requests": "2.0.0"}, read(), python="3.12")
+    assert essential_packages.judge(base, {"requests": "2.31"}, read(), python="3.12") == ()
+    assert essential_packages.judge(base, {"requests": "of that URL"}, read(), python="3.12") == ()
     other = [kept("opsgenie", "1.0", "requests>=2.30", "not a requirement!"), kept("requests", "2.34.2")]
-    (note,) = essential.judge(other, {"requests": "2.0.0"}, read(), python="3.12")
+    (note,) = essential_packages.judge(other, {"requests": "2.0.0"}, read(), python="3.12")
     assert note == (
         "opsgenie 1.0, which Airflow comes with, needs requests>=2.30, and requests is 2.0.0 by your requirements"
     )
@@ -183,13 +181,13 @@ def test_what_mwaa_holds_is_held(lock):
         pytest.skip(f"there is no {file}; name a folder of such lists in AERODROME_TEST_CONSTRAINTS")
     base = locks.pinned(lock.path.read_text())
     theirs = locks.pinned(file.read_text())
-    assert essential.pins(base).items() >= {name: base[name] for name in theirs.keys() & base.keys()}.items()
+    assert essential_packages.pins(base).items() >= {name: base[name] for name in theirs.keys() & base.keys()}.items()
     assert all(theirs[name] == base[name] for name in theirs.keys() & base.keys())
 
 
 def test_constraints_that_apply_are_named_beside_what_airflow_comes_with():
     said = f"{NO_SOLUTION}Because you require pandas==3.1.1 and pandas==2.1.4{UNSOLVED}"
-    error = uv_refusals.refusal(said.splitlines(), read("cowsay\npandas==3.1.1"), BASE, {"pandas": "2.1.4"})
+    error = uv_errors.refusal(said.splitlines(), read("cowsay\npandas==3.1.1"), BASE, {"pandas": "2.1.4"})
     assert (error.code, error.line) == ("REQUIREMENTS_CONFLICT", 2)
     assert "line 2: pandas==3.1.1 is asked for, and Airflow has in its constraints pandas 2.1.4" in str(error)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aerodrome.release import hook
+from aerodrome.release import interpreter_hook
 
 LOOK = """
 import json, os, sys
@@ -40,7 +40,7 @@ def venv(request, tmp_path_factory):
         pytest.skip(f"no Python {request.param}: neither on PATH nor under ~/.pyenv/versions")
     made = [python, "-I", "-m", "venv", "--without-pip", str(folder)]
     subprocess.run(made, check=True, capture_output=True)
-    hook.add(folder)
+    interpreter_hook.add(folder)
     return folder
 
 
@@ -113,11 +113,11 @@ def test_names_that_are_not_of_this_machine_are_left_alone(venv, site):
 def test_it_is_added_once_and_mended_when_it_is_another(venv):
     [module] = venv.glob("lib/python3*/site-packages/aerodrome_path.py")
     before = module.stat().st_mtime_ns
-    hook.add(venv)
+    interpreter_hook.add(venv)
     assert module.stat().st_mtime_ns == before
     assert list(module.parent.glob("__pycache__/aerodrome_path.*.pyc"))
     text = module.read_text()
     module.write_text("an earlier one")
-    hook.add(venv)
+    interpreter_hook.add(venv)
     assert module.read_text() == text
     assert sorted(module.parent.glob(".aerodrome*")) == []

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
-from aerodrome.release import confined, hook, installation, uv_environment, uv_process
+from aerodrome.release import installation, interpreter_hook, sandbox, uv_environment, uv_process
 from aerodrome.release.installation import Installation
 
 _EVERY = 1000
@@ -42,7 +42,7 @@ def make(
         environ=uv_environment.scrubbed(environ, uv_environment.PipSettings()),
         cwd=folder,
         tick=tick,
-        hold=confined.held(),
+        hold=sandbox.held(),
     )
     left_out = files_of(site, gone)
     for number, path in enumerate(_files(version.venv)):
@@ -54,7 +54,7 @@ def make(
         if not os.path.lexists(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             _give(path, target, version, made)
-    hook.add(made.venv)
+    interpreter_hook.add(made.venv)
     installation.let_all_read(made.venv)
     return made
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from aerodrome.release.base import Base
 from aerodrome.release.failures import REQUIREMENTS_CONFLICT, ReleaseError, at
+from aerodrome.release.installed_packages import Base
 from aerodrome.release.requirements import Requirements
 
 _IDLE = frozenset({"bin", "docs", "examples", "scripts", "share", "test", "tests", "__pycache__"})

@@ -16,8 +16,8 @@ from packaging.version import InvalidVersion, Version
 from aerodrome import errors
 from aerodrome.release import failures, uv_output
 from aerodrome.release.failures import ReleaseError, at
+from aerodrome.release.requirement_line import Wish
 from aerodrome.release.requirements import Requirements
-from aerodrome.release.wishes import Wish
 
 _TAIL = 14
 _SECRET_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")

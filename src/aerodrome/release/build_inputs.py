@@ -1,6 +1,6 @@
 """What of a release lies on disk, named by what it is made of. Pure.
 
-`content` names its folders by it; the release itself, options and all, is `model.release`'s.
+`built_releases` names its folders by it; the release itself, options and all, is `model.release`'s.
 """
 
 from __future__ import annotations
