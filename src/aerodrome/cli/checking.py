@@ -26,11 +26,11 @@ from aerodrome.api.operations import rules
 from aerodrome.backends.local import places
 from aerodrome.cli import layout, rendering, unwanted
 from aerodrome.release import building, comparison, install, interpreters, locks, sandbox, sealing, verification
-from aerodrome.release.building import Step, Workshop
+from aerodrome.release.building import BuildContext, BuildStep
 from aerodrome.release.built_releases import Built
 from aerodrome.release.failures import ReleaseError
 from aerodrome.release.installation import Installation
-from aerodrome.release.user_files import Sources, among
+from aerodrome.release.user_files import UserFiles, among
 from aerodrome.services import accounts
 from aerodrome.settings import Settings
 
@@ -71,7 +71,7 @@ class Wanted:
     """What is to be checked."""
 
     version: str
-    sources: Sources
+    sources: UserFiles
     dags: Path | None
     include: Path | None = None
     """A folder that DAGs find among them as `include`, as `aerodrome dev` brings it."""
@@ -104,7 +104,7 @@ def gather(
     script = _found(folder, startup, *layout.STARTUP)
     include = layout.look(folder).include if dags is None else None
     dags = _found(folder, dags, *layout.DAGS)
-    sources = Sources(
+    sources = UserFiles(
         requirements=listed.read_bytes() if listed else None,
         plugins=_found(folder, plugins, *layout.PLUGINS),
         startup=script.read_bytes() if script else None,
@@ -176,7 +176,7 @@ class Run:
         if user is not None:
             for path in (installation.python, installation.python.resolve()):
                 accounts.open_way_to(path)
-        workshop = Workshop(
+        context = BuildContext(
             installation=installation,
             releases=scratch / "releases",
             environ=os.environ,
@@ -185,16 +185,16 @@ class Run:
             report=self._step,
             on_line=lambda line: self._spinner.update(Text(line[:100] or "…", "dim")),
         )
-        built = building.build(self._wanted.sources, workshop)
+        built = building.build(self._wanted.sources, context)
         self._found.packages = [f"{name}=={version}" for name, version in built.packages]
         self._found.plugins = list(built.plugin_names)
         # The same, in the same order, as a change of an environment notes.
         self._found.notes = [*airflow_options.warnings(self._wanted.version, self._wanted.options), *built.notes]
         if self._wanted.dags is not None:
-            self._parse(built, workshop, scratch, self._wanted.dags)
+            self._parse(built, context, scratch, self._wanted.dags)
 
     def _install(self) -> Installation:
-        self._step(Step("airflow"))
+        self._step(BuildStep("airflow"))
         started = time.monotonic()
         installation = install.install(
             self._wanted.version,
@@ -209,13 +209,13 @@ class Run:
             folders=interpreters.named_folders(self._settings.python_folders),
             report=lambda phase, done, total: self._spinner.update(f"AWS CLI: {phase} {done}/{total or '?'}"),
         )
-        self._step(Step("airflow", time.monotonic() - started, installation.version))
+        self._step(BuildStep("airflow", time.monotonic() - started, installation.version))
         return installation
 
-    def _parse(self, built: Built, workshop: Workshop, scratch: Path, dags: Path) -> None:
-        self._step(Step("dags"))
+    def _parse(self, built: Built, context: BuildContext, scratch: Path, dags: Path) -> None:
+        self._step(BuildStep("dags"))
         started = time.monotonic()
-        trial = building.trial(built, workshop, scratch=scratch, variables={
+        trial = building.trial(built, context, scratch=scratch, variables={
             **self._wanted.sources.surroundings, **given(os.environ), **self._wanted.environ,
         })  # fmt: skip
         if trial.user is not None or self._wanted.include is not None:
@@ -231,9 +231,9 @@ class Run:
             self._open = None
             self._record("dags", "failed", time.monotonic() - started, f"{detail}, {len(refusals)} errors")
         else:
-            self._step(Step("dags", time.monotonic() - started, detail))
+            self._step(BuildStep("dags", time.monotonic() - started, detail))
 
-    def _step(self, step: Step) -> None:
+    def _step(self, step: BuildStep) -> None:
         if step.seconds is None:
             self._open = (step.name, time.monotonic())
             self._spinner.update(f"{_WORDS.get(step.name, step.name)} …")

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from aerodrome import trees
-from aerodrome.release.sandbox import User
+from aerodrome.release.sandbox import UnixUser
 
 AIRFLOW_HOME = Path("/usr/local/airflow")
 """Where MWAA has it."""
@@ -57,7 +57,7 @@ class Parts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
+class HomeView:
     """AIRFLOW_HOME for one process."""
 
     path: Path
@@ -87,15 +87,15 @@ def path_of(name: str, folder: Path) -> Path:
     return AIRFLOW_HOME / name if can_be_shown() else folder
 
 
-def seen(folder: Path, parts: Parts) -> Seen:
+def seen(folder: Path, parts: Parts) -> HomeView:
     """How code will find the AIRFLOW_HOME that `lay_out` makes in the folder."""
     if not can_be_shown():
-        return Seen(path=folder, views=())
+        return HomeView(path=folder, views=())
     below = ((target, AIRFLOW_HOME / name) for name, target in _entries(parts).items() if target is not None)
-    return Seen(path=AIRFLOW_HOME, views=((folder, AIRFLOW_HOME), *below))
+    return HomeView(path=AIRFLOW_HOME, views=((folder, AIRFLOW_HOME), *below))
 
 
-def lay_out(folder: Path, parts: Parts, user: User | None) -> Seen:
+def lay_out(folder: Path, parts: Parts, user: UnixUser | None) -> HomeView:
     """Make the folder, whose parent must be ours alone, for code of the user; done again, it mends what is not ours."""
     folder.mkdir(mode=0o700, exist_ok=True)
     shown = can_be_shown()
@@ -153,7 +153,7 @@ def _link(entry: Path, target: Path) -> None:
         entry.symlink_to(target)
 
 
-def _copy(file: Path, target: Path, user: User | None) -> None:
+def _copy(file: Path, target: Path, user: UnixUser | None) -> None:
     """For the user to read, and nobody else: both files may hold secrets."""
     _clear(target)
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)

@@ -14,7 +14,7 @@ _RECIPE = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Content:
+class BuildInputs:
     """What of a release lies on disk: by bytes, not by S3 versions, so that environments share what is equal."""
 
     version: str

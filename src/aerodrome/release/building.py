@@ -39,14 +39,14 @@ from aerodrome.release.failures import RELEASE_BUILD_FAILED, ReleaseError
 from aerodrome.release.installation import Installation
 from aerodrome.release.requirements import Requirements
 from aerodrome.release.requirements import read as read_requirements
-from aerodrome.release.sandbox import User
-from aerodrome.release.startup import Stage, Startup
-from aerodrome.release.user_files import Sources
+from aerodrome.release.sandbox import UnixUser
+from aerodrome.release.startup import ScriptContext, Startup
+from aerodrome.release.user_files import UserFiles
 from aerodrome.release.verification import Secrets, Trial
 
 
 @dataclass(frozen=True)
-class Step:
+class BuildStep:
     """One step of a build, as it begins (`seconds` None) and as it ends."""
 
     name: str
@@ -56,12 +56,12 @@ class Step:
     detail: str = ""
 
 
-Report = Callable[[Step], None]
+Report = Callable[[BuildStep], None]
 """Told each step from the thread that builds."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workshop:
+class BuildContext:
     """Where a release is built, and as whom."""
 
     installation: Installation
@@ -73,7 +73,7 @@ class Workshop:
     environ: Mapping[str, str] = field(repr=False)
     """The control plane's environment, of which an allow-list reaches uv."""
 
-    user: User | None = None
+    user: UnixUser | None = None
     """Whom user code runs as when we are root: somebody whom no running environment is."""
 
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -87,20 +87,20 @@ class Workshop:
     startup_limit: float = startup.LIMIT
 
 
-def build(wanted: Sources, workshop: Workshop) -> Built:
+def build(wanted: UserFiles, context: BuildContext) -> Built:
     """The release of these sources on this version, built unless it is there. Safe in several processes at once.
 
     Raises ReleaseError for what the user or a person must mend, RetryError when the package index cannot be reached,
     and what `tick` raises.
     """
-    identifier = user_files.content_of(wanted, locks.of(workshop.installation.version), workshop.options).identifier
+    identifier = user_files.inputs_of(wanted, locks.of(context.installation.version), context.options).identifier
     try:
-        with built_releases.held(identifier, workshop.releases, workshop.tick) as lock, sandbox.holding(lock):
-            found = built_releases.find(identifier, workshop.releases)
+        with built_releases.held(identifier, context.releases, context.tick) as lock, sandbox.holding(lock):
+            found = built_releases.find(identifier, context.releases)
             if found is not None:
-                workshop.report(Step("found", 0.0, identifier))
+                context.report(BuildStep("found", 0.0, identifier))
                 return found
-            return _Build(wanted, workshop, identifier).run()
+            return _Build(wanted, context, identifier).run()
     except OSError as error:
         full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         why = "no space is left on the disk" if full else f"{error.strerror or error} ({error.filename})"
@@ -110,26 +110,26 @@ def build(wanted: Sources, workshop: Workshop) -> Built:
 class _Build:
     """One build, in its final place from the start: compiled files name the folder."""
 
-    def __init__(self, wanted: Sources, workshop: Workshop, identifier: str) -> None:
+    def __init__(self, wanted: UserFiles, context: BuildContext, identifier: str) -> None:
         self._wanted = wanted
-        self._workshop = workshop
+        self._context = context
         self._identifier = identifier
 
     def run(self) -> Built:
-        top = built_releases.begin(self._identifier, self._workshop.releases)
+        top = built_releases.begin(self._identifier, self._context.releases)
         # Not in the data folder: the user of the build must come into it, and paths of sockets must stay short.
         scratch = _scratch(top)
         try:
-            sandbox.let_in(scratch, self._workshop.user)  # a startup script may hold secrets
+            sandbox.let_in(scratch, self._context.user)  # a startup script may hold secrets
             return self._fill(top, scratch)
         except BaseException:
-            built_releases.remove(self._identifier, self._workshop.releases)
+            built_releases.remove(self._identifier, self._context.releases)
             raise
         finally:
             trees.remove(scratch)
 
     def _fill(self, top: Path, scratch: Path) -> Built:
-        shop = self._workshop
+        context = self._context
         given = {built_releases.REQUIREMENTS: self._wanted.requirements, built_releases.SCRIPT: self._wanted.startup}
         for name, data in given.items():
             if data is not None:
@@ -137,43 +137,44 @@ class _Build:
         with self._step("plugins") as told:  # first, for a script may look at them
             told.append(f"{self._plugins(top / built_releases.PLUGINS)} files")
         exported = self._startup(top, scratch)
-        holds = installed_packages.look(shop.installation)
+        holds = installed_packages.look(context.installation)
         with self._step("requirements") as told:
-            wishes = self._requirements(exported, holds.line)
-            told.append(f"{len(wishes.wishes)} requirements")
-        job = overlay.Job(
-            requirements=wishes, installation=shop.installation, base=holds, plugins=top / "plugins",
-            lock=locks.of(shop.installation.version), scratch=self._folder(scratch, "packages"),
-            environ=shop.environ, user=shop.user, report=shop.on_line, tick=shop.tick,
+            requirements = self._requirements(exported, holds.line)
+            told.append(f"{len(requirements.requested)} requirements")
+        spec = overlay.OverlaySpec(
+            requirements=requirements, installation=context.installation, base=holds, plugins=top / "plugins",
+            lock=locks.of(context.installation.version), scratch=self._folder(scratch, "packages"),
+            environ=context.environ, user=context.user, report=context.on_line, tick=context.tick,
         )  # fmt: skip
         with self._step("resolve") as told:
-            plan = overlay.resolve(job)
-            told.append(f"{len(plan.packages)} packages to add")
+            resolution = overlay.resolve(spec)
+            told.append(f"{len(resolution.packages)} packages to add")
         with self._step("install") as told:
-            if plan.replaced:
-                job = self._private(job, plan.replaced, top)
+            if resolution.replaced:
+                spec = self._private(spec, resolution.replaced, top)
                 told.append("in a virtual environment of its own")
-            notes = overlay.install(job, plan, top / "site")
-            told.append("built from source" if plan.builds else "from wheels")
+            notes = overlay.install(spec, resolution, top / "site")
+            told.append("built from source" if resolution.builds else "from wheels")
         with self._step("try") as told:
-            trial = replace(self._trial(top, scratch, exported), installation=job.installation)
-            tried = verification.try_content(trial, wishes, starts=bool(plan.replaced))
+            trial = replace(self._trial(top, scratch, exported), installation=spec.installation)
+            tried = verification.try_content(trial, requirements, starts=bool(resolution.replaced))
             told.append(f"{len(tried.plugins)} plugins")
         document = {
             "identifier": self._identifier,
-            "version": shop.installation.version,
-            "lock": locks.of(shop.installation.version).sha256,
+            "version": context.installation.version,
+            "lock": locks.of(context.installation.version).sha256,
             "packages": overlay.installed(top / "site"),
             "plugin_names": list(tried.plugins),
-            "notes": [*exported.notes, *wishes.notes, *plan.notes, *notes, *tried.notes],
-            "private": bool(plan.replaced),
+            "notes": [*exported.notes, *requirements.notes, *resolution.notes, *notes, *tried.notes],
+            "private": bool(resolution.replaced),
         }
-        return built_releases.finish(self._identifier, shop.releases, told=document, startup=exported)
+        return built_releases.finish(self._identifier, context.releases, told=document, startup=exported)
 
-    def _private(self, job: overlay.Job, gone: frozenset[str], top: Path) -> overlay.Job:
-        """The job on a virtual environment of the release's own, without the packages that it replaces."""
-        made = release_venv.make(job.installation, job.base.site, gone, folder=top, environ=job.environ, tick=job.tick)
-        return replace(job, installation=made, base=installed_packages.look(made))
+    def _private(self, spec: overlay.OverlaySpec, gone: frozenset[str], top: Path) -> overlay.OverlaySpec:
+        """The spec on a virtual environment of the release's own, without the packages that it replaces."""
+        old = spec.installation
+        made = release_venv.make(old, spec.base.site, gone, folder=top, environ=spec.environ, tick=spec.tick)
+        return replace(spec, installation=made, base=installed_packages.look(made))
 
     def _startup(self, top: Path, scratch: Path) -> Startup:
         if self._wanted.startup is None:
@@ -181,23 +182,23 @@ class _Build:
         with self._step("startup"):
             return startup.run(
                 self._wanted.startup,
-                Stage(
+                ScriptContext(
                     scratch=self._folder(scratch, "startup"),
                     home=top / built_releases.HOME,
                     environ=self._found(),
-                    path=":".join([*map(str, self._workshop.installation.path), "/usr/local/bin:/usr/bin:/bin"]),
+                    path=":".join([*map(str, self._context.installation.path), "/usr/local/bin:/usr/bin:/bin"]),
                     plugins=top / built_releases.PLUGINS,
-                    user=self._workshop.user,
-                    limit=self._workshop.startup_limit,
-                    on_line=self._workshop.on_line,
-                    tick=self._workshop.tick,
+                    user=self._context.user,
+                    limit=self._context.startup_limit,
+                    on_line=self._context.on_line,
+                    tick=self._context.tick,
                 ),
             )
 
     def _found(self) -> dict[str, str]:
         """What the script finds: MWAA's variables, and the way to the package index, but for its credentials."""
-        ways = uv_environment.for_pip(self._workshop.environ)
-        version = self._workshop.installation.version
+        ways = uv_environment.for_pip(self._context.environ)
+        version = self._context.installation.version
         return {**ways, **self._wanted.environ, **self._wanted.surroundings, "AIRFLOW_VERSION": version}
 
     def _requirements(self, exported: Startup, python: str) -> Requirements:
@@ -205,12 +206,12 @@ class _Build:
             return Requirements()
         return read_requirements(
             self._wanted.requirements,
-            version=self._workshop.installation.version,
+            version=self._context.installation.version,
             python=python,
             files=lambda path: user_files.file(self._wanted, path),
             variables={
-                **startup_variables.under_options(exported.of("scheduler"), self._workshop.options),
-                **user_files.variables(self._workshop.options),
+                **startup_variables.under_options(exported.of("scheduler"), self._context.options),
+                **user_files.variables(self._context.options),
             },
         )
 
@@ -225,9 +226,9 @@ class _Build:
 
     def _trial(self, top: Path, scratch: Path, exported: Startup) -> Trial:
         return Trial(
-            installation=self._workshop.installation, site=top / "site", plugins=top / "plugins", startup=exported,
-            options=self._workshop.options, variables=self._wanted.surroundings, user=self._workshop.user,
-            scratch=self._folder(scratch, "trials"), tick=self._workshop.tick, parts=built_releases.parts(top),
+            installation=self._context.installation, site=top / "site", plugins=top / "plugins", startup=exported,
+            options=self._context.options, variables=self._wanted.surroundings, user=self._context.user,
+            scratch=self._folder(scratch, "trials"), tick=self._context.tick, parts=built_releases.parts(top),
         )  # fmt: skip
 
     def _folder(self, scratch: Path, name: str) -> Path:
@@ -239,12 +240,12 @@ class _Build:
     @contextmanager
     def _step(self, name: str) -> Iterator[list[str]]:
         """Report a step; what is put into the list is its detail."""
-        self._workshop.tick()
-        self._workshop.report(Step(name))
+        self._context.tick()
+        self._context.report(BuildStep(name))
         started = time.monotonic()
         told: list[str] = []
         yield told
-        self._workshop.report(Step(name, time.monotonic() - started, ", ".join(told)))
+        self._context.report(BuildStep(name, time.monotonic() - started, ", ".join(told)))
 
 
 def _scratch(top: Path) -> Path:
@@ -265,26 +266,26 @@ def _prefix(top: Path) -> str:
 
 def trial(
     built: Built | None,
-    workshop: Workshop,
+    context: BuildContext,
     *,
     scratch: Path,
     variables: Mapping[str, str],
     defaults: Mapping[str, str] = MappingProxyType({}),
-    user: User | None = None,
+    user: UnixUser | None = None,
     secrets: Secrets | None = None,
 ) -> Trial:
     """How DAGs are parsed under a built release (None: under the bare version), by whom and with which database."""
     return Trial(
-        installation=built.on(workshop.installation) if built else workshop.installation,
+        installation=built.on(context.installation) if built else context.installation,
         site=built.site if built else None,
         plugins=built.plugins if built else None,
         parts=built.parts if built else Parts(),
         startup=built.startup() if built else Startup(),
-        options=workshop.options,
+        options=context.options,
         variables=variables,
         defaults=defaults,
-        user=user or workshop.user,
+        user=user or context.user,
         secrets=secrets,
         scratch=scratch,
-        tick=workshop.tick,
+        tick=context.tick,
     )

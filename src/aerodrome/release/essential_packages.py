@@ -28,7 +28,7 @@ _OURS = frozenset({"apache-airflow-providers-celery", "apache-airflow-providers-
 
 
 @dataclass(frozen=True)
-class Kept:
+class BasePackage:
     """A package of the base as it stands, and what it needs."""
 
     name: str
@@ -43,7 +43,7 @@ def pins(base: Mapping[str, str]) -> dict[str, str]:
 
 
 def judge(
-    base: Sequence[Kept], replaced: Mapping[str, str], requirements: Requirements, *, python: str
+    base: Sequence[BasePackage], replaced: Mapping[str, str], requirements: Requirements, *, python: str
 ) -> tuple[str, ...]:
     """Notes on what of the base asks for other versions than those that are to replace its own (name to version).
 
@@ -70,7 +70,7 @@ def judge(
     return tuple(notes)
 
 
-def _needs(owner: Kept, python: str) -> list[Requirement]:
+def _needs(owner: BasePackage, python: str) -> list[Requirement]:
     found = []
     for text in owner.needs:
         try:
@@ -93,9 +93,9 @@ OF_A_URL = "of that URL"
 
 
 def _refused(requirements: Requirements, name: str, what: str) -> ReleaseError:
-    wish = requirements.places.get(name)
-    place = at(wish.file, wish.line) if wish else "requirements.txt"
+    requirement = requirements.by_name.get(name)
+    place = at(requirement.file, requirement.line) if requirement else "requirements.txt"
     return ReleaseError(
         f"{place}: {what}", code=REQUIREMENTS_CONFLICT,
-        file=wish.file if wish else None, line=wish.line if wish else None, package=name,
+        file=requirement.file if requirement else None, line=requirement.line if requirement else None, package=name,
     )  # fmt: skip

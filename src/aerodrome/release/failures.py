@@ -12,7 +12,7 @@ REQUIREMENTS_INVALID = "REQUIREMENTS_INVALID"
 """requirements.txt itself cannot be used: its encoding, an option, a file that it names."""
 
 REQUIREMENTS_CONFLICT = "REQUIREMENTS_CONFLICT"
-"""Two wishes exclude each other, most often one of the user's and one of Airflow's."""
+"""Two requirements exclude each other, most often one of the user's and one of Airflow's."""
 
 REQUIREMENTS_INSTALL_FAILED = "REQUIREMENTS_INSTALL_FAILED"
 """A package is unknown, does not fit this Python, cannot be built, downloaded, stored or imported."""

@@ -239,7 +239,7 @@ class _Gauge:
     def __init__(self, job: _Job, venv: Path) -> None:
         self._job = job
         self._venv = venv
-        self._progress = uv_output.Progress()
+        self._progress = uv_output.UvProgress()
         self._sources = 0
         self._next_count = 0.0
 

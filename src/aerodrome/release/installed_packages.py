@@ -41,7 +41,7 @@ _LIMIT = 60.0
 
 
 @dataclass(frozen=True)
-class Base:
+class InstalledPackages:
     """An installed version, as packages."""
 
     packages: Mapping[str, str]
@@ -61,7 +61,7 @@ class Base:
         return f"{self.python[0]}.{self.python[1]}"
 
 
-def look(installation: Installation) -> Base:
+def look(installation: Installation) -> InstalledPackages:
     """Ask the version's own interpreter. Raises ReleaseError if it does not start."""
     for question in (_ASK, _ASK_OLD):
         try:
@@ -78,7 +78,7 @@ def look(installation: Installation) -> Base:
             continue
         site, packages, modules, python = json.loads(answer.stdout)
         named = {str(canonicalize_name(name)): told for name, told in packages.items() if name}
-        return Base(
+        return InstalledPackages(
             {name: version for name, (version, _) in named.items()},
             Path(site),
             frozenset(modules),

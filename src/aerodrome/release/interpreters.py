@@ -50,7 +50,7 @@ class Interpreter:
 
 
 @dataclass(frozen=True)
-class Refusal:
+class UnusablePython:
     """A Python that was found and cannot serve."""
 
     path: Path
@@ -131,7 +131,7 @@ def how_to_get(line: str) -> str:
     )
 
 
-def choose(tried: Iterable[Interpreter | Refusal], line: str, *, for_others: bool) -> Interpreter | None:
+def choose(tried: Iterable[Interpreter | UnusablePython], line: str, *, for_others: bool) -> Interpreter | None:
     """The newest patch level of the line; among equals the first. Pure."""
     wanted = tuple(int(part) for part in line.split("."))
     fitting = [found for found in tried if isinstance(found, Interpreter) and found.version[: len(wanted)] == wanted]
@@ -148,7 +148,7 @@ def candidates(line: str, places: Places) -> list[Path]:
     return list(seen.values())
 
 
-def inspect(path: Path) -> Interpreter | Refusal:
+def inspect(path: Path) -> Interpreter | UnusablePython:
     """Start the Python and ask what it is."""
     try:
         answer = subprocess.run(
@@ -156,11 +156,11 @@ def inspect(path: Path) -> Interpreter | Refusal:
         )
         version, level, implementation, executable, missing = json.loads(answer.stdout)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
-        return Refusal(path, f"does not start ({type(error).__name__})")
+        return UnusablePython(path, f"does not start ({type(error).__name__})")
     if implementation != "cpython" or level != "final":
-        return Refusal(path, f"is not a released CPython ({implementation}, {level})")
+        return UnusablePython(path, f"is not a released CPython ({implementation}, {level})")
     if missing:
-        return Refusal(path, f"was built without {', '.join(missing)}")
+        return UnusablePython(path, f"was built without {', '.join(missing)}")
     base = Path(executable)
     return Interpreter(base, (version[0], version[1], version[2]), shared=open_to_all(base.resolve()))
 
@@ -210,8 +210,10 @@ def _download(line: str, places: Places, tick: Callable[[], None]) -> str:
     return ""
 
 
-def _none_found(line: str, tried: Sequence[Interpreter | Refusal], reason: str) -> errors.BrokenError:
-    refused = tuple(f"{found.path} {found.reason}" for found in tried if isinstance(found, Refusal))[:_REFUSALS_SHOWN]
+def _none_found(line: str, tried: Sequence[Interpreter | UnusablePython], reason: str) -> errors.BrokenError:
+    refused = tuple(f"{found.path} {found.reason}" for found in tried if isinstance(found, UnusablePython))[
+        :_REFUSALS_SHOWN
+    ]
     return errors.BrokenError(
         f"no Python {line} was found, and {reason or 'the one that uv downloaded does not serve'}. {how_to_get(line)}",
         code=uv_output.CODE,

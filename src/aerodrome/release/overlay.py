@@ -28,12 +28,13 @@ from aerodrome.release import (
     uv_lines,
     uv_process,
 )
+from aerodrome.release.essential_packages import BasePackage
 from aerodrome.release.failures import ReleaseError
 from aerodrome.release.installation import Installation
-from aerodrome.release.installed_packages import Base
+from aerodrome.release.installed_packages import InstalledPackages
 from aerodrome.release.locks import Lock
 from aerodrome.release.requirements import Requirements
-from aerodrome.release.sandbox import Limits, Room, User
+from aerodrome.release.sandbox import Limits, UnixUser, WritablePaths
 
 LIMIT = 600.0
 """Seconds for resolving, and again for installing: MWAA's own patience with both together."""
@@ -57,12 +58,12 @@ class Package:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class OverlaySpec:
     """What an overlay is made of, and where."""
 
     requirements: Requirements
     installation: Installation
-    base: Base
+    base: InstalledPackages
     lock: Lock
     """The lock of the version, with every constraint of Airflow's own."""
 
@@ -75,13 +76,13 @@ class Job:
     environ: Mapping[str, str]
     """The control plane's environment, of which an allow-list reaches uv."""
 
-    user: User | None = None
+    user: UnixUser | None = None
     report: Report = lambda _: None
     tick: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
-class Plan:
+class Resolution:
     """What must be installed beside the base."""
 
     packages: tuple[Package, ...]
@@ -93,80 +94,80 @@ class Plan:
     """Packages of the base that must go for it: then the release needs a virtual environment of its own."""
 
 
-def resolve(job: Job) -> Plan:
+def resolve(spec: OverlaySpec) -> Resolution:
     """Which packages are missing in the base. Raises ReleaseError or RetryError, and installs nothing."""
-    wishes = uv_lines.wished(job.requirements, job.plugins)
-    if not wishes:
-        return Plan((), builds=False)
-    constrained = job.requirements.constrained
-    held = essential_packages.pins(job.base.packages)
-    constraints, notes = uv_lines.constraints(job.requirements, job.base.packages if constrained else held)
+    requested = uv_lines.to_resolve(spec.requirements, spec.plugins)
+    if not requested:
+        return Resolution((), builds=False)
+    constrained = spec.requirements.constrained
+    held = essential_packages.pins(spec.base.packages)
+    constraints, notes = uv_lines.constraints(spec.requirements, spec.base.packages if constrained else held)
     if not constrained:
         constraints += [f"{name}=={version}" for name, version in held.items()]
     lines: deque[str] = deque(maxlen=MOST_LINES)
     builds = _run(
-        job,
+        spec,
         [
             "pip",
             "install",
             "--dry-run",
-            *(f"--constraints={path}" for path in (job.lock.constraints if constrained else ())),
-            f"--python={job.installation.python}",
+            *(f"--constraints={path}" for path in (spec.lock.constraints if constrained else ())),
+            f"--python={spec.installation.python}",
         ],
-        wishes,
+        requested,
         constraints,
         lines.append,
         builds=None,
     )
-    packages, gone = uv_lines.planned(lines, job.base.packages)
-    unhashed = [name for name in packages if name not in _hashed(job.requirements)]
-    if job.requirements.require_hashes and unhashed:
+    packages, gone = uv_lines.planned(lines, spec.base.packages)
+    unhashed = [name for name in packages if name not in _hashed(spec.requirements)]
+    if spec.requirements.require_hashes and unhashed:
         raise ReleaseError(
             f"--require-hashes is written, and no --hash for {', '.join(unhashed[:5])}",
             code=failures.REQUIREMENTS_INVALID, file="requirements.txt", package=unhashed[0],
         )  # fmt: skip
-    base = job.base
-    kept = [essential_packages.Kept(name, version, base.needs.get(name, ())) for name, version in base.packages.items()]
+    needs = spec.base.needs
+    kept = [BasePackage(name, version, needs.get(name, ())) for name, version in spec.base.packages.items()]
     replaced = {name: packages.get(name, "none") for name in sorted(gone)}
-    notes += essential_packages.judge(kept, replaced, job.requirements, python=job.base.line)
-    notes += _told(replaced, job.base)
-    return Plan(tuple(Package(*each) for each in packages.items()), builds, notes, frozenset(gone))
+    notes += essential_packages.judge(kept, replaced, spec.requirements, python=spec.base.line)
+    notes += _told(replaced, spec.base)
+    return Resolution(tuple(Package(*each) for each in packages.items()), builds, notes, frozenset(gone))
 
 
-def install(job: Job, plan: Plan, site: Path) -> tuple[str, ...]:
-    """Fill the new folder `site` with the plan's packages, compiled and sealed; notes. Raises as `resolve` does."""
+def install(spec: OverlaySpec, resolution: Resolution, site: Path) -> tuple[str, ...]:
+    """Fill the new folder `site` with the packages, compiled and sealed, and return notes. Raises as `resolve` does."""
     site.mkdir()
-    if not plan.packages:
+    if not resolution.packages:
         sealing.seal(site)  # whatever our umask is
         return ()
-    packages = [(package.name, package.version) for package in plan.packages]
-    wishes = uv_lines.chosen(job.requirements, job.plugins, packages)
+    packages = [(package.name, package.version) for package in resolution.packages]
+    requested = uv_lines.to_install(spec.requirements, spec.plugins, packages)
     _run(
-        job,
+        spec,
         [
             "pip",
             "install",
             "--no-deps",
-            f"--python={job.installation.python}",
+            f"--python={spec.installation.python}",
             f"--target={site}",
             "--compile-bytecode",
         ],
-        wishes,
+        requested,
         [],
-        job.report,
-        builds=plan.builds,
+        spec.report,
+        builds=resolution.builds,
         site=site,
     )
     (site / ".lock").unlink(missing_ok=True)  # uv's own, of no use in a folder that never changes
     sealing.seal(site)
-    return shadowed_modules.remove(site, job.base, job.requirements)
+    return shadowed_modules.remove(site, spec.base, spec.requirements)
 
 
 def _hashed(requirements: Requirements) -> set[str]:
-    return {wish.name for wish in requirements.wishes if wish.hashes}
+    return {requirement.name for requirement in requirements.requested if requirement.hashes}
 
 
-def _told(replaced: Mapping[str, str], base: Base) -> tuple[str, ...]:
+def _told(replaced: Mapping[str, str], base: InstalledPackages) -> tuple[str, ...]:
     if not replaced:
         return ()
     each = ", ".join(f"{name} {version} for {base.packages[name]}" for name, version in replaced.items())
@@ -180,9 +181,9 @@ def installed(site: Path) -> list[tuple[str, str]]:
 
 
 def _run(
-    job: Job,
+    spec: OverlaySpec,
     arguments: Sequence[str],
-    wishes: Sequence[str],
+    requested: Sequence[str],
     constraints: Sequence[str],
     on_line: Callable[[str], None],
     *,
@@ -190,31 +191,31 @@ def _run(
     site: Path | None = None,
 ) -> bool:
     """Run uv over the lines; whether it had to build. `builds` None = only if there is no other way."""
-    file, limits = job.scratch / "requirements.txt", job.scratch / "constraints.txt"
-    _write(file, [*uv_lines.indexes(job.requirements, job.plugins), *wishes], job.user)
+    file, limits = spec.scratch / "requirements.txt", spec.scratch / "constraints.txt"
+    _write(file, [*uv_lines.indexes(spec.requirements, spec.plugins), *requested], spec.user)
     arguments = [*arguments, f"--requirements={file}", "--no-progress"]
     if constraints:
-        _write(limits, constraints, job.user)
+        _write(limits, constraints, spec.user)
         arguments.append(f"--constraints={limits}")
-    if job.requirements.prereleases:
+    if spec.requirements.prereleases:
         arguments.append("--prerelease=allow")
-    arguments += [f"--allow-insecure-host={host}" for host in job.requirements.trusted_hosts]
-    on_line = _hiding(job.requirements, on_line)
-    if job.requirements.extra_indexes:
+    arguments += [f"--allow-insecure-host={host}" for host in spec.requirements.trusted_hosts]
+    on_line = _hiding(spec.requirements, on_line)
+    if spec.requirements.extra_indexes:
         # As pip does it: the best version of all indexes, not the first index that knows the name.
         arguments.append("--index-strategy=unsafe-best-match")
-    if not builds and not job.requirements.no_binary:
+    if not builds and not spec.requirements.no_binary:
         try:
             uv_process.run(
-                [*arguments, "--no-build", *_link_mode(job)],
+                [*arguments, "--no-build", *_link_mode(spec)],
                 what="",
-                environ=_environ(job),
-                cwd=job.scratch,
+                environ=_environ(spec),
+                cwd=spec.scratch,
                 on_line=on_line,
-                tick=job.tick,
+                tick=spec.tick,
                 limit=LIMIT,
                 hold=sandbox.held(),
-                failure=lambda _, lines: _refused(job, lines),
+                failure=lambda _, lines: _refused(spec, lines),
             )
         except _NeedsBuildError:
             if builds is not None:
@@ -223,9 +224,9 @@ def _run(
             raise _endless() from error
         else:
             return False
-    arguments += [f"--only-binary={name}" for name in job.requirements.only_binary]
-    arguments += [f"--no-binary={name}" for name in job.requirements.no_binary]
-    _build(job, arguments, on_line, site)
+    arguments += [f"--only-binary={name}" for name in spec.requirements.only_binary]
+    arguments += [f"--no-binary={name}" for name in spec.requirements.no_binary]
+    _build(spec, arguments, on_line, site)
     return True
 
 
@@ -246,37 +247,37 @@ class _NeedsBuildError(errors.AerodromeError):
     """A package comes as source only."""
 
 
-def _refused(job: Job, lines: Sequence[str]) -> errors.AerodromeError:
+def _refused(spec: OverlaySpec, lines: Sequence[str]) -> errors.AerodromeError:
     if uv_errors.needs_build(lines):
         return _NeedsBuildError("a package must be built")
-    return _refusal(job, lines)
+    return _refusal(spec, lines)
 
 
-def _refusal(job: Job, lines: Sequence[str]) -> errors.AerodromeError:
-    pins = job.lock.pins if job.requirements.constrained else {}
-    base = job.base.packages if job.requirements.constrained else essential_packages.pins(job.base.packages)
-    return uv_errors.refusal(lines, job.requirements, base, pins)
+def _refusal(spec: OverlaySpec, lines: Sequence[str]) -> errors.AerodromeError:
+    pins = spec.lock.pins if spec.requirements.constrained else {}
+    base = spec.base.packages if spec.requirements.constrained else essential_packages.pins(spec.base.packages)
+    return uv_errors.refusal(lines, spec.requirements, base, pins)
 
 
-def _build(job: Job, arguments: Sequence[str], on_line: Callable[[str], None], site: Path | None) -> None:
+def _build(spec: OverlaySpec, arguments: Sequence[str], on_line: Callable[[str], None], site: Path | None) -> None:
     """Run uv where it may run the programs of packages."""
-    home = job.scratch / "build"
+    home = spec.scratch / "build"
     home.mkdir(exist_ok=True)
     own = {
-        **_environ(job),
+        **_environ(spec),
         "HOME": str(home),
         "TMPDIR": str(home),
-        "PATH": f"{job.installation.python.parent}:/usr/bin:/bin",
+        "PATH": f"{spec.installation.python.parent}:/usr/bin:/bin",
     }
-    link_mode = list(_link_mode(job))
-    if job.user is not None:
+    link_mode = list(_link_mode(spec))
+    if spec.user is not None:
         for name in ("NETRC", "SSL_CLIENT_CERT", "UV_CONFIG_FILE", "UV_KEYRING_PROVIDER"):
             own.pop(name, None)  # a package's program would read what they name
         own["UV_CACHE_DIR"] = str(home / "cache")
         # Linked from a cache that the builder owns, files could have another name, and another writer.
         link_mode = ["--link-mode=copy"]
         for folder in filter(None, (home, site)):
-            os.chown(folder, job.user.uid, job.user.gid)
+            os.chown(folder, spec.user.uid, spec.user.gid)
     lines: deque[str] = deque(maxlen=MOST_LINES)
 
     def told(line: str) -> None:
@@ -288,38 +289,38 @@ def _build(job: Job, arguments: Sequence[str], on_line: Callable[[str], None], s
         environ=own,
         cwd=home,
         limits=Limits(LIMIT),
-        user=job.user,
-        room=Room(tuple(filter(None, (home, site))), home),
+        user=spec.user,
+        writable=WritablePaths(tuple(filter(None, (home, site))), home),
         on_line=told,
-        tick=job.tick,
+        tick=spec.tick,
     )
     trees.remove(home)
     if not ended.in_time:
         raise _endless(ended.tail)
     if ended.code != 0:
-        raise _refusal(job, lines)
+        raise _refusal(spec, lines)
 
 
-def _environ(job: Job) -> dict[str, str]:
+def _environ(spec: OverlaySpec) -> dict[str, str]:
     """The environment of uv: an index of the user's replaces the machine's, whose credentials it must not see."""
-    kept = uv_environment.scrubbed(job.environ, uv_environment.pip_settings(job.environ))
-    if job.requirements.no_index:
+    kept = uv_environment.scrubbed(spec.environ, uv_environment.pip_settings(spec.environ))
+    if spec.requirements.no_index:
         dropped: tuple[str, ...] = (*_INDEX_VARIABLES, *_EXTRA_VARIABLES, "UV_FIND_LINKS")
-    elif job.requirements.index is not None:
+    elif spec.requirements.index is not None:
         dropped = (*_INDEX_VARIABLES, "UV_NO_INDEX")
     else:
         dropped = ()
     return {name: value for name, value in kept.items() if name not in dropped}
 
 
-def _link_mode(job: Job) -> tuple[str, ...]:
-    if "UV_LINK_MODE" in job.environ:
+def _link_mode(spec: OverlaySpec) -> tuple[str, ...]:
+    if "UV_LINK_MODE" in spec.environ:
         return ()
     # Only where units cannot write what we own may files be one with those in uv's cache.
-    return ("--link-mode=hardlink",) if job.user is not None else ("--link-mode=clone",)
+    return ("--link-mode=hardlink",) if spec.user is not None else ("--link-mode=clone",)
 
 
-def _write(path: Path, lines: Sequence[str], user: User | None) -> None:
+def _write(path: Path, lines: Sequence[str], user: UnixUser | None) -> None:
     """A file that only we and the builder read: lines may hold the credentials of an index."""
     path.unlink(missing_ok=True)
     sandbox.keep(path, "".join(f"{line}\n" for line in lines).encode(), user)

@@ -19,7 +19,7 @@ from aerodrome.release import installation, interpreter_hook, sandbox, uv_enviro
 from aerodrome.release.installation import Installation
 
 _EVERY = 1000
-"""Files between two looks at the caller's wish to stop."""
+"""Files between two calls of `tick`, by which the caller may stop us."""
 
 
 def make(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging import requirements as pep508
 from packaging.specifiers import SpecifierSet
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
@@ -28,7 +28,7 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 @dataclass(frozen=True)
-class Wish:
+class Requirement:
     """One requirement or constraint."""
 
     name: str
@@ -49,8 +49,8 @@ class Wish:
         return shown(self.text)
 
 
-def parsed(line: Line, text: str, *, version: str, constraint: bool) -> Wish:
-    """What the line `text` (variables replaced) wishes in an environment of this (locked) Airflow version."""
+def parsed(line: Line, text: str, *, version: str, constraint: bool) -> Requirement:
+    """What the line `text` (variables replaced) asks for in an environment of this (locked) Airflow version."""
     hashes = tuple(_HASH.findall(text))
     bare = _HASH.sub("", text).strip()
     after = _OPTION_AFTER.search(bare)
@@ -64,11 +64,11 @@ def parsed(line: Line, text: str, *, version: str, constraint: bool) -> Wish:
     name = canonicalize_name(requirement.name)
     if name == AIRFLOW:
         requirement = _airflow(line, requirement, version)
-    return Wish(name, str(requirement), line.file, line.number, hashes, direct=requirement.url is not None)
+    return Requirement(name, str(requirement), line.file, line.number, hashes, direct=requirement.url is not None)
 
 
-def _airflow(line: Line, requirement: Requirement, version: str) -> Requirement:
-    """The wish for Airflow itself, as one for what runs; a name that it answers to (1.10.12) is as good as its own."""
+def _airflow(line: Line, requirement: pep508.Requirement, version: str) -> pep508.Requirement:
+    """The requirement of Airflow itself, rewritten to the version that runs (1.10.15 where a line says 1.10.12)."""
     fits = requirement.specifier.contains
     if not requirement.url and any(fits(Version(each), prereleases=True) for each in locks.names(version)):
         requirement.specifier = SpecifierSet(f"=={version}")
@@ -83,10 +83,10 @@ def _airflow(line: Line, requirement: Requirement, version: str) -> Requirement:
     )
 
 
-def _requirement(line: Line, text: str) -> Requirement:
+def _requirement(line: Line, text: str) -> pep508.Requirement:
     try:
-        return _checked(line, Requirement(_with_name(line, text)))
-    except InvalidRequirement as error:
+        return _checked(line, pep508.Requirement(_with_name(line, text)))
+    except pep508.InvalidRequirement as error:
         why = str(error).splitlines()[0]
         raise invalid(line, f"{shown(text)!r} is no requirement ({shown(why)})") from None
 
@@ -121,7 +121,7 @@ def _repository(line: Line, address: str) -> str:
     return f"{name} @ {url}{'#' + rest if rest else ''}"
 
 
-def _checked(line: Line, requirement: Requirement) -> Requirement:
+def _checked(line: Line, requirement: pep508.Requirement) -> pep508.Requirement:
     url = requirement.url
     if url is None or url.startswith(("https://", "http://", "git+https://")):
         return requirement

@@ -14,7 +14,7 @@ from functools import cached_property
 
 from aerodrome.release import locks, pip_variables, requirement_line, requirements_text
 from aerodrome.release.failures import ReleaseError, at
-from aerodrome.release.requirement_line import PLUGINS, Wish, invalid, shown
+from aerodrome.release.requirement_line import PLUGINS, Requirement, invalid, shown
 from aerodrome.release.requirements_text import Line
 
 _DEEPEST = 8
@@ -66,8 +66,8 @@ Reader = Callable[[str], bytes | None]
 class Requirements:
     """All that the files, and the startup script's variables for pip, ask for."""
 
-    wishes: tuple[Wish, ...] = ()
-    constraints: tuple[Wish, ...] = ()
+    requested: tuple[Requirement, ...] = ()
+    constraints: tuple[Requirement, ...] = ()
     constrained: bool = True
     """Whether Airflow's own constraints hold; False = the file names others, and only what Airflow lives on is held."""
 
@@ -91,9 +91,9 @@ class Requirements:
     """What was understood otherwise than it was written, in sentences."""
 
     @cached_property
-    def places(self) -> Mapping[str, Wish]:
-        """The first wish of each package."""
-        return {wish.name: wish for wish in reversed((*self.wishes, *self.constraints))}
+    def by_name(self) -> Mapping[str, Requirement]:
+        """The first requirement of each package."""
+        return {requirement.name: requirement for requirement in reversed((*self.requested, *self.constraints))}
 
     def hide(self, text: str) -> str:
         """The text without secrets."""
@@ -124,7 +124,7 @@ def read(
         raise
     reading.comments(data, name)
     return Requirements(
-        wishes=tuple(reading.wishes),
+        requested=tuple(reading.requested),
         constraints=tuple(reading.constraints),
         constrained=reading.lifted is None or reading.official,
         index=reading.index,
@@ -149,8 +149,8 @@ class _Reading:
     python: str
     files: Reader
     variables: Mapping[str, str]
-    wishes: list[Wish] = field(default_factory=list)
-    constraints: list[Wish] = field(default_factory=list)
+    requested: list[Requirement] = field(default_factory=list)
+    constraints: list[Requirement] = field(default_factory=list)
     index: Line | None = None
     extra_indexes: list[Line] = field(default_factory=list)
     find_links: list[Line] = field(default_factory=list)
@@ -183,7 +183,7 @@ class _Reading:
             if text.startswith("-"):
                 self._option(line, text, constraint=constraint, stack=stack)
             else:
-                self._wish(line, text, constraint=constraint)
+                self._requirement(line, text, constraint=constraint)
 
     def comments(self, data: bytes, name: str) -> None:
         """Look for constraints in comments: MWAA, which only looks for the words, applies Airflow's no longer."""
@@ -196,9 +196,9 @@ class _Reading:
             self.notes.append(f"{self.lifted}: constraints are named, if only in a comment; so Airflow's own are not "
                               "applied, as on MWAA, and only what Airflow lives on is held")  # fmt: skip
 
-    def _wish(self, line: Line, text: str, *, constraint: bool) -> None:
-        wish = requirement_line.parsed(line, text, version=self.version, constraint=constraint)
-        (self.constraints if constraint else self.wishes).append(wish)
+    def _requirement(self, line: Line, text: str, *, constraint: bool) -> None:
+        requirement = requirement_line.parsed(line, text, version=self.version, constraint=constraint)
+        (self.constraints if constraint else self.requested).append(requirement)
 
     def _expanded(self, line: Line) -> str:
         def value(found: re.Match[str]) -> str:
@@ -262,7 +262,7 @@ class _Reading:
         if "git+https://" not in value:
             raise invalid(line, f"-e takes git+https://…#egg=name; {shown(value)} is not reached from an environment: "
                                  "put the package into plugins.zip as a wheel")  # fmt: skip
-        self._wish(line, value, constraint=False)
+        self._requirement(line, value, constraint=False)
         self.notes.append(
             f"{at(line.file, line.number)}: the package is installed as any other, not as an editable one"
         )

@@ -24,7 +24,7 @@ from aerodrome.release.failures import RELEASE_BUILD_FAILED, ReleaseError
 _SUPERVISE = Path(__file__).with_name("inside") / "supervise.py"
 
 _TICK = 0.2
-"""Seconds between two looks at the caller's wish to stop."""
+"""Seconds between two calls of `tick`, by which the caller may stop us."""
 
 _CHUNK = 65536
 _TAIL = 60
@@ -36,7 +36,7 @@ _PATIENCE = 30.0
 
 
 @dataclass(frozen=True)
-class User:
+class UnixUser:
     """Whom user code runs as, when we are root."""
 
     uid: int
@@ -56,10 +56,10 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Room:
+class WritablePaths:
     """What a program may write to, where we are root and the kernel lets us; it reads the rest, as far as it may."""
 
-    writable: tuple[Path, ...]
+    folders: tuple[Path, ...]
     temporary: Path
     """A folder in one of those, which it finds at /tmp and /var/tmp."""
 
@@ -103,10 +103,10 @@ def run(
     environ: Mapping[str, str],
     cwd: Path,
     limits: Limits,
-    user: User | None = None,
+    user: UnixUser | None = None,
     umask: int = 0o022,
     views: Sequence[tuple[Path, Path]] = (),
-    room: Room | None = None,
+    writable: WritablePaths | None = None,
     on_line: Callable[[str], None] = lambda _: None,
     on_message: Callable[[bytes], None] | None = None,
     tick: Callable[[], None] = lambda: None,
@@ -136,7 +136,7 @@ def run(
         "gid": user.gid if user else None,
         "umask": umask,
         "views": [[str(folder), str(path)] for folder, path in views],
-        "room": [[str(path) for path in room.writable], str(room.temporary)] if room else None,
+        "writable": [[str(path) for path in writable.folders], str(writable.temporary)] if writable else None,
         "seconds": limits.seconds,
         "limits": {"RLIMIT_DATA": limits.memory, "RLIMIT_FSIZE": limits.file, "RLIMIT_CORE": 0},
         "report": theirs,
@@ -169,14 +169,14 @@ def run(
     return followed.ended()
 
 
-def let_in(folder: Path, user: User | None) -> None:
+def let_in(folder: Path, user: UnixUser | None) -> None:
     """Let the user enter the folder, and not list it; nobody else comes in. None = it is ours alone already."""
     if user is not None:
         os.chown(folder, -1, user.gid)
         folder.chmod(0o710)
 
 
-def keep(file: Path, data: bytes, user: User | None = None) -> None:
+def keep(file: Path, data: bytes, user: UnixUser | None = None) -> None:
     """Write a new file that the user alone reads; None = we alone."""
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as kept:

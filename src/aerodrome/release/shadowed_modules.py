@@ -10,14 +10,14 @@ import shutil
 from pathlib import Path
 
 from aerodrome.release.failures import REQUIREMENTS_CONFLICT, ReleaseError, at
-from aerodrome.release.installed_packages import Base
+from aerodrome.release.installed_packages import InstalledPackages
 from aerodrome.release.requirements import Requirements
 
 _IDLE = frozenset({"bin", "docs", "examples", "scripts", "share", "test", "tests", "__pycache__"})
 """Folders that many packages leave behind by mistake; nothing in the base is imported by these names."""
 
 
-def remove(site: Path, base: Base, requirements: Requirements) -> tuple[str, ...]:
+def remove(site: Path, base: InstalledPackages, requirements: Requirements) -> tuple[str, ...]:
     """Take away what hides the standard library, with a note each. Raises ReleaseError for what hides the base's."""
     notes = []
     for entry in sorted(site.iterdir()):
@@ -50,13 +50,13 @@ def _hides(ours: Path, theirs: Path) -> Path | None:
 
 def _conflict(site: Path, path: str, requirements: Requirements) -> ReleaseError:
     owner = next((d.name.split("-")[0] for d in site.glob("*.dist-info") if _records(d, path)), "a package")
-    wish = requirements.places.get(owner.replace("_", "-").lower())
-    place = f"{at(wish.file, wish.line)}: " if wish else "requirements.txt: "
+    requirement = requirements.by_name.get(owner.replace("_", "-").lower())
+    place = f"{at(requirement.file, requirement.line)}: " if requirement else "requirements.txt: "
     return ReleaseError(
         f"{place}{owner} brings {path}, which Airflow comes with and would no longer find",
         code=REQUIREMENTS_CONFLICT,
-        file=wish.file if wish else None,
-        line=wish.line if wish else None,
+        file=requirement.file if requirement else None,
+        line=requirement.line if requirement else None,
         package=owner,
     )
 

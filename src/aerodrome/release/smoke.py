@@ -77,28 +77,28 @@ with DAG({_DAG_ID!r}, start_date=datetime(2026, 1, 2), schedule_interval="@once"
 
 
 @dataclass(frozen=True)
-class Step:
+class Check:
     """One thing that must work: a command under the installed version."""
 
     sentence: str
     command: tuple[str, ...]
 
 
-def steps(installation: Installation) -> tuple[Step, ...]:
+def steps(installation: Installation) -> tuple[Check, ...]:
     """What is tried, in order. Pure."""
     python, airflow = str(installation.python), str(installation.venv / "bin" / "airflow")
     if _is_first(installation):
         return (
-            Step("import every role", (python, str(_INSIDE), "roles")),
-            Step("migrate a fresh database", (airflow, "initdb")),
-            Step("build the web apps and ask them", (python, str(_INSIDE), "web")),
-            Step("run one task", (airflow, "backfill", "-s", "2026-01-02", "-e", "2026-01-02", _DAG_ID)),
+            Check("import every role", (python, str(_INSIDE), "roles")),
+            Check("migrate a fresh database", (airflow, "initdb")),
+            Check("build the web apps and ask them", (python, str(_INSIDE), "web")),
+            Check("run one task", (airflow, "backfill", "-s", "2026-01-02", "-e", "2026-01-02", _DAG_ID)),
         )
     return (
-        Step("import every role", (python, str(_INSIDE), "roles")),
-        Step("migrate a fresh database", (airflow, "db", "migrate")),
-        Step("build the web apps and ask them", (python, str(_INSIDE), "web")),
-        Step("run one task", (airflow, "dags", "test", _DAG_ID, "2026-01-02")),
+        Check("import every role", (python, str(_INSIDE), "roles")),
+        Check("migrate a fresh database", (airflow, "db", "migrate")),
+        Check("build the web apps and ask them", (python, str(_INSIDE), "web")),
+        Check("run one task", (airflow, "dags", "test", _DAG_ID, "2026-01-02")),
     )
 
 
@@ -179,7 +179,7 @@ def _is_first(installation: Installation) -> bool:
     return installation.version.startswith("1.")
 
 
-def _try(installation: Installation, step: Step, environ: Mapping[str, str], home: Path) -> None:
+def _try(installation: Installation, step: Check, environ: Mapping[str, str], home: Path) -> None:
     try:
         done = subprocess.run(
             step.command,

@@ -18,7 +18,7 @@ from aerodrome.cell import mounts
 from aerodrome.release import airflow_home, sandbox, sealing, startup_notes, startup_variables
 from aerodrome.release.airflow_home import Parts
 from aerodrome.release.failures import STARTUP_SCRIPT_FAILED, ReleaseError, at
-from aerodrome.release.sandbox import Ended, Limits, Room, User
+from aerodrome.release.sandbox import Ended, Limits, UnixUser, WritablePaths
 
 NAME = startup_notes.NAME
 
@@ -76,7 +76,7 @@ class Startup:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
+class ScriptContext:
     """Where a script is run, and as whom."""
 
     scratch: Path
@@ -95,7 +95,7 @@ class Stage:
     plugins: Path | None = None
     """The release's plugins."""
 
-    user: User | None = None
+    user: UnixUser | None = None
     """Whom to run it as, when we are root."""
 
     limit: float = LIMIT
@@ -108,7 +108,7 @@ class Stage:
     """Called several times a second; what it raises ends the script."""
 
 
-def run(script: bytes, stage: Stage) -> Startup:
+def run(script: bytes, context: ScriptContext) -> Startup:
     """Run the script once, or once for each component if it asks which one it is.
 
     Raises:
@@ -117,54 +117,54 @@ def run(script: bytes, stage: Stage) -> Startup:
     """
     if len(script) > _LARGEST_SCRIPT:
         raise _failed(f"{NAME} has more than {_LARGEST_SCRIPT // 1024} KiB")
-    file = stage.scratch / NAME
+    file = context.scratch / NAME
     file.write_bytes(script.replace(b"\r\n", b"\n"))
     file.chmod(0o644)
-    _check_syntax(file, stage.user, stage.tick)
+    _check_syntax(file, context.user, context.tick)
     text = file.read_text(encoding="utf-8", errors="replace")
     components = COMPONENTS if "MWAA_AIRFLOW_COMPONENT" in text else ("scheduler",)
     found: dict[str, Mapping[str, str]] = {}
     notes: list[str] = []
     for component in components:
-        ran = _Run(file, stage, component)
+        ran = _Run(file, context, component)
         found[component] = ran.variables
         notes += startup_notes.of(text, ran.notes, ran.variables, ran.refused)
         notes += ran.leave(text)
-    _take_over(stage)
+    _take_over(context)
     return Startup(found, startup_notes.bounded(notes))
 
 
 class _Run:
     """One run of the script, as one component."""
 
-    def __init__(self, file: Path, stage: Stage, component: str) -> None:
-        self._stage = stage
-        own = stage.scratch / component
+    def __init__(self, file: Path, context: ScriptContext, component: str) -> None:
+        self._context = context
+        own = context.scratch / component
         own.mkdir(mode=0o700)
-        sandbox.let_in(own, stage.user)
+        sandbox.let_in(own, context.user)
         self._temporary = own / "tmp"
         self._temporary.mkdir()
         cache = own / "cache"
         cache.mkdir()
         for folder in (self._temporary, cache):
-            if stage.user is not None:
-                os.chown(folder, stage.user.uid, stage.user.gid)
-        self._home = stage.home  # where it stays: a virtual environment names its folder
-        seen = airflow_home.lay_out(self._home, Parts(plugins=stage.plugins), stage.user)
+            if context.user is not None:
+                os.chown(folder, context.user.uid, context.user.gid)
+        self._home = context.home  # where it stays: a virtual environment names its folder
+        seen = airflow_home.lay_out(self._home, Parts(plugins=context.plugins), context.user)
         before = {
-            **stage.environ, **self._files(own), "AIRFLOW_HOME": str(seen.path), "HOME": str(seen.path),
-            "LANG": "C.UTF-8", "LOGNAME": "airflow", "MWAA_AIRFLOW_COMPONENT": component, "PATH": stage.path,
+            **context.environ, **self._files(own), "AIRFLOW_HOME": str(seen.path), "HOME": str(seen.path),
+            "LANG": "C.UTF-8", "LOGNAME": "airflow", "MWAA_AIRFLOW_COMPONENT": component, "PATH": context.path,
             "TMPDIR": str(self._temporary), "TZ": "UTC", "USER": "airflow", "XDG_CACHE_HOME": str(cache),
         }  # fmt: skip
         answer = bytearray()
         ended = sandbox.run(
             [_BASH, "--noprofile", "--norc", str(_WRAPPER), str(file)],
-            environ=before, cwd=seen.path, limits=Limits(stage.limit), user=stage.user,
-            views=seen.views, room=Room((own, seen.path), self._temporary), on_line=stage.on_line,
-            on_message=lambda data: answer.extend(data[: _LARGEST_ANSWER - len(answer)]), tick=stage.tick,
+            environ=before, cwd=seen.path, limits=Limits(context.limit), user=context.user,
+            views=seen.views, writable=WritablePaths((own, seen.path), self._temporary), on_line=context.on_line,
+            on_message=lambda data: answer.extend(data[: _LARGEST_ANSWER - len(answer)]), tick=context.tick,
         )  # fmt: skip
         after, self.notes = _answered(bytes(answer))
-        _judge(ended, after, stage.limit)
+        _judge(ended, after, context.limit)
         for name in (*_ANSWERED, "AERODROME_CHANNEL"):
             after.pop(name, None)
         self.variables, self.refused = startup_variables.exported(before, after)
@@ -189,15 +189,15 @@ class _Run:
         return notes
 
     def _wrote(self, entry: Path) -> bool:
-        return self._stage.user is not None and entry.lstat().st_uid == self._stage.user.uid
+        return self._context.user is not None and entry.lstat().st_uid == self._context.user.uid
 
     def _files(self, own: Path) -> dict[str, str]:
         """Copies, for this user, of the files that variables name, such as the token of the role's credentials."""
         found = {}
-        for name, value in self._stage.environ.items():
+        for name, value in self._context.environ.items():
             if value.startswith("/") and Path(value).is_file():
                 found[name] = str(own / name)
-                sandbox.keep(own / name, Path(value).read_bytes(), self._stage.user)
+                sandbox.keep(own / name, Path(value).read_bytes(), self._context.user)
         return found
 
 
@@ -206,9 +206,9 @@ def _kept(home: Path) -> Path:
     return home.with_name(f".{home.name}")
 
 
-def _take_over(stage: Stage) -> None:
+def _take_over(context: ScriptContext) -> None:
     """Put all that is kept in its place, and make it ours. No process of the script's can run any more."""
-    home = stage.home
+    home = context.home
     kept = _kept(home)
     if not kept.exists():
         return
@@ -229,13 +229,13 @@ def _take_over(stage: Stage) -> None:
             f"{NAME} writes too much below AIRFLOW_HOME: {MOST_AT_TOP} files and folders are allowed directly in it; "
             "put them into a folder"
         )
-    sealing.take_over(home, stage.user.uid if stage.user else os.geteuid())
+    sealing.take_over(home, context.user.uid if context.user else os.geteuid())
     if airflow_home.can_be_shown():
         # Nobody comes by this way. It may hold secrets, and any user can read in /proc where it is mounted from.
         home.chmod(_PRIVATE)
 
 
-def _check_syntax(file: Path, user: User | None, tick: Callable[[], None]) -> None:
+def _check_syntax(file: Path, user: UnixUser | None, tick: Callable[[], None]) -> None:
     """Bash would tell a syntax error and go on behind the script."""
     done = sandbox.run(
         [_BASH, "--noprofile", "--norc", "-n", str(file)],

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 from aerodrome.release import requirements_text
-from aerodrome.release.build_inputs import Content
+from aerodrome.release.build_inputs import BuildInputs
 from aerodrome.release.failures import ReleaseError
 from aerodrome.release.locks import Lock
 from aerodrome.release.plugins import check_directory
@@ -34,7 +34,7 @@ _CHUNK = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sources:
+class UserFiles:
     """The files of one environment, or of one folder that `aerodrome check` is run in."""
 
     requirements: bytes | None = None
@@ -58,9 +58,9 @@ class Sources:
     """Whose rights the startup script reads with: what it gets is nobody else's."""
 
 
-def content_of(sources: Sources, lock: Lock, options: Mapping[str, str] = MappingProxyType({})) -> Content:
+def inputs_of(sources: UserFiles, lock: Lock, options: Mapping[str, str] = MappingProxyType({})) -> BuildInputs:
     """What the sources are, by their bytes, and by the values of the options that requirements name (`variables`)."""
-    return Content(
+    return BuildInputs(
         version=lock.version,
         lock=lock.pins_sha256,
         requirements=_requirements(sources, options) if sources.requirements is not None else None,
@@ -71,7 +71,7 @@ def content_of(sources: Sources, lock: Lock, options: Mapping[str, str] = Mappin
     )
 
 
-def file(sources: Sources, path: str) -> bytes | None:
+def file(sources: UserFiles, path: str) -> bytes | None:
     """A file that requirements name, by the path that they name it by: see `requirements.Reader`."""
     pure = PurePosixPath(path)
     if ".." in pure.parts:
@@ -88,7 +88,7 @@ def variables(options: Mapping[str, str]) -> dict[str, str]:
     return {"AIRFLOW__" + name.replace(".", "__").upper(): value for name, value in options.items()}
 
 
-def _requirements(sources: Sources, options: Mapping[str, str]) -> str:
+def _requirements(sources: UserFiles, options: Mapping[str, str]) -> str:
     """The hash of requirements.txt and of everything that it includes or takes from an option, however deep."""
     found = {"": sources.requirements or b""}
     left = [("", sources.requirements or b"")]

@@ -16,7 +16,7 @@ from packaging.version import InvalidVersion, Version
 from aerodrome import errors
 from aerodrome.release import failures, uv_output
 from aerodrome.release.failures import ReleaseError, at
-from aerodrome.release.requirement_line import Wish
+from aerodrome.release.requirement_line import Requirement
 from aerodrome.release.requirements import Requirements
 
 _TAIL = 14
@@ -57,14 +57,14 @@ def refusal(
     lines = [requirements.hide(_SECRET_IN_URL.sub("***@", line.rstrip())) for line in lines]
     tail = tuple(line for line in lines if line)[-_TAIL:]
     text = re.sub(r"\s+", " ", "\n".join(lines))
-    reading = _Reading(requirements, base, pins or {}, text, tail)
+    reading = _UvOutput(requirements, base, pins or {}, text, tail)
     return (
         reading.machine() or reading.index() or reading.unknown() or reading.python() or reading.conflict()
         or reading.build() or reading.otherwise()
     )  # fmt: skip
 
 
-class _Reading:
+class _UvOutput:
     """One text of uv's; each method is one kind of failure, or None when it is another."""
 
     def __init__(
@@ -87,8 +87,8 @@ class _Reading:
                 "no space is left on the disk for the packages; free some, or ask who runs this machine"
             )
         if "Hash mismatch" in self._text:
-            wish = self._mentioned()
-            return self._failed(f"{_named(wish)} the index served other bytes than --hash names", wish)
+            culprit = self._mentioned()
+            return self._failed(f"{_named(culprit)} the index served other bytes than --hash names", culprit)
         return None
 
     def index(self) -> errors.AerodromeError | None:
@@ -107,7 +107,9 @@ class _Reading:
             if line is not None and _host(url) == _host(line.text):
                 sentence = f"{at(line.file, line.number)}: the package index {what}; check its URL"
                 return self._error(failures.REQUIREMENTS_INSTALL_FAILED, sentence, line.file, line.number)
-        direct = next((wish for wish in self._requirements.wishes if wish.direct and url and url in wish.shown), None)
+        direct = next(
+            (each for each in self._requirements.requested if each.direct and url and url in each.shown), None
+        )
         if direct is not None or (status and not status[1].startswith(("429", "5"))):
             return self._failed(f"{_named(direct)} {_SECRET_IN_URL.sub('***@', url)} {what}", direct)
         sentence = f"the requirements could not be installed: the package index {what}"
@@ -116,15 +118,19 @@ class _Reading:
     def unknown(self) -> ReleaseError | None:
         found = _UNKNOWN.search(self._text)
         if found:
-            wish = self._wish(found[1]) or self._root()
-            needed = "" if wish is None or wish.name == canonicalize_name(found[1]) else f", which {wish.name} needs"
-            return self._failed(f"{_named(wish)} no package {found[1]}{needed} is known to {self._asked()}", wish)
+            culprit = self._requirement(found[1]) or self._root()
+            needed = (
+                ""
+                if culprit is None or culprit.name == canonicalize_name(found[1])
+                else f", which {culprit.name} needs"
+            )
+            return self._failed(f"{_named(culprit)} no package {found[1]}{needed} is known to {self._asked()}", culprit)
         found = _NO_VERSION.search(self._text)
         name = canonicalize_name(found[1]) if found else ""
         if found is None or name in self._held or "depends on" in self._text:
             return None
-        wish = self._wish(name) or self._root()
-        return self._failed(f"{_named(wish)} {self._asked()} has no {found[1]}{found[2] or ''}", wish)
+        culprit = self._requirement(name) or self._root()
+        return self._failed(f"{_named(culprit)} {self._asked()} has no {found[1]}{found[2] or ''}", culprit)
 
     def python(self) -> ReleaseError | None:
         found = _PYTHON.search(self._text)
@@ -133,34 +139,40 @@ class _Reading:
         found = _NEEDS_PYTHON.search(self._text)
         if found:
             used = _USED_PYTHON.search(self._text)
-            return self._other_python(found[3], used[1] if used else "another", self._wish(found[1]) or self._root())
+            return self._other_python(
+                found[3], used[1] if used else "another", self._requirement(found[1]) or self._root()
+            )
         wheels = _WHEELS.search(self._text)
         if wheels is None:
             return None
-        wish = self._wish(wheels[1] or wheels[3]) or self._root()
-        return self._failed(f"{_named(wish)} {_what(wish)} has no wheel for this Python and this kind of machine", wish)
+        culprit = self._requirement(wheels[1] or wheels[3]) or self._root()
+        return self._failed(
+            f"{_named(culprit)} {_what(culprit)} has no wheel for this Python and this kind of machine", culprit
+        )
 
-    def _other_python(self, needed: str, used: str, wish: Wish | None) -> ReleaseError:
-        sentence = f"{_named(wish)} {_what(wish)} needs Python {needed.rstrip('.')}, and the environment runs {used}"
-        return self._failed(sentence, wish)
+    def _other_python(self, needed: str, used: str, culprit: Requirement | None) -> ReleaseError:
+        sentence = (
+            f"{_named(culprit)} {_what(culprit)} needs Python {needed.rstrip('.')}, and the environment runs {used}"
+        )
+        return self._failed(sentence, culprit)
 
     def conflict(self) -> ReleaseError | None:
         if "No solution found" not in self._text:
             return None
-        wish = self._root()
+        culprit = self._root()
         for owner, _, name, spec in _DEPENDS.findall(self._text):
             version = self._held.get(canonicalize_name(name))
             if version is not None and spec and not _allows(spec, version):
-                wish = self._wish(owner) or wish
-                sentence = f"{_named(wish)} {owner} needs {name}{spec.rstrip('.,')}, and {self._theirs(name)}"
-                return self._conflict(sentence, wish, name)
+                culprit = self._requirement(owner) or culprit
+                sentence = f"{_named(culprit)} {owner} needs {name}{spec.rstrip('.,')}, and {self._theirs(name)}"
+                return self._conflict(sentence, culprit, name)
         for name, spec in _REQUIRE.findall(self._text):
             version = self._held.get(canonicalize_name(name))
-            asked = self._wish(name)
+            asked = self._requirement(name)
             if version is not None and asked is not None and (asked.direct or not _allows(spec, version)):
                 sentence = f"{_named(asked)} {asked.shown} is asked for, and {self._theirs(name)}"
                 return self._conflict(sentence, asked, name)
-        asked = self._twice() or wish
+        asked = self._twice() or culprit
         both = [f"{each.shown} ({at(each.file, each.line)})" for each in self._all(asked.name)] if asked else []
         sentence = f"{_named(asked)} {' and '.join(both)} exclude each other" if len(both) > 1 else (
             f"{_named(asked)} {_what(asked)} cannot be installed together with the other requirements"
@@ -176,20 +188,22 @@ class _Reading:
         found = _BUILD.search(self._text)
         if found is None:
             return None
-        wish = self._wish(found[1]) or self._mentioned()
-        return self._failed(f"{_named(wish)} {found[1]} could not be built from source; the last lines say why", wish)
+        culprit = self._requirement(found[1]) or self._mentioned()
+        return self._failed(
+            f"{_named(culprit)} {found[1]} could not be built from source; the last lines say why", culprit
+        )
 
     def otherwise(self) -> ReleaseError:
-        wish = self._mentioned()
+        culprit = self._mentioned()
         why = next((line.removeprefix("error: ") for line in self._tail if line.startswith("error: ")), "uv failed")
-        return self._failed(f"{_named(wish)} {why}", wish)
+        return self._failed(f"{_named(culprit)} {why}", culprit)
 
-    def _conflict(self, sentence: str, wish: Wish | None, package: str | None) -> ReleaseError:
-        file, line = (wish.file, wish.line) if wish else (None, None)
+    def _conflict(self, sentence: str, culprit: Requirement | None, package: str | None) -> ReleaseError:
+        file, line = (culprit.file, culprit.line) if culprit else (None, None)
         return self._error(failures.REQUIREMENTS_CONFLICT, sentence, file, line, package)
 
-    def _failed(self, sentence: str, wish: Wish | None = None) -> ReleaseError:
-        file, line, name = (wish.file, wish.line, wish.name) if wish else (None, None, None)
+    def _failed(self, sentence: str, culprit: Requirement | None = None) -> ReleaseError:
+        file, line, name = (culprit.file, culprit.line, culprit.name) if culprit else (None, None, None)
         return self._error(failures.REQUIREMENTS_INSTALL_FAILED, sentence, file, line, name)
 
     def _error(
@@ -203,24 +217,25 @@ class _Reading:
         line = self._requirements.index
         return f"the package index of {at(line.file, line.number)}" if line else "the package index"
 
-    def _all(self, name: str) -> list[Wish]:
-        return [wish for wish in (*self._requirements.wishes, *self._requirements.constraints) if wish.name == name]
+    def _all(self, name: str) -> list[Requirement]:
+        return [each for each in (*self._requirements.requested, *self._requirements.constraints) if each.name == name]
 
-    def _wish(self, name: str) -> Wish | None:
-        return self._requirements.places.get(canonicalize_name(name))
+    def _requirement(self, name: str) -> Requirement | None:
+        return self._requirements.by_name.get(canonicalize_name(name))
 
-    def _root(self) -> Wish | None:
+    def _root(self) -> Requirement | None:
         """The user's own requirement that an explanation ends with."""
-        return next((wish for name in _ROOT.findall(self._text) if (wish := self._wish(name))), None)
+        return next((culprit for name in _ROOT.findall(self._text) if (culprit := self._requirement(name))), None)
 
-    def _twice(self) -> Wish | None:
+    def _twice(self) -> Requirement | None:
         return next(
-            (w for name in _ROOT.findall(self._text) if (w := self._wish(name)) and len(self._all(w.name)) > 1), None
+            (w for name in _ROOT.findall(self._text) if (w := self._requirement(name)) and len(self._all(w.name)) > 1),
+            None,
         )
 
-    def _mentioned(self) -> Wish | None:
+    def _mentioned(self) -> Requirement | None:
         words = {canonicalize_name(word) for word in re.findall(_NAMED, self._text)}
-        return self._root() or next((wish for wish in self._requirements.wishes if wish.name in words), None)
+        return self._root() or next((each for each in self._requirements.requested if each.name in words), None)
 
 
 def _allows(spec: str, version: str) -> bool:
@@ -230,12 +245,12 @@ def _allows(spec: str, version: str) -> bool:
         return True
 
 
-def _named(wish: Wish | None) -> str:
-    return f"{at(wish.file, wish.line)}:" if wish else "requirements.txt:"
+def _named(culprit: Requirement | None) -> str:
+    return f"{at(culprit.file, culprit.line)}:" if culprit else "requirements.txt:"
 
 
-def _what(wish: Wish | None) -> str:
-    return wish.shown if wish else "a package"
+def _what(culprit: Requirement | None) -> str:
+    return culprit.shown if culprit else "a package"
 
 
 def _host(url: str) -> str:

@@ -12,21 +12,21 @@ from pathlib import Path
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from aerodrome.release.essential_packages import OF_A_URL
-from aerodrome.release.requirement_line import PLUGINS, Wish
+from aerodrome.release.requirement_line import PLUGINS, Requirement
 from aerodrome.release.requirements import Requirements
 
 _PLANNED = re.compile(r"^ ([+~-]) ([A-Za-z0-9][A-Za-z0-9._-]*)(?:==(\S+)| @ (\S+))")
 _SHOWN = 8
 
 
-def wished(requirements: Requirements, plugins: Path) -> list[str]:
+def to_resolve(requirements: Requirements, plugins: Path) -> list[str]:
     """What to resolve."""
-    return [_line(_located(wish.text, plugins), wish) for wish in requirements.wishes]
+    return [_line(_located(requirement.text, plugins), requirement) for requirement in requirements.requested]
 
 
-def chosen(requirements: Requirements, plugins: Path, packages: Sequence[tuple[str, str]]) -> list[str]:
+def to_install(requirements: Requirements, plugins: Path, packages: Sequence[tuple[str, str]]) -> list[str]:
     """What to install once names and versions are known."""
-    direct = {wish.name: wish for wish in requirements.wishes if wish.direct}
+    direct = {requirement.name: requirement for requirement in requirements.requested if requirement.direct}
     return [
         _line(
             _located(direct[name].text, plugins) if name in direct else f"{name}=={version}", _place(requirements, name)
@@ -38,12 +38,12 @@ def chosen(requirements: Requirements, plugins: Path, packages: Sequence[tuple[s
 def constraints(requirements: Requirements, held: Mapping[str, str]) -> tuple[list[str], tuple[str, ...]]:
     """The user's own constraints, but those on what stays as it is (`held`); and a note on these."""
     kept, ignored = [], []
-    for wish in requirements.constraints:
-        present = held.get(wish.name)
+    for requirement in requirements.constraints:
+        present = held.get(requirement.name)
         if present is None:
-            kept.append(wish.text)
-        elif not wish.text.endswith(f"=={present}"):
-            ignored.append(f"{wish.name} {present}")
+            kept.append(requirement.text)
+        elif not requirement.text.endswith(f"=={present}"):
+            ignored.append(f"{requirement.name} {present}")
     if not ignored:
         return kept, ()
     more = f" and {len(ignored) - _SHOWN} more" if len(ignored) > _SHOWN else ""
@@ -78,12 +78,12 @@ def _version(url: str) -> str:
         return OF_A_URL
 
 
-def _place(requirements: Requirements, name: str) -> Wish | None:
-    return requirements.places.get(name)
+def _place(requirements: Requirements, name: str) -> Requirement | None:
+    return requirements.by_name.get(name)
 
 
-def _line(text: str, wish: Wish | None) -> str:
-    return " ".join([text, *(f"--hash={value}" for value in (wish.hashes if wish else ()))])
+def _line(text: str, requirement: Requirement | None) -> str:
+    return " ".join([text, *(f"--hash={value}" for value in (requirement.hashes if requirement else ()))])
 
 
 def _located(text: str, plugins: Path) -> str:

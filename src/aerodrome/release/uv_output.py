@@ -48,7 +48,7 @@ NETWORK = (
 
 
 @dataclass(frozen=True)
-class Progress:
+class UvProgress:
     """How far uv is: `done` of `total` in the unit of the phase (download: KiB; install: packages; compile: files)."""
 
     phase: str = "resolve"
@@ -59,7 +59,7 @@ class Progress:
     """Downloads under way and finished, in KiB; small ones are not announced by uv and weigh nothing."""
 
 
-def advance(progress: Progress, line: str) -> Progress:
+def advance(progress: UvProgress, line: str) -> UvProgress:
     """The progress after one more line of uv's."""
     if match := _DOWNLOADING.match(line):
         size = int(float(match[2]) * _KIB.get((match[3] or "K")[0], 1))
@@ -72,7 +72,7 @@ def advance(progress: Progress, line: str) -> Progress:
     return progress
 
 
-def _counted(progress: Progress, what: str, count: int) -> Progress:
+def _counted(progress: UvProgress, what: str, count: int) -> UvProgress:
     if what == "Resolved":
         return replace(progress, phase="download", done=0, total=0, packages=count)
     if what == "Prepared":

@@ -28,7 +28,7 @@ LIMIT = 1800.0
 """Seconds for one run of uv; a whole installation takes about 10, over a thin line some minutes. Arbitrary."""
 
 _TICK = 0.2
-"""Seconds between two looks at the caller's wish to stop."""
+"""Seconds between two calls of `tick`, by which the caller may stop us."""
 
 _KEPT_LINES = 40
 

@@ -28,13 +28,13 @@ from aerodrome.release import (
     smoke_inside,
     startup_variables,
 )
-from aerodrome.release.airflow_home import DAGS, LOGS, PLUGINS, Parts, Seen
+from aerodrome.release.airflow_home import DAGS, LOGS, PLUGINS, HomeView, Parts
 from aerodrome.release.comparison import ImportFailure
 from aerodrome.release.failures import ReleaseError
 from aerodrome.release.installation import Installation
 from aerodrome.release.requirement_line import AIRFLOW
 from aerodrome.release.requirements import Requirements
-from aerodrome.release.sandbox import Limits, Room, User
+from aerodrome.release.sandbox import Limits, UnixUser, WritablePaths
 from aerodrome.release.startup import Startup
 
 CONTENT_LIMIT = 180.0
@@ -95,7 +95,7 @@ class Trial:
     defaults: Mapping[str, str] = field(default_factory=dict)
     """Variables that the startup script may set to something else."""
 
-    user: User | None = None
+    user: UnixUser | None = None
     """Whom user code runs as when we are root; for DAGs the environment's own user, who may read them."""
 
     secrets: Secrets | None = None
@@ -109,7 +109,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Parsed:
+class ParseResult:
     """What came of parsing a folder of DAGs."""
 
     files: int
@@ -118,7 +118,7 @@ class Parsed:
 
 
 @dataclass(frozen=True)
-class Content:
+class LoadResult:
     """What came of trying packages and plugins."""
 
     plugins: tuple[str, ...] = ()
@@ -128,21 +128,21 @@ class Content:
     """Files among the plugins that Airflow cannot load and does without."""
 
 
-def try_content(trial: Trial, requirements: Requirements, *, starts: bool = False) -> Content:
+def try_content(trial: Trial, requirements: Requirements, *, starts: bool = False) -> LoadResult:
     """Import the packages that the user named and load the plugins.
 
     `starts`: import what Airflow's own processes begin with, too, for their packages are not those of the lock.
 
     Raises ReleaseError: REQUIREMENTS_INSTALL_FAILED for a package that cannot be imported, PLUGIN_IMPORT_FAILED.
     """
-    named = {wish.name: wish for wish in requirements.wishes}
+    named = {requirement.name: requirement for requirement in requirements.requested}
     wanted = {
         "roots": {**(import_names.of(trial.site, named) if trial.site else {}), **(_begins(trial) if starts else {})},
         "plugins": _plugins_folder(trial) if has_plugins(trial.plugins, trial.site) else "",
         "limit": CONTENT_LIMIT,
     }
     if not wanted["roots"] and not wanted["plugins"]:
-        return Content()
+        return LoadResult()
     findings = _probe(trial, wanted, None, 2 * CONTENT_LIMIT + 60)
     for error in _errors(findings, "imports"):
         if error.get("package") == AIRFLOW:
@@ -151,12 +151,13 @@ def try_content(trial: Trial, requirements: Requirements, *, starts: bool = Fals
                 f"{_sentence(error)}",
                 code=failures.REQUIREMENTS_CONFLICT, tail=tuple(error["trace"]), file="requirements.txt",
             )  # fmt: skip
-        wish = named.get(error.get("package", ""))
-        what = f"{wish.file}, line {wish.line}: {wish.name}" if wish else "a package"
+        asked = named.get(error.get("package", ""))
+        what = f"{asked.file}, line {asked.line}: {asked.name}" if asked else "a package"
         raise ReleaseError(
             f"{what} is installed and cannot be imported: {_sentence(error)}",
             code=failures.REQUIREMENTS_INSTALL_FAILED, tail=tuple(error["trace"]),
-            file=wish.file if wish else None, line=wish.line if wish else None, package=wish.name if wish else None,
+            file=asked.file if asked else None, line=asked.line if asked else None,
+            package=asked.name if asked else None,
         )  # fmt: skip
     ours = [(error, failure) for error in _errors(findings, "plugins") if (failure := _of_ours(error, trial))]
     broken = [failure for error, failure in ours if not error["survived"]]
@@ -167,7 +168,7 @@ def try_content(trial: Trial, requirements: Requirements, *, starts: bool = Fals
             file=broken[0].file, line=broken[0].line, tail=broken[0].trace,
         )  # fmt: skip
     names = tuple(name for finding in findings for name in finding.get("plugins", ()))
-    return Content(names, _passed_over([failure for _, failure in ours]))
+    return LoadResult(names, _passed_over([failure for _, failure in ours]))
 
 
 def _of_plugin(failure: ImportFailure) -> str:
@@ -194,7 +195,7 @@ def _begins(trial: Trial) -> dict[str, list[str]]:
 def parse_dags(
     trial: Trial, dags: Path, *, limit: float = DAGS_LIMIT,
     report: Callable[[int, int], None] = lambda _done, _total: None,
-) -> Parsed:  # fmt: skip
+) -> ParseResult:  # fmt: skip
     """Parse every DAG file as the DAG processor would; import errors are data. Where there is no file, nothing starts.
 
     Each file has as long as the options give it: `dag_file_processor_timeout`, and `dagbag_import_timeout` within.
@@ -202,7 +203,7 @@ def parse_dags(
     whole takes longer than `limit` seconds.
     """
     if not has_dag_files(dags):
-        return Parsed(0, (), ())
+        return ParseResult(0, (), ())
     seen = airflow_home.path_of(DAGS, dags.resolve())
     wanted = {"dags": str(seen), "file_limit": FILE_LIMIT, "parallel": trial.parallel}
     total = done = 0
@@ -215,7 +216,7 @@ def parse_dags(
 
     findings = _probe(trial, wanted, dags, limit, told)
     parsed = sorted((finding for finding in findings if finding["event"] == "dags"), key=lambda each: str(each["file"]))
-    return Parsed(
+    return ParseResult(
         len(parsed),
         tuple(sorted({dag for finding in parsed for dag in finding.get("dags", ())})),
         tuple(_failure(finding["file"], error, seen) for finding in parsed for error in finding.get("errors", ())),
@@ -250,7 +251,7 @@ def _may_be_dags(path: Path) -> bool:
     return path.suffix == ".py" or zipfile.is_zipfile(path)
 
 
-def environment(trial: Trial, home: Path, seen: Seen, dags: Path | None) -> dict[str, str]:
+def environment(trial: Trial, home: Path, seen: HomeView, dags: Path | None) -> dict[str, str]:
     """The complete environment of a trial whose own files are in `home`."""
     major = int(trial.installation.version.split(".")[0])
     site = trial.site / "bin" if trial.site else None
@@ -340,7 +341,7 @@ def _asked(
     trial: Trial,
     request: Path,
     environ: Mapping[str, str],
-    seen: Seen,
+    seen: HomeView,
     limit: float,
     told: Callable[[Mapping[str, Any]], None],
 ) -> list[dict[str, Any]]:
@@ -355,7 +356,7 @@ def _asked(
     ended = sandbox.run(
         [str(trial.installation.python), "-s", str(_PROBE), str(request)],
         environ=environ, cwd=request.parent, limits=Limits(limit), user=trial.user, tick=trial.tick,
-        views=seen.views, room=Room((request.parent, seen.path, logs), request.parent),
+        views=seen.views, writable=WritablePaths((request.parent, seen.path, logs), request.parent),
         on_message=probe_reports.Gathered(heard).take,
     )  # fmt: skip
     for error in _errors(findings, "airflow"):

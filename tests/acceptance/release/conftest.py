@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from aerodrome.release import building, install, locks
-from aerodrome.release.building import Workshop
-from aerodrome.release.sandbox import User
-from aerodrome.release.user_files import Sources
+from aerodrome.release.building import BuildContext
+from aerodrome.release.sandbox import UnixUser
+from aerodrome.release.user_files import UserFiles
 
-BUILDER = User(61234, 61234) if os.geteuid() == 0 else None
+BUILDER = UnixUser(61234, 61234) if os.geteuid() == 0 else None
 
 BACKEND = """
 import os, zipfile
@@ -123,8 +123,8 @@ def place(short_folder):
 
 
 @pytest.fixture
-def workshop(airflow, links, server, place):
-    """A workshop whose index is empty, as root with a user of its own."""
+def context(airflow, links, server, place):
+    """A context whose index is empty, as root with a user of its own."""
     environ = {
         "PATH": os.defpath,
         "HOME": str(place),
@@ -135,15 +135,15 @@ def workshop(airflow, links, server, place):
         "UV_HTTP_RETRIES": "0",
         "AERODROME_SECRET": "must not be seen",
     }
-    return Workshop(installation=airflow, releases=place / "releases", environ=environ, user=BUILDER)
+    return BuildContext(installation=airflow, releases=place / "releases", environ=environ, user=BUILDER)
 
 
 @pytest.fixture
-def build(workshop):
+def build(context):
     """Build a release of what is given."""
 
     def made(requirements=None, *, environ=None, **fields):
-        shop = replace(workshop, environ={**workshop.environ, **(environ or {})})
-        return building.build(Sources(requirements=requirements and requirements.encode(), **fields), shop)
+        changed = replace(context, environ={**context.environ, **(environ or {})})
+        return building.build(UserFiles(requirements=requirements and requirements.encode(), **fields), changed)
 
     return made

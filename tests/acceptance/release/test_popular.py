@@ -10,10 +10,10 @@ import pytest
 
 import lines
 from aerodrome.release import building, install, verification
-from aerodrome.release.building import Workshop
+from aerodrome.release.building import BuildContext
 from aerodrome.release.failures import ReleaseError
-from aerodrome.release.sandbox import User
-from aerodrome.release.user_files import Sources
+from aerodrome.release.sandbox import UnixUser
+from aerodrome.release.user_files import UserFiles
 
 pytestmark = [
     pytest.mark.skipif("AERODROME_TEST_LINES" not in os.environ, reason="make lines runs it"),
@@ -55,34 +55,34 @@ DAGS = {
 
 
 @pytest.fixture(params=lines.WITH_REST, scope="module")
-def workshop(request, versions, short_folder):
-    """A workshop with the real index."""
+def context(request, versions, short_folder):
+    """A context with the real index."""
     folder = short_folder / f"popular-{request.param}"
     folder.mkdir()
     folder.chmod(0o755)  # whatever our umask is
-    return Workshop(
+    return BuildContext(
         installation=install.install(request.param, versions, environ=os.environ),
         releases=folder / "releases", environ=os.environ,
-        user=User(61234, 61234) if os.geteuid() == 0 else None,
+        user=UnixUser(61234, 61234) if os.geteuid() == 0 else None,
     )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", INSTALL)
-def test_popular_packages_install_and_load(workshop, name):
-    built = building.build(Sources(requirements=INSTALL[name].encode()), workshop)
+def test_popular_packages_install_and_load(context, name):
+    built = building.build(UserFiles(requirements=INSTALL[name].encode()), context)
     installed = dict(built.packages)
     assert set(INSTALL[name].split()) <= set(installed)
     assert not built.private
     if name == "dags":
-        folder = workshop.releases.parent / "dags"
+        folder = context.releases.parent / "dags"
         folder.mkdir(exist_ok=True)
         folder.chmod(0o755)
         (folder / "made.yml").write_text(
-            YAML if workshop.installation.version.startswith("3") else YAML.replace("providers.standard.", "")
+            YAML if context.installation.version.startswith("3") else YAML.replace("providers.standard.", "")
         )
         for file, text in DAGS.items():
             (folder / file).write_text(textwrap.dedent(text))
-        trial = building.trial(built, workshop, scratch=folder.parent, variables={})
+        trial = building.trial(built, context, scratch=folder.parent, variables={})
         parsed = verification.parse_dags(trial, folder)
         assert [failure.sentence for failure in parsed.failures] == []
         assert set(parsed.dags) == {"with_cosmos", "made_of_yaml"}
@@ -96,15 +96,15 @@ deactivate
 """As Cosmos's guide for MWAA has it: dbt's own pins do not go with Airflow's. Later ones need more than an index."""
 
 
-def test_dbt_lives_in_a_virtual_environment_that_the_startup_script_makes(workshop):
-    built = building.build(Sources(startup=DBT), workshop)
+def test_dbt_lives_in_a_virtual_environment_that_the_startup_script_makes(context):
+    built = building.build(UserFiles(startup=DBT), context)
     assert built.home is not None
     assert "postgres" in {path.name for path in built.home.glob("dbt_venv/lib/python3*/site-packages/dbt/adapters/*")}
     assert (built.home / "dbt_venv" / "bin" / "dbt").exists()
     assert list(built.notes) == []
 
 
-def test_what_conflicts_with_airflows_constraints_is_refused_with_the_line(workshop):
+def test_what_conflicts_with_airflows_constraints_is_refused_with_the_line(context):
     with pytest.raises(ReleaseError, match=r"requirements\.txt, line 2: ") as caught:
-        building.build(Sources(requirements=b"# too old\npandas==1.0.0\n"), workshop)
+        building.build(UserFiles(requirements=b"# too old\npandas==1.0.0\n"), context)
     assert (caught.value.code, caught.value.package) == ("REQUIREMENTS_CONFLICT", "pandas")

@@ -11,7 +11,7 @@ import lines
 from aerodrome import errors
 from aerodrome.release import building, built_releases, locks
 from aerodrome.release.failures import ReleaseError
-from aerodrome.release.user_files import Sources
+from aerodrome.release.user_files import UserFiles
 
 CONSTRAINTS = "https://raw.githubusercontent.com/apache/airflow/constraints-9.9.9/constraints-3.12.txt"
 
@@ -27,11 +27,11 @@ def run(built, airflow, code):
     return done.stdout.strip()
 
 
-def leftovers(workshop):
-    return [path.name for path in workshop.releases.iterdir() if not path.name.endswith(".lock")]
+def leftovers(context):
+    return [path.name for path in context.releases.iterdir() if not path.name.endswith(".lock")]
 
 
-def test_only_what_the_base_lacks_is_installed_compiled_and_shared(build, airflow, workshop):
+def test_only_what_the_base_lacks_is_installed_compiled_and_shared(build, airflow, context):
     steps = []
     built = build("herd\nrequests\n# nothing else\n")
     assert dict(built.packages) == {"cow": "1.0", "herd": "1.0"}
@@ -40,7 +40,7 @@ def test_only_what_the_base_lacks_is_installed_compiled_and_shared(build, airflo
     )
     assert list(built.site.glob("__pycache__/cow.*.pyc"))
     again = building.build(
-        Sources(requirements=b"herd\nrequests\n# nothing else\n"), replace(workshop, report=steps.append)
+        UserFiles(requirements=b"herd\nrequests\n# nothing else\n"), replace(context, report=steps.append)
     )
     assert again == built
     assert [step.name for step in steps] == ["found"]
@@ -52,9 +52,9 @@ def test_no_requirements_make_an_empty_overlay(build):
 
 
 @ALIKE
-def test_a_package_from_source_is_built_as_nobody_and_belongs_to_us(build, airflow, workshop):
+def test_a_package_from_source_is_built_as_nobody_and_belongs_to_us(build, airflow, context):
     built = build("homemade\n")
-    expected = workshop.user.uid if workshop.user else os.geteuid()
+    expected = context.user.uid if context.user else os.geteuid()
     assert run(built, airflow, "import homemade; print(homemade.built_by)") == str(expected)
     assert {path.stat().st_uid for path in built.site.rglob("*")} == {os.geteuid()}
     assert not any(path.stat().st_mode & 0o022 for path in built.site.rglob("*"))
@@ -77,8 +77,8 @@ def test_wheels_among_the_plugins_install_without_an_index(build, links, place):
     folder = place / "plugins"
     folder.mkdir()
     (folder / "cow-1.0-py3-none-any.whl").write_bytes((links / "cow-1.0-py3-none-any.whl").read_bytes())
-    wish = "--find-links /usr/local/airflow/plugins\n--no-index\ncow\n"
-    assert build(wish, plugins=folder, environ={"UV_FIND_LINKS": ""}).packages == (("cow", "1.0"),)
+    text = "--find-links /usr/local/airflow/plugins\n--no-index\ncow\n"
+    assert build(text, plugins=folder, environ={"UV_FIND_LINKS": ""}).packages == (("cow", "1.0"),)
     named = "/usr/local/airflow/plugins/cow-1.0-py3-none-any.whl\n"
     assert build(named, plugins=folder, environ={"UV_FIND_LINKS": ""}).packages == (("cow", "1.0"),)
 
@@ -117,17 +117,17 @@ def test_a_package_that_airflow_came_with_is_replaced_in_an_environment_of_the_r
     assert list(airflow.venv.glob("lib/python*/site-packages/pycurl*"))
 
 
-def test_an_index_that_the_startup_script_names_is_asked_and_its_credentials_are_shown_to_nobody(workshop, server):
+def test_an_index_that_the_startup_script_names_is_asked_and_its_credentials_are_shown_to_nobody(context, server):
     script = f"export PIP_INDEX_URL={server.replace('://', '://me:hunter2@')}/mine\n".encode()
     said = []
     with pytest.raises(ReleaseError, match=r"pigsty is known to the package index of PIP_INDEX_URL") as caught:
-        building.build(Sources(requirements=b"pigsty\n", startup=script), replace(workshop, on_line=said.append))
+        building.build(UserFiles(requirements=b"pigsty\n", startup=script), replace(context, on_line=said.append))
     assert caught.value.code == "REQUIREMENTS_INSTALL_FAILED"
     assert "hunter2" not in "".join([str(caught.value), *caught.value.tail, *said])
     options = {"pip.token": "hunter2"}
     text = f"--extra-index-url {server.replace('://', '://me:${AIRFLOW__PIP__TOKEN}@')}/mine\npigsty\n".encode()
     with pytest.raises(ReleaseError, match="pigsty") as caught:
-        building.build(Sources(requirements=text), replace(workshop, options=options, on_line=said.append))
+        building.build(UserFiles(requirements=text), replace(context, options=options, on_line=said.append))
     assert "hunter2" not in "".join([str(caught.value), *caught.value.tail, *said])
 
 
@@ -159,15 +159,15 @@ TEN = {
 
 @ALIKE
 @pytest.mark.parametrize("name", TEN)
-def test_a_broken_file_is_told_by_kind_line_and_name_and_leaves_nothing(workshop, server, name):
+def test_a_broken_file_is_told_by_kind_line_and_name_and_leaves_nothing(context, server, name):
     text, code, line, word = TEN[name]
     data = text if isinstance(text, bytes) else text.replace("{server}", server).encode()
     with pytest.raises(ReleaseError) as caught:
-        building.build(Sources(requirements=data), workshop)
+        building.build(UserFiles(requirements=data), context)
     error = caught.value
     assert (error.code, error.file, error.line) == (code, "requirements.txt", line)
     assert word in str(error), str(error)
-    assert leftovers(workshop) == []
+    assert leftovers(context) == []
 
 
 @ALIKE
@@ -204,33 +204,33 @@ def test_the_machines_index_out_of_reach_is_no_fault_of_the_user(build):
 
 
 @ALIKE
-def test_a_byte_order_mark_does_no_harm(workshop):
+def test_a_byte_order_mark_does_no_harm(context):
     for data in (codecs.BOM_UTF8 + b"cow\r\n", "\ufeffcow\r\n".encode("utf-16-le")):
-        assert building.build(Sources(requirements=data), workshop).packages == (("cow", "1.0"),)
+        assert building.build(UserFiles(requirements=data), context).packages == (("cow", "1.0"),)
 
 
 @ALIKE
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
-def test_a_full_disk_is_told_and_leaves_nothing(workshop):
-    workshop.releases.mkdir()
+def test_a_full_disk_is_told_and_leaves_nothing(context):
+    context.releases.mkdir()
     mounted = subprocess.run(
-        ["/bin/mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", workshop.releases], check=False, capture_output=True
+        ["/bin/mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", context.releases], check=False, capture_output=True
     )
     if mounted.returncode:
         pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.decode().strip()}")
     try:
-        plugins = workshop.releases.parent / "plugins"
+        plugins = context.releases.parent / "plugins"
         plugins.mkdir()
         (plugins / "big.py").write_text("x" * 100_000)
         with pytest.raises(ReleaseError, match="no space is left"):
-            building.build(Sources(requirements=b"cow\n", plugins=plugins), workshop)
-        assert leftovers(workshop) == []
+            building.build(UserFiles(requirements=b"cow\n", plugins=plugins), context)
+        assert leftovers(context) == []
     finally:
-        subprocess.run(["/bin/umount", workshop.releases], check=True)
+        subprocess.run(["/bin/umount", context.releases], check=True)
 
 
 @ALIKE
-def test_a_build_that_is_stopped_leaves_nothing(workshop):
+def test_a_build_that_is_stopped_leaves_nothing(context):
     class StoppedError(Exception):
         pass
 
@@ -239,8 +239,8 @@ def test_a_build_that_is_stopped_leaves_nothing(workshop):
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        building.build(Sources(requirements=b"cow\n"), replace(workshop, report=report))
-    assert leftovers(workshop) == []
+        building.build(UserFiles(requirements=b"cow\n"), replace(context, report=report))
+    assert leftovers(context) == []
 
 
 @ALIKE

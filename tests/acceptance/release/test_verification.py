@@ -14,7 +14,7 @@ import pytest
 import lines
 from aerodrome.release import building, built_releases, comparison, verification
 from aerodrome.release.failures import ReleaseError
-from aerodrome.release.user_files import Sources
+from aerodrome.release.user_files import UserFiles
 from matrices import EVERY_FAULT
 
 GOOD = """
@@ -81,12 +81,12 @@ def zipped(folder, files):
     return path
 
 
-def parsed(built, workshop, place, files, **limits):
+def parsed(built, context, place, files, **limits):
     dags = Path(place) / "dags"
     dags.mkdir()
     for name, text in files.items():
         (dags / name).write_bytes(text if isinstance(text, bytes) else text.encode())
-    trial = building.trial(built, workshop, scratch=place, variables={"AIRFLOW_VAR_COLOUR": "red"})
+    trial = building.trial(built, context, scratch=place, variables={"AIRFLOW_VAR_COLOUR": "red"})
     return verification.parse_dags(trial, dags, **limits)
 
 
@@ -110,22 +110,22 @@ def test_a_plugin_that_does_not_load_is_named_with_its_line(build, place, name):
 
 
 @ALIKE
-def test_an_archive_that_is_none_is_told_before_anything_is_installed(build, place, workshop):
+def test_an_archive_that_is_none_is_told_before_anything_is_installed(build, place, context):
     (place / "plugins.zip").write_bytes(bytes(1000))
     with pytest.raises(ReleaseError, match="no zip archive") as caught:
         build("cow\n", plugins=place / "plugins.zip")
     assert caught.value.code == "PLUGINS_ARCHIVE_INVALID"
-    assert not [path for path in workshop.releases.iterdir() if path.is_dir()]
+    assert not [path for path in context.releases.iterdir() if path.is_dir()]
 
 
-def test_what_a_startup_script_exports_reaches_the_dags_and_the_requirements(build, workshop, place):
+def test_what_a_startup_script_exports_reaches_the_dags_and_the_requirements(build, context, place):
     script = b"export COLOUR=blue VERSION=1.0\nexport AIRFLOW__CORE__EXECUTOR=Mine\nexit 0\n"
     built = build("cow==${VERSION}\n", startup=script)
     assert built.packages == (("cow", "1.0"),)
     assert built.startup().of("worker")["COLOUR"] == "blue"
     assert "AIRFLOW__CORE__EXECUTOR" in built.notes[0]
     text = GOOD.replace('"good"', "__import__('os').environ['COLOUR']")
-    assert parsed(built, workshop, place, {"a.py": text}).dags == ("blue",)
+    assert parsed(built, context, place, {"a.py": text}).dags == ("blue",)
 
 
 @ALIKE
@@ -134,7 +134,7 @@ def test_a_failing_startup_script_fails_the_release(build):
         build(startup=b"echo hello\nexit 1\n")
 
 
-def test_every_kind_of_failing_dag_is_data_and_stops_no_other(build, workshop, place):
+def test_every_kind_of_failing_dag_is_data_and_stops_no_other(build, context, place):
     files = {
         "good.py": GOOD,
         "missing.py": "from airflow import DAG\nimport no_such_library\n",
@@ -150,7 +150,7 @@ def test_every_kind_of_failing_dag_is_data_and_stops_no_other(build, workshop, p
         "slow.py": "from airflow import DAG\nimport time\ntime.sleep(300)\n",
     }
     options = {"core.dagbag_import_timeout": "8", "core.dag_file_processor_timeout": "12"}
-    found = parsed(build(), replace(workshop, options=options), place, files)
+    found = parsed(build(), replace(context, options=options), place, files)
     assert found.dags == ("good", "latin")
     assert found.files == len(files) - 2
     assert {failure.file: (failure.line, failure.kind) for failure in found.failures} == {
@@ -165,10 +165,10 @@ def test_every_kind_of_failing_dag_is_data_and_stops_no_other(build, workshop, p
     }
 
 
-def test_a_new_failure_is_told_and_an_old_one_is_not(build, workshop, place):
+def test_a_new_failure_is_told_and_an_old_one_is_not(build, context, place):
     files = {"needs_cow.py": f"import cow\n{GOOD}", "old.py": "from airflow import DAG\n1 / 0\n"}
-    before = parsed(build("cow\n"), workshop, place, files)
-    trial = building.trial(build(), workshop, scratch=place, variables={})
+    before = parsed(build("cow\n"), context, place, files)
+    trial = building.trial(build(), context, scratch=place, variables={})
     after = verification.parse_dags(trial, place / "dags")
     assert comparison.refusal(comparison.news(before.failures, before.failures)) is None
     error = comparison.refusal(comparison.news(after.failures, before.failures))
@@ -178,18 +178,18 @@ def test_a_new_failure_is_told_and_an_old_one_is_not(build, workshop, place):
 
 
 @ALIKE
-def test_dags_that_take_too_long_altogether_are_given_up(build, workshop, place):
+def test_dags_that_take_too_long_altogether_are_given_up(build, context, place):
     hanging = "from airflow import DAG\nimport time\ntime.sleep(300)\n"
     with pytest.raises(ReleaseError, match="did not end in time"):
-        parsed(build(), workshop, place, {"a.py": hanging}, limit=8)
+        parsed(build(), context, place, {"a.py": hanging}, limit=8)
 
 
 @ALIKE
-def test_two_builders_at_once_make_one_release(workshop):
+def test_two_builders_at_once_make_one_release(context):
     made, steps = [], []
-    shop = replace(workshop, report=lambda step: steps.append(step.name))
-    wanted = Sources(requirements=b"cow\n")
-    threads = [threading.Thread(target=lambda: made.append(building.build(wanted, shop))) for _ in range(3)]
+    context = replace(context, report=lambda step: steps.append(step.name))
+    wanted = UserFiles(requirements=b"cow\n")
+    threads = [threading.Thread(target=lambda: made.append(building.build(wanted, context))) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -203,14 +203,16 @@ BUILDER = """
 import json, os, sys
 from pathlib import Path
 from aerodrome.release import building, installation
-from aerodrome.release.sandbox import User
-from aerodrome.release.user_files import Sources
+from aerodrome.release.sandbox import UnixUser
+from aerodrome.release.user_files import UserFiles
 version, versions, releases, environ = json.load(sys.stdin)
 airflow = installation.find(version, Path(versions))
 report = lambda step: print(step.name, step.seconds, flush=True)
-user = User(61234, 61234) if os.geteuid() == 0 else None
-shop = building.Workshop(installation=airflow, releases=Path(releases), environ=environ, report=report, user=user)
-building.build(Sources(requirements=b"cow\\n", startup=b"export A=1\\n"), shop)
+user = UnixUser(61234, 61234) if os.geteuid() == 0 else None
+context = building.BuildContext(
+    installation=airflow, releases=Path(releases), environ=environ, report=report, user=user
+)
+building.build(UserFiles(requirements=b"cow\\n", startup=b"export A=1\\n"), context)
 """
 
 
@@ -229,8 +231,8 @@ STEPS = (*OF_A_KIND, "startup", "requirements", "resolve")
     ],
     indirect=["airflow"],
 )
-def test_a_builder_killed_at_any_step_leaves_no_release_and_the_next_one_works(workshop, versions, step):
-    request = [workshop.installation.version, str(versions), str(workshop.releases), dict(workshop.environ)]
+def test_a_builder_killed_at_any_step_leaves_no_release_and_the_next_one_works(context, versions, step):
+    request = [context.installation.version, str(versions), str(context.releases), dict(context.environ)]
     with subprocess.Popen(
         [sys.executable, "-c", BUILDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as victim:
@@ -242,14 +244,14 @@ def test_a_builder_killed_at_any_step_leaves_no_release_and_the_next_one_works(w
         children = psutil.Process(victim.pid).children(recursive=True)
         victim.kill()
     psutil.wait_procs(children, timeout=60)
-    wanted = Sources(requirements=b"cow\n", startup=b"export A=1\n")
-    folders = [path.name for path in workshop.releases.iterdir() if path.is_dir()]
-    assert [built_releases.find(name, workshop.releases) for name in folders] == [None] * len(folders)
-    assert building.build(wanted, workshop).packages == (("cow", "1.0"),)
+    wanted = UserFiles(requirements=b"cow\n", startup=b"export A=1\n")
+    folders = [path.name for path in context.releases.iterdir() if path.is_dir()]
+    assert [built_releases.find(name, context.releases) for name in folders] == [None] * len(folders)
+    assert building.build(wanted, context).packages == (("cow", "1.0"),)
 
 
 @pytest.fixture
-def check(airflow, workshop, place):
+def check(airflow, context, place):
     """Run the command in a folder of a project, as CI does."""
     data = place / "data"
     data.mkdir()
@@ -261,7 +263,7 @@ def check(airflow, workshop, place):
         for name, text in files.items():
             (project / name).parent.mkdir(parents=True, exist_ok=True)
             (project / name).write_text(text)
-        environ = {**workshop.environ, "AERODROME_DATA": str(data), "COLUMNS": "200"}
+        environ = {**context.environ, "AERODROME_DATA": str(data), "COLUMNS": "200"}
         if (place / "temporary").is_dir():
             environ["TMPDIR"] = str(place / "temporary")
         return subprocess.run(
@@ -277,8 +279,8 @@ PROJECT = {
     "dags/more.txt": "cow\n",
     "plugins/mine.py": PLUGIN,
     "startup.sh": "export COLOUR=blue\n",
-    "dags/good.py": f"import cow\nfrom include import shop\n{GOOD}",
-    "include/shop.py": "",
+    "dags/good.py": f"import cow\nfrom include import context\n{GOOD}",
+    "include/context.py": "",
 }
 
 

@@ -11,7 +11,7 @@ from aerodrome.backends.local import fetching
 from aerodrome.model import defaults
 from aerodrome.release import user_files
 from aerodrome.release.failures import ReleaseError
-from aerodrome.release.user_files import Sources
+from aerodrome.release.user_files import UserFiles
 
 NAMED = "/usr/local/airflow/dags/more/constraints.txt"
 
@@ -41,7 +41,7 @@ def spec(bucket):
 
 
 def fetched(s3, spec, folder):
-    return fetching.fetch(s3, spec, Sources(), folder, lambda: None)
+    return fetching.fetch(s3, spec, UserFiles(), folder, lambda: None)
 
 
 @pytest.mark.parametrize(("path", "key"), [("dags", "dags/"), ("/dags/", "dags/"), ("a/b", "a/b/"), ("/", "")])

@@ -15,7 +15,7 @@ from aerodrome.backends.local import fetching
 from aerodrome.errors import BrokenError, RetryError
 from aerodrome.model import defaults
 from aerodrome.release.failures import ReleaseError
-from aerodrome.release.user_files import Sources
+from aerodrome.release.user_files import UserFiles
 from aerodrome.settings import EMBEDDED
 
 ROLE = "arn:aws:iam::000000000000:role/execution"
@@ -102,7 +102,7 @@ def place(aws):
 
 
 def fetched(place, folder):
-    return fetching.fetch(fetching.s3(place), place.spec, Sources(), folder, lambda: None)
+    return fetching.fetch(fetching.s3(place), place.spec, UserFiles(), folder, lambda: None)
 
 
 def test_the_execution_role_reads_and_nobody_else(aws, place, tmp_path):

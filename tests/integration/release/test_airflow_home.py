@@ -10,9 +10,9 @@ import pytest
 
 from aerodrome.release import airflow_home, sandbox
 from aerodrome.release.airflow_home import AIRFLOW_HOME, Parts
-from aerodrome.release.sandbox import Limits, User
+from aerodrome.release.sandbox import Limits, UnixUser
 
-NOBODY = User(61234, 61234)
+NOBODY = UnixUser(61234, 61234)
 SOMEBODY = NOBODY if os.geteuid() == 0 else None
 AS_ROOT = pytest.mark.skipif(not airflow_home.can_be_shown(), reason="needs root and a mount namespace")
 LOOK = """
@@ -175,6 +175,6 @@ def test_what_somebody_else_made_gives_way(parts, folder, place):
 @AS_ROOT
 def test_the_two_files_are_for_the_user_alone(parts, folder):
     seen = airflow_home.lay_out(folder, parts, NOBODY)
-    ended = run(seen, "cat $AIRFLOW_HOME/startup/startup.sh", User(61235, 61235))
+    ended = run(seen, "cat $AIRFLOW_HOME/startup/startup.sh", UnixUser(61235, 61235))
     assert ended.code != 0
     assert run(seen, "cat $AIRFLOW_HOME/startup/startup.sh", NOBODY).tail[-1] == "export A=1"

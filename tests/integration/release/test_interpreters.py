@@ -8,7 +8,7 @@ import pytest
 
 from aerodrome import errors
 from aerodrome.release import interpreters
-from aerodrome.release.interpreters import Interpreter, Places, Refusal
+from aerodrome.release.interpreters import Interpreter, Places, UnusablePython
 
 LINE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -38,7 +38,7 @@ def test_the_python_of_a_virtual_environment_leads_to_its_base():
 )
 def test_a_python_that_cannot_serve_is_refused_with_the_reason(tmp_path, text, reason):
     refusal = interpreters.inspect(program(tmp_path / "python3.12", text))
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, UnusablePython)
     assert reason in refusal.reason
 
 

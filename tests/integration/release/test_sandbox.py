@@ -14,9 +14,9 @@ import pytest
 
 from aerodrome.release import airflow_home, sandbox
 from aerodrome.release.failures import ReleaseError
-from aerodrome.release.sandbox import Limits, Room, User
+from aerodrome.release.sandbox import Limits, UnixUser, WritablePaths
 
-NOBODY = User(61234, 61234)
+NOBODY = UnixUser(61234, 61234)
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
 
 
@@ -79,7 +79,7 @@ while time.monotonic() < end:
 @AS_ROOT
 def test_who_forks_faster_than_we_look_is_ended_too():
     program = [sys.executable, "-I", "-S", "-c", f"mark = 'left-behind-by-forking'\n{CHAIN}"]
-    lonely = User(61299, 61299)
+    lonely = UnixUser(61299, 61299)
     subprocess_of = f"import os, subprocess; [subprocess.Popen({program!r}) for _ in range(3)]"
     environ = {"PATH": os.defpath}
     ended = sandbox.run(
@@ -218,7 +218,8 @@ def test_a_program_with_a_room_reads_and_connects_and_writes_there_alone(short_f
         thread.start()
         ended = sandbox.run(
             [sys.executable, "-c", ROOMY, str(top)],
-            environ={}, cwd=Path("/"), limits=Limits(20), user=NOBODY, room=Room((top / "own",), top / "own"),
+            environ={}, cwd=Path("/"), limits=Limits(20), user=NOBODY,
+            writable=WritablePaths((top / "own",), top / "own"),
         )  # fmt: skip
         thread.join()
     assert (ended.code, ended.tail) == (0, ("hello", "Read-only file system"))

@@ -10,10 +10,10 @@ import pytest
 
 from aerodrome.release import airflow_home, sandbox, sealing, startup, startup_notes
 from aerodrome.release.failures import ReleaseError
-from aerodrome.release.sandbox import User
-from aerodrome.release.startup import Stage
+from aerodrome.release.sandbox import UnixUser
+from aerodrome.release.startup import ScriptContext
 
-USER = User(61234, 61234) if os.geteuid() == 0 else None
+USER = UnixUser(61234, 61234) if os.geteuid() == 0 else None
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def scratch(short_folder):
 def run(script, scratch, *, environ=None, **options):
     for name in ("scratch", "release"):
         (scratch / name).mkdir(mode=0o755)
-    stage = Stage(
+    context = ScriptContext(
         scratch=scratch / "scratch",
         home=scratch / "release" / "home",
         environ={"AIRFLOW_ENV_NAME": "mine", **(environ or {})},
@@ -35,7 +35,7 @@ def run(script, scratch, *, environ=None, **options):
         user=USER,
         **options,
     )
-    return startup.run(script.encode(), stage)
+    return startup.run(script.encode(), context)
 
 
 def refused(script, scratch, **options):
@@ -173,7 +173,7 @@ def test_nobody_else_reads_what_it_wrote(scratch):
     home = scratch / "release" / "home"
     ended = sandbox.run(
         ["/bin/cat", str(home / "profiles.yml")],
-        environ={}, cwd=Path("/"), limits=sandbox.Limits(20), user=User(61235, 61235),
+        environ={}, cwd=Path("/"), limits=sandbox.Limits(20), user=UnixUser(61235, 61235),
     )  # fmt: skip
     assert ended.code != 0
     home = airflow_home.lay_out(scratch / "seen", airflow_home.Parts(home=home), USER)

@@ -13,7 +13,7 @@ from aerodrome.cli import checking
 from aerodrome.cli.dev.folder import Folder
 from aerodrome.release import locks, requirements, user_files
 from aerodrome.release.failures import ReleaseError
-from aerodrome.release.user_files import Sources
+from aerodrome.release.user_files import UserFiles
 
 SPEC = SimpleNamespace(
     source_bucket_arn="arn:aws:s3:::b", dag_s3_path="dags", execution_role_arn="arn:aws:iam::1:role/r",
@@ -48,7 +48,7 @@ def doors(tmp_path):
         (folder / "startup.sh").write_text("export TOKEN=sesame\n")
         (folder / "dags" / "c.txt").write_text("cowsay<7\n")
         checked = checking.gather(folder, version="3.3.1", options=options)
-        bare = Sources(surroundings=checked.sources.surroundings)
+        bare = UserFiles(surroundings=checked.sources.surroundings)
         fetched = fetching.fetch(Bucket(folder), SPEC, bare, tmp_path, lambda: None)
         given = dict(option.split("=", 1) for option in options)
         return (checked.sources, checked.options), (fetched, given)
@@ -80,7 +80,7 @@ def understood(wanted, options):
 def test_the_same_folder_is_the_same_release_by_both_doors(doors, text):
     checked, updated = doors(text, "pip.token=sesame")
     lock = locks.of("3.3.1")
-    assert user_files.content_of(checked[0], lock, checked[1]) == user_files.content_of(updated[0], lock, updated[1])
+    assert user_files.inputs_of(checked[0], lock, checked[1]) == user_files.inputs_of(updated[0], lock, updated[1])
     assert understood(*checked) == understood(*updated)
     assert "sesame" not in repr(understood(*checked))
 

@@ -20,12 +20,12 @@ from aerodrome.release import (
     startup_variables,
     user_files,
 )
-from aerodrome.release.build_inputs import Content
+from aerodrome.release.build_inputs import BuildInputs
 from aerodrome.release.collect import Present
 from aerodrome.release.comparison import ImportFailure
 from aerodrome.release.failures import ReleaseError
 from aerodrome.release.startup import Startup
-from aerodrome.release.user_files import Sources
+from aerodrome.release.user_files import UserFiles
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
@@ -177,7 +177,7 @@ def test_a_folder_without_its_manifest_is_no_release(tmp_path):
     assert list(built_releases.begin("x", tmp_path).iterdir()) == []
 
 
-CONTENT = Content(version="3.3.1", lock="l", requirements="r", plugins="p", startup="s", surroundings=(("a", "1"),))
+CONTENT = BuildInputs(version="3.3.1", lock="l", requirements="r", plugins="p", startup="s", surroundings=(("a", "1"),))
 
 
 @pytest.mark.parametrize("name", ["version", "lock", "requirements", "plugins", "startup"])
@@ -201,25 +201,25 @@ def test_the_content_of_sources_is_their_bytes_with_all_that_they_include(tmp_pa
     lock = locks.of("3.3.1")
     (tmp_path / "a.txt").write_text("-r b.txt\n-i https://${AIRFLOW__PIP__TOKEN}@x.test/simple")
     (tmp_path / "b.txt").write_text("cowsay")
-    wanted = Sources(requirements=b"-r /usr/local/airflow/dags/a.txt", dags=user_files.among(tmp_path))
-    first = user_files.content_of(wanted, lock)
-    assert user_files.content_of(wanted, lock) == first
-    assert user_files.content_of(wanted, lock, {"pip.token": "a"}) != first
-    assert user_files.content_of(wanted, lock, {"pip.token": "b"}) != user_files.content_of(
+    wanted = UserFiles(requirements=b"-r /usr/local/airflow/dags/a.txt", dags=user_files.among(tmp_path))
+    first = user_files.inputs_of(wanted, lock)
+    assert user_files.inputs_of(wanted, lock) == first
+    assert user_files.inputs_of(wanted, lock, {"pip.token": "a"}) != first
+    assert user_files.inputs_of(wanted, lock, {"pip.token": "b"}) != user_files.inputs_of(
         wanted, lock, {"pip.token": "a"}
     )
-    assert user_files.content_of(wanted, lock, {"pip.other": "a"}) == first
+    assert user_files.inputs_of(wanted, lock, {"pip.other": "a"}) == first
     (tmp_path / "b.txt").write_text("humanize")
-    assert user_files.content_of(wanted, lock).identifier != first.identifier
-    assert user_files.content_of(Sources(requirements=b""), lock) != user_files.content_of(Sources(), lock)
+    assert user_files.inputs_of(wanted, lock).identifier != first.identifier
+    assert user_files.inputs_of(UserFiles(requirements=b""), lock) != user_files.inputs_of(UserFiles(), lock)
 
 
 def test_a_plugin_that_becomes_a_program_makes_another_release(tmp_path):
     lock = locks.of("3.3.1")
     (tmp_path / "tool.sh").write_text("echo")
-    before = user_files.content_of(Sources(plugins=tmp_path), lock).identifier
+    before = user_files.inputs_of(UserFiles(plugins=tmp_path), lock).identifier
     (tmp_path / "tool.sh").chmod(0o755)
-    assert user_files.content_of(Sources(plugins=tmp_path), lock).identifier != before
+    assert user_files.inputs_of(UserFiles(plugins=tmp_path), lock).identifier != before
 
 
 def test_only_files_in_the_given_folders_are_read(tmp_path):
@@ -227,7 +227,7 @@ def test_only_files_in_the_given_folders_are_read(tmp_path):
     (tmp_path / "in" / "a.txt").write_text("a")
     (tmp_path / "secret").write_text("s")
     (tmp_path / "in" / "link.txt").symlink_to(tmp_path / "secret")
-    wanted = Sources(plugins=tmp_path / "in", dags=user_files.among(tmp_path / "in"))
+    wanted = UserFiles(plugins=tmp_path / "in", dags=user_files.among(tmp_path / "in"))
     for folder in ("/usr/local/airflow/plugins/", "/usr/local/airflow/dags/"):
         assert user_files.file(wanted, f"{folder}a.txt") == b"a"
         for name in ("link.txt", "../secret", "gone.txt"):

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome.release import interpreters
-from aerodrome.release.interpreters import Interpreter, Places, Refusal, candidates, choose, named_folders
+from aerodrome.release.interpreters import Interpreter, Places, UnusablePython, candidates, choose, named_folders
 
 versions = st.tuples(st.just(3), st.integers(11, 13), st.integers(0, 4))
 found = st.lists(
     st.builds(Interpreter, path=st.sampled_from([Path("/a"), Path("/b")]), version=versions, shared=st.booleans())
-    | st.builds(Refusal, path=st.just(Path("/r")), reason=st.just("does not start"))
+    | st.builds(UnusablePython, path=st.just(Path("/r")), reason=st.just("does not start"))
 )
 
 

@@ -22,7 +22,7 @@ def test_what_is_said_of_1_10_12_holds_for_the_version_that_answers_to_it():
     url = "https://raw.githubusercontent.com/apache/airflow/constraints-1.10.12/constraints-3.7.txt"
     text = f"--constraint {url}\napache-airflow[celery]==1.10.12\n"
     found = requirements.read(text.encode(), version="1.10.15", python="3.7", files={}.get)
-    assert [wish.text for wish in found.wishes] == ["apache-airflow[celery]==1.10.15"]
+    assert [requirement.text for requirement in found.requested] == ["apache-airflow[celery]==1.10.15"]
     assert found.notes == (
         "requirements.txt, line 1: the constraints are those of Airflow 1.10.15, which answers to 1.10.12",
     )
@@ -36,7 +36,7 @@ def refused(text, files=None, **options):
 
 
 def names(text, files=None, **options):
-    return [wish.name for wish in read(text, files, **options).wishes]
+    return [requirement.name for requirement in read(text, files, **options).requested]
 
 
 @pytest.mark.parametrize(
@@ -89,9 +89,9 @@ def test_comments_and_continuations_keep_the_first_line_number():
 
 
 def test_a_requirement_is_normalised_and_keeps_its_hashes():
-    found = read(f"Flask_Thing[b,a]>=1,<2 ; python_version>'3.8' --hash=sha256:{DIGEST} --hash sha256:{DIGEST}").wishes[
-        0
-    ]
+    found = read(
+        f"Flask_Thing[b,a]>=1,<2 ; python_version>'3.8' --hash=sha256:{DIGEST} --hash sha256:{DIGEST}"
+    ).requested[0]
     assert (found.name, found.line, found.hashes) == ("flask-thing", 1, (f"sha256:{DIGEST}",) * 2)
     assert found.text == 'Flask_Thing[a,b]<2,>=1; python_version > "3.8"'
 
@@ -128,8 +128,8 @@ def test_what_is_no_requirement_or_leads_elsewhere_is_refused(line):
 
 def test_wheels_among_the_plugins_may_be_named_as_on_mwaa():
     path = "/usr/local/airflow/plugins/cow-1.0-py3-none-any.whl"
-    assert [wish.text for wish in read(f"{path}\ncow @ file://{path}").wishes] == [f"cow @ file://{path}"] * 2
-    assert all(wish.direct for wish in read(path).wishes)
+    assert [each.text for each in read(f"{path}\ncow @ file://{path}").requested] == [f"cow @ file://{path}"] * 2
+    assert all(requirement.direct for requirement in read(path).requested)
 
 
 def test_links_and_indexes_are_known_and_credentials_are_shown_to_nobody():
@@ -142,7 +142,7 @@ def test_links_and_indexes_are_known_and_credentials_are_shown_to_nobody():
     assert found.index is not None
     assert found.index.number == 4
     assert "secret" not in repr(found)
-    assert "secret" not in found.wishes[0].shown
+    assert "secret" not in found.requested[0].shown
     assert "secret" not in str(refused("https://me:secret@x.test/cow.zip"))
     for place in (
         "/etc",
@@ -160,11 +160,11 @@ def test_links_and_indexes_are_known_and_credentials_are_shown_to_nobody():
 def test_included_files_are_read_beside_the_file_that_includes_them():
     files = {"more/a.txt": b"-r b.txt\nhumanize", "more/b.txt": b"cowsay", "c.txt": b"six==1"}
     found = read("-r more/a.txt\n-cc.txt", files)
-    assert [(wish.name, wish.file, wish.line) for wish in found.wishes] == [
+    assert [(requirement.name, requirement.file, requirement.line) for requirement in found.requested] == [
         ("cowsay", "more/b.txt", 1),
         ("humanize", "more/a.txt", 2),
     ]
-    assert [wish.name for wish in found.constraints] == ["six"]
+    assert [requirement.name for requirement in found.constraints] == ["six"]
 
 
 @pytest.mark.parametrize("path", ["gone.txt", "../other.txt", "a/../../b.txt", "/etc/passwd", ""])
@@ -255,12 +255,12 @@ def test_constraints_of_ones_own_lift_those_of_airflow_as_on_mwaa(text, constrai
     found = read(text, {"own.txt": b"six==1.0\n", "empty.txt": b"# none\n", "more.txt": b"-c own.txt\nhumanize\n"})
     assert found.constrained is constrained
     assert bool(found.notes) is not constrained
-    assert "cowsay" in [wish.name for wish in found.wishes]
+    assert "cowsay" in [requirement.name for requirement in found.requested]
 
 
 def test_options_that_change_nothing_are_passed_over_with_a_note():
     found = read("--prefer-binary\n-U\n--upgrade\n--no-cache-dir\n--progress-bar off\ncowsay\n")
-    assert [wish.name for wish in found.wishes] == ["cowsay"]
+    assert [requirement.name for requirement in found.requested] == ["cowsay"]
     assert found.notes[0] == "requirements.txt, line 1: --prefer-binary has no effect here"
     assert len(found.notes) == 5
 
@@ -284,7 +284,7 @@ def test_options_that_matter_are_kept():
 )
 def test_a_repository_is_installed_as_any_other_package(line, text):
     found = read(line)
-    assert [wish.text for wish in found.wishes] == [text]
+    assert [requirement.text for requirement in found.requested] == [text]
     assert bool(found.notes) is line.startswith("-")
 
 
@@ -311,7 +311,7 @@ def test_what_the_startup_script_told_pip_is_obeyed_and_shown_to_nobody():
     assert found.index.text == "https://me:hunter2@x.test/simple"
     assert [line.text for line in found.extra_indexes] == ["https://y.test/simple", "https://z.test/simple"]
     assert (found.no_index, found.trusted_hosts, len(found.find_links)) == (False, ("x.test",), 1)
-    assert [wish.text for wish in found.constraints] == ["six==1.0"]
+    assert [requirement.text for requirement in found.constraints] == ["six==1.0"]
     assert found.constrained  # MWAA looks into requirements.txt alone
     assert found.notes == ("startup.sh exports what has no effect on the requirements here: PIP_TARGET",)
     assert "hunter2" not in repr(found)

@@ -145,7 +145,7 @@ def test_a_plan_says_which_packages_of_the_base_it_replaces(lines):
 
 
 def kept(name, version, *needs):
-    return essential_packages.Kept(name, version, needs)
+    return essential_packages.BasePackage(name, version, needs)
 
 
 def test_what_airflow_cannot_run_without_is_never_replaced():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from aerodrome import errors
 from aerodrome.release import uv_output
-from aerodrome.release.uv_output import Progress, advance
+from aerodrome.release.uv_output import UvProgress, advance
 
 LINES = [
     "Using Python 3.12.1 environment at: venv",
@@ -27,7 +27,7 @@ LINES = [
 
 
 def test_an_installation_is_followed_from_phase_to_phase():
-    seen, progress = [], Progress()
+    seen, progress = [], UvProgress()
     for line in LINES:
         progress = advance(progress, line)
         seen.append((progress.phase, progress.done, progress.total))
@@ -46,7 +46,7 @@ def test_an_installation_is_followed_from_phase_to_phase():
 
 @given(st.lists(st.sampled_from(LINES) | st.text(max_size=40)))
 def test_no_line_breaks_it(lines):
-    progress = reduce(advance, lines, Progress())
+    progress = reduce(advance, lines, UvProgress())
     assert progress.phase in {"resolve", "download", "install", "compile"}
 
 

@@ -11,7 +11,7 @@ import pytest
 from aerodrome.release import verification
 from aerodrome.release.inside import probe
 from aerodrome.release.installation import Installation
-from aerodrome.release.verification import Parsed, Trial
+from aerodrome.release.verification import ParseResult, Trial
 
 
 def archive() -> bytes:
@@ -43,11 +43,11 @@ def test_a_link_may_lead_to_some(tmp_path: Path) -> None:
 
 
 def test_trying_nothing_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verification.confined, "run", lambda *_, **__: pytest.fail("a process was started"))
+    monkeypatch.setattr(verification.sandbox, "run", lambda *_, **__: pytest.fail("a process was started"))
     (tmp_path / "dags").mkdir()
     installed = Installation(version="3.3.1", lock="l", folder=tmp_path)
     trial = Trial(installation=installed, site=None, plugins=None, scratch=tmp_path)
-    assert verification.parse_dags(trial, tmp_path / "dags") == Parsed(0, (), ())
+    assert verification.parse_dags(trial, tmp_path / "dags") == ParseResult(0, (), ())
 
 
 @pytest.mark.parametrize(

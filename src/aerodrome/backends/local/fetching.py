@@ -31,7 +31,7 @@ from aerodrome.release.failures import (
     S3_OBJECT_UNREADABLE,
     ReleaseError,
 )
-from aerodrome.release.user_files import Sources
+from aerodrome.release.user_files import UserFiles
 
 LARGEST_TEXT = requirements_text.LARGEST
 """Bytes of requirements.txt and of a startup script; one more is read, so that whoever reads it sees it is too long."""
@@ -69,7 +69,7 @@ def has_files(spec: Spec) -> bool:
     return any((spec.requirements_s3_path, spec.plugins_s3_path, spec.startup_script_s3_path))
 
 
-def fetch(s3: Any, spec: Spec, sources: Sources, folder: Path, tick: Callable[[], None]) -> Sources:
+def fetch(s3: Any, spec: Spec, sources: UserFiles, folder: Path, tick: Callable[[], None]) -> UserFiles:
     """`sources` with the spec's files; plugins.zip lies in `folder`, and what is among the DAGs is read when asked for.
 
     Raises:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aerodrome import trees
 from aerodrome.errors import RetryError
-from aerodrome.release.sandbox import User
+from aerodrome.release.sandbox import UnixUser
 from aerodrome.services import folders
 from aerodrome.settings import EnvironmentPaths
 
@@ -43,9 +43,9 @@ class Owner:
     gid: int | None
 
     @property
-    def user(self) -> User | None:
+    def user(self) -> UnixUser | None:
         """The same for what is run apart from units."""
-        return None if self.uid is None or self.gid is None else User(self.uid, self.gid)
+        return None if self.uid is None or self.gid is None else UnixUser(self.uid, self.gid)
 
 
 def builder_of(number: int, *, first_uid: int) -> Owner:

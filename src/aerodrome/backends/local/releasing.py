@@ -23,12 +23,12 @@ from aerodrome.model.observed import Work
 from aerodrome.model.release import Deployed
 from aerodrome.model.spec import Spec
 from aerodrome.release import building, built_releases, comparison, sandbox, verification
-from aerodrome.release.building import Workshop
+from aerodrome.release.building import BuildContext
 from aerodrome.release.built_releases import Built
 from aerodrome.release.failures import RELEASE_MISSING, ReleaseError
 from aerodrome.release.installation import Installation
-from aerodrome.release.user_files import Sources
-from aerodrome.release.verification import Parsed, Secrets
+from aerodrome.release.user_files import UserFiles
+from aerodrome.release.verification import ParseResult, Secrets
 
 _WORDS = {
     "startup": "Running the startup script.",
@@ -164,12 +164,12 @@ def with_coming_dags(job: Job, bench: Bench, wanted: Spec, running: Spec, scratc
 
 def parse(
     job: Job, bench: Bench, stand: Stand, built: Built | None, scratch: str, secrets: Secrets | None = None
-) -> Parsed:
+) -> ParseResult:
     """Parse the environment's DAGs; with secrets they find the metadata database that those lead to."""
-    shop = _workshop(job, bench, stand)
+    context = _build_context(job, bench, stand)
     trial = building.trial(
         built,
-        shop,
+        context,
         scratch=Path(scratch),
         variables=bench.variables,
         defaults=bench.defaults,
@@ -184,7 +184,7 @@ def parse(
     return verification.parse_dags(trial, bench.dags, report=report)
 
 
-def refuse_news(tried: Parsed, *, broken: frozenset[str], before: Callable[[], Parsed] | None) -> None:
+def refuse_news(tried: ParseResult, *, broken: frozenset[str], before: Callable[[], ParseResult] | None) -> None:
     """Raise ReleaseError for import errors that what runs does not have; `before` tries that in the same way."""
     known = [failure for failure in tried.failures if failure.file not in broken]
     if known and before is not None:
@@ -199,22 +199,22 @@ def _built(job: Job, bench: Bench, wanted: Stand, scratch: str) -> Built:
     surroundings = {"AIRFLOW_ENV_NAME": bench.name}
     reader = f"{bench.identifier} {wanted.spec.execution_role_arn}"
     found = {**bench.defaults, **bench.variables}
-    bare = Sources(surroundings=surroundings, environ=found, reader=reader)
+    bare = UserFiles(surroundings=surroundings, environ=found, reader=reader)
     sources = fetching.fetch(bench.s3(), wanted.spec, bare, Path(scratch), job.check)
-    return building.build(sources, _workshop(job, bench, wanted))
+    return building.build(sources, _build_context(job, bench, wanted))
 
 
-def _parsed_before(job: Job, bench: Bench, before: tuple[Stand, Deployed], scratch: str) -> Parsed:
+def _parsed_before(job: Job, bench: Bench, before: tuple[Stand, Deployed], scratch: str) -> ParseResult:
     stand, deployed = before
     return parse(job, bench, stand, find(deployed, bench.releases), scratch)
 
 
-def _workshop(job: Job, bench: Bench, stand: Stand) -> Workshop:
-    def report(step: building.Step) -> None:
+def _build_context(job: Job, bench: Bench, stand: Stand) -> BuildContext:
+    def report(step: building.BuildStep) -> None:
         if step.seconds is None or step.name == "found":
             job.tell(_WORDS.get(step.name, step.name))
 
-    return Workshop(
+    return BuildContext(
         installation=stand.installation,
         releases=bench.releases,
         environ=os.environ,

@@ -327,8 +327,8 @@ def parse(file: str) -> Finding:
     started = time.monotonic()
     bag_class = dag_bag_class()
     known = inspect.signature(bag_class.__init__).parameters
-    wished = {"include_examples": False, "bundle_name": "dags-folder"}
-    bag = bag_class(file, **{name: value for name, value in wished.items() if name in known})
+    arguments = {"include_examples": False, "bundle_name": "dags-folder"}
+    bag = bag_class(file, **{name: value for name, value in arguments.items() if name in known})
     errors = [told_of(str(text)) for text in bag.import_errors.values()]
     serialize = serializer()
     for dag in bag.dags.values():

@@ -70,7 +70,7 @@ def _become(wanted: dict[str, Any]) -> None:
                 hard = resource.getrlimit(kind)[1]
                 least = value if hard == resource.RLIM_INFINITY else min(value, hard)
                 resource.setrlimit(kind, (least, least))
-        _show(wanted["views"], wanted["room"])
+        _show(wanted["views"], wanted["writable"])
         if wanted["uid"] is not None:
             os.setgroups([])
             os.setgid(wanted["gid"])
@@ -84,12 +84,12 @@ def _become(wanted: dict[str, Any]) -> None:
     os._exit(126)
 
 
-def _show(views: list[list[str]], room: Any) -> None:
-    """Let folders be found where user code expects them, and all be read-only but its room where the kernel can.
+def _show(views: list[list[str]], writable: Any) -> None:
+    """Let folders be found where user code expects them, and all else be read-only where the kernel can.
 
     Raises OSError where folders cannot be shown.
     """
-    if not views and room is None:
+    if not views and writable is None:
         return
     rooms = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
     mounts = runpy.run_path(os.path.join(rooms, "cell", "mounts.py"))
@@ -98,8 +98,8 @@ def _show(views: list[list[str]], room: Any) -> None:
     if hidden:
         what = "cannot show {}: that needs root and a mount namespace".format(", ".join(hidden))
         raise OSError(what)
-    if room is not None and left:
-        mounts["shut"](*room)
+    if writable is not None and left:
+        mounts["shut"](*writable)
 
 
 def _watch(child: int, deadline: float) -> tuple[int, str]:
