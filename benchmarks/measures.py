@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +76,13 @@ def visible(ours: Installation, console: Console) -> list[Row]:
     """A DAG object put → listed by Airflow's REST API."""
     ours.create("visible")
     ours.put_dag("warm_up", ONE_TASK.format(name="warm_up"))
-    wait_for(lambda: ours.rest("visible", "GET", "/dags/warm_up")[0] == 200)
+    wait_for(partial(_is_listed, ours, "warm_up"))
     seconds = []
     for number in range(PUTS):
         name = f"dag_{number}"
         started = time.monotonic()
         ours.put_dag(name, ONE_TASK.format(name=name))
-        wait_for(lambda name=name: ours.rest("visible", "GET", f"/dags/{name}")[0] == 200)
+        wait_for(partial(_is_listed, ours, name))
         seconds.append(time.monotonic() - started)
     console.print("  " + ", ".join(f"{each:.2f}" for each in seconds))
     ours.delete("visible")
@@ -123,6 +124,10 @@ ALL: dict[str, Callable[[Installation, Console], list[Row]]] = {
     "updates": updates,
     "upgrade": upgrade,
 }
+
+
+def _is_listed(ours: Installation, name: str) -> bool:
+    return ours.rest("visible", "GET", f"/dags/{name}")[0] == 200
 
 
 def _chain(rest: Rest) -> float:

@@ -13,7 +13,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from rich.console import Console
 
-from aerodrome import assembly, clock
+from aerodrome import clock
 from aerodrome.identity import credentials_file, keys
 from aerodrome.identity.authenticator import Authenticator
 from aerodrome.identity.authorizer import Authorizer, Request, principal_context
@@ -21,6 +21,7 @@ from aerodrome.identity.managed_policies import catalogue
 from aerodrome.identity.session_tokens import SessionTokens
 from aerodrome.identity.sigv4 import SignedRequest
 from aerodrome.identity.vault import Vault
+from aerodrome.ledger.migrate import DATABASE
 from aerodrome.ledger.principals import Principals
 from aerodrome.model import arns
 from aerodrome.services import postgres
@@ -68,7 +69,7 @@ def _ledger(settings: Settings) -> sa.Engine:
     cluster = postgres.cluster_if_up(settings.paths)
     assert cluster is not None
     password = keys.ledger_password(settings.paths.keys)
-    return sa.create_engine(cluster.dsn(assembly.LEDGER, assembly.LEDGER, password, scheme="postgresql+psycopg"))
+    return sa.create_engine(cluster.dsn(DATABASE, DATABASE, password, scheme="postgresql+psycopg"))
 
 
 def _signed(settings: Settings) -> list[SignedRequest]:
@@ -78,8 +79,8 @@ def _signed(settings: Settings) -> list[SignedRequest]:
     for number in range(REQUESTS):
         request = AWSRequest(method="GET", url=f"http://127.0.0.1/environments/environment-{number}")
         signer.add_auth(request)
-        url = urlsplit(request.url)
-        headers = (("Host", url.netloc), *request.headers.items())
+        url = urlsplit(str(request.url))
+        headers = (("Host", url.netloc), *((name, str(value)) for name, value in request.headers.items()))
         body = hashlib.sha256(b"").hexdigest()
         found.append(
             SignedRequest(method="GET", raw_path=url.path, raw_query=url.query, headers=headers, body_sha256=body)
