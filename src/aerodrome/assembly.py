@@ -18,14 +18,16 @@ from starlette.applications import Starlette
 
 from aerodrome import clock
 from aerodrome.airflow import commands, versions
-from aerodrome.api import airflow_rest, app, doors
-from aerodrome.api.query.doors import QueryDoors
+from aerodrome.api import airflow_rest, app
+from aerodrome.api.dependencies import ApiDependencies
+from aerodrome.api.operations.dependencies import Dependencies
+from aerodrome.api.query.dependencies import QueryDependencies
 from aerodrome.api.sts.issuers import Issuers
 from aerodrome.backends.contract import CommandResult
 from aerodrome.backends.local.backend import LocalBackend, Surroundings
 from aerodrome.controller.loop import Controller
 from aerodrome.gateway.app import Gateway
-from aerodrome.gateway.doors import GatewayDoors
+from aerodrome.gateway.dependencies import GatewayDependencies
 from aerodrome.identity import credentials_file, execution_role, keys
 from aerodrome.identity.authenticator import Authenticator
 from aerodrome.identity.authorizer import Authorizer, Request, principal_context
@@ -139,7 +141,7 @@ class _Rooms:
     def front(self) -> Starlette:
         """The API."""
         identity = self.identity
-        query = QueryDoors(
+        query = QueryDependencies(
             principals=identity.principals,
             authorizer=identity.authorizer,
             session_tokens=identity.session_tokens,
@@ -151,24 +153,26 @@ class _Rooms:
         )
         rest = airflow_rest.Caller(minter=identity.minter, paths=self.settings.paths, clock=clock.now)
         return app.create_app(
-            doors.Doors(
-                environments=self.environments,
-                authenticator=identity.authenticator,
-                authorizer=identity.authorizer,
-                record=self.audit.record,
+            ApiDependencies(
+                operations=Dependencies(
+                    environments=self.environments,
+                    authorizer=identity.authorizer,
+                    logins=self.logins,
+                    gateway_ports=self.gateway_ports,
+                    check_execution_role=self._check_execution_role,
+                    check_version=self._check_version,
+                    warnings=_warnings,
+                    checked_bucket=self.keeper.checked_bucket,
+                    new_secrets=lambda: identity.vault.seal(EnvironmentSecrets.generate()),
+                    offered_versions=tuple(versions.OFFERED),
+                    latest_version=versions.DEFAULT,
+                    clock=clock.now,
+                    settings=self.settings,
+                    rest=rest.call,
+                ),
                 query=query,
-                logins=self.logins,
-                gateway_ports=self.gateway_ports,
-                check_execution_role=self._check_execution_role,
-                check_version=self._check_version,
-                warnings=_warnings,
-                checked_bucket=self.keeper.checked_bucket,
-                new_secrets=lambda: identity.vault.seal(EnvironmentSecrets.generate()),
-                offered_versions=tuple(versions.OFFERED),
-                latest_version=versions.DEFAULT,
-                clock=clock.now,
-                settings=self.settings,
-                rest=rest.call,
+                authenticator=identity.authenticator,
+                record=self.audit.record,
                 aws_endpoint_url=self.keeper.aws_endpoint_url(),
             )
         )
@@ -197,7 +201,7 @@ class _Rooms:
     def gateway(self) -> Gateway:
         """The way to Airflow's web servers."""
         return Gateway(
-            GatewayDoors(
+            GatewayDependencies(
                 environments=self.environments.all,
                 logins=self.logins,
                 minter=self.identity.minter,

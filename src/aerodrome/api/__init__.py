@@ -2,5 +2,5 @@
 
 It writes wishes into the ledger and never acts on them. `front` sorts requests, `wire` turns bytes into values and
 back, `operations` means something by them, `upstream` passes the rest on. What a request needs from other rooms comes
-through `doors`; only `airflow_rest` reaches further, to an environment's own REST API.
+through `dependencies`; only `airflow_rest` reaches further, to an environment's own REST API.
 """

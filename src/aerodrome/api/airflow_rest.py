@@ -1,6 +1,6 @@
 """One REST call to an environment's Airflow, over its web server's unix socket and with a freshly minted token.
 
-`runtime` puts `Caller.call` behind `doors.rest`. What may be asked, and how an answer reads, is `airflow.rest`'s to
+`assembly` gives `Caller.call` to the operations. What may be asked, and how an answer reads, is `airflow.rest`'s to
 say; here are only the socket and its failures. In whose name, and with which role, the caller says.
 """
 

@@ -11,18 +11,18 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from aerodrome.api.doors import Doors
+from aerodrome.api.dependencies import ApiDependencies
 from aerodrome.api.front import Front
 from aerodrome.api.upstream import Upstream
 
 
-def create_app(doors: Doors) -> Starlette:
+def create_app(deps: ApiDependencies) -> Starlette:
     """The application; it needs a server that runs its lifespan."""
-    upstream = Upstream(doors.aws_endpoint_url)
+    upstream = Upstream(deps.aws_endpoint_url)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         async with upstream:
             yield
 
-    return Starlette(middleware=[Middleware(Front, doors=doors, upstream=upstream)], lifespan=lifespan)
+    return Starlette(middleware=[Middleware(Front, deps=deps, upstream=upstream)], lifespan=lifespan)

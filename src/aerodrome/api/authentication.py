@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from starlette.requests import Request
 
 from aerodrome.api.auditing import Trail
-from aerodrome.api.doors import Doors
+from aerodrome.api.dependencies import ApiDependencies
 from aerodrome.identity import sigv4
 from aerodrome.identity.errors import AuthenticationError
 from aerodrome.model.principals import Principal
@@ -52,7 +52,7 @@ def is_signed(signed: sigv4.SignedRequest) -> bool:
     return sigv4.presented(signed) is not None
 
 
-def identified(doors: Doors, signed: sigv4.SignedRequest, trail: Trail, services: frozenset[str]) -> Principal:
+def identified(deps: ApiDependencies, signed: sigv4.SignedRequest, trail: Trail, services: frozenset[str]) -> Principal:
     """Who signed for one of `services`; the trail gets to know, or at least which key was named. May block.
 
     Raises:
@@ -61,7 +61,7 @@ def identified(doors: Doors, signed: sigv4.SignedRequest, trail: Trail, services
     presented = sigv4.presented(signed)
     if presented is not None:
         trail.detail["access_key_id"] = presented.access_key_id
-    trail.principal = doors.authenticator.authenticate(signed, now=trail.at, services=services)
+    trail.principal = deps.authenticator.authenticate(signed, now=trail.at, services=services)
     return trail.principal
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aerodrome.api import permissions
-from aerodrome.api.doors import Doors
+from aerodrome.api.operations.dependencies import Dependencies
 from aerodrome.api.permissions import Scope
 from aerodrome.errors import CallerError
 from aerodrome.identity.authorizer import ROLES, Decision, Request, refusal
@@ -37,7 +37,13 @@ class Verdict:
 
 
 def judge(
-    doors: Doors, operation: str, given: Document, principal: Principal, known: Context, *, wanted: str | None = None
+    deps: Dependencies,
+    operation: str,
+    given: Document,
+    principal: Principal,
+    known: Context,
+    *,
+    wanted: str | None = None,
 ) -> Verdict:
     """What IAM says; `known` are the global condition keys, `wanted` the one role that the caller wants at most.
 
@@ -47,41 +53,41 @@ def judge(
     permission = permissions.TABLE[operation]
     action = permissions.action(operation)
     if permission.scope is Scope.ROLE:
-        return _on_role(doors, action, given["Name"], principal, known, wanted)
+        return _on_role(deps, action, given["Name"], principal, known, wanted)
     if permission.scope is Scope.ANYTHING:
-        return _on(doors, principal, Request(action=action, resource="*", context=known))
-    resource = permissions.environment_arn(given, region=doors.settings.region, account=doors.settings.account_id)
-    context = {**known, **permissions.tag_context(given, _tags(doors, operation, resource))}
+        return _on(deps, principal, Request(action=action, resource="*", context=known))
+    resource = permissions.environment_arn(given, region=deps.settings.region, account=deps.settings.account_id)
+    context = {**known, **permissions.tag_context(given, _tags(deps, operation, resource))}
     needed = [Request(action=action, resource=resource, context=context)]
     if permission.tags and given.get("Tags"):
         needed.append(replace(needed[0], action=permissions.action(permissions.TAG_RESOURCE)))
     if permission.passes_role and "ExecutionRoleArn" in given:
         needed.append(_passing(given["ExecutionRoleArn"], resource, known))
-    return _on_all(doors, principal, needed)
+    return _on_all(deps, principal, needed)
 
 
-def _on_all(doors: Doors, principal: Principal, needed: Sequence[Request]) -> Verdict:
+def _on_all(deps: Dependencies, principal: Principal, needed: Sequence[Request]) -> Verdict:
     """The first request's verdict if all are allowed, else the first refusal."""
-    verdicts = [_on(doors, principal, request) for request in needed]
+    verdicts = [_on(deps, principal, request) for request in needed]
     return next((each for each in verdicts if not each.allowed), verdicts[0])
 
 
-def _on(doors: Doors, principal: Principal, request: Request) -> Verdict:
-    return _verdict(principal, request, doors.authorizer.decide(principal, request))
+def _on(deps: Dependencies, principal: Principal, request: Request) -> Verdict:
+    return _verdict(principal, request, deps.authorizer.decide(principal, request))
 
 
 def _on_role(
-    doors: Doors, action: str, environment: str, principal: Principal, known: Context, wanted: str | None
+    deps: Dependencies, action: str, environment: str, principal: Principal, known: Context, wanted: str | None
 ) -> Verdict:
     """The highest role that is granted counts, or the wanted one alone; refused is whoever has none."""
     if wanted is not None and wanted not in ROLES:
         raise CallerError(f"The role '{wanted[:64]}' is wanted, which is none: choose one of {', '.join(ROLES)}.")
-    place = {"region": doors.settings.region, "account": doors.settings.account_id, "environment": environment}
+    place = {"region": deps.settings.region, "account": deps.settings.account_id, "environment": environment}
     if wanted is None:
-        role, decision = doors.authorizer.highest_role(principal, **place, action=action, context=known)
+        role, decision = deps.authorizer.highest_role(principal, **place, action=action, context=known)
     else:
         request = Request(action=action, resource=arns.airflow_role(**place, role=wanted), context=known)
-        decision = doors.authorizer.decide(principal, request)
+        decision = deps.authorizer.decide(principal, request)
         role = wanted if decision.allowed else None
     resource = arns.airflow_role(**place, role=role or wanted or ROLES[-1])
     verdict = _verdict(principal, Request(action=action, resource=resource, context=known), decision)
@@ -107,9 +113,9 @@ def _verdict(principal: Principal, request: Request, decision: Decision) -> Verd
     )
 
 
-def _tags(doors: Doors, operation: str, resource: str) -> Mapping[str, str]:
+def _tags(deps: Dependencies, operation: str, resource: str) -> Mapping[str, str]:
     """The tags of the environment that an action is about; one that is being created has none yet."""
     if operation == "CreateEnvironment":
         return {}
-    found = doors.environments.get(arns.environment_name(resource) or "")
+    found = deps.environments.get(arns.environment_name(resource) or "")
     return found.tags if found is not None and found.arn == resource else {}

@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aerodrome.api import browsers, credential_scope, mwaa, queries, unsigned
-from aerodrome.api.doors import Doors
+from aerodrome.api.dependencies import ApiDependencies
 from aerodrome.api.query import models
 from aerodrome.api.upstream import Upstream
 from aerodrome.api.wire import answers, routes, service
@@ -38,9 +38,9 @@ _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Aerodrome
 class Front:
     """The ASGI application that sorts requests; `inner` gets what is not HTTP."""
 
-    def __init__(self, inner: ASGIApp, *, doors: Doors, upstream: Upstream) -> None:
+    def __init__(self, inner: ASGIApp, *, deps: ApiDependencies, upstream: Upstream) -> None:
         self._inner = inner
-        self._doors = doors
+        self._deps = deps
         self._upstream = upstream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,9 +54,9 @@ class Front:
         if response is None and signed_for is None:
             signed_for, request = await self._claimed(request, raw_path)
         if response is None and signed_for == service.SIGNING_NAME:
-            response = await mwaa.answer(self._doors, request, raw_path)
+            response = await mwaa.answer(self._deps, request, raw_path)
         if response is None and signed_for in QUERIES:
-            response = await queries.answer(self._doors, QUERIES[signed_for], request, raw_path)
+            response = await queries.answer(self._deps, QUERIES[signed_for], request, raw_path)
         if response is None and signed_for is None:
             response = self._own_page(request, raw_path)
         if response is None:
@@ -77,7 +77,7 @@ class Front:
         return found, request
 
     def _refusal(self, request: Request, raw_path: str) -> Response | None:
-        sentence = browsers.refusal(request.headers, domain=self._doors.settings.domain)
+        sentence = browsers.refusal(request.headers, domain=self._deps.operations.settings.domain)
         if sentence:
             return answers.foreign(403, "AccessDeniedException", sentence)
         if not raw_path.startswith("/"):
@@ -99,7 +99,7 @@ class Front:
             "status": "ok",
             "service": "aerodrome",
             "version": metadata.version("aerodrome"),
-            "region": self._doors.settings.region,
+            "region": self._deps.operations.settings.region,
         }
 
     def _welcome(self, request: Request) -> Response:

@@ -16,10 +16,10 @@ from starlette.responses import Response
 
 from aerodrome.api import authentication, authorisation, bodies, permissions
 from aerodrome.api.auditing import Trail
-from aerodrome.api.doors import Doors
-from aerodrome.api.operations import rules, table
+from aerodrome.api.dependencies import ApiDependencies
+from aerodrome.api.operations import table
 from aerodrome.api.operations.grant import Grant
-from aerodrome.api.wire import answers, errors, requests, routes, service
+from aerodrome.api.wire import answers, errors, hints, requests, routes, service
 from aerodrome.api.wire.errors import WireError
 from aerodrome.identity.authorizer import principal_context
 from aerodrome.identity.errors import AuthenticationError
@@ -45,36 +45,38 @@ class _Arrival:
     is_secure: bool
 
 
-async def answer(doors: Doors, request: Request, raw_path: str) -> Response:
+async def answer(deps: ApiDependencies, request: Request, raw_path: str) -> Response:
     """The response to a request for MWAA; `raw_path` begins with a slash and is not decoded."""
     match = routes.match(request.method, raw_path)
     name = match.operation.name if match else "UnknownOperation"
     trail = Trail(
-        at=doors.clock(),
+        at=deps.operations.clock(),
         address=authentication.address(request),
         request_id=answers.new_request_id(),
         action=permissions.action(name),
     )
     try:
         if match is None:
-            response = await _unknown(doors, request, raw_path, trail)
+            response = await _unknown(deps, request, raw_path, trail)
         else:
-            response = await _answered(doors, request, raw_path, match, trail)
+            response = await _answered(deps, request, raw_path, match, trail)
     finally:
-        doors.record(trail.entry())
+        deps.record(trail.entry())
     outcome = {"operation": name, "environment": trail.environment, "error": trail.detail.get("error")}
     log.info("answered", **outcome, request_id=trail.request_id)
     return response
 
 
-async def _answered(doors: Doors, request: Request, raw_path: str, match: routes.Match, trail: Trail) -> Response:
+async def _answered(
+    deps: ApiDependencies, request: Request, raw_path: str, match: routes.Match, trail: Trail
+) -> Response:
     operation = match.operation
     try:
         body = await bodies.read(request)
         signed = authentication.signed_request(request, raw_path, body)
         arrival = _Arrival(match, signed, body, request.headers.get(WANTED_ROLE), request.url.is_secure)
-        given, grant = await to_thread.run_sync(_admitted, doors, arrival, trail)
-        output = await table.OPERATIONS[operation.name](doors, given, grant)
+        given, grant = await to_thread.run_sync(_admitted, deps, arrival, trail)
+        output = await table.OPERATIONS[operation.name](deps.operations, given, grant)
         return answers.success(operation, output, request_id=trail.request_id)
     except AuthenticationError as error:
         return _unauthenticated(error, trail)
@@ -84,20 +86,20 @@ async def _answered(doors: Doors, request: Request, raw_path: str, match: routes
         return answers.failure(told, request_id=trail.request_id)
 
 
-def _admitted(doors: Doors, arrival: _Arrival, trail: Trail) -> tuple[Document, Grant]:
+def _admitted(deps: ApiDependencies, arrival: _Arrival, trail: Trail) -> tuple[Document, Grant]:
     """The input of an authenticated request that IAM allows.
 
     Raises:
         AuthenticationError: nobody we know signed it.
         WireError: the input is not well formed, or IAM does not allow the operation.
     """
-    principal = authentication.identified(doors, arrival.signed, trail, SERVICES)
+    principal = authentication.identified(deps, arrival.signed, trail, SERVICES)
     query = arrival.signed.raw_query
-    given = requests.read(arrival.match, query, arrival.body, rules.HINTS)
+    given = requests.read(arrival.match, query, arrival.body, hints.HINTS)
     trail.about(given)
     known = principal_context(principal, now=trail.at, source_ip=trail.address, secure=arrival.is_secure)
     operation = arrival.match.operation.name
-    verdict = authorisation.judge(doors, operation, given, principal, known, wanted=arrival.wanted_role)
+    verdict = authorisation.judge(deps.operations, operation, given, principal, known, wanted=arrival.wanted_role)
     trail.action, trail.resource = verdict.action, verdict.resource
     trail.allowed, trail.sentence = verdict.allowed, verdict.sentence
     if not verdict.allowed:
@@ -107,11 +109,11 @@ def _admitted(doors: Doors, arrival: _Arrival, trail: Trail) -> tuple[Document, 
     return given, Grant(principal=principal, at=trail.at, role=verdict.role)
 
 
-async def _unknown(doors: Doors, request: Request, raw_path: str, trail: Trail) -> Response:
+async def _unknown(deps: ApiDependencies, request: Request, raw_path: str, trail: Trail) -> Response:
     """The answer on a path that has no operation; those who cannot sign are told nothing of paths."""
     try:
         signed = authentication.signed_request(request, raw_path, await bodies.read(request))
-        await to_thread.run_sync(authentication.identified, doors, signed, trail, SERVICES)
+        await to_thread.run_sync(authentication.identified, deps, signed, trail, SERVICES)
     except AuthenticationError as error:
         return _unauthenticated(error, trail)
     except WireError as error:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from aerodrome.api import authentication, bodies
 from aerodrome.api.auditing import Trail
-from aerodrome.api.doors import Doors
+from aerodrome.api.dependencies import ApiDependencies
 from aerodrome.api.query import answers, errors, models
 from aerodrome.api.query.service import UNKNOWN
 from aerodrome.api.query.service import answer as answered
@@ -23,35 +23,37 @@ from aerodrome.identity.request_context import connection_context, principal_con
 from aerodrome.model.principals import Principal
 
 
-async def answer(doors: Doors, service: models.Service, request: Request, raw_path: str) -> Response:
+async def answer(deps: ApiDependencies, service: models.Service, request: Request, raw_path: str) -> Response:
     """The response to a request for `service`; `raw_path` begins with a slash and is not decoded."""
     trail = Trail(
-        at=doors.clock(),
+        at=deps.operations.clock(),
         address=authentication.address(request),
         request_id=new_request_id(),
         action=f"{service}:{UNKNOWN}",
     )
     try:
-        return await _answered(doors, service, request, raw_path, trail)
+        return await _answered(deps, service, request, raw_path, trail)
     except (AuthenticationError, WireError) as error:
         cause = CallerError(error.message) if isinstance(error, WireError) else error
         told = errors.translated(service, cause)
         trail.failed(told.code, told.message)
         return answers.failure(service, told, trail.request_id)
     finally:
-        doors.record(trail.entry())
+        deps.record(trail.entry())
 
 
-async def _answered(doors: Doors, service: models.Service, request: Request, raw_path: str, trail: Trail) -> Response:
+async def _answered(
+    deps: ApiDependencies, service: models.Service, request: Request, raw_path: str, trail: Trail
+) -> Response:
     body = await bodies.read(request)
-    principal = await to_thread.run_sync(_identified, doors, service, request, raw_path, body, trail)
+    principal = await to_thread.run_sync(_identified, deps, service, request, raw_path, body, trail)
     now, address, is_secure = trail.at, trail.address, request.url.is_secure
     if principal is None:
         context = connection_context(now=now, source_ip=address, secure=is_secure)
     else:
         context = principal_context(principal, now=now, source_ip=address, secure=is_secure)
     found = await answered(
-        doors.query,
+        deps.query,
         request,
         service=service,
         principal=principal,
@@ -69,10 +71,10 @@ async def _answered(doors: Doors, service: models.Service, request: Request, raw
 
 
 def _identified(
-    doors: Doors, service: models.Service, request: Request, raw_path: str, body: bytes, trail: Trail
+    deps: ApiDependencies, service: models.Service, request: Request, raw_path: str, body: bytes, trail: Trail
 ) -> Principal | None:
     """Who signed; None when nobody did. May block: an environment's own key is looked up in the ledger."""
     signed = authentication.signed_request(request, raw_path, body)
     if not authentication.is_signed(signed):
         return None
-    return authentication.identified(doors, signed, trail, frozenset({service}))
+    return authentication.identified(deps, signed, trail, frozenset({service}))

@@ -17,8 +17,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from aerodrome import forwarding
 from aerodrome.gateway import auditing, hosts, login, origins, pages, targets
 from aerodrome.gateway.commands import Commands
+from aerodrome.gateway.dependencies import GatewayDependencies
 from aerodrome.gateway.directory import Directory
-from aerodrome.gateway.doors import GatewayDoors
 from aerodrome.gateway.ledger_threads import LedgerThreads
 from aerodrome.gateway.proxy import Proxy
 from aerodrome.gateway.sessions import RevokedError, Sessions
@@ -50,13 +50,13 @@ class Listener(StrEnum):
 class Gateway:
     """One gateway for both listeners; the last that ends closes it."""
 
-    def __init__(self, doors: GatewayDoors) -> None:
-        self._doors = doors
+    def __init__(self, deps: GatewayDependencies) -> None:
+        self._deps = deps
         self._threads = LedgerThreads()
-        self._directory = Directory(doors.environments, self._threads, changed=self._forget)
-        self._sessions = Sessions(doors, self._threads)
-        self._commands = Commands(doors, self._threads)
-        self._proxy = Proxy(doors.settings.paths, Tokens(doors.minter), doors.clock)
+        self._directory = Directory(deps.environments, self._threads, changed=self._forget)
+        self._sessions = Sessions(deps, self._threads)
+        self._commands = Commands(deps, self._threads)
+        self._proxy = Proxy(deps.settings.paths, Tokens(deps.minter), deps.clock)
         self._closing: set[asyncio.Task[None]] = set()
         self._listeners = 0
 
@@ -107,7 +107,7 @@ class Gateway:
     async def _visit(self, listener: Listener, scope: Scope, receive: Receive, send: Send) -> Visit:
         """The request, when its host names an environment that is answered on this listener."""
         named = [value for name, value in scope["headers"] if name == b"host"]
-        host = hosts.parse(named[0].decode("latin-1"), self._doors.settings.domain) if len(named) == 1 else None
+        host = hosts.parse(named[0].decode("latin-1"), self._deps.settings.domain) if len(named) == 1 else None
         environment = await self._directory.find(host.identifier) if host else None
         if host is None or environment is None or not listener.answers(environment):
             raise Refusal(404, "No environment answers at this address.")
@@ -141,9 +141,9 @@ class Gateway:
         if name == "aws-console-sso" and is_read:
             return pages.log_in()
         if name == "login" and visit.method == "POST":
-            return await login.log_in(visit, self._doors, self._sessions)
+            return await login.log_in(visit, self._deps, self._sessions)
         if name == "logout" and (is_read or visit.method == "POST"):
-            return await login.log_out(visit, self._doors, self._sessions)
+            return await login.log_out(visit, self._deps, self._sessions)
         if name == "cli" and visit.method == "POST":
             return await self._commands.answer(visit)
         raise Refusal(404, "The gateway has no such page.")
@@ -174,7 +174,7 @@ class Gateway:
             if visit.method not in origins.READS:
                 said = "the client left" if status is None else f"answered with {status}"
                 auditing.record(
-                    self._doors,
+                    self._deps,
                     visit,
                     Kind.WEB_REQUEST,
                     f"Passed to Airflow as {user.role}: {said}.",
@@ -186,7 +186,7 @@ class Gateway:
     def _refused(self, visit: Visit, status: int, sentence: str, *, user: Login | None = None) -> Refusal:
         """A refusal that is recorded."""
         principal = user.principal if user else None
-        auditing.record(self._doors, visit, Kind.WEB_REQUEST, sentence, principal=principal, allowed=False)
+        auditing.record(self._deps, visit, Kind.WEB_REQUEST, sentence, principal=principal, allowed=False)
         return Refusal(status, sentence, headers={"www-authenticate": "Bearer"} if status == 401 else None)  # noqa: PLR2004
 
     def _forget(self, known: Mapping[str, Environment]) -> None:

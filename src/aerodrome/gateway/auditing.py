@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aerodrome.gateway.doors import GatewayDoors
+from aerodrome.gateway.dependencies import GatewayDependencies
 from aerodrome.gateway.visits import Visit
 from aerodrome.model.audit import Entry, Kind
 from aerodrome.model.principals import Principal
@@ -15,7 +15,7 @@ LONGEST_ACTION = 256
 
 
 def record(
-    doors: GatewayDoors,
+    deps: GatewayDependencies,
     visit: Visit,
     kind: Kind,
     sentence: str,
@@ -26,9 +26,9 @@ def record(
     detail: Mapping[str, Any] | None = None,
 ) -> None:
     """Record an act on the visit's environment; `action` is method and path when it is not given."""
-    doors.record(
+    deps.record(
         Entry(
-            at=doors.clock(),
+            at=deps.clock(),
             kind=kind,
             environment=visit.environment.name,
             principal=principal.arn if principal else None,

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from aerodrome.errors import CallerError, RetryError
 from aerodrome.gateway import auditing, bodies, pages
-from aerodrome.gateway.doors import CommandResult, GatewayDoors
+from aerodrome.gateway.dependencies import CommandResult, GatewayDependencies
 from aerodrome.gateway.ledger_threads import LedgerThreads
 from aerodrome.gateway.login import BEARER, LONGEST_TOKEN
 from aerodrome.gateway.visits import Refusal, Visit
@@ -40,8 +40,8 @@ _WORDS = re.compile(r"\s*([a-z][a-z_-]*(?:\s+[a-z][a-z-]*)?)(?=\s|$)")
 class Commands:
     """Runs commands, at most so many at once."""
 
-    def __init__(self, doors: GatewayDoors, threads: LedgerThreads) -> None:
-        self._doors = doors
+    def __init__(self, deps: GatewayDependencies, threads: LedgerThreads) -> None:
+        self._deps = deps
         self._threads = threads
         self._places: dict[str, _Places] = {}
 
@@ -56,7 +56,7 @@ class Commands:
         action = _action(text)
         try:
             async with self._turn(visit.environment.identifier):
-                result = await self._doors.run_command(visit.environment, text)
+                result = await self._deps.run_command(visit.environment, text)
         except CallerError as error:
             self._record(visit, login, action, str(error), allowed=False)
             raise Refusal(400, str(error)) from None
@@ -67,20 +67,20 @@ class Commands:
         return _document(result)
 
     async def _redeemed(self, visit: Visit) -> Login:
-        environment, now = visit.environment, self._doors.clock()
+        environment, now = visit.environment, self._deps.clock()
         authorization = visit.headers.get(b"authorization", b"")
         token = authorization[len(BEARER) :].strip().decode("latin-1")
         if authorization[: len(BEARER)].lower() == BEARER and 0 < len(token) <= LONGEST_TOKEN:
-            login = await self._threads.run(lambda: self._doors.logins.redeem(token, "cli", environment.name, now=now))
+            login = await self._threads.run(lambda: self._deps.logins.redeem(token, "cli", environment.name, now=now))
             if login is not None and login.issued_at >= environment.created_at:
                 return login
         sentence = "The CLI token is not valid: it lives a minute, works once, and only for its own environment."
-        auditing.record(self._doors, visit, Kind.CLI_COMMAND, sentence, allowed=False)
+        auditing.record(self._deps, visit, Kind.CLI_COMMAND, sentence, allowed=False)
         raise Refusal(401, sentence)
 
     def _record(self, visit: Visit, login: Login, action: str, sentence: str, *, allowed: bool) -> None:
         auditing.record(
-            self._doors, visit, Kind.CLI_COMMAND, sentence, principal=login.principal, allowed=allowed, action=action
+            self._deps, visit, Kind.CLI_COMMAND, sentence, principal=login.principal, allowed=allowed, action=action
         )
 
     @asynccontextmanager

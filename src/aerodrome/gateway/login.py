@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 from starlette.responses import Response
 
 from aerodrome.gateway import auditing, bodies, cookies, origins, pages
-from aerodrome.gateway.doors import GatewayDoors
+from aerodrome.gateway.dependencies import GatewayDependencies
 from aerodrome.gateway.sessions import RevokedError, Sessions
 from aerodrome.gateway.visits import Refusal, Visit
 from aerodrome.ledger.logins import SESSION_LIFETIME
@@ -34,7 +34,7 @@ def presented(visit: Visit) -> tuple[list[str], bool]:
     return cookies.values(visit.all(b"cookie"), cookies.SESSION[visit.line]), True
 
 
-async def log_in(visit: Visit, doors: GatewayDoors, sessions: Sessions) -> Response:
+async def log_in(visit: Visit, deps: GatewayDependencies, sessions: Sessions) -> Response:
     """Turn a login token into a session."""
     if not origins.is_own(visit.headers, visit.host):
         raise Refusal(403, "Another site's page sent this login; open the link yourself.")
@@ -42,12 +42,12 @@ async def log_in(visit: Visit, doors: GatewayDoors, sessions: Sessions) -> Respo
     opened = await sessions.log_in(visit, token) if token else None
     if opened is None:
         sentence = "The login token is not valid: it lives a minute, works once, and only for its own environment."
-        auditing.record(doors, visit, Kind.WEB_LOGIN, sentence, allowed=False)
+        auditing.record(deps, visit, Kind.WEB_LOGIN, sentence, allowed=False)
         raise Refusal(401, sentence)
     secret, login = opened
     user = login.principal.airflow_name
     auditing.record(
-        doors,
+        deps,
         visit,
         Kind.WEB_LOGIN,
         f"{user} logged in as {login.role}.",
@@ -57,12 +57,12 @@ async def log_in(visit: Visit, doors: GatewayDoors, sessions: Sessions) -> Respo
     answer = pages.document(200, {"user": user, "role": login.role})
     seconds = int(SESSION_LIFETIME.total_seconds())
     if login.principal.expires_at is not None:
-        seconds = min(seconds, max(0, int((login.principal.expires_at - doors.clock()).total_seconds())))
+        seconds = min(seconds, max(0, int((login.principal.expires_at - deps.clock()).total_seconds())))
     answer.headers["set-cookie"] = cookies.session(cookies.SESSION[visit.line], secret, seconds)
     return answer
 
 
-async def log_out(visit: Visit, doors: GatewayDoors, sessions: Sessions) -> Response:
+async def log_out(visit: Visit, deps: GatewayDependencies, sessions: Sessions) -> Response:
     """Close the session that the request carries; Airflow's own menu leads here."""
     if not origins.is_own(visit.headers, visit.host):
         raise Refusal(403, "Another site's page led here; log out from Airflow's menu.")
@@ -75,7 +75,7 @@ async def log_out(visit: Visit, doors: GatewayDoors, sessions: Sessions) -> Resp
     await sessions.log_out(secrets)
     if login is not None:
         who = f"{login.principal.airflow_name} logged out."
-        auditing.record(doors, visit, Kind.WEB_LOGOUT, who, principal=login.principal)
+        auditing.record(deps, visit, Kind.WEB_LOGOUT, who, principal=login.principal)
     answer = pages.logged_out(visit)
     answer.headers["set-cookie"] = cookies.ended(name)
     return answer

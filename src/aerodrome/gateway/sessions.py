@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from datetime import datetime
 
-from aerodrome.gateway.doors import GatewayDoors
+from aerodrome.gateway.dependencies import GatewayDependencies
 from aerodrome.gateway.ledger_threads import LedgerThreads
 from aerodrome.gateway.visits import Visit
 from aerodrome.ledger.logins import Login
@@ -38,21 +38,21 @@ class RevokedError(Exception):
 class Sessions:
     """Every environment's sessions."""
 
-    def __init__(self, doors: GatewayDoors, threads: LedgerThreads) -> None:
-        self._doors = doors
+    def __init__(self, deps: GatewayDependencies, threads: LedgerThreads) -> None:
+        self._deps = deps
         self._threads = threads
         self._kept: OrderedDict[Key, tuple[Login, float]] = OrderedDict()
         self._asked: dict[Key, asyncio.Task[Login | None]] = {}
 
     async def log_in(self, visit: Visit, token: str) -> tuple[str, Login] | None:
         """Redeem a web login token: the new session's secret and whose it is; None when the token is not valid."""
-        name, now = visit.environment.name, self._doors.clock()
+        name, now = visit.environment.name, self._deps.clock()
 
         def redeemed() -> tuple[str, Login] | None:
-            login = self._doors.logins.redeem(token, "web", name, now=now)
+            login = self._deps.logins.redeem(token, "web", name, now=now)
             if login is None or login.role is None or _is_for_another(login, visit.environment):
                 return None
-            return self._doors.logins.open_session(name, login.role, login.principal, now=now), login
+            return self._deps.logins.open_session(name, login.role, login.principal, now=now), login
 
         return await self._threads.run(redeemed)
 
@@ -75,14 +75,14 @@ class Sessions:
 
         def close() -> None:
             for secret in closed:
-                self._doors.logins.close_session(secret)
+                self._deps.logins.close_session(secret)
 
         await self._threads.run(close)
         for key in [key for key in self._kept if key[0] in closed]:
             del self._kept[key]
 
     async def _find(self, key: Key, environment: Environment) -> Login | None:
-        now = self._doors.clock()
+        now = self._deps.clock()
         kept = self._kept.get(key)
         if kept is not None and time.monotonic() - kept[1] < TRUSTED:
             login = kept[0]
@@ -100,11 +100,11 @@ class Sessions:
         secret = key[0]
 
         def found() -> Login | None:
-            login = self._doors.logins.session(secret, environment.name, now=now)
+            login = self._deps.logins.session(secret, environment.name, now=now)
             if login is None or login.role is None or not _stands(login, environment, now):
                 return None
-            if not self._doors.still_granted(login.principal, environment, login.role, key[2]):
-                self._doors.logins.close_session(secret)
+            if not self._deps.still_granted(login.principal, environment, login.role, key[2]):
+                self._deps.logins.close_session(secret)
                 raise RevokedError
             return login
 

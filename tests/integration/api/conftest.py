@@ -51,8 +51,8 @@ def endpoint_url() -> Iterator[str]:
 @pytest.fixture(scope="package")
 def front(endpoint_url: str) -> Iterator[int]:
     """The port of the front door."""
-    doors = replace(Behind().doors(Settings(data=Path("/nonexistent"))), aws_endpoint_url=endpoint_url)
-    with served(create_app(doors)) as port:
+    deps = replace(Behind().deps(Settings(data=Path("/nonexistent"))), aws_endpoint_url=endpoint_url)
+    with served(create_app(deps)) as port:
         yield port
 
 

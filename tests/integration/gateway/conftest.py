@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from aerodrome import clock
 from aerodrome.gateway import certificates, serving
 from aerodrome.gateway.app import Gateway
-from aerodrome.gateway.doors import GatewayDoors
+from aerodrome.gateway.dependencies import GatewayDependencies
 from aerodrome.identity.tokens import Minter
 from aerodrome.ledger.environments import Environments
 from aerodrome.ledger.logins import Logins
@@ -254,7 +254,7 @@ def _running_gateway(world: World, sockets: tuple[socket.socket, socket.socket])
         return await asyncio.to_thread(world.command, text)
 
     gateway = Gateway(
-        GatewayDoors(
+        GatewayDependencies(
             environments=world.ledger.all,
             logins=world.logins,
             minter=Minter(KEY),

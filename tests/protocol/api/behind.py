@@ -8,8 +8,9 @@ from typing import Any
 from cryptography.fernet import Fernet
 
 from aerodrome import clock
-from aerodrome.api.doors import Doors
-from aerodrome.api.query.doors import QueryDoors
+from aerodrome.api.dependencies import ApiDependencies
+from aerodrome.api.operations.dependencies import Dependencies
+from aerodrome.api.query.dependencies import QueryDependencies
 from aerodrome.api.sts.issuers import Issuers
 from aerodrome.identity.authenticator import Authenticator
 from aerodrome.identity.authorizer import Authorizer
@@ -29,7 +30,7 @@ VAULT = Vault(Fernet.generate_key())
 
 @dataclass
 class Behind:
-    """What stands behind the doors; a test arranges it and looks at it."""
+    """What stands behind the front door; a test arranges it and looks at it."""
 
     environments: MemoryEnvironments = field(default_factory=MemoryEnvironments)
     bucket_problem: Exception | None = None
@@ -77,15 +78,27 @@ class Behind:
         """From now on the user that the clients sign as may do this alone."""
         self.identity.grant("admin", *statements)
 
-    def doors(self, settings: Settings) -> Doors:
-        """The doors with all this behind them, and a user behind `raw.ADMIN` who may do everything."""
+    def deps(self, settings: Settings) -> ApiDependencies:
+        """The application's dependencies with all this in them, and a user behind `raw.ADMIN` who may do everything."""
         assert self.identity.add_user("admin", EVERYTHING) == raw.ADMIN
-        return Doors(
-            environments=self.environments,
-            authenticator=Authenticator(self.identity, VAULT, SessionTokens(bytes(32)), settings.region),
-            authorizer=Authorizer(self.identity),
-            record=self.audited.append,
-            query=QueryDoors(
+        return ApiDependencies(
+            operations=Dependencies(
+                environments=self.environments,
+                authorizer=Authorizer(self.identity),
+                logins=self.logins,
+                gateway_ports=Ports(public=4562, private=443),
+                check_execution_role=self.check_execution_role,
+                check_version=self.check_version,
+                warnings=lambda _: self.warnings,
+                checked_bucket=self.checked_bucket,
+                new_secrets=lambda: b"sealed",
+                offered_versions=("3.3.1", "2.11.2", "1.10.15", "1.10.12"),
+                latest_version="3.3.1",
+                clock=clock.now,
+                settings=settings,
+                rest=self.rest,
+            ),
+            query=QueryDependencies(
                 principals=self.principals,
                 authorizer=Authorizer(self.identity),
                 session_tokens=SessionTokens(bytes(32)),
@@ -95,17 +108,7 @@ class Behind:
                 region=settings.region,
                 clock=clock.now,
             ),
-            logins=self.logins,
-            gateway_ports=Ports(public=4562, private=443),
-            check_execution_role=self.check_execution_role,
-            check_version=self.check_version,
-            warnings=lambda _: self.warnings,
-            checked_bucket=self.checked_bucket,
-            new_secrets=lambda: b"sealed",
-            offered_versions=("3.3.1", "2.11.2", "1.10.15", "1.10.12"),
-            latest_version="3.3.1",
-            clock=clock.now,
-            settings=settings,
-            rest=self.rest,
+            authenticator=Authenticator(self.identity, VAULT, SessionTokens(bytes(32)), settings.region),
+            record=self.audited.append,
             aws_endpoint_url=None,
         )

@@ -13,7 +13,7 @@ import structlog
 from botocore.config import Config
 
 from aerodrome.api.app import create_app
-from aerodrome.api.doors import Doors
+from aerodrome.api.dependencies import ApiDependencies
 from aerodrome.settings import Settings
 from protocol.api import raw
 from protocol.api.behind import Behind
@@ -28,8 +28,8 @@ def behind() -> Behind:
 
 
 @pytest.fixture
-def doors(behind: Behind, tmp_path: Path) -> Doors:
-    return behind.doors(Settings(data=tmp_path, quota_environments=3))
+def deps(behind: Behind, tmp_path: Path) -> ApiDependencies:
+    return behind.deps(Settings(data=tmp_path, quota_environments=3))
 
 
 @pytest.fixture(autouse=True)
@@ -41,8 +41,8 @@ def logged() -> Iterator[list[Any]]:
 
 
 @pytest.fixture
-def port(doors: Doors) -> Iterator[int]:
-    with served(create_app(doors)) as found:
+def port(deps: ApiDependencies) -> Iterator[int]:
+    with served(create_app(deps)) as found:
         yield found
 
 

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from aerodrome.api import queries
 from aerodrome.api.app import create_app
-from aerodrome.api.doors import Doors
+from aerodrome.api.dependencies import ApiDependencies
 from protocol.api import raw
 from protocol.api.serving import served
 
@@ -95,10 +95,10 @@ def echo() -> Echo:
 
 
 @pytest.fixture
-def front(doors: Doors, echo: Echo) -> Iterator[int]:
+def front(deps: ApiDependencies, echo: Echo) -> Iterator[int]:
     with (
         served(echo) as upstream,
-        served(create_app(replace(doors, aws_endpoint_url=f"http://127.0.0.1:{upstream}/"))) as port,
+        served(create_app(replace(deps, aws_endpoint_url=f"http://127.0.0.1:{upstream}/"))) as port,
     ):
         yield port
 
@@ -259,7 +259,7 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, bytes]]:
     """The requests that IAM or STS got: service, path and body."""
     found: list[tuple[str, str, bytes]] = []
 
-    async def answer(_doors: Doors, service: str, request: Request, raw_path: str) -> Response:
+    async def answer(_deps: ApiDependencies, service: str, request: Request, raw_path: str) -> Response:
         found.append((service, raw_path, await request.body()))
         return PlainTextResponse("ours")
 
@@ -406,9 +406,9 @@ def test_pages_of_this_machine_are_not(front: int, origin: str) -> None:
     ],
 )
 def test_an_endpoint_that_is_away_is_told_in_the_services_own_form(
-    doors: Doors, headers: dict[str, Any], form: bytes
+    deps: ApiDependencies, headers: dict[str, Any], form: bytes
 ) -> None:
-    with served(create_app(replace(doors, aws_endpoint_url="http://127.0.0.1:1"))) as port:
+    with served(create_app(replace(deps, aws_endpoint_url="http://127.0.0.1:1"))) as port:
         answer = raw.ask(port, "POST", "/", body=b"x" * 100_000, service="athena", **headers)
 
     assert answer.status == 503

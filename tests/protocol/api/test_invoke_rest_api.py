@@ -26,7 +26,7 @@ from aerodrome import clock
 from aerodrome.airflow import rest
 from aerodrome.api import airflow_rest
 from aerodrome.api.app import create_app
-from aerodrome.api.doors import Doors
+from aerodrome.api.dependencies import ApiDependencies
 from aerodrome.errors import CallerError, RetryError
 from aerodrome.identity import tokens
 from aerodrome.model.lifecycle import Status
@@ -198,9 +198,11 @@ def key() -> rsa.RSAPrivateKey:
 
 
 @pytest.fixture
-def called(doors: Doors, key: rsa.RSAPrivateKey, behind: Any, client_of: Any, wish: dict[str, Any]) -> Iterator[Any]:
-    caller = airflow_rest.Caller(minter=tokens.Minter(key), paths=doors.settings.paths, clock=clock.now)
-    with served(create_app(replace(doors, rest=caller.call))) as port:
+def called(
+    deps: ApiDependencies, key: rsa.RSAPrivateKey, behind: Any, client_of: Any, wish: dict[str, Any]
+) -> Iterator[Any]:
+    caller = airflow_rest.Caller(minter=tokens.Minter(key), paths=deps.operations.settings.paths, clock=clock.now)
+    with served(create_app(replace(deps, operations=replace(deps.operations, rest=caller.call)))) as port:
         client = client_of("mwaa", f"http://127.0.0.1:{port}", inject_host_prefix=False)
         client.create_environment(**wish)
         behind.change("demo", status=Status.AVAILABLE)
@@ -208,12 +210,12 @@ def called(doors: Doors, key: rsa.RSAPrivateKey, behind: Any, client_of: Any, wi
 
 
 @pytest.fixture
-def web_socket(called: Any, doors: Doors, behind: Any) -> Iterator[None]:
+def web_socket(called: Any, deps: ApiDependencies, behind: Any) -> Iterator[None]:
     del called
     row = behind.environments.rows["demo"]
-    with on_socket(doors.settings.paths.environment("demo", row.identifier).web):
+    with on_socket(deps.operations.settings.paths.environment("demo", row.identifier).web):
         yield
-    shutil.rmtree(doors.settings.paths.run)  # which is elsewhere when pytest's folder has a long path
+    shutil.rmtree(deps.operations.settings.paths.run)  # which is elsewhere when pytest's folder has a long path
 
 
 @pytest.mark.usefixtures("web_socket")

@@ -279,7 +279,7 @@ def test_keys_that_are_no_keys_are_passed_over(assume, issuer):
 
 def test_a_new_key_is_looked_for_once_a_minute_and_old_ones_go_after_an_hour(assume, issuer, world):
     now = [0.0]
-    world.doors.issuers._monotonic = lambda: now[0]
+    world.deps.issuers._monotonic = lambda: now[0]
     assume(issuer.token())
     new = rsa.generate_private_key(65537, 2048)
     token = issuer.token(key=new, headers={"kid": "k2"})

@@ -1,4 +1,4 @@
-"""IAM and STS over memory: a directory, the doors on it, and an application that verifies as the front does."""
+"""IAM and STS over memory: a directory, what works with it, and an application that verifies as the front does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from aerodrome import clock
 from aerodrome.api.query import answers, errors
-from aerodrome.api.query.doors import QueryDoors
+from aerodrome.api.query.dependencies import QueryDependencies
 from aerodrome.api.query.service import Answer, answer
 from aerodrome.api.sts.issuers import Issuers
 from aerodrome.identity.authenticator import Authenticator
@@ -109,7 +109,7 @@ class World:
         self.principals = MemoryPrincipals(self.vault)
         tokens = SessionTokens(b"k" * 32)
         self.authenticator = Authenticator(self.principals, self.vault, tokens, REGION)
-        self.doors = QueryDoors(
+        self.deps = QueryDependencies(
             principals=self.principals,
             authorizer=Authorizer(self.principals),
             session_tokens=tokens,
@@ -161,6 +161,6 @@ class World:
             except AuthenticationError as error:
                 return answers.failure(service, errors.translated(service, error), "request")
         context = principal_context(principal, now=self.now(), source_ip="127.0.0.1", secure=False) if principal else {}
-        found = await answer(self.doors, request, service=service, principal=principal, body=body, context=context)
+        found = await answer(self.deps, request, service=service, principal=principal, body=body, context=context)
         self.answers.append(found)
         return found.response

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome import errors as ours
-from aerodrome.api.operations import rules, table
-from aerodrome.api.wire import answers, constraints, errors, patterns, requests, routes, service
+from aerodrome.api.operations import table
+from aerodrome.api.wire import answers, constraints, errors, hints, patterns, requests, routes, service
 
 OPERATIONS = [operation.name for operation in service.operations()]
 
@@ -32,7 +32,7 @@ def every_shape() -> list[Shape]:
 
 def refusal(match: routes.Match, query: str, body: bytes) -> errors.WireError | None:
     try:
-        requests.read(match, query, body, rules.HINTS)
+        requests.read(match, query, body, hints.HINTS)
     except errors.WireError as error:
         return error
     return None
@@ -58,7 +58,7 @@ def test_the_model_stays_within_what_the_wire_knows() -> None:
 
 
 def test_hints_belong_to_shapes_of_the_model() -> None:
-    assert set(rules.HINTS) <= set(service.model().shape_names)
+    assert set(hints.HINTS) <= set(service.model().shape_names)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -120,14 +120,14 @@ def test_any_input_is_read_or_refused_with_a_declared_error(operation: str, body
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     match = routes.Match(service.model().operation_model("CreateEnvironment"), {"Name": "demo"})
     with pytest.raises(errors.WireError) as error:
-        requests.read(match, "", body, rules.HINTS)
+        requests.read(match, "", body, hints.HINTS)
 
     assert error.value.code == errors.VALIDATION
 
 
 @given(secret=st.text(min_size=8).filter(lambda text: not re.fullmatch("[ -~]+", text)))
 def test_sensitive_values_are_never_repeated(secret: str) -> None:
-    walk = constraints.Walk(rules.HINTS)
+    walk = constraints.Walk(hints.HINTS)
     walk.read(service.model().shape_for("AirflowConfigurationOptions"), {"core.x": secret, secret: "x"}, "options")
 
     assert walk.sentences

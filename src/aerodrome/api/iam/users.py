@@ -67,7 +67,7 @@ def create_access_key(call: Call) -> Output:
     name = callers.user_name(call)
     key_id = identifiers.access_key_id(secrets.token_bytes(identifiers.RANDOM_BYTES))
     secret = identifiers.secret_access_key(secrets.token_bytes(identifiers.RANDOM_BYTES))
-    sealed = call.doors.seal(secret)
+    sealed = call.deps.seal(secret)
     call.change(lambda iam: users.create_key(iam, name, access_key_id=key_id, sealed_secret=sealed, now=call.now))
     key: Output = {
         "UserName": name,
@@ -114,7 +114,7 @@ def get_access_key_last_used(call: Call) -> Output:
     owner = callers.owner_of_key(call)
     if owner is None:
         raise users.unknown_key(call.given["AccessKeyId"])
-    use = call.doors.principals.last_use(call.given["AccessKeyId"])
+    use = call.deps.principals.last_use(call.given["AccessKeyId"])
     last: Output = {"ServiceName": NEVER, "Region": NEVER}
     if use is not None:
         last = {"LastUsedDate": use.at, "ServiceName": use.service, "Region": use.region}

@@ -1,5 +1,5 @@
-"""What each MWAA operation means: a validated input and the doors in, an output out.
+"""What each MWAA operation means: a validated input and its dependencies in, an output out.
 
-No HTTP here. Errors are those of `aerodrome.errors`, which the wire translates; only InvokeRestApi, whose errors carry
-Airflow's answer, raises the wire's own.
+No HTTP here. Errors are those of `aerodrome.errors`, which the wire translates; `rest.RestApiError` carries Airflow's
+own answer.
 """

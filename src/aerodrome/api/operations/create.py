@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from aerodrome.api.doors import Doors
 from aerodrome.api.operations import rules, warning
+from aerodrome.api.operations.dependencies import Dependencies
 from aerodrome.api.operations.grant import Grant
 from aerodrome.errors import CallerError
 from aerodrome.model import defaults, updates
@@ -18,26 +18,26 @@ MAY_BE_EMPTY = frozenset({*updates.FILES, *updates.FILES.values()})
 """Members whose empty string means the same as leaving them out."""
 
 
-def create_environment(doors: Doors, given: Document, grant: Grant) -> dict[str, Any]:
+def create_environment(deps: Dependencies, given: Document, grant: Grant) -> dict[str, Any]:
     """Answers with the ARN as soon as the wish is written; status CREATING."""
     request = {member: value for member, value in given.items() if value != "" or member not in MAY_BE_EMPTY}
     name = request["Name"]
-    found = rules.refusals(name, request, offered=doors.offered_versions, latest=doors.latest_version)
+    found = rules.refusals(name, request, offered=deps.offered_versions, latest=deps.latest_version)
     if found:
         raise CallerError(". ".join(found) + ".")
-    spec = defaults.complete(name, request, latest_version=doors.latest_version)
-    doors.check_version(spec.airflow_version)
-    warnings = doors.warnings(spec)
-    doors.check_execution_role(name, spec)
-    spec = doors.checked_bucket(spec)
-    environment = doors.environments.create(
+    spec = defaults.complete(name, request, latest_version=deps.latest_version)
+    deps.check_version(spec.airflow_version)
+    warnings = deps.warnings(spec)
+    deps.check_execution_role(name, spec)
+    spec = deps.checked_bucket(spec)
+    environment = deps.environments.create(
         name,
         spec,
         request.get("Tags", {}),
-        sealed_secrets=doors.new_secrets(),
-        quota=doors.settings.quota_environments,
-        now=doors.clock(),
+        sealed_secrets=deps.new_secrets(),
+        quota=deps.settings.quota_environments,
+        now=deps.clock(),
         requested_by=grant.principal.arn,
     )
-    warning.record(doors, name, "CREATE_WARNED", warnings)
+    warning.record(deps, name, "CREATE_WARNED", warnings)
     return {"Arn": environment.arn}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from aerodrome.api.doors import Doors
+from aerodrome.api.operations.dependencies import Dependencies
 from aerodrome.model.lifecycle import Event
 from aerodrome.model.spec import Document
 
 
-def delete_environment(doors: Doors, given: Document) -> dict[str, Any]:
+def delete_environment(deps: Dependencies, given: Document) -> dict[str, Any]:
     """Asking once more while it is going is no error."""
-    doors.environments.request(given["Name"], Event.DELETE_REQUESTED, doors.clock())
+    deps.environments.request(given["Name"], Event.DELETE_REQUESTED, deps.clock())
     return {}

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from aerodrome.api.doors import Doors
 from aerodrome.api.operations import find
+from aerodrome.api.operations.dependencies import Dependencies
 from aerodrome.model import arns, defaults
 from aerodrome.model.environment import Environment, Failure
 from aerodrome.model.spec import Document
@@ -27,10 +27,10 @@ BETWEEN_LINES = " | "
 """Stands for a line end: the model's pattern allows none in ErrorMessage."""
 
 
-def get_environment(doors: Doors, given: Document) -> dict[str, Any]:
+def get_environment(deps: Dependencies, given: Document) -> dict[str, Any]:
     """The environment as it stands now."""
-    environment = find.by_name(doors, given["Name"])
-    return {"Environment": described(environment, doors.settings, doors.gateway_ports)}
+    environment = find.by_name(deps, given["Name"])
+    return {"Environment": described(environment, deps.settings, deps.gateway_ports)}
 
 
 def described(environment: Environment, settings: Settings, ports: Ports) -> dict[str, Any]:

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from aerodrome.api.doors import Doors
+from aerodrome.api.operations.dependencies import Dependencies
 from aerodrome.errors import CallerError, NotFoundError
 from aerodrome.model import arns, lifecycle
 from aerodrome.model.environment import Environment
 from aerodrome.model.lifecycle import Status
 
 
-def by_name(doors: Doors, name: str) -> Environment:
+def by_name(deps: Dependencies, name: str) -> Environment:
     """The environment `name`.
 
     Raises:
         NotFoundError: there is none.
     """
-    found = doors.environments.get(name)
+    found = deps.environments.get(name)
     if found is None:
         raise NotFoundError(f"Environment '{name}' not found: ListEnvironments tells which ones exist.")
     return found
 
 
-def with_web_server(doors: Doors, name: str, operation: str) -> Environment:
+def with_web_server(deps: Dependencies, name: str, operation: str) -> Environment:
     """The environment `name`, when its web server can be used.
 
     Raises:
         NotFoundError: there is none.
         CallerError: it has another status.
     """
-    environment = by_name(doors, name)
+    environment = by_name(deps, name)
     if environment.status not in lifecycle.WITH_WEB_SERVER:
         raise CallerError(
             f"Environment '{name}' is {environment.status}: {operation} needs one that is {Status.AVAILABLE}. "
@@ -37,13 +37,13 @@ def with_web_server(doors: Doors, name: str, operation: str) -> Environment:
     return environment
 
 
-def by_arn(doors: Doors, arn: str) -> Environment:
+def by_arn(deps: Dependencies, arn: str) -> Environment:
     """The environment with this ARN; account and region count.
 
     Raises:
         NotFoundError: there is none.
     """
-    found = doors.environments.get(arns.environment_name(arn) or "")
+    found = deps.environments.get(arns.environment_name(arn) or "")
     if found is None or found.arn != arn:
         raise NotFoundError(f"ResourceArn {arn} names no environment here: GetEnvironment tells an environment's ARN.")
     return found

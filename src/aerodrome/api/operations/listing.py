@@ -10,7 +10,7 @@ import binascii
 import re
 from typing import Any
 
-from aerodrome.api.doors import Doors
+from aerodrome.api.operations.dependencies import Dependencies
 from aerodrome.errors import CallerError
 from aerodrome.model.spec import Document
 
@@ -21,11 +21,11 @@ _TOKEN = re.compile(r"1:([a-zA-Z][0-9a-zA-Z_-]{0,79})")
 """Version of the token's form, and the name behind which the next page begins."""
 
 
-def list_environments(doors: Doors, given: Document) -> dict[str, Any]:
+def list_environments(deps: Dependencies, given: Document) -> dict[str, Any]:
     """One page of names, and a token when there are more."""
     page = given.get("MaxResults", PAGE)
     after = unpacked(given["NextToken"]) if given.get("NextToken") else None
-    names = doors.environments.names(after=after, limit=page + 1)
+    names = deps.environments.names(after=after, limit=page + 1)
     if len(names) <= page:
         return {"Environments": names}
     return {"Environments": names[:page], "NextToken": packed(names[page - 1])}

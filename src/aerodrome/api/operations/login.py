@@ -7,29 +7,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from aerodrome.api.doors import Doors
 from aerodrome.api.operations import find
+from aerodrome.api.operations.dependencies import Dependencies
 from aerodrome.api.operations.grant import Grant
 from aerodrome.model.spec import Document
 from aerodrome.model.web_address import web_address
 
 
-def create_web_login_token(doors: Doors, given: Document, grant: Grant) -> dict[str, Any]:
+def create_web_login_token(deps: Dependencies, given: Document, grant: Grant) -> dict[str, Any]:
     """A token for the page `/aws_mwaa/aws-console-sso` and for `/aws_mwaa/login`."""
-    environment = find.with_web_server(doors, given["Name"], "CreateWebLoginToken")
+    environment = find.with_web_server(deps, given["Name"], "CreateWebLoginToken")
     name = grant.principal.airflow_name
     return {
-        "WebToken": doors.logins.issue("web", environment.name, grant.airflow_role, grant.principal, now=grant.at),
-        "WebServerHostname": web_address(environment, doors.settings, doors.gateway_ports),
+        "WebToken": deps.logins.issue("web", environment.name, grant.airflow_role, grant.principal, now=grant.at),
+        "WebServerHostname": web_address(environment, deps.settings, deps.gateway_ports),
         "IamIdentity": name,
         "AirflowIdentity": name,
     }
 
 
-def create_cli_token(doors: Doors, given: Document, grant: Grant) -> dict[str, Any]:
+def create_cli_token(deps: Dependencies, given: Document, grant: Grant) -> dict[str, Any]:
     """A token for `/aws_mwaa/cli`."""
-    environment = find.with_web_server(doors, given["Name"], "CreateCliToken")
+    environment = find.with_web_server(deps, given["Name"], "CreateCliToken")
     return {
-        "CliToken": doors.logins.issue("cli", environment.name, None, grant.principal, now=grant.at),
-        "WebServerHostname": web_address(environment, doors.settings, doors.gateway_ports),
+        "CliToken": deps.logins.issue("cli", environment.name, None, grant.principal, now=grant.at),
+        "WebServerHostname": web_address(environment, deps.settings, deps.gateway_ports),
     }

@@ -1,6 +1,6 @@
 """InvokeRestApi: one call of an environment's Airflow REST API, in the caller's name and with the role IAM granted.
 
-The call itself is `doors.rest`; here only what is sent, and which answer is an error.
+The call itself is `Dependencies.rest`; here only what is sent, and which answer is an error.
 """
 
 from __future__ import annotations
@@ -11,32 +11,38 @@ from urllib.parse import parse_qsl
 
 from anyio import to_thread
 
-from aerodrome.api.doors import Doors
 from aerodrome.api.operations import find
+from aerodrome.api.operations.dependencies import Dependencies
 from aerodrome.api.operations.grant import Grant
-from aerodrome.api.wire import errors
-from aerodrome.errors import CallerError
+from aerodrome.errors import AerodromeError, CallerError
 from aerodrome.model.spec import Document
 
-_CLIENT_ERROR = 300
+_ERROR = 300
 """From here on an answer is an error: redirections lead nowhere that the caller could go."""
-
-_SERVER_ERROR = 500
 
 MOST_PARAMETERS = 100
 """Parameters in the query of a Path; arbitrary."""
 
 
-async def invoke_rest_api(doors: Doors, given: Document, grant: Grant) -> dict[str, Any]:
+class RestApiError(AerodromeError):
+    """Airflow answered with an error: its status and its document."""
+
+    def __init__(self, status: int, document: Any) -> None:
+        super().__init__(f"Airflow's REST API answered with status {status}.")
+        self.status = status
+        self.document = document
+
+
+async def invoke_rest_api(deps: Dependencies, given: Document, grant: Grant) -> dict[str, Any]:
     """Airflow's status and answer.
 
     Raises:
-        WireError: RestApiClientException or RestApiServerException with Airflow's own answer.
+        RestApiError: Airflow's answer is an error.
         CallerError: the environment is not available, or Airflow's REST API cannot be asked so.
     """
-    environment = await to_thread.run_sync(find.with_web_server, doors, given["Name"], "InvokeRestApi")
+    environment = await to_thread.run_sync(find.with_web_server, deps, given["Name"], "InvokeRestApi")
     path, _, query_in_path = given["Path"].partition("?")
-    status, document = await doors.rest(
+    status, document = await deps.rest(
         environment,
         given["Method"],
         path,
@@ -45,10 +51,9 @@ async def invoke_rest_api(doors: Doors, given: Document, grant: Grant) -> dict[s
         subject=grant.principal.airflow_name,
         role=grant.airflow_role,
     )
-    if status < _CLIENT_ERROR:
-        return {"RestApiStatusCode": status, "RestApiResponse": document}
-    code = errors.REST_CLIENT if status < _SERVER_ERROR else errors.REST_SERVER
-    raise errors.WireError(code, RestApiStatusCode=status, RestApiResponse=document)
+    if status >= _ERROR:
+        raise RestApiError(status, document)
+    return {"RestApiStatusCode": status, "RestApiResponse": document}
 
 
 def merged(query_in_path: str, parameters: Any) -> Any:

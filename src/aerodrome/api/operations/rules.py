@@ -6,8 +6,7 @@ does not honour is refused here, never ignored. Sources: MWAA user guide (enviro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 from aerodrome.airflow import sections, versions
 from aerodrome.errors import CallerError
@@ -184,26 +183,3 @@ def _bounds(member: str, value: int, least: int, most: int, chosen: classes.Envi
 def _ordered(what: str, least: int, most: int) -> Iterator[str]:
     if least > most:
         yield f"Min{what} ({least}) is greater than Max{what} ({most}): lower Min{what} or raise Max{what}"
-
-
-def _bucket_hint(value: Any) -> str:
-    if isinstance(value, str) and value.endswith("/"):
-        return "remove the trailing '/' from SourceBucketArn"
-    return "SourceBucketArn is the bucket's ARN alone, such as arn:aws:s3:::my-bucket"
-
-
-def _option_hint(value: Any) -> str:
-    if isinstance(value, str) and not value.isascii():
-        return "option values may hold printable ASCII characters only: remove or escape the others"
-    return "option values are strings of printable ASCII characters"
-
-
-HINTS: Mapping[str, Callable[[Any], str]] = {
-    "S3BucketArn": _bucket_hint,
-    "ConfigValue": _option_hint,
-    "ConfigKey": lambda _: "option keys are written section.option in lower case",
-    "SubnetList": lambda _: "give exactly two subnets",
-    "SecurityGroupList": lambda _: "give one to five security groups",
-    "EnvironmentName": lambda _: "a letter first, then letters, digits, '-' and '_', 80 characters at most",
-}
-"""Shape name → the fix that a person needs beside the model's own constraint."""

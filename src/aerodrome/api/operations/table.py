@@ -7,21 +7,21 @@ from typing import Any
 
 from anyio import to_thread
 
-from aerodrome.api.doors import Doors
 from aerodrome.api.operations import create, delete, describe, listing, login, rest, tags, unoffered, update
+from aerodrome.api.operations.dependencies import Dependencies
 from aerodrome.api.operations.grant import Grant
 from aerodrome.model.spec import Document
 
-Blocking = Callable[[Doors, Document], dict[str, Any]]
-BlockingFor = Callable[[Doors, Document, Grant], dict[str, Any]]
-Operation = Callable[[Doors, Document, Grant], Awaitable[dict[str, Any]]]
+Blocking = Callable[[Dependencies, Document], dict[str, Any]]
+BlockingFor = Callable[[Dependencies, Document, Grant], dict[str, Any]]
+Operation = Callable[[Dependencies, Document, Grant], Awaitable[dict[str, Any]]]
 
 
 def _in_thread(blocking: Blocking) -> Operation:
     """The ledger and AWS clients block; the event loop must not. Who asks makes no difference to these."""
 
-    async def run(doors: Doors, given: Document, _grant: Grant) -> dict[str, Any]:
-        return await to_thread.run_sync(blocking, doors, given)
+    async def run(deps: Dependencies, given: Document, _grant: Grant) -> dict[str, Any]:
+        return await to_thread.run_sync(blocking, deps, given)
 
     return run
 
@@ -29,8 +29,8 @@ def _in_thread(blocking: Blocking) -> Operation:
 def _in_thread_for(blocking: BlockingFor) -> Operation:
     """As above, for operations that act in the caller's name."""
 
-    async def run(doors: Doors, given: Document, grant: Grant) -> dict[str, Any]:
-        return await to_thread.run_sync(blocking, doors, given, grant)
+    async def run(deps: Dependencies, given: Document, grant: Grant) -> dict[str, Any]:
+        return await to_thread.run_sync(blocking, deps, given, grant)
 
     return run
 

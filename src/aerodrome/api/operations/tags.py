@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from aerodrome.api.doors import Doors
 from aerodrome.api.operations import find, rules
+from aerodrome.api.operations.dependencies import Dependencies
 from aerodrome.errors import CallerError
 from aerodrome.model.spec import Document
 
@@ -16,9 +16,9 @@ TAGS_CHANGED = "TAGS_CHANGED"
 """The kind of event that the log gets."""
 
 
-def tag_resource(doors: Doors, given: Document) -> dict[str, Any]:
+def tag_resource(deps: Dependencies, given: Document) -> dict[str, Any]:
     """Add tags; the 50 of a resource are counted after the merge."""
-    environment = find.by_arn(doors, given["ResourceArn"])
+    environment = find.by_arn(deps, given["ResourceArn"])
     tags = given["Tags"]
     reserved = list(rules.reserved_tags(tags))
     if reserved:
@@ -28,22 +28,22 @@ def tag_resource(doors: Doors, given: Document) -> dict[str, Any]:
         raise CallerError(
             f"Tags: the environment would have {len(merged)} tags and {MOST_TAGS} are allowed: remove some first."
         )
-    doors.environments.set_tags(environment.name, tags)
+    deps.environments.set_tags(environment.name, tags)
     detail = {"keys": sorted(tags)}
-    doors.environments.record(environment.name, TAGS_CHANGED, "Tags were added.", detail, doors.clock())
+    deps.environments.record(environment.name, TAGS_CHANGED, "Tags were added.", detail, deps.clock())
     return {}
 
 
-def untag_resource(doors: Doors, given: Document) -> dict[str, Any]:
+def untag_resource(deps: Dependencies, given: Document) -> dict[str, Any]:
     """Remove tags; a key that is not there is no error."""
-    environment = find.by_arn(doors, given["ResourceArn"])
+    environment = find.by_arn(deps, given["ResourceArn"])
     keys = given["tagKeys"]
-    doors.environments.remove_tags(environment.name, keys)
+    deps.environments.remove_tags(environment.name, keys)
     detail = {"keys": sorted(keys)}
-    doors.environments.record(environment.name, TAGS_CHANGED, "Tags were removed.", detail, doors.clock())
+    deps.environments.record(environment.name, TAGS_CHANGED, "Tags were removed.", detail, deps.clock())
     return {}
 
 
-def list_tags_for_resource(doors: Doors, given: Document) -> dict[str, Any]:
+def list_tags_for_resource(deps: Dependencies, given: Document) -> dict[str, Any]:
     """All tags of an environment."""
-    return {"Tags": dict(find.by_arn(doors, given["ResourceArn"]).tags)}
+    return {"Tags": dict(find.by_arn(deps, given["ResourceArn"]).tags)}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from aerodrome.api.doors import Doors
+from aerodrome.api.operations.dependencies import Dependencies
 from aerodrome.errors import CallerError
 from aerodrome.model.spec import Document
 
 
-def publish_metrics(_doors: Doors, _given: Document) -> dict[str, Any]:
+def publish_metrics(_deps: Dependencies, _given: Document) -> dict[str, Any]:
     """MWAA's own model calls it internal and no longer available."""
     raise CallerError("PublishMetrics is internal to MWAA and no longer available; nothing was published.")

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from aerodrome.api.doors import Doors
 from aerodrome.api.operations import find, rules, warning
+from aerodrome.api.operations.dependencies import Dependencies
 from aerodrome.api.operations.grant import Grant
 from aerodrome.errors import CallerError
 from aerodrome.model import lifecycle, updates
@@ -17,27 +17,27 @@ from aerodrome.model.lifecycle import Event
 from aerodrome.model.spec import Document
 
 
-def update_environment(doors: Doors, given: Document, grant: Grant) -> dict[str, Any]:
+def update_environment(deps: Dependencies, given: Document, grant: Grant) -> dict[str, Any]:
     """Answers with the ARN as soon as the wish is written; status UPDATING."""
-    environment = find.by_name(doors, given["Name"])
+    environment = find.by_name(deps, given["Name"])
     lifecycle.transition(environment.status, Event.UPDATE_REQUESTED)
     wanted = updates.updated(environment.spec, given)
-    found = rules.update_refusals(given, environment.spec, wanted, offered=doors.offered_versions)
+    found = rules.update_refusals(given, environment.spec, wanted, offered=deps.offered_versions)
     if found:
         raise CallerError(". ".join(found) + ".")
     if wanted.airflow_version != environment.spec.airflow_version:
-        doors.check_version(wanted.airflow_version)
-    warnings = doors.warnings(wanted) if given.keys() & {"AirflowVersion", "AirflowConfigurationOptions"} else []
+        deps.check_version(wanted.airflow_version)
+    warnings = deps.warnings(wanted) if given.keys() & {"AirflowVersion", "AirflowConfigurationOptions"} else []
     if "ExecutionRoleArn" in given:
-        doors.check_execution_role(environment.name, wanted)
+        deps.check_execution_role(environment.name, wanted)
     change = Change(
         kind=Kind.UPDATE,
-        spec=doors.checked_bucket(wanted),
+        spec=deps.checked_bucket(wanted),
         revision=0,
         strategy=Strategy(given.get("WorkerReplacementStrategy", Strategy.GRACEFUL)),
-        requested_at=doors.clock(),
+        requested_at=deps.clock(),
         requested_by=grant.principal.arn,
     )
-    arn = doors.environments.begin(environment, change).arn
-    warning.record(doors, environment.name, "UPDATE_WARNED", warnings)
+    arn = deps.environments.begin(environment, change).arn
+    warning.record(deps, environment.name, "UPDATE_WARNED", warnings)
     return {"Arn": arn}

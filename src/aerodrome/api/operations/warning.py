@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from aerodrome.api.doors import Doors
+from aerodrome.api.operations.dependencies import Dependencies
 
 
-def record(doors: Doors, name: str, kind: str, sentences: Iterable[str]) -> None:
+def record(deps: Dependencies, name: str, kind: str, sentences: Iterable[str]) -> None:
     """An event for each sentence; once the wish itself is written."""
     for sentence in sentences:
-        doors.environments.record(name, kind, sentence, {}, doors.clock())
+        deps.environments.record(name, kind, sentence, {}, deps.clock())

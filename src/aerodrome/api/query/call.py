@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from aerodrome.api.query.doors import QueryDoors
+from aerodrome.api.query.dependencies import QueryDependencies
 from aerodrome.identity import authorizer
 from aerodrome.model.iam import identifiers
 from aerodrome.model.iam.directory import Change, Directory
@@ -27,7 +27,7 @@ Output = dict[str, Any]
 class Call:
     """A call on its way; `action` and what follows are what the audit log gets."""
 
-    doors: QueryDoors
+    deps: QueryDependencies
     given: Mapping[str, Any]
     """The validated input."""
     principal: Principal | None
@@ -46,7 +46,7 @@ class Call:
 
     @property
     def iam(self) -> Directory:
-        return self.doors.principals.directory
+        return self.deps.principals.directory
 
     @property
     def caller(self) -> Principal:
@@ -61,7 +61,7 @@ class Call:
 
     def change(self, decide: Change) -> Directory:
         """Change IAM; blocks."""
-        return self.doors.principals.change(decide)
+        return self.deps.principals.change(decide)
 
     def unique_id(self, prefix: str) -> str:
         """A new unique id."""
@@ -74,7 +74,7 @@ class Call:
             IamError: AccessDenied, in AWS's words.
         """
         request = authorizer.Request(action=also or self.action, resource=resource, context={**self.context, **context})
-        decision = self.doors.authorizer.decide(self.caller, request)
+        decision = self.deps.authorizer.decide(self.caller, request)
         self.resource, self.allowed, self.sentence = resource, decision.allowed, decision.sentence
         if not decision.allowed:
             self.action = request.action

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from aerodrome.api.iam import table as iam_table
 from aerodrome.api.query import answers, errors, models, requests
 from aerodrome.api.query.call import Call, Context, Operation, Output
-from aerodrome.api.query.doors import QueryDoors
+from aerodrome.api.query.dependencies import QueryDependencies
 from aerodrome.api.sts import table as sts_table
 from aerodrome.api.wire.answers import new_request_id
 from aerodrome.identity.errors import NOT_VALID, AuthenticationError
@@ -52,7 +52,7 @@ class Answer:
 
 
 async def answer(
-    doors: QueryDoors,
+    deps: QueryDependencies,
     request: Request,
     *,
     service: models.Service,
@@ -67,10 +67,10 @@ async def answer(
     """
     request_id = request_id or new_request_id()
     call = Call(
-        doors=doors,
+        deps=deps,
         given={},
         principal=principal,
-        now=doors.clock(),
+        now=deps.clock(),
         context=context,
         action=f"{service}:{UNKNOWN}",
         environment=principal.environment if principal else None,

@@ -47,7 +47,7 @@ async def assume_role_with_web_identity(call: Call) -> Output:
     """The one operation without a signature: the token says who asks."""
     given, providers = call.given, list(call.iam.providers.values())
     call.resource = given["RoleArn"]
-    found = await web_identity.verified(given["WebIdentityToken"], providers, call.doors.issuers, now=call.now)
+    found = await web_identity.verified(given["WebIdentityToken"], providers, call.deps.issuers, now=call.now)
     asking = FederatedPrincipal(provider=found.provider.arn, subject=found.subject)
     call.federated = asking.arn
     context = {**call.context, **_session_context(call), **_tag_context(found.tags), **found.context}
@@ -84,12 +84,12 @@ def _admit_service(call: Call, action: str, context: Context) -> None:
     """An environment's own service gets the execution role of its environment and no other."""
     caller, role_arn = call.caller, call.given["RoleArn"]
     name = caller.environment or ""
-    if role_arn not in call.doors.execution_roles_of(name):
+    if role_arn not in call.deps.execution_roles_of(name):
         call.resource = role_arn
         call.sentence = f"{role_arn} is not the execution role of environment {name}."
         raise IamError(ACCESS_DENIED, _refused(caller, action, role_arn))
     account = call.iam.account
-    environment = arns.environment(region=call.doors.region, account=account, name=name)
+    environment = arns.environment(region=call.deps.region, account=account, name=name)
     about: Context = {**context, **execution_role.on_behalf_of(environment, account)}
     _admit(
         call,
@@ -106,7 +106,7 @@ def _admit(call: Call, candidates: Iterable[Principal | FederatedPrincipal], act
         IamError: AccessDenied, in AWS's words.
     """
     role_arn = call.given["RoleArn"]
-    decided = [(asking, call.doors.authorizer.may_assume(asking, role_arn, action, context)) for asking in candidates]
+    decided = [(asking, call.deps.authorizer.may_assume(asking, role_arn, action, context)) for asking in candidates]
     asking, decision = _deciding(decided)
     call.resource, call.allowed, call.sentence = role_arn, decision.allowed, decision.sentence
     if not decision.allowed:

@@ -31,7 +31,7 @@ async def get_session_token(call: Call) -> Output:
     call.free(caller.arn, "GetSessionToken needs no permission.")
     sessions.refuse_unoffered(call)
     wanted = timedelta(seconds=call.given.get("DurationSeconds", DEFAULT_SECONDS))
-    issued = call.doors.session_tokens.issue(caller, now=call.now, duration=wanted)
+    issued = call.deps.session_tokens.issue(caller, now=call.now, duration=wanted)
     return {"Credentials": sessions.credentials(issued)}
 
 

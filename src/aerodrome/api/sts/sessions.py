@@ -69,7 +69,7 @@ def begin(call: Call, role: Role, tags: Mapping[str, str]) -> tuple[Principal, T
     given = {key.lower() for key in tags}
     kept = {key: value for key, value in session.tags.items() if key.lower() not in given}
     session = replace(session, session_policies=policies(call), tags={**kept, **tags})
-    return session, call.doors.session_tokens.issue(session, now=call.now, duration=wanted)
+    return session, call.deps.session_tokens.issue(session, now=call.now, duration=wanted)
 
 
 def credentials(issued: TemporaryCredentials) -> Output:

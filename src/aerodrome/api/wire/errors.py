@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from aerodrome import errors
+from aerodrome.api.operations.rest import RestApiError
 from aerodrome.api.wire import service
 
 log = structlog.get_logger("aerodrome.api")
@@ -23,6 +24,9 @@ INTERNAL = "InternalServerException"
 ACCESS_DENIED = "AccessDeniedException"
 REST_CLIENT = "RestApiClientException"
 REST_SERVER = "RestApiServerException"
+
+_SERVER_ERROR = 500
+"""From this status on an error of Airflow is the server's."""
 
 INSTEAD = {
     VALIDATION: NOT_FOUND,  # CreateCliToken declares nothing else
@@ -44,7 +48,7 @@ class WireError(Exception):
 
 def translated(operation: str, error: Exception) -> WireError:
     """The declared error that tells a caller of `operation` about `error`."""
-    found = error if isinstance(error, WireError) else WireError(_code(error), _sentence(error))
+    found = _on_the_wire(error)
     declared = service.declared_errors(operation)
     if found.code in declared or found.code == ACCESS_DENIED:
         return found
@@ -54,6 +58,17 @@ def translated(operation: str, error: Exception) -> WireError:
     if found.code != INTERNAL:
         log.error("undeclared_error", operation=operation, error=found.code)
     return WireError(INTERNAL, found.message)
+
+
+def _on_the_wire(error: Exception) -> WireError:
+    match error:
+        case WireError():
+            return error
+        case RestApiError(status=status, document=document):
+            code = REST_CLIENT if status < _SERVER_ERROR else REST_SERVER
+            return WireError(code, RestApiStatusCode=status, RestApiResponse=document)
+        case _:
+            return WireError(_code(error), _sentence(error))
 
 
 def _code(error: Exception) -> str:

@@ -33,7 +33,7 @@ class Principals(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class QueryDoors:
+class QueryDependencies:
     """Everything behind the query protocol."""
 
     principals: Principals

@@ -1,7 +1,7 @@
-"""What the front door needs from the rest of Aerodrome, as one value that `runtime` fills in.
+"""What operations work with, as one value that `assembly` fills in.
 
-The API sees other rooms only through these fields, so that tests may put memory behind them. It must not grow into a
-place where things are looked up: every field is one dependency of one operation.
+Operations see the ledger, IAM, the bucket and Airflow only through these fields, so that tests may put memory behind
+them. It must not grow into a place where things are looked up: every field is a dependency of some operation.
 """
 
 from __future__ import annotations
@@ -11,11 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from aerodrome.api.query.doors import QueryDoors
 from aerodrome.clock import Clock
-from aerodrome.identity.authenticator import Authenticator
 from aerodrome.identity.authorizer import Authorizer
-from aerodrome.model.audit import Recorder
 from aerodrome.model.change import Change
 from aerodrome.model.environment import Environment
 from aerodrome.model.lifecycle import Event
@@ -100,21 +97,12 @@ class RestCall(Protocol):
         """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Doors:
-    """Everything behind the front door."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependencies:
+    """Everything that operations work with."""
 
     environments: Environments
-
-    authenticator: Authenticator
     authorizer: Authorizer
-
-    record: Recorder
-    """Takes what the audit log is to have of each request."""
-
-    query: QueryDoors
-    """What stands behind IAM and STS, which speak AWS's query protocol."""
-
     logins: Logins
 
     gateway_ports: Ports
@@ -144,6 +132,3 @@ class Doors:
     clock: Clock
     settings: Settings
     rest: RestCall
-
-    aws_endpoint_url: str | None
-    """Where requests for other AWS services go; None when the real AWS is in use and clients must talk to it."""

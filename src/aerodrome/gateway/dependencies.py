@@ -29,7 +29,7 @@ class CommandResult(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GatewayDoors:
+class GatewayDependencies:
     """Everything behind the gateway."""
 
     environments: Callable[[], Sequence[Environment]]
