@@ -14,9 +14,9 @@ import botocore.session
 from botocore import xform_name
 
 from aerodrome.airflow import versions
-from aerodrome.api import permissions as table_of_permissions
 from aerodrome.api.iam import permissions as iam_permissions
-from aerodrome.api.operations import table, unoffered
+from aerodrome.operations import permissions as table_of_permissions
+from aerodrome.operations import table, unoffered
 from aerodrome.release import locks
 from aerodrome.settings import Settings
 from tools import error_codes

@@ -20,7 +20,6 @@ from aerodrome import clock
 from aerodrome.airflow import commands, versions
 from aerodrome.api import airflow_rest, app
 from aerodrome.api.dependencies import ApiDependencies
-from aerodrome.api.operations.dependencies import Dependencies
 from aerodrome.api.query.dependencies import QueryDependencies
 from aerodrome.api.sts.issuers import Issuers
 from aerodrome.backends.contract import CommandResult
@@ -48,9 +47,10 @@ from aerodrome.model.environment import Environment
 from aerodrome.model.principals import Principal
 from aerodrome.model.spec import Spec
 from aerodrome.model.web_address import Ports
+from aerodrome.operations.dependencies import Dependencies
+from aerodrome.operations.history import History
 from aerodrome.operator.app import Desk
 from aerodrome.operator.app import create_app as create_desk
-from aerodrome.operator.history import History
 from aerodrome.release import installation, interpreters, locks
 from aerodrome.services import databases, disks
 from aerodrome.services.clusters import Cluster

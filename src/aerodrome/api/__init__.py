@@ -1,6 +1,6 @@
 """The front door: MWAA's wire protocol driven by botocore's own service model, and the passage to other AWS services.
 
-It writes wishes into the ledger and never acts on them. `front` sorts requests, `wire` turns bytes into values and
-back, `operations` means something by them, `upstream` passes the rest on. What a request needs from other rooms comes
+It never acts on an environment, and says what is asked of one to the room `operations` alone. `front` sorts requests,
+`wire` turns bytes into values and back, `upstream` passes the rest on. What a request needs from other rooms comes
 through `dependencies`; only `airflow_rest` reaches further, to an environment's own REST API.
 """

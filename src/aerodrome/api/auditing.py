@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from aerodrome.api import permissions
 from aerodrome.model.audit import Entry, Kind
 from aerodrome.model.principals import Principal
 from aerodrome.model.spec import Document
+from aerodrome.operations import permissions
 
 
 @dataclass(slots=True, kw_only=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aerodrome.api.operations.dependencies import Dependencies
 from aerodrome.api.query.dependencies import QueryDependencies
 from aerodrome.identity.authenticator import Authenticator
 from aerodrome.model.audit import Recorder
+from aerodrome.operations.dependencies import Dependencies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,17 +14,17 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
-from aerodrome.api import authentication, authorisation, bodies, permissions
+from aerodrome.api import authentication, bodies
 from aerodrome.api.auditing import Trail
 from aerodrome.api.dependencies import ApiDependencies
-from aerodrome.api.operations import table
-from aerodrome.api.operations.grant import Grant
 from aerodrome.api.wire import answers, errors, hints, requests, routes, service
 from aerodrome.api.wire.errors import WireError
 from aerodrome.identity.authorizer import principal_context
 from aerodrome.identity.errors import AuthenticationError
 from aerodrome.identity.sigv4 import SignedRequest
 from aerodrome.model.spec import Document
+from aerodrome.operations import authorisation, permissions, table
+from aerodrome.operations.grant import Grant
 
 WANTED_ROLE = "x-aerodrome-role"
 """A header of ours: the caller wants this Airflow role instead of the highest that IAM grants. It can only lower."""

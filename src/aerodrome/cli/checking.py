@@ -22,9 +22,9 @@ from rich.text import Text
 
 from aerodrome import errors
 from aerodrome.airflow import options as airflow_options
-from aerodrome.api.operations import rules
 from aerodrome.backends.local import places
 from aerodrome.cli import layout, rendering, unwanted
+from aerodrome.operations import validation
 from aerodrome.release import building, comparison, install, interpreters, locks, sandbox, sealing, verification
 from aerodrome.release.building import BuildContext, BuildStep
 from aerodrome.release.built_releases import Built
@@ -130,7 +130,7 @@ def _options(given: Sequence[str]) -> dict[str, str]:
         if not equals:
             raise errors.CallerError(f"--set takes section.key=value, not {name!r}")
         found[name.strip()] = value
-    refusals = list(rules.option_refusals(found))
+    refusals = list(validation.option_refusals(found))
     if refusals:
         raise errors.CallerError("; ".join(refusals))
     return found

@@ -1,6 +1,6 @@
 """What an UpdateEnvironment request makes of a spec, member by member as MWAA documents it. Pure.
 
-The request is validated before; whether the outcome is allowed is said by `api.operations.rules`.
+The request is validated before; whether the outcome is allowed is said by `operations.validation`.
 """
 
 from __future__ import annotations

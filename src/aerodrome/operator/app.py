@@ -36,7 +36,7 @@ from aerodrome.model.iam import grants
 from aerodrome.model.iam.directory import Directory
 from aerodrome.model.observed import NO_CELL
 from aerodrome.model.principals import Principal
-from aerodrome.operator.history import History
+from aerodrome.operations.history import History
 from aerodrome.services import databases, folders
 from aerodrome.services.clusters import Cluster
 

@@ -9,7 +9,6 @@ from cryptography.fernet import Fernet
 
 from aerodrome import clock
 from aerodrome.api.dependencies import ApiDependencies
-from aerodrome.api.operations.dependencies import Dependencies
 from aerodrome.api.query.dependencies import QueryDependencies
 from aerodrome.api.sts.issuers import Issuers
 from aerodrome.identity.authenticator import Authenticator
@@ -21,6 +20,7 @@ from aerodrome.model.audit import Entry
 from aerodrome.model.environment import Environment
 from aerodrome.model.spec import Spec
 from aerodrome.model.web_address import Ports
+from aerodrome.operations.dependencies import Dependencies
 from aerodrome.settings import Settings
 from protocol.api import raw
 from protocol.api.memory import EVERYTHING, MemoryEnvironments, MemoryIdentity, MemoryLogins, MemoryPrincipals

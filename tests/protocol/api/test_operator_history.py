@@ -19,8 +19,8 @@ from aerodrome.model.history import Snapshot
 from aerodrome.model.lifecycle import Event, Status
 from aerodrome.model.release import Deployed
 from aerodrome.model.spec import Spec
+from aerodrome.operations.history import History
 from aerodrome.operator.app import Desk, create_app
-from aerodrome.operator.history import History
 from protocol.api import raw
 from protocol.api.behind import VAULT
 from protocol.api.memory import MemoryEnvironments, MemorySnapshots

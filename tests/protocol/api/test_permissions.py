@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from aerodrome.api import permissions
 from aerodrome.errors import CallerError
 from aerodrome.model.audit import Kind
 from aerodrome.model.lifecycle import Status
+from aerodrome.operations import permissions
 from protocol.api import raw
 from protocol.api.memory import EVERYTHING
 

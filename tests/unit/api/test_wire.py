@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome import errors as ours
-from aerodrome.api.operations import table
 from aerodrome.api.wire import answers, constraints, errors, hints, patterns, requests, routes, service
+from aerodrome.operations import table
 
 OPERATIONS = [operation.name for operation in service.operations()]
 

@@ -12,8 +12,8 @@ from typing import Any
 import structlog
 
 from aerodrome import errors
-from aerodrome.api.operations.rest import RestApiError
 from aerodrome.api.wire import service
+from aerodrome.operations.rest import RestApiError
 
 log = structlog.get_logger("aerodrome.api")
 

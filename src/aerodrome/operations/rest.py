@@ -11,11 +11,11 @@ from urllib.parse import parse_qsl
 
 from anyio import to_thread
 
-from aerodrome.api.operations import find
-from aerodrome.api.operations.dependencies import Dependencies
-from aerodrome.api.operations.grant import Grant
 from aerodrome.errors import AerodromeError, CallerError
 from aerodrome.model.spec import Document
+from aerodrome.operations import find
+from aerodrome.operations.dependencies import Dependencies
+from aerodrome.operations.grant import Grant
 
 _ERROR = 300
 """From here on an answer is an error: redirections lead nowhere that the caller could go."""

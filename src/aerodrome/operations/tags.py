@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from aerodrome.api.operations import find, rules
-from aerodrome.api.operations.dependencies import Dependencies
 from aerodrome.errors import CallerError
 from aerodrome.model.spec import Document
+from aerodrome.operations import find, validation
+from aerodrome.operations.dependencies import Dependencies
 
 MOST_TAGS = 50
 """Tags of one resource (quota of AWS; the model limits one request only)."""
@@ -20,7 +20,7 @@ def tag_resource(deps: Dependencies, given: Document) -> dict[str, Any]:
     """Add tags; the 50 of a resource are counted after the merge."""
     environment = find.by_arn(deps, given["ResourceArn"])
     tags = given["Tags"]
-    reserved = list(rules.reserved_tags(tags))
+    reserved = list(validation.reserved_tags(tags))
     if reserved:
         raise CallerError(". ".join(reserved) + ".")
     merged = {*environment.tags, *tags}

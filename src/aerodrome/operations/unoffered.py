@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from aerodrome.api.operations.dependencies import Dependencies
 from aerodrome.errors import CallerError
 from aerodrome.model.spec import Document
+from aerodrome.operations.dependencies import Dependencies
 
 
 def publish_metrics(_deps: Dependencies, _given: Document) -> dict[str, Any]:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerodrome.api import permissions
-from aerodrome.api.permissions import Scope
 from aerodrome.api.wire import errors, service
 from aerodrome.identity.policy.patterns import arn_matches
+from aerodrome.operations import permissions
+from aerodrome.operations.permissions import Scope
 
 OPERATIONS = [operation.name for operation in service.operations()]
 PLACE = {"region": "us-east-1", "account": "000000000000"}

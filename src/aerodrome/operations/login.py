@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from aerodrome.api.operations import find
-from aerodrome.api.operations.dependencies import Dependencies
-from aerodrome.api.operations.grant import Grant
 from aerodrome.model.spec import Document
 from aerodrome.model.web_address import web_address
+from aerodrome.operations import find
+from aerodrome.operations.dependencies import Dependencies
+from aerodrome.operations.grant import Grant
 
 
 def create_web_login_token(deps: Dependencies, given: Document, grant: Grant) -> dict[str, Any]:

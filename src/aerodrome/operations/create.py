@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from aerodrome.api.operations import rules, warning
-from aerodrome.api.operations.dependencies import Dependencies
-from aerodrome.api.operations.grant import Grant
 from aerodrome.errors import CallerError
 from aerodrome.model import defaults, updates
 from aerodrome.model.spec import Document
+from aerodrome.operations import validation, warning
+from aerodrome.operations.dependencies import Dependencies
+from aerodrome.operations.grant import Grant
 
 MAY_BE_EMPTY = frozenset({*updates.FILES, *updates.FILES.values()})
 """Members whose empty string means the same as leaving them out."""
@@ -22,7 +22,7 @@ def create_environment(deps: Dependencies, given: Document, grant: Grant) -> dic
     """Answers with the ARN as soon as the wish is written; status CREATING."""
     request = {member: value for member, value in given.items() if value != "" or member not in MAY_BE_EMPTY}
     name = request["Name"]
-    found = rules.refusals(name, request, offered=deps.offered_versions, latest=deps.latest_version)
+    found = validation.refusals(name, request, offered=deps.offered_versions, latest=deps.latest_version)
     if found:
         raise CallerError(". ".join(found) + ".")
     spec = defaults.complete(name, request, latest_version=deps.latest_version)

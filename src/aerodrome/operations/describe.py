@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from aerodrome.api.operations import find
-from aerodrome.api.operations.dependencies import Dependencies
 from aerodrome.model import arns, defaults
 from aerodrome.model.environment import Environment, Failure
 from aerodrome.model.spec import Document
 from aerodrome.model.web_address import Ports, web_address
+from aerodrome.operations import find
+from aerodrome.operations.dependencies import Dependencies
 from aerodrome.settings import Settings
 
 LONGEST_ERROR = 1024

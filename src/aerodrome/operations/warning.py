@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from aerodrome.api.operations.dependencies import Dependencies
+from aerodrome.operations.dependencies import Dependencies
 
 
 def record(deps: Dependencies, name: str, kind: str, sentences: Iterable[str]) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from aerodrome.api.operations.dependencies import Dependencies
 from aerodrome.errors import CallerError, NotFoundError
 from aerodrome.model import arns, lifecycle
 from aerodrome.model.environment import Environment
 from aerodrome.model.lifecycle import Status
+from aerodrome.operations.dependencies import Dependencies
 
 
 def by_name(deps: Dependencies, name: str) -> Environment:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from aerodrome.api.operations import find, rules, warning
-from aerodrome.api.operations.dependencies import Dependencies
-from aerodrome.api.operations.grant import Grant
 from aerodrome.errors import CallerError
 from aerodrome.model import lifecycle, updates
 from aerodrome.model.change import Change, Kind, Strategy
 from aerodrome.model.lifecycle import Event
 from aerodrome.model.spec import Document
+from aerodrome.operations import find, validation, warning
+from aerodrome.operations.dependencies import Dependencies
+from aerodrome.operations.grant import Grant
 
 
 def update_environment(deps: Dependencies, given: Document, grant: Grant) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def update_environment(deps: Dependencies, given: Document, grant: Grant) -> dic
     environment = find.by_name(deps, given["Name"])
     lifecycle.transition(environment.status, Event.UPDATE_REQUESTED)
     wanted = updates.updated(environment.spec, given)
-    found = rules.update_refusals(given, environment.spec, wanted, offered=deps.offered_versions)
+    found = validation.update_refusals(given, environment.spec, wanted, offered=deps.offered_versions)
     if found:
         raise CallerError(". ".join(found) + ".")
     if wanted.airflow_version != environment.spec.airflow_version:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from aerodrome.api.operations.dependencies import Dependencies
 from aerodrome.model.lifecycle import Event
 from aerodrome.model.spec import Document
+from aerodrome.operations.dependencies import Dependencies
 
 
 def delete_environment(deps: Dependencies, given: Document) -> dict[str, Any]:

@@ -10,9 +10,9 @@ import binascii
 import re
 from typing import Any
 
-from aerodrome.api.operations.dependencies import Dependencies
 from aerodrome.errors import CallerError
 from aerodrome.model.spec import Document
+from aerodrome.operations.dependencies import Dependencies
 
 PAGE = 25
 """Names on a page when MaxResults is not given: the most that it may be."""

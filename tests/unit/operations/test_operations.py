@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerodrome.api.operations import describe, listing, rules
 from aerodrome.api.wire import patterns, service
 from aerodrome.errors import CallerError
 from aerodrome.model import classes, defaults
 from aerodrome.model.environment import Failure
+from aerodrome.operations import describe, listing, validation
 
 LEAST: dict[str, Any] = {
     "Name": "demo",
@@ -24,7 +24,7 @@ LEAST: dict[str, Any] = {
 
 
 def refusals(**members: Any) -> list[str]:
-    return rules.refusals("demo", LEAST | members, offered=("3.3.1", "2.11.2", "1.10.12"), latest="3.3.1")
+    return validation.refusals("demo", LEAST | members, offered=("3.3.1", "2.11.2", "1.10.12"), latest="3.3.1")
 
 
 @given(message=st.text(), tail=st.lists(st.text(max_size=600), max_size=8))

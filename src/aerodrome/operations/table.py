@@ -7,10 +7,10 @@ from typing import Any
 
 from anyio import to_thread
 
-from aerodrome.api.operations import create, delete, describe, listing, login, rest, tags, unoffered, update
-from aerodrome.api.operations.dependencies import Dependencies
-from aerodrome.api.operations.grant import Grant
 from aerodrome.model.spec import Document
+from aerodrome.operations import create, delete, describe, listing, login, rest, tags, unoffered, update
+from aerodrome.operations.dependencies import Dependencies
+from aerodrome.operations.grant import Grant
 
 Blocking = Callable[[Dependencies, Document], dict[str, Any]]
 BlockingFor = Callable[[Dependencies, Document, Grant], dict[str, Any]]

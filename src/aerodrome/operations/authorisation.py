@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from aerodrome.api import permissions
-from aerodrome.api.operations.dependencies import Dependencies
-from aerodrome.api.permissions import Scope
 from aerodrome.errors import CallerError
 from aerodrome.identity.authorizer import ROLES, Decision, Request, refusal
 from aerodrome.model import arns
 from aerodrome.model.principals import Principal
 from aerodrome.model.spec import Document
+from aerodrome.operations import permissions
+from aerodrome.operations.dependencies import Dependencies
+from aerodrome.operations.permissions import Scope
 
 Context = Mapping[str, tuple[str, ...]]
 
