@@ -20,8 +20,8 @@ from rich.console import Console
 
 from aerodrome import clock
 from aerodrome.gateway import certificates
-from aerodrome.gateway.tokens import Tokens
-from aerodrome.identity import keys
+from aerodrome.gateway.airflow_tokens import Tokens
+from aerodrome.identity import key_files
 from aerodrome.identity.tokens import Minter
 from benchmarks import stock
 from benchmarks.ours import Installation
@@ -121,7 +121,7 @@ async def _loaded(get: Get, requests: int) -> float:
 @contextlib.asynccontextmanager
 async def _ways(ours: Installation) -> AsyncIterator[_Ways]:
     socket, identifier = _socket(ours)
-    tokens = Tokens(Minter(keys.signing_key(ours.settings.paths.keys)))
+    tokens = Tokens(Minter(key_files.signing_key(ours.settings.paths.keys)))
     async with (
         aiohttp.ClientSession(connector=aiohttp.UnixConnector(path=str(socket), limit=0)) as direct,
         signed_in(ours, NAME) as get_through,

@@ -14,7 +14,7 @@ import psutil
 from botocore.config import Config
 from rich.console import Console
 
-from aerodrome.cli import operator, steering
+from aerodrome.cli import operator_client, up_down
 from aerodrome.identity import credentials_file
 from aerodrome.release import installation
 from aerodrome.settings import Settings
@@ -63,7 +63,7 @@ class Installation:
 
     def __enter__(self) -> Self:
         with self._console.status("Starting Aerodrome, installing Airflow …"):
-            api = steering.up(self.settings).api
+            api = up_down.up(self.settings).api
             key_id, secret = credentials_file.read(self.settings.paths.credentials)
             session = boto3.Session(key_id, secret, region_name=self.settings.region)
             # One attempt: what is refused is to be seen as refused.
@@ -82,7 +82,7 @@ class Installation:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        steering.purge(self.settings)
+        up_down.purge(self.settings)
 
     def create(self, name: str, version: str | None = None, folder: str = "dags", **more: Any) -> float:
         """Make an environment; returns the seconds from the call to AVAILABLE."""
@@ -132,7 +132,7 @@ class Installation:
 
     def status(self, name: str) -> dict[str, Any]:
         """What `aerodrome status --json` says of an environment."""
-        status = operator.ask(self.settings, "GET", "/status")
+        status = operator_client.ask(self.settings, "GET", "/status")
         [found] = [each for each in status["environments"] if each["name"] == name]
         return dict(found)
 

@@ -14,7 +14,7 @@ from botocore.credentials import Credentials
 from rich.console import Console
 
 from aerodrome import clock
-from aerodrome.identity import credentials_file, keys
+from aerodrome.identity import credentials_file, key_files
 from aerodrome.identity.authenticator import Authenticator
 from aerodrome.identity.authorizer import Authorizer, Request, principal_context
 from aerodrome.identity.managed_policies import catalogue
@@ -37,17 +37,17 @@ def signatures(ours: Installation, console: Console) -> list[Row]:
     """SigV4 and authorisation of GetEnvironment, each request with a signature of its own."""
     settings = ours.settings
     account, region = settings.account_id, settings.region
-    vault = Vault(keys.vault_key(settings.paths.keys))
+    vault = Vault(key_files.vault_key(settings.paths.keys))
     engine = _ledger(settings)
     principals = Principals(
         engine,
         account=account,
         region=region,
         seal=vault.seal_secret,
-        service_key=keys.service_key(settings.paths.keys),
+        service_key=key_files.service_key(settings.paths.keys),
         aws_policies=catalogue.policies(arns.partition(region)),
     )
-    authenticator = Authenticator(principals, vault, SessionTokens(keys.session_key(settings.paths.keys)), region)
+    authenticator = Authenticator(principals, vault, SessionTokens(key_files.session_key(settings.paths.keys)), region)
     authorizer = Authorizer(principals)
     spent = []
     for number, signed in enumerate(_signed(settings)):
@@ -68,7 +68,7 @@ def signatures(ours: Installation, console: Console) -> list[Row]:
 def _ledger(settings: Settings) -> sa.Engine:
     cluster = postgres.cluster_if_up(settings.paths)
     assert cluster is not None
-    password = keys.ledger_password(settings.paths.keys)
+    password = key_files.ledger_password(settings.paths.keys)
     return sa.create_engine(cluster.dsn(DATABASE, DATABASE, password, scheme="postgresql+psycopg"))
 
 

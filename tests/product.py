@@ -23,7 +23,7 @@ import pytest
 from botocore.config import Config
 
 import uids
-from aerodrome.cli import operator
+from aerodrome.cli import operator_client
 from aerodrome.identity import credentials_file
 from aerodrome.settings import Settings
 from waiting import LIMIT, wait_for
@@ -182,7 +182,7 @@ class Product:
 
     def status(self) -> dict[str, Any]:
         """As `aerodrome status --json`, without a process for every look."""
-        found: dict[str, Any] = operator.ask(Settings(data=self.data), "GET", "/status")
+        found: dict[str, Any] = operator_client.ask(Settings(data=self.data), "GET", "/status")
         return found
 
     def environment(self, name: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from aerodrome.backends.local.backend import LocalBackend, Surroundings
 from aerodrome.controller.loop import Controller
 from aerodrome.gateway.app import Gateway
 from aerodrome.gateway.dependencies import GatewayDependencies
-from aerodrome.identity import credentials_file, execution_role, keys
+from aerodrome.identity import credentials_file, execution_role, key_files
 from aerodrome.identity.authenticator import Authenticator
 from aerodrome.identity.authorizer import Authorizer, Request, principal_context
 from aerodrome.identity.managed_policies import catalogue
@@ -266,7 +266,7 @@ class _Rooms:
 @contextlib.contextmanager
 def _ledger(settings: Settings, cluster: Cluster) -> Iterator[tuple[sa.Engine, Notices]]:
     """The ledger's database, at the newest schema."""
-    password = keys.ledger_password(settings.paths.keys)
+    password = key_files.ledger_password(settings.paths.keys)
     databases.ensure_role(cluster, DATABASE, password)
     databases.ensure_database(cluster, DATABASE, DATABASE)
     engine = sa.create_engine(
@@ -283,14 +283,14 @@ def _ledger(settings: Settings, cluster: Cluster) -> Iterator[tuple[sa.Engine, N
 def _identity(settings: Settings, engine: sa.Engine) -> Iterator[_Identity]:
     """IAM and the keys behind it; the first administrator is made when there is no user."""
     folder = settings.paths.keys
-    vault = Vault(keys.vault_key(folder))
-    session_tokens = SessionTokens(keys.session_key(folder))
+    vault = Vault(key_files.vault_key(folder))
+    session_tokens = SessionTokens(key_files.session_key(folder))
     principals = Principals(
         engine,
         account=settings.account_id,
         region=settings.region,
         seal=vault.seal_secret,
-        service_key=keys.service_key(folder),
+        service_key=key_files.service_key(folder),
         aws_policies=catalogue.policies(arns.partition(settings.region)),
     )
     with contextlib.closing(principals):
@@ -306,7 +306,7 @@ def _identity(settings: Settings, engine: sa.Engine) -> Iterator[_Identity]:
             authenticator=Authenticator(principals, vault, session_tokens, settings.region),
             session_tokens=session_tokens,
             vault=vault,
-            minter=Minter(keys.signing_key(folder)),
+            minter=Minter(key_files.signing_key(folder)),
         )
 
 

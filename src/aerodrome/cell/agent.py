@@ -1,8 +1,8 @@
 """The cell itself: one loop that hears its clients, its dead children and the clock, and keeps the units as wanted.
 
 The warm process forks it (or executes itself as one); it is orphaned on purpose and outlives the control plane.
-Decisions are in `units`, effects in `roster`. Killed and started again, it adopts what still runs. It must not block
-on a unit, a client or a file that a unit may touch.
+Decisions are in `units`, effects in `supervisor`. A cell that was killed and is started again adopts what still runs.
+It must not block on a unit, a client or a file that a unit may touch.
 """
 
 from __future__ import annotations
@@ -16,7 +16,21 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from . import config, control, forker, kernel, liveness, logs, mounts, nursery, operations, roster, runs, specs, units
+from . import (
+    config,
+    control,
+    control_requests,
+    forker,
+    kernel,
+    liveness,
+    logs,
+    mounts,
+    nursery,
+    runs,
+    specs,
+    supervisor,
+    units,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,9 +135,9 @@ class Agent:
         self._next_rotation = 0.0
         self._unrotatable: set[str] = set()
         self._listen_to_signals()
-        self.roster = roster.Roster(requests, configuration.state, nursery.Nursery(configuration.prelude))
+        self.roster = supervisor.Roster(requests, configuration.state, nursery.Nursery(configuration.prelude))
         self.runs = runs.Runs(requests, self.roster.nursery)
-        self.operations = operations.Operations(configuration, self.roster, self.runs)
+        self.operations = control_requests.Operations(configuration, self.roster, self.runs)
         self._server = control.Server(configuration.socket, self._selector, self.operations.answer)
         self.roster.adopt(configuration.units, time.monotonic())
 

@@ -1,6 +1,6 @@
 """`aerodrome check`: build and try a release from a local folder, as an environment would, without any environment.
 
-For CI: it says what UpdateEnvironment would say, before anything is uploaded. `main` registers it; `checking` does it.
+For CI: it says what UpdateEnvironment would say, before anything is uploaded. `main` registers it; `check_run` does it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from aerodrome import errors
-from aerodrome.cli.telling import AsJson, err, out, print_json, refuse
+from aerodrome.cli.console import AsJson, err, out, print_json, refuse
 from aerodrome.settings import Settings
 
 
@@ -43,23 +43,23 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Try a folder's requirements, plugins, startup script and DAGs on an Airflow version; exit code 1 if any fails."""
-    from aerodrome.cli import checking  # noqa: PLC0415 - the rooms behind it take their time to import
+    from aerodrome.cli import check_run  # noqa: PLC0415 - the rooms behind it take their time to import
 
     console = err if as_json else out
     try:
-        wanted = checking.gather(
+        wanted = check_run.gather(
             also_folder or folder, version=airflow_version,
             requirements=requirements, plugins=plugins, startup=startup, dags=dags, env=env or (),
             options=options or (),
         )  # fmt: skip
     except errors.CallerError as error:
         refuse(error)
-        found = checking.Checked(airflow_version or "", errors=[checking.document(error)])
+        found = check_run.Checked(airflow_version or "", errors=[check_run.document(error)])
     else:
         with console.status(f"Checking on Airflow {wanted.version} …") as spinner:
-            found = checking.Run(wanted, Settings(), console, spinner).run()
+            found = check_run.Run(wanted, Settings(), console, spinner).run()
         if not as_json:
-            console.print(checking.summary(found))
+            console.print(check_run.summary(found))
     if as_json:
         print_json(asdict(found))
     if not found.ok:

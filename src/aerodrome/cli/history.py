@@ -7,8 +7,8 @@ from urllib.parse import quote, urlencode
 
 import typer
 
-from aerodrome.cli import awaiting, comparing, operator, rendering
-from aerodrome.cli.telling import AsJson, Yes, err, out, print_json, told
+from aerodrome.cli import change_progress, operator_client, rendering, revision_diff
+from aerodrome.cli.console import AsJson, Yes, err, out, print_json, told
 from aerodrome.errors import BrokenError
 
 snapshots = typer.Typer(
@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
 def revisions(environment: Environment, *, as_json: AsJson = False) -> None:
     """List every configuration that an environment had or was to have: when, by whom, and what became of it."""
     with told() as settings:
-        found = operator.ask(settings, "GET", f"{_path(environment)}/revisions")
+        found = operator_client.ask(settings, "GET", f"{_path(environment)}/revisions")
     if as_json:
         print_json(found)
         return
@@ -53,9 +53,9 @@ def diff(
 ) -> None:
     """Show what differs between two revisions, member by member and option by option."""
     with told() as settings:
-        found = operator.ask(settings, "GET", f"{_path(environment)}/revisions")
-        pair = comparing.chosen(found, before, after)
-    differences = comparing.differences(pair[0]["configuration"], pair[1]["configuration"])
+        found = operator_client.ask(settings, "GET", f"{_path(environment)}/revisions")
+        pair = revision_diff.chosen(found, before, after)
+    differences = revision_diff.differences(pair[0]["configuration"], pair[1]["configuration"])
     if as_json:
         print_json({"before": pair[0]["number"], "after": pair[1]["number"], "differences": differences})
         return
@@ -95,7 +95,7 @@ def list_snapshots(
     """List the snapshots, the oldest first."""
     query = f"?{urlencode({'environment': environment})}" if environment else ""
     with told() as settings:
-        found = operator.ask(settings, "GET", f"/snapshots{query}")
+        found = operator_client.ask(settings, "GET", f"/snapshots{query}")
     if as_json:
         print_json(found)
         return
@@ -139,7 +139,7 @@ def clone(
 def remove(environment: Environment, number: Number, *, as_json: AsJson = False) -> None:
     """Remove a snapshot, its database and its archive."""
     with told() as settings:
-        removed = operator.ask(settings, "DELETE", f"{_path(environment)}/snapshots/{number}")
+        removed = operator_client.ask(settings, "DELETE", f"{_path(environment)}/snapshots/{number}")
     if as_json:
         print_json(removed)
         return
@@ -157,13 +157,13 @@ def _strategy(*, forced: bool) -> str:
 def _change(environment: str, path: str, *, wait: bool, as_json: bool) -> None:
     """Begin a change and, when wished, wait for its end."""
     with told() as settings:
-        begun: dict[str, Any] = operator.ask(settings, "POST", path)
+        begun: dict[str, Any] = operator_client.ask(settings, "POST", path)
         number = begun["revision"]
         if not wait:
             sentence = f"Revision {number} of {environment} has begun: aerodrome status shows it."
             print_json(begun) if as_json else out.print(sentence)
             return
-        ended = awaiting.end_of_change(settings, environment, err)
+        ended = change_progress.end_of_change(settings, environment, err)
         if ended["status"] != "AVAILABLE":
             failure = ended["last_update"]["failure"] or {"code": "FAILED", "message": ended["progress"]["detail"]}
             sentence = f"{environment} is {ended['status']}. {failure['code']}: {failure['message']}"

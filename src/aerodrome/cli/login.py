@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from aerodrome.cli import clients
+from aerodrome.cli import aws_clients
 from aerodrome.errors import CallerError
 from aerodrome.settings import Settings
 
@@ -46,10 +46,10 @@ def link(settings: Settings, port: int, environment: str, wanted: Role | None) -
         CallerError: there is no administrator's key, or the API refuses.
         RetryError: the API gives no answer.
     """
-    client = clients.client(settings, port, "mwaa")
+    client = aws_clients.client(settings, port, "mwaa")
     if wanted is not None:
         client.meta.events.register("before-call.mwaa.CreateWebLoginToken", _Wanting(wanted))
-    with clients.told():
+    with aws_clients.told():
         answer = client.create_web_login_token(Name=environment)
     return f"https://{answer['WebServerHostname']}{PAGE}#{answer['WebToken']}"
 

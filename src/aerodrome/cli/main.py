@@ -18,9 +18,9 @@ from typing import Annotated, Any
 import typer
 
 from aerodrome import clock
-from aerodrome.cli import check, environment_variables, explaining, history, operator, rendering, watching
+from aerodrome.cli import check, environment_variables, events_query, history, iam_explain, operator_client, rendering
+from aerodrome.cli.console import AsJson, Yes, err, out, print_json, told
 from aerodrome.cli.dev import command as dev
-from aerodrome.cli.telling import AsJson, Yes, err, out, print_json, told
 from aerodrome.identity.credentials_file import PROFILE
 from aerodrome.settings import Settings
 
@@ -55,7 +55,7 @@ def _aerodrome(
 
 def _port(settings: Settings) -> int:
     """The API's port; one that the system chose is asked for."""
-    return settings.port or int(operator.ask(settings, "GET", "/status")["port"])
+    return settings.port or int(operator_client.ask(settings, "GET", "/status")["port"])
 
 
 @app.command(epilog="Examples:  aerodrome up   |   aerodrome up --foreground   |   AERODROME_PORT=4600 aerodrome up")
@@ -67,7 +67,7 @@ def up(
     as_json: AsJson = False,
 ) -> None:
     """Start Aerodrome; returns when the API answers. Running environments are adopted, stopped ones started."""
-    from aerodrome.cli import steering  # noqa: PLC0415 - see above
+    from aerodrome.cli import up_down  # noqa: PLC0415 - see above
 
     with told() as settings:
         if foreground:
@@ -76,7 +76,7 @@ def up(
             runtime.serve(settings)
             return
         with err.status("Starting Aerodrome …"):
-            state = steering.up(settings)
+            state = up_down.up(settings)
         if as_json:
             print_json({**asdict(state), "credentials": str(settings.paths.credentials), "profile": PROFILE})
             return
@@ -93,11 +93,11 @@ def up(
 @app.command(epilog="Examples:  aerodrome down")
 def down(*, as_json: AsJson = False) -> None:
     """Stop everything in order; data survives, and the next `up` starts every environment again."""
-    from aerodrome.cli import steering  # noqa: PLC0415 - see above
+    from aerodrome.cli import up_down  # noqa: PLC0415 - see above
 
     with told() as settings:
         with err.status("Stopping Aerodrome …") as spinner:
-            steering.down(settings, report=spinner.update)
+            up_down.down(settings, report=spinner.update)
         if as_json:
             print_json({"data": str(settings.paths.data)})
             return
@@ -108,7 +108,7 @@ def down(*, as_json: AsJson = False) -> None:
 def status(*, as_json: AsJson = False) -> None:
     """Show the control plane, its services and every environment: how each is and what it is doing now."""
     with told() as settings:
-        document = operator.ask(settings, "GET", "/status")
+        document = operator_client.ask(settings, "GET", "/status")
     if as_json:
         print_json(document)
         return
@@ -140,19 +140,19 @@ def events(
             "principal": principal,
             "action": action,
             "denied": denied,
-            "since": watching.since(since, clock.now()) if since else None,
+            "since": events_query.since(since, clock.now()) if since else None,
             "limit": limit,
             "reads": reads,
         }
         if not follow:
-            found = watching.once(settings, filters)
+            found = events_query.once(settings, filters)
             if as_json:
                 print_json(found)
             else:
                 out.print(rendering.events(found))
             return
         with suppress(KeyboardInterrupt):
-            _follow(watching.follow(settings, filters), as_json=as_json)
+            _follow(events_query.follow(settings, filters), as_json=as_json)
 
 
 def _follow(batches: Iterator[list[dict[str, Any]]], *, as_json: bool) -> None:
@@ -227,7 +227,7 @@ def doctor(*, as_json: AsJson = False) -> None:
     from aerodrome.cli import doctor as examination  # noqa: PLC0415 - see above
 
     with told() as settings:
-        found = examination.judge(examination.gather(settings, running=operator.is_up(settings)))
+        found = examination.judge(examination.gather(settings, running=operator_client.is_up(settings)))
     if as_json:
         print_json([asdict(each) for each in found])
     else:
@@ -250,15 +250,15 @@ def purge(
 
     On an external PostgreSQL and Redis what is Aerodrome's is removed too.
     """
-    from aerodrome.cli import steering  # noqa: PLC0415 - see above
+    from aerodrome.cli import up_down  # noqa: PLC0415 - see above
 
     with told() as settings:
         data = settings.paths.data
         if not yes:
-            also = "" if keep_external else steering.what_else(settings)
+            also = "" if keep_external else up_down.what_else(settings)
             typer.confirm(f"Remove everything below {data}{also}?", abort=True, err=True)
         with err.status("Stopping Aerodrome …") as spinner:
-            found = steering.purge(settings, keep_external=keep_external, report=spinner.update)
+            found = up_down.purge(settings, keep_external=keep_external, report=spinner.update)
         if as_json:
             print_json({"removed": [str(data)], "external": found.sentences(), "kept_external": keep_external})
             return
@@ -273,7 +273,7 @@ def database_create(
 ) -> None:
     """Make a database with a role of its own, or show how to reach the one that exists."""
     with told() as settings:
-        found = operator.ask(settings, "POST", f"/databases/{name}")
+        found = operator_client.ask(settings, "POST", f"/databases/{name}")
     if as_json:
         print_json(found)
         return
@@ -285,7 +285,7 @@ def database_create(
     epilog="Examples:  aerodrome iam explain --principal arn:aws:iam::000000000000:user/ada "
     "--action airflow:CreateWebLoginToken --resource arn:aws:airflow:us-east-1:000000000000:role/my-env/Viewer",
 )
-def iam_explain(
+def explain(
     *,
     principal: Annotated[str, typer.Option(help="The ARN of a user or a role.")],
     action: Annotated[str, typer.Option(help="Such as airflow:GetEnvironment or iam:PassRole.")],
@@ -297,11 +297,11 @@ def iam_explain(
 ) -> None:
     """Say whether a principal may do something, which statement of which policy decided, and why the others did not."""
     with told() as settings:
-        answer = operator.ask(settings, "GET", explaining.path(principal, action, resource, context or []))
+        answer = operator_client.ask(settings, "GET", iam_explain.path(principal, action, resource, context or []))
     if as_json:
         print_json(answer)
         return
-    out.print(explaining.shown(answer))
+    out.print(iam_explain.shown(answer))
 
 
 dev.register(app)

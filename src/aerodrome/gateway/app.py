@@ -15,15 +15,15 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aerodrome import forwarding
-from aerodrome.gateway import auditing, hosts, login, origins, pages, targets
+from aerodrome.gateway import airflow_paths, auditing, csrf, hosts, login, pages
+from aerodrome.gateway.airflow_tokens import Tokens
 from aerodrome.gateway.commands import Commands
 from aerodrome.gateway.dependencies import GatewayDependencies
-from aerodrome.gateway.directory import Directory
+from aerodrome.gateway.environment_cache import Directory
 from aerodrome.gateway.ledger_threads import LedgerThreads
 from aerodrome.gateway.proxy import Proxy
+from aerodrome.gateway.requests import Refusal, Visit
 from aerodrome.gateway.sessions import RevokedError, Sessions
-from aerodrome.gateway.tokens import Tokens
-from aerodrome.gateway.visits import Refusal, Visit
 from aerodrome.ledger.logins import Login
 from aerodrome.model import web_address
 from aerodrome.model.audit import Kind
@@ -112,8 +112,8 @@ class Gateway:
         if host is None or environment is None or not listener.answers(environment):
             raise Refusal(404, "No environment answers at this address.")
         try:
-            path = targets.canonical(scope["raw_path"])
-        except targets.RefusedPathError:
+            path = airflow_paths.canonical(scope["raw_path"])
+        except airflow_paths.RefusedPathError:
             path = scope["raw_path"].decode("latin-1")
             visit = Visit(scope, receive, send, host, environment, path)
             raise self._refused(visit, 400, "The path is not written in its plain form.") from None
@@ -123,10 +123,10 @@ class Gateway:
         """The gateway's own answer; None when Airflow's has been given."""
         if visit.method not in METHODS:
             raise Refusal(405, "This method is not one of Airflow's.", headers={"allow": ", ".join(sorted(METHODS))})
-        own = targets.own(visit.path)
+        own = airflow_paths.own(visit.path)
         if own is not None:
             return await self._own(visit, own)
-        if targets.is_blocked(visit.path):
+        if airflow_paths.is_blocked(visit.path):
             raise self._refused(visit, 404, "This part of Airflow is not reached from outside.")
         user = await self._user(visit)
         if visit.line <= 2 and visit.path.rstrip("/") in {"/login", "/logout"}:  # noqa: PLR2004 - Airflow 2 and 1.10
@@ -156,10 +156,10 @@ class Gateway:
         except RevokedError:
             raise self._refused(visit, 403, "Your permission to use this environment was withdrawn.") from None
         if found is None:
-            if secrets or visit.method not in origins.READS:
+            if secrets or visit.method not in csrf.READS:
                 raise self._refused(visit, 401, "There is no session, or it has ended.")
             raise Refusal(401, "There is no session.")
-        if by_cookie and visit.method not in origins.READS and not origins.is_own(visit.headers, visit.host):
+        if by_cookie and visit.method not in csrf.READS and not csrf.is_own(visit.headers, visit.host):
             raise self._refused(visit, 403, "Another site's page sent this request.", user=found)
         return found
 
@@ -171,7 +171,7 @@ class Gateway:
             status = refused.status
             raise
         finally:
-            if visit.method not in origins.READS:
+            if visit.method not in csrf.READS:
                 said = "the client left" if status is None else f"answered with {status}"
                 auditing.record(
                     self._deps,

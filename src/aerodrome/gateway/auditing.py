@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aerodrome.gateway.dependencies import GatewayDependencies
-from aerodrome.gateway.visits import Visit
+from aerodrome.gateway.requests import Visit
 from aerodrome.model.audit import Entry, Kind
 from aerodrome.model.principals import Principal
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aerodrome import forwarding
-from aerodrome.gateway.visits import Refusal, Visit
+from aerodrome.gateway.requests import Refusal, Visit
 
 SECONDS = 10.0
 

@@ -20,7 +20,7 @@ from aerodrome.gateway import auditing, bodies, pages
 from aerodrome.gateway.dependencies import CommandResult, GatewayDependencies
 from aerodrome.gateway.ledger_threads import LedgerThreads
 from aerodrome.gateway.login import BEARER, LONGEST_TOKEN
-from aerodrome.gateway.visits import Refusal, Visit
+from aerodrome.gateway.requests import Refusal, Visit
 from aerodrome.ledger.logins import Login
 from aerodrome.model.audit import Kind
 

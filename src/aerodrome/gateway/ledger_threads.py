@@ -10,7 +10,7 @@ from typing import TypeVar
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from aerodrome.gateway.visits import Refusal
+from aerodrome.gateway.requests import Refusal
 
 Found = TypeVar("Found")
 

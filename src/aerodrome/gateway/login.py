@@ -10,10 +10,10 @@ from urllib.parse import parse_qs
 
 from starlette.responses import Response
 
-from aerodrome.gateway import auditing, bodies, cookies, origins, pages
+from aerodrome.gateway import auditing, bodies, cookies, csrf, pages
 from aerodrome.gateway.dependencies import GatewayDependencies
+from aerodrome.gateway.requests import Refusal, Visit
 from aerodrome.gateway.sessions import RevokedError, Sessions
-from aerodrome.gateway.visits import Refusal, Visit
 from aerodrome.ledger.logins import SESSION_LIFETIME
 from aerodrome.model.audit import Kind
 
@@ -36,7 +36,7 @@ def presented(visit: Visit) -> tuple[list[str], bool]:
 
 async def log_in(visit: Visit, deps: GatewayDependencies, sessions: Sessions) -> Response:
     """Turn a login token into a session."""
-    if not origins.is_own(visit.headers, visit.host):
+    if not csrf.is_own(visit.headers, visit.host):
         raise Refusal(403, "Another site's page sent this login; open the link yourself.")
     token = _token(visit, await bodies.read(visit, LONGEST_FORM))
     opened = await sessions.log_in(visit, token) if token else None
@@ -64,7 +64,7 @@ async def log_in(visit: Visit, deps: GatewayDependencies, sessions: Sessions) ->
 
 async def log_out(visit: Visit, deps: GatewayDependencies, sessions: Sessions) -> Response:
     """Close the session that the request carries; Airflow's own menu leads here."""
-    if not origins.is_own(visit.headers, visit.host):
+    if not csrf.is_own(visit.headers, visit.host):
         raise Refusal(403, "Another site's page led here; log out from Airflow's menu.")
     name = cookies.SESSION[visit.line]
     secrets = cookies.values(visit.all(b"cookie"), name)

@@ -13,7 +13,7 @@ from http import HTTPStatus
 
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from aerodrome.gateway.visits import Refusal, Visit
+from aerodrome.gateway.requests import Refusal, Visit
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 15vh auto 0; max-width: 34rem; padding: 0 1rem; color: #1f2933 }

@@ -17,8 +17,8 @@ from yarl import URL
 from aerodrome import forwarding
 from aerodrome.clock import Clock
 from aerodrome.gateway import headers
-from aerodrome.gateway.tokens import Tokens
-from aerodrome.gateway.visits import Refusal, Visit
+from aerodrome.gateway.airflow_tokens import Tokens
+from aerodrome.gateway.requests import Refusal, Visit
 from aerodrome.ledger.logins import Login
 from aerodrome.settings import Paths
 from aerodrome.unit_sockets import UnitConnector, behind

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from aerodrome.gateway.dependencies import GatewayDependencies
 from aerodrome.gateway.ledger_threads import LedgerThreads
-from aerodrome.gateway.visits import Visit
+from aerodrome.gateway.requests import Visit
 from aerodrome.ledger.logins import Login
 from aerodrome.model.environment import Environment
 

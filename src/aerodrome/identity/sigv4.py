@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-from aerodrome.identity import canonical
+from aerodrome.identity import canonical_request
 from aerodrome.identity.errors import AuthenticationError, incomplete, mismatch
 from aerodrome.model import arns
 
@@ -89,7 +89,7 @@ def presented(request: SignedRequest) -> Presented | None:
     authorization = headers.get("authorization", [""])[0].strip()
     in_header = authorization.startswith("AWS4-")
     in_query = "X-Amz-" in request.raw_query and any(
-        name in _QUERY_MARKS for name, _ in canonical.pairs(request.raw_query)
+        name in _QUERY_MARKS for name, _ in canonical_request.pairs(request.raw_query)
     )
     if in_header and in_query:
         raise incomplete("Only one of the Authorization header and the query may carry the signature.")
@@ -199,7 +199,7 @@ def _header_stamp(headers: dict[str, list[str]]) -> str:
 
 def _from_query(request: SignedRequest, headers: dict[str, list[str]]) -> Presented:
     found: dict[str, list[str]] = {}
-    for name, value in canonical.pairs(request.raw_query):
+    for name, value in canonical_request.pairs(request.raw_query):
         if name.startswith(b"X-Amz-"):
             found.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
     if any(len(values) > 1 for values in found.values()):
@@ -316,14 +316,14 @@ def _check_signed_headers(presented: Presented, headers: dict[str, list[str]]) -
 
 def _signature(request: SignedRequest, presented: Presented, headers: dict[str, list[str]], secret: str) -> str:
     s3 = presented.service == "s3"
-    pairs = canonical.pairs(request.raw_query)
+    pairs = canonical_request.pairs(request.raw_query)
     if presented.is_presigned:
         pairs = [pair for pair in pairs if pair[0] != b"X-Amz-Signature"]
-    text = canonical.request(
+    text = canonical_request.request(
         method=request.method,
-        path=canonical.path(request.raw_path, literal=s3),
-        query=canonical.query(pairs),
-        headers=[(name, canonical.header_value(headers[name])) for name in presented.signed_headers],
+        path=canonical_request.path(request.raw_path, literal=s3),
+        query=canonical_request.query(pairs),
+        headers=[(name, canonical_request.header_value(headers[name])) for name in presented.signed_headers],
         signed=";".join(presented.signed_headers),
         payload=_payload(request, presented, headers),
     )

@@ -1,7 +1,7 @@
 """The two S3 requests that the sidecar makes: one page of a listing, one object.
 
-Stands between `wire` and its users `listing` and `sync`. Always path-style, so that any endpoint and any bucket name
-works.
+Stands between `signed_http` and its users `listing` and `sync`. Addresses are always path-style, so that any endpoint
+and any bucket name works.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import os
 from typing import Protocol
 
 from aerodrome.sidecar.config import Keys
-from aerodrome.sidecar.keys import Remote
-from aerodrome.sidecar.wire import AwayError, Endpoint, RefusalError, Request
+from aerodrome.sidecar.object_keys import Remote
+from aerodrome.sidecar.signed_http import AwayError, Endpoint, RefusalError, Request
 
 PAGE_LIMIT = 16 * 1024 * 1024
 """Bytes of one page: a thousand keys of 1024 characters, each percent-encoded, stay below 4 MiB."""

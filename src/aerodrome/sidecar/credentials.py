@@ -1,7 +1,7 @@
 """The execution role's temporary credentials: kept fresh for the sync and for the environment's units.
 
-`assume` fetches them, `endpoint` hands them out, `bucket` signs with them: what the role may not read does not reach
-the disk, whoever started this process. The main thread refreshes; the endpoint's thread only reads `current`.
+`assume_role` fetches them, `endpoint` hands them out, `bucket` signs with them: what the role may not read does not
+reach the disk, whoever started this process. The main thread refreshes; the endpoint's thread only reads `current`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import structlog
 
 from aerodrome.clock import Clock
 from aerodrome.errors import AerodromeError
-from aerodrome.sidecar import rhythm
+from aerodrome.sidecar import backoff
 from aerodrome.sidecar.config import Keys
-from aerodrome.sidecar.wire import AwayError
+from aerodrome.sidecar.signed_http import AwayError
 
 MARGIN = timedelta(minutes=15)
 """Left before the end when they are renewed; AWS's SDKs begin to ask for newer ones at this very margin."""
@@ -70,7 +70,7 @@ class Role:
             self._held = self._assume()
         except AerodromeError as error:
             self._failures += 1
-            self._not_before = self._monotonic() + rhythm.back_off(self._failures)
+            self._not_before = self._monotonic() + backoff.back_off(self._failures)
             if self.error != str(error):
                 log.warning("cannot assume the execution role", error=str(error))
             self.error = str(error)

@@ -1,7 +1,7 @@
 """What must happen for the disk to equal the bucket: the decision of each round.
 
-Fed by `keys` (what should be), `tree` (what is) and `manifest` (what we wrote); `sync` carries the plan out. Pure: no
-I/O, no clock.
+Fed by `object_keys` (what should be), `dags_folder` (what is) and `manifest` (what we wrote); `sync` carries the plan
+out. Pure: no I/O, no clock.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from aerodrome.sidecar.keys import MAX_FILES, Accepted, Remote
+from aerodrome.sidecar.object_keys import MAX_FILES, Accepted, Remote
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The whole listing of a prefix, or an error: never a part of it.
 
-Fed by `bucket`, feeds `keys` and `diff` through `sync`. Remembers the pages of the last round, so that a page whose
-bytes have not changed is not parsed again: that is every page of every idle second.
+Fed by `bucket`, feeds `object_keys` and `diff` through `sync`. It remembers the pages of the last round, so that a page
+whose bytes have not changed is not parsed again: that is every page of every idle second.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from aerodrome.sidecar.keys import MAX_FILES, Listing, Remote
-from aerodrome.sidecar.wire import AwayError, parse_xml
+from aerodrome.sidecar.object_keys import MAX_FILES, Listing, Remote
+from aerodrome.sidecar.signed_http import AwayError, parse_xml
 
 MAX_PAGES = 500
 """Pages of one listing, ten times what 50 000 objects need; a service that gives more is not followed for ever."""
@@ -91,7 +91,7 @@ def _parsed(body: bytes, digest: bytes) -> _Page:
 
 
 def _object(element: ET.Element, tag: str, *, encoded: bool) -> tuple[str, Remote]:
-    """One entry; bytes of a key that are not UTF-8 become lone surrogates, which `keys` refuses."""
+    """One entry; bytes of a key that are not UTF-8 become lone surrogates, which `object_keys` refuses."""
     key, etag, size = (element.findtext(f"{tag}{name}") for name in ("Key", "ETag", "Size"))
     if not key or not etag:
         raise ValueError

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from aerodrome.sidecar.diff import Held
-from aerodrome.sidecar.files import write_private
+from aerodrome.sidecar.private_files import write_private
 
 FORMAT = 1
 

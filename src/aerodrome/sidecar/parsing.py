@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import structlog
 
 from aerodrome.sidecar.config import Database, PriorityParse
-from aerodrome.sidecar.keys import parents
+from aerodrome.sidecar.object_keys import parents
 
 if TYPE_CHECKING:
     import psycopg

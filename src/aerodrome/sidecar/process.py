@@ -18,18 +18,18 @@ import structlog
 
 from aerodrome import clock, log
 from aerodrome.errors import AerodromeError
-from aerodrome.sidecar import assume, config, endpoint
+from aerodrome.sidecar import assume_role, config, endpoint
 from aerodrome.sidecar.bucket import Bucket
 from aerodrome.sidecar.config import SidecarConfig
 from aerodrome.sidecar.credentials import Role, RoleCredentials
+from aerodrome.sidecar.dags_folder import Tree
 from aerodrome.sidecar.listing import Reader
 from aerodrome.sidecar.notify import Notifier
 from aerodrome.sidecar.parsing import PriorityParsing
 from aerodrome.sidecar.rounds import Rounds, Telling
+from aerodrome.sidecar.signed_http import Endpoint
 from aerodrome.sidecar.status import StatusFile
 from aerodrome.sidecar.sync import Syncer
-from aerodrome.sidecar.tree import Tree
-from aerodrome.sidecar.wire import Endpoint
 
 CHINA = "cn-"
 """Regions of the partition whose host names end otherwise."""
@@ -76,7 +76,7 @@ def _serve(settings: SidecarConfig, notifier: Notifier) -> None:
 def _role(settings: SidecarConfig) -> Role:
     sts = Endpoint(settings.sts_endpoint_url or _url(settings, "sts"), region=settings.region, service="sts")
     if settings.source is None:
-        source = assume.ambient()
+        source = assume_role.ambient()
     else:
         fixed = settings.source
 
@@ -84,7 +84,7 @@ def _role(settings: SidecarConfig) -> Role:
             return fixed
 
     def assumed() -> RoleCredentials:
-        return assume.role(sts, role_arn=settings.role_arn, session_name=settings.session_name, source=source())
+        return assume_role.role(sts, role_arn=settings.role_arn, session_name=settings.session_name, source=source())
 
     return Role(assumed, clock=clock.now, monotonic=time.monotonic)
 

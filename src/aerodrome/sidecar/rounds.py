@@ -17,7 +17,7 @@ import structlog
 
 from aerodrome.clock import Clock
 from aerodrome.errors import AerodromeError
-from aerodrome.sidecar import parsing, rhythm
+from aerodrome.sidecar import backoff, parsing
 from aerodrome.sidecar.config import PriorityParse
 from aerodrome.sidecar.credentials import Role
 from aerodrome.sidecar.parsing import PriorityParsing
@@ -93,7 +93,7 @@ class Rounds:
         while True:
             started = self._monotonic()
             wait = self.once()
-            due = rhythm.next_start(started, self._monotonic(), max(interval, wait))
+            due = backoff.next_start(started, self._monotonic(), max(interval, wait))
             time.sleep(max(0.0, due - self._monotonic()))
 
     def close(self) -> None:
@@ -112,7 +112,7 @@ class Rounds:
             self._succeeded(done, now)
             self._telling.tell(done.placed, self._syncer.holds, self._monotonic())
         self._write()
-        return rhythm.back_off(self._failures)
+        return backoff.back_off(self._failures)
 
     def _succeeded(self, done: Round, now: datetime) -> None:
         if self.status.away_since is not None:

@@ -12,7 +12,7 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
-from aerodrome.sidecar.files import write_private
+from aerodrome.sidecar.private_files import write_private
 
 SHOWN = 100
 """Refused keys in the file; arbitrary, enough to see what is wrong. `refused_count` tells of all."""

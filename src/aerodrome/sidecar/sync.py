@@ -1,7 +1,7 @@
 """One round: the listing in, the disk made equal to it. The only place where the bucket changes the disk.
 
-`rounds` calls it once a second; it asks `listing`, decides by `keys` and `diff`, and acts through `bucket` and
-`tree`. All objects are fetched before the first file changes, so that files which belong together change within
+`rounds` calls it once a second; it asks `listing`, decides by `object_keys` and `diff`, and acts through `bucket` and
+`dags_folder`. All objects are fetched before the first file changes, so that files which belong together change within
 milliseconds. Knows nothing of Airflow.
 """
 
@@ -14,11 +14,11 @@ from typing import Protocol
 
 import structlog
 
-from aerodrome.sidecar import diff, keys, manifest, rhythm
+from aerodrome.sidecar import backoff, diff, manifest, object_keys
+from aerodrome.sidecar.dags_folder import Tree
 from aerodrome.sidecar.diff import Held, Plan
-from aerodrome.sidecar.keys import Accepted, Listing, Remote
-from aerodrome.sidecar.tree import Tree
-from aerodrome.sidecar.wire import AwayError, RefusalError
+from aerodrome.sidecar.object_keys import Accepted, Listing, Remote
+from aerodrome.sidecar.signed_http import AwayError, RefusalError
 
 LOOKED_AT = 500
 """Names on disk looked at in a second, on average: about 0.2 % of a core. A larger tree is looked at less often."""
@@ -119,7 +119,9 @@ class Syncer:
         """
         listing = self._reader.read()
         if listing is not self._listing:
-            self._accepted = keys.accept(listing, prefix=self._source.prefix, case_sensitive=self._case_sensitive)
+            self._accepted = object_keys.accept(
+                listing, prefix=self._source.prefix, case_sensitive=self._case_sensitive
+            )
             self._listing, self._settled = listing, False
         self._rounds_until_look -= 1
         if self._settled and self._rounds_until_look > 0 and not self._retry_due():
@@ -212,7 +214,7 @@ class Syncer:
     def _note(self, path: str, remote: Remote, sentence: str) -> None:
         known = self._troubles.get(path)
         failures = known.failures + 1 if known else 1
-        wait = rhythm.back_off(failures, longest=LONGEST_RETRY)
+        wait = backoff.back_off(failures, longest=LONGEST_RETRY)
         self._troubles[path] = _Trouble(remote.etag, sentence, failures, self._monotonic() + wait)
         if failures == 1:
             log.warning("an object cannot be synchronised", key=remote.key, error=sentence)

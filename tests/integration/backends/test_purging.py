@@ -17,7 +17,7 @@ from psycopg import sql
 
 from aerodrome import errors
 from aerodrome.backends.local import purging
-from aerodrome.cli import steering
+from aerodrome.cli import up_down
 from aerodrome.emulator import launch
 from aerodrome.ledger.environments import Environments
 from aerodrome.ledger.migrate import DATABASE, migrate
@@ -143,7 +143,7 @@ def test_everything_of_ours_is_told_and_goes_and_nothing_of_anybody_else(setting
     assert set(told) == expected
     assert len(told) == len(expected)
 
-    assert steering.purge(settings).databases[-1] == DATABASE
+    assert up_down.purge(settings).databases[-1] == DATABASE
     assert left(server) == (set(THEIRS), set())
     with client_library.Redis.from_url(broker, decode_responses=True) as client:
         assert client.keys() == ["somebody"]
@@ -154,9 +154,9 @@ def test_a_server_that_does_not_answer_keeps_the_data_folder(settings):
     folders.make(settings.paths.keys, folders.PRIVATE)
     away = settings.model_copy(update={"database_url": "postgresql://u:p@127.0.0.1:1/postgres"})
     with pytest.raises(errors.RetryError, match="--keep-external"):
-        steering.purge(away)
+        up_down.purge(away)
     assert settings.paths.keys.exists()
-    [sentence] = steering.purge(away, keep_external=True).sentences()
+    [sentence] = up_down.purge(away, keep_external=True).sentences()
     assert "does not answer" in sentence
     assert not settings.paths.data.exists()
 
@@ -165,6 +165,6 @@ def test_where_all_is_embedded_nothing_is_looked_for(settings, monkeypatch):
     folders.make(settings.paths.keys, folders.PRIVATE)
     own = settings.model_copy(update={"database_url": "embedded", "redis_url": "embedded"})
     monkeypatch.setattr(purging, "look", lambda *_: pytest.fail("looked"))
-    assert steering.purge(own).sentences() == []
-    assert steering.what_else(own) == ""
-    assert "your PostgreSQL and your Redis" in steering.what_else(settings)
+    assert up_down.purge(own).sentences() == []
+    assert up_down.what_else(own) == ""
+    assert "your PostgreSQL and your Redis" in up_down.what_else(settings)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from aerodrome.cli import checking
+from aerodrome.cli import check_run
 from aerodrome.release import sandbox
 from aerodrome.release.sandbox import Limits
 from aerodrome.settings import Settings
@@ -51,8 +51,8 @@ def attacked(place, lock, environ, monkeypatch):
         (data / "secret").chmod(0o600)
         (project / "startup.sh").write_text(script.replace("DATA", str(data)))
         console = Console(file=io.StringIO())
-        wanted = checking.gather(project, version=lock.version)
-        found = checking.Run(wanted, Settings(data=data), console, console.status("")).run()
+        wanted = check_run.gather(project, version=lock.version)
+        found = check_run.Run(wanted, Settings(data=data), console, console.status("")).run()
         assert [error["code"] for error in found.errors] == ["STARTUP_SCRIPT_FAILED"]
         return found.errors[0]["tail"]
 

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from aerodrome import clock
-from aerodrome.cli import explaining, rendering, watching
+from aerodrome.cli import events_query, iam_explain, rendering
 from aerodrome.errors import CallerError
 from aerodrome.identity.authorizer import Authorizer
 from aerodrome.model.iam import roles, users
@@ -137,7 +137,7 @@ def test_the_command_lines_filters_arrive(desk: int, log: Log) -> None:
         "reads": True,
         "after": 9,
     }
-    assert get(desk, watching.path(filters)).status == 200
+    assert get(desk, events_query.path(filters)).status == 200
 
     [asked] = log.asked
     assert asked == {
@@ -165,7 +165,7 @@ def test_filters_that_are_none(desk: int, log: Log, query: str) -> None:
 
 
 def explained(desk: int, action: str, *context: str, principal: str = ADA) -> Any:
-    return get(desk, explaining.path(principal, action, "*", context)).json
+    return get(desk, iam_explain.path(principal, action, "*", context)).json
 
 
 def test_an_explanation_names_the_statement_that_allowed(desk: int) -> None:
@@ -175,7 +175,7 @@ def test_an_explanation_names_the_statement_that_allowed(desk: int) -> None:
     assert [each["decides"] for each in answer["statements"]] == [True, False]
     assert answer["statements"][0]["statement"] == "Look"
     assert "aws:SourceIp" in answer["statements"][1]["why"]
-    assert "statement 1 (Sid Look) of inline policy own of user ada" in drawn(explaining.shown(answer))
+    assert "statement 1 (Sid Look) of inline policy own of user ada" in drawn(iam_explain.shown(answer))
 
 
 def test_a_role_is_explained_as_its_sessions_are(desk: int) -> None:
@@ -192,7 +192,7 @@ def test_an_explanation_names_the_statement_that_denied(desk: int) -> None:
     assert [each["decides"] for each in answer["statements"]] == [False, True]
     assert answer["context"]["aws:sourceip"] == ["10.1.1.1"]
     assert answer["refusal"].startswith(f"User: {ADA} is not authorized to perform: airflow:GetEnvironment")
-    shown = drawn(explaining.shown(answer))
+    shown = drawn(iam_explain.shown(answer))
     assert shown.startswith("denied.")
     assert "→" in shown
 
@@ -205,9 +205,9 @@ def test_an_explanation_of_what_nothing_allows(desk: int) -> None:
 
 
 def test_questions_that_are_none(desk: int) -> None:
-    assert get(desk, explaining.path("arn:aws:iam::000000000000:user/x", "a:b", "*", ())).status == 404
+    assert get(desk, iam_explain.path("arn:aws:iam::000000000000:user/x", "a:b", "*", ())).status == 404
     assert get(desk, "/explain?principal=x").status == 400
-    assert get(desk, explaining.path(ADA, "a:b", "*", ("novalue",))).status == 400
+    assert get(desk, iam_explain.path(ADA, "a:b", "*", ("novalue",))).status == 400
 
 
 def test_events_are_shown_with_who_and_how_it_ended() -> None:
@@ -229,28 +229,28 @@ def test_events_are_shown_with_who_and_how_it_ended() -> None:
     [("90s", timedelta(seconds=90)), ("30m", timedelta(minutes=30)), ("1h", timedelta(hours=1)), ("7d", timedelta(7))],
 )
 def test_since_may_be_an_age(text: str, ago: timedelta) -> None:
-    assert watching.since(text, NOW) == NOW - ago
+    assert events_query.since(text, NOW) == NOW - ago
 
 
 def test_since_may_be_a_time() -> None:
-    assert watching.since("2026-11-23T11:00:00+00:00", NOW) == NOW - timedelta(hours=1)
-    assert watching.since("2026-11-23T11:00:00", NOW).tzinfo is not None
+    assert events_query.since("2026-11-23T11:00:00+00:00", NOW) == NOW - timedelta(hours=1)
+    assert events_query.since("2026-11-23T11:00:00", NOW).tzinfo is not None
 
 
 @pytest.mark.parametrize("text", ["", "1", "1x", "999999d999", "999999d", "-1h", "now"])
 def test_since_that_is_neither(text: str) -> None:
     with pytest.raises(CallerError, match="--since"):
-        watching.since(text, NOW)
+        events_query.since(text, NOW)
 
 
 def test_an_environment_that_nobody_knows_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching.operator, "ask", lambda *_: [])
+    monkeypatch.setattr(events_query.operator_client, "ask", lambda *_: [])
     settings: Any = None
 
     with pytest.raises(CallerError, match="Nothing is known"):
-        watching.once(settings, {"environment": "x", "limit": 100})
-    assert watching.once(settings, {"environment": "x", "limit": 100, "denied": True}) == []
-    assert watching.once(settings, {"limit": 100}) == []
+        events_query.once(settings, {"environment": "x", "limit": 100})
+    assert events_query.once(settings, {"environment": "x", "limit": 100, "denied": True}) == []
+    assert events_query.once(settings, {"limit": 100}) == []
 
 
 def test_following_shows_each_event_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,10 +261,10 @@ def test_following_shows_each_event_once(monkeypatch: pytest.MonkeyPatch) -> Non
         asked.append(path)
         return [{"id": number} for number in answers[len(asked) - 1]]
 
-    monkeypatch.setattr(watching.operator, "ask", ask)
-    monkeypatch.setattr(watching, "PAUSE", 0.0)
+    monkeypatch.setattr(events_query.operator_client, "ask", ask)
+    monkeypatch.setattr(events_query, "PAUSE", 0.0)
     settings: Any = None
-    batches = watching.follow(settings, {"limit": 2})
+    batches = events_query.follow(settings, {"limit": 2})
     seen = [[each["id"] for each in next(batches)] for _ in answers]
 
     assert seen == [[8, 9], [11], [10], []]

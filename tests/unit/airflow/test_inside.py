@@ -21,7 +21,7 @@ from jwt.algorithms import RSAAlgorithm
 
 from aerodrome.airflow.inside.aerodrome_auth import permissions
 from aerodrome.airflow.inside.aerodrome_auth.token import Gateway
-from aerodrome.airflow.inside.aerodrome_unit import pace, ready, roles, sources, supervision
+from aerodrome.airflow.inside.aerodrome_unit import notify, roles, scheduler_pace, task_supervision, unreadable_sources
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 OTHER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -128,7 +128,7 @@ def test_what_is_unknown_is_for_admin_alone():
 
 @given(st.floats(0, 1e6), st.floats(0.1, 10))
 def test_the_scheduler_never_rests_longer_than_configured(quiet, longest):
-    assert min(pace.SHORTEST, longest) <= pace.rest(quiet, longest) <= longest
+    assert min(scheduler_pace.SHORTEST, longest) <= scheduler_pace.rest(quiet, longest) <= longest
 
 
 class Executor:
@@ -145,10 +145,10 @@ class Runner:
 
 
 def test_an_idle_scheduler_rests_as_configured_and_a_busy_one_shorter():
-    runner = pace.attentive(Runner)()
+    runner = scheduler_pace.attentive(Runner)()
     assert runner._scheduler_idle_sleep_time == 0.5
     runner.executors[0].running.add("task")
-    assert runner._scheduler_idle_sleep_time == pace.SHORTEST
+    assert runner._scheduler_idle_sleep_time == scheduler_pace.SHORTEST
     runner.executors[0].running.clear()
     assert runner._scheduler_idle_sleep_time == 0.5
 
@@ -167,11 +167,11 @@ def test_a_supervisor_without_sockets_looks_soon():
         def _service_subprocess(self, max_wait_time):
             return max_wait_time
 
-    supervision.end_promptly(Supervised)
+    task_supervision.end_promptly(Supervised)
     supervised = Supervised()
     assert supervised._service_subprocess(max_wait_time=5) == 5
     supervised._open_sockets = {}
-    assert supervised._service_subprocess(max_wait_time=5) == supervision.LAST_LOOK
+    assert supervised._service_subprocess(max_wait_time=5) == task_supervision.LAST_LOOK
 
 
 @given(st.lists(st.tuples(st.floats(0, 1000), st.booleans()), max_size=60))
@@ -179,27 +179,27 @@ def test_a_main_loop_stands_only_for_the_time_in_which_its_process_ran(looks):
     """Each look lasts so long, a beat as it is asked for; in some of them the loop comes round."""
     now, standing, still, moved_at = 0.0, 0.0, 0, 0.0
     for late, moves in looks:
-        began, now = now + 0.001, now + 0.001 + ready.BEAT + late
+        began, now = now + 0.001, now + 0.001 + notify.BEAT + late
         if moves:
             moved_at = (began + now) / 2
-        standing = ready.stood(standing, moved_at, began, now)
+        standing = notify.stood(standing, moved_at, began, now)
         still = 0 if moves else still + 1
-        assert standing <= still * 2 * ready.BEAT
-        assert (standing >= still * ready.BEAT * 0.99) or moves
+        assert standing <= still * 2 * notify.BEAT
+        assert (standing >= still * notify.BEAT * 0.99) or moves
 
 
 def test_a_unit_that_never_spoke_of_a_loop_has_none():
-    assert ready.stood(500.0, None, 0.0, 5.0) == 0.0
+    assert notify.stood(500.0, None, 0.0, 5.0) == 0.0
 
 
 @pytest.fixture
 def pipe(monkeypatch):
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
-    monkeypatch.setenv(ready.VARIABLE, str(writer))
-    monkeypatch.setattr(ready, "BEAT", 0.01)
-    monkeypatch.setattr(ready, "PATIENCE", 0.05)
-    monkeypatch.setattr(ready.faulthandler, "dump_traceback", lambda: None)
+    monkeypatch.setenv(notify.VARIABLE, str(writer))
+    monkeypatch.setattr(notify, "BEAT", 0.01)
+    monkeypatch.setattr(notify, "PATIENCE", 0.05)
+    monkeypatch.setattr(notify.faulthandler, "dump_traceback", lambda: None)
     was_on = gc.isenabled()
     yield reader
     os.close(reader)
@@ -216,8 +216,8 @@ def heard(reader, word, limit=20.0):
 
 
 def test_a_unit_beats_before_and_after_it_is_ready_and_complains_of_its_loop(pipe):
-    notifier = ready.Notifier()
-    assert ready.VARIABLE not in os.environ
+    notifier = notify.Notifier()
+    assert notify.VARIABLE not in os.environ
     assert {*heard(pipe, b"WATCHDOG=1")} == {"WATCHDOG=1"}
     notifier.ready()
     notifier.ready()
@@ -258,7 +258,7 @@ def test_a_dag_whose_source_is_no_text_is_an_import_error_and_is_not_saved(tmp_p
     latin.write_bytes("# é".encode("latin-1"))
     dags = {path.stem: SimpleNamespace(fileloc=str(path)) for path in (good, latin, tmp_path / "gone.py")}
 
-    sources.report_unreadable()
+    unreadable_sources.report_unreadable()
     found = dict(DagFileProcessor.save_dag_to_db(dags=dags, dag_directory="dags", pickle_dags=False))
 
     assert saved == ["good", "gone"]

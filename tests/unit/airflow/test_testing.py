@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from aerodrome.airflow.inside.aerodrome_unit import testing
+from aerodrome.airflow.inside.aerodrome_unit import test_commands
 
 OLD, NEW = SimpleNamespace(tags=["deleted"]), SimpleNamespace(tags=[])
 
@@ -33,7 +33,7 @@ def versions():
 
 
 def test_the_newest_version_is_generated_without_what_it_has_no_more(applications):
-    testing.speak_newest_only()
+    test_commands.speak_newest_only()
     routes, bundle = applications.generate_versioned_routers(SimpleNamespace(routes=[OLD, NEW]), versions=versions())
     assert routes == [NEW]
     assert bundle == (("head", "2"), "variable")
@@ -49,7 +49,7 @@ def test_what_cannot_be_generated_alone_is_generated_as_ever(applications):
         return "all"
 
     applications.generate_versioned_routers = generate
-    testing.speak_newest_only()
+    test_commands.speak_newest_only()
     given = versions()
     assert applications.generate_versioned_routers(SimpleNamespace(routes=[OLD, NEW]), versions=given) == "all"
     assert asked[1] == ([OLD, NEW], given)
@@ -57,4 +57,4 @@ def test_what_cannot_be_generated_alone_is_generated_as_ever(applications):
 
 def test_an_airflow_without_it_is_left_alone(monkeypatch):
     monkeypatch.setitem(sys.modules, "cadwyn", None)
-    testing.speak_newest_only()
+    test_commands.speak_newest_only()

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from aerodrome import errors
 from aerodrome.backends.local import fetching
-from aerodrome.cli import checking
+from aerodrome.cli import check_run
 from aerodrome.cli.dev.folder import Folder
 from aerodrome.release import locks, requirements, user_files
 from aerodrome.release.failures import ReleaseError
@@ -47,7 +47,7 @@ def doors(tmp_path):
         (folder / "more.txt").write_text("cowsay\n")
         (folder / "startup.sh").write_text("export TOKEN=sesame\n")
         (folder / "dags" / "c.txt").write_text("cowsay<7\n")
-        checked = checking.gather(folder, version="3.3.1", options=options)
+        checked = check_run.gather(folder, version="3.3.1", options=options)
         bare = UserFiles(surroundings=checked.sources.surroundings)
         fetched = fetching.fetch(Bucket(folder), SPEC, bare, tmp_path, lambda: None)
         given = dict(option.split("=", 1) for option in options)
@@ -103,8 +103,8 @@ def test_a_check_tries_the_files_that_dev_would_bring(tmp_path):
         file = project / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(name)
-    wanted = checking.gather(project)
-    target = checking.brought(wanted.dags, wanted.include, tmp_path / "dags")
+    wanted = check_run.gather(project)
+    target = check_run.brought(wanted.dags, wanted.include, tmp_path / "dags")
     dev = Folder(project, lambda _: None)
     next(dev.rounds(0.05))
     found = {path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()}
@@ -115,5 +115,5 @@ def test_dags_that_are_named_stand_alone(tmp_path):
     for name in ("dags/sales.py", "include/shop.py", "other/stock.py"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_text("")
-    assert checking.gather(tmp_path).include == tmp_path / "include"
-    assert checking.gather(tmp_path, dags=Path("other")).include is None
+    assert check_run.gather(tmp_path).include == tmp_path / "include"
+    assert check_run.gather(tmp_path, dags=Path("other")).include is None

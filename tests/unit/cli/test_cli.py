@@ -12,7 +12,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from aerodrome import errors
-from aerodrome.cli import checking, environment_variables, main, rendering
+from aerodrome.cli import check_run, environment_variables, main, rendering
 from aerodrome.cli.doctor import Facts, Level, judge
 from aerodrome.settings import Settings
 
@@ -158,7 +158,7 @@ def test_without_a_control_plane_the_fix_is_said(monkeypatch, tmp_path):
 
 
 def test_check_passes_the_variables_that_it_is_told_to():
-    assert checking.passed(["A", "B=2", "C="], {"A": "1", "D": "4"}) == {"A": "1", "B": "2", "C": ""}
+    assert check_run.passed(["A", "B=2", "C="], {"A": "1", "D": "4"}) == {"A": "1", "B": "2", "C": ""}
     for wrong in ("E", "=1"):
         with pytest.raises(errors.CallerError, match="--env"):
-            checking.passed([wrong], {"A": "1"})
+            check_run.passed([wrong], {"A": "1"})

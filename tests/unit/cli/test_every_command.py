@@ -21,9 +21,20 @@ from click.testing import CliRunner
 
 from aerodrome import cli
 from aerodrome.backends.local.purging import Found
-from aerodrome.cli import awaiting, checking, doctor, login, main, operator, rendering, steering, telling, watching
+from aerodrome.cli import (
+    change_progress,
+    check_run,
+    console,
+    doctor,
+    events_query,
+    login,
+    main,
+    operator_client,
+    rendering,
+    up_down,
+)
 from aerodrome.cli.dev import lifetime, session
-from aerodrome.cli.dev import telling as teller_of_dev
+from aerodrome.cli.dev import output as teller_of_dev
 from aerodrome.errors import BrokenError
 
 ESCAPE = "\x1b[31m"
@@ -153,21 +164,21 @@ def surroundings(monkeypatch, tmp_path):
     for name, value in {"COLUMNS": "40", "FORCE_COLOR": "1", "AERODROME_DATA": str(data), "TERM": "xterm"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(steering, "up", lambda _: steering.State("http://127.0.0.1:4560", adopted=True))
-    monkeypatch.setattr(steering, "down", lambda *_, **__: None)
-    monkeypatch.setattr(steering, "purge", lambda *_, **__: Found(unseen=LONG))
+    monkeypatch.setattr(up_down, "up", lambda _: up_down.State("http://127.0.0.1:4560", adopted=True))
+    monkeypatch.setattr(up_down, "down", lambda *_, **__: None)
+    monkeypatch.setattr(up_down, "purge", lambda *_, **__: Found(unseen=LONG))
     monkeypatch.setattr(login, "link", lambda *_: LONG)
     monkeypatch.setattr(lifetime, "running", lambda *_, **__: nullcontext(4560))
     monkeypatch.setattr(session, "Session", Session)
     monkeypatch.setattr(main, "_port", lambda _: 4560)
-    monkeypatch.setattr(operator, "is_up", lambda _: False)
+    monkeypatch.setattr(operator_client, "is_up", lambda _: False)
     monkeypatch.setattr(doctor, "gather", lambda *_, **__: None)
     finding = doctor.Finding(subject="disk", level=doctor.Level.FAIL, found=TOLD, fix="buy one")
     monkeypatch.setattr(doctor, "judge", lambda _: [finding])
     errors = [{"code": "X", "message": TOLD, "tail": ["one", "two"]}]
-    monkeypatch.setattr(checking.Run, "run", lambda _: checking.Checked("3.3.1", errors=errors, notes=[TOLD]))
+    monkeypatch.setattr(check_run.Run, "run", lambda _: check_run.Checked("3.3.1", errors=errors, notes=[TOLD]))
     ended = {"status": "AVAILABLE", "progress": PROGRESS}
-    monkeypatch.setattr(awaiting, "end_of_change", lambda *_: ended)
+    monkeypatch.setattr(change_progress, "end_of_change", lambda *_: ended)
 
 
 class Session:
@@ -191,7 +202,7 @@ def documents(text):
 
 def run(monkeypatch, path, *more):
     call = CALLS[path]
-    monkeypatch.setattr(operator, "ask", lambda *_: call.answer)
+    monkeypatch.setattr(operator_client, "ask", lambda *_: call.answer)
     arguments = [*path.split(), *call.arguments.split(), *more]
     return CliRunner().invoke(typer.main.get_command(main.app), arguments)
 
@@ -234,7 +245,7 @@ def test_the_log_of_a_failure_keeps_its_lines(path, monkeypatch):
 @pytest.mark.usefixtures("surroundings")
 def test_a_change_that_failed_tells_its_log(monkeypatch):
     failed = {"status": "UPDATE_FAILED", "progress": PROGRESS, "last_update": {"failure": FAILURE}}
-    monkeypatch.setattr(awaiting, "end_of_change", lambda *_: failed)
+    monkeypatch.setattr(change_progress, "end_of_change", lambda *_: failed)
     result = run(monkeypatch, "rollback")
     assert (result.exit_code, result.stdout) == (1, "")
     assert LONG in result.stderr
@@ -243,7 +254,7 @@ def test_a_change_that_failed_tells_its_log(monkeypatch):
 
 @pytest.mark.usefixtures("surroundings")
 def test_following_events_in_a_pipe_prints_the_header_once(monkeypatch):
-    monkeypatch.setattr(watching, "follow", lambda *_: iter([[EVENT], [], [EVENT]]))
+    monkeypatch.setattr(events_query, "follow", lambda *_: iter([[EVENT], [], [EVENT]]))
     result = run(monkeypatch, "events", "--follow")
     header, *rows = result.stdout.splitlines()
     assert header.split()[0] == "at"
@@ -259,9 +270,9 @@ class Terminal(io.StringIO):
 
 def test_a_terminal_gets_folded_cells_and_no_stranger_s_escapes(monkeypatch):
     monkeypatch.setenv("TERM", "xterm-256color")
-    console = telling.Voice(file=Terminal(), width=60)
-    console.print(rendering.events([EVENT]))
-    printed = console.file.getvalue()
+    terminal = console.Voice(file=Terminal(), width=60)
+    terminal.print(rendering.events([EVENT]))
+    printed = terminal.file.getvalue()
     shown = re.sub(r"\x1b\[[0-9;]*m", "", printed).splitlines()
     assert max(map(len, shown)) <= 60
     assert len(shown) > 3
@@ -270,13 +281,13 @@ def test_a_terminal_gets_folded_cells_and_no_stranger_s_escapes(monkeypatch):
 
 def test_errors_are_told_as_they_are():
     error = BrokenError("[/no] markup\x1b[2J", code="X", tail=("[red]one\x07",))
-    console = telling.Voice(file=io.StringIO(), width=20)
-    told, telling.err = telling.err, console
+    narrow = console.Voice(file=io.StringIO(), width=20)
+    told, console.err = console.err, narrow
     try:
-        telling.refuse(error)
+        console.refuse(error)
     finally:
-        telling.err = told
-    assert console.file.getvalue() == "error: [/no] markup [2J\n  [red]one\n"
+        console.err = told
+    assert narrow.file.getvalue() == "error: [/no] markup [2J\n  [red]one\n"
 
 
 def test_the_version_is_told():
@@ -294,7 +305,7 @@ def test_only_two_modules_print_and_draw():
         }
         for name in names & {"Console", "Voice", "Table", "print_exception"}:
             makers.setdefault(name, set()).add(path.stem)
-    assert makers == {"Voice": {"telling"}, "Table": {"rendering"}}
+    assert makers == {"Voice": {"console"}, "Table": {"rendering"}}
 
 
 @pytest.mark.usefixtures("surroundings")
@@ -302,7 +313,7 @@ def test_only_two_modules_print_and_draw():
 def test_a_check_takes_its_folder_either_way(arguments, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        checking, "gather", lambda folder, **_: seen.append(folder) or checking.Wanted("3.3.1", None, None)
+        check_run, "gather", lambda folder, **_: seen.append(folder) or check_run.Wanted("3.3.1", None, None)
     )
     CliRunner().invoke(typer.main.get_command(main.app), ["check", *arguments])
     assert seen == [Path("folder")]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerodrome.gateway import cookies, headers, hosts, origins
+from aerodrome.gateway import cookies, csrf, headers, hosts
 
 DOMAIN = "us-east-1.airflow.localhost"
 HOST = hosts.Host("0123abcd", f"0123abcd.{DOMAIN}:4562", 4562)
@@ -119,9 +119,9 @@ def test_our_cookie_is_found_among_others_and_never_passed_on():
     ],
 )
 def test_origins(sent, own):
-    assert origins.is_own(sent, HOST) is own
+    assert csrf.is_own(sent, HOST) is own
 
 
 def test_the_default_port_may_be_written_or_not():
     plain = hosts.Host("0123abcd", f"0123abcd.{DOMAIN}", None)
-    assert origins.is_own({b"origin": f"https://0123abcd.{DOMAIN}:443".encode()}, plain)
+    assert csrf.is_own({b"origin": f"https://0123abcd.{DOMAIN}:443".encode()}, plain)

@@ -9,14 +9,14 @@ import jwt
 import pytest
 from cryptography.fernet import InvalidToken
 
-from aerodrome.identity import keys, tokens
+from aerodrome.identity import key_files, tokens
 from aerodrome.identity.vault import EnvironmentSecrets, Vault
 
 
 def test_keys_are_made_once_and_for_their_owner_alone(tmp_path):
-    first = keys.vault_key(tmp_path)
-    assert keys.vault_key(tmp_path) == first
-    assert keys.signing_key(tmp_path).private_numbers() == keys.signing_key(tmp_path).private_numbers()
+    first = key_files.vault_key(tmp_path)
+    assert key_files.vault_key(tmp_path) == first
+    assert key_files.signing_key(tmp_path).private_numbers() == key_files.signing_key(tmp_path).private_numbers()
     modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
     assert modes == {0o600}
     assert {path.name for path in tmp_path.iterdir()} == {"vault.key", "gateway.pem"}
@@ -24,11 +24,11 @@ def test_keys_are_made_once_and_for_their_owner_alone(tmp_path):
 
 def test_secrets_survive_sealing_and_open_with_no_other_key(tmp_path):
     secret = EnvironmentSecrets.generate()
-    sealed = Vault(keys.vault_key(tmp_path)).seal(secret)
+    sealed = Vault(key_files.vault_key(tmp_path)).seal(secret)
     assert secret.fernet_key.encode() not in sealed
-    assert Vault(keys.vault_key(tmp_path)).open(sealed) == secret
+    assert Vault(key_files.vault_key(tmp_path)).open(sealed) == secret
     with pytest.raises(InvalidToken):
-        Vault(keys.vault_key(tmp_path / "other")).open(sealed)
+        Vault(key_files.vault_key(tmp_path / "other")).open(sealed)
 
 
 def test_secrets_do_not_show_when_printed():
@@ -38,7 +38,7 @@ def test_secrets_do_not_show_when_printed():
 
 
 def test_a_token_holds_for_its_environment_and_minute_only(tmp_path):
-    minter = tokens.Minter(keys.signing_key(tmp_path))
+    minter = tokens.Minter(key_files.signing_key(tmp_path))
     now = datetime.now(UTC)
     token = minter.mint(subject="user/ada", role="Viewer", environment="one", now=now)
     key = jwt.PyJWKSet.from_dict(minter.key_set())[jwt.get_unverified_header(token)["kid"]]
@@ -54,13 +54,13 @@ def test_a_token_holds_for_its_environment_and_minute_only(tmp_path):
 
 
 def test_the_key_set_is_public(tmp_path):
-    [key] = tokens.Minter(keys.signing_key(tmp_path)).key_set()["keys"]
+    [key] = tokens.Minter(key_files.signing_key(tmp_path)).key_set()["keys"]
     assert set(key) <= {"kty", "n", "e", "kid", "alg", "use", "key_ops"}
 
 
 def test_a_single_secret_survives_sealing_and_opens_with_no_other_key(tmp_path):
-    sealed = Vault(keys.vault_key(tmp_path)).seal_secret("schlüssel")
+    sealed = Vault(key_files.vault_key(tmp_path)).seal_secret("schlüssel")
     assert b"schl" not in sealed
-    assert Vault(keys.vault_key(tmp_path)).open_secret(sealed) == "schlüssel"
+    assert Vault(key_files.vault_key(tmp_path)).open_secret(sealed) == "schlüssel"
     with pytest.raises(InvalidToken):
-        Vault(keys.vault_key(tmp_path / "other")).open_secret(sealed)
+        Vault(key_files.vault_key(tmp_path / "other")).open_secret(sealed)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from aerodrome.sidecar.keys import Listing, Remote
+from aerodrome.sidecar.dags_folder import Tree
+from aerodrome.sidecar.object_keys import Listing, Remote
+from aerodrome.sidecar.signed_http import RefusalError
 from aerodrome.sidecar.sync import Syncer
-from aerodrome.sidecar.tree import Tree
-from aerodrome.sidecar.wire import RefusalError
 
 
 @dataclass

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aerodrome.sidecar import credentials
 from aerodrome.sidecar.config import Keys
 from aerodrome.sidecar.credentials import Role, RoleCredentials
-from aerodrome.sidecar.wire import AwayError, RefusalError
+from aerodrome.sidecar.signed_http import AwayError, RefusalError
 
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MOMENTS = st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - given a zone

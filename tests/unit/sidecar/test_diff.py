@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerodrome.sidecar import diff, keys
+from aerodrome.sidecar import diff, object_keys
 from aerodrome.sidecar.diff import Disk, Held, Seen
-from aerodrome.sidecar.keys import Accepted, Listing, Remote
+from aerodrome.sidecar.object_keys import Accepted, Listing, Remote
 
 NAMES = st.sampled_from(["a", "b", "c.py"])
 PATHS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
@@ -21,9 +21,9 @@ def disks(draw) -> Disk:
     """A tree that can exist: no path is both a file and a folder."""
     files: dict[str, Seen] = {}
     folders = set(draw(st.sets(PATHS, max_size=3)))
-    folders |= {parent for path in folders for parent in keys.parents(path)}
+    folders |= {parent for path in folders for parent in object_keys.parents(path)}
     for path, seen in draw(st.dictionaries(PATHS, st.builds(Seen, SMALL, SMALL, st.booleans()), max_size=8)).items():
-        above = set(keys.parents(path))
+        above = set(object_keys.parents(path))
         if path not in folders and not above & set(files):
             files[path] = seen
             folders |= above
@@ -32,7 +32,7 @@ def disks(draw) -> Disk:
 
 def accepted(remotes: dict[str, tuple[int, int]], *, complete: bool = True) -> Accepted:
     objects = {path: Remote(path, str(etag), size) for path, (etag, size) in remotes.items()}
-    return keys.accept(Listing(objects, complete), prefix="")
+    return object_keys.accept(Listing(objects, complete), prefix="")
 
 
 def carried_out(plan: diff.Plan, disk: Disk) -> tuple[Disk, dict[str, Held]]:
@@ -44,7 +44,7 @@ def carried_out(plan: diff.Plan, disk: Disk) -> tuple[Disk, dict[str, Held]]:
         files = {path: seen for path, seen in files.items() if not path.startswith(f"{folder}/")}
     manifest = dict(plan.keep)
     for path, remote in plan.fetch.items():
-        above = set(keys.parents(path))
+        above = set(object_keys.parents(path))
         assert path not in folders, "a file cannot replace a folder"
         assert not above & set(files), "a folder cannot lie where a file is"
         folders |= above

@@ -8,8 +8,8 @@ from urllib.parse import quote
 import pytest
 
 from aerodrome.sidecar import listing
-from aerodrome.sidecar.keys import Remote
-from aerodrome.sidecar.wire import AwayError
+from aerodrome.sidecar.object_keys import Remote
+from aerodrome.sidecar.signed_http import AwayError
 
 SPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 

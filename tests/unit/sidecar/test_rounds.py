@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerodrome.sidecar import parsing, rhythm
+from aerodrome.sidecar import backoff, parsing
 from aerodrome.sidecar.config import Keys
 from aerodrome.sidecar.credentials import Role, RoleCredentials
 from aerodrome.sidecar.rounds import Rounds, Telling
+from aerodrome.sidecar.signed_http import AwayError
 from aerodrome.sidecar.status import REFRESH, StatusFile
-from aerodrome.sidecar.wire import AwayError
 
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)
 TIMES = st.floats(0, 1e6)
@@ -52,12 +52,12 @@ def written(status_path):
 
 @given(TIMES, TIMES, st.floats(0.1, 100))
 def test_the_next_round_starts_on_the_beat_or_at_once(started, took, interval):
-    due = rhythm.next_start(started, started + took, interval)
+    due = backoff.next_start(started, started + took, interval)
     assert due == max(started + interval, started + took)
 
 
 def test_patience_doubles_up_to_ten_seconds():
-    assert [rhythm.back_off(failures) for failures in (0, 1, 2, 3, 4, 5, 10_000)] == [0, 1, 2, 4, 8, 10, 10]
+    assert [backoff.back_off(failures) for failures in (0, 1, 2, 3, 4, 5, 10_000)] == [0, 1, 2, 4, 8, 10, 10]
 
 
 def test_a_good_round_says_so(bucket, rounds, written, status_path):

@@ -9,9 +9,9 @@ import pytest
 
 from aerodrome.errors import BrokenError
 from aerodrome.sidecar import sync
+from aerodrome.sidecar.dags_folder import Tree
+from aerodrome.sidecar.signed_http import AwayError, RefusalError
 from aerodrome.sidecar.sync import Syncer
-from aerodrome.sidecar.tree import Tree
-from aerodrome.sidecar.wire import AwayError, RefusalError
 
 
 def test_a_round_makes_the_folder_equal_to_the_bucket(bucket, syncer, on_disk):

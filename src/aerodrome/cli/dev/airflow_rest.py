@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 from botocore.exceptions import ClientError
 
-from aerodrome.cli import clients
-from aerodrome.cli.dev import causes, troubles
-from aerodrome.cli.dev.causes import Cause
-from aerodrome.cli.dev.troubles import Failure, ImportTrouble
+from aerodrome.cli import aws_clients
+from aerodrome.cli.dev import airflow_troubles, tracebacks
+from aerodrome.cli.dev.airflow_troubles import Failure, ImportTrouble
+from aerodrome.cli.dev.tracebacks import Cause
 from aerodrome.errors import CallerError, NotFoundError, RetryError
 
 _PAGE = 100
@@ -41,12 +41,12 @@ class Airflow:
 
     def import_troubles(self) -> list[ImportTrouble]:
         """What cannot be imported now."""
-        return troubles.read_imports(self._pages("/importErrors", "import_errors"))
+        return airflow_troubles.read_imports(self._pages("/importErrors", "import_errors"))
 
     def failures(self, since: datetime) -> list[Failure]:
         """The attempts of tasks that failed at this time or later."""
         query = {"state": ["failed", "up_for_retry"], "end_date_gte": since.isoformat()}
-        return troubles.read_failures(
+        return airflow_troubles.read_failures(
             self._pages(f"/dags/{_ANY}/dagRuns/{_ANY}/taskInstances", "task_instances", **query)
         )
 
@@ -55,7 +55,7 @@ class Airflow:
         where = "/".join(("", "dags", _quoted(failure.dag), "dagRuns", _quoted(failure.run)))
         path = f"{where}/taskInstances/{_quoted(failure.task)}/logs/{failure.attempt}"
         document = self._call("GET", path, query={"full_content": True, "map_index": failure.index})
-        return causes.of_log(document.get("content") if isinstance(document, dict) else None)
+        return tracebacks.of_log(document.get("content") if isinstance(document, dict) else None)
 
     def dags(self) -> dict[str, Any]:
         """Every DAG that Airflow lists."""
@@ -94,7 +94,7 @@ class Airflow:
     def _call(self, method: str, path: str, *, query: Any = None, body: Any = None) -> Any:
         more = {name: value for name, value in (("QueryParameters", query), ("Body", body)) if value is not None}
         try:
-            with clients.told():
+            with aws_clients.told():
                 answer = self._mwaa.invoke_rest_api(Name=self._environment, Path=path, Method=method, **more)
         except CallerError as error:
             raise _meant(error, f"{method} {path}") from None

@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from aerodrome import clock
+from aerodrome.cli.console import out, refuse, told
 from aerodrome.cli.dev.interrupts import interruptible
-from aerodrome.cli.dev.telling import Mark, Teller
-from aerodrome.cli.telling import out, refuse, told
+from aerodrome.cli.dev.output import Mark, Teller
 from aerodrome.errors import AerodromeError, CallerError
 from aerodrome.settings import EMBEDDED, Settings
 
@@ -99,12 +99,12 @@ def _code(run: Callable[[], bool], teller: Teller, *, once: bool) -> int:
 
 
 def _checked(folder: Path) -> Path:
-    from aerodrome.cli import layout  # noqa: PLC0415 - see above
+    from aerodrome.cli import project_layout  # noqa: PLC0415 - see above
 
     found = folder.expanduser().resolve()
     if not found.is_dir():
         raise CallerError(f"There is no folder {found}.")
-    if layout.look(found).is_empty:
+    if project_layout.look(found).is_empty:
         beside = f" Did you mean {found.parent}?" if found.name == "dags" else ""
         raise CallerError(
             f"There is nothing to run in {found}: none of dags, plugins, requirements.txt and startup.sh.{beside}"

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from watchfiles import watch
 
-from aerodrome.cli import layout, unwanted
-from aerodrome.cli.dev import archive, tree
+from aerodrome.cli import ignored_files, project_layout
+from aerodrome.cli.dev import folder_tree, plugins_zip
 from aerodrome.cli.dev.steps import Member
-from aerodrome.cli.layout import INCLUDE, Layout
-from aerodrome.sidecar import keys
+from aerodrome.cli.project_layout import INCLUDE, Layout
+from aerodrome.sidecar import object_keys
 
 RESCAN = 5.0
 """Seconds after which folders are read though nothing was heard of a change: not every file system tells."""
@@ -33,11 +33,11 @@ class Folder:
     def __init__(self, path: Path, note: Callable[[str], None]) -> None:
         self.path = path
         self._note = note
-        self._reader = tree.Reader()
+        self._reader = folder_tree.Reader()
         self._layout = Layout()
-        self._trees: dict[Path, dict[str, tree.Entry]] = {}
+        self._trees: dict[Path, dict[str, folder_tree.Entry]] = {}
         self._scanned_at = float("-inf")
-        self._zip: tuple[Mapping[str, tree.Entry], Content] | None = None
+        self._zip: tuple[Mapping[str, folder_tree.Entry], Content] | None = None
 
     def rounds(self, every: float) -> Iterator[None]:
         """One turn as soon as a file changes, and one `every` so many seconds; folders that come are watched too."""
@@ -46,7 +46,7 @@ class Folder:
             watched = list(self._trees)
             for changes in watch(
                 *(watched or [self.path]),
-                watch_filter=lambda _, path: not unwanted.is_unwanted(Path(path).name),
+                watch_filter=lambda _, path: not ignored_files.is_unwanted(Path(path).name),
                 debounce=200,
                 step=20,
                 rust_timeout=int(every * 1000),
@@ -64,7 +64,7 @@ class Folder:
 
         Files beside the trees are looked at whenever they are asked for: editors replace them, which ends a watch.
         """
-        self._layout = layout.look(self.path)
+        self._layout = project_layout.look(self.path)
         for note in self._layout.notes:
             self._note(note)
         named = (self._layout.dags, self._layout.include, self._layout.plugins)
@@ -73,16 +73,16 @@ class Folder:
             self._trees = {path: self._reader.tree(path) for path in there}
             self._scanned_at = time.monotonic()
 
-    def dags(self) -> dict[str, tree.Entry]:
+    def dags(self) -> dict[str, folder_tree.Entry]:
         """The files that are to lie among the DAGs, by their paths there."""
-        found: dict[str, tree.Entry] = {}
+        found: dict[str, folder_tree.Entry] = {}
         if self._layout.dags:
             found |= self._trees.get(self.path / self._layout.dags, {})
         if self._layout.include:
             inside = self._trees.get(self.path / self._layout.include, {})
             found |= {f"{INCLUDE}/{name}": entry for name, entry in inside.items()}
         for name, entry in list(found.items()):
-            reason = keys.why_refused(name, entry.size)
+            reason = object_keys.why_refused(name, entry.size)
             if reason is not None:
                 self._note(f"dags/{name} is not brought: {reason}")
                 del found[name]
@@ -107,6 +107,6 @@ class Folder:
         if not files:
             return None
         if self._zip is None or self._zip[0] != files:
-            data = archive.packed((name, entry.path.read_bytes(), entry.program) for name, entry in files.items())
-            self._zip = (files, Content(tree.digest(data), lambda: data))
+            data = plugins_zip.packed((name, entry.path.read_bytes(), entry.program) for name, entry in files.items())
+            self._zip = (files, Content(folder_tree.digest(data), lambda: data))
         return self._zip[1]

@@ -8,8 +8,8 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from aerodrome.cli import operator, steering
-from aerodrome.cli.dev.telling import Mark, Teller
+from aerodrome.cli import operator_client, up_down
+from aerodrome.cli.dev.output import Mark, Teller
 from aerodrome.errors import CallerError, RetryError
 from aerodrome.services import folders
 from aerodrome.settings import Settings
@@ -51,14 +51,14 @@ def running(settings: Settings, teller: Teller, *, leaving: Callable[[], None] =
     descriptor = os.open(home / "sessions.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, folders.SECRET)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)  # waits while the last session before us stops everything
-        was_up = operator.is_up(settings)
+        was_up = operator_client.is_up(settings)
         try:
             yield _up(settings, teller, started, was_up=was_up)
         finally:
             leaving()
             teller.quiet()
             if _is_last(descriptor) and (not was_up or _is_ours(settings, started)):
-                steering.down(settings, report=lambda what: teller.progress("stop", what, None))
+                up_down.down(settings, report=lambda what: teller.progress("stop", what, None))
                 started.unlink(missing_ok=True)
                 teller.quiet()
                 kept = f"Stopped. All is kept for the next time, in {settings.paths.data}"
@@ -72,7 +72,7 @@ def running(settings: Settings, teller: Teller, *, leaving: Callable[[], None] =
 def _up(settings: Settings, teller: Teller, started: Path, *, was_up: bool) -> int:
     if not was_up:
         teller.progress("start", "Starting Aerodrome.", None)
-    state = steering.up(settings)
+    state = up_down.up(settings)
     if not was_up:
         folders.write_secret(started, _control_plane(settings))
     teller.quiet()

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from aerodrome import clock
-from aerodrome.cli.dev import troubles
+from aerodrome.cli.dev import airflow_troubles
 from aerodrome.cli.dev.airflow_rest import Airflow
-from aerodrome.cli.dev.telling import Mark, Teller
-from aerodrome.cli.dev.troubles import Failure, ImportTrouble, Seen
+from aerodrome.cli.dev.airflow_troubles import Failure, ImportTrouble, Seen
+from aerodrome.cli.dev.output import Mark, Teller
 from aerodrome.errors import CallerError, RetryError
 
 EVERY = 1.0
@@ -68,7 +68,7 @@ class Observer:
 
     def tell_imports(self, found: list[ImportTrouble]) -> None:
         """Tell which of these are new, and which of those that were told are gone."""
-        news, self._seen = troubles.imports(self._seen, found)
+        news, self._seen = airflow_troubles.imports(self._seen, found)
         for trouble in news.appeared:
             self.forget([trouble.file])
             cause = trouble.cause
@@ -81,7 +81,7 @@ class Observer:
         """Tell which attempts of tasks failed, and why; False while a reason is still looked for."""
         if self._seen.since is None:
             return True
-        news, self._seen = troubles.failures(self._seen, airflow.failures(self._seen.since))
+        news, self._seen = airflow_troubles.failures(self._seen, airflow.failures(self._seen.since))
         self._unexplained |= dict.fromkeys(news.failed, 0)
         for failure, looks in list(self._unexplained.items())[:LOGS_A_LOOK]:
             try:
@@ -107,7 +107,7 @@ class Observer:
         self._parsing = {file: at for file, at in self._parsing.items() if now - at < PARSED_WITHIN}
         if not self._parsing:
             return
-        for file, dags in sorted(troubles.parsed_since(airflow.dags(), self._parsing).items()):
+        for file, dags in sorted(airflow_troubles.parsed_since(airflow.dags(), self._parsing).items()):
             seconds = (now - self._parsing.pop(file)).total_seconds()
-            words = f"{file}: {troubles.names(dags)} ({seconds:.1f} s)"
+            words = f"{file}: {airflow_troubles.names(dags)} ({seconds:.1f} s)"
             self.teller.say("parsed", Mark.GOOD, words, file=file, dags=dags)

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from aerodrome import clock
-from aerodrome.cli import browser, operator
+from aerodrome.cli import browser, operator_client
 from aerodrome.cli import login as logging_in
-from aerodrome.cli.dev import naming, place, steps, tree
+from aerodrome.cli.dev import aws_resources, folder_tree, naming, steps
+from aerodrome.cli.dev.airflow_cli import Commands
 from aerodrome.cli.dev.airflow_rest import Airflow
-from aerodrome.cli.dev.commands import Commands
+from aerodrome.cli.dev.aws_resources import Address, Place
 from aerodrome.cli.dev.folder import Content, Folder
 from aerodrome.cli.dev.observer import Observer
-from aerodrome.cli.dev.place import Address, Place
+from aerodrome.cli.dev.output import Mark, Teller
 from aerodrome.cli.dev.steps import Create, Delete, Given, Member, Put, Stage, Step, Update, Wanted
-from aerodrome.cli.dev.telling import Mark, Teller
 from aerodrome.errors import CallerError, RetryError
 from aerodrome.release.failures import DAG_IMPORT_FAILED
 from aerodrome.settings import Settings
@@ -112,7 +112,7 @@ class Session:
         wish = self._wish
         found = self._place.get()
         if found is not None:
-            place.check_is_ours(found, wish.address, named=wish.named)
+            aws_resources.check_is_ours(found, wish.address, named=wish.named)
         if wish.makes_bucket:
             self._place.make_bucket()
         self._place.make_role()
@@ -175,7 +175,9 @@ class Session:
         if self._airflow is not None and self._is_up and not self._wish.once:
             self._observer.look(self._airflow, settled=self._given.stage is Stage.SETTLED)
 
-    def _act(self, wanted: Sequence[Step], dags: Mapping[str, tree.Entry], members: Mapping[Member, Content]) -> None:
+    def _act(
+        self, wanted: Sequence[Step], dags: Mapping[str, folder_tree.Entry], members: Mapping[Member, Content]
+    ) -> None:
         self._put([step.path for step in wanted if isinstance(step, Put)], dags)
         self._delete([step.path for step in wanted if isinstance(step, Delete)])
         for step in wanted:
@@ -190,11 +192,11 @@ class Session:
                 case _:
                     pass
 
-    def _put(self, paths: Sequence[str], files: Mapping[str, tree.Entry]) -> None:
+    def _put(self, paths: Sequence[str], files: Mapping[str, folder_tree.Entry]) -> None:
         for path in paths:
             data = files[path].path.read_bytes()
             self._place.put_dag(path, data)
-            self._know(dags={**self._given.dags, path: tree.digest(data)})
+            self._know(dags={**self._given.dags, path: folder_tree.digest(data)})
             if len(paths) <= _MANY:
                 self._teller.say("uploaded", Mark.UP, f"dags/{path}", file=f"dags/{path}")
         if len(paths) > _MANY:
@@ -239,7 +241,7 @@ class Session:
     ) -> tuple[dict[Member, str], dict[Member, str]]:
         """Put these files where they are not yet; the version of each, and the digest of what was put."""
         data = {member: members[member].read() for member in which}
-        digests = {member: tree.digest(each) for member, each in data.items()}
+        digests = {member: folder_tree.digest(each) for member, each in data.items()}
         return {member: self._place.put(member, each, digests[member]) for member, each in data.items()}, digests
 
     def _began(self, digests: Mapping[Member, str], options: Mapping[str, str], airflow: str | None) -> None:
@@ -277,7 +279,7 @@ class Session:
 
     def _status(self) -> dict[str, Any] | None:
         """The environment as the operator's socket tells it; None when there is none."""
-        found = operator.ask(self._settings, "GET", "/status")["environments"]
+        found = operator_client.ask(self._settings, "GET", "/status")["environments"]
         return next((dict(each) for each in found if each["name"] == self._name), None)
 
     def _settled(self, shown: Mapping[str, Any]) -> None:
@@ -318,7 +320,7 @@ class Session:
 
     def _remarks(self, shown: Mapping[str, Any]) -> list[str]:
         """What the revision that now runs has to say."""
-        found = operator.ask(self._settings, "GET", f"/environments/{self._name}/revisions")
+        found = operator_client.ask(self._settings, "GET", f"/environments/{self._name}/revisions")
         return [note for each in found if each["number"] == shown["revision"] for note in each["report"]]
 
     def _welcome(self) -> None:
@@ -352,7 +354,7 @@ class Session:
 
     def _await_dags(self) -> None:
         """Return when the environment holds the DAG files that the bucket holds."""
-        began, reader = time.monotonic(), tree.Reader()
+        began, reader = time.monotonic(), folder_tree.Reader()
         while (shown := self._status()) is not None:
             held = reader.tree(self._settings.paths.environment(self._name, shown["identifier"]).dags)
             if {name: entry.digest for name, entry in held.items()} == self._given.dags:

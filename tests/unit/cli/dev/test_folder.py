@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 
-from aerodrome.cli.dev import tree
+from aerodrome.cli.dev import folder_tree
 from aerodrome.cli.dev.folder import Folder
 from aerodrome.cli.dev.steps import Member
 
@@ -39,8 +39,8 @@ def test_dags_and_include_lie_together(folder, tmp_path, notes):
     (tmp_path / "dags" / "back\\slash.py").write_text("3")
     next(folder.rounds(EVERY))
     assert {name: entry.digest for name, entry in folder.dags().items()} == {
-        "a.py": tree.digest(b"1"),
-        "include/b.sql": tree.digest(b"2"),
+        "a.py": folder_tree.digest(b"1"),
+        "include/b.sql": folder_tree.digest(b"2"),
     }
     folder.dags()
     assert [note for note in notes if "backslash" in note]
@@ -57,7 +57,7 @@ def test_files_that_are_members_of_an_environment(folder, tmp_path):
     (tmp_path / "plugins" / "mine.py").write_text("x")
     until(rounds, lambda: Member.PLUGINS in folder.members())
     plugins = folder.members()[Member.PLUGINS]
-    assert plugins.digest == tree.digest(plugins.read())
+    assert plugins.digest == folder_tree.digest(plugins.read())
     assert zipfile.ZipFile(io.BytesIO(plugins.read())).namelist() == ["mine.py"]
     (tmp_path / "plugins" / ".mine.py.swp").write_text("an editor's")
     (tmp_path / "plugins" / "mine.py").touch()
@@ -72,7 +72,7 @@ def test_changes_are_seen_and_folders_that_come_and_go(folder, tmp_path):
     rounds = folder.rounds(EVERY)
     next(rounds)
     (tmp_path / "dags" / "a.py").write_text("22")
-    until(rounds, lambda: folder.dags()["a.py"].digest == tree.digest(b"22"))
+    until(rounds, lambda: folder.dags()["a.py"].digest == folder_tree.digest(b"22"))
     (tmp_path / "dags" / "deep" / "er").mkdir(parents=True)
     (tmp_path / "dags" / "deep" / "er" / "c.py").write_text("3")
     until(rounds, lambda: "deep/er/c.py" in folder.dags())

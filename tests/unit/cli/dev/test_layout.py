@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerodrome.cli import layout
-from aerodrome.cli.layout import Kind, Layout
+from aerodrome.cli import project_layout
+from aerodrome.cli.project_layout import Kind, Layout
 
 FILE, FOLDER = Kind.FILE, Kind.FOLDER
 
 
 def test_the_layout_of_mwaa_s_local_runner():
-    found = layout.of({
+    found = project_layout.of({
         "dags": FOLDER, "plugins": FOLDER, "requirements/requirements.txt": FILE, "startup_script/startup.sh": FILE,
     })  # fmt: skip
     assert found == Layout(
@@ -26,7 +26,7 @@ def test_the_layout_of_mwaa_s_local_runner():
 
 def test_the_layout_of_astro_and_what_of_it_has_no_place():
     names = ["requirements.txt", "packages.txt", "airflow_settings.yaml", "Dockerfile", ".env"]
-    found = layout.of({"dags": FOLDER, "plugins": FOLDER, "include": FOLDER, **dict.fromkeys(names, FILE)})
+    found = project_layout.of({"dags": FOLDER, "plugins": FOLDER, "include": FOLDER, **dict.fromkeys(names, FILE)})
     assert (found.dags, found.plugins, found.requirements) == ("dags", "plugins", "requirements.txt")
     assert found.include == "include"
     told = "\n".join(found.notes)
@@ -48,7 +48,7 @@ def test_the_layout_of_astro_and_what_of_it_has_no_place():
     ],
 )
 def test_of_two_the_first_counts(kinds, taken, told):
-    found = layout.of(kinds)
+    found = project_layout.of(kinds)
     assert {
         name: value
         for name in ("dags", "include", "plugins", "requirements", "startup")
@@ -57,9 +57,9 @@ def test_of_two_the_first_counts(kinds, taken, told):
     assert told in "\n".join(found.notes)
 
 
-@given(st.dictionaries(st.sampled_from(layout.CANDIDATES), st.sampled_from(Kind)))
+@given(st.dictionaries(st.sampled_from(project_layout.CANDIDATES), st.sampled_from(Kind)))
 def test_everything_there_is_taken_or_told(kinds):
-    found = layout.of(kinds)
+    found = project_layout.of(kinds)
     taken = {found.dags, found.include, found.plugins, found.requirements, found.startup}
     right = {"dags": FOLDER, "include": FOLDER, "plugins": FOLDER, "dags/include": None}
     for name, kind in kinds.items():
@@ -70,5 +70,5 @@ def test_everything_there_is_taken_or_told(kinds):
 def test_the_disk_is_looked_at(tmp_path):
     (tmp_path / "dags").mkdir()
     (tmp_path / "startup.sh").write_text("")
-    assert layout.look(tmp_path) == Layout(dags="dags", startup="startup.sh")
-    assert layout.look(tmp_path / "dags").is_empty
+    assert project_layout.look(tmp_path) == Layout(dags="dags", startup="startup.sh")
+    assert project_layout.look(tmp_path / "dags").is_empty

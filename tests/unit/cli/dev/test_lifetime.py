@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from aerodrome.cli import operator, steering
+from aerodrome.cli import operator_client, up_down
+from aerodrome.cli.console import Voice
 from aerodrome.cli.dev import lifetime
-from aerodrome.cli.dev.telling import Teller
-from aerodrome.cli.telling import Voice
+from aerodrome.cli.dev.output import Teller
 from aerodrome.errors import BrokenError, CallerError
 from aerodrome.settings import Settings
 
@@ -29,7 +29,7 @@ class Machine:
             self.starts += 1
             self.settings.paths.run.mkdir(parents=True, exist_ok=True)
             (self.settings.paths.run / "control-plane.pid").write_text(str(self.starts))
-        state = steering.State("http://127.0.0.1:4560", adopted=self.is_up)
+        state = up_down.State("http://127.0.0.1:4560", adopted=self.is_up)
         self.is_up = True
         return state
 
@@ -41,9 +41,9 @@ class Machine:
 @pytest.fixture
 def machine(monkeypatch, tmp_path):
     found = Machine(Settings(data=tmp_path / "data"))
-    monkeypatch.setattr(operator, "is_up", lambda _: found.is_up)
-    monkeypatch.setattr(steering, "up", found.up)
-    monkeypatch.setattr(steering, "down", found.down)
+    monkeypatch.setattr(operator_client, "is_up", lambda _: found.is_up)
+    monkeypatch.setattr(up_down, "up", found.up)
+    monkeypatch.setattr(up_down, "down", found.down)
     return found
 
 
@@ -109,7 +109,7 @@ def test_a_start_that_fails_is_cleared_away(machine, monkeypatch):
         machine.is_up = True
         raise BrokenError("it did not answer")
 
-    monkeypatch.setattr(steering, "up", fail)
+    monkeypatch.setattr(up_down, "up", fail)
     with pytest.raises(BrokenError), session(machine):
         pass
     assert not machine.is_up

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from aerodrome.cli import login, operator
-from aerodrome.cli.dev import place, session, tree
+from aerodrome.cli import login, operator_client
+from aerodrome.cli.dev import aws_resources, folder_tree, session
 from aerodrome.cli.dev.steps import Member
 from aerodrome.errors import CallerError, RetryError
 from aerodrome.settings import Settings
@@ -47,7 +47,7 @@ class World:
     def put_dag(self, path, data):
         if self.is_away:
             raise RetryError("the bucket is away", delay=0)
-        self.objects[path] = tree.digest(data)
+        self.objects[path] = folder_tree.digest(data)
 
     def delete_dags(self, paths):
         for path in paths:
@@ -137,7 +137,7 @@ def world(monkeypatch):
     found = World()
     monkeypatch.setattr(session, "Place", lambda *_: found)
     monkeypatch.setattr(session, "Airflow", Airflow)
-    monkeypatch.setattr(operator, "ask", found.answer)
+    monkeypatch.setattr(operator_client, "ask", found.answer)
     monkeypatch.setattr(login, "link", lambda *_: "https://x/aws_mwaa/aws-console-sso#t")
     return found
 
@@ -295,12 +295,12 @@ def test_an_environment_that_vanishes_is_told(round_of, world):
 def existing(world, project, status):
     """An environment of this folder, from another day."""
     address = session.address(project, Settings(), name=None, bucket=None, role=None)
-    world.versions = [tree.digest(b"toolz")]
-    world.objects = {"a.py": tree.digest(b"1")}
+    world.versions = [folder_tree.digest(b"toolz")]
+    world.objects = {"a.py": folder_tree.digest(b"1")}
     world.environment = {
         "Status": status, "Arn": "a", "AirflowVersion": "3.3.1", "DagS3Path": "dags", "RequirementsS3Path": "x",
         "RequirementsS3ObjectVersion": "0", "SourceBucketArn": f"arn:aws:s3:::{address.bucket}",
-        "Tags": {place.TAG: address.mark},
+        "Tags": {aws_resources.TAG: address.mark},
     }  # fmt: skip
 
 

@@ -19,7 +19,7 @@ import tempfile
 import warnings
 from typing import Any
 
-from . import prelude, testing
+from . import prelude, test_commands
 
 STDIN = 0
 
@@ -38,8 +38,8 @@ def run(words: list[str]) -> None:
     main = _command_line()
     # Airflow 3 logs warnings to stdout, in the midst of a JSON document that somebody has asked for.
     warnings.showwarning = _warn
-    if tuple(sys.argv[1:3]) in testing.COMMANDS:
-        testing.speak_newest_only()
+    if tuple(sys.argv[1:3]) in test_commands.COMMANDS:
+        test_commands.speak_newest_only()
     try:
         main()
     except EOFError:

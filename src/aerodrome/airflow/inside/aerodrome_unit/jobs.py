@@ -15,8 +15,8 @@ import inspect
 from argparse import Namespace
 from typing import Any
 
-from . import pace, sources
-from .ready import Notifier
+from . import scheduler_pace, unreadable_sources
+from .notify import Notifier
 
 FOREGROUND = {
     "daemon": False,
@@ -94,12 +94,12 @@ def undecorated(command: Any) -> Any:
 
 
 def scheduler() -> None:
-    """Schedule, at the pace of `pace`."""
+    """Schedule, at the pace that `scheduler_pace` sets."""
     from airflow import settings
     from airflow.cli.commands import scheduler_command
     from airflow.configuration import conf
 
-    scheduler_command.SchedulerJobRunner = pace.attentive(scheduler_command.SchedulerJobRunner)
+    scheduler_command.SchedulerJobRunner = scheduler_pace.attentive(scheduler_command.SchedulerJobRunner)
     record_log_template()
     undecorated(scheduler_command.scheduler)(
         Namespace(
@@ -120,7 +120,7 @@ def dag_processor() -> None:
     from airflow import settings
     from airflow.cli.commands import dag_processor_command
 
-    sources.report_unreadable()
+    unreadable_sources.report_unreadable()
     undecorated(dag_processor_command.dag_processor)(
         Namespace(num_runs=-1, bundle_name=None, subdir=settings.DAGS_FOLDER, do_pickle=False, **FOREGROUND)
     )

@@ -8,16 +8,16 @@ from __future__ import annotations
 import argparse
 import importlib
 
-from . import cli, database, hostname, prelude, ready
+from . import cli, database, hostname, notify, prelude
 
 MODULES = {
     "scheduler": "jobs",
     "dag-processor": "jobs",
     "triggerer": "jobs",
     "worker": "worker",
-    "scheduler-1": "first",
-    "worker-1": "first",
-    "api": "api",
+    "scheduler-1": "airflow1",
+    "worker-1": "airflow1",
+    "api": "api_server",
     "webserver": "webserver",
 }
 """Which module knows the role; its function `run(arguments, notifier)` does not return while the unit lives."""
@@ -43,7 +43,7 @@ def run(argv: list[str]) -> None:
         prelude.load()
         return
     prelude.adopt()
-    notifier = ready.Notifier()
+    notifier = notify.Notifier()
     if arguments.hostname:
         hostname.adopt(arguments.hostname)
     if arguments.role not in ASKED:

@@ -15,7 +15,7 @@ import sys
 from argparse import Namespace
 from typing import Any
 
-from .ready import Notifier
+from .notify import Notifier
 
 THREADS = 8
 """Requests that one process serves at once; the UI asks for a handful in parallel."""

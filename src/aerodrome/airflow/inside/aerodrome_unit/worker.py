@@ -15,8 +15,8 @@ import importlib.util
 from argparse import Namespace
 from typing import Any
 
-from . import database, reserved, supervision
-from .ready import Notifier
+from . import database, reserved_messages, task_supervision
+from .notify import Notifier
 
 LINE_3 = (
     "airflow.sdk.execution_time.task_runner",
@@ -58,8 +58,8 @@ def run(arguments: Namespace, notifier: Notifier) -> None:
     from airflow.providers.celery.executors.celery_executor import app
 
     if arguments.hostname:
-        reserved.keep_under(app, arguments.hostname)
-        reserved.give_back(app)
+        reserved_messages.keep_under(app, arguments.hostname)
+        reserved_messages.give_back(app)
     app.worker_main = functools.partial(_celery_worker, app)
     # Undecorated: the decorator would note the start in the metadata database, which a worker of 3.x does not have.
     celery_command.worker.__wrapped__(
@@ -137,7 +137,7 @@ def _prepare_line_3() -> None:
     _import(LINE_3)
     from airflow.sdk.execution_time.supervisor import WatchedSubprocess
 
-    supervision.end_promptly(WatchedSubprocess)
+    task_supervision.end_promptly(WatchedSubprocess)
 
 
 def _import(names: tuple[str, ...]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from botocore.model import ServiceModel
 
 from aerodrome.cli import browser
-from aerodrome.cli.dev import command, place, session
+from aerodrome.cli.dev import aws_resources, command, session
 from aerodrome.cli.dev.steps import Member
 from aerodrome.errors import CallerError
 from aerodrome.settings import Settings
@@ -21,7 +21,7 @@ ADDRESS = session.address(FOLDER, Settings(), name=None, bucket=None, role=None)
 ENVIRONMENT = {
     "SourceBucketArn": "arn:aws:s3:::aerodrome-dev-shop",
     "DagS3Path": "dags",
-    "Tags": {place.TAG: ADDRESS.mark},
+    "Tags": {aws_resources.TAG: ADDRESS.mark},
 }
 
 
@@ -38,7 +38,7 @@ class Mwaa:
 @pytest.fixture
 def mwaa(monkeypatch):
     found = Mwaa()
-    monkeypatch.setattr(place.clients, "client", lambda *_: found)
+    monkeypatch.setattr(aws_resources.aws_clients, "client", lambda *_: found)
     return found
 
 
@@ -49,7 +49,7 @@ def check(operation, request):
 
 
 def test_requests_are_such_as_the_service_model_knows(mwaa):
-    here = place.Place(Settings(), 4560, ADDRESS)
+    here = aws_resources.Place(Settings(), 4560, ADDRESS)
     here.create({Member.STARTUP: "v1"}, {"core.x": "1"}, "3.3.1")
     check("CreateEnvironment", mwaa.asked)
     assert mwaa.asked["StartupScriptS3Path"] == "startup.sh"
@@ -69,29 +69,29 @@ def test_a_bucket_that_was_named_is_used_below_a_prefix_only():
 
 
 def test_our_own_environment_is_taken():
-    place.check_is_ours(ENVIRONMENT, ADDRESS, named=False)
+    aws_resources.check_is_ours(ENVIRONMENT, ADDRESS, named=False)
 
 
 @pytest.mark.parametrize(
     ("change", "named", "words"),
     [
         ({"Tags": {}}, True, "did not make"),
-        ({"Tags": {place.TAG: "another"}}, False, "another folder"),
+        ({"Tags": {aws_resources.TAG: "another"}}, False, "another folder"),
         ({"SourceBucketArn": "arn:aws:s3:::other"}, True, "--bucket"),
         ({"DagS3Path": "shop/dags"}, True, "--bucket"),
     ],
 )
 def test_nobody_else_s_environment_is_taken(change, named, words):
     with pytest.raises(CallerError, match=words):
-        place.check_is_ours({**ENVIRONMENT, **change}, ADDRESS, named=named)
+        aws_resources.check_is_ours({**ENVIRONMENT, **change}, ADDRESS, named=named)
 
 
 def test_a_folder_that_was_moved_is_taken_over_by_name():
-    place.check_is_ours({**ENVIRONMENT, "Tags": {place.TAG: "another"}}, ADDRESS, named=True)
+    aws_resources.check_is_ours({**ENVIRONMENT, "Tags": {aws_resources.TAG: "another"}}, ADDRESS, named=True)
 
 
 def test_the_role_may_read_its_own_bucket_and_nothing_of_others():
-    document = place.policy("shop", "b", region="eu-west-1", account="123456789012")
+    document = aws_resources.policy("shop", "b", region="eu-west-1", account="123456789012")
     of_s3 = [each for each in document["Statement"] if "s3:GetObject*" in each["Action"]]
     assert [each["Resource"] for each in of_s3] == [["arn:aws:s3:::b", "arn:aws:s3:::b/*"]]
     assert "arn:aws:airflow:eu-west-1:123456789012:environment/shop" in str(document)

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 
 from aerodrome.errors import BrokenError
-from aerodrome.sidecar import assume, config, process, wire
-from aerodrome.sidecar.wire import AwayError, RefusalError
+from aerodrome.sidecar import assume_role, config, process, signed_http
+from aerodrome.sidecar.signed_http import AwayError, RefusalError
 
 ANSWER = b"""<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>
 <AccessKeyId>ASIA1</AccessKeyId><SecretAccessKey>the-secret</SecretAccessKey><SessionToken>t</SessionToken>
@@ -32,7 +32,7 @@ SETTINGS = config.parse(
 
 
 def test_the_answer_becomes_credentials():
-    found = assume._parsed(ANSWER, "arn")
+    found = assume_role._parsed(ANSWER, "arn")
     assert found.keys == config.Keys("ASIA1", "the-secret", "t")
     assert found.expiration == datetime(2026, 11, 23, 13, tzinfo=UTC)
 
@@ -42,7 +42,7 @@ def test_the_answer_becomes_credentials():
 )
 def test_what_is_no_answer_is_an_absence_that_tells_no_secret(document):
     with pytest.raises(AwayError) as caught:
-        assume._parsed(document, "arn")
+        assume_role._parsed(document, "arn")
     assert "the-secret" not in str(caught.value)
     assert caught.value.__cause__ is None
 
@@ -54,7 +54,7 @@ def test_the_ambient_chain_is_botocores(monkeypatch, tmp_path):
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-    assert assume.ambient()() == config.Keys("AKIA1", "the-secret", None)
+    assert assume_role.ambient()() == config.Keys("AKIA1", "the-secret", None)
 
 
 def test_without_ambient_credentials_a_person_must_act(monkeypatch, tmp_path):
@@ -64,7 +64,7 @@ def test_without_ambient_credentials_a_person_must_act(monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     with pytest.raises(BrokenError, match="no AWS credentials"):
-        assume.ambient()()
+        assume_role.ambient()()
 
 
 @pytest.mark.parametrize(
@@ -84,11 +84,11 @@ def test_the_service_is_at_the_configured_endpoint_or_at_the_real_one(endpoint, 
 )
 def test_an_answer_that_is_no_success_says_who_must_act(status, kind):
     document = b"<Error><Code>TheCode</Code><Message>The sentence.</Message></Error>"
-    error = wire.Endpoint("http://x", region="r", service="s3")._refused(status, document)
+    error = signed_http.Endpoint("http://x", region="r", service="s3")._refused(status, document)
     assert isinstance(error, kind)
     assert str(error) == f"s3 answers {status} TheCode: The sentence."
 
 
 def test_an_answer_without_a_document_still_has_a_code():
-    error = wire.Endpoint("http://x", region="r", service="s3")._refused(404, b"")
+    error = signed_http.Endpoint("http://x", region="r", service="s3")._refused(404, b"")
     assert error.code == "404"

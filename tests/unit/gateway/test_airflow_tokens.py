@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from aerodrome.gateway.tokens import MOST_KEPT, Tokens
+from aerodrome.gateway.airflow_tokens import MOST_KEPT, Tokens
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

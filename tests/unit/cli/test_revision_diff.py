@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from aerodrome.cli import comparing, rendering
+from aerodrome.cli import rendering, revision_diff
 from aerodrome.errors import CallerError
 
 
@@ -35,20 +35,20 @@ HISTORY = [revision(1), revision(2), revision(3, "FAILED"), revision(4, runs=Tru
     [(None, None, (2, 4)), (1, None, (1, 4)), (1, 2, (1, 2)), (4, 3, (4, 3)), (None, 2, (1, 2)), (None, 5, (4, 5))],
 )
 def test_the_two_that_are_meant(before, after, expected):
-    found = comparing.chosen(HISTORY, before, after)
+    found = revision_diff.chosen(HISTORY, before, after)
     assert tuple(each["number"] for each in found) == expected
 
 
 @pytest.mark.parametrize(("before", "after", "words"), [(9, None, "1, 2, 3, 4, 5"), (None, 1, "name two")])
 def test_what_cannot_be_meant(before, after, words):
     with pytest.raises(CallerError, match=words):
-        comparing.chosen(HISTORY, before, after)
+        revision_diff.chosen(HISTORY, before, after)
 
 
 def test_differences_name_nested_members():
     before = {"A": 1, "Options": {"core.x": "1", "core.y": "2"}, "Gone": "g", "Same": {"a": {"b": 1}}}
     after = {"A": 2, "Options": {"core.x": "1", "core.z": "3"}, "Same": {"a": {"b": 1}}}
-    assert comparing.differences(before, after) == [
+    assert revision_diff.differences(before, after) == [
         {"member": "A", "before": 1, "after": 2},
         {"member": "Gone", "before": "g", "after": None},
         {"member": "Options.core.y", "before": "2", "after": None},
@@ -64,7 +64,7 @@ documents = st.dictionaries(
 
 @given(documents, documents)
 def test_equal_documents_alone_have_no_differences(one, other):
-    assert (comparing.differences(one, other) == []) == (one == other)
+    assert (revision_diff.differences(one, other) == []) == (one == other)
 
 
 def test_the_tables_show_what_matters():

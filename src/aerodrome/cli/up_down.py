@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aerodrome.backends.local import purging, shutdown
 from aerodrome.backends.local.purging import Found
-from aerodrome.cli import operator
+from aerodrome.cli import operator_client
 from aerodrome.errors import RetryError
 from aerodrome.keeper import Keeper
 from aerodrome.services import daemon
@@ -56,7 +56,7 @@ def up(settings: Settings) -> State:
     described = control_plane(settings)
     adopted = daemon.is_running(described)
     daemon.start(described)
-    daemon.wait_until(described, lambda: operator.is_up(settings), timeout=START_LIMIT)
+    daemon.wait_until(described, lambda: operator_client.is_up(settings), timeout=START_LIMIT)
     return State(settings.url(int(settings.paths.port_file.read_text())), adopted)
 
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from aerodrome.cli import operator
+from aerodrome.cli import operator_client
 from aerodrome.errors import CallerError
 from aerodrome.settings import Settings
 
@@ -51,7 +51,7 @@ def once(settings: Settings, filters: Mapping[str, Any]) -> list[dict[str, Any]]
     Raises:
         CallerError: nothing is known of the environment that is asked for.
     """
-    found: list[dict[str, Any]] = operator.ask(settings, "GET", path(filters))
+    found: list[dict[str, Any]] = operator_client.ask(settings, "GET", path(filters))
     narrowing = {name for name, value in filters.items() if value} - {"environment", "limit", "reads"}
     if not found and filters.get("environment") and not narrowing:
         raise CallerError(f"Nothing is known of an environment {filters['environment']}.")
@@ -64,7 +64,9 @@ def follow(settings: Settings, filters: Mapping[str, Any]) -> Iterator[list[dict
     newest = 0
     while True:
         later = {"after": max(0, newest - LOOK_BACK), "limit": 1000} if newest else {}
-        found = [each for each in operator.ask(settings, "GET", path({**filters, **later})) if each["id"] not in seen]
+        found = [
+            each for each in operator_client.ask(settings, "GET", path({**filters, **later})) if each["id"] not in seen
+        ]
         if newest == 0 and found:
             # What is older than the first answer was left out by the limit: it is not news.
             seen |= set(range(found[-1]["id"] - LOOK_BACK, found[0]["id"]))

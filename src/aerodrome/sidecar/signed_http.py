@@ -1,4 +1,4 @@
-"""Signed HTTP to one AWS service: what `bucket` and `assume` speak through.
+"""Signed HTTP to one AWS service: what `bucket` and `assume_role` speak through.
 
 botocore signs; the standard library speaks HTTP over one kept connection. A botocore client does the same with 11 MB
 more of memory and several times the CPU for each idle second, in a process that every environment has. Follows no

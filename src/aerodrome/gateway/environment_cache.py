@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 
 from aerodrome.gateway.ledger_threads import LedgerThreads
-from aerodrome.gateway.visits import Refusal
+from aerodrome.gateway.requests import Refusal
 from aerodrome.model.environment import Environment
 
 FRESH = 1.0

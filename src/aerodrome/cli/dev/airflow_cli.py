@@ -9,9 +9,9 @@ from http import HTTPStatus
 from http.client import HTTPException, HTTPSConnection
 from typing import Any
 
-from aerodrome.cli import clients
-from aerodrome.cli.dev import troubles
-from aerodrome.cli.dev.troubles import ImportTrouble
+from aerodrome.cli import aws_clients
+from aerodrome.cli.dev import airflow_troubles
+from aerodrome.cli.dev.airflow_troubles import ImportTrouble
 from aerodrome.errors import CallerError, RetryError
 from aerodrome.gateway import certificates
 from aerodrome.settings import Settings, split_address
@@ -51,7 +51,7 @@ class Commands:
                 return []
             raise CallerError(f"Airflow could not try the DAG files: {(said or printed).strip()[-2000:]}") from None
         errors = [{"filename": each["filepath"], "stack_trace": each["error"]} for each in found]
-        return troubles.read_imports({"import_errors": errors})
+        return airflow_troubles.read_imports({"import_errors": errors})
 
     def run(self, command: str) -> tuple[str, str]:
         """What a command prints on its two streams, whatever its exit code.
@@ -60,7 +60,7 @@ class Commands:
             RetryError: the gateway gives no answer.
             CallerError: it refuses the command.
         """
-        with clients.told():
+        with aws_clients.told():
             answer = self._mwaa.create_cli_token(Name=self._environment)
         connection = _Gateway(answer["WebServerHostname"], self._settings)
         headers = {"Authorization": f"Bearer {answer['CliToken']}", "Content-Type": "text/plain"}

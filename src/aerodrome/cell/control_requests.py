@@ -11,13 +11,13 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from . import config, control, logs, members, runspecs, specs, units
+from . import config, control, logs, runspecs, specs, supervised_unit, units
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from . import roster, runs
+    from . import runs, supervisor
 
 TAIL_DEFAULT = 20  # lines
 
@@ -25,7 +25,7 @@ TAIL_DEFAULT = 20  # lines
 class Operations:
     """The requests that a cell answers."""
 
-    def __init__(self, configuration: config.Config, crew: roster.Roster, once: runs.Runs) -> None:
+    def __init__(self, configuration: config.Config, crew: supervisor.Roster, once: runs.Runs) -> None:
         self.config = configuration
         self.leaving = False
         self._roster = crew
@@ -58,7 +58,7 @@ class Operations:
     def _status(self, request: dict[str, Any]) -> dict[str, Any]:
         del request
         now = time.monotonic()
-        told = [members.status(member, now) for member in self._roster.members.values()]
+        told = [supervised_unit.status(member, now) for member in self._roster.members.values()]
         return {
             "pid": os.getpid(),
             "environment": self.config.environment,
@@ -109,7 +109,7 @@ class Operations:
         except OSError as error:
             raise specs.RefusedError(f"cannot read {member.spec.log}: {error.strerror or error}") from error
 
-    def _member(self, request: dict[str, Any]) -> members.Member:
+    def _member(self, request: dict[str, Any]) -> supervised_unit.Member:
         name = request.get("unit")
         if not isinstance(name, str) or name not in self._roster.members:
             raise specs.RefusedError("unit must name a unit of this cell; status lists them")

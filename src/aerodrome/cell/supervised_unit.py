@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from . import adopt, liveness, logs, readiness, specs, units
+from . import liveness, logs, readiness, specs, state_file, units
 
 if TYPE_CHECKING:
     from typing import Any
@@ -68,16 +68,16 @@ def fresh(spec: specs.Spec, now: float) -> Member:
     return Member(spec, units.Unit(name=spec.name, after=spec.after, grace=spec.grace, since=now))
 
 
-def record(member: Member) -> adopt.Record:
+def record(member: Member) -> state_file.Record:
     """What the state file keeps of a unit that has a process."""
     spec = member.running or member.spec
     pipe = None if member.notices is None else member.notices.inode
-    return adopt.Record(
+    return state_file.Record(
         spec, member.digest, member.pid or 0, member.start, member.unit, member.last_exit, pipe, member.pulse.beats
     )
 
 
-def adopted(record: adopt.Record) -> Member:
+def adopted(record: state_file.Record) -> Member:
     """The unit of a former cell. Whether it still lives is found out by the next look, as for any adopted unit."""
     reader = None if record.pipe is None else readiness.reopen_pipe(record.pid, record.pipe)
     logs.say("unit adopted", unit=record.spec.name, pid=record.pid)

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from aerodrome.cli import operator
+from aerodrome.cli import operator_client
 from aerodrome.errors import CallerError
 from aerodrome.settings import Settings
 
@@ -41,7 +41,7 @@ def end_of_change(settings: Settings, environment: str, console: Console) -> dic
 
 
 def _look(settings: Settings, environment: str) -> dict[str, Any]:
-    for each in operator.ask(settings, "GET", "/status")["environments"]:
+    for each in operator_client.ask(settings, "GET", "/status")["environments"]:
         if each["name"] == environment:
             return dict(each)
     raise CallerError(f"{environment} was deleted meanwhile.")

@@ -12,7 +12,7 @@ import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from . import adopt, config, kernel, listeners, liveness, logs, members, spawn, specs, units
+from . import config, kernel, listeners, liveness, logs, spawn, specs, state_file, supervised_unit, units
 
 if TYPE_CHECKING:
     import socket
@@ -24,7 +24,7 @@ class Roster:
     """The units of a cell. Times are seconds of the monotonic clock."""
 
     def __init__(self, requests: socket.socket, state: str, nursery: Nursery) -> None:
-        self.members: dict[str, members.Member] = {}
+        self.members: dict[str, supervised_unit.Member] = {}
         self.doomed: set[str] = set()
         self._requests = requests
         self.nursery = nursery
@@ -41,9 +41,9 @@ class Roster:
 
         Raises RefusedError when it begins with nothing and a port is somebody else's: tokens would be sent there.
         """
-        records = adopt.load(self._state)
+        records = state_file.load(self._state)
         for one in records:
-            self.members[one.spec.name] = members.adopted(one)
+            self.members[one.spec.name] = supervised_unit.adopted(one)
         if any(kernel.alive(one.pid, one.start) for one in records):
             # A single restart must not wait for the nursery's imports, which pay only when all units start.
             self.nursery.give_up("units were adopted")
@@ -61,7 +61,7 @@ class Roster:
         for spec in wanted:
             member = self.members.get(spec.name)
             if member is None:
-                self.members[spec.name] = members.fresh(spec, now)
+                self.members[spec.name] = supervised_unit.fresh(spec, now)
                 added.append(spec.name)
             elif self._renew(member, spec, now):
                 changed.append(spec.name)
@@ -74,7 +74,7 @@ class Roster:
         self.doomed |= set(self.members)
         self._leaving = True
 
-    def move(self, member: members.Member, event: str, now: float) -> None:
+    def move(self, member: supervised_unit.Member, event: str, now: float) -> None:
         """Lets the table decide about one event, and does what it says."""
         member.unit, action = units.decide(member.unit, event, now)
         if action == units.LAUNCH:
@@ -107,7 +107,7 @@ class Roster:
                 self.bury(member, None, None, now)
             if member.notices is not None:
                 member.notices.read()
-            if member.unit.state == units.STARTING and members.serves(member):
+            if member.unit.state == units.STARTING and supervised_unit.serves(member):
                 seconds = round(now - member.unit.since, 3)
                 self.move(member, units.SERVES, now)
                 logs.say("unit ready", unit=member.spec.name, seconds=seconds)
@@ -131,7 +131,7 @@ class Roster:
                 member.hung, member.pulse = reason, liveness.Pulse(beats=member.pulse.beats)
                 self.move(member, units.HUNG, now)
 
-    def bury(self, member: members.Member, code: int | None, number: int | None, now: float) -> None:
+    def bury(self, member: supervised_unit.Member, code: int | None, number: int | None, now: float) -> None:
         """Its main process is dead (and not reaped yet, when our child): kills what it left, then decides."""
         left = _kill_leftovers(member)
         name = None if number is None else _signal_name(number)
@@ -142,14 +142,14 @@ class Roster:
         self._forget_process(member)
         self.move(member, units.EXITED, now)
 
-    def by_pid(self, pid: int) -> members.Member | None:
+    def by_pid(self, pid: int) -> supervised_unit.Member | None:
         """The unit whose main process this is."""
         return next((member for member in self.members.values() if member.pid == pid), None)
 
     def save(self) -> None:
         """Writes the state file if anything changed. A full disk is logged and tried again: units must go on."""
         running = [member for member in self.members.values() if member.pid is not None]
-        text = adopt.render([members.record(member) for member in running], self._boot)
+        text = state_file.render([supervised_unit.record(member) for member in running], self._boot)
         if text == self._saved:
             return
         try:
@@ -158,18 +158,18 @@ class Roster:
         except OSError as error:
             logs.say("cannot write the state file", error=error.strerror)
 
-    def _renew(self, member: members.Member, spec: specs.Spec, now: float) -> bool:
+    def _renew(self, member: supervised_unit.Member, spec: specs.Spec, now: float) -> bool:
         """Makes an existing unit the wanted one; says whether its process had to change."""
         self.doomed.discard(member.spec.name)
         replaced = member.spec.digest != spec.digest
-        due = members.must_restart(member, spec)
+        due = supervised_unit.must_restart(member, spec)
         if due:
             self.move(member, units.RESTART, now)
         member.spec = spec
         member.unit = replace(member.unit, after=spec.after, grace=spec.grace)
         return due or replaced
 
-    def _launch(self, member: members.Member, now: float) -> None:
+    def _launch(self, member: supervised_unit.Member, now: float) -> None:
         member.trouble = ""
         try:
             launch = self._fork(member.spec)
@@ -183,7 +183,7 @@ class Roster:
         member.running, member.digest, member.adopted = member.spec, member.spec.digest, False
         self.save()
         launch.release(member.spec)
-        if member.spec.ready == members.STARTED:
+        if member.spec.ready == supervised_unit.STARTED:
             self.move(member, units.SERVES, now)
         logs.say("unit started", unit=member.spec.name, pid=launch.pid, restarts=member.unit.restarts)
 
@@ -211,7 +211,7 @@ class Roster:
         launch = self.nursery.launch(self._requests, spec, listener)
         return launch or spawn.fork(self._requests, spec, listener=listener)
 
-    def _terminate(self, member: members.Member) -> None:
+    def _terminate(self, member: supervised_unit.Member) -> None:
         """Signals the main process only: a pool's children must be let finish by their parent."""
         running = member.running
         if member.pid is None or running is None:
@@ -221,20 +221,20 @@ class Roster:
             with contextlib.suppress(OSError):
                 os.kill(member.pid, getattr(signal, running.stop_signal))
 
-    def _kill(self, member: members.Member) -> None:
+    def _kill(self, member: supervised_unit.Member) -> None:
         if member.pid is None or (member.adopted and not kernel.alive(member.pid, member.start)):
             return
         logs.say("unit killed", unit=member.spec.name, pid=member.pid, why=member.hung or "not stopped in its grace")
         kernel.kill_session(member.pid)
 
-    def _forget_process(self, member: members.Member) -> None:
+    def _forget_process(self, member: supervised_unit.Member) -> None:
         if member.notices is not None:
             member.notices.close()
         member.pid, member.running, member.notices, member.adopted = None, None, None, False
         member.pulse, member.hung = liveness.Pulse(), ""
 
 
-def _kill_leftovers(member: members.Member) -> int:
+def _kill_leftovers(member: supervised_unit.Member) -> int:
     """Kills the rest of the unit's session, unless an adopted unit's number has been given to another process."""
     if member.pid is None:
         return 0

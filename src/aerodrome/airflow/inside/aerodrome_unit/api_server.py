@@ -16,7 +16,7 @@ from typing import Any
 import uvicorn
 
 from . import sockets
-from .ready import BEAT, Notifier
+from .notify import BEAT, Notifier
 
 EXECUTION = "execution"
 

@@ -16,8 +16,8 @@ import traceback
 from argparse import Namespace
 from typing import Any
 
-from . import database, reserved
-from .ready import Notifier
+from . import database, reserved_messages
+from .notify import Notifier
 
 
 def run(arguments: Namespace, notifier: Notifier) -> None:
@@ -59,8 +59,8 @@ def worker(arguments: Namespace, notifier: Notifier) -> None:
     celery_executor.subprocess = _Forking
     app = celery_executor.app  # noqa: AIR302 - 1.10 has it there
     if arguments.hostname:
-        reserved.keep_under(app, arguments.hostname)
-        reserved.give_back(app)
+        reserved_messages.keep_under(app, arguments.hostname)
+        reserved_messages.give_back(app)
     command(app=app).run(
         optimization="fair",
         O="fair",

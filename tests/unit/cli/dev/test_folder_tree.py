@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerodrome.cli import unwanted
-from aerodrome.cli.dev import archive, tree
+from aerodrome.cli import ignored_files
+from aerodrome.cli.dev import folder_tree, plugins_zip
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from aerodrome.cli.dev import archive, tree
     ],
 )  # fmt: skip
 def test_what_nobody_wants(path):
-    assert unwanted.is_unwanted(path)
+    assert ignored_files.is_unwanted(path)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_what_nobody_wants(path):
     ["sales.py", ".airflowignore", "sql/load.sql", "a/b/c.yaml", "git/x.py", "data/2024.csv", "49130", "dist/x.whl"],
 )
 def test_what_belongs_to_a_project(path):
-    assert not unwanted.is_unwanted(path)
+    assert not ignored_files.is_unwanted(path)
 
 
 def test_a_tree_is_read_without_leavings_and_environments(tmp_path):
@@ -41,9 +41,9 @@ def test_a_tree_is_read_without_leavings_and_environments(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
     (tmp_path / "myenv" / "pyvenv.cfg").write_text("")
-    found = tree.Reader().tree(tmp_path)
+    found = folder_tree.Reader().tree(tmp_path)
     assert set(found) == {"sales.py", "lib/deep/x.py"}
-    assert found["sales.py"].digest == tree.digest(b"sales.py")
+    assert found["sales.py"].digest == folder_tree.digest(b"sales.py")
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path):
@@ -56,11 +56,11 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     (dags / "circle").symlink_to(tmp_path)
     (dags / "dangling.py").symlink_to(tmp_path / "nowhere")
     os.mkfifo(dags / "pipe.py")
-    assert set(tree.Reader().tree(dags)) == {"common/shared.py", "one.py"}
+    assert set(folder_tree.Reader().tree(dags)) == {"common/shared.py", "one.py"}
 
 
 def test_a_changed_file_is_read_again(tmp_path):
-    reader, path = tree.Reader(), tmp_path / "a.py"
+    reader, path = folder_tree.Reader(), tmp_path / "a.py"
     path.write_text("1")
     before = reader.tree(tmp_path)
     path.write_text("2")
@@ -77,9 +77,9 @@ names = st.from_regex(r"[a-z]{1,8}(/[a-z]{1,8}\.py)?", fullmatch=True)
 @given(st.dictionaries(names, st.tuples(st.binary(max_size=50), st.booleans()), max_size=5), st.randoms())
 def test_the_same_files_always_give_the_same_archive(files, random):
     listed = [(name, data, program) for name, (data, program) in files.items()]
-    first = archive.packed(listed)
+    first = plugins_zip.packed(listed)
     random.shuffle(listed)
-    assert archive.packed(listed) == first
+    assert plugins_zip.packed(listed) == first
     with zipfile.ZipFile(io.BytesIO(first)) as found:
         assert {each.filename: found.read(each) for each in found.infolist()} == {
             name: data for name, (data, _) in files.items()

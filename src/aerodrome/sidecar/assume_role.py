@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 from aerodrome.errors import BrokenError
 from aerodrome.sidecar.config import Keys
 from aerodrome.sidecar.credentials import RoleCredentials
-from aerodrome.sidecar.wire import AwayError, Endpoint, Request, parse_xml
+from aerodrome.sidecar.signed_http import AwayError, Endpoint, Request, parse_xml
 
 DURATION = 3600
 """Seconds: STS's default, within every role's maximum, and the limit when one role assumes another."""

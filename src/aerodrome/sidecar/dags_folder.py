@@ -16,7 +16,7 @@ from pathlib import Path
 
 from aerodrome.errors import BrokenError
 from aerodrome.sidecar.diff import Disk, Seen
-from aerodrome.sidecar.keys import CACHE_FOLDER, MAX_DEPTH
+from aerodrome.sidecar.object_keys import CACHE_FOLDER, MAX_DEPTH
 
 FILE_MODE = 0o644
 """Airflow's units may run as another user; they read, and only we write."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from aerodrome.cli.dev import causes
-from aerodrome.cli.dev.causes import Cause
+from aerodrome.cli.dev import tracebacks
+from aerodrome.cli.dev.tracebacks import Cause
 
 OVERLAP = timedelta(seconds=30)
 """How far before the newest failure the next look begins: what ended first may become visible later."""
@@ -100,9 +100,9 @@ def read_imports(document: Any) -> list[ImportTrouble]:
     found: dict[str, ImportTrouble] = {}
     for each in document["import_errors"]:
         name = str(each.get("filename") or "")
-        file = causes.own_path(name) or f"dags/{name.lstrip('/')}"
+        file = tracebacks.own_path(name) or f"dags/{name.lstrip('/')}"
         trace = str(each.get("stack_trace") or each.get("stacktrace") or "")
-        found[file] = ImportTrouble(file, _in_file(causes.of_traceback(trace), file, trace))
+        found[file] = ImportTrouble(file, _in_file(tracebacks.of_traceback(trace), file, trace))
     return list(found.values())
 
 
@@ -138,7 +138,7 @@ def parsed_since(document: Any, waiting: Mapping[str, datetime]) -> dict[str, li
     """
     found: dict[str, list[str]] = {}
     for each in document["dags"]:
-        file = causes.own_path(str(each.get("fileloc") or ""))
+        file = tracebacks.own_path(str(each.get("fileloc") or ""))
         at = each.get("last_parsed_time")
         if file is not None and file in waiting and at and datetime.fromisoformat(at) >= waiting[file]:
             found.setdefault(file, []).append(str(each["dag_id"]))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from aerodrome.cli import unwanted
+from aerodrome.cli import ignored_files
 
 _CHUNK = 2**20
 
@@ -38,7 +38,7 @@ class Reader:
         found: dict[str, Entry] = {}
         for path in _walk(folder):
             name = path.relative_to(folder).as_posix()
-            entry = None if unwanted.is_unwanted(name) else self.file(path)
+            entry = None if ignored_files.is_unwanted(name) else self.file(path)
             if entry is not None:
                 found[name] = entry
         return found
@@ -73,7 +73,7 @@ def _walk(folder: Path) -> Iterator[Path]:
         for name in sorted(folders):
             inside = Path(parent) / name
             real = os.path.realpath(inside)
-            if unwanted.is_unwanted_folder(inside) or _contains(real, entered):
+            if ignored_files.is_unwanted_folder(inside) or _contains(real, entered):
                 continue
             entered.add(real)
             kept.append(name)

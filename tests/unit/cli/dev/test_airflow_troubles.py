@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerodrome.cli.dev import causes, troubles
-from aerodrome.cli.dev.causes import Cause
-from aerodrome.cli.dev.troubles import Failure, ImportTrouble, Seen
+from aerodrome.cli.dev import airflow_troubles, tracebacks
+from aerodrome.cli.dev.airflow_troubles import Failure, ImportTrouble, Seen
+from aerodrome.cli.dev.tracebacks import Cause
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -76,17 +76,17 @@ LOG_3 = [
     ],
 )
 def test_a_traceback_s_own_line(text, sentence):
-    assert causes.of_traceback(text).sentence == sentence
+    assert tracebacks.of_traceback(text).sentence == sentence
 
 
 @pytest.mark.parametrize("log", [LOG_2, LOG_3])
 def test_a_task_s_log_says_file_and_line(log):
-    assert causes.of_log(log).sentence == "dags/fails.py, line 5: ValueError: no such shop"
+    assert tracebacks.of_log(log).sentence == "dags/fails.py, line 5: ValueError: no such shop"
 
 
 @pytest.mark.parametrize("log", ["", [], [{"event": "all is well"}], None, {}, "[('', 'INFO - fine')]"])
 def test_a_log_without_an_error_has_no_cause(log):
-    assert causes.of_log(log) is None
+    assert tracebacks.of_log(log) is None
 
 
 json = st.recursive(
@@ -100,13 +100,13 @@ json = st.recursive(
 
 @given(json)
 def test_whatever_a_log_holds_it_is_read(document):
-    found = causes.of_log(document)
+    found = tracebacks.of_log(document)
     assert found is None or found.sentence
 
 
 @given(st.text(alphabet='File "/dags.py", line 1\n :Error'))
 def test_whatever_a_traceback_holds_it_is_read(text):
-    found = causes.of_traceback(text)
+    found = tracebacks.of_traceback(text)
     assert found is None or "\n" not in found.sentence
 
 
@@ -117,7 +117,7 @@ def test_import_errors_are_read_as_files_of_the_folder():
             {"filename": "late.py", "stack_trace": "DagBag import timeout for late.py after 30.0s"},
         ]
     }
-    broken, late = troubles.read_imports(document)
+    broken, late = airflow_troubles.read_imports(document)
     assert (broken.file, broken.cause.line) == ("dags/broken.py", 2)
     assert late.cause.sentence.startswith("dags/late.py: ")
 
@@ -128,16 +128,16 @@ def trouble(file, message="ValueError: no", line=3):
 
 def test_an_import_error_is_told_once_then_again_when_it_changes_then_when_it_is_gone():
     first = trouble("dags/a.py", "TypeError: <object at 0x7f00>")
-    news, seen = troubles.imports(Seen(), [first])
+    news, seen = airflow_troubles.imports(Seen(), [first])
     assert (news.appeared, news.gone) == ((first,), ())
-    news, seen = troubles.imports(seen, [trouble("dags/a.py", "TypeError: <object at 0x7e11>")])
+    news, seen = airflow_troubles.imports(seen, [trouble("dags/a.py", "TypeError: <object at 0x7e11>")])
     assert (news.appeared, news.gone) == ((), ())
     other = trouble("dags/a.py", line=4)
-    news, seen = troubles.imports(seen, [other, trouble("dags/b.py")])
+    news, seen = airflow_troubles.imports(seen, [other, trouble("dags/b.py")])
     assert [each.file for each in news.appeared] == ["dags/a.py", "dags/b.py"]
-    news, seen = troubles.imports(seen, [])
+    news, seen = airflow_troubles.imports(seen, [])
     assert news.gone == ("dags/a.py", "dags/b.py")
-    assert troubles.imports(seen, [])[0] == troubles.News()
+    assert airflow_troubles.imports(seen, [])[0] == airflow_troubles.News()
 
 
 looks = st.lists(st.dictionaries(st.sampled_from(["dags/a.py", "dags/b.py"]), st.sampled_from(["1", "2"])), max_size=8)
@@ -148,7 +148,7 @@ def test_what_was_told_is_what_there_is(found):
     """Whoever reads only what was told knows the import errors that there are."""
     seen, known = Seen(), {}
     for each in found:
-        news, seen = troubles.imports(seen, [trouble(file, message) for file, message in each.items()])
+        news, seen = airflow_troubles.imports(seen, [trouble(file, message) for file, message in each.items()])
         assert not {one.file for one in news.appeared} & {*news.gone}
         known = {file: message for file, message in known.items() if file not in news.gone}
         for one in news.appeared:
@@ -169,7 +169,7 @@ def test_each_failed_attempt_is_told_once(happened):
     seen, told = Seen(since=NOW), []
     for count in range(len(attempts) + 1):
         shown = [each for each in attempts[:count] if each.ended_at >= seen.since]
-        news, seen = troubles.failures(seen, shown)
+        news, seen = airflow_troubles.failures(seen, shown)
         told += news.failed
     assert sorted(told, key=repr) == sorted(attempts, key=repr)
 
@@ -177,7 +177,7 @@ def test_each_failed_attempt_is_told_once(happened):
 def test_what_is_remembered_does_not_grow_without_end():
     seen = Seen(since=NOW)
     for seconds in range(0, 3600, 10):
-        _, seen = troubles.failures(seen, [failure("a", seconds)])
+        _, seen = airflow_troubles.failures(seen, [failure("a", seconds)])
     assert len(seen.failures) <= 4
 
 
@@ -191,7 +191,7 @@ def test_failures_are_read_from_airflow_s_answer():
             {"dag_id": "d", "dag_run_id": "r", "task_id": "u", "end_date": None},
         ]
     }  # fmt: skip
-    [found] = troubles.read_failures(document)
+    [found] = airflow_troubles.read_failures(document)
     assert (found.name, found.attempt, found.again) == ("d.t[0]", 2, True)
 
 
@@ -203,9 +203,9 @@ def test_a_file_that_was_put_is_read_when_airflow_parsed_it_afterwards():
             {"dag_id": "never", "fileloc": None, "last_parsed_time": None},
         ]
     }
-    assert troubles.parsed_since(dags, {"dags/a.py": NOW, "dags/b.py": NOW}) == {"dags/b.py": ["new"]}
+    assert airflow_troubles.parsed_since(dags, {"dags/a.py": NOW, "dags/b.py": NOW}) == {"dags/b.py": ["new"]}
 
 
 def test_many_dags_of_one_file_are_counted():
-    assert troubles.names(["a", "b"]) == "a, b"
-    assert troubles.names([str(each) for each in range(8)]) == "0, 1, 2, 3, 4 and 3 more"
+    assert airflow_troubles.names(["a", "b"]) == "a, b"
+    assert airflow_troubles.names([str(each) for each in range(8)]) == "0, 1, 2, 3, 4 and 3 more"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerodrome.gateway import targets
+from aerodrome.gateway import airflow_paths
 
 
 @pytest.mark.parametrize(
@@ -26,16 +26,16 @@ from aerodrome.gateway import targets
     ],
 )
 def test_what_airflow_s_pages_ask_for_passes(raw, path):
-    assert targets.canonical(raw) == (path or unquote(raw.decode()))
-    assert not targets.is_blocked(targets.canonical(raw))
+    assert airflow_paths.canonical(raw) == (path or unquote(raw.decode()))
+    assert not airflow_paths.is_blocked(airflow_paths.canonical(raw))
 
 
 @pytest.mark.parametrize(
     "raw", [b"", b"*", b"x", b"http://x/", b"/" + b"x" * 9000, b"/a b", b"/\xff", b"/a?b", b"/a#b"]
 )
 def test_what_is_no_path_is_refused(raw):
-    with pytest.raises(targets.RefusedPathError):
-        targets.canonical(raw)
+    with pytest.raises(airflow_paths.RefusedPathError):
+        airflow_paths.canonical(raw)
 
 
 PIECES = st.sampled_from(
@@ -48,10 +48,10 @@ PIECES = st.sampled_from(
 def test_no_spelling_of_a_blocked_path_passes(text):
     """However often a server behind us decodes and normalises, a path that passed is not one that is blocked."""
     try:
-        path = targets.canonical(text.encode())
-    except targets.RefusedPathError:
+        path = airflow_paths.canonical(text.encode())
+    except airflow_paths.RefusedPathError:
         return
-    if targets.is_blocked(path):
+    if airflow_paths.is_blocked(path):
         return
     for _ in range(3):
         path = posixpath.normpath(unquote(path).replace("\\", "/")).replace("//", "/")
@@ -62,8 +62,8 @@ def test_no_spelling_of_a_blocked_path_passes(text):
 @given(st.binary(max_size=64))
 def test_any_bytes_are_judged(raw):
     try:
-        path = targets.canonical(raw)
-    except targets.RefusedPathError:
+        path = airflow_paths.canonical(raw)
+    except airflow_paths.RefusedPathError:
         return
     assert path.startswith("/")
     assert path.isprintable() or max(path) > "\x7f"
@@ -85,4 +85,4 @@ def test_any_bytes_are_judged(raw):
     ],
 )
 def test_the_gateway_s_own_paths(path, own):
-    assert targets.own(path) == own
+    assert airflow_paths.own(path) == own

@@ -23,7 +23,7 @@ from rich.text import Text
 from aerodrome import errors
 from aerodrome.airflow import options as airflow_options
 from aerodrome.backends.local import places
-from aerodrome.cli import layout, rendering, unwanted
+from aerodrome.cli import ignored_files, project_layout, rendering
 from aerodrome.operations import validation
 from aerodrome.release import building, comparison, install, interpreters, locks, sandbox, sealing, verification
 from aerodrome.release.building import BuildContext, BuildStep
@@ -100,13 +100,13 @@ def gather(
     """
     given = _options(options)
     version = locks.of(version or next(iter(locks.LOCKS))).version
-    listed = _found(folder, requirements, *layout.REQUIREMENTS)
-    script = _found(folder, startup, *layout.STARTUP)
-    include = layout.look(folder).include if dags is None else None
-    dags = _found(folder, dags, *layout.DAGS)
+    listed = _found(folder, requirements, *project_layout.REQUIREMENTS)
+    script = _found(folder, startup, *project_layout.STARTUP)
+    include = project_layout.look(folder).include if dags is None else None
+    dags = _found(folder, dags, *project_layout.DAGS)
     sources = UserFiles(
         requirements=listed.read_bytes() if listed else None,
-        plugins=_found(folder, plugins, *layout.PLUGINS),
+        plugins=_found(folder, plugins, *project_layout.PLUGINS),
         startup=script.read_bytes() if script else None,
         dags=among(dags),
         surroundings={"AIRFLOW_ENV_NAME": "check"},
@@ -259,7 +259,7 @@ def brought(dags: Path, include: Path | None, target: Path) -> Path:
 
     Links stay links: what they lead to may be nobody else's.
     """
-    for source, copy in ((dags, target), (include, target / layout.INCLUDE)):
+    for source, copy in ((dags, target), (include, target / project_layout.INCLUDE)):
         if source is not None:
             shutil.copytree(source.resolve(), copy, symlinks=True, ignore=_ignored, copy_function=_copy)
     for parent, _, _ in os.walk(target):
@@ -269,13 +269,13 @@ def brought(dags: Path, include: Path | None, target: Path) -> Path:
 
 def _ignored(folder: str, names: list[str]) -> set[str]:
     """What nobody would upload, and what is neither file, folder nor link."""
-    return {name for name in names if _is_odd(Path(folder, name)) or unwanted.is_unwanted(name)}
+    return {name for name in names if _is_odd(Path(folder, name)) or ignored_files.is_unwanted(name)}
 
 
 def _is_odd(path: Path) -> bool:
     kind = path.lstat().st_mode
     if stat.S_ISDIR(kind):
-        return unwanted.is_unwanted_folder(path)
+        return ignored_files.is_unwanted_folder(path)
     return not stat.S_ISREG(kind) and not stat.S_ISLNK(kind)
 
 

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from aerodrome.cli.console import Voice
 from aerodrome.cli.dev import interrupts
-from aerodrome.cli.dev.telling import Mark, Teller
-from aerodrome.cli.telling import Voice
+from aerodrome.cli.dev.output import Mark, Teller
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from aerodrome.cli import clients
+from aerodrome.cli import aws_clients
 from aerodrome.cli.dev.steps import Member
 from aerodrome.errors import CallerError, NotFoundError
 from aerodrome.settings import Settings
@@ -103,15 +103,15 @@ class Place:
     def __init__(self, settings: Settings, port: int, address: Address) -> None:
         self._settings = settings
         self.address = address
-        self.mwaa: Any = clients.client(settings, port, "mwaa")
-        self._s3: Any = clients.client(settings, port, "s3")
-        self._iam: Any = clients.client(settings, port, "iam")
+        self.mwaa: Any = aws_clients.client(settings, port, "mwaa")
+        self._s3: Any = aws_clients.client(settings, port, "s3")
+        self._iam: Any = aws_clients.client(settings, port, "iam")
 
     def make_bucket(self) -> None:
         """Make the bucket as MWAA wants it: versioned, closed to the public."""
         name, region = self.address.bucket, self._settings.region
         where = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-        with clients.told():
+        with aws_clients.told():
             _unless("BucketAlreadyOwnedByYou", self._s3.create_bucket, Bucket=name, **where)
             self._s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
             self._s3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=PRIVATE)
@@ -125,7 +125,7 @@ class Place:
             self.address.environment, self.address.bucket,
             region=self._settings.region, account=self._settings.account_id,
         )  # fmt: skip
-        with clients.told():
+        with aws_clients.told():
             _unless(
                 "EntityAlreadyExists", self._iam.create_role, RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST)
             )
@@ -133,27 +133,27 @@ class Place:
 
     def mark_folder(self) -> None:
         """Put the object that stands for the folder of DAGs: an environment may begin with none."""
-        with clients.told():
+        with aws_clients.told():
             self._s3.put_object(Bucket=self.address.bucket, Key=self.address.dags)
 
     def dags(self) -> dict[str, str]:
         """The digest of each DAG file in the bucket, by its path among the DAGs."""
         prefix = self.address.dags
-        with clients.told():
+        with aws_clients.told():
             pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self.address.bucket, Prefix=prefix)
             objects = [each for page in pages for each in page.get("Contents", ())]
         return {each["Key"].removeprefix(prefix): each["ETag"].strip('"') for each in objects if each["Key"] != prefix}
 
     def put_dag(self, path: str, data: bytes) -> None:
         """Bring a DAG file."""
-        with clients.told():
+        with aws_clients.told():
             self._s3.put_object(Bucket=self.address.bucket, Key=f"{self.address.dags}{path}", Body=data)
 
     def delete_dags(self, paths: Iterable[str]) -> None:
         """Take DAG files away."""
         keys = [{"Key": f"{self.address.dags}{path}"} for path in paths]
         for first in range(0, len(keys), _DELETED_AT_ONCE):
-            with clients.told():
+            with aws_clients.told():
                 objects = {"Objects": keys[first : first + _DELETED_AT_ONCE], "Quiet": True}
                 self._s3.delete_objects(Bucket=self.address.bucket, Delete=objects)
 
@@ -161,7 +161,7 @@ class Place:
         """The digest of a member's file in one version; None when there is no such object."""
         more = {"VersionId": version} if version else {}
         try:
-            with clients.told():
+            with aws_clients.told():
                 found = self._s3.head_object(Bucket=self.address.bucket, Key=self.address.key(member), **more)
         except NotFoundError:
             return None
@@ -170,7 +170,7 @@ class Place:
     def put(self, member: Member, data: bytes, digest: str) -> str:
         """The version of a member's object that holds these bytes; put only if the newest does not."""
         where = {"Bucket": self.address.bucket, "Key": self.address.key(member)}
-        with clients.told():
+        with aws_clients.told():
             try:
                 newest = self._s3.head_object(**where)
             except ClientError as error:
@@ -184,7 +184,7 @@ class Place:
     def get(self) -> dict[str, Any] | None:
         """The environment as GetEnvironment gives it; None when there is none."""
         try:
-            with clients.told():
+            with aws_clients.told():
                 return dict(self.mwaa.get_environment(Name=self.address.environment)["Environment"])
         except NotFoundError:
             return None
@@ -206,7 +206,7 @@ class Place:
             request["AirflowConfigurationOptions"] = dict(options)
         if airflow:
             request["AirflowVersion"] = airflow
-        with clients.told():
+        with aws_clients.told():
             self.mwaa.create_environment(**request)
 
     def update(
@@ -222,17 +222,17 @@ class Place:
             request["AirflowConfigurationOptions"] = dict(options)
         if airflow:
             request["AirflowVersion"] = airflow
-        with clients.told():
+        with aws_clients.told():
             self.mwaa.update_environment(Name=self.address.environment, **request)
 
     def delete(self) -> None:
         """Delete the environment, which takes a while."""
-        with clients.told():
+        with aws_clients.told():
             self.mwaa.delete_environment(Name=self.address.environment)
 
     def adopt(self, arn: str) -> None:
         """Mark an environment as one of this folder."""
-        with clients.told():
+        with aws_clients.told():
             self.mwaa.tag_resource(ResourceArn=arn, Tags={TAG: self.address.mark})
 
     def _members(self, files: Mapping[Member, str], gone: Iterable[Member]) -> dict[str, str]:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerodrome.sidecar import keys
-from aerodrome.sidecar.keys import Listing, Remote
+from aerodrome.sidecar import object_keys
+from aerodrome.sidecar.object_keys import Listing, Remote
 
 SEGMENTS = st.sampled_from(
     ["a", "A", "b", "..", ".", "", "\\", "\0", "x\n", "é", "e\u0301", "\udce9", "__pycache__", "n" * 256]
@@ -21,8 +21,8 @@ def listing(*names: str, size: int = 1, complete: bool = True) -> Listing:
     return Listing({name: Remote(name, '"1"', size) for name in names}, complete)
 
 
-def accepted(*names: str, case_sensitive: bool = True) -> keys.Accepted:
-    return keys.accept(listing(*names), prefix="dags/", case_sensitive=case_sensitive)
+def accepted(*names: str, case_sensitive: bool = True) -> object_keys.Accepted:
+    return object_keys.accept(listing(*names), prefix="dags/", case_sensitive=case_sensitive)
 
 
 @pytest.mark.parametrize(
@@ -58,13 +58,16 @@ def test_whatever_airflow_may_want_is_accepted(path):
 
 
 def test_a_folder_marker_is_neither_a_file_nor_a_complaint():
-    result = keys.accept(Listing({"dags/": Remote("dags/", '"0"', 0)}), prefix="dags/")
+    result = object_keys.accept(Listing({"dags/": Remote("dags/", '"0"', 0)}), prefix="dags/")
     assert (result.files, result.refused) == ({}, {})
 
 
 def test_a_file_that_is_too_large_is_refused():
-    assert "100 MiB" in keys.accept(listing("dags/a", size=keys.MAX_FILE_SIZE + 1), prefix="dags/").refused["dags/a"]
-    assert keys.accept(listing("dags/a", size=keys.MAX_FILE_SIZE), prefix="dags/").files
+    assert (
+        "100 MiB"
+        in object_keys.accept(listing("dags/a", size=object_keys.MAX_FILE_SIZE + 1), prefix="dags/").refused["dags/a"]
+    )
+    assert object_keys.accept(listing("dags/a", size=object_keys.MAX_FILE_SIZE), prefix="dags/").files
 
 
 def test_of_a_file_and_a_folder_with_one_name_the_folder_stays():
@@ -82,7 +85,7 @@ def test_names_that_differ_by_case_collide_only_where_the_file_system_folds_case
 
 
 def test_more_files_than_the_limit_are_refused_and_the_first_stay(monkeypatch):
-    monkeypatch.setattr(keys, "MAX_FILES", 2)
+    monkeypatch.setattr(object_keys, "MAX_FILES", 2)
     result = accepted("dags/c", "dags/a", "dags/b")
     assert set(result.files) == {"a", "b"}
     assert set(result.refused) == {"dags/c"}
@@ -91,13 +94,13 @@ def test_more_files_than_the_limit_are_refused_and_the_first_stay(monkeypatch):
 @given(st.sets(KEYS), st.booleans())
 def test_accepted_paths_stay_inside_and_can_exist_together(names, case_sensitive):
     source = listing(*(f"dags/{name}" for name in names))
-    result = keys.accept(source, prefix="dags/", case_sensitive=case_sensitive)
+    result = object_keys.accept(source, prefix="dags/", case_sensitive=case_sensitive)
     for path in result.files:
         path.encode()
         assert posixpath.normpath("/root/" + path) == "/root/" + path
-        assert not set(keys.parents(path)) & set(result.files)
+        assert not set(object_keys.parents(path)) & set(result.files)
     if not case_sensitive:
         nodes = {*result.files, *result.folders}
-        assert len({keys._folded(node) for node in nodes}) == len(nodes)
+        assert len({object_keys._folded(node) for node in nodes}) == len(nodes)
     assert {remote.key for remote in result.files.values()}.isdisjoint(result.refused)
     assert {remote.key for remote in result.files.values()} | set(result.refused) == set(source.objects)
