@@ -55,7 +55,7 @@ from aerodrome.release import installation, interpreters, locks
 from aerodrome.services import databases, disks
 from aerodrome.services.clusters import Cluster
 from aerodrome.settings import EMBEDDED, Settings
-from aerodrome.threads import Crew, News
+from aerodrome.threads import ThreadEvent, ThreadSupervisor
 
 LOGIN_ACTION = "airflow:CreateWebLoginToken"
 """What a web session needs for as long as it lasts."""
@@ -133,7 +133,7 @@ class _Rooms:
     identity: _Identity
     backend: LocalBackend
     logins: Logins
-    crew: Crew
+    crew: ThreadSupervisor
     gateway_ports: Ports
     port: int
     commanding: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(MOST_COMMANDS))
@@ -310,17 +310,17 @@ def _identity(settings: Settings, engine: sa.Engine) -> Iterator[_Identity]:
         )
 
 
-def _crew(environments: Environments, controller: Controller, keeper: Keeper, audit: Audit) -> Crew:
+def _crew(environments: Environments, controller: Controller, keeper: Keeper, audit: Audit) -> ThreadSupervisor:
     """The control plane's own threads; what happens to one is an event."""
 
-    def tell(told: News) -> None:
+    def tell(told: ThreadEvent) -> None:
         environments.record(None, told.kind, told.sentence, {"thread": told.thread}, clock.now())
 
-    return Crew([*controller.threads, keeper.thread, audit.writer], tell)
+    return ThreadSupervisor([*controller.threads, keeper.thread, audit.writer], tell)
 
 
 @contextlib.contextmanager
-def _controlling(controller: Controller, backend: LocalBackend, crew: Crew) -> Iterator[None]:
+def _controlling(controller: Controller, backend: LocalBackend, crew: ThreadSupervisor) -> Iterator[None]:
     """The controller at work, and the default version's warm process on its way."""
     warming = threading.Thread(target=backend.warm_up, args=(versions.DEFAULT,), name="warm-up", daemon=True)
     controller.start()

@@ -25,7 +25,7 @@ from aerodrome.model.spec import Spec
 from aerodrome.services import clusters, daemon, folders, postgres, warehouses
 from aerodrome.services.clusters import Cluster
 from aerodrome.settings import AWS, EMBEDDED, Settings
-from aerodrome.threads import Kept
+from aerodrome.threads import SupervisedThread
 
 RHYTHM = 1.0
 """Seconds between two looks at the services."""
@@ -49,7 +49,7 @@ class Keeper:
         self._stop = threading.Event()
         self._woken, self._wake = os.pipe()
         self._stopped = 0
-        self.thread = Kept("keeper", self._keep, patience=PATIENCE)
+        self.thread = SupervisedThread("keeper", self._keep, patience=PATIENCE)
 
     def start(self) -> None:
         """Start or adopt the services, and look after them from now on.

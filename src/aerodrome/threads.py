@@ -34,7 +34,7 @@ def pause(failures: int) -> float:
     return min(LONGEST_PAUSE, SHORTEST_PAUSE * 2.0 ** min(failures - 1, 16))
 
 
-class Kept:
+class SupervisedThread:
     """A thread whose work is begun anew when it ends by an error; it ends when the work returns."""
 
     def __init__(self, name: str, work: Callable[[], None], *, patience: float | None = None) -> None:
@@ -90,7 +90,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class Reported:
     """What has been told of a thread."""
 
     falls: int = 0
@@ -98,7 +98,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class News:
+class ThreadEvent:
     """Something to tell of a thread. `kind` is a word for the event log."""
 
     kind: str
@@ -106,34 +106,36 @@ class News:
     sentence: str
 
 
-def news(name: str, known: Known, *, falls: int, reason: str, quiet: float, patience: float | None) -> list[News]:
+def news(
+    name: str, known: Reported, *, falls: int, reason: str, quiet: float, patience: float | None
+) -> list[ThreadEvent]:
     """What is to be told of a thread as it is now, of which `known` has been told. Pure."""
     found = []
     if falls > known.falls:
         sentence = f"Aerodrome's thread {name} ended by an error and was begun anew: {reason}"
-        found.append(News(kind="THREAD_RESTARTED", thread=name, sentence=sentence))
+        found.append(ThreadEvent(kind="THREAD_RESTARTED", thread=name, sentence=sentence))
     is_hung = patience is not None and quiet > patience
     if is_hung and not known.hung:
         sentence = (
             f"Aerodrome's thread {name} has not moved for {quiet:.0f} s: what it does stands still. If that lasts: "
             "aerodrome down, then up; running environments are not touched by a restart of the control plane alone."
         )
-        found.append(News(kind="THREAD_HUNG", thread=name, sentence=sentence))
+        found.append(ThreadEvent(kind="THREAD_HUNG", thread=name, sentence=sentence))
     if known.hung and not is_hung:
-        found.append(News(kind="THREAD_MOVES", thread=name, sentence=f"Aerodrome's thread {name} moves again."))
+        found.append(ThreadEvent(kind="THREAD_MOVES", thread=name, sentence=f"Aerodrome's thread {name} moves again."))
     return found
 
 
-class Crew:
+class ThreadSupervisor:
     """All threads that are kept, with what has been told of each. `tell` may raise; it is then tried again."""
 
-    def __init__(self, threads: Iterable[Kept], tell: Callable[[News], None]) -> None:
+    def __init__(self, threads: Iterable[SupervisedThread], tell: Callable[[ThreadEvent], None]) -> None:
         self._threads = [*threads]
         self._tell = tell
-        self._known = {each.name: Known() for each in self._threads}
-        self._untold: list[News] = []
+        self._known = {each.name: Reported() for each in self._threads}
+        self._untold: list[ThreadEvent] = []
         self._stop = threading.Event()
-        self._watch = Kept("watch", self._run)
+        self._watch = SupervisedThread("watch", self._run)
 
     def start(self) -> None:
         """Look after them from now on."""

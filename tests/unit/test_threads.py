@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome import threads
-from aerodrome.threads import Crew, Kept, Known, news
+from aerodrome.threads import Reported, SupervisedThread, ThreadSupervisor, news
 
 WAIT = 20.0
 
@@ -29,7 +29,7 @@ def test_work_that_ends_by_an_error_is_begun_anew(error):
             raise error
         done.set()
 
-    kept = Kept("any", work)
+    kept = SupervisedThread("any", work)
     kept.start()
     assert done.wait(WAIT)
     kept.join(WAIT)
@@ -38,7 +38,7 @@ def test_work_that_ends_by_an_error_is_begun_anew(error):
 
 def test_work_that_returns_is_over():
     calls = []
-    kept = Kept("any", lambda: calls.append(1))
+    kept = SupervisedThread("any", lambda: calls.append(1))
     kept.start()
     kept.join(WAIT)
     assert (calls, kept.falls) == ([1], 0)
@@ -52,7 +52,7 @@ def test_a_thread_that_shall_end_is_not_begun_anew(monkeypatch):
         failed.set()
         raise OSError
 
-    kept = Kept("any", work)
+    kept = SupervisedThread("any", work)
     kept.start()
     assert failed.wait(WAIT)
     kept.join(WAIT)
@@ -66,12 +66,12 @@ def test_the_pause_grows_to_its_bound(failures):
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.floats(0, 200)), max_size=30))
 def test_each_end_and_each_hang_is_told_once(steps):
-    known, falls, told = Known(), 0, []
+    known, falls, told = Reported(), 0, []
     for more, quiet in steps:
         falls += more
         found = news("any", known, falls=falls, reason="why", quiet=quiet, patience=60)
         told += [each.kind for each in found]
-        known = Known(falls=falls, hung=quiet > 60)
+        known = Reported(falls=falls, hung=quiet > 60)
         assert news("any", known, falls=falls, reason="why", quiet=quiet, patience=60) == []
     hangs = [kind for kind in told if kind != "THREAD_RESTARTED"]
     assert hangs == (["THREAD_HUNG", "THREAD_MOVES"] * len(hangs))[: len(hangs)]
@@ -86,8 +86,8 @@ def test_what_cannot_be_told_is_told_later():
             raise OSError("away")
         told.append(one.kind)
 
-    kept = Kept("any", lambda: None, patience=10)
-    crew = Crew([kept], tell)
+    kept = SupervisedThread("any", lambda: None, patience=10)
+    crew = ThreadSupervisor([kept], tell)
     with pytest.raises(OSError, match="away"):
         crew.look(kept._beat_at + 11)
     assert crew.hung() == ["any"]

@@ -13,7 +13,7 @@ from pathlib import Path
 from aerodrome.airflow import cfg, sections
 from aerodrome.airflow import units as shared
 from aerodrome.airflow.context import Context
-from aerodrome.airflow.units import Unit
+from aerodrome.airflow.units import UnitDocument
 
 REST_PREFIX = None
 """MWAA offered none for this line; the experimental API is closed."""
@@ -77,7 +77,7 @@ def configuration(context: Context) -> Mapping[Path, str]:
     }
 
 
-def units(context: Context) -> tuple[Unit, ...]:
+def units(context: Context) -> tuple[UnitDocument, ...]:
     """All units of the environment."""
     core = (
         shared.unit(context, "scheduler", ["scheduler-1"], component="scheduler"),

@@ -13,7 +13,7 @@ from pathlib import Path
 from aerodrome.airflow import cfg, sections
 from aerodrome.airflow import units as shared
 from aerodrome.airflow.context import Context
-from aerodrome.airflow.units import Unit
+from aerodrome.airflow.units import UnitDocument
 
 REST_PREFIX = "/api/v2"
 DAG_BUNDLE = "dags-folder"
@@ -38,7 +38,7 @@ def configuration(context: Context) -> Mapping[Path, str]:
     }
 
 
-def units(context: Context) -> tuple[Unit, ...]:
+def units(context: Context) -> tuple[UnitDocument, ...]:
     """All units of the environment."""
     execution = ["api", "execution", "--port", str(context.execution_port)]
     core = (

@@ -72,7 +72,7 @@ COMPLETE_ROLES = r"""
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class Query:
     """One statement; `parameters` go by `%s` or `%(name)s`."""
 
     text: str
@@ -114,70 +114,70 @@ def parse_request(version: Version) -> ParseRequest | None:
     )
 
 
-def running_jobs() -> Statement:
+def running_jobs() -> Query:
     """Rows (job_type, hostname, age of the last heartbeat in seconds) of the jobs that say they run."""
-    return Statement(
+    return Query(
         "SELECT job_type, hostname, extract(epoch FROM now() - latest_heartbeat)::float8 "
         "FROM job WHERE state = 'running' AND job_type IN ('SchedulerJob', 'TriggererJob', 'DagProcessorJob')"
     )
 
 
-def set_default_pool(slots: int) -> Statement:
+def set_default_pool(slots: int) -> Query:
     """Give the default pool its size; for a database freshly cloned, where no user has set it yet."""
-    return Statement("UPDATE slot_pool SET slots = %s WHERE pool = 'default_pool'", (slots,))
+    return Query("UPDATE slot_pool SET slots = %s WHERE pool = 'default_pool'", (slots,))
 
 
-def age_heartbeats(version: Version, hostnames: str, died_at: datetime | None = None) -> tuple[Statement, ...]:
+def age_heartbeats(version: Version, hostnames: str, died_at: datetime | None = None) -> tuple[Query, ...]:
     """Let Airflow find the tasks of dead workers at its next look, instead of after five minutes.
 
     Only for workers, by host names that are LIKE that, whose processes are all gone. `died_at` spares the tasks of a
     successor with the same host name; None = there is none.
     """
     parameters = {"hostnames": hostnames, "died_at": died_at}
-    found = Statement(TASKS_LOST_3 if version.line >= LINE_3 else TASKS_LOST, parameters)
+    found = Query(TASKS_LOST_3 if version.line >= LINE_3 else TASKS_LOST, parameters)
     # 1.10 has one scheduler, which looks after all tasks.
-    return (found,) if version.line < LINE_2 else (Statement(HAND_OVER, parameters), found)
+    return (found,) if version.line < LINE_2 else (Query(HAND_OVER, parameters), found)
 
 
-def import_errors(version: Version) -> Statement:
+def import_errors(version: Version) -> Query:
     """Rows (file) of DAG files that fail to import; in 3.x by the path below the DAGs folder, else by all of it."""
     del version
     # DAG code may have put a view with rows without end in the table's place.
-    return Statement("SELECT left(filename, 4096) FROM import_error LIMIT 10000")
+    return Query("SELECT left(filename, 4096) FROM import_error LIMIT 10000")
 
 
-def complete_roles() -> Statement:
+def complete_roles() -> Query:
     """Let the tables of users and roles number their rows.
 
     The downgrade from 3 makes those that a database of 3 never had, but without anything that numbers rows, so that
     2.11 can add no role to them. Tables that number theirs already are left alone.
     """
-    return Statement(COMPLETE_ROLES)
+    return Query(COMPLETE_ROLES)
 
 
-def runs_without_place(source: Version, target: Version) -> Statement | None:
+def runs_without_place(source: Version, target: Version) -> Query | None:
     """One row (count) of the runs that a move between versions removes; None = it removes none.
 
     Airflow 3 has runs without a logical date, as its API and its UI trigger them; its own downgrade deletes them.
     """
     if source.line < LINE_3 or target.line >= LINE_3:
         return None
-    return Statement("SELECT count(*) FROM dag_run WHERE logical_date IS NULL")
+    return Query("SELECT count(*) FROM dag_run WHERE logical_date IS NULL")
 
 
-def roles_without_effect(source: Version, target: Version) -> Statement | None:
+def roles_without_effect(source: Version, target: Version) -> Query | None:
     """Rows (name) of the roles that people made and that mean nothing after a move; None = all keep their meaning.
 
     In Airflow 3 the roles are those that IAM grants, whatever the tables of Airflow 2 say.
     """
     if source.line >= LINE_3 or target.line < LINE_3:
         return None
-    return Statement("SELECT name FROM ab_role WHERE NOT name = ANY(%s) ORDER BY name", ([*ROLES],))
+    return Query("SELECT name FROM ab_role WHERE NOT name = ANY(%s) ORDER BY name", ([*ROLES],))
 
 
-def requeue() -> Statement:
+def requeue() -> Query:
     """Let the scheduler queue again what was queued: the messages in the broker are of a version that is no more."""
-    return Statement(
+    return Query(
         "UPDATE task_instance SET state = 'scheduled', queued_dttm = NULL, queued_by_job_id = NULL, "
         "external_executor_id = NULL WHERE state = 'queued'"
     )
@@ -188,12 +188,12 @@ def url(database: Database) -> str:
     return sections.database_url(database)
 
 
-def soundness() -> Statement:
+def soundness() -> Query:
     """One row: the revisions of the schema, at most two, and those of `NEEDED` that are not there or not its owner's.
 
     Fails where not even the first can be read.
     """
-    return Statement(
+    return Query(
         "SELECT ARRAY(SELECT left(version_num::text, 64) FROM alembic_version LIMIT 2), "
         "ARRAY(SELECT name FROM unnest(%s::text[]) AS wanted (name) "
         "WHERE has_table_privilege(to_regclass(name), 'UPDATE') IS NOT TRUE)",

@@ -32,7 +32,7 @@ _ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|%(?:2[EeFf]|5[Cc]|25|00|0[0-9A-Fa-f]|
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class RestRequest:
     """What to send to the web server."""
 
     method: str
@@ -42,7 +42,7 @@ class Request:
     body: bytes | None
 
 
-def request(version: Version, *, path: str, method: str, query: Any = None, body: Any = None) -> Request:
+def request(version: Version, *, path: str, method: str, query: Any = None, body: Any = None) -> RestRequest:
     """The HTTP request of an InvokeRestApi call; `query` and `body` are JSON documents or None.
 
     Raises:
@@ -60,9 +60,9 @@ def request(version: Version, *, path: str, method: str, query: Any = None, body
     if query:
         target += "?" + _query(query)
     if body is None:
-        return Request(method, target, {"Accept": "application/json"}, None)
+        return RestRequest(method, target, {"Accept": "application/json"}, None)
     headers = {"Accept": "application/json", "Content-Type": "application/json"}
-    return Request(method, target, headers, json.dumps(body, separators=(",", ":")).encode())
+    return RestRequest(method, target, headers, json.dumps(body, separators=(",", ":")).encode())
 
 
 def document(status: int, body: bytes) -> tuple[int, Any]:

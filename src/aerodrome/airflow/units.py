@@ -37,7 +37,7 @@ READ_EARLY = ("BLIS_", "DYLD_", "GOTO_", "LD_", "MALLOC_", "MKL_", "NUMEXPR_", "
 """Beginnings of variables that the dynamic loader and C libraries read when a program starts or is imported."""
 
 
-class Prelude(TypedDict):
+class PreludeDocument(TypedDict):
     """A script to run, with this environment, in the process that the units are then forked from; it returns."""
 
     argv: list[str]
@@ -51,7 +51,7 @@ WEB = "web"
 """The unit that serves UI and REST, in every line."""
 
 
-class Command(TypedDict):
+class CommandDocument(TypedDict):
     """One command of Airflow's command line, as the cell runs it once."""
 
     argv: list[str]
@@ -62,14 +62,14 @@ class Command(TypedDict):
     gid: int | None
 
 
-class Stop(TypedDict):
+class StopDocument(TypedDict):
     """How a unit is stopped."""
 
     signal: str
     grace: int
 
 
-class Unit(TypedDict):
+class UnitDocument(TypedDict):
     """One long-running process, as the cell reads it (JSON)."""
 
     name: str
@@ -84,7 +84,7 @@ class Unit(TypedDict):
     ready: str
     listen: int | None
     after: list[str]
-    stop: Stop
+    stop: StopDocument
 
 
 def unit(
@@ -96,7 +96,7 @@ def unit(
     config: str = CONTROL,
     grace: int = GRACE,
     listen: int | None = None,
-) -> Unit:
+) -> UnitDocument:
     """The unit that runs boot.py in `role` (its name and arguments); `listen` is a port that the cell holds for it."""
     env = environment(context, component=component, config=context.configuration / config)
     script = [str(context.inside / "boot.py"), *role]
@@ -118,7 +118,7 @@ def unit(
     }
 
 
-def command(web: Mapping[str, Any], words: Sequence[str]) -> Command:
+def command(web: Mapping[str, Any], words: Sequence[str]) -> CommandDocument:
     """The command `words` (without `airflow`), run as the web server's unit is: MWAA's commands run there too."""
     script = next(word for word in web["argv"] if word.endswith("boot.py"))
     return {
@@ -131,7 +131,7 @@ def command(web: Mapping[str, Any], words: Sequence[str]) -> Command:
     }
 
 
-def prelude(context: Context) -> Prelude:
+def prelude(context: Context) -> PreludeDocument:
     """Imports Airflow once for all units of the environment: shorter starts, shared memory.
 
     The process that ran it must be replaced when the configuration changes; a unit that finds the shared file changed
@@ -146,7 +146,7 @@ def prelude(context: Context) -> Prelude:
     }
 
 
-def workers(context: Context, *, config: str, concurrency: int, role: str = "worker") -> tuple[Unit, ...]:
+def workers(context: Context, *, config: str, concurrency: int, role: str = "worker") -> tuple[UnitDocument, ...]:
     """`worker-1` to `worker-n`; each has a host name of its own, which Celery and `task_instance.hostname` carry."""
     return tuple(
         unit(

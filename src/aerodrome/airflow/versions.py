@@ -14,7 +14,7 @@ from typing import Protocol
 
 from aerodrome.airflow import line1, line2, line3, options
 from aerodrome.airflow.context import Context
-from aerodrome.airflow.units import Unit
+from aerodrome.airflow.units import UnitDocument
 from aerodrome.errors import CallerError
 
 
@@ -36,7 +36,7 @@ class Adapter(Protocol):
     def configuration(self, context: Context) -> Mapping[Path, str]:
         """The configuration files by path; the writer gives them mode 0600."""
 
-    def units(self, context: Context) -> tuple[Unit, ...]:
+    def units(self, context: Context) -> tuple[UnitDocument, ...]:
         """The units that make an environment."""
 
 

@@ -51,7 +51,7 @@ class Caller:
             return await _sent(session, environment.name, request, token)
 
 
-async def _sent(session: aiohttp.ClientSession, name: str, request: rest.Request, token: str) -> tuple[int, Any]:
+async def _sent(session: aiohttp.ClientSession, name: str, request: rest.RestRequest, token: str) -> tuple[int, Any]:
     url = URL(f"http://localhost{request.target}", encoded=True)
     headers = {**request.headers, "Authorization": f"Bearer {token}"}
     try:

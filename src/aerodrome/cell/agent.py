@@ -135,16 +135,16 @@ class Agent:
         self._next_rotation = 0.0
         self._unrotatable: set[str] = set()
         self._listen_to_signals()
-        self.roster = supervisor.Roster(requests, configuration.state, nursery.Nursery(configuration.prelude))
-        self.runs = runs.Runs(requests, self.roster.nursery)
-        self.operations = control_requests.Operations(configuration, self.roster, self.runs)
+        self.supervisor = supervisor.Supervisor(requests, configuration.state, nursery.Nursery(configuration.prelude))
+        self.runs = runs.Runs(requests, self.supervisor.nursery)
+        self.operations = control_requests.Operations(configuration, self.supervisor, self.runs)
         self._server = control.Server(configuration.socket, self._selector, self.operations.answer)
-        self.roster.adopt(configuration.units, time.monotonic())
+        self.supervisor.adopt(configuration.units, time.monotonic())
 
     def loop(self) -> None:
         """Keeps the units until a shutdown is complete."""
         logs.say("cell started", environment=self.config.environment, pid=os.getpid())
-        while not (self.operations.leaving and not self.roster.members and not self.runs):
+        while not (self.operations.leaving and not self.supervisor.supervised and not self.runs):
             try:
                 self.step()
             except Exception as error:  # noqa: BLE001 - every round looks at everything anew; units need a keeper
@@ -161,16 +161,16 @@ class Agent:
         self._reap(now)
         if self._forker_lost and not self.operations.leaving:
             self._start_again()
-        self.roster.observe(now)
-        self.roster.watch(now)
+        self.supervisor.observe(now)
+        self.supervisor.watch(now)
         self._watch_helpers(now)
-        self.roster.settle(now)
+        self.supervisor.settle(now)
         self.runs.look(now)
         self._rotate(now)
 
     def finish(self) -> int:
         """After the last unit: kills what units left behind, and removes this cell's files but its log and its lock."""
-        self.roster.nursery.close()
+        self.supervisor.nursery.close()
         left = kernel.kill_descendants(os.getpid(), self._forker_pid)
         self._server.close()
         for path in (self.config.state, self.config.pid_file):
@@ -203,12 +203,12 @@ class Agent:
     def _patience(self, now: float) -> float:
         """Seconds until something must be looked at even if nobody calls."""
         times = [now + LONGEST_SLEEP]
-        table = {name: member.unit for name, member in self.roster.members.items()}
+        table = {name: unit.decided for name, unit in self.supervisor.supervised.items()}
         times += [due for due in (units.wake(table), self.runs.wake(now)) if due is not None]
         starting = [now - unit.since for unit in table.values() if unit.state == units.STARTING]
         if starting:
             times.append(now + (PROBE_EVERY if min(starting) < LONG_START else PROBE_SLOWLY))
-        if any(member.adopted for member in self.roster.members.values()):
+        if any(unit.adopted for unit in self.supervisor.supervised.values()):
             times.append(now + POLL_ADOPTED)
         return max(0.0, min(times) - now)
 
@@ -223,13 +223,13 @@ class Agent:
                 return
             exited = dead.si_code == os.CLD_EXITED
             code, number = (dead.si_status, None) if exited else (None, dead.si_status)
-            member = self.roster.by_pid(dead.si_pid)
-            if member is not None:
-                self.roster.bury(member, code, number, now)
-            self.runs.bury(dead.si_pid, code, number)
+            unit = self.supervisor.by_pid(dead.si_pid)
+            if unit is not None:
+                self.supervisor.handle_exit(unit, code, number, now)
+            self.runs.handle_exit(dead.si_pid, code, number)
             self._forker_lost |= dead.si_pid == self._forker_pid
-            if dead.si_pid == self.roster.nursery.pid:
-                self.roster.nursery.give_up("it died")
+            if dead.si_pid == self.supervisor.nursery.pid:
+                self.supervisor.nursery.give_up("it died")
             os.waitpid(dead.si_pid, 0)
 
     def _watch_helpers(self, now: float) -> None:
@@ -239,11 +239,11 @@ class Agent:
             return
         self._looked_at = now
         pulses = {}
-        for pid in (self._forker_pid, self.roster.nursery.pid):
+        for pid in (self._forker_pid, self.supervisor.nursery.pid):
             if pid is None:
                 continue
             found = kernel.process(pid)
-            sight = liveness.Sight(beat=False, trouble="", state="" if found is None else found.state)
+            sight = liveness.Observation(beat=False, trouble="", state="" if found is None else found.state)
             pulses[pid] = liveness.looked(self._helpers.get(pid, liveness.Pulse()), sight, seconds)
             reason = liveness.verdict(pulses[pid])
             if reason:
@@ -258,14 +258,14 @@ class Agent:
         """
         logs.say("forker lost: the cell starts again")
         self.runs.end_all()
-        self.roster.save()
+        self.supervisor.save()
         os.execv(self._again[0], self._again)  # noqa: S606 - our own interpreter, no shell
 
     def _rotate(self, now: float) -> None:
         if now < self._next_rotation:
             return
         self._next_rotation = now + LONGEST_SLEEP
-        paths = {(member.running or member.spec).log for member in self.roster.members.values()}
+        paths = {(unit.running or unit.spec).log for unit in self.supervisor.supervised.values()}
         for path in paths | {self.config.log}:
             try:
                 logs.rotate(path)

@@ -32,8 +32,8 @@ class Config:
     state: str
     pid_file: str
     log: str
-    units: tuple[specs.Spec, ...] = field(repr=False)
-    prelude: specs.Spec | None = field(default=None, repr=False)
+    units: tuple[specs.UnitSpec, ...] = field(repr=False)
+    prelude: specs.UnitSpec | None = field(default=None, repr=False)
     """What the nursery runs before units are forked from it; None = no nursery."""
     views: list[list[str]] = field(default_factory=list)
     """Folders, each with a path at which units find it too (see `mounts`)."""

@@ -2,7 +2,7 @@
 
 The warm process and the agent each serve one, on their own selector. What a request means is the `answer` they pass;
 here are only the lines. Nothing blocks: a client that reads slowly, or never, has its own buffers and bounds, and an
-answer that takes its time is promised (`Later`) and sent when it is there.
+answer that takes its time is promised (`PendingAnswer`) and sent when it is there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Dict, Union
 
-    Answer = Union[Dict[str, Any], "Later"]
+    Answer = Union[Dict[str, Any], "PendingAnswer"]
 
 LONGEST_LINE = 4 * 1024 * 1024  # bytes of a request: hundreds of units with large environments
 LARGEST_BACKLOG = 4 * 1024 * 1024  # bytes of answers that a client has not read yet
@@ -31,7 +31,7 @@ CHUNK = 64 * 1024  # bytes a read, so that one client cannot hold the loop
 PEER = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
-class Later:
+class PendingAnswer:
     """An answer that is not there yet: who makes it calls `settle` once, and may look whether anybody still waits."""
 
     def __init__(self) -> None:
@@ -111,7 +111,7 @@ class _Client:
         self._inbox = bytearray()
         self._outbox = bytearray()
         self._leaving = False
-        self._awaited: Later | None = None
+        self._awaited: PendingAnswer | None = None
 
     def handle(self, mask: int) -> None:
         """Does what the selector says is possible."""
@@ -146,7 +146,7 @@ class _Client:
             answer = respond(line, self._server.answer)
             if answer is NO_REQUEST:
                 self._leave(NO_REQUEST)
-            elif isinstance(answer, Later):
+            elif isinstance(answer, PendingAnswer):
                 self._awaited = answer
                 answer.bind(self._resume)
             else:

@@ -1,6 +1,6 @@
 """What the control socket's requests do: status, apply, restart, run, shutdown, tail.
 
-The agent's server calls `answer`; the roster is asked to do it. Every request is checked here, and answered at once
+The agent's server calls `answer`; the supervisor is asked to do it. Every request is checked here, and answered at once
 (how far things have come is told by status), save a run's, which is answered when it has ended.
 """
 
@@ -25,12 +25,12 @@ TAIL_DEFAULT = 20  # lines
 class Operations:
     """The requests that a cell answers."""
 
-    def __init__(self, configuration: config.Config, crew: supervisor.Roster, once: runs.Runs) -> None:
+    def __init__(self, configuration: config.Config, crew: supervisor.Supervisor, once: runs.Runs) -> None:
         self.config = configuration
         self.leaving = False
-        self._roster = crew
+        self._supervisor = crew
         self._runs = once
-        self._ops: dict[str, Callable[[dict[str, Any]], dict[str, Any] | control.Later]] = {
+        self._ops: dict[str, Callable[[dict[str, Any]], dict[str, Any] | control.PendingAnswer]] = {
             "status": self._status,
             "apply": self._apply,
             "restart": self._restart,
@@ -39,13 +39,13 @@ class Operations:
             "tail": self._tail,
         }
 
-    def answer(self, request: dict[str, Any]) -> dict[str, Any] | control.Later:
+    def answer(self, request: dict[str, Any]) -> dict[str, Any] | control.PendingAnswer:
         """The answer to one request. Raises RefusedError."""
         op = request.get("op")
         if not isinstance(op, str) or op not in self._ops:
             raise specs.RefusedError("op must be one of " + ", ".join(sorted(self._ops)))
         answer = self._ops[op](request)
-        return answer if isinstance(answer, control.Later) else dict(answer, ok=True)
+        return answer if isinstance(answer, control.PendingAnswer) else dict(answer, ok=True)
 
     def leave(self) -> None:
         """Every run is killed, every unit is stopped warmly, then the cell ends."""
@@ -53,12 +53,12 @@ class Operations:
             logs.say("cell leaving")
         self.leaving = True
         self._runs.end_all()
-        self._roster.doom_all()
+        self._supervisor.stop_all()
 
     def _status(self, request: dict[str, Any]) -> dict[str, Any]:
         del request
         now = time.monotonic()
-        told = [supervised_unit.status(member, now) for member in self._roster.members.values()]
+        told = [supervised_unit.status(unit, now) for unit in self._supervisor.supervised.values()]
         return {
             "pid": os.getpid(),
             "environment": self.config.environment,
@@ -77,20 +77,20 @@ class Operations:
             except OSError as error:
                 raise specs.RefusedError(f"cannot write {changed.path}: {error.strerror}") from error
             self.config = changed
-        done = self._roster.apply(wanted, time.monotonic())
+        done = self._supervisor.apply(wanted, time.monotonic())
         if any(done.values()):
             logs.say("units applied", **done)
         return done
 
     def _restart(self, request: dict[str, Any]) -> dict[str, Any]:
         self._refuse_when_leaving()
-        member = self._member(request)
-        if member.spec.name in self._roster.doomed:
-            raise specs.RefusedError(f"unit {member.spec.name} is being removed")
-        self._roster.move(member, units.RESTART, time.monotonic())
+        unit = self._unit(request)
+        if unit.spec.name in self._supervisor.to_stop:
+            raise specs.RefusedError(f"unit {unit.spec.name} is being removed")
+        self._supervisor.move(unit, units.RESTART, time.monotonic())
         return {}
 
-    def _run(self, request: dict[str, Any]) -> control.Later:
+    def _run(self, request: dict[str, Any]) -> control.PendingAnswer:
         self._refuse_when_leaving()
         return self._runs.begin(runspecs.parse(request), time.monotonic())
 
@@ -103,17 +103,17 @@ class Operations:
         lines = request.get("lines", TAIL_DEFAULT)
         if not isinstance(lines, int) or not 0 < lines <= logs.TAIL_LINES:
             raise specs.RefusedError(f"lines must be an integer from 1 to {logs.TAIL_LINES}")
-        member = self._member(request)
+        unit = self._unit(request)
         try:
-            return {"lines": logs.tail(member.spec.log, lines)}
+            return {"lines": logs.tail(unit.spec.log, lines)}
         except OSError as error:
-            raise specs.RefusedError(f"cannot read {member.spec.log}: {error.strerror or error}") from error
+            raise specs.RefusedError(f"cannot read {unit.spec.log}: {error.strerror or error}") from error
 
-    def _member(self, request: dict[str, Any]) -> supervised_unit.Member:
+    def _unit(self, request: dict[str, Any]) -> supervised_unit.SupervisedUnit:
         name = request.get("unit")
-        if not isinstance(name, str) or name not in self._roster.members:
+        if not isinstance(name, str) or name not in self._supervisor.supervised:
             raise specs.RefusedError("unit must name a unit of this cell; status lists them")
-        return self._roster.members[name]
+        return self._supervisor.supervised[name]
 
     def _refuse_when_leaving(self) -> None:
         if self.leaving:

@@ -1,7 +1,7 @@
 """What is asked of the Linux kernel: /proc, prctl, and killing all that a unit left behind.
 
-The roster and the forked processes call it. It decides nothing. There is no other way to tell a process from a later
-one with the same number than /proc, so a cell refuses to start on a system without it.
+The supervisor and the forked processes call it; it decides nothing. Only /proc tells a process from a later one with
+the same number, so a cell refuses to start on a system without /proc.
 """
 
 from __future__ import annotations

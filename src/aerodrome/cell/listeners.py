@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .specs import Spec
+    from .specs import UnitSpec
 
 LISTEN_FD = 4  # the socket's number in the unit
 LISTEN_VARIABLE = "AERODROME_LISTEN_FD"
@@ -26,7 +26,7 @@ class Listeners:
     def __init__(self) -> None:
         self._held: dict[int, socket.socket] = {}
 
-    def hold(self, specs: Iterable[Spec], *, alone: bool = False) -> dict[int, str]:
+    def hold(self, specs: Iterable[UnitSpec], *, alone: bool = False) -> dict[int, str]:
         """Holds the ports of these units and no others; returns those that cannot be had, with the reason.
 
         `alone` is said when no unit of ours can have such a port: then a socket of the same user is a stranger's too.
@@ -54,7 +54,7 @@ def _probe(port: int) -> None:
         probe.bind(("127.0.0.1", port))
 
 
-def bound(port: int, spec: Spec) -> socket.socket:
+def bound(port: int, spec: UnitSpec) -> socket.socket:
     """A socket for the unit, bound to the port. Raises OSError when somebody else has it."""
     # The protocol is named, or asyncio would not switch Nagle's algorithm off: 40 ms for many an answer.
     made = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)

@@ -2,7 +2,7 @@
 
 Pure: what was seen and how long ago the last look was go in, a pulse comes out. A unit that has beaten once must go on
 beating (`WATCHDOG=1` in its pipe, written by a thread of its own that also watches its main loop). Of those that never
-do, Redis among them, the kernel's word that they are stopped must do. The roster reads pipes and /proc, and kills.
+do, Redis among them, the kernel's word that they are stopped must do. The supervisor reads pipes and /proc, and kills.
 
 Only time in which we looked counts: the sleep of a machine, a paused virtual machine and a cell that itself got no
 processor time are no silence of a unit's.
@@ -23,7 +23,7 @@ STOPPED = "T"  # states of proc(5)
 EXCUSED = "Dt"  # waits for a disk or for memory, which no signal would end; or a person's debugger holds it
 
 
-class Sight(NamedTuple):
+class Observation(NamedTuple):
     """What one look has found."""
 
     beat: bool
@@ -45,7 +45,7 @@ class Pulse:
     trouble: str = ""
 
 
-def looked(pulse: Pulse, sight: Sight, seconds: float) -> Pulse:
+def looked(pulse: Pulse, sight: Observation, seconds: float) -> Pulse:
     """The pulse after a look that came `seconds` after the one before."""
     counted = min(max(seconds, 0.0), LONGEST_LOOK)
     stopped = pulse.stopped + counted if sight.state == STOPPED else 0.0

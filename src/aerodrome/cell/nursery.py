@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from . import forker, logs, spawn
 
 if TYPE_CHECKING:
-    from .specs import Spec
+    from .specs import UnitSpec
 
 PATIENCE_FOR_RUN = 2.0  # seconds; nothing else is heard meanwhile
 PATIENCE = 60.0  # seconds for the first unit's fork: it waits for the imports, and a machine may be busy
@@ -23,12 +23,12 @@ PATIENCE = 60.0  # seconds for the first unit's fork: it waits for the imports, 
 class Nursery:
     """At most one process. `spec` says what it runs and as whom; None means that there never is one."""
 
-    def __init__(self, spec: Spec | None) -> None:
+    def __init__(self, spec: UnitSpec | None) -> None:
         self._spec = spec
         self._requests: socket.socket | None = None
         self.pid: int | None = None
 
-    def launch(self, base: socket.socket, spec: Spec, listener: socket.socket | None = None) -> spawn.Launch | None:
+    def launch(self, base: socket.socket, spec: UnitSpec, listener: socket.socket | None = None) -> spawn.Launch | None:
         """A process for the unit, forked from the nursery; None when it is not for this unit, or not to be had."""
         wanted = self._spec
         if wanted is None or spec.how != "fork" or (spec.uid, spec.gid) != (wanted.uid, wanted.gid):
@@ -42,7 +42,7 @@ class Nursery:
             self.give_up(str(error))
             return None
 
-    def launch_run(self, spec: Spec, outputs: tuple[int, int]) -> spawn.Launch | None:
+    def launch_run(self, spec: UnitSpec, outputs: tuple[int, int]) -> spawn.Launch | None:
         """A process for a command; None when there is no nursery, or it is busy: a command is not worth its loss."""
         wanted = self._spec
         if wanted is None or self._requests is None or (spec.uid, spec.gid) != (wanted.uid, wanted.gid):
@@ -67,7 +67,7 @@ class Nursery:
             self._requests.close()
         self._requests, self.pid = None, None
 
-    def _start(self, base: socket.socket, wanted: Spec) -> None:
+    def _start(self, base: socket.socket, wanted: UnitSpec) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         log = logs.open_append(wanted.log)
         try:

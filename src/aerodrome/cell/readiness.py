@@ -1,6 +1,6 @@
 """How a unit shows that it serves, and then that it lives: lines in a pipe, or a socket that accepts.
 
-The roster asks here whenever the loop comes round; nothing waits. What a unit writes is hostile and bounded.
+The supervisor asks here whenever the loop comes round; nothing waits. What a unit writes is hostile and bounded.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def reopen_pipe(pid: int, inode: int) -> int | None:
         return None
 
 
-class Notices:
+class NotifyReader:
     """Reads what a unit says about itself, in systemd's words; other lines are ignored.
 
     `READY=1`, `STATUS=text`, `WATCHDOG=1` (it lives) and `WATCHDOG=trigger` (it shall be killed, as its status says).

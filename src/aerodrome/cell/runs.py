@@ -27,13 +27,13 @@ LEAVING = "leaving"
 ABANDONED = "abandoned"
 
 
-class Run(NamedTuple):
+class RunningCommand(NamedTuple):
     """One run with a process."""
 
     wanted: RunSpec
     pid: int
     begun: float
-    answer: control.Later
+    answer: control.PendingAnswer
     outputs: tuple[int, int]
 
 
@@ -43,14 +43,14 @@ class Runs:
     def __init__(self, requests: socket.socket, nursery: Nursery) -> None:
         self._requests = requests
         self._nursery = nursery
-        self._running: dict[str, Run] = {}
+        self._running: dict[str, RunningCommand] = {}
         self._killed: dict[str, str] = {}
         """Why a run was killed; it is answered when it is dead."""
 
     def __len__(self) -> int:
         return len(self._running)
 
-    def begin(self, wanted: RunSpec, now: float) -> control.Later:
+    def begin(self, wanted: RunSpec, now: float) -> control.PendingAnswer:
         """Starts the command; the answer comes when it has ended. Raises RefusedError."""
         name = wanted.spec.name
         specs.require(name not in self._running, f"run {name}: a command of this id is running")
@@ -61,8 +61,8 @@ class Runs:
         except spawn.LaunchError as error:
             _close(outputs)
             raise specs.RefusedError(f"run {name}: {error}") from error
-        answer = control.Later()
-        self._running[name] = Run(wanted, launch.pid, now, answer, outputs)
+        answer = control.PendingAnswer()
+        self._running[name] = RunningCommand(wanted, launch.pid, now, answer, outputs)
         launch.release(wanted.spec)
         logs.say("run started", run=name, pid=launch.pid)
         return answer
@@ -74,7 +74,7 @@ class Runs:
             if reason is not None:
                 self._kill(name, run, reason)
 
-    def bury(self, pid: int, code: int | None, number: int | None) -> None:
+    def handle_exit(self, pid: int, code: int | None, number: int | None) -> None:
         """The process is dead and not reaped yet: if it was a run's, kills what it left, and answers."""
         found = [name for name, run in self._running.items() if run.pid == pid]
         for name in found:
@@ -98,17 +98,17 @@ class Runs:
         """When to look again; None when nothing runs."""
         return now + LOOK_EVERY if self._running else None
 
-    def _launch(self, spec: specs.Spec, outputs: tuple[int, int]) -> spawn.Launch:
+    def _launch(self, spec: specs.UnitSpec, outputs: tuple[int, int]) -> spawn.Launch:
         return self._nursery.launch_run(spec, outputs) or spawn.fork_run(self._requests, outputs)
 
-    def _kill(self, name: str, run: Run, reason: str) -> None:
+    def _kill(self, name: str, run: RunningCommand, reason: str) -> None:
         self._killed.setdefault(name, reason)
         # First those that have left the session, while they still have their parents.
         kernel.kill_descendants(run.pid, spared=0)
         kernel.kill_session(run.pid)
 
 
-def _overdue(run: Run, now: float) -> str | None:
+def _overdue(run: RunningCommand, now: float) -> str | None:
     if run.answer.is_abandoned:
         return ABANDONED
     if now - run.begun >= run.wanted.timeout:

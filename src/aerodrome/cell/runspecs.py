@@ -24,7 +24,7 @@ LARGEST_LIMIT = 64 * 1024 * 1024  # bytes
 class RunSpec:
     """One run. `spec` says what its process becomes."""
 
-    spec: specs.Spec
+    spec: specs.UnitSpec
     stdout: str
     stderr: str
     timeout: float

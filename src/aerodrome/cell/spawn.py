@@ -1,7 +1,7 @@
 """The agent's side of starting a unit: descriptors, a process from the forker, and the release of its specification.
 
-The roster calls `fork`, records the process in the state file, and only then `release`s it: a cell that is killed in
-between leaves no unit that its successor would start a second time.
+The supervisor calls `fork`, records the process in the state file, and only then calls `release`. So a cell that is
+killed in between leaves no unit that its successor would start a second time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from . import forker, kernel, logs, readiness
 
 if TYPE_CHECKING:
-    from .specs import Spec
+    from .specs import UnitSpec
 
 PATIENCE = 10.0  # seconds for a fork on a machine that is short of everything
 LONGEST_NUMBER = 16  # bytes
@@ -30,13 +30,13 @@ class LaunchError(Exception):
 class Launch:
     """A process that waits for its specification."""
 
-    def __init__(self, pid: int, start: int, notices: readiness.Notices | None, channel: socket.socket) -> None:
+    def __init__(self, pid: int, start: int, notices: readiness.NotifyReader | None, channel: socket.socket) -> None:
         self.pid = pid
         self.start = start
         self.notices = notices
         self._channel = channel
 
-    def release(self, spec: Spec) -> None:
+    def release(self, spec: UnitSpec) -> None:
         """Lets the process become the unit. Should it be dead already, its exit is reported like any other."""
         with contextlib.suppress(OSError):
             self._channel.sendall(json.dumps(spec.document()).encode() + b"\n")
@@ -44,7 +44,7 @@ class Launch:
 
 
 def fork(
-    requests: socket.socket, spec: Spec, *, listener: socket.socket | None = None, patience: float = PATIENCE
+    requests: socket.socket, spec: UnitSpec, *, listener: socket.socket | None = None, patience: float = PATIENCE
 ) -> Launch:
     """A new process for the unit, in a session of its own, with a copy of its listener. Raises LaunchError."""
     try:
@@ -68,7 +68,7 @@ def fork_run(requests: socket.socket, outputs: tuple[int, int], *, patience: flo
     return Launch(pid, start, None, channel)
 
 
-def _fork(requests: socket.socket, spec: Spec, log: int, listener: socket.socket | None, patience: float) -> Launch:
+def _fork(requests: socket.socket, spec: UnitSpec, log: int, listener: socket.socket | None, patience: float) -> Launch:
     reader, writer = readiness.make_pipe() if spec.ready == "notify" else (None, None)
     try:
         handles = [log, *([] if writer is None else [writer]), *([] if listener is None else [listener.fileno()])]
@@ -80,7 +80,7 @@ def _fork(requests: socket.socket, spec: Spec, log: int, listener: socket.socket
     finally:
         if writer is not None:
             os.close(writer)
-    return Launch(pid, start, None if reader is None else readiness.Notices(reader), ours)
+    return Launch(pid, start, None if reader is None else readiness.NotifyReader(reader), ours)
 
 
 def meet(

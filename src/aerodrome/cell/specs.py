@@ -32,7 +32,7 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True)
-class Spec:
+class UnitSpec:
     """One unit, as its specification says it. `env` is the unit's whole environment and may hold secrets."""
 
     name: str
@@ -84,7 +84,7 @@ class Spec:
         return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()
 
 
-def parse_units(raw: Any) -> tuple[Spec, ...]:
+def parse_units(raw: Any) -> tuple[UnitSpec, ...]:
     """All unit specifications of a cell. Raises RefusedError for the first fault."""
     require(isinstance(raw, list), "units must be a list of unit specifications")
     specs = tuple(parse(one) for one in raw)
@@ -95,7 +95,7 @@ def parse_units(raw: Any) -> tuple[Spec, ...]:
     return specs
 
 
-def parse(raw: Any) -> Spec:
+def parse(raw: Any) -> UnitSpec:
     """One unit specification. Raises RefusedError; unknown fields are ignored."""
     require(isinstance(raw, dict), "a unit specification must be an object")
     name = raw.get("name")
@@ -116,7 +116,7 @@ def parse(raw: Any) -> Spec:
     ready = take("ready", "notify, started, connect:<path> or connect:127.0.0.1:<port>", _is_ready, "started")
     listen = take("listen", "a TCP port or null", _is_port, None)
     require(listen is None or ready == NOTIFY, f"unit {name}: listen needs a unit that is ready by notify")
-    return Spec(
+    return UnitSpec(
         name=str(name),
         how=how,
         argv=tuple(argv),

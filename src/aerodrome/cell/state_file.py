@@ -1,7 +1,7 @@
 """The state file: what a cell must know of its running units when it has been killed and started again.
 
-The roster writes it whenever something changes, before a new unit is let run; a new agent reads it once. A process is
-taken over only if number, start time and boot all match. It holds no unit's environment or arguments.
+The supervisor writes it whenever something changes, before a new unit is let run; a new agent reads it once. A process
+is taken over only if number, start time and boot all match. It holds no unit's environment or arguments.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 class Record(NamedTuple):
     """One unit with a process, as the state file has it."""
 
-    spec: specs.Spec
+    spec: specs.UnitSpec
     """What the process was started with, without environment and arguments."""
     digest: str
     pid: int
     start: int
-    unit: units.Unit
+    unit: units.UnitState
     last_exit: dict[str, Any] | None
     pipe: int | None = None
     """The inode of its notify pipe; None when it has none, or none any more."""
@@ -55,9 +55,9 @@ def _document(record: Record) -> dict[str, Any]:
 
 def _record(document: dict[str, Any]) -> Record:
     """Fields that another version of the cell wrote and this one does not know are left out."""
-    known = {field.name for field in dataclasses.fields(units.Unit)}
+    known = {field.name for field in dataclasses.fields(units.UnitState)}
     unit = {key: value for key, value in document["unit"].items() if key in known}
     unit["after"] = tuple(unit["after"])
     fields = {key: value for key, value in document.items() if key in Record._fields}
-    fields.update(spec=specs.parse(document["spec"]), unit=units.Unit(**unit))
+    fields.update(spec=specs.parse(document["spec"]), unit=units.UnitState(**unit))
     return Record(**fields)

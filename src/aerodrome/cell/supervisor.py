@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from .nursery import Nursery
 
 
-class Roster:
+class Supervisor:
     """The units of a cell. Times are seconds of the monotonic clock."""
 
     def __init__(self, requests: socket.socket, state: str, nursery: Nursery) -> None:
-        self.members: dict[str, supervised_unit.Member] = {}
-        self.doomed: set[str] = set()
+        self.supervised: dict[str, supervised_unit.SupervisedUnit] = {}
+        self.to_stop: set[str] = set()
         self._requests = requests
         self.nursery = nursery
         self._listeners = listeners.Listeners()
@@ -36,14 +36,14 @@ class Roster:
         self._boot = kernel.boot_id()
         self._saved = ""
 
-    def adopt(self, wanted: tuple[specs.Spec, ...], now: float) -> None:
+    def adopt(self, wanted: tuple[specs.UnitSpec, ...], now: float) -> None:
         """Takes over what a former cell left running, then brings it to the wanted units.
 
         Raises RefusedError when it begins with nothing and a port is somebody else's: tokens would be sent there.
         """
         records = state_file.load(self._state)
         for one in records:
-            self.members[one.spec.name] = supervised_unit.adopted(one)
+            self.supervised[one.spec.name] = supervised_unit.adopted(one)
         if any(kernel.alive(one.pid, one.start) for one in records):
             # A single restart must not wait for the nursery's imports, which pay only when all units start.
             self.nursery.give_up("units were adopted")
@@ -52,65 +52,65 @@ class Roster:
                 raise specs.RefusedError(_no_port(port, reason))
         self.apply(wanted, now)
 
-    def apply(self, wanted: tuple[specs.Spec, ...], now: float) -> dict[str, list[str]]:
+    def apply(self, wanted: tuple[specs.UnitSpec, ...], now: float) -> dict[str, list[str]]:
         """Adds, removes and restarts units until they are the wanted ones; says which. Idempotent."""
         names = {spec.name for spec in wanted}
-        removed = [name for name in self.members if name not in names and name not in self.doomed]
-        self.doomed |= set(removed)
+        removed = [name for name in self.supervised if name not in names and name not in self.to_stop]
+        self.to_stop |= set(removed)
         added, changed = [], []
         for spec in wanted:
-            member = self.members.get(spec.name)
-            if member is None:
-                self.members[spec.name] = supervised_unit.fresh(spec, now)
+            unit = self.supervised.get(spec.name)
+            if unit is None:
+                self.supervised[spec.name] = supervised_unit.fresh(spec, now)
                 added.append(spec.name)
-            elif self._renew(member, spec, now):
+            elif self._renew(unit, spec, now):
                 changed.append(spec.name)
         self._hold_ports()
         self.settle(now)
         return {"added": added, "removed": removed, "changed": changed}
 
-    def doom_all(self) -> None:
+    def stop_all(self) -> None:
         """Every unit shall stop for good, those first that others do not need; ports stay held to the end."""
-        self.doomed |= set(self.members)
+        self.to_stop |= set(self.supervised)
         self._leaving = True
 
-    def move(self, member: supervised_unit.Member, event: str, now: float) -> None:
+    def move(self, unit: supervised_unit.SupervisedUnit, event: str, now: float) -> None:
         """Lets the table decide about one event, and does what it says."""
-        member.unit, action = units.decide(member.unit, event, now)
+        unit.decided, action = units.decide(unit.decided, event, now)
         if action == units.LAUNCH:
-            self._launch(member, now)
+            self._launch(unit, now)
         elif action == units.TERMINATE:
-            self._terminate(member)
+            self._terminate(unit)
         elif action == units.KILL:
-            self._kill(member)
+            self._kill(unit)
 
     def settle(self, now: float) -> None:
         """Does all that is due, drops units that are gone for good, and saves the state."""
         while True:
-            table = {name: member.unit for name, member in self.members.items()}
-            moves = units.plan(table, self.doomed, now)
+            table = {name: unit.decided for name, unit in self.supervised.items()}
+            moves = units.plan(table, self.to_stop, now)
             if not moves:
                 break
             for name, event in moves:
-                self.move(self.members[name], event, now)
-        for name in [one for one in self.doomed if self.members[one].unit.state == units.STOPPED]:
+                self.move(self.supervised[name], event, now)
+        for name in [one for one in self.to_stop if self.supervised[one].decided.state == units.STOPPED]:
             logs.say("unit stopped", unit=name)
-            del self.members[name]
-            self.doomed.discard(name)
+            del self.supervised[name]
+            self.to_stop.discard(name)
         self.save()
 
     def observe(self, now: float) -> None:
         """Looks after the units that nothing reports of: adopted ones, and those that may have become ready."""
         self._hold_ports()
-        for member in list(self.members.values()):
-            if member.pid is not None and member.adopted and not kernel.alive(member.pid, member.start):
-                self.bury(member, None, None, now)
-            if member.notices is not None:
-                member.notices.read()
-            if member.unit.state == units.STARTING and supervised_unit.serves(member):
-                seconds = round(now - member.unit.since, 3)
-                self.move(member, units.SERVES, now)
-                logs.say("unit ready", unit=member.spec.name, seconds=seconds)
+        for unit in list(self.supervised.values()):
+            if unit.pid is not None and unit.adopted and not kernel.alive(unit.pid, unit.start):
+                self.handle_exit(unit, None, None, now)
+            if unit.notices is not None:
+                unit.notices.read()
+            if unit.decided.state == units.STARTING and supervised_unit.serves(unit):
+                seconds = round(now - unit.decided.since, 3)
+                self.move(unit, units.SERVES, now)
+                logs.say("unit ready", unit=unit.spec.name, seconds=seconds)
 
     def watch(self, now: float) -> None:
         """Looks whether units that have a process still do something, and kills those that do not."""
@@ -118,38 +118,40 @@ class Roster:
         if seconds < liveness.LOOK_EVERY:
             return
         self._looked_at = now
-        for member in self.members.values():
-            found = None if member.pid is None else kernel.process(member.pid)
+        for unit in self.supervised.values():
+            found = None if unit.pid is None else kernel.process(unit.pid)
             if found is None:
                 continue
-            notices = member.notices
+            notices = unit.notices
             beat, trouble = (notices.take_beat(), notices.trouble) if notices is not None else (False, "")
-            sight = liveness.Sight(beat, trouble, found.state)
-            member.pulse = liveness.looked(member.pulse, sight, seconds)
-            reason = liveness.verdict(member.pulse)
+            sight = liveness.Observation(beat, trouble, found.state)
+            unit.pulse = liveness.looked(unit.pulse, sight, seconds)
+            reason = liveness.verdict(unit.pulse)
             if reason:
-                member.hung, member.pulse = reason, liveness.Pulse(beats=member.pulse.beats)
-                self.move(member, units.HUNG, now)
+                unit.hung, unit.pulse = reason, liveness.Pulse(beats=unit.pulse.beats)
+                self.move(unit, units.HUNG, now)
 
-    def bury(self, member: supervised_unit.Member, code: int | None, number: int | None, now: float) -> None:
+    def handle_exit(
+        self, unit: supervised_unit.SupervisedUnit, code: int | None, number: int | None, now: float
+    ) -> None:
         """Its main process is dead (and not reaped yet, when our child): kills what it left, then decides."""
-        left = _kill_leftovers(member)
+        left = _kill_leftovers(unit)
         name = None if number is None else _signal_name(number)
-        logs.say("unit exited", unit=member.spec.name, pid=member.pid, code=code, signal=name, left=left)
-        member.last_exit = {"code": code, "signal": name, "at": now}
-        if member.hung:
-            member.last_exit["hung"] = member.hung
-        self._forget_process(member)
-        self.move(member, units.EXITED, now)
+        logs.say("unit exited", unit=unit.spec.name, pid=unit.pid, code=code, signal=name, left=left)
+        unit.last_exit = {"code": code, "signal": name, "at": now}
+        if unit.hung:
+            unit.last_exit["hung"] = unit.hung
+        self._forget_process(unit)
+        self.move(unit, units.EXITED, now)
 
-    def by_pid(self, pid: int) -> supervised_unit.Member | None:
+    def by_pid(self, pid: int) -> supervised_unit.SupervisedUnit | None:
         """The unit whose main process this is."""
-        return next((member for member in self.members.values() if member.pid == pid), None)
+        return next((unit for unit in self.supervised.values() if unit.pid == pid), None)
 
     def save(self) -> None:
         """Writes the state file if anything changed. A full disk is logged and tried again: units must go on."""
-        running = [member for member in self.members.values() if member.pid is not None]
-        text = state_file.render([supervised_unit.record(member) for member in running], self._boot)
+        running = [unit for unit in self.supervised.values() if unit.pid is not None]
+        text = state_file.render([supervised_unit.record(unit) for unit in running], self._boot)
         if text == self._saved:
             return
         try:
@@ -158,45 +160,45 @@ class Roster:
         except OSError as error:
             logs.say("cannot write the state file", error=error.strerror)
 
-    def _renew(self, member: supervised_unit.Member, spec: specs.Spec, now: float) -> bool:
+    def _renew(self, unit: supervised_unit.SupervisedUnit, spec: specs.UnitSpec, now: float) -> bool:
         """Makes an existing unit the wanted one; says whether its process had to change."""
-        self.doomed.discard(member.spec.name)
-        replaced = member.spec.digest != spec.digest
-        due = supervised_unit.must_restart(member, spec)
+        self.to_stop.discard(unit.spec.name)
+        replaced = unit.spec.digest != spec.digest
+        due = supervised_unit.must_restart(unit, spec)
         if due:
-            self.move(member, units.RESTART, now)
-        member.spec = spec
-        member.unit = replace(member.unit, after=spec.after, grace=spec.grace)
+            self.move(unit, units.RESTART, now)
+        unit.spec = spec
+        unit.decided = replace(unit.decided, after=spec.after, grace=spec.grace)
         return due or replaced
 
-    def _launch(self, member: supervised_unit.Member, now: float) -> None:
-        member.trouble = ""
+    def _launch(self, unit: supervised_unit.SupervisedUnit, now: float) -> None:
+        unit.trouble = ""
         try:
-            launch = self._fork(member.spec)
+            launch = self._fork(unit.spec)
         except spawn.LaunchError as error:
-            logs.say("unit not started", unit=member.spec.name, error=str(error))
-            member.trouble = str(error)
-            member.last_exit = {"code": None, "signal": None, "at": now}
-            self.move(member, units.EXITED, now)
+            logs.say("unit not started", unit=unit.spec.name, error=str(error))
+            unit.trouble = str(error)
+            unit.last_exit = {"code": None, "signal": None, "at": now}
+            self.move(unit, units.EXITED, now)
             return
-        member.pid, member.start, member.notices = launch.pid, launch.start, launch.notices
-        member.running, member.digest, member.adopted = member.spec, member.spec.digest, False
+        unit.pid, unit.start, unit.notices = launch.pid, launch.start, launch.notices
+        unit.running, unit.digest, unit.adopted = unit.spec, unit.spec.digest, False
         self.save()
-        launch.release(member.spec)
-        if member.spec.ready == supervised_unit.STARTED:
-            self.move(member, units.SERVES, now)
-        logs.say("unit started", unit=member.spec.name, pid=launch.pid, restarts=member.unit.restarts)
+        launch.release(unit.spec)
+        if unit.spec.ready == supervised_unit.STARTED:
+            self.move(unit, units.SERVES, now)
+        logs.say("unit started", unit=unit.spec.name, pid=launch.pid, restarts=unit.decided.restarts)
 
     def _hold_ports(self) -> None:
         """As soon as a unit is wanted, long before it could bind its port itself, and until it is gone."""
         if self._leaving:
             return
-        missing = self._listeners.hold(one.spec for one in self.members.values())
+        missing = self._listeners.hold(one.spec for one in self.supervised.values())
         if missing != self._missing:
             logs.say("ports not to be had", ports=missing)
             self._missing = missing
 
-    def _fork(self, spec: specs.Spec) -> spawn.Launch:
+    def _fork(self, spec: specs.UnitSpec) -> spawn.Launch:
         """A process for the unit, with its listener if it has one. Raises LaunchError."""
         if spec.listen is None:
             return self._launched(spec, None)
@@ -207,41 +209,41 @@ class Roster:
         with listener:
             return self._launched(spec, listener)
 
-    def _launched(self, spec: specs.Spec, listener: socket.socket | None) -> spawn.Launch:
+    def _launched(self, spec: specs.UnitSpec, listener: socket.socket | None) -> spawn.Launch:
         launch = self.nursery.launch(self._requests, spec, listener)
         return launch or spawn.fork(self._requests, spec, listener=listener)
 
-    def _terminate(self, member: supervised_unit.Member) -> None:
+    def _terminate(self, unit: supervised_unit.SupervisedUnit) -> None:
         """Signals the main process only: a pool's children must be let finish by their parent."""
-        running = member.running
-        if member.pid is None or running is None:
+        running = unit.running
+        if unit.pid is None or running is None:
             return
-        logs.say("unit stopping", unit=member.spec.name, pid=member.pid, signal=running.stop_signal)
-        if not member.adopted or kernel.alive(member.pid, member.start):
+        logs.say("unit stopping", unit=unit.spec.name, pid=unit.pid, signal=running.stop_signal)
+        if not unit.adopted or kernel.alive(unit.pid, unit.start):
             with contextlib.suppress(OSError):
-                os.kill(member.pid, getattr(signal, running.stop_signal))
+                os.kill(unit.pid, getattr(signal, running.stop_signal))
 
-    def _kill(self, member: supervised_unit.Member) -> None:
-        if member.pid is None or (member.adopted and not kernel.alive(member.pid, member.start)):
+    def _kill(self, unit: supervised_unit.SupervisedUnit) -> None:
+        if unit.pid is None or (unit.adopted and not kernel.alive(unit.pid, unit.start)):
             return
-        logs.say("unit killed", unit=member.spec.name, pid=member.pid, why=member.hung or "not stopped in its grace")
-        kernel.kill_session(member.pid)
+        logs.say("unit killed", unit=unit.spec.name, pid=unit.pid, why=unit.hung or "not stopped in its grace")
+        kernel.kill_session(unit.pid)
 
-    def _forget_process(self, member: supervised_unit.Member) -> None:
-        if member.notices is not None:
-            member.notices.close()
-        member.pid, member.running, member.notices, member.adopted = None, None, None, False
-        member.pulse, member.hung = liveness.Pulse(), ""
+    def _forget_process(self, unit: supervised_unit.SupervisedUnit) -> None:
+        if unit.notices is not None:
+            unit.notices.close()
+        unit.pid, unit.running, unit.notices, unit.adopted = None, None, None, False
+        unit.pulse, unit.hung = liveness.Pulse(), ""
 
 
-def _kill_leftovers(member: supervised_unit.Member) -> int:
+def _kill_leftovers(unit: supervised_unit.SupervisedUnit) -> int:
     """Kills the rest of the unit's session, unless an adopted unit's number has been given to another process."""
-    if member.pid is None:
+    if unit.pid is None:
         return 0
-    found = kernel.process(member.pid)
-    if found is not None and found.start != member.start:
+    found = kernel.process(unit.pid)
+    if found is not None and found.start != unit.start:
         return 0
-    return kernel.kill_session(member.pid)
+    return kernel.kill_session(unit.pid)
 
 
 def _no_port(port: int, reason: str) -> str:

@@ -1,7 +1,7 @@
 """Decides what happens to a unit: one table of states, the back-off, and who may start or must stop now.
 
-Pure: state, event and time go in, the new state and one action come out. The roster performs the actions and feeds back
-what happened. It must not read a clock, a file or a process.
+Pure: state, event and time go in, the new state and one action come out. The supervisor performs the actions and feeds
+back what happened. This module must not read a clock, a file or a process.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class IllegalMoveError(Exception):
 
 
 @dataclass(frozen=True)
-class Unit:
+class UnitState:
     """What is decided about one unit. Times are seconds of the monotonic clock."""
 
     name: str
@@ -90,7 +90,7 @@ class Unit:
     stop_deadline: float | None = None
 
 
-def decide(unit: Unit, event: str, now: float) -> tuple[Unit, str]:
+def decide(unit: UnitState, event: str, now: float) -> tuple[UnitState, str]:
     """The unit after `event` and the action that it asks for. Raises IllegalMoveError."""
     try:
         state, action = TABLE[unit.state, event]
@@ -108,52 +108,52 @@ def delay(failures: int) -> float:
     return float(min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures - 1, 16)))
 
 
-def plan(units: Mapping[str, Unit], doomed: AbstractSet[str], now: float) -> list[tuple[str, str]]:
-    """The events that are due now, as (name, event). `doomed` are the units that shall stop for good."""
-    moves = ((name, _due(unit, units, doomed, now)) for name, unit in units.items())
+def plan(units: Mapping[str, UnitState], to_stop: AbstractSet[str], now: float) -> list[tuple[str, str]]:
+    """The events that are due now, as (name, event). `to_stop` names the units that must stop for good."""
+    moves = ((name, _due(unit, units, to_stop, now)) for name, unit in units.items())
     return [(name, event) for name, event in moves if event is not None]
 
 
-def wake(units: Mapping[str, Unit]) -> float | None:
+def wake(units: Mapping[str, UnitState]) -> float | None:
     """The time of the next back-off or grace that ends; None when none is running."""
     times = [time for unit in units.values() for time in (unit.next_start_at, unit.stop_deadline) if time is not None]
     return min(times) if times else None
 
 
-def _due(unit: Unit, units: Mapping[str, Unit], doomed: AbstractSet[str], now: float) -> str | None:
+def _due(unit: UnitState, units: Mapping[str, UnitState], to_stop: AbstractSet[str], now: float) -> str | None:
     if unit.state == STOPPED:
         return None
     if unit.state == STOPPING:
         return OVERDUE if unit.stop_deadline is not None and now >= unit.stop_deadline else None
-    if unit.name in doomed and not _leaned_on(unit, units, doomed):
+    if unit.name in to_stop and not _leaned_on(unit, units, to_stop):
         return STOP
-    if unit.state == WAITING and unit.name not in doomed:
+    if unit.state == WAITING and unit.name not in to_stop:
         return START if unit.begun or _needs_met(unit, units) else None
     if unit.state == BACKING_OFF and unit.next_start_at is not None and now >= unit.next_start_at:
         return START
     return None
 
 
-def _leaned_on(unit: Unit, units: Mapping[str, Unit], doomed: AbstractSet[str]) -> bool:
+def _leaned_on(unit: UnitState, units: Mapping[str, UnitState], to_stop: AbstractSet[str]) -> bool:
     """Whether another unit that is going away still needs this one, as a draining worker needs its broker."""
-    others = (other for name, other in units.items() if name in doomed)
+    others = (other for name, other in units.items() if name in to_stop)
     return any(unit.name in other.after and other.state != STOPPED for other in others)
 
 
-def _needs_met(unit: Unit, units: Mapping[str, Unit]) -> bool:
+def _needs_met(unit: UnitState, units: Mapping[str, UnitState]) -> bool:
     return all(name in units and units[name].state == READY for name in unit.after)
 
 
-def _started(unit: Unit, now: float) -> Unit:
+def _started(unit: UnitState, now: float) -> UnitState:
     del now
     return replace(unit, begun=True, restarts=unit.restarts + int(unit.begun), next_start_at=None, ready_since=None)
 
 
-def _serves(unit: Unit, now: float) -> Unit:
+def _serves(unit: UnitState, now: float) -> UnitState:
     return replace(unit, ready_since=now)
 
 
-def _exited(unit: Unit, now: float) -> Unit:
+def _exited(unit: UnitState, now: float) -> UnitState:
     gone = replace(unit, ready_since=None, stop_deadline=None)
     if unit.state == STOPPING:
         return replace(gone, failures=0)
@@ -162,26 +162,26 @@ def _exited(unit: Unit, now: float) -> Unit:
     return replace(gone, failures=failures, next_start_at=now + delay(failures))
 
 
-def _stopped(unit: Unit, now: float) -> Unit:
+def _stopped(unit: UnitState, now: float) -> UnitState:
     return _with_deadline(replace(unit, wanted=False, next_start_at=None), now)
 
 
-def _restarted(unit: Unit, now: float) -> Unit:
+def _restarted(unit: UnitState, now: float) -> UnitState:
     return _with_deadline(replace(unit, wanted=True, failures=0, next_start_at=None), now)
 
 
-def _with_deadline(unit: Unit, now: float) -> Unit:
+def _with_deadline(unit: UnitState, now: float) -> UnitState:
     """The grace runs from the first request to stop; a second one does not prolong it."""
     if unit.state in (STARTING, READY):
         return replace(unit, stop_deadline=now + unit.grace)
     return unit
 
 
-def _overdue(unit: Unit, now: float) -> Unit:
+def _overdue(unit: UnitState, now: float) -> UnitState:
     return replace(unit, stop_deadline=now + KILL_AGAIN)
 
 
-def _hung(unit: Unit, now: float) -> Unit:
+def _hung(unit: UnitState, now: float) -> UnitState:
     """Its death is told like any other, and decides what follows."""
     del now
     return unit

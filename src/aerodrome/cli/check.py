@@ -57,7 +57,7 @@ def check(
         found = check_run.Checked(airflow_version or "", errors=[check_run.document(error)])
     else:
         with console.status(f"Checking on Airflow {wanted.version} …") as spinner:
-            found = check_run.Run(wanted, Settings(), console, spinner).run()
+            found = check_run.CheckRun(wanted, Settings(), console, spinner).run()
         if not as_json:
             console.print(check_run.summary(found))
     if as_json:

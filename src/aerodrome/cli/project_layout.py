@@ -35,7 +35,7 @@ UNTAKEN = MappingProxyType({
 """What else projects have → why it is not taken, and what to do."""
 
 
-class Kind(Enum):
+class PathKind(Enum):
     """What lies under a name."""
 
     FILE = "file"
@@ -66,19 +66,19 @@ class Layout:
         return not (self.dags or self.requirements or self.plugins or self.startup)
 
 
-def of(kinds: Mapping[str, Kind]) -> Layout:
+def of(kinds: Mapping[str, PathKind]) -> Layout:
     """The layout of a folder in which these of the candidates are. Pure."""
     notes: list[str] = []
 
-    def first(places: tuple[str, ...], *allowed: Kind) -> str | None:
+    def first(places: tuple[str, ...], *allowed: PathKind) -> str | None:
         there = [place for place in places if kinds.get(place) in allowed]
         notes.extend(f"{place} is not taken: {there[0]} counts more" for place in there[1:])
         return there[0] if there else None
 
-    plugins = first(("plugins.zip",), Kind.FILE) or first(("plugins",), Kind.FOLDER)
-    if plugins == "plugins.zip" and kinds.get("plugins") is Kind.FOLDER:
+    plugins = first(("plugins.zip",), PathKind.FILE) or first(("plugins",), PathKind.FOLDER)
+    if plugins == "plugins.zip" and kinds.get("plugins") is PathKind.FOLDER:
         notes.append("plugins is not taken: plugins.zip counts more")
-    include = INCLUDE if kinds.get(INCLUDE) is Kind.FOLDER else None
+    include = INCLUDE if kinds.get(INCLUDE) is PathKind.FOLDER else None
     if include and INCLUDE_AMONG_DAGS in kinds:
         notes.append(f"{INCLUDE} is not taken: there is {INCLUDE_AMONG_DAGS}, which would lie in the same place")
         include = None
@@ -87,24 +87,24 @@ def of(kinds: Mapping[str, Kind]) -> Layout:
             "include is brought as dags/include: `from include…` works, and the path /usr/local/airflow/include "
             "does not exist"
         )
-    notes += [f"{name} is not taken: {why}" for name, why in UNTAKEN.items() if kinds.get(name) is Kind.FILE]
+    notes += [f"{name} is not taken: {why}" for name, why in UNTAKEN.items() if kinds.get(name) is PathKind.FILE]
     return Layout(
-        dags=first(DAGS, Kind.FOLDER),
+        dags=first(DAGS, PathKind.FOLDER),
         include=include,
-        requirements=first(REQUIREMENTS, Kind.FILE),
+        requirements=first(REQUIREMENTS, PathKind.FILE),
         plugins=plugins,
-        startup=first(STARTUP, Kind.FILE),
+        startup=first(STARTUP, PathKind.FILE),
         notes=tuple(notes),
     )
 
 
 def look(folder: Path) -> Layout:
     """The layout of a folder on disk."""
-    kinds: dict[str, Kind] = {}
+    kinds: dict[str, PathKind] = {}
     for name in CANDIDATES:
         path = folder / name
         if path.is_dir():
-            kinds[name] = Kind.FOLDER
+            kinds[name] = PathKind.FOLDER
         elif path.is_file():
-            kinds[name] = Kind.FILE
+            kinds[name] = PathKind.FILE
     return of(kinds)

@@ -31,7 +31,7 @@ from aerodrome.model.change import Change
 from aerodrome.model.environment import Environment, Failure, Progress
 from aerodrome.model.lifecycle import Event, Status
 from aerodrome.model.observed import Observed
-from aerodrome.threads import Kept
+from aerodrome.threads import SupervisedThread
 
 WORKERS = 4
 """How many environments are worked on side by side; each takes a thread only while something is done for it."""
@@ -91,8 +91,8 @@ class Controller:
         self._noticed: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._wake = threading.Event()
-        self._working = Kept("controller", self._run, patience=PATIENCE)
-        self.threads = (self._working, Kept("notices", self._listen))
+        self._working = SupervisedThread("controller", self._run, patience=PATIENCE)
+        self.threads = (self._working, SupervisedThread("notices", self._listen))
 
     def start(self) -> None:
         """Work from now on, in threads of its own."""

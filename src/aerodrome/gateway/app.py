@@ -17,12 +17,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from aerodrome import forwarding
 from aerodrome.gateway import airflow_paths, auditing, csrf, hosts, login, pages
 from aerodrome.gateway.airflow_tokens import Tokens
-from aerodrome.gateway.commands import Commands
+from aerodrome.gateway.commands import CliEndpoint
 from aerodrome.gateway.dependencies import GatewayDependencies
-from aerodrome.gateway.environment_cache import Directory
+from aerodrome.gateway.environment_cache import EnvironmentCache
 from aerodrome.gateway.ledger_threads import LedgerThreads
 from aerodrome.gateway.proxy import Proxy
-from aerodrome.gateway.requests import Refusal, Visit
+from aerodrome.gateway.requests import GatewayRequest, Refusal
 from aerodrome.gateway.sessions import RevokedError, Sessions
 from aerodrome.ledger.logins import Login
 from aerodrome.model import web_address
@@ -53,9 +53,9 @@ class Gateway:
     def __init__(self, deps: GatewayDependencies) -> None:
         self._deps = deps
         self._threads = LedgerThreads()
-        self._directory = Directory(deps.environments, self._threads, changed=self._forget)
+        self._directory = EnvironmentCache(deps.environments, self._threads, changed=self._forget)
         self._sessions = Sessions(deps, self._threads)
-        self._commands = Commands(deps, self._threads)
+        self._commands = CliEndpoint(deps, self._threads)
         self._proxy = Proxy(deps.settings.paths, Tokens(deps.minter), deps.clock)
         self._closing: set[asyncio.Task[None]] = set()
         self._listeners = 0
@@ -90,7 +90,7 @@ class Gateway:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _answer(self, listener: Listener, scope: Scope, receive: Receive, send: Send) -> None:
-        visit: Visit | None = None
+        visit: GatewayRequest | None = None
         try:
             visit = await self._visit(listener, scope, receive, send)
             response = await self._own_or_airflows(visit)
@@ -104,7 +104,7 @@ class Gateway:
         if response is not None:
             await response(scope, receive, send)
 
-    async def _visit(self, listener: Listener, scope: Scope, receive: Receive, send: Send) -> Visit:
+    async def _visit(self, listener: Listener, scope: Scope, receive: Receive, send: Send) -> GatewayRequest:
         """The request, when its host names an environment that is answered on this listener."""
         named = [value for name, value in scope["headers"] if name == b"host"]
         host = hosts.parse(named[0].decode("latin-1"), self._deps.settings.domain) if len(named) == 1 else None
@@ -115,11 +115,11 @@ class Gateway:
             path = airflow_paths.canonical(scope["raw_path"])
         except airflow_paths.RefusedPathError:
             path = scope["raw_path"].decode("latin-1")
-            visit = Visit(scope, receive, send, host, environment, path)
+            visit = GatewayRequest(scope, receive, send, host, environment, path)
             raise self._refused(visit, 400, "The path is not written in its plain form.") from None
-        return Visit(scope, receive, send, host, environment, path)
+        return GatewayRequest(scope, receive, send, host, environment, path)
 
-    async def _own_or_airflows(self, visit: Visit) -> Response | None:
+    async def _own_or_airflows(self, visit: GatewayRequest) -> Response | None:
         """The gateway's own answer; None when Airflow's has been given."""
         if visit.method not in METHODS:
             raise Refusal(405, "This method is not one of Airflow's.", headers={"allow": ", ".join(sorted(METHODS))})
@@ -135,7 +135,7 @@ class Gateway:
         await self._pass_on(visit, user)
         return None
 
-    async def _own(self, visit: Visit, name: str) -> Response:
+    async def _own(self, visit: GatewayRequest, name: str) -> Response:
         """A page or an endpoint below `/aws_mwaa/`."""
         is_read = visit.method in {"GET", "HEAD"}
         if name == "aws-console-sso" and is_read:
@@ -148,7 +148,7 @@ class Gateway:
             return await self._commands.answer(visit)
         raise Refusal(404, "The gateway has no such page.")
 
-    async def _user(self, visit: Visit) -> Login:
+    async def _user(self, visit: GatewayRequest) -> Login:
         """Who is logged in, and did send this request."""
         secrets, by_cookie = login.presented(visit)
         try:
@@ -163,7 +163,7 @@ class Gateway:
             raise self._refused(visit, 403, "Another site's page sent this request.", user=found)
         return found
 
-    async def _pass_on(self, visit: Visit, user: Login) -> None:
+    async def _pass_on(self, visit: GatewayRequest, user: Login) -> None:
         status = None
         try:
             status = await self._proxy.pass_on(visit, user, visit.scope["raw_path"])
@@ -183,7 +183,7 @@ class Gateway:
                     detail={"status": status, "role": user.role},
                 )
 
-    def _refused(self, visit: Visit, status: int, sentence: str, *, user: Login | None = None) -> Refusal:
+    def _refused(self, visit: GatewayRequest, status: int, sentence: str, *, user: Login | None = None) -> Refusal:
         """A refusal that is recorded."""
         principal = user.principal if user else None
         auditing.record(self._deps, visit, Kind.WEB_REQUEST, sentence, principal=principal, allowed=False)

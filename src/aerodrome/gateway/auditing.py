@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aerodrome.gateway.dependencies import GatewayDependencies
-from aerodrome.gateway.requests import Visit
+from aerodrome.gateway.requests import GatewayRequest
 from aerodrome.model.audit import Entry, Kind
 from aerodrome.model.principals import Principal
 
@@ -16,7 +16,7 @@ LONGEST_ACTION = 256
 
 def record(
     deps: GatewayDependencies,
-    visit: Visit,
+    visit: GatewayRequest,
     kind: Kind,
     sentence: str,
     *,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from aerodrome import forwarding
-from aerodrome.gateway.requests import Refusal, Visit
+from aerodrome.gateway.requests import GatewayRequest, Refusal
 
 SECONDS = 10.0
 
 
-async def read(visit: Visit, longest: int) -> bytes:
+async def read(visit: GatewayRequest, longest: int) -> bytes:
     """The body.
 
     Raises:

@@ -20,7 +20,7 @@ from aerodrome.gateway import auditing, bodies, pages
 from aerodrome.gateway.dependencies import CommandResult, GatewayDependencies
 from aerodrome.gateway.ledger_threads import LedgerThreads
 from aerodrome.gateway.login import BEARER, LONGEST_TOKEN
-from aerodrome.gateway.requests import Refusal, Visit
+from aerodrome.gateway.requests import GatewayRequest, Refusal
 from aerodrome.ledger.logins import Login
 from aerodrome.model.audit import Kind
 
@@ -37,7 +37,7 @@ _WORDS = re.compile(r"\s*([a-z][a-z_-]*(?:\s+[a-z][a-z-]*)?)(?=\s|$)")
 """The command itself: what follows may hold a secret and is not recorded."""
 
 
-class Commands:
+class CliEndpoint:
     """Runs commands, at most so many at once."""
 
     def __init__(self, deps: GatewayDependencies, threads: LedgerThreads) -> None:
@@ -45,7 +45,7 @@ class Commands:
         self._threads = threads
         self._places: dict[str, _Places] = {}
 
-    async def answer(self, visit: Visit) -> Response:
+    async def answer(self, visit: GatewayRequest) -> Response:
         """Run the command in the body.
 
         Raises:
@@ -66,7 +66,7 @@ class Commands:
         self._record(visit, login, action, f"Ended with exit code {result.exit_code}.", allowed=True)
         return _document(result)
 
-    async def _redeemed(self, visit: Visit) -> Login:
+    async def _redeemed(self, visit: GatewayRequest) -> Login:
         environment, now = visit.environment, self._deps.clock()
         authorization = visit.headers.get(b"authorization", b"")
         token = authorization[len(BEARER) :].strip().decode("latin-1")
@@ -78,7 +78,7 @@ class Commands:
         auditing.record(self._deps, visit, Kind.CLI_COMMAND, sentence, allowed=False)
         raise Refusal(401, sentence)
 
-    def _record(self, visit: Visit, login: Login, action: str, sentence: str, *, allowed: bool) -> None:
+    def _record(self, visit: GatewayRequest, login: Login, action: str, sentence: str, *, allowed: bool) -> None:
         auditing.record(
             self._deps, visit, Kind.CLI_COMMAND, sentence, principal=login.principal, allowed=allowed, action=action
         )
@@ -111,7 +111,7 @@ class _Places:
     waiting: int = 0
 
 
-def _text(visit: Visit, body: bytes) -> str:
+def _text(visit: GatewayRequest, body: bytes) -> str:
     """The command: the body as it is, or what a JSON body says."""
     try:
         text = body.decode()

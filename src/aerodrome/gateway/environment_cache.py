@@ -24,7 +24,7 @@ STALE = 5.0
 log = structlog.get_logger("aerodrome.gateway")
 
 
-class Directory:
+class EnvironmentCache:
     """Environments by identifier."""
 
     def __init__(

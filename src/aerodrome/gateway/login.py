@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from aerodrome.gateway import auditing, bodies, cookies, csrf, pages
 from aerodrome.gateway.dependencies import GatewayDependencies
-from aerodrome.gateway.requests import Refusal, Visit
+from aerodrome.gateway.requests import GatewayRequest, Refusal
 from aerodrome.gateway.sessions import RevokedError, Sessions
 from aerodrome.ledger.logins import SESSION_LIFETIME
 from aerodrome.model.audit import Kind
@@ -25,7 +25,7 @@ BEARER = b"bearer "
 _FORM = b"application/x-www-form-urlencoded"
 
 
-def presented(visit: Visit) -> tuple[list[str], bool]:
+def presented(visit: GatewayRequest) -> tuple[list[str], bool]:
     """The session secrets of a request, and whether they came as a cookie, which browsers send unasked."""
     authorization = visit.headers.get(b"authorization", b"")
     is_rest = visit.path.startswith("/api/v2/")
@@ -34,7 +34,7 @@ def presented(visit: Visit) -> tuple[list[str], bool]:
     return cookies.values(visit.all(b"cookie"), cookies.SESSION[visit.line]), True
 
 
-async def log_in(visit: Visit, deps: GatewayDependencies, sessions: Sessions) -> Response:
+async def log_in(visit: GatewayRequest, deps: GatewayDependencies, sessions: Sessions) -> Response:
     """Turn a login token into a session."""
     if not csrf.is_own(visit.headers, visit.host):
         raise Refusal(403, "Another site's page sent this login; open the link yourself.")
@@ -62,7 +62,7 @@ async def log_in(visit: Visit, deps: GatewayDependencies, sessions: Sessions) ->
     return answer
 
 
-async def log_out(visit: Visit, deps: GatewayDependencies, sessions: Sessions) -> Response:
+async def log_out(visit: GatewayRequest, deps: GatewayDependencies, sessions: Sessions) -> Response:
     """Close the session that the request carries; Airflow's own menu leads here."""
     if not csrf.is_own(visit.headers, visit.host):
         raise Refusal(403, "Another site's page led here; log out from Airflow's menu.")
@@ -81,7 +81,7 @@ async def log_out(visit: Visit, deps: GatewayDependencies, sessions: Sessions) -
     return answer
 
 
-def _token(visit: Visit, body: bytes) -> str | None:
+def _token(visit: GatewayRequest, body: bytes) -> str | None:
     """The one form field `token`; None when there is not exactly one of reasonable length."""
     kind = visit.headers.get(b"content-type", _FORM).partition(b";")[0].strip().lower()
     if kind != _FORM:

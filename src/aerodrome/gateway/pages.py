@@ -13,7 +13,7 @@ from http import HTTPStatus
 
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from aerodrome.gateway.requests import Refusal, Visit
+from aerodrome.gateway.requests import GatewayRequest, Refusal
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 15vh auto 0; max-width: 34rem; padding: 0 1rem; color: #1f2933 }
@@ -89,14 +89,14 @@ def log_in() -> Response:
     return _page(200, "Log in to Airflow", words, more)
 
 
-def logged_out(visit: Visit) -> Response:
+def logged_out(visit: GatewayRequest) -> Response:
     """Says that the session is closed."""
     if visit.wants_page:
         return _page(200, "You are logged out", HOW_TO_LOG_IN)
     return document(200, {"detail": "You are logged out."})
 
 
-def refusal(visit: Visit | None, refused: Refusal) -> Response:
+def refusal(visit: GatewayRequest | None, refused: Refusal) -> Response:
     """The answer to a request that goes no further."""
     title = HTTPStatus(refused.status).phrase
     if visit is not None and visit.wants_page:

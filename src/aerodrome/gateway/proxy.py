@@ -18,7 +18,7 @@ from aerodrome import forwarding
 from aerodrome.clock import Clock
 from aerodrome.gateway import headers
 from aerodrome.gateway.airflow_tokens import Tokens
-from aerodrome.gateway.requests import Refusal, Visit
+from aerodrome.gateway.requests import GatewayRequest, Refusal
 from aerodrome.ledger.logins import Login
 from aerodrome.settings import Paths
 from aerodrome.unit_sockets import UnitConnector, behind
@@ -62,7 +62,7 @@ class Proxy:
         self._stale: list[aiohttp.ClientSession] = []
         """Of servers that another has replaced, with no request under way."""
 
-    async def pass_on(self, visit: Visit, login: Login, raw_path: bytes) -> int | None:
+    async def pass_on(self, visit: GatewayRequest, login: Login, raw_path: bytes) -> int | None:
         """Answer with what Airflow answers; its status, or None when the client went before.
 
         Raises:
@@ -107,7 +107,7 @@ class Proxy:
         stale, self._stale = self._stale, []
         return [*stale, *(self._pools.pop(identifier).session for identifier in gone)]
 
-    def _pool(self, visit: Visit) -> _Pool:
+    def _pool(self, visit: GatewayRequest) -> _Pool:
         environment = visit.environment
         known = self._pools.get(environment.identifier)
         socket = behind(self._paths.environment(environment.name, environment.identifier).web)
@@ -121,7 +121,7 @@ class Proxy:
         return pool
 
 
-def _unanswered(visit: Visit, error: forwarding.UnansweredError) -> Refusal:
+def _unanswered(visit: GatewayRequest, error: forwarding.UnansweredError) -> Refusal:
     name, status = visit.environment.name, str(visit.environment.status)
     log.warning("web_server_gave_no_answer", environment=name, status=status, error=str(error))
     if not error.has_reached:

@@ -27,7 +27,7 @@ class Refusal(Exception):  # noqa: N818 - an answer, not an error
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class GatewayRequest:
     """A request whose host names an environment that is answered on this listener."""
 
     scope: Scope

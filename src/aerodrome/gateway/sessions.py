@@ -14,7 +14,7 @@ from datetime import datetime
 
 from aerodrome.gateway.dependencies import GatewayDependencies
 from aerodrome.gateway.ledger_threads import LedgerThreads
-from aerodrome.gateway.requests import Visit
+from aerodrome.gateway.requests import GatewayRequest
 from aerodrome.ledger.logins import Login
 from aerodrome.model.environment import Environment
 
@@ -44,7 +44,7 @@ class Sessions:
         self._kept: OrderedDict[Key, tuple[Login, float]] = OrderedDict()
         self._asked: dict[Key, asyncio.Task[Login | None]] = {}
 
-    async def log_in(self, visit: Visit, token: str) -> tuple[str, Login] | None:
+    async def log_in(self, visit: GatewayRequest, token: str) -> tuple[str, Login] | None:
         """Redeem a web login token: the new session's secret and whose it is; None when the token is not valid."""
         name, now = visit.environment.name, self._deps.clock()
 

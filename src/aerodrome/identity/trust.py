@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from aerodrome.identity.evaluation import Considered, Layer, read
-from aerodrome.identity.policy.statements import Effect, Mismatch, Part, Principals, Request, Statement
+from aerodrome.identity.policy.statements import Effect, Mismatch, Principals, Request, Statement, StatementElement
 from aerodrome.model.principals import PolicyText, Principal, PrincipalKind
 
 ARN_ACCOUNT = 4
@@ -120,7 +120,7 @@ def _not_named(statement: Statement, asking: Asking) -> Mismatch:
     listed: Sequence[str] = (*principals.aws, *principals.service, *principals.federated) if principals else ()
     name = "NotPrincipal" if principals and principals.negated else "Principal"
     wanted = ", ".join([*(["*"] if principals and principals.everyone else []), *listed])
-    return Mismatch(Part.PRINCIPAL, f"{name} {wanted}", f"the principal {asking.arn}")
+    return Mismatch(StatementElement.PRINCIPAL, f"{name} {wanted}", f"the principal {asking.arn}")
 
 
 def same_account(asking: Asking, role_arn: str) -> bool:

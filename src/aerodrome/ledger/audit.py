@@ -21,7 +21,7 @@ from aerodrome import clock
 from aerodrome.ledger import texts
 from aerodrome.ledger.schema import event
 from aerodrome.model.audit import Entry
-from aerodrome.threads import Kept
+from aerodrome.threads import SupervisedThread
 
 KEPT = timedelta(days=90)
 MOST_ENTRIES = 1_000_000
@@ -64,7 +64,7 @@ class Audit:
         self._lost = 0
         self._counting = threading.Lock()
         self._closing = threading.Event()
-        self.writer = Kept("audit", self._write)
+        self.writer = SupervisedThread("audit", self._write)
         self.writer.start()
 
     def record(self, entry: Entry) -> None:

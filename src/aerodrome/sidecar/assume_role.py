@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from urllib.parse import quote, urlencode
 
 from aerodrome.errors import BrokenError
-from aerodrome.sidecar.config import Keys
+from aerodrome.sidecar.config import AccessKeys
 from aerodrome.sidecar.credentials import RoleCredentials
-from aerodrome.sidecar.signed_http import AwayError, Endpoint, Request, parse_xml
+from aerodrome.sidecar.signed_http import AwayError, AwsEndpoint, AwsRequest, parse_xml
 
 DURATION = 3600
 """Seconds: STS's default, within every role's maximum, and the limit when one role assumes another."""
@@ -26,7 +26,7 @@ ANSWER_LIMIT = 64 * 1024
 """Bytes; a real answer has about 1500."""
 
 
-def role(endpoint: Endpoint, *, role_arn: str, session_name: str, source: Keys) -> RoleCredentials:
+def role(endpoint: AwsEndpoint, *, role_arn: str, session_name: str, source: AccessKeys) -> RoleCredentials:
     """Assume the role with the source keys.
 
     Raises:
@@ -40,7 +40,7 @@ def role(endpoint: Endpoint, *, role_arn: str, session_name: str, source: Keys) 
         "RoleSessionName": session_name,
         "DurationSeconds": str(DURATION),
     }
-    request = Request(
+    request = AwsRequest(
         method="POST",
         headers={"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"},
         body=urlencode(form, quote_via=quote).encode(),
@@ -54,14 +54,14 @@ def role(endpoint: Endpoint, *, role_arn: str, session_name: str, source: Keys) 
         endpoint.close()  # the next one is three quarters of an hour away
 
 
-def ambient() -> Callable[[], Keys]:
+def ambient() -> Callable[[], AccessKeys]:
     """The keys that botocore finds for this process (profile, container, instance), asked anew for each use."""
     import botocore.exceptions  # noqa: PLC0415 - 11 MB that only the real AWS needs
     import botocore.session  # noqa: PLC0415 - the same
 
     session = botocore.session.Session()
 
-    def keys() -> Keys:
+    def keys() -> AccessKeys:
         try:
             found = session.get_credentials()
             if found is None:
@@ -71,7 +71,7 @@ def ambient() -> Callable[[], Keys]:
             frozen = found.get_frozen_credentials()
         except botocore.exceptions.BotoCoreError as error:
             raise AwayError(f"the ambient AWS credentials cannot be read: {type(error).__name__}") from error
-        return Keys(frozen.access_key or "", frozen.secret_key or "", frozen.token)
+        return AccessKeys(frozen.access_key or "", frozen.secret_key or "", frozen.token)
 
     return keys
 
@@ -81,7 +81,7 @@ def _parsed(document: bytes, role_arn: str) -> RoleCredentials:
     try:
         root = parse_xml(document)
         found = {element.tag.rpartition("}")[2]: element.text or "" for element in root.iter()}
-        keys = Keys(found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"])
+        keys = AccessKeys(found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"])
         expiration = datetime.fromisoformat(found["Expiration"])
     except (ET.ParseError, KeyError, ValueError):
         raise AwayError("sts answers AssumeRole with a document that holds no credentials") from None

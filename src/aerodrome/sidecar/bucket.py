@@ -10,9 +10,9 @@ import http.client
 import os
 from typing import Protocol
 
-from aerodrome.sidecar.config import Keys
+from aerodrome.sidecar.config import AccessKeys
 from aerodrome.sidecar.object_keys import Remote
-from aerodrome.sidecar.signed_http import AwayError, Endpoint, RefusalError, Request
+from aerodrome.sidecar.signed_http import AwayError, AwsEndpoint, AwsRequest, RefusalError
 
 PAGE_LIMIT = 16 * 1024 * 1024
 """Bytes of one page: a thousand keys of 1024 characters, each percent-encoded, stay below 4 MiB."""
@@ -29,7 +29,7 @@ EXPIRED = frozenset(
 class Signer(Protocol):
     """Who signs: `credentials.Role`."""
 
-    def keys(self) -> Keys:
+    def keys(self) -> AccessKeys:
         """Valid keys; AwayError when there are none."""
 
     def reject(self) -> None:
@@ -39,7 +39,7 @@ class Signer(Protocol):
 class Bucket:
     """One bucket and prefix."""
 
-    def __init__(self, endpoint: Endpoint, *, name: str, prefix: str, signer: Signer) -> None:
+    def __init__(self, endpoint: AwsEndpoint, *, name: str, prefix: str, signer: Signer) -> None:
         self.name = name
         self.prefix = prefix
         self._endpoint = endpoint
@@ -55,7 +55,7 @@ class Bucket:
         query = {"encoding-type": "url", "list-type": "2", "prefix": self.prefix}
         if token is not None:
             query["continuation-token"] = token
-        request = Request(path=f"/{self.name}", query=query)
+        request = AwsRequest(path=f"/{self.name}", query=query)
         try:
             with self._send(request) as response:
                 body = response.read(PAGE_LIMIT + 1)
@@ -76,7 +76,7 @@ class Bucket:
             AwayError: no whole answer.
             RefusalError: it changed since it was listed (code PreconditionFailed), is gone, or is closed to the role.
         """
-        request = Request(path=f"/{self.name}/{remote.key}", headers={"If-Match": remote.etag})
+        request = AwsRequest(path=f"/{self.name}/{remote.key}", headers={"If-Match": remote.etag})
         try:
             with self._send(request) as response:
                 self._copy(response, remote, descriptor)
@@ -85,7 +85,7 @@ class Bucket:
             self._endpoint.close()  # what is left of the body must not be read as the next answer
             raise
 
-    def _send(self, request: Request) -> http.client.HTTPResponse:
+    def _send(self, request: AwsRequest) -> http.client.HTTPResponse:
         try:
             return self._endpoint.send(request, self._signer.keys())
         except RefusalError as error:

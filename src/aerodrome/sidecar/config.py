@@ -27,7 +27,7 @@ Json = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
+class AccessKeys:
     """One set of AWS keys; never shown by `repr`."""
 
     access_key_id: str
@@ -37,7 +37,7 @@ class Keys:
 
 
 @dataclass(frozen=True, slots=True)
-class Database:
+class DatabaseConfig:
     """The environment's metadata database."""
 
     host: str
@@ -78,11 +78,11 @@ class SidecarConfig:
     """Where the role is assumed; None means where the other AWS services are."""
     role_arn: str
     session_name: str
-    source: Keys | None
+    source: AccessKeys | None
     """The keys that assume the role; None means botocore's ambient chain."""
     credentials_port: int
     credentials_token_file: Path
-    database: Database | None
+    database: DatabaseConfig | None
     """None means that no row is ever inserted."""
     priority_parse: PriorityParse | None
     """None where this Airflow has no such table (before 2.10)."""
@@ -144,17 +144,17 @@ def parse(document: object) -> SidecarConfig:
     )
 
 
-def _source(document: Json) -> Keys | None:
+def _source(document: Json) -> AccessKeys | None:
     entry = _object(document, "source_credentials")
-    return None if entry is None else Keys(_text(entry, "access_key_id"), _text(entry, "secret_access_key"))
+    return None if entry is None else AccessKeys(_text(entry, "access_key_id"), _text(entry, "secret_access_key"))
 
 
-def _database(document: Json) -> Database | None:
+def _database(document: Json) -> DatabaseConfig | None:
     entry = _object(document, "database")
     if entry is None:
         return None
     options = _object(entry, "options") or {}
-    return Database(
+    return DatabaseConfig(
         host=_text(entry, "host"),
         dbname=_text(entry, "dbname"),
         user=_text(entry, "user"),

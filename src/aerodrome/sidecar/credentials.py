@@ -15,7 +15,7 @@ import structlog
 from aerodrome.clock import Clock
 from aerodrome.errors import AerodromeError
 from aerodrome.sidecar import backoff
-from aerodrome.sidecar.config import Keys
+from aerodrome.sidecar.config import AccessKeys
 from aerodrome.sidecar.signed_http import AwayError
 
 MARGIN = timedelta(minutes=15)
@@ -31,7 +31,7 @@ log = structlog.get_logger("sidecar.credentials")
 class RoleCredentials:
     """Keys with their end."""
 
-    keys: Keys
+    keys: AccessKeys
     expiration: datetime
     role_arn: str
 
@@ -43,7 +43,7 @@ def when_to_refresh(now: datetime, expiration: datetime | None) -> datetime:
     return max(now, expiration - MARGIN)
 
 
-class Role:
+class RefreshableCredentials:
     """The role's credentials, as fresh as the service allows."""
 
     def __init__(self, assume: Callable[[], RoleCredentials], *, clock: Clock, monotonic: Callable[[], float]) -> None:
@@ -79,7 +79,7 @@ class Role:
         self._not_before = self._monotonic() + PAUSE
         log.info("assumed the execution role", until=self._held.expiration.isoformat())
 
-    def keys(self) -> Keys:
+    def keys(self) -> AccessKeys:
         """Valid keys for one request.
 
         Raises:

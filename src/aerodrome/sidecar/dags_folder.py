@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from aerodrome.errors import BrokenError
-from aerodrome.sidecar.diff import Disk, Seen
+from aerodrome.sidecar.diff import DiskEntry, DiskTree
 from aerodrome.sidecar.object_keys import CACHE_FOLDER, MAX_DEPTH
 
 FILE_MODE = 0o644
@@ -35,7 +35,7 @@ CLOCK_TIE = 5
 """Seconds: an older file's time may lead ours by the few bumps below, not by more."""
 
 
-class Tree:
+class DagsFolder:
     """One DAGs folder and the hidden staging folder beside it, on the same file system."""
 
     def __init__(self, root: Path) -> None:
@@ -69,20 +69,20 @@ class Tree:
         finally:
             probe.unlink()
 
-    def observe(self) -> Disk:
+    def observe(self) -> DiskTree:
         """Look at everything below the root.
 
         Raises:
             BrokenError: the root cannot be read.
         """
-        files: dict[str, Seen] = {}
+        files: dict[str, DiskEntry] = {}
         folders: set[str] = set()
         try:
             with self._opened("") as root:
                 _walk(root, "", files, folders, MAX_DEPTH)
         except OSError as error:
             raise self._broken(error) from error
-        return Disk(files, frozenset(folders))
+        return DiskTree(files, frozenset(folders))
 
     @contextlib.contextmanager
     def staged(self) -> Iterator[tuple[int, str]]:
@@ -157,7 +157,7 @@ def _enter(parent: int, name: str, *, make: bool) -> int:
     return os.open(name, FOLDER, dir_fd=parent)
 
 
-def _walk(descriptor: int, prefix: str, files: dict[str, Seen], folders: set[str], depth: int) -> None:
+def _walk(descriptor: int, prefix: str, files: dict[str, DiskEntry], folders: set[str], depth: int) -> None:
     with os.scandir(descriptor) as entries:
         for entry in entries:
             path = prefix + entry.name
@@ -165,14 +165,14 @@ def _walk(descriptor: int, prefix: str, files: dict[str, Seen], folders: set[str
                 # Gone since the folder was read: then it is simply not there.
                 with contextlib.suppress(FileNotFoundError):
                     status = entry.stat(follow_symlinks=False)
-                    files[path] = Seen(status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode))
+                    files[path] = DiskEntry(status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode))
             elif entry.name != CACHE_FOLDER:
                 folders.add(path)
                 if depth:
                     _descend(descriptor, entry.name, f"{path}/", files, folders, depth - 1)
 
 
-def _descend(parent: int, name: str, prefix: str, files: dict[str, Seen], folders: set[str], depth: int) -> None:
+def _descend(parent: int, name: str, prefix: str, files: dict[str, DiskEntry], folders: set[str], depth: int) -> None:
     try:
         descriptor = os.open(name, FOLDER, dir_fd=parent)
     except (FileNotFoundError, NotADirectoryError):

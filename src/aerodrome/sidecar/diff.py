@@ -14,7 +14,7 @@ from aerodrome.sidecar.object_keys import MAX_FILES, Accepted, Remote
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class ManifestEntry:
     """One file as we wrote it."""
 
     etag: str
@@ -25,7 +25,7 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class DiskEntry:
     """One name on disk as it is now."""
 
     size: int
@@ -35,22 +35,22 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Disk:
+class DiskTree:
     """The whole tree as it is now, without Python's cache folders."""
 
-    files: Mapping[str, Seen]
+    files: Mapping[str, DiskEntry]
     folders: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SyncPlan:
     """Steps, to be taken in this order: delete, prune, fetch. `keep` is the manifest of what needs no step."""
 
     fetch: Mapping[str, Remote]
     delete: tuple[str, ...]
     prune: tuple[str, ...]
     """Folders to remove with all that is below them; none lies inside another."""
-    keep: Mapping[str, Held]
+    keep: Mapping[str, ManifestEntry]
 
     @property
     def empty(self) -> bool:
@@ -58,7 +58,7 @@ class Plan:
         return not (self.fetch or self.delete or self.prune)
 
 
-def plan(accepted: Accepted, disk: Disk, manifest: Mapping[str, Held]) -> Plan:
+def plan(accepted: Accepted, disk: DiskTree, manifest: Mapping[str, ManifestEntry]) -> SyncPlan:
     """Compare the three. On the word of an incomplete listing nothing is deleted and nothing is forgotten."""
     keep = {
         path: held
@@ -69,12 +69,12 @@ def plan(accepted: Accepted, disk: Disk, manifest: Mapping[str, Held]) -> Plan:
     missing = (path for path in sorted(accepted.files) if path not in keep)
     fetch = {path: accepted.files[path] for path in islice(missing, max(0, MAX_FILES - len(keep)))}
     if not accepted.complete:
-        return Plan(fetch, (), (), keep)
+        return SyncPlan(fetch, (), (), keep)
     delete = tuple(sorted(path for path in disk.files if path not in accepted.files))
-    return Plan(fetch, delete, _outermost(disk.folders - accepted.folders), keep)
+    return SyncPlan(fetch, delete, _outermost(disk.folders - accepted.folders), keep)
 
 
-def _intact(remote: Remote, held: Held, seen: Seen | None) -> bool:
+def _intact(remote: Remote, held: ManifestEntry, seen: DiskEntry | None) -> bool:
     return (
         seen is not None
         and seen.regular

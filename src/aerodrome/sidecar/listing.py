@@ -26,7 +26,7 @@ class _Page:
     following: str | None
 
 
-class Reader:
+class ListingReader:
     """Reads the same listing again and again."""
 
     def __init__(self, page: Callable[[str | None], bytes]) -> None:

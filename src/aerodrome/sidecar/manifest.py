@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from aerodrome.sidecar.diff import Held
+from aerodrome.sidecar.diff import ManifestEntry
 from aerodrome.sidecar.private_files import write_private
 
 FORMAT = 1
@@ -24,19 +24,19 @@ def path_for(dags_dir: Path) -> Path:
     return dags_dir.parent / f".{dags_dir.name}.manifest.json"
 
 
-def load(path: Path, *, source: str) -> dict[str, Held]:
+def load(path: Path, *, source: str) -> dict[str, ManifestEntry]:
     """Read it; empty when it is missing, damaged, or tells of another `source` (bucket and prefix)."""
     try:
         with path.open("rb") as file:
             document = json.loads(file.read(SIZE_LIMIT))
         if document["format"] != FORMAT or document["source"] != source:
             return {}
-        return {name: Held(*entry) for name, entry in document["files"].items()}
+        return {name: ManifestEntry(*entry) for name, entry in document["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
-def save(path: Path, *, source: str, files: Mapping[str, Held]) -> None:
+def save(path: Path, *, source: str, files: Mapping[str, ManifestEntry]) -> None:
     """Replace it in one step."""
     entries = {name: [held.etag, held.size, held.mtime_ns, held.version] for name, held in files.items()}
     write_private(path, json.dumps({"format": FORMAT, "source": source, "files": entries}).encode())

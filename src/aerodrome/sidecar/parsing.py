@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import structlog
 
-from aerodrome.sidecar.config import Database, PriorityParse
+from aerodrome.sidecar.config import DatabaseConfig, PriorityParse
 from aerodrome.sidecar.object_keys import parents
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Reminders:
 class PriorityParsing:
     """Inserts the rows over one connection that is opened when needed."""
 
-    def __init__(self, database: Database, request: PriorityParse, *, monotonic: Callable[[], float]) -> None:
+    def __init__(self, database: DatabaseConfig, request: PriorityParse, *, monotonic: Callable[[], float]) -> None:
         self._database = database
         self._request = request
         self._monotonic = monotonic

@@ -21,13 +21,13 @@ from aerodrome.errors import AerodromeError
 from aerodrome.sidecar import assume_role, config, endpoint
 from aerodrome.sidecar.bucket import Bucket
 from aerodrome.sidecar.config import SidecarConfig
-from aerodrome.sidecar.credentials import Role, RoleCredentials
-from aerodrome.sidecar.dags_folder import Tree
-from aerodrome.sidecar.listing import Reader
+from aerodrome.sidecar.credentials import RefreshableCredentials, RoleCredentials
+from aerodrome.sidecar.dags_folder import DagsFolder
+from aerodrome.sidecar.listing import ListingReader
 from aerodrome.sidecar.notify import Notifier
 from aerodrome.sidecar.parsing import PriorityParsing
 from aerodrome.sidecar.rounds import Rounds, Telling
-from aerodrome.sidecar.signed_http import Endpoint
+from aerodrome.sidecar.signed_http import AwsEndpoint
 from aerodrome.sidecar.status import StatusFile
 from aerodrome.sidecar.sync import Syncer
 
@@ -73,26 +73,28 @@ def _serve(settings: SidecarConfig, notifier: Notifier) -> None:
         rounds.close()
 
 
-def _role(settings: SidecarConfig) -> Role:
-    sts = Endpoint(settings.sts_endpoint_url or _url(settings, "sts"), region=settings.region, service="sts")
+def _role(settings: SidecarConfig) -> RefreshableCredentials:
+    sts = AwsEndpoint(settings.sts_endpoint_url or _url(settings, "sts"), region=settings.region, service="sts")
     if settings.source is None:
         source = assume_role.ambient()
     else:
         fixed = settings.source
 
-        def source() -> config.Keys:
+        def source() -> config.AccessKeys:
             return fixed
 
     def assumed() -> RoleCredentials:
         return assume_role.role(sts, role_arn=settings.role_arn, session_name=settings.session_name, source=source())
 
-    return Role(assumed, clock=clock.now, monotonic=time.monotonic)
+    return RefreshableCredentials(assumed, clock=clock.now, monotonic=time.monotonic)
 
 
-def _rounds(settings: SidecarConfig, role: Role) -> Rounds:
-    s3 = Endpoint(_url(settings, "s3"), region=settings.region, service="s3")
+def _rounds(settings: SidecarConfig, role: RefreshableCredentials) -> Rounds:
+    s3 = AwsEndpoint(_url(settings, "s3"), region=settings.region, service="s3")
     bucket = Bucket(s3, name=settings.bucket, prefix=settings.dag_prefix, signer=role)
-    syncer = Syncer(source=bucket, reader=Reader(bucket.page), tree=Tree(settings.dags_dir), monotonic=time.monotonic)
+    syncer = Syncer(
+        source=bucket, reader=ListingReader(bucket.page), tree=DagsFolder(settings.dags_dir), monotonic=time.monotonic
+    )
     syncer.prepare()
     table = None
     if settings.database is not None and settings.priority_parse is not None:

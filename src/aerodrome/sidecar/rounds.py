@@ -19,9 +19,9 @@ from aerodrome.clock import Clock
 from aerodrome.errors import AerodromeError
 from aerodrome.sidecar import backoff, parsing
 from aerodrome.sidecar.config import PriorityParse
-from aerodrome.sidecar.credentials import Role
+from aerodrome.sidecar.credentials import RefreshableCredentials
 from aerodrome.sidecar.parsing import PriorityParsing
-from aerodrome.sidecar.status import Status, StatusFile
+from aerodrome.sidecar.status import SidecarStatus, StatusFile
 from aerodrome.sidecar.sync import Round
 
 log = structlog.get_logger("sidecar.rounds")
@@ -72,7 +72,7 @@ class Rounds:
         *,
         environment: str,
         syncer: Syncs,
-        role: Role,
+        role: RefreshableCredentials,
         telling: Telling,
         status_file: StatusFile,
         clock: Clock,
@@ -86,7 +86,7 @@ class Rounds:
         self._monotonic = monotonic
         self._failures = 0
         self._unwritten = False
-        self.status = Status(environment, started=clock())
+        self.status = SidecarStatus(environment, started=clock())
 
     def run(self, interval: float) -> None:
         """Go on for ever; ends by an exception from a signal handler alone."""

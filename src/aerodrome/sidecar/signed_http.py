@@ -20,7 +20,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from aerodrome.errors import BrokenError, RetryError
-from aerodrome.sidecar.config import Keys
+from aerodrome.sidecar.config import AccessKeys
 
 TIMEOUT = 10.0
 """Seconds that the other side may be silent; arbitrary, long for a LIST and short for a person who waits."""
@@ -46,7 +46,7 @@ class RefusalError(BrokenError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class AwsRequest:
     """One request below the endpoint's URL."""
 
     method: str = "GET"
@@ -57,7 +57,7 @@ class Request:
     body: bytes = b""
 
 
-class Endpoint:
+class AwsEndpoint:
     """One service at one URL, over one kept connection."""
 
     def __init__(self, url: str, *, region: str, service: str) -> None:
@@ -67,7 +67,7 @@ class Endpoint:
         self._service = service
         self._connection: http.client.HTTPConnection | None = None
 
-    def send(self, request: Request, keys: Keys) -> http.client.HTTPResponse:
+    def send(self, request: AwsRequest, keys: AccessKeys) -> http.client.HTTPResponse:
         """Send one request; its response must be read to the end before the next, or the connection closed.
 
         Raises:
@@ -96,7 +96,7 @@ class Endpoint:
             self._connection.close()
             self._connection = None
 
-    def _exchange(self, request: Request, keys: Keys) -> http.client.HTTPResponse:
+    def _exchange(self, request: AwsRequest, keys: AccessKeys) -> http.client.HTTPResponse:
         kept = self._connection is not None
         try:
             return self._attempt(request, keys)
@@ -106,7 +106,7 @@ class Endpoint:
                 raise
             return self._attempt(request, keys)
 
-    def _attempt(self, request: Request, keys: Keys) -> http.client.HTTPResponse:
+    def _attempt(self, request: AwsRequest, keys: AccessKeys) -> http.client.HTTPResponse:
         target = self._parts.path + quote(request.path, safe="/-_.~")
         if request.query:
             target += "?" + urlencode(request.query, quote_via=quote, safe="-_.~")
@@ -122,7 +122,7 @@ class Endpoint:
             return http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=ssl.create_default_context())
         return http.client.HTTPConnection(host, port, timeout=TIMEOUT)
 
-    def _signed(self, request: Request, target: str, keys: Keys) -> dict[str, str]:
+    def _signed(self, request: AwsRequest, target: str, keys: AccessKeys) -> dict[str, str]:
         url = f"{self._parts.scheme}://{self._parts.netloc}{target}"
         unsigned = AWSRequest(method=request.method, url=url, data=request.body, headers=dict(request.headers))
         credentials = Credentials(keys.access_key_id, keys.secret_access_key, keys.session_token)

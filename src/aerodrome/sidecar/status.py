@@ -22,7 +22,7 @@ REFRESH = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class SidecarStatus:
     """The state after one round."""
 
     environment: str
@@ -40,7 +40,7 @@ class Status:
     credentials_error: str | None = None
 
 
-def document(status: Status) -> dict[str, object]:
+def document(status: SidecarStatus) -> dict[str, object]:
     """The file's content. Times are ISO 8601 in UTC."""
     return {
         "environment": status.environment,
@@ -63,7 +63,7 @@ class StatusFile:
         self._written: dict[str, object] = {}
         self._at = float("-inf")
 
-    def write(self, status: Status, *, now: float) -> None:
+    def write(self, status: SidecarStatus, *, now: float) -> None:
         """Write it if need be; `now` is monotonic, in seconds."""
         content = document(status)
         if now - self._at < REFRESH and {**content, "last_sync": None} == {**self._written, "last_sync": None}:

@@ -15,8 +15,8 @@ from typing import Protocol
 import structlog
 
 from aerodrome.sidecar import backoff, diff, manifest, object_keys
-from aerodrome.sidecar.dags_folder import Tree
-from aerodrome.sidecar.diff import Held, Plan
+from aerodrome.sidecar.dags_folder import DagsFolder
+from aerodrome.sidecar.diff import ManifestEntry, SyncPlan
 from aerodrome.sidecar.object_keys import Accepted, Listing, Remote
 from aerodrome.sidecar.signed_http import AwayError, RefusalError
 
@@ -76,21 +76,21 @@ class _Trouble:
 class _Staged:
     """What the fetching part of a round left in staging: path → (staged name, manifest entry without a time)."""
 
-    files: dict[str, tuple[str, Held]] = field(default_factory=dict)
+    files: dict[str, tuple[str, ManifestEntry]] = field(default_factory=dict)
     away: AwayError | None = None
 
 
 class Syncer:
     """Keeps one folder equal to one prefix. `prepare` comes before the first round."""
 
-    def __init__(self, *, source: Source, reader: Lister, tree: Tree, monotonic: Callable[[], float]) -> None:
+    def __init__(self, *, source: Source, reader: Lister, tree: DagsFolder, monotonic: Callable[[], float]) -> None:
         self._source = source
         self._reader = reader
         self._tree = tree
         self._monotonic = monotonic
         self._identity = f"s3://{source.name}/{source.prefix}"
         self._manifest_path = manifest.path_for(tree.root)
-        self._manifest: dict[str, Held] = {}
+        self._manifest: dict[str, ManifestEntry] = {}
         self._case_sensitive = True
         self._listing: Listing | None = None
         self._accepted = Accepted({}, frozenset(), {}, complete=False)
@@ -134,7 +134,7 @@ class Syncer:
         """Whether this path is a file of the bucket on disk."""
         return path in self._manifest
 
-    def _carry_out(self, plan: Plan, disk: diff.Disk) -> Round:
+    def _carry_out(self, plan: SyncPlan, disk: diff.DiskTree) -> Round:
         self._settled = False  # unless this comes to its end
         before = self._manifest
         self._forget_troubles()
@@ -173,12 +173,12 @@ class Syncer:
                 self._note(path, remote, f"it cannot be written: {error.strerror}")
         return staged
 
-    def _fetch_one(self, remote: Remote) -> tuple[str, Held]:
+    def _fetch_one(self, remote: Remote) -> tuple[str, ManifestEntry]:
         with self._tree.staged() as (descriptor, name):
             version = self._source.fetch(remote, descriptor)
-        return name, Held(remote.etag, remote.size, 0, version)
+        return name, ManifestEntry(remote.etag, remote.size, 0, version)
 
-    def _delete(self, plan: Plan) -> tuple[str, ...]:
+    def _delete(self, plan: SyncPlan) -> tuple[str, ...]:
         stuck = {}
         for path, remove in (
             *((path, self._tree.delete) for path in plan.delete),
@@ -193,7 +193,7 @@ class Syncer:
         self._stuck = stuck
         return tuple(path for path in plan.delete if path not in stuck)
 
-    def _place(self, staged: _Staged, disk: diff.Disk, files: dict[str, Held]) -> tuple[str, ...]:
+    def _place(self, staged: _Staged, disk: diff.DiskTree, files: dict[str, ManifestEntry]) -> tuple[str, ...]:
         placed = []
         for path, (name, held) in staged.files.items():
             seen = disk.files.get(path)
@@ -203,7 +203,7 @@ class Syncer:
                 self._tree.discard(name)
                 self._note(path, self._accepted.files[path], f"it cannot be written: {error.strerror}")
                 continue
-            files[path] = Held(held.etag, held.size, mtime_ns, held.version)
+            files[path] = ManifestEntry(held.etag, held.size, mtime_ns, held.version)
             self._troubles.pop(path, None)
             placed.append(path)
         return tuple(placed)

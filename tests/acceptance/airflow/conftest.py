@@ -31,7 +31,7 @@ from jwt.algorithms import RSAAlgorithm
 import lines
 from aerodrome.airflow import metadata, migrate, versions
 from aerodrome.airflow.context import Context, Database
-from aerodrome.airflow.units import Unit
+from aerodrome.airflow.units import UnitDocument
 from aerodrome.release import install
 from aerodrome.services import clusters, databases, redis
 from product import VERSIONS
@@ -133,7 +133,7 @@ class Launcher:
         self.running: dict[str, tuple[subprocess.Popen[bytes], int]] = {}
         self.started: dict[str, float] = {}
 
-    def start(self, unit: Unit) -> None:
+    def start(self, unit: UnitDocument) -> None:
         reader, writer = os.pipe()
         Path(unit["log"]).parent.mkdir(parents=True, exist_ok=True)
         with Path(unit["log"]).open("ab") as log:
@@ -152,7 +152,7 @@ class Launcher:
         self.running[unit["name"]] = (process, reader)
         self.started[unit["name"]] = time.monotonic()
 
-    def wait_ready(self, unit: Unit, *, seconds: float = 120) -> float:
+    def wait_ready(self, unit: UnitDocument, *, seconds: float = 120) -> float:
         """Seconds from start to READY=1."""
         _, reader = self.running[unit["name"]]
         os.set_blocking(reader, False)
@@ -197,7 +197,9 @@ class Launcher:
 class Environment:
     """One running environment and the questions that tests ask it."""
 
-    def __init__(self, context: Context, keys: Keys, launcher: Launcher, units: tuple[Unit, ...], times: Any) -> None:
+    def __init__(
+        self, context: Context, keys: Keys, launcher: Launcher, units: tuple[UnitDocument, ...], times: Any
+    ) -> None:
         self.context = context
         self.version = versions.lookup(context.version)
         self.keys = keys
@@ -278,7 +280,7 @@ def put() -> Callable[[Environment, str, str | bytes], None]:
         aside.rename(path)
         request = metadata.parse_request(environment.version)
         named = path.name if request.style == "relative" else str(path)
-        environment.execute(metadata.Statement(request.text, (named,)))
+        environment.execute(metadata.Query(request.text, (named,)))
 
     return place
 

@@ -52,7 +52,7 @@ def attacked(place, lock, environ, monkeypatch):
         (project / "startup.sh").write_text(script.replace("DATA", str(data)))
         console = Console(file=io.StringIO())
         wanted = check_run.gather(project, version=lock.version)
-        found = check_run.Run(wanted, Settings(data=data), console, console.status("")).run()
+        found = check_run.CheckRun(wanted, Settings(data=data), console, console.status("")).run()
         assert [error["code"] for error in found.errors] == ["STARTUP_SCRIPT_FAILED"]
         return found.errors[0]["tail"]
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from aerodrome.services import clusters, databases
-from aerodrome.sidecar.config import Database, PriorityParse
+from aerodrome.sidecar.config import DatabaseConfig, PriorityParse
 from aerodrome.sidecar.parsing import IDLE, PriorityParsing
 from waiting import wait_for
 
@@ -34,18 +34,18 @@ class Ticks:
 
 
 @pytest.fixture
-def metadata(cluster: clusters.Cluster) -> Iterator[Database]:
+def metadata(cluster: clusters.Cluster) -> Iterator[DatabaseConfig]:
     name = "env_sidecar"
     databases.ensure_role(cluster, name, "test")
     databases.ensure_database(cluster, name, name)
-    database = Database(cluster.host, name, name, "test", cluster.port, cluster.options)
+    database = DatabaseConfig(cluster.host, name, name, "test", cluster.port, cluster.options)
     run(database, TABLE)
     yield database
     databases.drop_database(cluster, name)
     databases.drop_role(cluster, name)
 
 
-def run(database: Database, statement: str) -> list[str]:
+def run(database: DatabaseConfig, statement: str) -> list[str]:
     with psycopg.connect(
         host=database.host, port=database.port, dbname=database.dbname, user=database.user, password=database.password
     ) as connection:
@@ -70,7 +70,7 @@ def table(metadata, clock) -> Iterator[PriorityParsing]:
     made.close()
 
 
-def connections(database: Database) -> int:
+def connections(database: DatabaseConfig) -> int:
     counted = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'aerodrome-sidecar'"
     return int(run(database, counted)[0])
 
@@ -109,7 +109,7 @@ def test_a_missing_table_is_no_more_than_a_warning(table, rows, metadata):
 
 
 def test_a_missing_server_is_no_more_than_a_warning(tmp_path):
-    nowhere = Database(str(tmp_path), "none", "none", "the-password")
+    nowhere = DatabaseConfig(str(tmp_path), "none", "none", "the-password")
     table = PriorityParsing(nowhere, PriorityParse(SQL, "relative"), monotonic=Ticks())
     assert not table.ask(["a.py"])
 

@@ -29,9 +29,9 @@ def available(mwaa: Any, behind: Any, wish: dict[str, Any]) -> None:
 
 
 @pytest.mark.usefixtures("available")
-@pytest.mark.parametrize("wanted", [None, *login.Role])
+@pytest.mark.parametrize("wanted", [None, *login.AirflowRole])
 def test_the_link_logs_in_with_the_wanted_role(
-    settings: Settings, port: int, behind: Any, wanted: login.Role | None
+    settings: Settings, port: int, behind: Any, wanted: login.AirflowRole | None
 ) -> None:
     address = login.link(settings, port, "demo", wanted)
 
@@ -54,7 +54,7 @@ def test_without_a_key_the_fix_is_said(tmp_path: Path, port: int, text: str | No
 
 
 def test_roles_are_known_by_name() -> None:
-    assert login.role("viewer") is login.Role.VIEWER
+    assert login.role("viewer") is login.AirflowRole.VIEWER
     with pytest.raises(CallerError, match="Admin, Op, User, Viewer, Public"):
         login.role("Root")
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from jwt.algorithms import RSAAlgorithm
 
 from aerodrome.airflow.inside.aerodrome_auth import permissions
-from aerodrome.airflow.inside.aerodrome_auth.token import Gateway
+from aerodrome.airflow.inside.aerodrome_auth.token import TokenVerifier
 from aerodrome.airflow.inside.aerodrome_unit import notify, roles, scheduler_pace, task_supervision, unreadable_sources
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -42,7 +42,7 @@ def token(*, key=KEY, kid="k1", **changes):
 @pytest.fixture
 def gateway(tmp_path):
     write(tmp_path / "jwks.json", KEY)
-    return Gateway(str(tmp_path / "jwks.json"), "aerodrome", "env:x")
+    return TokenVerifier(str(tmp_path / "jwks.json"), "aerodrome", "env:x")
 
 
 def test_the_gateways_token_names_user_and_role(gateway):
@@ -74,7 +74,7 @@ def test_other_algorithms_are_refused(gateway, algorithm):
 @given(st.text(max_size=60))
 def test_garbage_is_refused(text):
     with pytest.raises(jwt.InvalidTokenError):
-        Gateway("/nowhere", "aerodrome", "env:x").identify(text)
+        TokenVerifier("/nowhere", "aerodrome", "env:x").identify(text)
 
 
 def test_a_replaced_key_file_is_read_again(gateway, tmp_path):
@@ -88,7 +88,7 @@ def test_a_replaced_key_file_is_read_again(gateway, tmp_path):
 
 def test_without_keys_everything_is_refused(tmp_path):
     with pytest.raises(jwt.InvalidTokenError, match="keys"):
-        Gateway(str(tmp_path / "absent"), "aerodrome", "env:x").identify(token())
+        TokenVerifier(str(tmp_path / "absent"), "aerodrome", "env:x").identify(token())
 
 
 WHAT = sorted({name.partition(".")[0] for name in permissions.NEEDED} | {"unheard_of"})

@@ -49,7 +49,7 @@ def test_a_refusal_is_told_and_a_fault_keeps_its_text_to_itself(capfd) -> None:
 def notices():
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
-    heard = readiness.Notices(reader)
+    heard = readiness.NotifyReader(reader)
     yield heard, writer
     heard.close()
     os.close(writer)
@@ -99,7 +99,7 @@ def test_nothing_new_is_nothing(notices) -> None:
 def test_hostile_notices_are_bounded(pieces: list[bytes]) -> None:
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
-    heard = readiness.Notices(reader)
+    heard = readiness.NotifyReader(reader)
     for piece in pieces:
         os.write(writer, piece)
         heard.read()
@@ -112,7 +112,7 @@ def test_hostile_notices_are_bounded(pieces: list[bytes]) -> None:
 
 
 def test_an_answer_that_comes_later_goes_where_it_was_awaited() -> None:
-    later = control.Later()
+    later = control.PendingAnswer()
     told: list[dict[str, Any]] = []
 
     assert control.respond(b"{}", lambda _: later) is later
@@ -123,7 +123,7 @@ def test_an_answer_that_comes_later_goes_where_it_was_awaited() -> None:
 
 
 def test_an_answer_that_nobody_awaits_goes_nowhere() -> None:
-    later = control.Later()
+    later = control.PendingAnswer()
     told: list[dict[str, Any]] = []
     later.settle({"ok": True})
     later.bind(told.append)

@@ -7,23 +7,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome.cell import liveness
-from aerodrome.cell.liveness import Pulse, Sight
+from aerodrome.cell.liveness import Observation, Pulse
 
 BEAT = 5.0
 LIVING = st.sampled_from("RSD")
 
 
-def watched(sights: list[tuple[Sight, float]], pulse: Pulse = Pulse(beats=True)) -> Pulse:  # noqa: B008 - never changed
+def watched(sights: list[tuple[Observation, float]], pulse: Pulse = Pulse(beats=True)) -> Pulse:  # noqa: B008 - never changed
     for sight, seconds in sights:
         pulse = liveness.looked(pulse, sight, seconds)
     return pulse
 
 
-def sight(*, beat: bool = False, trouble: str = "", state: str = "S") -> Sight:
-    return Sight(beat, trouble, state)
+def sight(*, beat: bool = False, trouble: str = "", state: str = "S") -> Observation:
+    return Observation(beat, trouble, state)
 
 
-def looks(seconds: float, **seen: object) -> list[tuple[Sight, float]]:
+def looks(seconds: float, **seen: object) -> list[tuple[Observation, float]]:
     """One look a second for so long."""
     return [(sight(**seen), 1.0)] * round(seconds)  # type: ignore[arg-type]
 

@@ -14,7 +14,7 @@ RAW = {"name": "redis", "how": "exec", "argv": ["r", "hunter2"], "env": {"P": "h
 
 def record() -> state_file.Record:
     spec = specs.parse(RAW)
-    unit = units.Unit("redis", after=("x",), state=units.READY, begun=True, ready_since=5.0)
+    unit = units.UnitState("redis", after=("x",), state=units.READY, begun=True, ready_since=5.0)
     return state_file.Record(
         specs.parse(spec.public()), spec.digest, 7, 8, unit, {"code": 1, "signal": None, "at": 2.0}, 99
     )

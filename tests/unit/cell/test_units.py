@@ -12,7 +12,7 @@ STATES = {units.WAITING, units.STARTING, units.READY, units.BACKING_OFF, units.S
 EVENTS = [units.START, units.SERVES, units.EXITED, units.STOP, units.RESTART, units.OVERDUE, units.HUNG]
 
 
-def after(unit: units.Unit, *events: str, now: float = 0.0) -> units.Unit:
+def after(unit: units.UnitState, *events: str, now: float = 0.0) -> units.UnitState:
     for event in events:
         unit, _ = units.decide(unit, event, now)
     return unit
@@ -32,11 +32,11 @@ def test_every_state_can_be_stopped_and_restarted() -> None:
 
 def test_a_move_that_is_not_in_the_table_is_illegal() -> None:
     with pytest.raises(units.IllegalMoveError, match="unit scheduler: serves while waiting"):
-        units.decide(units.Unit("scheduler"), units.SERVES, 0.0)
+        units.decide(units.UnitState("scheduler"), units.SERVES, 0.0)
 
 
 def test_a_killed_unit_starts_again_after_the_first_delay() -> None:
-    unit = after(units.Unit("scheduler"), units.START, units.SERVES)
+    unit = after(units.UnitState("scheduler"), units.START, units.SERVES)
 
     unit, action = units.decide(unit, units.EXITED, 5.0)
 
@@ -48,7 +48,7 @@ def test_a_killed_unit_starts_again_after_the_first_delay() -> None:
 
 @pytest.mark.parametrize("state", sorted(units.LIVE))
 def test_whatever_hangs_is_killed_and_its_death_decides_what_follows(state) -> None:
-    unit = units.Unit("worker", state=state, begun=True, wanted=state != units.STOPPING, stop_deadline=1e6)
+    unit = units.UnitState("worker", state=state, begun=True, wanted=state != units.STOPPING, stop_deadline=1e6)
 
     hung, action = units.decide(unit, units.HUNG, 5.0)
 
@@ -58,7 +58,7 @@ def test_whatever_hangs_is_killed_and_its_death_decides_what_follows(state) -> N
 
 
 def test_a_minute_of_health_forgets_failures() -> None:
-    unit = after(units.Unit("scheduler"), units.START, units.EXITED, units.START, units.EXITED, units.START)
+    unit = after(units.UnitState("scheduler"), units.START, units.EXITED, units.START, units.EXITED, units.START)
     unit = after(unit, units.SERVES, now=100.0)
 
     early = after(unit, units.EXITED, now=100.0 + units.HEALTHY_AFTER - 0.1)
@@ -68,33 +68,33 @@ def test_a_minute_of_health_forgets_failures() -> None:
 
 
 def test_a_minute_of_starting_is_no_health() -> None:
-    unit = after(units.Unit("scheduler"), units.START, units.EXITED, units.START)
+    unit = after(units.UnitState("scheduler"), units.START, units.EXITED, units.START)
 
     assert after(unit, units.EXITED, now=1000.0).failures == 2
 
 
 def test_a_restarted_unit_waits_no_longer_for_others() -> None:
-    unit = after(units.Unit("worker", after=("redis",)), units.START, units.SERVES, units.RESTART, units.EXITED)
-    redis = after(units.Unit("redis"), units.START, units.EXITED)
+    unit = after(units.UnitState("worker", after=("redis",)), units.START, units.SERVES, units.RESTART, units.EXITED)
+    redis = after(units.UnitState("redis"), units.START, units.EXITED)
 
     assert unit.state == units.WAITING
     assert ("worker", units.START) in units.plan({"worker": unit, "redis": redis}, set(), 0.0)
 
 
 def test_a_restart_asked_for_while_backing_off_is_due_at_once_and_forgets_failures() -> None:
-    unit = after(units.Unit("worker"), units.START, units.EXITED, units.START, units.EXITED, units.RESTART)
+    unit = after(units.UnitState("worker"), units.START, units.EXITED, units.START, units.EXITED, units.RESTART)
 
     assert (unit.state, unit.failures, unit.next_start_at) == (units.WAITING, 0, None)
 
 
 def test_a_second_stop_does_not_prolong_the_grace() -> None:
-    unit = after(units.Unit("worker", grace=30.0), units.START, units.STOP)
+    unit = after(units.UnitState("worker", grace=30.0), units.START, units.STOP)
 
     assert after(unit, units.STOP, now=20.0).stop_deadline == 30.0
 
 
 def test_an_overdue_unit_is_killed_and_killed_again() -> None:
-    unit = after(units.Unit("worker", grace=30.0), units.START, units.STOP)
+    unit = after(units.UnitState("worker", grace=30.0), units.START, units.STOP)
 
     assert units.plan({"worker": unit}, {"worker"}, 30.0) == [("worker", units.OVERDUE)]
     unit, action = units.decide(unit, units.OVERDUE, 30.0)
@@ -104,7 +104,7 @@ def test_an_overdue_unit_is_killed_and_killed_again() -> None:
 
 
 def test_a_unit_starts_first_when_all_it_needs_are_ready() -> None:
-    table = {"redis": units.Unit("redis"), "worker": units.Unit("worker", after=("redis",))}
+    table = {"redis": units.UnitState("redis"), "worker": units.UnitState("worker", after=("redis",))}
 
     assert units.plan(table, set(), 0.0) == [("redis", units.START)]
     table["redis"] = after(table["redis"], units.START)
@@ -114,21 +114,21 @@ def test_a_unit_starts_first_when_all_it_needs_are_ready() -> None:
 
 
 def test_what_others_need_stops_last() -> None:
-    running = units.Unit("redis", state=units.READY, begun=True)
-    worker = units.Unit("worker", after=("redis",), state=units.READY, begun=True)
-    doomed = {"redis", "worker"}
+    running = units.UnitState("redis", state=units.READY, begun=True)
+    worker = units.UnitState("worker", after=("redis",), state=units.READY, begun=True)
+    to_stop = {"redis", "worker"}
 
-    assert units.plan({"redis": running, "worker": worker}, doomed, 0.0) == [("worker", units.STOP)]
+    assert units.plan({"redis": running, "worker": worker}, to_stop, 0.0) == [("worker", units.STOP)]
     worker = after(worker, units.STOP)
-    assert units.plan({"redis": running, "worker": worker}, doomed, 0.0) == []
+    assert units.plan({"redis": running, "worker": worker}, to_stop, 0.0) == []
     worker = after(worker, units.EXITED)
-    assert units.plan({"redis": running, "worker": worker}, doomed, 0.0) == [("redis", units.STOP)]
+    assert units.plan({"redis": running, "worker": worker}, to_stop, 0.0) == [("redis", units.STOP)]
 
 
 def test_a_unit_that_goes_alone_does_not_wait_for_those_who_stay() -> None:
     table = {
-        "redis": units.Unit("redis", state=units.READY, begun=True),
-        "worker": units.Unit("worker", after=("redis",), state=units.READY, begun=True),
+        "redis": units.UnitState("redis", state=units.READY, begun=True),
+        "worker": units.UnitState("worker", after=("redis",), state=units.READY, begun=True),
     }
 
     assert units.plan(table, {"redis"}, 0.0) == [("redis", units.STOP)]
@@ -143,12 +143,12 @@ def test_the_delay_grows_with_failures_and_is_bounded(failures: list[int]) -> No
 
 
 class World:
-    """Plays processes and the passing of time to the decisions, as the roster does."""
+    """Plays processes and the passing of time to the decisions, as the supervisor does."""
 
-    def __init__(self, *table: units.Unit) -> None:
+    def __init__(self, *table: units.UnitState) -> None:
         self.now = 0.0
         self.units = {unit.name: unit for unit in table}
-        self.doomed: set[str] = set()
+        self.to_stop: set[str] = set()
         self.running: set[str] = set()
         self.launched: list[str] = []
 
@@ -163,7 +163,7 @@ class World:
 
     def settle(self) -> None:
         for _ in range(100):
-            moves = units.plan(self.units, self.doomed, self.now)
+            moves = units.plan(self.units, self.to_stop, self.now)
             if not moves:
                 return
             for name, event in moves:
@@ -179,10 +179,10 @@ class World:
             self.move(name, units.EXITED)
         if what == units.SERVES and unit.state == units.STARTING:
             self.move(name, units.SERVES)
-        if what == units.RESTART and name not in self.doomed:
+        if what == units.RESTART and name not in self.to_stop:
             self.move(name, units.RESTART)
         if what == units.STOP:
-            self.doomed.add(name)
+            self.to_stop.add(name)
         self.settle()
 
     def check(self) -> None:
@@ -205,7 +205,11 @@ STEPS = st.lists(
 
 
 def world() -> World:
-    made = World(units.Unit("redis"), units.Unit("scheduler", after=("redis",)), units.Unit("worker", after=("redis",)))
+    made = World(
+        units.UnitState("redis"),
+        units.UnitState("scheduler", after=("redis",)),
+        units.UnitState("worker", after=("redis",)),
+    )
     made.settle()
     return made
 
@@ -225,7 +229,7 @@ def test_after_everything_was_stopped_nothing_starts(
     made = world()
     for step in before:
         made.play(step)
-    made.doomed = set(NAMES)
+    made.to_stop = set(NAMES)
     for _ in NAMES:
         made.settle()
         for name in sorted(made.running):
@@ -241,12 +245,12 @@ def test_after_everything_was_stopped_nothing_starts(
 
 
 @given(STEPS)
-def test_redis_is_told_to_stop_only_when_nobody_doomed_needs_it(steps: list[tuple[str, str, float]]) -> None:
+def test_redis_is_told_to_stop_only_when_nobody_that_stops_needs_it(steps: list[tuple[str, str, float]]) -> None:
     made = world()
     for step in steps:
         if step[0] != units.STOP:
             made.play(step)
-    made.doomed = set(NAMES)
+    made.to_stop = set(NAMES)
     made.settle()
 
     if made.units["redis"].state == units.STOPPED:
@@ -255,7 +259,7 @@ def test_redis_is_told_to_stop_only_when_nobody_doomed_needs_it(steps: list[tupl
 
 @given(st.lists(st.floats(0.0, 59.0), min_size=1, max_size=30))
 def test_backing_off_never_shortens_without_health(lives: list[float]) -> None:
-    unit, now, last = units.Unit("worker"), 0.0, 0.0
+    unit, now, last = units.UnitState("worker"), 0.0, 0.0
     for life in lives:
         unit = after(unit, units.START, units.SERVES, now=now)
         now += life
@@ -266,8 +270,8 @@ def test_backing_off_never_shortens_without_health(lives: list[float]) -> None:
 
 
 def test_wake_is_the_earliest_time_of_any_unit() -> None:
-    backing = replace(units.Unit("a"), next_start_at=7.0)
-    stopping = replace(units.Unit("b"), stop_deadline=5.0)
+    backing = replace(units.UnitState("a"), next_start_at=7.0)
+    stopping = replace(units.UnitState("b"), stop_deadline=5.0)
 
     assert units.wake({"a": backing, "b": stopping}) == 5.0
-    assert units.wake({"c": units.Unit("c")}) is None
+    assert units.wake({"c": units.UnitState("c")}) is None

@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from aerodrome import errors
 from aerodrome.cli import check_run, environment_variables, main, rendering
-from aerodrome.cli.doctor import Facts, Level, judge
+from aerodrome.cli.doctor import Level, MachineFacts, judge
 from aerodrome.settings import Settings
 
-WELL = Facts(
+WELL = MachineFacts(
     interpreters={"3.12": "/usr/bin/python3.12", "3.11": "/usr/bin/python3.11"},
     airflow_of={"3.12": ("3.3.1", "2.11.2"), "3.11": ("2.10.3",)},
     busy_ports={},

@@ -176,7 +176,7 @@ def surroundings(monkeypatch, tmp_path):
     finding = doctor.Finding(subject="disk", level=doctor.Level.FAIL, found=TOLD, fix="buy one")
     monkeypatch.setattr(doctor, "judge", lambda _: [finding])
     errors = [{"code": "X", "message": TOLD, "tail": ["one", "two"]}]
-    monkeypatch.setattr(check_run.Run, "run", lambda _: check_run.Checked("3.3.1", errors=errors, notes=[TOLD]))
+    monkeypatch.setattr(check_run.CheckRun, "run", lambda _: check_run.Checked("3.3.1", errors=errors, notes=[TOLD]))
     ended = {"status": "AVAILABLE", "progress": PROGRESS}
     monkeypatch.setattr(change_progress, "end_of_change", lambda *_: ended)
 
@@ -313,7 +313,7 @@ def test_only_two_modules_print_and_draw():
 def test_a_check_takes_its_folder_either_way(arguments, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        check_run, "gather", lambda folder, **_: seen.append(folder) or check_run.Wanted("3.3.1", None, None)
+        check_run, "gather", lambda folder, **_: seen.append(folder) or check_run.CheckRequest("3.3.1", None, None)
     )
     CliRunner().invoke(typer.main.get_command(main.app), ["check", *arguments])
     assert seen == [Path("folder")]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aerodrome.errors import BrokenError
 from aerodrome.identity import evaluation
 from aerodrome.identity.authorizer import Authorizer, Request
-from aerodrome.identity.policy.statements import Part
+from aerodrome.identity.policy.statements import StatementElement
 from aerodrome.model.principals import Granted
 from unit.identity.memory_store import (
     ACCOUNT,
@@ -161,7 +161,14 @@ def test_the_trace_tells_of_every_statement_what_did_not_match():
         GET,
     )
     parts = [found.mismatch.part if found.mismatch else None for found in decision.trace]
-    assert parts == [Part.ACTION, Part.RESOURCE, Part.CONDITION, None, Part.RESOURCE, None]
+    assert parts == [
+        StatementElement.ACTION,
+        StatementElement.RESOURCE,
+        StatementElement.CONDITION,
+        None,
+        StatementElement.RESOURCE,
+        None,
+    ]
     assert [found.sentence for found in decision.trace[:3]] == [
         "statement 1 of policy 1 does not apply: Action iam:* does not match the action airflow:GetEnvironment",
         f"statement 2 of policy 1 does not apply: Resource arn:aws:s3:::* does not match the resource {ENVIRONMENT}",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from aerodrome.sidecar.dags_folder import Tree
+from aerodrome.sidecar.dags_folder import DagsFolder
 from aerodrome.sidecar.object_keys import Listing, Remote
 from aerodrome.sidecar.signed_http import RefusalError
 from aerodrome.sidecar.sync import Syncer
@@ -80,7 +80,7 @@ def bucket():
 
 @pytest.fixture
 def tree(tmp_path):
-    return Tree(tmp_path / "dags")
+    return DagsFolder(tmp_path / "dags")
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ SETTINGS = config.parse(
 
 def test_the_answer_becomes_credentials():
     found = assume_role._parsed(ANSWER, "arn")
-    assert found.keys == config.Keys("ASIA1", "the-secret", "t")
+    assert found.keys == config.AccessKeys("ASIA1", "the-secret", "t")
     assert found.expiration == datetime(2026, 11, 23, 13, tzinfo=UTC)
 
 
@@ -54,7 +54,7 @@ def test_the_ambient_chain_is_botocores(monkeypatch, tmp_path):
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-    assert assume_role.ambient()() == config.Keys("AKIA1", "the-secret", None)
+    assert assume_role.ambient()() == config.AccessKeys("AKIA1", "the-secret", None)
 
 
 def test_without_ambient_credentials_a_person_must_act(monkeypatch, tmp_path):
@@ -84,11 +84,11 @@ def test_the_service_is_at_the_configured_endpoint_or_at_the_real_one(endpoint, 
 )
 def test_an_answer_that_is_no_success_says_who_must_act(status, kind):
     document = b"<Error><Code>TheCode</Code><Message>The sentence.</Message></Error>"
-    error = signed_http.Endpoint("http://x", region="r", service="s3")._refused(status, document)
+    error = signed_http.AwsEndpoint("http://x", region="r", service="s3")._refused(status, document)
     assert isinstance(error, kind)
     assert str(error) == f"s3 answers {status} TheCode: The sentence."
 
 
 def test_an_answer_without_a_document_still_has_a_code():
-    error = signed_http.Endpoint("http://x", region="r", service="s3")._refused(404, b"")
+    error = signed_http.AwsEndpoint("http://x", region="r", service="s3")._refused(404, b"")
     assert error.code == "404"

@@ -43,8 +43,8 @@ def test_a_whole_document_is_understood():
     shown = config.parse({**WHOLE, "dags_seen_at": "/usr/local/airflow/dags"})
     assert (shown.dags_dir, shown.dags_seen_at) == (Path("/data/dags"), Path("/usr/local/airflow/dags"))
     assert parsed.aws_endpoint_url == "http://127.0.0.1:4561"
-    assert parsed.source == config.Keys("AKIA", "the-secret")
-    assert parsed.database == config.Database("/run/pg", "env_1", "env_1", "the-password")
+    assert parsed.source == config.AccessKeys("AKIA", "the-secret")
+    assert parsed.database == config.DatabaseConfig("/run/pg", "env_1", "env_1", "the-password")
 
 
 def test_a_database_elsewhere_may_have_a_port_and_more():

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome.sidecar import credentials
-from aerodrome.sidecar.config import Keys
-from aerodrome.sidecar.credentials import Role, RoleCredentials
+from aerodrome.sidecar.config import AccessKeys
+from aerodrome.sidecar.credentials import RefreshableCredentials, RoleCredentials
 from aerodrome.sidecar.signed_http import AwayError, RefusalError
 
 START = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -30,7 +30,7 @@ class Service:
         self.asked += 1
         if self.error:
             raise self.error
-        return RoleCredentials(Keys(f"ASIA{self.asked}", "secret", "token"), self.clock() + self.lifetime, "arn")
+        return RoleCredentials(AccessKeys(f"ASIA{self.asked}", "secret", "token"), self.clock() + self.lifetime, "arn")
 
     def clock(self) -> datetime:
         return START + timedelta(seconds=self.seconds)
@@ -46,7 +46,7 @@ def service():
 
 @pytest.fixture
 def role(service):
-    return Role(service.assume, clock=service.clock, monotonic=service.monotonic)
+    return RefreshableCredentials(service.assume, clock=service.clock, monotonic=service.monotonic)
 
 
 @given(MOMENTS, MOMENTS)
@@ -113,6 +113,6 @@ def test_short_lived_credentials_make_no_storm(service, role):
 
 
 def test_keys_never_show_themselves():
-    shown = repr(RoleCredentials(Keys("ASIA", "the-secret", "the-token"), START, "arn"))
+    shown = repr(RoleCredentials(AccessKeys("ASIA", "the-secret", "the-token"), START, "arn"))
     assert "the-secret" not in shown
     assert "the-token" not in shown

@@ -6,28 +6,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome.sidecar import diff, object_keys
-from aerodrome.sidecar.diff import Disk, Held, Seen
+from aerodrome.sidecar.diff import DiskEntry, DiskTree, ManifestEntry
 from aerodrome.sidecar.object_keys import Accepted, Listing, Remote
 
 NAMES = st.sampled_from(["a", "b", "c.py"])
 PATHS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
 SMALL = st.integers(0, 2)
 REMOTES = st.dictionaries(PATHS, st.tuples(SMALL, SMALL), max_size=8)
-HELD = st.dictionaries(PATHS, st.builds(Held, SMALL.map(str), SMALL, SMALL), max_size=8)
+HELD = st.dictionaries(PATHS, st.builds(ManifestEntry, SMALL.map(str), SMALL, SMALL), max_size=8)
 
 
 @st.composite
-def disks(draw) -> Disk:
+def disks(draw) -> DiskTree:
     """A tree that can exist: no path is both a file and a folder."""
-    files: dict[str, Seen] = {}
+    files: dict[str, DiskEntry] = {}
     folders = set(draw(st.sets(PATHS, max_size=3)))
     folders |= {parent for path in folders for parent in object_keys.parents(path)}
-    for path, seen in draw(st.dictionaries(PATHS, st.builds(Seen, SMALL, SMALL, st.booleans()), max_size=8)).items():
+    for path, seen in draw(
+        st.dictionaries(PATHS, st.builds(DiskEntry, SMALL, SMALL, st.booleans()), max_size=8)
+    ).items():
         above = set(object_keys.parents(path))
         if path not in folders and not above & set(files):
             files[path] = seen
             folders |= above
-    return Disk(files, frozenset(folders))
+    return DiskTree(files, frozenset(folders))
 
 
 def accepted(remotes: dict[str, tuple[int, int]], *, complete: bool = True) -> Accepted:
@@ -35,7 +37,7 @@ def accepted(remotes: dict[str, tuple[int, int]], *, complete: bool = True) -> A
     return object_keys.accept(Listing(objects, complete), prefix="")
 
 
-def carried_out(plan: diff.Plan, disk: Disk) -> tuple[Disk, dict[str, Held]]:
+def carried_out(plan: diff.SyncPlan, disk: DiskTree) -> tuple[DiskTree, dict[str, ManifestEntry]]:
     """What `sync` does, on dictionaries: and it fails where a real file system would."""
     files = {path: seen for path, seen in disk.files.items() if path not in plan.delete}
     folders = set(disk.folders)
@@ -48,9 +50,9 @@ def carried_out(plan: diff.Plan, disk: Disk) -> tuple[Disk, dict[str, Held]]:
         assert path not in folders, "a file cannot replace a folder"
         assert not above & set(files), "a folder cannot lie where a file is"
         folders |= above
-        files[path] = Seen(remote.size, 99)
-        manifest[path] = Held(remote.etag, remote.size, 99)
-    return Disk(files, frozenset(folders)), manifest
+        files[path] = DiskEntry(remote.size, 99)
+        manifest[path] = ManifestEntry(remote.etag, remote.size, 99)
+    return DiskTree(files, frozenset(folders)), manifest
 
 
 @given(REMOTES, disks(), HELD)
@@ -87,16 +89,16 @@ def test_only_what_is_exactly_as_we_wrote_it_is_kept(remotes, disk, manifest):
     assert set(plan.keep) | set(plan.fetch) == set(goal.files)
     for path, held in plan.keep.items():
         assert (held.etag, held.size) == (goal.files[path].etag, goal.files[path].size)
-        assert disk.files[path] == Seen(held.size, held.mtime_ns)
+        assert disk.files[path] == DiskEntry(held.size, held.mtime_ns)
 
 
 def test_a_link_that_looks_like_our_file_is_not_our_file():
-    goal, held = accepted({"a": (1, 7)}), {"a": Held("1", 7, 5)}
-    assert diff.plan(goal, Disk({"a": Seen(7, 5)}), held).empty
-    assert set(diff.plan(goal, Disk({"a": Seen(7, 5, regular=False)}), held).fetch) == {"a"}
+    goal, held = accepted({"a": (1, 7)}), {"a": ManifestEntry("1", 7, 5)}
+    assert diff.plan(goal, DiskTree({"a": DiskEntry(7, 5)}), held).empty
+    assert set(diff.plan(goal, DiskTree({"a": DiskEntry(7, 5, regular=False)}), held).fetch) == {"a"}
 
 
 def test_folders_are_pruned_once_from_the_outermost():
-    disk = Disk({"a/b/c.py": Seen(1, 1)}, frozenset({"a", "a/b", "d"}))
+    disk = DiskTree({"a/b/c.py": DiskEntry(1, 1)}, frozenset({"a", "a/b", "d"}))
     plan = diff.plan(accepted({}), disk, {})
     assert (plan.delete, plan.prune) == (("a/b/c.py",), ("a", "d"))

@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome.sidecar import endpoint
-from aerodrome.sidecar.config import Keys
+from aerodrome.sidecar.config import AccessKeys
 from aerodrome.sidecar.credentials import RoleCredentials
 
 TOKEN = b"0123456789abcdef-of-blue"
-HELD = RoleCredentials(Keys("ASIA1", "the-secret", "the-token"), datetime(2026, 11, 23, 13, tzinfo=UTC), "arn:role")
+HELD = RoleCredentials(
+    AccessKeys("ASIA1", "the-secret", "the-token"), datetime(2026, 11, 23, 13, tzinfo=UTC), "arn:role"
+)
 GOOD = b"GET /credentials HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: " + TOKEN + b"\r\n\r\n"
 
 

@@ -43,7 +43,7 @@ class Pages:
 
 
 def test_all_pages_make_one_listing():
-    reader = listing.Reader(
+    reader = listing.ListingReader(
         Pages(first=page("dags/a", following="t2"), t2=page("dags/b c+ü%", following="t3"), t3=page("z"))
     )
     assert reader.read().objects == {key: Remote(key, '"1"', 7) for key in ("dags/a", "dags/b c+ü%", "z")}
@@ -51,13 +51,13 @@ def test_all_pages_make_one_listing():
 
 
 def test_an_empty_prefix_is_a_complete_listing():
-    found = listing.Reader(Pages(first=page())).read()
+    found = listing.ListingReader(Pages(first=page())).read()
     assert (found.objects, found.complete) == ({}, True)
 
 
 def test_a_failed_page_is_an_error_and_never_a_part():
     pages = Pages(first=page("a", following="t2"), t2=AwayError("gone"))
-    reader = listing.Reader(pages)
+    reader = listing.ListingReader(pages)
     with pytest.raises(AwayError):
         reader.read()
     pages.pages["t2"] = page("b")
@@ -80,12 +80,12 @@ def test_a_failed_page_is_an_error_and_never_a_part():
 )
 def test_what_is_no_whole_page_is_an_error(body):
     with pytest.raises(AwayError):
-        listing.Reader(lambda _token: body).read()
+        listing.ListingReader(lambda _token: body).read()
 
 
 def test_a_service_that_goes_round_in_circles_is_an_error():
     with pytest.raises(AwayError):
-        listing.Reader(lambda _token: page("a", following="again")).read()
+        listing.ListingReader(lambda _token: page("a", following="again")).read()
 
 
 def test_a_service_without_an_end_is_not_followed_for_ever():
@@ -93,18 +93,18 @@ def test_a_service_without_an_end_is_not_followed_for_ever():
         number = int(token or 0) + 1
         return page(f"k{number}", following=str(number))
 
-    assert not listing.Reader(endless).read().complete
+    assert not listing.ListingReader(endless).read().complete
 
 
 def test_more_objects_than_we_take_make_an_incomplete_listing(monkeypatch):
     monkeypatch.setattr(listing, "MAX_FILES", 1)
     pages = Pages(first=page("a", "b", following="t2"), t2=AwayError("never asked for"))
-    assert not listing.Reader(pages).read().complete
+    assert not listing.ListingReader(pages).read().complete
 
 
 def test_the_same_pages_give_the_very_same_listing():
     pages = Pages(first=page("a", following="t2"), t2=page("b"))
-    reader = listing.Reader(pages)
+    reader = listing.ListingReader(pages)
     first = reader.read()
     assert reader.read() is first
     pages.pages["t2"] = page("b", "c")
@@ -114,9 +114,9 @@ def test_the_same_pages_give_the_very_same_listing():
 
 
 def test_keys_are_taken_as_they_are_when_the_service_does_not_encode_them():
-    assert set(listing.Reader(lambda _token: page("a+b%20c", encoded=False)).read().objects) == {"a+b%20c"}
+    assert set(listing.ListingReader(lambda _token: page("a+b%20c", encoded=False)).read().objects) == {"a+b%20c"}
 
 
 def test_a_key_that_is_not_utf8_survives_as_something_that_is_refused():
     body = page("a").replace(b"<Key>a</Key>", b"<Key>%E9.py</Key>")
-    assert set(listing.Reader(lambda _token: body).read().objects) == {"\udce9.py"}
+    assert set(listing.ListingReader(lambda _token: body).read().objects) == {"\udce9.py"}

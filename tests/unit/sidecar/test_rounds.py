@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome.sidecar import backoff, parsing
-from aerodrome.sidecar.config import Keys
-from aerodrome.sidecar.credentials import Role, RoleCredentials
+from aerodrome.sidecar.config import AccessKeys
+from aerodrome.sidecar.credentials import RefreshableCredentials, RoleCredentials
 from aerodrome.sidecar.rounds import Rounds, Telling
 from aerodrome.sidecar.signed_http import AwayError
 from aerodrome.sidecar.status import REFRESH, StatusFile
@@ -32,12 +32,12 @@ def rounds(syncer, ticks, status_path):
         return START + timedelta(seconds=ticks.now)
 
     def assume() -> RoleCredentials:
-        return RoleCredentials(Keys("ASIA", "secret", "token"), clock() + timedelta(hours=1), "arn")
+        return RoleCredentials(AccessKeys("ASIA", "secret", "token"), clock() + timedelta(hours=1), "arn")
 
     return Rounds(
         environment="blue",
         syncer=syncer,
-        role=Role(assume, clock=clock, monotonic=ticks),
+        role=RefreshableCredentials(assume, clock=clock, monotonic=ticks),
         telling=Telling(None, None, Path("/dags")),
         status_file=StatusFile(status_path),
         clock=clock,

@@ -9,7 +9,7 @@ import pytest
 
 from aerodrome.errors import BrokenError
 from aerodrome.sidecar import sync
-from aerodrome.sidecar.dags_folder import Tree
+from aerodrome.sidecar.dags_folder import DagsFolder
 from aerodrome.sidecar.signed_http import AwayError, RefusalError
 from aerodrome.sidecar.sync import Syncer
 
@@ -227,7 +227,7 @@ def test_a_folder_that_cannot_be_written_is_reported(bucket, syncer, tree, monke
 
 
 def test_units_of_another_user_can_read_whatever_the_umask(bucket, tmp_path, ticks):
-    tree = Tree(tmp_path / "other" / "dags")
+    tree = DagsFolder(tmp_path / "other" / "dags")
     before = os.umask(0o077)
     try:
         made = Syncer(source=bucket, reader=bucket, tree=tree, monotonic=ticks)

@@ -15,7 +15,7 @@ from aerodrome.identity import evaluation
 from aerodrome.identity.errors import MalformedPolicyError
 from aerodrome.identity.evaluation import Considered, Decision, Layer
 from aerodrome.identity.policy import grammar
-from aerodrome.identity.policy.statements import Effect, Part, Request
+from aerodrome.identity.policy.statements import Effect, Request, StatementElement
 from aerodrome.identity.request_context import principal_context
 from aerodrome.model.iam import grants
 from aerodrome.model.iam.directory import Directory
@@ -160,6 +160,6 @@ def _statement(found: Considered, aws: Collection[str]) -> Output:
 
 def _missing(trace: Sequence[Considered], context: Context) -> list[str]:
     """Condition keys that decided nothing, since no value was given for them."""
-    about = [found for found in trace if found.mismatch is None or found.mismatch.part is Part.CONDITION]
+    about = [found for found in trace if found.mismatch is None or found.mismatch.part is StatementElement.CONDITION]
     keys = {condition.key for found in about for condition in found.statement.conditions}
     return sorted(key for key in keys if key.lower() not in context)

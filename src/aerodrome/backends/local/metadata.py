@@ -162,7 +162,7 @@ def damage(cluster: Cluster, environment: Environment, installation: Installatio
 
 
 def execute(
-    cluster: Cluster, name: str, password: str, *statements: metadata.Statement, owner: str | None = None
+    cluster: Cluster, name: str, password: str, *statements: metadata.Query, owner: str | None = None
 ) -> list[tuple[Any, ...]]:
     """Execute statements with the rights of the database's owner; the rows of the last, if it has any."""
     rows: list[tuple[Any, ...]] = []

@@ -22,7 +22,7 @@ LIMIT = 300.0
 _LINE_2 = 2
 
 
-class Commands:
+class AirflowCli:
     """The command line of one environment."""
 
     def __init__(self, settings: Settings, mwaa: Any, environment: str) -> None:
@@ -62,7 +62,7 @@ class Commands:
         """
         with aws_clients.told():
             answer = self._mwaa.create_cli_token(Name=self._environment)
-        connection = _Gateway(answer["WebServerHostname"], self._settings)
+        connection = _GatewayConnection(answer["WebServerHostname"], self._settings)
         headers = {"Authorization": f"Bearer {answer['CliToken']}", "Content-Type": "text/plain"}
         try:
             connection.request("POST", "/aws_mwaa/cli", body=command, headers=headers)
@@ -81,7 +81,7 @@ class Commands:
             raise CallerError(f"Airflow refuses `{command}`: {text[:500].decode(errors='replace')}") from None
 
 
-class _Gateway(HTTPSConnection):
+class _GatewayConnection(HTTPSConnection):
     """To the gateway on this machine, by its address: not every resolver knows host names below localhost."""
 
     def __init__(self, host: str, settings: Settings) -> None:

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from aerodrome.cli import aws_clients
 from aerodrome.cli.dev import airflow_troubles, tracebacks
-from aerodrome.cli.dev.airflow_troubles import Failure, ImportTrouble
+from aerodrome.cli.dev.airflow_troubles import ImportTrouble, TaskFailure
 from aerodrome.cli.dev.tracebacks import Cause
 from aerodrome.errors import CallerError, NotFoundError, RetryError
 
@@ -43,14 +43,14 @@ class Airflow:
         """What cannot be imported now."""
         return airflow_troubles.read_imports(self._pages("/importErrors", "import_errors"))
 
-    def failures(self, since: datetime) -> list[Failure]:
+    def failures(self, since: datetime) -> list[TaskFailure]:
         """The attempts of tasks that failed at this time or later."""
         query = {"state": ["failed", "up_for_retry"], "end_date_gte": since.isoformat()}
         return airflow_troubles.read_failures(
             self._pages(f"/dags/{_ANY}/dagRuns/{_ANY}/taskInstances", "task_instances", **query)
         )
 
-    def cause(self, failure: Failure) -> Cause | None:
+    def cause(self, failure: TaskFailure) -> Cause | None:
         """Why an attempt failed, as far as its log tells."""
         where = "/".join(("", "dags", _quoted(failure.dag), "dagRuns", _quoted(failure.run)))
         path = f"{where}/taskInstances/{_quoted(failure.task)}/logs/{failure.attempt}"

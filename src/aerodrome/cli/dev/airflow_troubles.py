@@ -35,7 +35,7 @@ class ImportTrouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class TaskFailure:
     """One attempt of one task that failed."""
 
     dag: str
@@ -55,36 +55,36 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Reported:
     """What was told already."""
 
     imports: Mapping[str, str] = field(default_factory=dict)
     """File → sign of its trouble."""
-    failures: frozenset[Failure] = frozenset()
+    failures: frozenset[TaskFailure] = frozenset()
     since: datetime | None = None
     """Where the next look at failures begins."""
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class NewTroubles:
     """What is to be told now."""
 
     appeared: tuple[ImportTrouble, ...] = ()
     gone: tuple[str, ...] = ()
     """Files that had a trouble and have none."""
-    failed: tuple[Failure, ...] = ()
+    failed: tuple[TaskFailure, ...] = ()
 
 
-def imports(seen: Seen, found: Collection[ImportTrouble]) -> tuple[News, Seen]:
+def imports(seen: Reported, found: Collection[ImportTrouble]) -> tuple[NewTroubles, Reported]:
     """What is new of the import errors that Airflow has now."""
     now = {trouble.file: trouble.sign for trouble in found}
     appeared = [trouble for trouble in found if seen.imports.get(trouble.file) != trouble.sign]
     gone = sorted(file for file in seen.imports if file not in now)
-    news = News(appeared=tuple(sorted(appeared, key=lambda each: each.file)), gone=tuple(gone))
-    return news, Seen(now, seen.failures, seen.since)
+    news = NewTroubles(appeared=tuple(sorted(appeared, key=lambda each: each.file)), gone=tuple(gone))
+    return news, Reported(now, seen.failures, seen.since)
 
 
-def failures(seen: Seen, found: Collection[Failure]) -> tuple[News, Seen]:
+def failures(seen: Reported, found: Collection[TaskFailure]) -> tuple[NewTroubles, Reported]:
     """What is new of the failed attempts that ended since `seen.since`."""
     fresh = sorted({*found} - seen.failures, key=lambda each: (each.ended_at, each.name, each.attempt))
     told = seen.failures | set(fresh)
@@ -92,7 +92,7 @@ def failures(seen: Seen, found: Collection[Failure]) -> tuple[News, Seen]:
     if fresh and since is not None:
         since = max(since, fresh[-1].ended_at - OVERLAP)
         told = frozenset(each for each in told if each.ended_at >= since)
-    return News(failed=tuple(fresh)), Seen(seen.imports, told, since)
+    return NewTroubles(failed=tuple(fresh)), Reported(seen.imports, told, since)
 
 
 def read_imports(document: Any) -> list[ImportTrouble]:
@@ -114,10 +114,10 @@ def _in_file(cause: Cause | None, file: str, trace: str) -> Cause:
     return cause if cause.file else Cause(cause.message, file)
 
 
-def read_failures(document: Any) -> list[Failure]:
+def read_failures(document: Any) -> list[TaskFailure]:
     """The failed attempts in Airflow's answer to GET …/taskInstances."""
     return [
-        Failure(
+        TaskFailure(
             dag=each["dag_id"],
             run=each["dag_run_id"],
             task=each["task_id"],

@@ -13,7 +13,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from aerodrome.cli import aws_clients
-from aerodrome.cli.dev.steps import Member
+from aerodrome.cli.dev.steps import EnvironmentFile
 from aerodrome.errors import CallerError, NotFoundError
 from aerodrome.settings import Settings
 
@@ -74,7 +74,7 @@ def policy(environment: str, bucket: str, *, region: str, account: str) -> dict[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class ResourceNames:
     """How everything of one folder is called."""
 
     environment: str
@@ -92,15 +92,15 @@ class Address:
         """The prefix of DAGs, with its slash."""
         return f"{self.prefix}dags/"
 
-    def key(self, member: Member) -> str:
+    def key(self, member: EnvironmentFile) -> str:
         """Where a file lies in the bucket."""
         return f"{self.prefix}{member.key}"
 
 
-class Place:
-    """The place of one folder. Methods raise CallerError or RetryError when a service refuses or does not answer."""
+class AwsResources:
+    """What one folder needs in AWS. Methods raise CallerError when a service refuses, RetryError when none answers."""
 
-    def __init__(self, settings: Settings, port: int, address: Address) -> None:
+    def __init__(self, settings: Settings, port: int, address: ResourceNames) -> None:
         self._settings = settings
         self.address = address
         self.mwaa: Any = aws_clients.client(settings, port, "mwaa")
@@ -157,7 +157,7 @@ class Place:
                 objects = {"Objects": keys[first : first + _DELETED_AT_ONCE], "Quiet": True}
                 self._s3.delete_objects(Bucket=self.address.bucket, Delete=objects)
 
-    def digest(self, member: Member, version: str | None) -> str | None:
+    def digest(self, member: EnvironmentFile, version: str | None) -> str | None:
         """The digest of a member's file in one version; None when there is no such object."""
         more = {"VersionId": version} if version else {}
         try:
@@ -167,7 +167,7 @@ class Place:
             return None
         return str(found["ETag"]).strip('"')
 
-    def put(self, member: Member, data: bytes, digest: str) -> str:
+    def put(self, member: EnvironmentFile, data: bytes, digest: str) -> str:
         """The version of a member's object that holds these bytes; put only if the newest does not."""
         where = {"Bucket": self.address.bucket, "Key": self.address.key(member)}
         with aws_clients.told():
@@ -189,7 +189,7 @@ class Place:
         except NotFoundError:
             return None
 
-    def create(self, files: Mapping[Member, str], options: Mapping[str, str], airflow: str | None) -> None:
+    def create(self, files: Mapping[EnvironmentFile, str], options: Mapping[str, str], airflow: str | None) -> None:
         """Ask for the environment; `files` are the versions of its files."""
         request: dict[str, Any] = {
             "Name": self.address.environment,
@@ -211,8 +211,8 @@ class Place:
 
     def update(
         self,
-        files: Mapping[Member, str],
-        gone: Iterable[Member],
+        files: Mapping[EnvironmentFile, str],
+        gone: Iterable[EnvironmentFile],
         options: Mapping[str, str] | None,
         airflow: str | None,
     ) -> None:
@@ -235,14 +235,14 @@ class Place:
         with aws_clients.told():
             self.mwaa.tag_resource(ResourceArn=arn, Tags={TAG: self.address.mark})
 
-    def _members(self, files: Mapping[Member, str], gone: Iterable[Member]) -> dict[str, str]:
+    def _members(self, files: Mapping[EnvironmentFile, str], gone: Iterable[EnvironmentFile]) -> dict[str, str]:
         named: dict[str, str] = dict.fromkeys((member.path for member in gone), "")
         for member, version in files.items():
             named |= {member.path: self.address.key(member), member.version: version}
         return named
 
 
-def check_is_ours(found: Mapping[str, Any], address: Address, *, named: bool) -> None:
+def check_is_ours(found: Mapping[str, Any], address: ResourceNames, *, named: bool) -> None:
     """Refuse an environment that another folder, or somebody by hand, has made. Pure.
 
     `named`: the person wrote the name; then an environment of a folder that has been moved may be taken over.

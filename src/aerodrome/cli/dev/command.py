@@ -66,7 +66,7 @@ def dev(
             raise CallerError("--run goes with --once: without it, start DAGs in Airflow's UI.")
         _check_owner(settings, bucket, role)
         address = session.address(folder, settings, name=name, bucket=bucket, role=role)
-        wish = session.Wish(
+        asked_for = session.DevOptions(
             folder=folder, address=address, named=name is not None, makes_bucket=bucket is None, airflow=version,
             options=read_options(options or ()), once=once, runs=tuple(runs or ()), opens=opens,
         )  # fmt: skip
@@ -76,7 +76,7 @@ def dev(
             suppress(KeyboardInterrupt),
             lifetime.running(settings, teller, leaving=hold_off) as port,
         ):
-            code = _code(lambda: session.Session(wish, settings, port, teller).run(), teller, once=once)
+            code = _code(lambda: session.Session(asked_for, settings, port, teller).run(), teller, once=once)
         teller.quiet()
     if code:
         raise typer.Exit(code)

@@ -11,7 +11,7 @@ from watchfiles import watch
 
 from aerodrome.cli import ignored_files, project_layout
 from aerodrome.cli.dev import folder_tree, plugins_zip
-from aerodrome.cli.dev.steps import Member
+from aerodrome.cli.dev.steps import EnvironmentFile
 from aerodrome.cli.project_layout import INCLUDE, Layout
 from aerodrome.sidecar import object_keys
 
@@ -20,7 +20,7 @@ RESCAN = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class FileContent:
     """What a file that is a member of the environment holds."""
 
     digest: str
@@ -33,11 +33,11 @@ class Folder:
     def __init__(self, path: Path, note: Callable[[str], None]) -> None:
         self.path = path
         self._note = note
-        self._reader = folder_tree.Reader()
+        self._reader = folder_tree.TreeReader()
         self._layout = Layout()
-        self._trees: dict[Path, dict[str, folder_tree.Entry]] = {}
+        self._trees: dict[Path, dict[str, folder_tree.FileEntry]] = {}
         self._scanned_at = float("-inf")
-        self._zip: tuple[Mapping[str, folder_tree.Entry], Content] | None = None
+        self._zip: tuple[Mapping[str, folder_tree.FileEntry], FileContent] | None = None
 
     def rounds(self, every: float) -> Iterator[None]:
         """One turn as soon as a file changes, and one `every` so many seconds; folders that come are watched too."""
@@ -73,9 +73,9 @@ class Folder:
             self._trees = {path: self._reader.tree(path) for path in there}
             self._scanned_at = time.monotonic()
 
-    def dags(self) -> dict[str, folder_tree.Entry]:
+    def dags(self) -> dict[str, folder_tree.FileEntry]:
         """The files that are to lie among the DAGs, by their paths there."""
-        found: dict[str, folder_tree.Entry] = {}
+        found: dict[str, folder_tree.FileEntry] = {}
         if self._layout.dags:
             found |= self._trees.get(self.path / self._layout.dags, {})
         if self._layout.include:
@@ -88,25 +88,25 @@ class Folder:
                 del found[name]
         return found
 
-    def members(self) -> dict[Member, Content]:
+    def members(self) -> dict[EnvironmentFile, FileContent]:
         """The files that are members of the environment; reading one may raise FileNotFoundError."""
         named = {
-            Member.REQUIREMENTS: self._layout.requirements,
-            Member.PLUGINS: self._layout.plugins,
-            Member.STARTUP: self._layout.startup,
+            EnvironmentFile.REQUIREMENTS: self._layout.requirements,
+            EnvironmentFile.PLUGINS: self._layout.plugins,
+            EnvironmentFile.STARTUP: self._layout.startup,
         }
         found = {member: self._content(self.path / name) for member, name in named.items() if name is not None}
         return {member: content for member, content in found.items() if content is not None}
 
-    def _content(self, path: Path) -> Content | None:
+    def _content(self, path: Path) -> FileContent | None:
         """A file as it is; a folder as an archive of what it holds, or None if that is nothing."""
         files = self._trees.get(path)
         if files is None:
             entry = self._reader.file(path)
-            return None if entry is None else Content(entry.digest, path.read_bytes)
+            return None if entry is None else FileContent(entry.digest, path.read_bytes)
         if not files:
             return None
         if self._zip is None or self._zip[0] != files:
             data = plugins_zip.packed((name, entry.path.read_bytes(), entry.program) for name, entry in files.items())
-            self._zip = (files, Content(folder_tree.digest(data), lambda: data))
+            self._zip = (files, FileContent(folder_tree.digest(data), lambda: data))
         return self._zip[1]

@@ -15,7 +15,7 @@ _CHUNK = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FileEntry:
     """One file."""
 
     path: Path
@@ -27,15 +27,15 @@ class Entry:
     """Whether its owner may execute it."""
 
 
-class Reader:
+class TreeReader:
     """Reads trees again and again; files that look untouched are not read twice."""
 
     def __init__(self) -> None:
-        self._known: dict[Path, tuple[tuple[int, ...], Entry]] = {}
+        self._known: dict[Path, tuple[tuple[int, ...], FileEntry]] = {}
 
-    def tree(self, folder: Path) -> dict[str, Entry]:
+    def tree(self, folder: Path) -> dict[str, FileEntry]:
         """Every wanted file below the folder, by its path there; what vanishes or cannot be read is left out."""
-        found: dict[str, Entry] = {}
+        found: dict[str, FileEntry] = {}
         for path in _walk(folder):
             name = path.relative_to(folder).as_posix()
             entry = None if ignored_files.is_unwanted(name) else self.file(path)
@@ -43,7 +43,7 @@ class Reader:
                 found[name] = entry
         return found
 
-    def file(self, path: Path) -> Entry | None:
+    def file(self, path: Path) -> FileEntry | None:
         """One file, through links; None when there is none that can be read."""
         try:
             about = path.stat()
@@ -53,7 +53,7 @@ class Reader:
             known = self._known.get(path)
             if known is not None and known[0] == look:
                 return known[1]
-            entry = Entry(path, _digest(path), about.st_size, bool(about.st_mode & stat.S_IXUSR))
+            entry = FileEntry(path, _digest(path), about.st_size, bool(about.st_mode & stat.S_IXUSR))
         except OSError:
             return None
         self._known[path] = (look, entry)

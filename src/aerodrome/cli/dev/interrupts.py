@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Ctrl-C, a supervisor's wish, and a terminal that was closed."""
+"""Ctrl-C, a supervisor's request, and a terminal that was closed."""
 
 
 @contextmanager

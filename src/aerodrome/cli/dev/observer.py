@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from aerodrome import clock
 from aerodrome.cli.dev import airflow_troubles
 from aerodrome.cli.dev.airflow_rest import Airflow
-from aerodrome.cli.dev.airflow_troubles import Failure, ImportTrouble, Seen
+from aerodrome.cli.dev.airflow_troubles import ImportTrouble, Reported, TaskFailure
 from aerodrome.cli.dev.output import Mark, Teller
 from aerodrome.errors import CallerError, RetryError
 
@@ -32,10 +32,10 @@ class Observer:
     """Tells each trouble once."""
 
     teller: Teller
-    _seen: Seen = field(default_factory=lambda: Seen(since=clock.now()))
+    _seen: Reported = field(default_factory=lambda: Reported(since=clock.now()))
     _parsing: dict[str, datetime] = field(default_factory=dict)
     """Files that were put and are not read yet → when they were put."""
-    _unexplained: dict[Failure, int] = field(default_factory=dict)
+    _unexplained: dict[TaskFailure, int] = field(default_factory=dict)
     """Failures that are not told yet → how often their log was looked into."""
     _refused: str = ""
     _looked_at: float = float("-inf")

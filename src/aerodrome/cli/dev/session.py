@@ -13,13 +13,23 @@ from aerodrome import clock
 from aerodrome.cli import browser, operator_client
 from aerodrome.cli import login as logging_in
 from aerodrome.cli.dev import aws_resources, folder_tree, naming, steps
-from aerodrome.cli.dev.airflow_cli import Commands
+from aerodrome.cli.dev.airflow_cli import AirflowCli
 from aerodrome.cli.dev.airflow_rest import Airflow
-from aerodrome.cli.dev.aws_resources import Address, Place
-from aerodrome.cli.dev.folder import Content, Folder
+from aerodrome.cli.dev.aws_resources import AwsResources, ResourceNames
+from aerodrome.cli.dev.folder import FileContent, Folder
 from aerodrome.cli.dev.observer import Observer
 from aerodrome.cli.dev.output import Mark, Teller
-from aerodrome.cli.dev.steps import Create, Delete, Given, Member, Put, Stage, Step, Update, Wanted
+from aerodrome.cli.dev.steps import (
+    Create,
+    Current,
+    Delete,
+    Desired,
+    EnvironmentFile,
+    EnvironmentState,
+    Put,
+    Step,
+    Update,
+)
 from aerodrome.errors import CallerError, RetryError
 from aerodrome.release.failures import DAG_IMPORT_FAILED
 from aerodrome.settings import Settings
@@ -41,11 +51,11 @@ _MANY = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class DevOptions:
     """What the command line says."""
 
     folder: Path
-    address: Address
+    address: ResourceNames
     named: bool
     """Whether the environment's name was given, rather than derived."""
     makes_bucket: bool
@@ -61,17 +71,17 @@ class Wish:
 class Session:
     """A folder, its environment, and what was asked for."""
 
-    def __init__(self, wish: Wish, settings: Settings, port: int, teller: Teller) -> None:
-        self._wish = wish
+    def __init__(self, options: DevOptions, settings: Settings, port: int, teller: Teller) -> None:
+        self._options = options
         self._settings = settings
         self._port = port
         self._teller = teller
         self._notes: set[str] = set()
-        self._name = wish.address.environment
-        self._place = Place(settings, port, wish.address)
-        self._folder = Folder(wish.folder, self._note)
+        self._name = options.address.environment
+        self._aws = AwsResources(settings, port, options.address)
+        self._folder = Folder(options.folder, self._note)
         self._observer = Observer(teller)
-        self._given = Given(dags={}, members=None, stage=Stage.ABSENT)
+        self._current = Current(dags={}, members=None, state=EnvironmentState.ABSENT)
         self._asked_at = time.monotonic()
         self._removing = False
         """Whether an environment that could not be created is on its way out."""
@@ -100,7 +110,7 @@ class Session:
                     trouble = str(error)
                     self._teller.say("waiting", Mark.WORK, trouble)
                 time.sleep(error.delay)
-            if self._wish.once and self._given.stage is not Stage.BUSY:
+            if self._options.once and self._current.state is not EnvironmentState.BUSY:
                 self._teller.quiet()
                 break
         return self._ok and self._tried()
@@ -109,19 +119,19 @@ class Session:
 
     def _prepare(self) -> None:
         """Bucket, role, and what there is already."""
-        wish = self._wish
-        found = self._place.get()
+        options = self._options
+        found = self._aws.get()
         if found is not None:
-            aws_resources.check_is_ours(found, wish.address, named=wish.named)
-        if wish.makes_bucket:
-            self._place.make_bucket()
-        self._place.make_role()
-        self._place.mark_folder()
-        self._know(dags=self._place.dags())
+            aws_resources.check_is_ours(found, options.address, named=options.named)
+        if options.makes_bucket:
+            self._aws.make_bucket()
+        self._aws.make_role()
+        self._aws.mark_folder()
+        self._know(dags=self._aws.dags())
         if found is not None:
             self._adopt(found)
         made = "a new environment" if found is None else f"Airflow {found['AirflowVersion']}, with its history"
-        bucket, role = wish.address.bucket, wish.address.role_arn
+        bucket, role = options.address.bucket, options.address.role_arn
         words = f"{self._name}: {made}; bucket {bucket}, role {role.rpartition('/')[2]}"
         self._teller.say(
             "environment", Mark.PLAIN, words, environment=self._name, bucket=bucket, role=role, created=found is None
@@ -129,7 +139,7 @@ class Session:
 
     def _adopt(self, found: Mapping[str, Any]) -> None:
         """Take over what the environment is now."""
-        self._place.adopt(found["Arn"])
+        self._aws.adopt(found["Arn"])
         if found["Status"] == "CREATE_FAILED":
             self._remove()
             return
@@ -137,19 +147,21 @@ class Session:
             members=self._has(found),
             options=dict(found.get("AirflowConfigurationOptions") or {}),
             airflow=found["AirflowVersion"],
-            stage=Stage.BUSY,  # until its units serve: it may just have been started
+            state=EnvironmentState.BUSY,  # until its units serve: it may just have been started
         )
 
-    def _has(self, found: Mapping[str, Any]) -> dict[Member, str]:
+    def _has(self, found: Mapping[str, Any]) -> dict[EnvironmentFile, str]:
         """The digests of the files that the environment runs with."""
         digests = {
-            member: self._place.digest(member, found.get(member.version)) for member in Member if found.get(member.path)
+            member: self._aws.digest(member, found.get(member.version))
+            for member in EnvironmentFile
+            if found.get(member.path)
         }
         return {member: digest for member, digest in digests.items() if digest is not None}
 
     def _know(self, **news: Any) -> None:
         """Something of the bucket or the environment is otherwise than it was."""
-        self._given = replace(self._given, **news)
+        self._current = replace(self._current, **news)
 
     def _note(self, sentence: str) -> None:
         if sentence not in self._notes:
@@ -163,20 +175,23 @@ class Session:
         self._look_at_environment()
         try:
             dags, members = self._folder.dags(), self._folder.members()
-            wanted = Wanted(
+            wanted = Desired(
                 dags={name: entry.digest for name, entry in dags.items()},
                 members={member: content.digest for member, content in members.items()},
-                options=self._wish.options,
-                airflow=self._wish.airflow,
+                options=self._options.options,
+                airflow=self._options.airflow,
             )
-            self._act(steps.decide(wanted, self._given), dags, members)
+            self._act(steps.decide(wanted, self._current), dags, members)
         except FileNotFoundError:
             return  # an editor is at it: the next round sees what it left
-        if self._airflow is not None and self._is_up and not self._wish.once:
-            self._observer.look(self._airflow, settled=self._given.stage is Stage.SETTLED)
+        if self._airflow is not None and self._is_up and not self._options.once:
+            self._observer.look(self._airflow, settled=self._current.state is EnvironmentState.SETTLED)
 
     def _act(
-        self, wanted: Sequence[Step], dags: Mapping[str, folder_tree.Entry], members: Mapping[Member, Content]
+        self,
+        wanted: Sequence[Step],
+        dags: Mapping[str, folder_tree.FileEntry],
+        members: Mapping[EnvironmentFile, FileContent],
     ) -> None:
         self._put([step.path for step in wanted if isinstance(step, Put)], dags)
         self._delete([step.path for step in wanted if isinstance(step, Delete)])
@@ -188,15 +203,15 @@ class Session:
                     self._update(step, members)
                 case Put() | Delete() if self._waits_for_dags:
                     self._waits_for_dags = False
-                    self._know(members=self._has(self._place.get() or {}))
+                    self._know(members=self._has(self._aws.get() or {}))
                 case _:
                     pass
 
-    def _put(self, paths: Sequence[str], files: Mapping[str, folder_tree.Entry]) -> None:
+    def _put(self, paths: Sequence[str], files: Mapping[str, folder_tree.FileEntry]) -> None:
         for path in paths:
             data = files[path].path.read_bytes()
-            self._place.put_dag(path, data)
-            self._know(dags={**self._given.dags, path: folder_tree.digest(data)})
+            self._aws.put_dag(path, data)
+            self._know(dags={**self._current.dags, path: folder_tree.digest(data)})
             if len(paths) <= _MANY:
                 self._teller.say("uploaded", Mark.UP, f"dags/{path}", file=f"dags/{path}")
         if len(paths) > _MANY:
@@ -207,67 +222,67 @@ class Session:
             self._observer.expect(f"dags/{path}" for path in paths if path.endswith(".py"))
 
     def _delete(self, paths: Sequence[str]) -> None:
-        self._place.delete_dags(paths)
-        self._know(dags={path: digest for path, digest in self._given.dags.items() if path not in paths})
+        self._aws.delete_dags(paths)
+        self._know(dags={path: digest for path, digest in self._current.dags.items() if path not in paths})
         self._observer.forget(f"dags/{path}" for path in paths)
         for path in paths:
             self._teller.say("deleted", Mark.DOWN, f"dags/{path}", file=f"dags/{path}")
 
-    def _create(self, members: Mapping[Member, Content]) -> None:
+    def _create(self, members: Mapping[EnvironmentFile, FileContent]) -> None:
         versions, digests = self._bring(members, members)
-        options = steps.merged(self._wish.options, {})
-        self._place.create(versions, options, self._wish.airflow)
-        self._began(digests, options, self._wish.airflow)
+        options = steps.merged(self._options.options, {})
+        self._aws.create(versions, options, self._options.airflow)
+        self._began(digests, options, self._options.airflow)
 
-    def _update(self, step: Update, members: Mapping[Member, Content]) -> None:
-        now = self._place.get()
+    def _update(self, step: Update, members: Mapping[EnvironmentFile, FileContent]) -> None:
+        now = self._aws.get()
         if now is None or now["Status"] not in SETTLED:
-            self._know(stage=Stage.BUSY)  # somebody else changes it, or its maintenance began: later
+            self._know(state=EnvironmentState.BUSY)  # somebody else changes it, or its maintenance began: later
             return
         changed = [member for member in step.members if member in members]
         gone = [member for member in step.members if member not in members]
         versions, digests = self._bring(changed, members)
-        self._place.update(versions, gone, step.options, step.airflow)
-        kept = {member: digest for member, digest in (self._given.members or {}).items() if member not in gone}
-        options = self._given.options if step.options is None else step.options
-        self._began({**kept, **digests}, options, step.airflow or self._given.airflow)
+        self._aws.update(versions, gone, step.options, step.airflow)
+        kept = {member: digest for member, digest in (self._current.members or {}).items() if member not in gone}
+        options = self._current.options if step.options is None else step.options
+        self._began({**kept, **digests}, options, step.airflow or self._current.airflow)
         what = [member.key for member in changed] + [f"without {member.key}" for member in gone]
         what += ["options"] if step.options is not None else []
         what += [f"Airflow {step.airflow}"] if step.airflow else []
         self._teller.say("updating", Mark.WORK, f"{', '.join(what)}: tried beside what runs", changed=what)
 
     def _bring(
-        self, which: Iterable[Member], members: Mapping[Member, Content]
-    ) -> tuple[dict[Member, str], dict[Member, str]]:
+        self, which: Iterable[EnvironmentFile], members: Mapping[EnvironmentFile, FileContent]
+    ) -> tuple[dict[EnvironmentFile, str], dict[EnvironmentFile, str]]:
         """Put these files where they are not yet; the version of each, and the digest of what was put."""
         data = {member: members[member].read() for member in which}
         digests = {member: folder_tree.digest(each) for member, each in data.items()}
-        return {member: self._place.put(member, each, digests[member]) for member, each in data.items()}, digests
+        return {member: self._aws.put(member, each, digests[member]) for member, each in data.items()}, digests
 
-    def _began(self, digests: Mapping[Member, str], options: Mapping[str, str], airflow: str | None) -> None:
+    def _began(self, digests: Mapping[EnvironmentFile, str], options: Mapping[str, str], airflow: str | None) -> None:
         """A change was asked for."""
-        self._know(members=dict(digests), options=options, airflow=airflow, stage=Stage.BUSY)
+        self._know(members=dict(digests), options=options, airflow=airflow, state=EnvironmentState.BUSY)
         self._asked_at = time.monotonic()
         self._has_asked = True
 
     def _remove(self) -> None:
         """Delete an environment that could not be created; the next change makes it anew."""
-        self._place.delete()
+        self._aws.delete()
         self._removing = True
-        self._know(stage=Stage.BUSY)
+        self._know(state=EnvironmentState.BUSY)
 
     # The environment
 
     def _look_at_environment(self) -> None:
         """See how a change goes on, and tell its end."""
-        if self._given.stage is not Stage.BUSY:
+        if self._current.state is not EnvironmentState.BUSY:
             return
         found = self._status()
         if found is None and not self._removing:
             raise CallerError(f"{self._name} was deleted meanwhile.")
         if found is None:
             self._removing = False
-            self._know(stage=Stage.ABSENT)
+            self._know(state=EnvironmentState.ABSENT)
         elif found["status"] not in SETTLED:
             progress = found["progress"]
             self._teller.progress(progress["phase"], progress["detail"], progress["fraction"])
@@ -284,7 +299,7 @@ class Session:
 
     def _settled(self, shown: Mapping[str, Any]) -> None:
         """A change has ended, or what was there already serves."""
-        found = self._place.get()
+        found = self._aws.get()
         if found is None:
             raise CallerError(f"{self._name} was deleted meanwhile.")
         seconds = round(time.monotonic() - self._asked_at, 1)
@@ -300,8 +315,8 @@ class Session:
         if found["Status"] == "CREATE_FAILED":
             self._remove()
             return
-        self._know(stage=Stage.SETTLED, airflow=found["AirflowVersion"])
-        self._airflow = Airflow(self._place.mwaa, self._name, found["AirflowVersion"])
+        self._know(state=EnvironmentState.SETTLED, airflow=found["AirflowVersion"])
+        self._airflow = Airflow(self._aws.mwaa, self._name, found["AirflowVersion"])
         if not self._is_up:
             self._is_up = True
             self._welcome()
@@ -325,39 +340,39 @@ class Session:
 
     def _welcome(self) -> None:
         """Tell the way into Airflow, in a browser where there is one."""
-        if self._wish.once:
+        if self._options.once:
             return
         address = logging_in.link(self._settings, self._port, self._name, None)
-        opened = self._wish.opens is not False and browser.show(address, os.environ)
-        if self._wish.opens and not opened:
+        opened = self._options.opens is not False and browser.show(address, os.environ)
+        if self._options.opens and not opened:
             self._note("there is no browser here to open Airflow in")
         host = address.partition("/aws_mwaa")[0]
         way = f"Airflow is open in your browser: {host}" if opened else f"Airflow (once, within a minute): {address}"
         words = f"{way}\nanother link: aerodrome login {self._name}"
         self._teller.say("airflow", Mark.PLAIN, words, address=address, opened=opened)
-        self._teller.say("watching", Mark.PLAIN, f"Watching {self._wish.folder}; Ctrl-C ends it.")
+        self._teller.say("watching", Mark.PLAIN, f"Watching {self._options.folder}; Ctrl-C ends it.")
 
     # Once
 
     def _tried(self) -> bool:
         """With `once`, after the environment came up: every DAG file, and the DAGs that are to run."""
-        if self._airflow is None or self._given.airflow is None:
+        if self._airflow is None or self._current.airflow is None:
             return False
         self._await_dags()
-        found = Commands(self._settings, self._place.mwaa, self._name).import_troubles(self._given.airflow)
+        found = AirflowCli(self._settings, self._aws.mwaa, self._name).import_troubles(self._current.airflow)
         self._observer.tell_imports(found)
         if not found:
-            words = f"All files of dags import ({len(self._given.dags)})"
-            self._teller.say("imported", Mark.GOOD, words, files=len(self._given.dags))
-        ran = [self._ran(self._airflow, dag) for dag in self._wish.runs]
+            words = f"All files of dags import ({len(self._current.dags)})"
+            self._teller.say("imported", Mark.GOOD, words, files=len(self._current.dags))
+        ran = [self._ran(self._airflow, dag) for dag in self._options.runs]
         return not found and all(ran)
 
     def _await_dags(self) -> None:
         """Return when the environment holds the DAG files that the bucket holds."""
-        began, reader = time.monotonic(), folder_tree.Reader()
+        began, reader = time.monotonic(), folder_tree.TreeReader()
         while (shown := self._status()) is not None:
             held = reader.tree(self._settings.paths.environment(self._name, shown["identifier"]).dags)
-            if {name: entry.digest for name, entry in held.items()} == self._given.dags:
+            if {name: entry.digest for name, entry in held.items()} == self._current.dags:
                 return
             if time.monotonic() - began > SYNCED_WITHIN:
                 break
@@ -396,7 +411,9 @@ def _serves(shown: Mapping[str, Any]) -> bool:
     return shown["status"] == "CREATE_FAILED" or (bool(units) and all(unit["state"] == "ready" for unit in units))
 
 
-def address(folder: Path, settings: Settings, *, name: str | None, bucket: str | None, role: str | None) -> Address:
+def address(
+    folder: Path, settings: Settings, *, name: str | None, bucket: str | None, role: str | None
+) -> ResourceNames:
     """How everything of a folder is called. Pure.
 
     Raises:
@@ -404,7 +421,7 @@ def address(folder: Path, settings: Settings, *, name: str | None, bucket: str |
     """
     environment = naming.checked(name) if name else naming.environment(folder)
     own_role = naming.role(environment)
-    return Address(
+    return ResourceNames(
         environment=environment,
         bucket=bucket or naming.bucket(environment),
         prefix=f"{environment}/" if bucket else "",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 
 
-class Member(StrEnum):
+class EnvironmentFile(StrEnum):
     """The files that are members of an environment; the values are MWAA's prefixes of their members."""
 
     REQUIREMENTS = "Requirements"
@@ -34,7 +34,7 @@ class Member(StrEnum):
         return {"Requirements": "requirements.txt", "Plugins": "plugins.zip", "StartupScript": "startup.sh"}[self.value]
 
 
-class Stage(Enum):
+class EnvironmentState(Enum):
     """How the environment is, as far as it matters for what may be asked of it."""
 
     ABSENT = "absent"
@@ -43,13 +43,13 @@ class Stage(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Desired:
     """What the folder and the command line say."""
 
     dags: Mapping[str, str]
     """Path among the DAGs → digest."""
 
-    members: Mapping[Member, str]
+    members: Mapping[EnvironmentFile, str]
     """Digest of each file that there is."""
 
     options: Mapping[str, str | None] = field(default_factory=dict)
@@ -60,15 +60,15 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
+class Current:
     """What the bucket holds, and what the environment was last asked to be, whether or not that worked."""
 
     dags: Mapping[str, str]
-    members: Mapping[Member, str] | None
+    members: Mapping[EnvironmentFile, str] | None
     """None = nothing was asked yet."""
     options: Mapping[str, str] = field(default_factory=dict)
     airflow: str | None = None
-    stage: Stage
+    state: EnvironmentState
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class Create:
 class Update:
     """Ask for a change of the environment; at least one of these differs."""
 
-    members: tuple[Member, ...] = ()
+    members: tuple[EnvironmentFile, ...] = ()
     options: Mapping[str, str] | None = None
     """All of them, as they are to be; None = as they are."""
     airflow: str | None = None
@@ -103,7 +103,7 @@ class Update:
 Step = Put | Delete | Create | Update
 
 
-def decide(wanted: Wanted, given: Given) -> list[Step]:
+def decide(wanted: Desired, given: Current) -> list[Step]:
     """The steps, in the order in which they are to be taken.
 
     Files are put before others are deleted, so that one that moved is never away; and the environment is asked for
@@ -111,10 +111,10 @@ def decide(wanted: Wanted, given: Given) -> list[Step]:
     """
     steps: list[Step] = [Put(path) for path in sorted(wanted.dags) if wanted.dags[path] != given.dags.get(path)]
     steps += [Delete(path) for path in sorted(given.dags) if path not in wanted.dags]
-    match given.stage:
-        case Stage.ABSENT if given.members is None or _asks_for_more(wanted, given):
+    match given.state:
+        case EnvironmentState.ABSENT if given.members is None or _asks_for_more(wanted, given):
             steps.append(Create())
-        case Stage.SETTLED if _asks_for_more(wanted, given):
+        case EnvironmentState.SETTLED if _asks_for_more(wanted, given):
             options = merged(wanted.options, given.options)
             steps.append(
                 Update(
@@ -134,7 +134,7 @@ def merged(wanted: Mapping[str, str | None], now: Mapping[str, str]) -> dict[str
     return {name: value for name, value in together.items() if value is not None}
 
 
-def _asks_for_more(wanted: Wanted, given: Given) -> bool:
+def _asks_for_more(wanted: Desired, given: Current) -> bool:
     return bool(
         _changed(wanted, given)
         or merged(wanted.options, given.options) != given.options
@@ -142,6 +142,6 @@ def _asks_for_more(wanted: Wanted, given: Given) -> bool:
     )
 
 
-def _changed(wanted: Wanted, given: Given) -> tuple[Member, ...]:
+def _changed(wanted: Desired, given: Current) -> tuple[EnvironmentFile, ...]:
     members = given.members or {}
-    return tuple(member for member in Member if wanted.members.get(member) != members.get(member))
+    return tuple(member for member in EnvironmentFile if wanted.members.get(member) != members.get(member))

@@ -21,7 +21,7 @@ class Effect(StrEnum):
     DENY = "Deny"
 
 
-class Part(IntEnum):
+class StatementElement(IntEnum):
     """What of a statement did not match; the later, the nearer it came."""
 
     PRINCIPAL = 1
@@ -57,7 +57,7 @@ class Principals:
 class Mismatch:
     """Why a statement says nothing about a request."""
 
-    part: Part
+    part: StatementElement
     wanted: str
     """Of the statement: the element and its patterns, or the condition."""
     found: str
@@ -95,11 +95,13 @@ class Statement:
         """The first of action, resource and conditions that does not match; None when the statement applies."""
         if not self._meets_action(request):
             return Mismatch(
-                Part.ACTION, _element("Action", self.actions, negated=self.not_action), f"the action {request.action}"
+                StatementElement.ACTION,
+                _element("Action", self.actions, negated=self.not_action),
+                f"the action {request.action}",
             )
         if self.resources and not self._meets_resource(request):
             name = _element("Resource", self.resources, negated=self.not_resource)
-            return Mismatch(Part.RESOURCE, name, f"the resource {request.resource}")
+            return Mismatch(StatementElement.RESOURCE, name, f"the resource {request.resource}")
         allows = self.effect is Effect.ALLOW
         for condition in self.conditions:
             if not condition.holds(request.context, allows=allows):
@@ -143,7 +145,7 @@ def _unmet(condition: Condition, context: Context) -> Mismatch:
     wanted = f"{condition.operator} {condition.key} {_listed(tuple(value.text for value in condition.values))}"
     found = context.get(condition.key.lower(), ())
     return Mismatch(
-        Part.CONDITION,
+        StatementElement.CONDITION,
         f"the condition {wanted}",
         f"the request's {condition.key} {_listed(found)}" if found else f"a request without {condition.key}",
     )

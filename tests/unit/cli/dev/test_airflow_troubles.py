@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome.cli.dev import airflow_troubles, tracebacks
-from aerodrome.cli.dev.airflow_troubles import Failure, ImportTrouble, Seen
+from aerodrome.cli.dev.airflow_troubles import ImportTrouble, Reported, TaskFailure
 from aerodrome.cli.dev.tracebacks import Cause
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -128,7 +128,7 @@ def trouble(file, message="ValueError: no", line=3):
 
 def test_an_import_error_is_told_once_then_again_when_it_changes_then_when_it_is_gone():
     first = trouble("dags/a.py", "TypeError: <object at 0x7f00>")
-    news, seen = airflow_troubles.imports(Seen(), [first])
+    news, seen = airflow_troubles.imports(Reported(), [first])
     assert (news.appeared, news.gone) == ((first,), ())
     news, seen = airflow_troubles.imports(seen, [trouble("dags/a.py", "TypeError: <object at 0x7e11>")])
     assert (news.appeared, news.gone) == ((), ())
@@ -137,7 +137,7 @@ def test_an_import_error_is_told_once_then_again_when_it_changes_then_when_it_is
     assert [each.file for each in news.appeared] == ["dags/a.py", "dags/b.py"]
     news, seen = airflow_troubles.imports(seen, [])
     assert news.gone == ("dags/a.py", "dags/b.py")
-    assert airflow_troubles.imports(seen, [])[0] == airflow_troubles.News()
+    assert airflow_troubles.imports(seen, [])[0] == airflow_troubles.NewTroubles()
 
 
 looks = st.lists(st.dictionaries(st.sampled_from(["dags/a.py", "dags/b.py"]), st.sampled_from(["1", "2"])), max_size=8)
@@ -146,7 +146,7 @@ looks = st.lists(st.dictionaries(st.sampled_from(["dags/a.py", "dags/b.py"]), st
 @given(looks)
 def test_what_was_told_is_what_there_is(found):
     """Whoever reads only what was told knows the import errors that there are."""
-    seen, known = Seen(), {}
+    seen, known = Reported(), {}
     for each in found:
         news, seen = airflow_troubles.imports(seen, [trouble(file, message) for file, message in each.items()])
         assert not {one.file for one in news.appeared} & {*news.gone}
@@ -159,14 +159,14 @@ def test_what_was_told_is_what_there_is(found):
 
 def failure(task, seconds, attempt=1):
     ended = NOW + timedelta(seconds=seconds)
-    return Failure(dag="d", run="r", task=task, attempt=attempt, index=-1, ended_at=ended, again=False)
+    return TaskFailure(dag="d", run="r", task=task, attempt=attempt, index=-1, ended_at=ended, again=False)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 300), st.integers(1, 3)), max_size=20))
 def test_each_failed_attempt_is_told_once(happened):
     """However they become visible, as long as none is later than the overlap allows for."""
     attempts = sorted({failure(*each) for each in happened}, key=lambda each: each.ended_at)
-    seen, told = Seen(since=NOW), []
+    seen, told = Reported(since=NOW), []
     for count in range(len(attempts) + 1):
         shown = [each for each in attempts[:count] if each.ended_at >= seen.since]
         news, seen = airflow_troubles.failures(seen, shown)
@@ -175,7 +175,7 @@ def test_each_failed_attempt_is_told_once(happened):
 
 
 def test_what_is_remembered_does_not_grow_without_end():
-    seen = Seen(since=NOW)
+    seen = Reported(since=NOW)
     for seconds in range(0, 3600, 10):
         _, seen = airflow_troubles.failures(seen, [failure("a", seconds)])
     assert len(seen.failures) <= 4

@@ -11,7 +11,7 @@ from botocore.model import ServiceModel
 
 from aerodrome.cli import browser
 from aerodrome.cli.dev import aws_resources, command, session
-from aerodrome.cli.dev.steps import Member
+from aerodrome.cli.dev.steps import EnvironmentFile
 from aerodrome.errors import CallerError
 from aerodrome.settings import Settings
 
@@ -49,14 +49,14 @@ def check(operation, request):
 
 
 def test_requests_are_such_as_the_service_model_knows(mwaa):
-    here = aws_resources.Place(Settings(), 4560, ADDRESS)
-    here.create({Member.STARTUP: "v1"}, {"core.x": "1"}, "3.3.1")
+    here = aws_resources.AwsResources(Settings(), 4560, ADDRESS)
+    here.create({EnvironmentFile.STARTUP: "v1"}, {"core.x": "1"}, "3.3.1")
     check("CreateEnvironment", mwaa.asked)
     assert mwaa.asked["StartupScriptS3Path"] == "startup.sh"
     assert mwaa.asked["StartupScriptS3ObjectVersion"] == "v1"
     here.create({}, {}, None)
     assert "AirflowVersion" not in mwaa.asked
-    here.update({Member.PLUGINS: "v2"}, [Member.REQUIREMENTS], {}, "2.11.2")
+    here.update({EnvironmentFile.PLUGINS: "v2"}, [EnvironmentFile.REQUIREMENTS], {}, "2.11.2")
     check("UpdateEnvironment", mwaa.asked)
     assert mwaa.asked["RequirementsS3Path"] == ""
     assert mwaa.asked["AirflowConfigurationOptions"] == {}
@@ -64,7 +64,11 @@ def test_requests_are_such_as_the_service_model_knows(mwaa):
 
 def test_a_bucket_that_was_named_is_used_below_a_prefix_only():
     address = session.address(FOLDER, Settings(), name=None, bucket="theirs", role="arn:aws:iam::000000000000:role/r")
-    assert (address.bucket, address.dags, address.key(Member.PLUGINS)) == ("theirs", "shop/dags/", "shop/plugins.zip")
+    assert (address.bucket, address.dags, address.key(EnvironmentFile.PLUGINS)) == (
+        "theirs",
+        "shop/dags/",
+        "shop/plugins.zip",
+    )
     assert (address.role, address.role_arn) == (None, "arn:aws:iam::000000000000:role/r")
 
 

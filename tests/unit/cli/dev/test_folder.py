@@ -9,7 +9,7 @@ import pytest
 
 from aerodrome.cli.dev import folder_tree
 from aerodrome.cli.dev.folder import Folder
-from aerodrome.cli.dev.steps import Member
+from aerodrome.cli.dev.steps import EnvironmentFile
 
 EVERY = 0.05
 
@@ -53,19 +53,22 @@ def test_files_that_are_members_of_an_environment(folder, tmp_path):
     (tmp_path / "plugins").mkdir()
     rounds = folder.rounds(EVERY)
     next(rounds)
-    assert set(folder.members()) == {Member.REQUIREMENTS, Member.STARTUP}  # an empty folder holds no plugins
+    assert set(folder.members()) == {
+        EnvironmentFile.REQUIREMENTS,
+        EnvironmentFile.STARTUP,
+    }  # an empty folder holds no plugins
     (tmp_path / "plugins" / "mine.py").write_text("x")
-    until(rounds, lambda: Member.PLUGINS in folder.members())
-    plugins = folder.members()[Member.PLUGINS]
+    until(rounds, lambda: EnvironmentFile.PLUGINS in folder.members())
+    plugins = folder.members()[EnvironmentFile.PLUGINS]
     assert plugins.digest == folder_tree.digest(plugins.read())
     assert zipfile.ZipFile(io.BytesIO(plugins.read())).namelist() == ["mine.py"]
     (tmp_path / "plugins" / ".mine.py.swp").write_text("an editor's")
     (tmp_path / "plugins" / "mine.py").touch()
     (tmp_path / "dags" / "b.py").write_text("a sign that all of this was seen")
     until(rounds, lambda: "b.py" in folder.dags())
-    assert folder.members()[Member.PLUGINS].digest == plugins.digest
+    assert folder.members()[EnvironmentFile.PLUGINS].digest == plugins.digest
     (tmp_path / "requirements.txt").unlink()
-    assert Member.REQUIREMENTS not in folder.members()
+    assert EnvironmentFile.REQUIREMENTS not in folder.members()
 
 
 def test_changes_are_seen_and_folders_that_come_and_go(folder, tmp_path):
@@ -90,7 +93,7 @@ def test_a_folder_may_begin_without_any_tree(tmp_path, notes):
     folder = Folder(tmp_path, notes.append)
     rounds = folder.rounds(EVERY)
     next(rounds)
-    assert set(folder.members()) == {Member.STARTUP}
+    assert set(folder.members()) == {EnvironmentFile.STARTUP}
     (tmp_path / "dags").mkdir()
     (tmp_path / "dags" / "a.py").write_text("1")
     until(rounds, lambda: "a.py" in folder.dags())

@@ -41,7 +41,7 @@ def test_a_tree_is_read_without_leavings_and_environments(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
     (tmp_path / "myenv" / "pyvenv.cfg").write_text("")
-    found = folder_tree.Reader().tree(tmp_path)
+    found = folder_tree.TreeReader().tree(tmp_path)
     assert set(found) == {"sales.py", "lib/deep/x.py"}
     assert found["sales.py"].digest == folder_tree.digest(b"sales.py")
 
@@ -56,11 +56,11 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     (dags / "circle").symlink_to(tmp_path)
     (dags / "dangling.py").symlink_to(tmp_path / "nowhere")
     os.mkfifo(dags / "pipe.py")
-    assert set(folder_tree.Reader().tree(dags)) == {"common/shared.py", "one.py"}
+    assert set(folder_tree.TreeReader().tree(dags)) == {"common/shared.py", "one.py"}
 
 
 def test_a_changed_file_is_read_again(tmp_path):
-    reader, path = folder_tree.Reader(), tmp_path / "a.py"
+    reader, path = folder_tree.TreeReader(), tmp_path / "a.py"
     path.write_text("1")
     before = reader.tree(tmp_path)
     path.write_text("2")

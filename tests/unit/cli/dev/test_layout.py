@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome.cli import project_layout
-from aerodrome.cli.project_layout import Kind, Layout
+from aerodrome.cli.project_layout import Layout, PathKind
 
-FILE, FOLDER = Kind.FILE, Kind.FOLDER
+FILE, FOLDER = PathKind.FILE, PathKind.FOLDER
 
 
 def test_the_layout_of_mwaa_s_local_runner():
@@ -57,7 +57,7 @@ def test_of_two_the_first_counts(kinds, taken, told):
     assert told in "\n".join(found.notes)
 
 
-@given(st.dictionaries(st.sampled_from(project_layout.CANDIDATES), st.sampled_from(Kind)))
+@given(st.dictionaries(st.sampled_from(project_layout.CANDIDATES), st.sampled_from(PathKind)))
 def test_everything_there_is_taken_or_told(kinds):
     found = project_layout.of(kinds)
     taken = {found.dags, found.include, found.plugins, found.requirements, found.startup}

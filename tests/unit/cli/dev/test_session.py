@@ -9,7 +9,7 @@ import pytest
 
 from aerodrome.cli import login, operator_client
 from aerodrome.cli.dev import aws_resources, folder_tree, session
-from aerodrome.cli.dev.steps import Member
+from aerodrome.cli.dev.steps import EnvironmentFile
 from aerodrome.errors import CallerError, RetryError
 from aerodrome.settings import Settings
 
@@ -71,7 +71,7 @@ class World:
     def update(self, files, gone, options, _airflow):
         self.asked.append(("update", set(files), set(gone), options))
         self.environment["Status"] = "UPDATING"
-        self._wished = (files, gone)
+        self._asked = (files, gone)
 
     def delete(self):
         self.asked.append(("delete",))
@@ -89,8 +89,8 @@ class World:
         self.environment["AirflowVersion"] = "3.3.1"
         error = {"ErrorCode": code, "ErrorMessage": "requirements.txt, line 1: no | its log"} if code else None
         self.environment["LastUpdate"] = {"Error": error} if error else {}
-        if status == "AVAILABLE" and hasattr(self, "_wished"):
-            self._take(*self._wished)
+        if status == "AVAILABLE" and hasattr(self, "_asked"):
+            self._take(*self._asked)
 
     def answer(self, _settings, _method, path):
         if path.endswith("/revisions"):
@@ -135,7 +135,7 @@ class Heard:
 @pytest.fixture
 def world(monkeypatch):
     found = World()
-    monkeypatch.setattr(session, "Place", lambda *_: found)
+    monkeypatch.setattr(session, "AwsResources", lambda *_: found)
     monkeypatch.setattr(session, "Airflow", Airflow)
     monkeypatch.setattr(operator_client, "ask", found.answer)
     monkeypatch.setattr(login, "link", lambda *_: "https://x/aws_mwaa/aws-console-sso#t")
@@ -160,8 +160,8 @@ def heard():
 def round_of(world, project, heard):  # noqa: ARG001 - the session finds it
     """Begins a session; calling it is a round."""
     address = session.address(project, Settings(), name=None, bucket=None, role=None)
-    wish = session.Wish(folder=project, address=address, named=False, makes_bucket=True, opens=False)
-    one = session.Session(wish, Settings(), 4560, heard)
+    options = session.DevOptions(folder=project, address=address, named=False, makes_bucket=True, opens=False)
+    one = session.Session(options, Settings(), 4560, heard)
     one._prepare()
 
     def turn():
@@ -188,7 +188,7 @@ def running(round_of, world, heard):
 
 
 def test_from_nothing_to_an_environment(round_of, world, heard):
-    assert asked(world) == [("bucket",), ("role",), ("create", {Member.REQUIREMENTS})]
+    assert asked(world) == [("bucket",), ("role",), ("create", {EnvironmentFile.REQUIREMENTS})]
     assert set(world.objects) == {"a.py"}
     round_of()
     assert heard.events() == ["environment", "uploaded"]
@@ -205,7 +205,7 @@ def test_a_change_is_brought_where_it_belongs(running, world, project, heard):
     (project / "startup.sh").write_text("true")
     running()
     assert heard.events() == ["uploaded", "updating"]
-    assert asked(world) == [("update", {Member.STARTUP}, set(), None)]
+    assert asked(world) == [("update", {EnvironmentFile.STARTUP}, set(), None)]
     (project / "dags" / "a.py").unlink()
     (project / "requirements.txt").unlink()
     running()
@@ -213,7 +213,7 @@ def test_a_change_is_brought_where_it_belongs(running, world, project, heard):
     world.end()
     running()
     assert heard.events() == ["deleted", "available", "updating"]
-    assert asked(world) == [("update", set(), {Member.REQUIREMENTS}, None)]
+    assert asked(world) == [("update", set(), {EnvironmentFile.REQUIREMENTS}, None)]
 
 
 def test_a_change_that_fails_is_told_and_not_repeated(running, world, project, heard):
@@ -231,7 +231,7 @@ def test_a_change_that_fails_is_told_and_not_repeated(running, world, project, h
     assert asked(world) == []
     (project / "requirements.txt").write_text("toolz>=1")
     running()
-    assert asked(world) == [("update", {Member.REQUIREMENTS}, set(), None)]
+    assert asked(world) == [("update", {EnvironmentFile.REQUIREMENTS}, set(), None)]
 
 
 def test_a_change_that_failed_for_a_dag_s_sake_is_tried_again_with_another_dag(running, world, project):
@@ -243,7 +243,7 @@ def test_a_change_that_failed_for_a_dag_s_sake_is_tried_again_with_another_dag(r
     (project / "dags" / "a.py").write_text("mended")
     running()
     running()
-    assert asked(world) == [("update", {Member.REQUIREMENTS}, set(), None)]
+    assert asked(world) == [("update", {EnvironmentFile.REQUIREMENTS}, set(), None)]
 
 
 def test_an_environment_that_cannot_be_created_is_made_anew_with_other_files(round_of, world, project, heard):
@@ -258,7 +258,7 @@ def test_an_environment_that_cannot_be_created_is_made_anew_with_other_files(rou
     assert asked(world) == []
     (project / "requirements.txt").write_text("toolz>=1")
     round_of()
-    assert asked(world) == [("create", {Member.REQUIREMENTS})]
+    assert asked(world) == [("create", {EnvironmentFile.REQUIREMENTS})]
     world.end()
     round_of()
     assert "available" in heard.events()
@@ -273,7 +273,7 @@ def test_while_somebody_else_changes_it_all_but_dags_waits(running, world, proje
     assert (asked(world), set(world.objects)) == ([], {"a.py", "b.py"})
     world.end()
     running()
-    assert asked(world) == [("update", {Member.REQUIREMENTS}, set(), None)]
+    assert asked(world) == [("update", {EnvironmentFile.REQUIREMENTS}, set(), None)]
 
 
 def test_what_could_not_be_brought_is_brought_later(running, world, project):
@@ -322,4 +322,4 @@ def test_one_that_could_not_be_created_then_makes_room(world, project, request):
     assert asked(world)[-1] == ("delete",)
     world.environment = None
     turn()
-    assert asked(world) == [("create", {Member.REQUIREMENTS})]
+    assert asked(world) == [("create", {EnvironmentFile.REQUIREMENTS})]

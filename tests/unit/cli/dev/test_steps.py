@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome.cli.dev import steps
-from aerodrome.cli.dev.steps import Create, Delete, Given, Member, Put, Stage, Update, Wanted
+from aerodrome.cli.dev.steps import Create, Current, Delete, Desired, EnvironmentFile, EnvironmentState, Put, Update
 
-R, P, S = Member.REQUIREMENTS, Member.PLUGINS, Member.STARTUP
-SETTLED = Given(dags={"a.py": "1"}, members={R: "1"}, options={"core.x": "1"}, airflow="3.3.1", stage=Stage.SETTLED)
-SAME = Wanted(dags={"a.py": "1"}, members={R: "1"})
+R, P, S = EnvironmentFile.REQUIREMENTS, EnvironmentFile.PLUGINS, EnvironmentFile.STARTUP
+SETTLED = Current(
+    dags={"a.py": "1"}, members={R: "1"}, options={"core.x": "1"}, airflow="3.3.1", state=EnvironmentState.SETTLED
+)
+SAME = Desired(dags={"a.py": "1"}, members={R: "1"})
 
 
 def test_nothing_changed_means_nothing():
@@ -45,8 +47,8 @@ def test_a_file_that_moved_is_never_away():
 
 
 def test_while_a_change_is_under_way_dags_go_on_and_all_else_waits():
-    busy = replace(SETTLED, stage=Stage.BUSY)
-    assert steps.decide(Wanted(dags={"a.py": "2"}, members={R: "9"}), busy) == [Put("a.py")]
+    busy = replace(SETTLED, state=EnvironmentState.BUSY)
+    assert steps.decide(Desired(dags={"a.py": "2"}, members={R: "9"}), busy) == [Put("a.py")]
 
 
 def test_what_was_asked_for_and_failed_is_not_asked_for_again():
@@ -56,39 +58,39 @@ def test_what_was_asked_for_and_failed_is_not_asked_for_again():
 
 
 def test_an_environment_is_created_once_its_dags_are_there():
-    new = Given(dags={}, members=None, stage=Stage.ABSENT)
+    new = Current(dags={}, members=None, state=EnvironmentState.ABSENT)
     assert steps.decide(SAME, new) == [Put("a.py"), Create()]
-    assert steps.decide(Wanted(dags={}, members={}), new) == [Create()]
+    assert steps.decide(Desired(dags={}, members={}), new) == [Create()]
 
 
 def test_a_creation_that_failed_is_tried_again_with_other_files_only():
-    failed = Given(dags={"a.py": "1"}, members={R: "1"}, airflow=None, stage=Stage.ABSENT)
+    failed = Current(dags={"a.py": "1"}, members={R: "1"}, airflow=None, state=EnvironmentState.ABSENT)
     assert steps.decide(SAME, failed) == []
     assert steps.decide(replace(SAME, members={R: "2"}), failed) == [Create()]
 
 
 digests = st.sampled_from(["1", "2", "3"])
 dags = st.dictionaries(st.sampled_from(["a.py", "b.py", "c/d.py"]), digests)
-members = st.dictionaries(st.sampled_from(Member), digests)
+members = st.dictionaries(st.sampled_from(EnvironmentFile), digests)
 options = st.dictionaries(st.sampled_from(["core.x", "core.y"]), digests)
-wishes = st.builds(
-    Wanted,
+desired = st.builds(
+    Desired,
     dags=dags,
     members=members,
     options=st.dictionaries(st.sampled_from(["core.x", "core.y"]), st.none() | digests),
     airflow=st.none() | st.just("3.3.1"),
 )
 worlds = st.builds(
-    Given,
+    Current,
     dags=dags,
     members=members,
     options=options,
     airflow=st.sampled_from(["3.3.1", "2.11.2"]),
-    stage=st.sampled_from([Stage.SETTLED, Stage.BUSY]),
+    state=st.sampled_from([EnvironmentState.SETTLED, EnvironmentState.BUSY]),
 )
 
 
-def taken(given: Given, wanted: Wanted, found: list[steps.Step]) -> Given:
+def taken(given: Current, wanted: Desired, found: list[steps.Step]) -> Current:
     """The world after these steps."""
     for step in found:
         match step:
@@ -107,11 +109,11 @@ def taken(given: Given, wanted: Wanted, found: list[steps.Step]) -> Given:
     return given
 
 
-@given(wishes, worlds)
+@given(desired, worlds)
 def test_after_its_steps_nothing_is_left_to_do(wanted, world):
     after = taken(world, wanted, steps.decide(wanted, world))
     assert steps.decide(wanted, after) == []
-    settled = replace(after, stage=Stage.SETTLED)
+    settled = replace(after, state=EnvironmentState.SETTLED)
     last = taken(settled, wanted, steps.decide(wanted, settled))
     assert (last.dags, last.members) == (wanted.dags, wanted.members)
     assert steps.decide(wanted, last) == []

@@ -17,7 +17,7 @@ from airflow.configuration import conf
 from fastapi import HTTPException
 
 from . import permissions
-from .token import Gateway
+from .token import TokenVerifier
 
 LOGIN = "/aws_mwaa/aws-console-sso"
 LOGOUT = "/aws_mwaa/logout"
@@ -43,7 +43,7 @@ class GatewayAuthManager(BaseAuthManager):  # type: ignore[misc]  # Airflow is k
 
     def init(self) -> None:
         super().init()
-        self._gateway = Gateway(
+        self._gateway = TokenVerifier(
             jwks=conf.get("aerodrome", "gateway_jwks"),
             issuer=conf.get("aerodrome", "gateway_issuer"),
             audience=conf.get("aerodrome", "gateway_audience"),

@@ -20,7 +20,7 @@ from flask_appbuilder import expose
 from flask_appbuilder.security.views import AuthRemoteUserView
 from sqlalchemy import select
 
-from .token import ROLES, Gateway
+from .token import ROLES, TokenVerifier
 
 SCHEME = "Bearer "
 NAME_LIMIT = 64
@@ -56,7 +56,7 @@ class GatewaySecurityManager(FabAirflowSecurityManagerOverride):  # type: ignore
     authremoteuserview = GatewayView
 
     def create_login_manager(self) -> Any:
-        self._gateway = Gateway(
+        self._gateway = TokenVerifier(
             jwks=conf.get("aerodrome", "gateway_jwks"),
             issuer=conf.get("aerodrome", "gateway_issuer"),
             audience=conf.get("aerodrome", "gateway_audience"),

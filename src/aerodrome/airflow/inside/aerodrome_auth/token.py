@@ -19,7 +19,7 @@ REQUIRED = ("sub", "role", "aud", "iss", "iat", "nbf", "exp")
 ROLES = ("Admin", "Op", "User", "Viewer", "Public")
 
 
-class Gateway:
+class TokenVerifier:
     """Who the gateway says is asking."""
 
     def __init__(self, jwks: str, issuer: str, audience: str) -> None:
