@@ -1,7 +1,8 @@
-"""The pages of the documentation lead where they say, and each decision has a number of its own."""
+"""The pages lead where they say, each decision has a number of its own, and the glossary names what is in the code."""
 
 from __future__ import annotations
 
+import ast
 import re
 from collections import Counter
 from pathlib import Path
@@ -14,6 +15,7 @@ DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 
 REPLACES = re.compile(r"replaces \[decision \d+\]\((?P<file>[^)]+)\)")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+CODE = re.compile(r"`([A-Za-z_.]+)`")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -39,3 +41,54 @@ def test_a_decision_that_another_replaces_says_so_at_its_top():
         top = (later.parent / earlier).read_text().splitlines()[2]
         assert top.startswith("*Replaced by [decision ")
         assert later.name in top
+
+
+def glossary() -> list[tuple[str, list[str]]]:
+    """Each row of the glossary: its word, and the names in the code that it gives."""
+    text = (ROOT / "docs" / "glossary.md").read_text()
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| ")
+    ]
+    return [(word, CODE.findall(where)) for word, _, where, _ in rows if word != "word"]
+
+
+def is_in_code(name: str) -> bool:
+    """Whether a dotted name is a module below `aerodrome`, or what is defined in one: a class, a method, a constant."""
+    found, parts = ROOT / "src" / "aerodrome", name.split(".")
+    while parts and (found / parts[0] / "__init__.py").exists():
+        found = found / parts.pop(0)
+    if not parts:
+        return True
+    module = found / f"{parts.pop(0)}.py"
+    if not module.exists():
+        return False
+    body = ast.parse(module.read_text()).body
+    for part in parts:
+        inner = [each for each in body if part in names_of(each)]
+        if not inner:
+            return False
+        body = getattr(inner[0], "body", [])
+    return True
+
+
+def names_of(statement: ast.stmt) -> set[str]:
+    """The names that a statement defines."""
+    if isinstance(statement, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        return {statement.name}
+    targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+    return {each.id for each in targets if isinstance(each, ast.Name)}
+
+
+def test_each_word_of_the_glossary_is_in_the_code():
+    assert [(word, name) for word, names in glossary() for name in names or [""] if not is_in_code(name)] == []
+
+
+def test_the_glossary_has_each_word_once():
+    words = [word for row, _ in glossary() for word in row.split(", ")]
+    assert len(words) > 40
+    assert [word for word, count in Counter(words).items() if count > 1] == []
+
+
+@pytest.mark.parametrize("name", ["model.spec.Other", "model.other", "model.spec.Spec.other", "other"])
+def test_a_name_that_is_not_in_the_code_is_found_out(name: str):
+    assert not is_in_code(name)
