@@ -8,7 +8,6 @@ also in a gateway that runs on.
 from __future__ import annotations
 
 import ipaddress
-import os
 import secrets
 import ssl
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from aerodrome import private_files
 from aerodrome.errors import CallerError
 from aerodrome.settings import Paths, Settings
 
@@ -111,8 +111,9 @@ def ensure_authority(at: Files, domain: str, now: datetime) -> x509.Certificate:
     at.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not at.authority.exists():
         key = ec.generate_private_key(ec.SECP256R1())
-        _write(at.authority_key, _pem(key))
-        _write(at.authority, _authority(key, domain, now).public_bytes(serialization.Encoding.PEM))
+        private_files.write(at.authority_key, _pem(key), durable=True)
+        authority = _authority(key, domain, now).public_bytes(serialization.Encoding.PEM)
+        private_files.write(at.authority, authority, durable=True)
     certificate = x509.load_pem_x509_certificate(at.authority.read_bytes())
     if not _is_below(domain, names(certificate)):
         raise CallerError(
@@ -131,7 +132,7 @@ def ensure_leaf(at: Files, domain: str, now: datetime) -> Path:
             raise CallerError(f"{at.authority_key} is not the key that Aerodrome made. Remove the folder {at.folder}.")
         key = ec.generate_private_key(ec.SECP256R1())
         leaf = _leaf(key, domain, now, authority, signer)
-        _write(at.leaf, _pem(key) + leaf.public_bytes(serialization.Encoding.PEM))
+        private_files.write(at.leaf, _pem(key) + leaf.public_bytes(serialization.Encoding.PEM), durable=True)
     return at.leaf
 
 
@@ -232,17 +233,6 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-def _write(path: Path, content: bytes) -> None:
-    """The file whole or as it was, readable by its owner alone."""
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
 
 
 def _no_password() -> str:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import configparser
 import io
-import os
 from pathlib import Path
 
+from aerodrome import private_files
 from aerodrome.errors import CallerError
 
 PROFILE = "aerodrome"
@@ -21,10 +21,7 @@ def write(path: Path, access_key_id: str, secret_access_key: str) -> None:
     parser[PROFILE] = {"aws_access_key_id": access_key_id, "aws_secret_access_key": secret_access_key}
     text = io.StringIO()
     parser.write(text)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    fresh.touch(mode=0o600)
-    fresh.write_text(text.getvalue())
-    fresh.replace(path)
+    private_files.write(path, text.getvalue(), durable=True)
 
 
 def read(path: Path) -> tuple[str, str]:

@@ -6,7 +6,7 @@ temporary credentials; the service key is what environments' own access keys are
 
 from __future__ import annotations
 
-import os
+import contextlib
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +14,8 @@ from pathlib import Path
 from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+
+from aerodrome import private_files
 
 KEY_BYTES = 32
 """Of keys from which others are derived."""
@@ -61,13 +63,6 @@ def _made_once(path: Path, make: Callable[[], bytes]) -> bytes:
     """The file's content; a missing file is made whole or not at all, and never replaced."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
-        fresh = path.with_name(f"{path.name}.{os.getpid()}")
-        fresh.touch(mode=0o600)
-        fresh.write_bytes(make())
-        try:
-            os.link(fresh, path)
-        except FileExistsError:
-            pass  # another process was first; its key counts
-        finally:
-            fresh.unlink()
+        with contextlib.suppress(FileExistsError):  # another process was first; its key counts
+            private_files.create(path, make())
     return path.read_bytes()

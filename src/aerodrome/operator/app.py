@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from aerodrome import private_files
 from aerodrome.backends.local.backend import LocalBackend
 from aerodrome.clock import Clock
 from aerodrome.errors import AerodromeError, CallerError, NotFoundError
@@ -282,7 +283,7 @@ def _database(desk: Desk, name: str) -> dict[str, Any]:
     own = PREFIX + name.lower()
     kept = folders.make(desk.user_databases, folders.PRIVATE) / own
     if not kept.exists():
-        folders.write_secret(kept, secrets.token_urlsafe(24))
+        private_files.write(kept, secrets.token_urlsafe(24), durable=True)
     password = kept.read_text()
     cluster = desk.cluster()
     databases.ensure_role(cluster, own, password)

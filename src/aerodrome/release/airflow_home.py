@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 
 from aerodrome import trees
-from aerodrome.release.sandbox import UnixUser
+from aerodrome.unix_users import UnixUser
 
 AIRFLOW_HOME = Path("/usr/local/airflow")
 """Where MWAA has it."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from aerodrome import trees
+from aerodrome import private_files, trees
 from aerodrome.release import (
     built_releases,
     installed_packages,
@@ -39,10 +39,10 @@ from aerodrome.release.failures import RELEASE_BUILD_FAILED, ReleaseError
 from aerodrome.release.installation import Installation
 from aerodrome.release.requirements import Requirements
 from aerodrome.release.requirements import read as read_requirements
-from aerodrome.release.sandbox import UnixUser
 from aerodrome.release.startup import ScriptContext, Startup
 from aerodrome.release.user_files import UserFiles
 from aerodrome.release.verification import Secrets, Trial
+from aerodrome.unix_users import UnixUser
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class _Build:
         given = {built_releases.REQUIREMENTS: self._wanted.requirements, built_releases.SCRIPT: self._wanted.startup}
         for name, data in given.items():
             if data is not None:
-                sandbox.keep(top / name, data)
+                private_files.write(top / name, data)
         with self._step("plugins") as told:  # first, for a script may look at them
             told.append(f"{self._plugins(top / built_releases.PLUGINS)} files")
         exported = self._startup(top, scratch)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from aerodrome import trees
+from aerodrome import private_files, trees
 from aerodrome.release.airflow_home import Parts
 from aerodrome.release.installation import VENV, Installation
 from aerodrome.release.startup import Startup
@@ -201,11 +201,4 @@ def _built(identifier: str, releases: Path, told: Mapping[str, Any]) -> Built:
 
 
 def _write(path: Path, document: Mapping[str, Any], mode: int) -> None:
-    draft = path.with_name(f".{path.name}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode)
-    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
-        json.dump(document, file, indent=2)
-        file.flush()
-        os.fchmod(descriptor, mode)
-        os.fsync(descriptor)
-    draft.replace(path)
+    private_files.write(path, json.dumps(document, indent=2), mode=mode, durable=True)

@@ -7,12 +7,10 @@ that has itself.
 
 from __future__ import annotations
 
-import os
 import subprocess
-import tempfile
 from pathlib import Path
 
-from aerodrome import errors
+from aerodrome import errors, private_files
 from aerodrome.release import uv_output
 
 _MODULE = Path(__file__).with_name("inside") / "aerodrome_path.py"
@@ -49,8 +47,4 @@ def _holds(file: Path, data: bytes) -> bool:
 
 def _write(file: Path, data: bytes) -> None:
     """Whole, for interpreters start meanwhile."""
-    descriptor, draft = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    with os.fdopen(descriptor, "wb") as opened:
-        opened.write(data)
-        os.fchmod(descriptor, _MODE)
-    Path(draft).replace(file)
+    private_files.write(file, data, mode=_MODE)

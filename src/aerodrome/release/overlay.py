@@ -16,7 +16,7 @@ from pathlib import Path
 import uv
 from packaging.utils import canonicalize_name
 
-from aerodrome import errors, trees
+from aerodrome import errors, private_files, trees
 from aerodrome.release import (
     essential_packages,
     failures,
@@ -34,7 +34,8 @@ from aerodrome.release.installation import Installation
 from aerodrome.release.installed_packages import InstalledPackages
 from aerodrome.release.locks import Lock
 from aerodrome.release.requirements import Requirements
-from aerodrome.release.sandbox import Limits, UnixUser, WritablePaths
+from aerodrome.release.sandbox import Limits, WritablePaths
+from aerodrome.unix_users import UnixUser
 
 LIMIT = 600.0
 """Seconds for resolving, and again for installing: MWAA's own patience with both together."""
@@ -322,5 +323,4 @@ def _link_mode(spec: OverlaySpec) -> tuple[str, ...]:
 
 def _write(path: Path, lines: Sequence[str], user: UnixUser | None) -> None:
     """A file that only we and the builder read: lines may hold the credentials of an index."""
-    path.unlink(missing_ok=True)
-    sandbox.keep(path, "".join(f"{line}\n" for line in lines).encode(), user)
+    private_files.write(path, "".join(f"{line}\n" for line in lines), owner=user)

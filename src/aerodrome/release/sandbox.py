@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aerodrome.release.failures import RELEASE_BUILD_FAILED, ReleaseError
+from aerodrome.unix_users import UnixUser
 
 _SUPERVISE = Path(__file__).with_name("inside") / "supervise.py"
 
@@ -33,14 +34,6 @@ _TAIL = 60
 _LONGEST_LINE = 2000
 _PATIENCE = 30.0
 """Seconds beyond the limit until the supervisor itself is given up; it needs some to kill and reap."""
-
-
-@dataclass(frozen=True)
-class UnixUser:
-    """Whom user code runs as, when we are root."""
-
-    uid: int
-    gid: int
 
 
 @dataclass(frozen=True)
@@ -174,15 +167,6 @@ def let_in(folder: Path, user: UnixUser | None) -> None:
     if user is not None:
         os.chown(folder, -1, user.gid)
         folder.chmod(0o710)
-
-
-def keep(file: Path, data: bytes, user: UnixUser | None = None) -> None:
-    """Write a new file that the user alone reads; None = we alone."""
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as kept:
-        kept.write(data)
-        if user is not None:
-            os.fchown(descriptor, user.uid, user.gid)
 
 
 def _pipe(*, wanted: bool) -> tuple[int, int] | tuple[None, None]:

@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aerodrome import trees
+from aerodrome import private_files, trees
 from aerodrome.cell import mounts
 from aerodrome.release import airflow_home, sandbox, sealing, startup_notes, startup_variables
 from aerodrome.release.airflow_home import Parts
 from aerodrome.release.failures import STARTUP_SCRIPT_FAILED, ReleaseError, at
-from aerodrome.release.sandbox import Ended, Limits, UnixUser, WritablePaths
+from aerodrome.release.sandbox import Ended, Limits, WritablePaths
+from aerodrome.unix_users import UnixUser
 
 NAME = startup_notes.NAME
 
@@ -197,7 +198,7 @@ class _Run:
         for name, value in self._context.environ.items():
             if value.startswith("/") and Path(value).is_file():
                 found[name] = str(own / name)
-                sandbox.keep(own / name, Path(value).read_bytes(), self._context.user)
+                private_files.write(own / name, Path(value).read_bytes(), owner=self._context.user)
         return found
 
 

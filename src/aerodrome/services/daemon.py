@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from aerodrome import errors
+from aerodrome import errors, private_files
 from aerodrome.services import folders, processes
 
 DETACH = Path(__file__).with_name("detach.py")
@@ -75,7 +75,7 @@ def start(daemon: Daemon) -> Running:
         mark = processes.mark(pid)
         if mark is None:
             raise ended(daemon)
-        folders.write_secret(daemon.pid_file, json.dumps({"pid": pid, "mark": mark}))
+        private_files.write(daemon.pid_file, json.dumps({"pid": pid, "mark": mark}), durable=True)
         return Running(pid, mark)
 
 
@@ -185,7 +185,7 @@ def _open_log(log: Path) -> int:
     if log.exists() and log.stat().st_size > LOG_LIMIT:
         log.replace(log.with_name(f"{log.name}.1"))
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.open(log, flags, folders.SECRET)
+    return os.open(log, flags, private_files.MODE)
 
 
 def _end(running: Running, grace: float) -> None:

@@ -1,4 +1,4 @@
-"""Folders and files that only their owner may change, and a lock that ends with its holder.
+"""Folders that only their owner may change, and a lock that ends with its holder.
 
 Every service makes its places through this module; it decides no paths.
 """
@@ -13,16 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from aerodrome import errors
+from aerodrome import errors, private_files
 
 PRIVATE = 0o700
 """Mode of a folder that nobody else enters."""
 
 TRAVERSABLE = 0o711
 """Mode of a folder that others may pass through but not list: as root, services run under users of their own."""
-
-SECRET = 0o600
-"""Mode of a file that nobody else reads."""
 
 LOCK_POLL = 0.02
 """Seconds between two attempts at a lock; arbitrary, unnoticed by a person."""
@@ -55,18 +52,6 @@ def make(path: Path, mode: int | None = None) -> Path:
     return path
 
 
-def write_secret(path: Path, text: str) -> None:
-    """Write a file of mode 0600 whole or not at all."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.unlink(missing_ok=True)
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, SECRET)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-
-
 @contextmanager
 def locked(path: Path, *, timeout: float = 60.0) -> Iterator[None]:
     """Hold the file's lock, which the kernel releases when its holder dies; wait at most `timeout` seconds.
@@ -74,7 +59,7 @@ def locked(path: Path, *, timeout: float = 60.0) -> Iterator[None]:
     Raises:
         RetryError: another process held it all that time.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, SECRET)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, private_files.MODE)
     try:
         _wait_for_lock(descriptor, path, timeout)
         yield

@@ -18,10 +18,11 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from aerodrome import errors
+from aerodrome import errors, private_files
 from aerodrome.services import accounts, clusters, folders, postgres_conf, postgres_programs, processes
 from aerodrome.services.clusters import Cluster
 from aerodrome.settings import Paths
+from aerodrome.unix_users import UnixUser
 
 MAJOR = 18
 """The major version whose files we keep; another one needs pg_upgrade and a folder of its own."""
@@ -117,7 +118,7 @@ def _password_file(paths: Paths) -> Path:
 def _password(paths: Paths) -> str:
     file = _password_file(paths)
     if not file.exists():
-        folders.write_secret(file, secrets.token_urlsafe(32))
+        private_files.write(file, secrets.token_urlsafe(32), durable=True)
     return file.read_text(encoding="utf-8")
 
 
@@ -129,7 +130,7 @@ def _sockets(paths: Paths) -> Path:
     return paths.run / "pg"
 
 
-def _initialise(paths: Paths, account: accounts.Account | None, password: str) -> None:
+def _initialise(paths: Paths, account: UnixUser | None, password: str) -> None:
     """Make the data folder whole or not at all: aside first, then under its name."""
     aside = paths.postgres / f"{MAJOR}.new"
     password_file = paths.postgres / "initial-password"
@@ -138,7 +139,7 @@ def _initialise(paths: Paths, account: accounts.Account | None, password: str) -
         accounts.open_programs(PROGRAMS.parent)
         accounts.open_way_to(aside)
     folders.make(aside, folders.PRIVATE)
-    folders.write_secret(password_file, password)
+    private_files.write(password_file, password, durable=True)
     try:
         _give(account, aside, password_file)
         postgres_programs.run(
@@ -156,7 +157,7 @@ def _initialise(paths: Paths, account: accounts.Account | None, password: str) -
     aside.rename(_data(paths))
 
 
-def _start(paths: Paths, account: accounts.Account | None) -> None:
+def _start(paths: Paths, account: UnixUser | None) -> None:
     data, sockets = _data(paths), _sockets(paths)
     folders.make(paths.run)
     _remove_stale(paths)
@@ -191,7 +192,7 @@ def _stop(paths: Paths, mode: str) -> None:
     postgres_programs.run(accounts.postgres(), PROGRAMS / "pg_ctl", "stop", *options, "-D", _data(paths))
 
 
-def _make_sockets_folder(sockets: Path, account: accounts.Account | None) -> None:
+def _make_sockets_folder(sockets: Path, account: UnixUser | None) -> None:
     """The folder is PostgreSQL's own, and environments with users of theirs pass through it to the socket."""
     if not sockets.exists():
         sockets.mkdir(mode=folders.house_mode())
@@ -199,7 +200,7 @@ def _make_sockets_folder(sockets: Path, account: accounts.Account | None) -> Non
     _give(account, sockets)
 
 
-def _write_configuration(data: Path, sockets: Path, account: accounts.Account | None) -> None:
+def _write_configuration(data: Path, sockets: Path, account: UnixUser | None) -> None:
     shared = account is not None
     for name, text in (
         ("postgresql.conf", postgres_conf.server(sockets, shared=shared)),
@@ -208,11 +209,11 @@ def _write_configuration(data: Path, sockets: Path, account: accounts.Account | 
         file = data / name
         # The same text once more would cost a wait for the disk, which after a crash everybody waits for.
         if not file.exists() or file.read_text(encoding="utf-8") != text:
-            folders.write_secret(file, text)
+            private_files.write(file, text, durable=True)
         _give(account, file)
 
 
-def _give(account: accounts.Account | None, *paths: Path) -> None:
+def _give(account: UnixUser | None, *paths: Path) -> None:
     if account is not None:
         for path in paths:
             os.chown(path, account.uid, account.gid, follow_symlinks=False)
@@ -258,7 +259,7 @@ def _end_leftovers(paths: Paths, *, patience: float) -> None:
         time.sleep(POLL)
 
 
-def _serve(paths: Paths, account: accounts.Account | None, cluster: Cluster) -> None:
+def _serve(paths: Paths, account: UnixUser | None, cluster: Cluster) -> None:
     """Start the server unless it lives, and again if the one that we found was just dying; return when it answers."""
     deadline = time.monotonic() + ANSWER_TIMEOUT
     while True:

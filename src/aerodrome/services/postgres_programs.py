@@ -7,10 +7,10 @@ import subprocess
 from pathlib import Path
 
 from aerodrome import errors
-from aerodrome.services.accounts import Account
+from aerodrome.unix_users import UnixUser
 
 
-def run(account: Account | None, program: Path, *arguments: str | Path) -> None:
+def run(account: UnixUser | None, program: Path, *arguments: str | Path) -> None:
     """Run one of PostgreSQL's programs to its end, with an environment of its own.
 
     Raises:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import psycopg
 
+from aerodrome import private_files
 from aerodrome.errors import RetryError
 from aerodrome.model.warehouses import REFUSAL, WAY_IN, WISH, Access, Warehouse
-from aerodrome.services import databases, folders
+from aerodrome.services import databases
 from aerodrome.services.clusters import Cluster
 
 PREFIX = "redshift_"
@@ -47,11 +48,11 @@ def _provide(cluster: Cluster, folder: Path, warehouse: Warehouse) -> None:
     file = folder / f"{warehouse.key}{WAY_IN}"
     if not file.exists() and len(list(folder.glob(f"*{WAY_IN}"))) >= MOST:
         sentence = f"there are {MOST} databases already, and there can be no more"
-        folders.write_secret(file.with_suffix(REFUSAL), sentence)
+        private_files.write(file.with_suffix(REFUSAL), sentence, durable=True)
         return
     # Written first: should we die now, the next one makes the database under the name that stands there.
     access = _access(cluster, file, warehouse)
-    folders.write_secret(file, access.text())
+    private_files.write(file, access.text(), durable=True)
     databases.ensure_role(cluster, access.name, access.password, connection_limit=MOST_CONNECTIONS)
     databases.ensure_database(cluster, access.name, access.name)
     databases.open_database(cluster, access.name)

@@ -14,8 +14,8 @@ import pytest
 
 from aerodrome.release import building, install, locks
 from aerodrome.release.building import BuildContext
-from aerodrome.release.sandbox import UnixUser
 from aerodrome.release.user_files import UserFiles
+from aerodrome.unix_users import UnixUser
 
 BUILDER = UnixUser(61234, 61234) if os.geteuid() == 0 else None
 

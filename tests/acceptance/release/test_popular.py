@@ -12,8 +12,8 @@ import lines
 from aerodrome.release import building, install, verification
 from aerodrome.release.building import BuildContext
 from aerodrome.release.failures import ReleaseError
-from aerodrome.release.sandbox import UnixUser
 from aerodrome.release.user_files import UserFiles
+from aerodrome.unix_users import UnixUser
 
 pytestmark = [
     pytest.mark.skipif("AERODROME_TEST_LINES" not in os.environ, reason="make lines runs it"),

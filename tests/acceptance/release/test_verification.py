@@ -203,7 +203,7 @@ BUILDER = """
 import json, os, sys
 from pathlib import Path
 from aerodrome.release import building, installation
-from aerodrome.release.sandbox import UnixUser
+from aerodrome.unix_users import UnixUser
 from aerodrome.release.user_files import UserFiles
 version, versions, releases, environ = json.load(sys.stdin)
 airflow = installation.find(version, Path(versions))

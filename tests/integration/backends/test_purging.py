@@ -15,7 +15,7 @@ import redis as client_library
 import sqlalchemy as sa
 from psycopg import sql
 
-from aerodrome import errors
+from aerodrome import errors, private_files
 from aerodrome.backends.local import purging
 from aerodrome.cli import up_down
 from aerodrome.emulator import launch
@@ -103,12 +103,12 @@ def identifier(settings: Settings, server: Cluster, broker: str) -> Iterator[str
     make(cluster, "tmpl_3_3_1_abc")
     databases.make_template(cluster, "tmpl_3_3_1_abc")
     folders.make(settings.paths.user_databases, folders.PRIVATE)
-    folders.write_secret(settings.paths.user_databases / "user_warehouse", "pw")
+    private_files.write(settings.paths.user_databases / "user_warehouse", "pw")
     make(cluster, "user_warehouse")
     ways = folders.make(launch.redshift_folder(settings.paths.aws), folders.PRIVATE)
     warehouse = Warehouse(endpoint="cluster/c", database="d")
     access = Access(warehouse=warehouse, host="h", port=1, name="redshift_00ff", password="pw")
-    folders.write_secret(ways / f"{warehouse.key}.json", access.text())
+    private_files.write(ways / f"{warehouse.key}.json", access.text())
     make(cluster, "redshift_00ff")
     for name in THEIRS:
         databases.ensure_database(server, name, server.user)

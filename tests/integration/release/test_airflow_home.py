@@ -10,7 +10,8 @@ import pytest
 
 from aerodrome.release import airflow_home, sandbox
 from aerodrome.release.airflow_home import AIRFLOW_HOME, Parts
-from aerodrome.release.sandbox import Limits, UnixUser
+from aerodrome.release.sandbox import Limits
+from aerodrome.unix_users import UnixUser
 
 NOBODY = UnixUser(61234, 61234)
 SOMEBODY = NOBODY if os.geteuid() == 0 else None

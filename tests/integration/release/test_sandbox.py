@@ -14,7 +14,8 @@ import pytest
 
 from aerodrome.release import airflow_home, sandbox
 from aerodrome.release.failures import ReleaseError
-from aerodrome.release.sandbox import Limits, UnixUser, WritablePaths
+from aerodrome.release.sandbox import Limits, WritablePaths
+from aerodrome.unix_users import UnixUser
 
 NOBODY = UnixUser(61234, 61234)
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
@@ -146,9 +147,9 @@ def test_as_root_the_program_is_somebody_else_without_groups_or_a_way_back():
 
 def test_a_killed_caller_takes_the_program_along():
     code = (
-        "from pathlib import Path; from aerodrome.release import confined\n"
-        "confined.run(['/bin/bash', '-c', 'exec -a until-orphaned sleep 300'], environ={}, cwd=Path('/'), "
-        f"limits=confined.Limits(300), user=confined.{USER})"
+        "from pathlib import Path; from aerodrome.release import sandbox; from aerodrome.unix_users import UnixUser\n"
+        "sandbox.run(['/bin/bash', '-c', 'exec -a until-orphaned sleep 300'], environ={}, cwd=Path('/'), "
+        f"limits=sandbox.Limits(300), user={USER})"
     )
     with subprocess.Popen([sys.executable, "-c", code]) as caller:
         wait_until(lambda: alive("until-orphaned"))

@@ -10,8 +10,8 @@ import pytest
 
 from aerodrome.release import airflow_home, sandbox, sealing, startup, startup_notes
 from aerodrome.release.failures import ReleaseError
-from aerodrome.release.sandbox import UnixUser
 from aerodrome.release.startup import ScriptContext
+from aerodrome.unix_users import UnixUser
 
 USER = UnixUser(61234, 61234) if os.geteuid() == 0 else None
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from aerodrome import errors
+from aerodrome import errors, private_files
 from aerodrome.release import sandbox
 from aerodrome.release.sandbox import Limits
-from aerodrome.services import folders, postgres
+from aerodrome.services import postgres
 from aerodrome.services.clusters import Cluster
 
 CODE = "ARCHIVE_FAILED"
@@ -45,7 +45,7 @@ def dump(cluster: Cluster, database: str, owner: str, password: str, target: Pat
     )  # fmt: skip
     try:
         _run("pg_dump", cluster, database, owner, password, arguments, tick)
-        draft.chmod(folders.SECRET)
+        draft.chmod(private_files.MODE)
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
@@ -122,7 +122,7 @@ def _in_memory(text: str) -> Iterator[int]:
     """The descriptor of a file that is on no disk and has no name."""
     descriptor = os.memfd_create("password")
     try:
-        os.fchmod(descriptor, folders.SECRET)
+        os.fchmod(descriptor, private_files.MODE)
         os.write(descriptor, text.encode())
         yield descriptor
     finally:

@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 from cryptography.fernet import Fernet
 
+from aerodrome import private_files
 from aerodrome.airflow import metadata, migrate, versions
 from aerodrome.airflow.context import Database
 from aerodrome.airflow.versions import Version
@@ -206,8 +207,7 @@ def _migrate(installation: Installation, version: Version, database: Database) -
             fernet_key=Fernet.generate_key().decode(),
         )
         for path, text in planned.configuration.items():
-            path.touch(mode=0o600)
-            path.write_text(text)
+            private_files.write(path, text)
         for command in planned.commands:
             _run(command, dict(planned.environment), folder)
     finally:

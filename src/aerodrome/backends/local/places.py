@@ -10,11 +10,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from aerodrome import trees
+from aerodrome import private_files, trees
 from aerodrome.errors import RetryError
-from aerodrome.release.sandbox import UnixUser
 from aerodrome.services import folders
 from aerodrome.settings import EnvironmentPaths
+from aerodrome.unix_users import UnixUser
 
 OURS_TO_READ = 0o755
 """Mode of a folder that we write and units read; the folder above it keeps everyone else out."""
@@ -133,16 +133,9 @@ def are_gone(paths: EnvironmentPaths) -> bool:
     return not paths.home.exists() and not paths.run.exists()
 
 
-def write(path: Path, text: str, owner: Owner, *, mode: int = folders.SECRET) -> None:
+def write(path: Path, text: str, owner: Owner, *, mode: int = private_files.MODE) -> None:
     """Write a file that only its owner reads; whole or not at all."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.unlink(missing_ok=True)
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        os.fchmod(descriptor, mode)
-        _give(descriptor, owner)
-    aside.replace(path)
+    private_files.write(path, text, owner=owner.user, mode=mode)
 
 
 def remove(paths: EnvironmentPaths) -> None:

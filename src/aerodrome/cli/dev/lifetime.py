@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from aerodrome import private_files
 from aerodrome.cli import operator_client, up_down
 from aerodrome.cli.dev.output import Mark, Teller
 from aerodrome.errors import CallerError, RetryError
@@ -48,7 +49,7 @@ def running(settings: Settings, teller: Teller, *, leaving: Callable[[], None] =
     """
     home = _home(settings)
     started = home / "started"
-    descriptor = os.open(home / "sessions.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, folders.SECRET)
+    descriptor = os.open(home / "sessions.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, private_files.MODE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)  # waits while the last session before us stops everything
         was_up = operator_client.is_up(settings)
@@ -74,7 +75,7 @@ def _up(settings: Settings, teller: Teller, started: Path, *, was_up: bool) -> i
         teller.progress("start", "Starting Aerodrome.", None)
     state = up_down.up(settings)
     if not was_up:
-        folders.write_secret(started, _control_plane(settings))
+        private_files.write(started, _control_plane(settings), durable=True)
     teller.quiet()
     word = "is up already" if was_up else "is up"
     teller.say("up", Mark.PLAIN, f"Aerodrome {word}: {state.api}", api=state.api, adopted=was_up)

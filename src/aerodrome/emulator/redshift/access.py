@@ -5,8 +5,6 @@ See `model.warehouses`. The control plane must be up when a database is used for
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -16,6 +14,7 @@ from pathlib import Path
 import psycopg
 from psycopg import conninfo
 
+from aerodrome import private_files
 from aerodrome.model.warehouses import REFUSAL, WAY_IN, WISH, Access, Warehouse
 
 PATIENCE = 60.0
@@ -93,10 +92,7 @@ def connect(access: Access) -> psycopg.Connection:
 
 
 def _wish(folder: Path, warehouse: Warehouse) -> None:
-    descriptor, aside = tempfile.mkstemp(dir=folder, prefix=".wish-")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(dumps(asdict(warehouse)))
-    Path(aside).replace(folder / f"{warehouse.key}{WISH}")
+    private_files.write(folder / f"{warehouse.key}{WISH}", dumps(asdict(warehouse)))
 
 
 def _wait(folder: Path, warehouse: Warehouse, deadline: float, check: Callable[[], None]) -> None:
