@@ -6,34 +6,33 @@ The one place where every room is seen at once. It decides nothing and serves no
 from __future__ import annotations
 
 import contextlib
-import os
+import functools
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 import structlog
-from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
 
 from aerodrome import clock
-from aerodrome.airflow import commands, versions
-from aerodrome.api import airflow_rest, app
+from aerodrome.airflow import versions
+from aerodrome.api import airflow_rest
+from aerodrome.api import app as api_app
 from aerodrome.api.dependencies import ApiDependencies
 from aerodrome.api.query.dependencies import QueryDependencies
 from aerodrome.api.sts.issuers import Issuers
-from aerodrome.backends.contract import CommandResult
 from aerodrome.backends.local.backend import LocalBackend, Surroundings
 from aerodrome.controller.loop import Controller
 from aerodrome.gateway.app import Gateway
 from aerodrome.gateway.dependencies import GatewayDependencies
-from aerodrome.identity import credentials_file, execution_role, key_files
+from aerodrome.identity import credentials_file, key_files
 from aerodrome.identity.authenticator import Authenticator
-from aerodrome.identity.authorizer import Authorizer, Request, principal_context
+from aerodrome.identity.authorizer import Authorizer
 from aerodrome.identity.managed_policies import catalogue
 from aerodrome.identity.session_tokens import SessionTokens
 from aerodrome.identity.tokens import Minter
-from aerodrome.identity.vault import EnvironmentSecrets, Vault
+from aerodrome.identity.vault import Vault
 from aerodrome.keeper import Keeper
 from aerodrome.ledger.audit import Audit
 from aerodrome.ledger.environments import Environments
@@ -43,26 +42,17 @@ from aerodrome.ledger.notices import Notices
 from aerodrome.ledger.principals import Principals
 from aerodrome.ledger.snapshots import Snapshots
 from aerodrome.model import arns
-from aerodrome.model.environment import Environment
-from aerodrome.model.principals import Principal
-from aerodrome.model.spec import Spec
 from aerodrome.model.web_address import Ports
+from aerodrome.operations import authorisation, find
+from aerodrome.operations.commands import Commands
 from aerodrome.operations.dependencies import Dependencies
-from aerodrome.operations.history import History
-from aerodrome.operator.app import Desk
-from aerodrome.operator.app import create_app as create_desk
-from aerodrome.release import installation, interpreters, locks
+from aerodrome.operations.preflight import Preflight
+from aerodrome.operator import app as operator_app
+from aerodrome.operator.dependencies import OperatorDependencies
 from aerodrome.services import databases, disks
 from aerodrome.services.clusters import Cluster
-from aerodrome.settings import EMBEDDED, Settings
+from aerodrome.settings import Settings
 from aerodrome.threads import ThreadEvent, ThreadSupervisor
-
-LOGIN_ACTION = "airflow:CreateWebLoginToken"
-"""What a web session needs for as long as it lasts."""
-
-MOST_COMMANDS = 64
-"""Airflow commands that run at once. Each holds a thread for up to a minute; they have threads of their own, for else
-four in each of ten environments would leave none to the API."""
 
 logger = structlog.get_logger("runtime")
 
@@ -72,7 +62,7 @@ class Applications:
     """What the control plane serves."""
 
     front: Starlette
-    desk: Starlette
+    operator: Starlette
     gateway: Gateway
 
 
@@ -108,17 +98,29 @@ def assembled(settings: Settings, keeper: Keeper, *, port: int, gateway_ports: P
                     service_key=identity.principals.service_access_key,
                 )
             )
-            logins = Logins(engine)
             snapshots = Snapshots(engine)
+            operations = Dependencies(
+                environments=environments,
+                snapshots=snapshots,
+                archives=backend,
+                logins=Logins(engine),
+                authorizer=identity.authorizer,
+                preflight=Preflight(settings=settings, authorizer=identity.authorizer, s3=keeper.s3),
+                vault=identity.vault,
+                rest=airflow_rest.Caller(minter=identity.minter, paths=settings.paths, clock=clock.now).call,
+                offered_versions=tuple(versions.OFFERED),
+                latest_version=versions.DEFAULT,
+                gateway_ports=gateway_ports,
+                settings=settings,
+                clock=clock.now,
+            )
             controller = Controller(
                 environments, snapshots, notices, backend, clock.now, snapshots_kept=settings.snapshots_kept
             )
             crew = _crew(environments, controller, keeper, audit)
-            rooms = _Rooms(
-                settings, keeper, environments, snapshots, audit, identity, backend, logins, crew, gateway_ports, port
-            )
+            rooms = _Rooms(settings, keeper, operations, audit, identity, backend, crew, port)
             with _controlling(controller, backend, crew):
-                yield Applications(front=rooms.front(), desk=rooms.desk(), gateway=rooms.gateway())
+                yield Applications(front=rooms.front(), operator=rooms.operator(), gateway=rooms.gateway())
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,70 +129,46 @@ class _Rooms:
 
     settings: Settings
     keeper: Keeper
-    environments: Environments
-    snapshots: Snapshots
+    operations: Dependencies
     audit: Audit
     identity: _Identity
     backend: LocalBackend
-    logins: Logins
     crew: ThreadSupervisor
-    gateway_ports: Ports
     port: int
-    commanding: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(MOST_COMMANDS))
 
     def front(self) -> Starlette:
         """The API."""
         identity = self.identity
-        query = QueryDependencies(
-            principals=identity.principals,
-            authorizer=identity.authorizer,
-            session_tokens=identity.session_tokens,
-            region=self.settings.region,
-            seal=identity.vault.seal_secret,
-            execution_roles_of=self._execution_roles_of,
-            issuers=Issuers(),
-            clock=clock.now,
-        )
-        rest = airflow_rest.Caller(minter=identity.minter, paths=self.settings.paths, clock=clock.now)
-        return app.create_app(
+        return api_app.create_app(
             ApiDependencies(
-                operations=Dependencies(
-                    environments=self.environments,
+                operations=self.operations,
+                query=QueryDependencies(
+                    principals=identity.principals,
                     authorizer=identity.authorizer,
-                    logins=self.logins,
-                    gateway_ports=self.gateway_ports,
-                    check_execution_role=self._check_execution_role,
-                    check_version=self._check_version,
-                    warnings=_warnings,
-                    checked_bucket=self.keeper.checked_bucket,
-                    new_secrets=lambda: identity.vault.seal(EnvironmentSecrets.generate()),
-                    offered_versions=tuple(versions.OFFERED),
-                    latest_version=versions.DEFAULT,
+                    session_tokens=identity.session_tokens,
+                    region=self.settings.region,
+                    seal=identity.vault.seal_secret,
+                    execution_roles_of=functools.partial(find.execution_roles, self.operations),
+                    issuers=Issuers(),
                     clock=clock.now,
-                    settings=self.settings,
-                    rest=rest.call,
                 ),
-                query=query,
                 authenticator=identity.authenticator,
                 record=self.audit.record,
                 aws_endpoint_url=self.keeper.aws_endpoint_url(),
             )
         )
 
-    def desk(self) -> Starlette:
+    def operator(self) -> Starlette:
         """The operator's socket."""
-        return create_desk(
-            Desk(
-                environments=self.environments,
+        return operator_app.create_app(
+            OperatorDependencies(
+                operations=self.operations,
                 audit=self.audit,
-                authorizer=self.identity.authorizer,
                 directory=lambda: self.identity.principals.directory,
-                clock=clock.now,
                 backend=self.backend,
                 cluster=self.keeper.cluster,
-                history=self._history(),
                 services=self.keeper.report,
-                troubles=self._troubles,
+                troubles=lambda: [*disks.troubles(disks.look(self.settings.paths)), *self.crew.troubles()],
                 user_databases=self.settings.paths.user_databases,
                 api=self.settings.url(self.port),
                 port=self.port,
@@ -202,65 +180,16 @@ class _Rooms:
         """The way to Airflow's web servers."""
         return Gateway(
             GatewayDependencies(
-                environments=self.environments.all,
-                logins=self.logins,
+                environments=self.operations.environments.all,
+                logins=self.operations.logins,
                 minter=self.identity.minter,
-                still_granted=self._still_granted,
-                run_command=self._run_command,
+                still_granted=functools.partial(authorisation.still_granted, self.operations),
+                run_command=Commands(self.backend.run_command).run,
                 record=self.audit.record,
                 clock=clock.now,
                 settings=self.settings,
             )
         )
-
-    def _troubles(self) -> list[str]:
-        hung = [f"Aerodrome's thread {name} does not move: see aerodrome events." for name in self.crew.hung()]
-        return [*disks.troubles(disks.look(self.settings.paths)), *hung]
-
-    def _history(self) -> History:
-        return History(
-            environments=self.environments,
-            snapshots=self.snapshots,
-            archives=self.backend,
-            vault=self.identity.vault,
-            checked_bucket=self.keeper.checked_bucket,
-            quota=self.settings.quota_environments,
-            clock=clock.now,
-        )
-
-    def _execution_roles_of(self, name: str) -> frozenset[str]:
-        found = self.environments.get(name)
-        return found.execution_roles if found else frozenset()
-
-    def _check_execution_role(self, name: str, spec: Spec) -> None:
-        """Where IAM is another's, it says so itself when the role is assumed."""
-        if self.settings.aws_endpoint_url != EMBEDDED:
-            return
-        account = self.settings.account_id
-        environment = arns.environment(region=self.settings.region, account=account, name=name)
-        about = execution_role.on_behalf_of(environment, account)
-        execution_role.check(self.identity.authorizer, spec.execution_role_arn, account=account, context=about)
-
-    def _check_version(self, number: str) -> None:
-        """What is installed already needs nothing more."""
-        folder = self.settings.paths.versions
-        if installation.find(number, folder) is not None:
-            return
-        places = interpreters.places(folder, os.environ, interpreters.named_folders(self.settings.python_folders))
-        refusal = interpreters.refusal(number, locks.of(number).python, places)
-        if refusal is not None:
-            raise refusal
-
-    def _still_granted(self, principal: Principal, environment: Environment, role: str, address: str) -> bool:
-        region, account = self.settings.region, self.settings.account_id
-        resource = arns.airflow_role(region=region, account=account, environment=environment.name, role=role)
-        context = principal_context(principal, now=clock.now(), source_ip=address, secure=True)
-        asked = Request(action=LOGIN_ACTION, resource=resource, context=context)
-        return self.identity.authorizer.decide(principal, asked).allowed
-
-    async def _run_command(self, environment: Environment, text: str) -> CommandResult:
-        argv = commands.parse(versions.lookup(environment.spec.airflow_version), text)
-        return await to_thread.run_sync(self.backend.run_command, environment, argv, limiter=self.commanding)
 
 
 @contextlib.contextmanager
@@ -333,10 +262,6 @@ def _controlling(controller: Controller, backend: LocalBackend, crew: ThreadSupe
         crew.stop()
         backend.close()
         controller.stop()
-
-
-def _warnings(spec: Spec) -> list[str]:
-    return versions.warnings(spec.airflow_version, spec.airflow_configuration_options)
 
 
 def _buckets(environments: Environments) -> list[str]:

@@ -17,11 +17,9 @@ from typing import Any
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aerodrome.aws import buckets, clients
+from aerodrome.aws import clients
 from aerodrome.emulator import launch
 from aerodrome.errors import AerodromeError
-from aerodrome.model import arns, updates
-from aerodrome.model.spec import Spec
 from aerodrome.services import clusters, daemon, folders, postgres, warehouses
 from aerodrome.services.clusters import Cluster
 from aerodrome.settings import AWS, EMBEDDED, Settings
@@ -92,23 +90,6 @@ class Keeper:
         if self._settings.aws_endpoint_url == EMBEDDED:
             return self._emulator().endpoint_url
         return None if self._settings.aws_endpoint_url == AWS else self._settings.aws_endpoint_url
-
-    def checked_bucket(self, spec: Spec) -> Spec:
-        """The spec with the versions of its files filled in; raises CallerError when its bucket is not fit."""
-        named = spec.document()
-        files = tuple(
-            buckets.WantedFile(field=path, path=named[path], version=named.get(version))
-            for path, version in updates.FILES.items()
-            if path in named
-        )
-        wanted = buckets.Wanted(
-            bucket=arns.bucket_name(spec.source_bucket_arn),
-            region=self._settings.region,
-            dag_path=spec.dag_s3_path,
-            files=files,
-        )
-        found = buckets.check(self.s3(), wanted)
-        return Spec.of({**named, **{updates.FILES[path]: version for path, version in found.items() if version}})
 
     def s3(self) -> Any:
         """A client of S3, where the source buckets are."""

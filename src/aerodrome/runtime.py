@@ -65,7 +65,7 @@ async def _serve(
     """Answer on all sockets until a signal comes."""
     with _operator_socket(paths) as own:
         servers: dict[uvicorn.Server, socket.socket] = dict(gateway)
-        servers |= {_Server(applications.front): listener, _Server(applications.desk): own}
+        servers |= {_Server(applications.front): listener, _Server(applications.operator): own}
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, _leave, *servers)

@@ -150,6 +150,10 @@ class ThreadSupervisor:
         """Names of the threads that do not move."""
         return [name for name, known in self._known.items() if known.hung]
 
+    def troubles(self) -> list[str]:
+        """A sentence for each thread that does not move, for `aerodrome status`."""
+        return [f"Aerodrome's thread {name} does not move: see aerodrome events." for name in self.hung()]
+
     def look(self, now: float) -> None:
         """Find what is new, and tell it; `now` is of the monotonic clock."""
         for each in self._threads:

@@ -6,9 +6,9 @@ import threading
 from types import SimpleNamespace
 
 import anyio
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 
-from aerodrome import assembly
+from aerodrome.operations.commands import Commands
 
 AT_ONCE = 40
 """Four in each of ten environments; and as many threads has the event loop's own pool."""
@@ -22,15 +22,13 @@ def test_the_api_has_threads_whatever_runs():
         running.release()
         over.wait(30)
 
-    rooms = SimpleNamespace(
-        backend=SimpleNamespace(run_command=run_command), commanding=CapacityLimiter(assembly.MOST_COMMANDS)
-    )
+    commands = Commands(run_command)
     environment = SimpleNamespace(spec=SimpleNamespace(airflow_version="3.3.1"))
 
     async def main():
         async with anyio.create_task_group() as tasks:
             for _ in range(AT_ONCE):
-                tasks.start_soon(assembly._Rooms._run_command, rooms, environment, "version")
+                tasks.start_soon(commands.run, environment, "version")
             try:
                 with anyio.fail_after(20):
                     while running._value < AT_ONCE:  # noqa: ASYNC110 - threads set no event of anyio

@@ -37,10 +37,9 @@ def log_group(*, region: str, account: str, group: str) -> str:
     return f"arn:{partition(region)}:logs:{region}:{account}:log-group:{group}:*"
 
 
-def root_of(arn: str) -> str:
-    """The ARN of the account that an environment's ARN names: its owner."""
-    _, partition, _, _, account, _ = arn.split(":", 5)
-    return f"arn:{partition}:iam::{account}:root"
+def root(*, region: str, account: str) -> str:
+    """The ARN of the account's root user, its owner."""
+    return f"arn:{partition(region)}:iam::{account}:root"
 
 
 def environment_name(arn: str) -> str | None:

@@ -1,7 +1,8 @@
 """Whether IAM allows an operation, asked by the table in `permissions`.
 
-`mwaa` calls it when the input is known to be well formed and before anything is looked at: a refusal is the same
-whether or not an environment exists. Blocks for one look into the ledger, for the tags of the environment.
+A door calls `judge` when the input is known to be well formed and before anything is looked at: a refusal is the same
+whether or not an environment exists. It blocks for one look into the ledger, for the tags of the environment. The
+gateway asks `still_granted` for as long as a session lasts.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aerodrome.errors import CallerError
-from aerodrome.identity.authorizer import ROLES, Decision, Request, refusal
+from aerodrome.identity.authorizer import ROLES, Decision, Request, principal_context, refusal
 from aerodrome.model import arns
+from aerodrome.model.environment import Environment
 from aerodrome.model.principals import Principal
 from aerodrome.model.spec import Document
 from aerodrome.operations import permissions
@@ -64,6 +66,15 @@ def judge(
     if permission.passes_role and "ExecutionRoleArn" in given:
         needed.append(_passing(given["ExecutionRoleArn"], resource, known))
     return _on_all(deps, principal, needed)
+
+
+def still_granted(deps: Dependencies, principal: Principal, environment: Environment, role: str, address: str) -> bool:
+    """Whether IAM still grants a web login with this Airflow role, to a client at this IP address. May block."""
+    action = permissions.action(permissions.WEB_LOGIN)
+    region, account = deps.settings.region, deps.settings.account_id
+    resource = arns.airflow_role(region=region, account=account, environment=environment.name, role=role)
+    context = principal_context(principal, now=deps.clock(), source_ip=address, secure=True)
+    return deps.authorizer.decide(principal, Request(action=action, resource=resource, context=context)).allowed
 
 
 def _on_all(deps: Dependencies, principal: Principal, needed: Sequence[Request]) -> Verdict:

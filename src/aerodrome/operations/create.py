@@ -1,16 +1,21 @@
-"""CreateEnvironment: judge the wish, look at version, role and bucket, write it into the ledger.
+"""CreateEnvironment and the clone of a snapshot: judge what is wanted, look at version, role and bucket, write it.
 
 Nothing is started here: the controller does that when the ledger tells it. A refused request leaves nothing behind.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from aerodrome.errors import CallerError
+from aerodrome.identity.vault import EnvironmentSecrets
 from aerodrome.model import defaults, updates
+from aerodrome.model.change import Seed
+from aerodrome.model.environment import NAME, Environment
 from aerodrome.model.spec import Document
-from aerodrome.operations import validation, warning
+from aerodrome.operations import find, validation, warning
 from aerodrome.operations.dependencies import Dependencies
 from aerodrome.operations.grant import Grant
 
@@ -19,25 +24,68 @@ MAY_BE_EMPTY = frozenset({*updates.FILES, *updates.FILES.values()})
 
 
 def create_environment(deps: Dependencies, given: Document, grant: Grant) -> dict[str, Any]:
-    """Answers with the ARN as soon as the wish is written; status CREATING."""
+    """Answers with the ARN as soon as the environment is in the ledger; status CREATING."""
     request = {member: value for member, value in given.items() if value != "" or member not in MAY_BE_EMPTY}
+    validation.refuse(_refusals(deps, request["Name"], request))
+    secrets = EnvironmentSecrets.generate()
+    tags = request.get("Tags", {})
+    return {"Arn": _created(deps, request, tags=tags, secrets=secrets, requested_by=grant.principal.arn).arn}
+
+
+def clone_snapshot(deps: Dependencies, name: str, number: int, *, clone: str, requested_by: str) -> Environment:
+    """Create the environment `clone` from snapshot `number` of the environment `name`; status CREATING.
+
+    What the snapshot's connections and variables hold can be read there: of the secrets it keeps their key.
+
+    Raises:
+        NotFoundError: there is no such environment, or no such snapshot.
+        CallerError: the new name is taken or no name, the quota is reached, or CreateEnvironment would refuse the
+            snapshot's configuration.
+    """
+    if not NAME.fullmatch(clone):
+        raise CallerError(f"{clone[:100]} is no name: use at most 80 letters, digits, - and _, a letter first.")
+    source = find.for_owner(deps, name)
+    snapshot = find.snapshot(deps, name, number)
+    request = {"Name": clone, **snapshot.spec.document()}
+    validation.refuse(
+        _refusals(deps, clone, request),
+        what=f"Snapshot {number} of {name} cannot be cloned",
+        instead="Choose another snapshot.",
+    )
+    key = deps.vault.open(source.sealed_secrets).fernet_key
+    secrets = replace(EnvironmentSecrets.generate(), fernet_key=key)
+    seed = Seed(identifier=snapshot.identifier, number=snapshot.number)
+    return _created(deps, request, tags={}, secrets=secrets, requested_by=requested_by, seed=seed)
+
+
+def _refusals(deps: Dependencies, name: str, request: Document) -> list[str]:
+    return validation.creation_refusals(name, request, offered=deps.offered_versions, latest=deps.latest_version)
+
+
+def _created(
+    deps: Dependencies,
+    request: Document,
+    *,
+    tags: Mapping[str, str],
+    secrets: EnvironmentSecrets,
+    requested_by: str,
+    seed: Seed | None = None,
+) -> Environment:
+    """The environment that a request which nothing stands against asks for, in the ledger."""
     name = request["Name"]
-    found = validation.refusals(name, request, offered=deps.offered_versions, latest=deps.latest_version)
-    if found:
-        raise CallerError(". ".join(found) + ".")
     spec = defaults.complete(name, request, latest_version=deps.latest_version)
-    deps.check_version(spec.airflow_version)
-    warnings = deps.warnings(spec)
-    deps.check_execution_role(name, spec)
-    spec = deps.checked_bucket(spec)
+    deps.preflight.check_version(spec.airflow_version)
+    warnings = deps.preflight.warnings(spec)
+    deps.preflight.check_execution_role(name, spec)
     environment = deps.environments.create(
         name,
-        spec,
-        request.get("Tags", {}),
-        sealed_secrets=deps.new_secrets(),
+        deps.preflight.with_file_versions(spec),
+        tags,
+        sealed_secrets=deps.vault.seal(secrets),
         quota=deps.settings.quota_environments,
         now=deps.clock(),
-        requested_by=grant.principal.arn,
+        requested_by=requested_by,
+        seed=seed,
     )
     warning.record(deps, name, "CREATE_WARNED", warnings)
-    return {"Arn": environment.arn}
+    return environment

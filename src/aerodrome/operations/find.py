@@ -1,10 +1,11 @@
-"""An environment by its name or ARN, or the sentence that it does not exist."""
+"""What a request names (an environment, a revision, a snapshot), or the sentence that there is none."""
 
 from __future__ import annotations
 
 from aerodrome.errors import CallerError, NotFoundError
 from aerodrome.model import arns, lifecycle
 from aerodrome.model.environment import Environment
+from aerodrome.model.history import Revision, Snapshot
 from aerodrome.model.lifecycle import Status
 from aerodrome.operations.dependencies import Dependencies
 
@@ -47,3 +48,45 @@ def by_arn(deps: Dependencies, arn: str) -> Environment:
     if found is None or found.arn != arn:
         raise NotFoundError(f"ResourceArn {arn} names no environment here: GetEnvironment tells an environment's ARN.")
     return found
+
+
+def for_owner(deps: Dependencies, name: str) -> Environment:
+    """The environment `name`, for the owner of the machine, who asks no API.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    found = deps.environments.get(name)
+    if found is None:
+        raise NotFoundError(f"Environment {name[:100]} not found.")
+    return found
+
+
+def revision(deps: Dependencies, name: str, number: int) -> Revision:
+    """A revision of an environment that is there.
+
+    Raises:
+        NotFoundError: there is none of that number.
+    """
+    for each in deps.environments.revisions(name):
+        if each.number == number:
+            return each
+    raise NotFoundError(f"{name} has no revision {number}: aerodrome revisions {name} lists them.")
+
+
+def snapshot(deps: Dependencies, name: str, number: int) -> Snapshot:
+    """A snapshot of an environment that is there.
+
+    Raises:
+        NotFoundError: there is none of that number.
+    """
+    for each in deps.snapshots.of(name):
+        if each.number == number:
+            return each
+    raise NotFoundError(f"{name} has no snapshot {number}: aerodrome snapshots list {name} shows them.")
+
+
+def execution_roles(deps: Dependencies, name: str) -> frozenset[str]:
+    """The ARNs of the roles that the environment `name` may act as; none when there is no such environment."""
+    found = deps.environments.get(name)
+    return found.execution_roles if found else frozenset()

@@ -1,6 +1,7 @@
 """What IAM must allow for each MWAA operation: action, resource and condition keys, as AWS's reference lists them.
 
-`authorisation` asks by it, and `tools/reference.py` writes the page "who may do what" from it. Pure.
+`authorisation` asks by it, and `tools/reference.py` writes the page "who may do what" from it. What Aerodrome has
+beyond MWAA's API has no row: AWS has no action for it, and only the machine's owner may ask for it. Pure.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ PREFIX = "airflow"
 
 TAG_RESOURCE = "TagResource"
 """The operation whose permission is needed as well by whoever gives tags at a creation."""
+
+WEB_LOGIN = "CreateWebLoginToken"
+"""The operation whose permission a web session needs for as long as it lasts."""
 
 PASS_ROLE = "iam:PassRole"  # noqa: S105 - an action
 PASSED_TO = "airflow.amazonaws.com"
@@ -53,7 +57,7 @@ TABLE: Mapping[str, Permission] = {
     "ListEnvironments": Permission(Scope.ANYTHING),
     "UpdateEnvironment": Permission(Scope.ENVIRONMENT, (_RESOURCE_TAG,), passes_role=True),
     "DeleteEnvironment": Permission(Scope.ENVIRONMENT, (_RESOURCE_TAG,)),
-    "CreateWebLoginToken": Permission(Scope.ROLE),
+    WEB_LOGIN: Permission(Scope.ROLE),
     "CreateCliToken": Permission(Scope.ENVIRONMENT, (_RESOURCE_TAG,)),
     "InvokeRestApi": Permission(Scope.ROLE),
     "PublishMetrics": Permission(Scope.ENVIRONMENT, (_RESOURCE_TAG,)),

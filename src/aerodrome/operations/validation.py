@@ -1,7 +1,8 @@
 """What CreateEnvironment and UpdateEnvironment demand beyond the service model: pure sentences, with field and fix.
 
-`create` and `update` call it after the wire has validated shapes, so every value here has its type. What this release
-does not honour is refused here, never ignored. Sources: MWAA user guide (environment class, networking, options).
+`create` and `update` ask after the wire has validated shapes, so every value here has its type; a configuration of the
+past is judged as the request that names all of it. What this release does not honour is refused here, never ignored.
+Sources: MWAA user guide (environment class, networking, options).
 """
 
 from __future__ import annotations
@@ -25,7 +26,14 @@ PUBLIC_AND_PRIVATE_SINCE = (3, 2)
 """The first Airflow line with WebserverAccessMode PUBLIC_AND_PRIVATE (API reference of UpdateEnvironment)."""
 
 
-def refusals(name: str, request: Document, *, offered: Sequence[str], latest: str) -> list[str]:
+def refuse(found: Sequence[str], *, what: str = "", instead: str = "") -> None:
+    """Raise CallerError when anything was found: `what` is refused, the sentences, and what to do `instead`."""
+    if found:
+        parts = [f"{what}: " if what else "", ". ".join(found), ".", f" {instead}" if instead else ""]
+        raise CallerError("".join(parts))
+
+
+def creation_refusals(name: str, request: Document, *, offered: Sequence[str], latest: str) -> list[str]:
     """Everything that stands against creating this environment; empty when nothing does."""
     found = [
         *_network(request.get("NetworkConfiguration", {})),
@@ -42,19 +50,22 @@ def refusals(name: str, request: Document, *, offered: Sequence[str], latest: st
 
 
 def update_refusals(request: Document, current: Spec, wanted: Spec, *, offered: Sequence[str]) -> list[str]:
-    """Everything that stands against this update of `current` to `wanted`; empty when nothing does."""
-    is_known = wanted.environment_class in classes.CLASSES
-    is_offered = wanted.airflow_version in {*offered, current.airflow_version}
-    found = [
+    """Everything that stands against this update of `current` to `wanted`, but for `move_refusal`."""
+    return [
         *_members(request),
-        *(() if is_offered else _version(wanted.airflow_version, offered)),
+        *_version(wanted.airflow_version, offered, running=current.airflow_version),
         *_access_mode(wanted.webserver_access_mode, wanted.airflow_version),
         *_class(request),
-        *(_counts(wanted) if is_known else ()),
-        *_lone_versions(request, wanted.document()),
+        *_counts(wanted),
+        *_lone_versions(request, {**current.document(), **request}),
     ]
-    refusal = versions.move_refusal(current.airflow_version, wanted.airflow_version) if is_offered else None
-    return [*found, f"AirflowVersion: {refusal}"] if refusal else found
+
+
+def move_refusal(current: Spec, wanted: Spec, *, offered: Sequence[str]) -> str | None:
+    """Why no migration leads from one Airflow version to the other; None = one does, or `wanted` is not offered."""
+    if wanted.airflow_version not in {*offered, current.airflow_version}:
+        return None
+    return versions.move_refusal(current.airflow_version, wanted.airflow_version)
 
 
 def _members(request: Document) -> Iterator[str]:
@@ -128,8 +139,9 @@ def option_refusals(options: Mapping[str, str]) -> Iterator[str]:
         yield str(error).removesuffix(".")
 
 
-def _version(version: str, offered: Sequence[str]) -> Iterator[str]:
-    if version not in offered:
+def _version(version: str, offered: Sequence[str], *, running: str = "") -> Iterator[str]:
+    """What is no longer offered may go on where it is `running`."""
+    if version not in {*offered, running}:
         yield f"AirflowVersion '{version}' is not offered: choose one of {', '.join(offered)}"
 
 
@@ -153,7 +165,9 @@ def _not_offered(request: Document) -> Iterator[str]:
 
 
 def _counts(spec: Spec) -> Iterator[str]:
-    chosen = classes.CLASSES[spec.environment_class]
+    chosen = classes.CLASSES.get(spec.environment_class)
+    if chosen is None:  # which `_class` tells
+        return
     yield from _bounds("MinWorkers", spec.min_workers, 1, chosen.most_workers, chosen)
     yield from _bounds("MaxWorkers", spec.max_workers, 1, chosen.most_workers, chosen)
     yield from _schedulers(spec, chosen)

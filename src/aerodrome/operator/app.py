@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -23,23 +21,19 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from aerodrome import private_files
-from aerodrome.backends.local.backend import LocalBackend
-from aerodrome.clock import Clock
 from aerodrome.errors import AerodromeError, CallerError, NotFoundError
 from aerodrome.identity import authorizer
-from aerodrome.identity.authorizer import Authorizer, principal_context
-from aerodrome.ledger import rows
-from aerodrome.ledger.audit import Audit
-from aerodrome.ledger.environments import Environments
+from aerodrome.identity.authorizer import principal_context
+from aerodrome.model import arns
 from aerodrome.model.change import Strategy
-from aerodrome.model.environment import Environment
 from aerodrome.model.iam import grants
 from aerodrome.model.iam.directory import Directory
-from aerodrome.model.observed import NO_CELL
 from aerodrome.model.principals import Principal
-from aerodrome.operations.history import History
+from aerodrome.operations import create, history, update
+from aerodrome.operations.dependencies import Dependencies
+from aerodrome.operator import documents
+from aerodrome.operator.dependencies import OperatorDependencies
 from aerodrome.services import databases, folders
-from aerodrome.services.clusters import Cluster
 
 LONGEST_NAME = 40
 """Characters of a database's name; PostgreSQL takes 63, of which our prefix is a part."""
@@ -50,78 +44,69 @@ PREFIX = "user_"
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
-    """What the operator's application works with."""
-
-    environments: Environments
-    audit: Audit
-    authorizer: Authorizer
-    directory: Callable[[], Directory]
-    """IAM as it is now."""
-    clock: Clock
-    backend: LocalBackend
-    cluster: Callable[[], Cluster]
-    history: History
-    services: Callable[[], list[dict[str, Any]]]
-    """Name and state of each service."""
-    troubles: Callable[[], list[str]]
-    """What a person should mend now, in sentences that say how."""
-    user_databases: Path
-    api: str
-    port: int
-    started_at: datetime
-
-
-def create_app(desk: Desk) -> Starlette:
-    """The application for a desk."""
+def create_app(deps: OperatorDependencies) -> Starlette:
+    """The application."""
     return Starlette(
         routes=[
             Route("/health", _answering(lambda _: {"status": "ok"})),
-            Route("/status", _answering(lambda _: _status(desk))),
-            Route("/events", _answering(lambda request: _events(desk, request.query_params))),
-            Route("/explain", _answering(lambda request: _explained(desk, request.query_params))),
+            Route("/status", _answering(lambda _: _status(deps))),
+            Route("/events", _answering(lambda request: _events(deps, request.query_params))),
+            Route("/explain", _answering(lambda request: _explained(deps, request.query_params))),
             Route(
                 "/databases/{name}",
-                _answering(lambda request: _database(desk, request.path_params["name"])),
+                _answering(lambda request: _database(deps, request.path_params["name"])),
                 methods=["POST"],
             ),
-            *_history_routes(desk.history),
+            *_history_routes(deps.operations),
         ],
         exception_handlers={HTTPException: _refuse, AerodromeError: _report, psycopg.OperationalError: _report},
     )
 
 
-def _history_routes(history: History) -> list[Route]:
-    def numbered(act: Callable[[str, int, QueryParams], Any]) -> Endpoint:
-        return _answering(
-            lambda request: act(request.path_params["name"], request.path_params["number"], request.query_params)
-        )
+def _history_routes(deps: Dependencies) -> list[Route]:
+    """Revisions, snapshots, and the ways back. Whoever asks here owns the machine."""
+    owner = arns.root(region=deps.settings.region, account=deps.settings.account_id)
 
-    snapshot = "/environments/{name}/snapshots/{number:int}"
+    def roll_back(request: Request) -> Any:
+        name, number, strategy = *_numbered(request), _strategy(request.query_params)
+        return documents.begun(update.roll_back(deps, name, number, strategy=strategy, requested_by=owner))
+
+    def restore(request: Request) -> Any:
+        name, number, strategy = *_numbered(request), _strategy(request.query_params)
+        return documents.begun(update.restore_snapshot(deps, name, number, strategy=strategy, requested_by=owner))
+
+    def clone(request: Request) -> Any:
+        name, number, wanted = *_numbered(request), _required(request.query_params, "as")
+        return documents.begun(create.clone_snapshot(deps, name, number, clone=wanted, requested_by=owner))
+
+    def remove(request: Request) -> Any:
+        name, number = _numbered(request)
+        history.remove_snapshot(deps, name, number)
+        return {"name": name, "snapshot": number}
+
+    def revisions(request: Request) -> Any:
+        found, current = history.revisions(deps, request.path_params["name"])
+        return [documents.revision(each, runs=each.number == current) for each in found]
+
+    def snapshots(request: Request) -> Any:
+        found = history.snapshots(deps, request.query_params.get("environment"))
+        return [documents.snapshot(name, each) for name, each in found]
+
+    environment = "/environments/{name}"
+    snapshot = f"{environment}/snapshots/{{number:int}}"
     return [
-        Route(
-            "/environments/{name}/revisions",
-            _answering(lambda request: history.revisions(request.path_params["name"])),
-        ),
-        Route(
-            "/environments/{name}/revisions/{number:int}/roll-back",
-            numbered(lambda name, number, given: history.roll_back(name, number, _strategy(given))),
-            methods=["POST"],
-        ),
-        Route("/snapshots", _answering(lambda request: history.all_snapshots(request.query_params.get("environment")))),
-        Route(snapshot, numbered(lambda name, number, _: history.remove_snapshot(name, number)), methods=["DELETE"]),
-        Route(
-            f"{snapshot}/restore",
-            numbered(lambda name, number, given: history.restore(name, number, _strategy(given))),
-            methods=["POST"],
-        ),
-        Route(
-            f"{snapshot}/clone",
-            numbered(lambda name, number, given: history.clone(name, number, _required(given, "as"))),
-            methods=["POST"],
-        ),
+        Route(f"{environment}/revisions", _answering(revisions)),
+        Route(f"{environment}/revisions/{{number:int}}/roll-back", _answering(roll_back), methods=["POST"]),
+        Route("/snapshots", _answering(snapshots)),
+        Route(snapshot, _answering(remove), methods=["DELETE"]),
+        Route(f"{snapshot}/restore", _answering(restore), methods=["POST"]),
+        Route(f"{snapshot}/clone", _answering(clone), methods=["POST"]),
     ]
+
+
+def _numbered(request: Request) -> tuple[str, int]:
+    """The name of the environment, and the number of a revision or a snapshot of it."""
+    return request.path_params["name"], request.path_params["number"]
 
 
 def _answering(act: Callable[[Request], Any]) -> Endpoint:
@@ -133,8 +118,8 @@ def _answering(act: Callable[[Request], Any]) -> Endpoint:
     return endpoint
 
 
-def _events(desk: Desk, given: Mapping[str, str]) -> list[dict[str, Any]]:
-    return [{**event, "at": event["at"].isoformat()} for event in desk.audit.entries(**_filters(given))]
+def _events(deps: OperatorDependencies, given: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [documents.event(entry) for entry in deps.audit.entries(**_filters(given))]
 
 
 def _filters(given: Mapping[str, str]) -> dict[str, Any]:
@@ -172,17 +157,17 @@ def _number(given: Mapping[str, str], name: str, default: int, *, least: int, mo
     return int(text)
 
 
-def _explained(desk: Desk, given: QueryParams) -> dict[str, Any]:
+def _explained(deps: OperatorDependencies, given: QueryParams) -> dict[str, Any]:
     """What IAM would say to a request, and what each statement that was looked at contributed."""
     arn, action, resource = (_required(given, name) for name in ("principal", "action", "resource"))
-    principal = _principal(desk.directory(), arn)
+    principal = _principal(deps.directory(), arn)
     if principal is None:
         raise HTTPException(404, f"There is no user and no role {arn}: aws iam list-users and list-roles tell them.")
     # As a request from this machine would have them; what is given counts more.
-    context = principal_context(principal, now=desk.clock(), source_ip="127.0.0.1", secure=False)
+    context = principal_context(principal, now=deps.operations.clock(), source_ip="127.0.0.1", secure=False)
     context |= _context(given.getlist("context"))
     asked = authorizer.Request(action=action, resource=resource, context=context)
-    decision = desk.authorizer.decide(principal, asked)
+    decision = deps.operations.authorizer.decide(principal, asked)
     return {
         "principal": principal.arn,
         "action": action,
@@ -233,59 +218,34 @@ def _context(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _status(desk: Desk) -> dict[str, Any]:
-    troubles = desk.troubles()
+def _status(deps: OperatorDependencies) -> dict[str, Any]:
+    troubles = deps.troubles()
     try:
-        found = sorted(desk.environments.all(), key=lambda environment: environment.name)
+        found = sorted(deps.operations.environments.all(), key=lambda environment: environment.name)
     except sqlalchemy.exc.SQLAlchemyError as error:  # just when somebody wants to know what is wrong
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         troubles.append(f"The ledger does not answer, so no environment is shown ({reason}). It is tried again.")
         found = []
     return {
         "troubles": troubles,
-        "api": desk.api,
-        "port": desk.port,
-        "started_at": desk.started_at.isoformat(),
-        "services": desk.services(),
-        "environments": [_environment(desk, environment) for environment in found],
+        "api": deps.api,
+        "port": deps.port,
+        "started_at": deps.started_at.isoformat(),
+        "services": deps.services(),
+        "environments": [documents.environment(each, *deps.backend.cells(each)) for each in found],
     }
 
 
-def _environment(desk: Desk, environment: Environment) -> dict[str, Any]:
-    services, cells = desk.backend.cells(environment)
-    serving = environment.deployed.cell if environment.deployed is not None else environment.revision
-    change = environment.change
-    return {
-        "name": environment.name,
-        "identifier": environment.identifier,
-        "status": environment.status,
-        "airflow_version": environment.spec.airflow_version,
-        "class": environment.spec.environment_class,
-        "created_at": environment.created_at.isoformat(),
-        "progress": rows.progress_document(environment.progress),
-        "failure": rows.failure_document(environment.failure),
-        "last_update": rows.last_update_document(environment.last_update),
-        "revision": environment.revision,
-        "change": {"revision": change.revision, "kind": change.kind, "report": list(change.report)} if change else None,
-        "units": [asdict(unit) for unit in (*services.units, *cells.get(serving, NO_CELL).units)],
-        "other_cells": [
-            {"revision": number, "draining": cell.draining, "units": [asdict(unit) for unit in cell.units]}
-            for number, cell in sorted(cells.items())
-            if number != serving
-        ],
-    }
-
-
-def _database(desk: Desk, name: str) -> dict[str, Any]:
+def _database(deps: OperatorDependencies, name: str) -> dict[str, Any]:
     """A database and its owner; asked again, the same answer."""
     if not (name.isidentifier() and name.isascii() and len(name) <= LONGEST_NAME):
         raise HTTPException(400, f"A database's name is letters, digits and underscores, at most {LONGEST_NAME}.")
     own = PREFIX + name.lower()
-    kept = folders.make(desk.user_databases, folders.PRIVATE) / own
+    kept = folders.make(deps.user_databases, folders.PRIVATE) / own
     if not kept.exists():
         private_files.write(kept, secrets.token_urlsafe(24), durable=True)
     password = kept.read_text()
-    cluster = desk.cluster()
+    cluster = deps.cluster()
     databases.ensure_role(cluster, own, password)
     databases.ensure_database(cluster, own, own)
     return {"host": cluster.host, "port": cluster.port, "database": own, "user": own, "password": password}

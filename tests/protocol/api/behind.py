@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from cryptography.fernet import Fernet
@@ -14,7 +14,7 @@ from aerodrome.api.sts.issuers import Issuers
 from aerodrome.identity.authenticator import Authenticator
 from aerodrome.identity.authorizer import Authorizer
 from aerodrome.identity.session_tokens import SessionTokens
-from aerodrome.identity.vault import Vault
+from aerodrome.identity.vault import EnvironmentSecrets, Vault
 from aerodrome.model import updates
 from aerodrome.model.audit import Entry
 from aerodrome.model.environment import Environment
@@ -28,13 +28,61 @@ from protocol.api.memory import EVERYTHING, MemoryEnvironments, MemoryIdentity, 
 VAULT = Vault(Fernet.generate_key())
 
 
+class Unsealed:
+    """A vault for those to whom it makes no difference what is in it."""
+
+    def seal(self, _opened: EnvironmentSecrets) -> bytes:
+        return b"sealed"
+
+
+@dataclass
+class MemoryPreflight:
+    """Finds everything as it should be, unless a test arranges a problem."""
+
+    bucket_problem: Exception | None = None
+    buckets_checked: list[Spec] = field(default_factory=list)
+    role_problem: Exception | None = None
+    roles_checked: list[tuple[str, str]] = field(default_factory=list)
+    """Names of environments, and the ARNs of their roles."""
+    version_problem: Exception | None = None
+    versions_checked: list[str] = field(default_factory=list)
+    surprises: list[str] = field(default_factory=list)
+
+    def check_execution_role(self, name: str, spec: Spec) -> None:
+        self.roles_checked.append((name, spec.execution_role_arn))
+        if self.role_problem:
+            raise self.role_problem
+
+    def check_version(self, number: str) -> None:
+        self.versions_checked.append(number)
+        if self.version_problem:
+            raise self.version_problem
+
+    def with_file_versions(self, spec: Spec) -> Spec:
+        self.buckets_checked.append(spec)
+        if self.bucket_problem:
+            raise self.bucket_problem
+        named = spec.document()
+        latest = {version: "latest" for path, version in updates.FILES.items() if path in named}
+        return Spec.of({**latest, **named})
+
+    def warnings(self, _spec: Spec) -> list[str]:
+        return self.surprises
+
+
+def dependencies(settings: Settings, **given: Any) -> Dependencies:
+    """What operations work with; None is what a test does not give."""
+    rest = {each.name: None for each in fields(Dependencies) if each.name not in given}
+    versions = {"offered_versions": ("3.3.1", "2.11.2", "1.10.15", "1.10.12"), "latest_version": "3.3.1"}
+    return Dependencies(**{**rest, **versions, "clock": clock.now, "settings": settings, **given})
+
+
 @dataclass
 class Behind:
     """What stands behind the front door; a test arranges it and looks at it."""
 
     environments: MemoryEnvironments = field(default_factory=MemoryEnvironments)
-    bucket_problem: Exception | None = None
-    buckets_checked: list[Spec] = field(default_factory=list)
+    preflight: MemoryPreflight = field(default_factory=MemoryPreflight)
     rest_answer: tuple[int, Any] | Exception = (200, {"dags": []})
     rest_calls: list[tuple[str, str, str, Any, Any]] = field(default_factory=list)
     rest_identities: list[tuple[str, str]] = field(default_factory=list)
@@ -42,25 +90,6 @@ class Behind:
     principals: MemoryPrincipals = field(default_factory=MemoryPrincipals)
     logins: MemoryLogins = field(default_factory=MemoryLogins)
     audited: list[Entry] = field(default_factory=list)
-    role_problem: Exception | None = None
-    version_problem: Exception | None = None
-    warnings: list[str] = field(default_factory=list)
-
-    def check_execution_role(self, _name: str, _spec: Spec) -> None:
-        if self.role_problem:
-            raise self.role_problem
-
-    def check_version(self, _number: str) -> None:
-        if self.version_problem:
-            raise self.version_problem
-
-    def checked_bucket(self, spec: Spec) -> Spec:
-        self.buckets_checked.append(spec)
-        if self.bucket_problem:
-            raise self.bucket_problem
-        named = spec.document()
-        latest = {version: "latest" for path, version in updates.FILES.items() if path in named}
-        return Spec.of({**latest, **named})
 
     async def rest(
         self, environment: Environment, method: str, path: str, query: Any, body: Any, *, subject: str, role: str
@@ -82,21 +111,15 @@ class Behind:
         """The application's dependencies with all this in them, and a user behind `raw.ADMIN` who may do everything."""
         assert self.identity.add_user("admin", EVERYTHING) == raw.ADMIN
         return ApiDependencies(
-            operations=Dependencies(
+            operations=dependencies(
+                settings,
                 environments=self.environments,
                 authorizer=Authorizer(self.identity),
                 logins=self.logins,
-                gateway_ports=Ports(public=4562, private=443),
-                check_execution_role=self.check_execution_role,
-                check_version=self.check_version,
-                warnings=lambda _: self.warnings,
-                checked_bucket=self.checked_bucket,
-                new_secrets=lambda: b"sealed",
-                offered_versions=("3.3.1", "2.11.2", "1.10.15", "1.10.12"),
-                latest_version="3.3.1",
-                clock=clock.now,
-                settings=settings,
+                preflight=self.preflight,
+                vault=Unsealed(),
                 rest=self.rest,
+                gateway_ports=Ports(public=4562, private=443),
             ),
             query=QueryDependencies(
                 principals=self.principals,

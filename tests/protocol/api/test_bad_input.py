@@ -322,7 +322,7 @@ def test_no_such_operation(port: int, method: str, path: str) -> None:
 def test_trouble_with_the_bucket_is_told(
     mwaa: Any, behind: Any, wish: dict[str, Any], problem: Exception, status: int, code: str
 ) -> None:
-    behind.bucket_problem = problem
+    behind.preflight.bucket_problem = problem
     with pytest.raises(ClientError) as error:
         mwaa.create_environment(**wish)
 
@@ -332,7 +332,7 @@ def test_trouble_with_the_bucket_is_told(
 
 
 def test_a_mistake_of_ours_tells_its_kind_only(mwaa: Any, behind: Any, wish: dict[str, Any], logged: list[Any]) -> None:
-    behind.bucket_problem = KeyError("password=hunter2")
+    behind.preflight.bucket_problem = KeyError("password=hunter2")
     with pytest.raises(ClientError) as error:
         mwaa.create_environment(**wish)
 

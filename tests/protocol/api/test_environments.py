@@ -34,7 +34,7 @@ def test_create_answers_with_the_arn_and_writes_the_wish(mwaa: Any, behind: Any,
     assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200
     assert len(answer["ResponseMetadata"]["RequestId"]) == 36
     assert (row.status, row.tags, row.sealed_secrets) == (Status.CREATING, {"team": "data"}, b"sealed")
-    assert [spec.source_bucket_arn for spec in behind.buckets_checked] == [wish["SourceBucketArn"]]
+    assert [spec.source_bucket_arn for spec in behind.preflight.buckets_checked] == [wish["SourceBucketArn"]]
 
 
 def test_get_fills_in_what_mwaa_documents(mwaa: Any, behind: Any, wish: dict[str, Any]) -> None:
@@ -67,33 +67,37 @@ def test_get_answers_with_the_version_that_was_asked_for(mwaa: Any, wish: dict[s
 
 
 def test_what_will_surprise_is_told_among_the_events(mwaa: Any, behind: Any, wish: dict[str, Any]) -> None:
-    behind.warnings = ["One is not heeded.", "Another has a new name."]
+    behind.preflight.surprises = ["One is not heeded.", "Another has a new name."]
     mwaa.create_environment(**wish, AirflowConfigurationOptions={"core.xyz": "1"})
 
     told = [(event["kind"], event["sentence"]) for event in behind.environments.events("demo")]
-    assert told[1:] == [("CREATE_WARNED", sentence) for sentence in behind.warnings]
+    assert told[1:] == [("CREATE_WARNED", sentence) for sentence in behind.preflight.surprises]
     assert mwaa.get_environment(Name="demo")["Environment"]["AirflowConfigurationOptions"] == {"core.xyz": "1"}
 
 
 def test_a_version_that_cannot_run_here_is_refused_and_nothing_is_made(
     mwaa: Any, behind: Any, wish: dict[str, Any]
 ) -> None:
-    behind.version_problem = CallerError("Airflow 1.10.15 needs Python 3.7, and none was found on this machine.")
+    behind.preflight.version_problem = CallerError(
+        "Airflow 1.10.15 needs Python 3.7, and none was found on this machine."
+    )
     with pytest.raises(ClientError, match=r"needs Python 3\.7") as error:
         mwaa.create_environment(**wish, AirflowVersion="1.10.15")
 
     assert code(error) == "ValidationException"
     assert behind.environments.rows == {}
-    assert behind.buckets_checked == []
+    assert behind.preflight.buckets_checked == []
 
 
 def test_an_update_tells_and_refuses_the_same(mwaa: Any, behind: Any, wish: dict[str, Any]) -> None:
     mwaa.create_environment(**wish, AirflowVersion="2.11.2")
     behind.change("demo", status=Status.AVAILABLE)
-    behind.version_problem = CallerError("Airflow 3.3.1 needs Python 3.12, and none was found on this machine.")
+    behind.preflight.version_problem = CallerError(
+        "Airflow 3.3.1 needs Python 3.12, and none was found on this machine."
+    )
     with pytest.raises(ClientError, match=r"needs Python 3\.12"):
         mwaa.update_environment(Name="demo", AirflowVersion="3.3.1")
-    behind.warnings = ["One is not heeded."]
+    behind.preflight.surprises = ["One is not heeded."]
     mwaa.update_environment(Name="demo", AirflowConfigurationOptions={"core.xyz": "1"})
 
     told = [(event["kind"], event["sentence"]) for event in behind.environments.events("demo")]

@@ -12,14 +12,16 @@ from urllib.parse import quote
 import pytest
 from rich.console import Console
 
-from aerodrome import clock
 from aerodrome.cli import events_query, iam_explain, rendering
 from aerodrome.errors import CallerError
 from aerodrome.identity.authorizer import Authorizer
 from aerodrome.model.iam import roles, users
 from aerodrome.model.iam.directory import Directory
-from aerodrome.operator.app import Desk, create_app
+from aerodrome.operator.app import create_app
+from aerodrome.operator.dependencies import OperatorDependencies
+from aerodrome.settings import Settings
 from protocol.api import raw
+from protocol.api.behind import dependencies
 from protocol.api.memory import MemoryIdentity, unique_id
 from protocol.api.serving import served
 
@@ -59,7 +61,7 @@ def log() -> Log:
 
 
 @pytest.fixture
-def desk(log: Log, behind: Any) -> Iterator[int]:
+def operator(log: Log, behind: Any) -> Iterator[int]:
     identity: MemoryIdentity = behind.identity
     identity.add_user(
         "ada",
@@ -76,15 +78,12 @@ def desk(log: Log, behind: Any) -> Iterator[int]:
     directory = roles.create(directory, "Engineer", unique_id="AROA1", trust='{"Statement": []}', now=NOW)
     identity.grants["AROA1"] = identity.grants[ADA_ID]
     nothing: Any = None
-    desk = Desk(
-        environments=nothing,
+    deps = OperatorDependencies(
+        operations=dependencies(Settings(), authorizer=Authorizer(identity)),
         audit=log,  # type: ignore[arg-type]
-        authorizer=Authorizer(identity),
         directory=lambda: directory,
-        clock=clock.now,
         backend=nothing,
         cluster=nothing,
-        history=nothing,
         troubles=list,
         services=list,
         user_databases=nothing,
@@ -92,7 +91,7 @@ def desk(log: Log, behind: Any) -> Iterator[int]:
         port=0,
         started_at=NOW,
     )
-    with served(create_app(desk)) as port:
+    with served(create_app(deps)) as port:
         yield port
 
 
@@ -107,8 +106,8 @@ def drawn(renderable: Any) -> str:
     return text
 
 
-def test_events_without_filters(desk: int, log: Log) -> None:
-    [event] = get(desk, "/events").json
+def test_events_without_filters(operator: int, log: Log) -> None:
+    [event] = get(operator, "/events").json
 
     assert event == {**ROW, "at": NOW.isoformat()}
     assert log.asked == [
@@ -126,7 +125,7 @@ def test_events_without_filters(desk: int, log: Log) -> None:
     ]
 
 
-def test_the_command_lines_filters_arrive(desk: int, log: Log) -> None:
+def test_the_command_lines_filters_arrive(operator: int, log: Log) -> None:
     filters = {
         "environment": "demo & more",
         "principal": ADA,
@@ -137,7 +136,7 @@ def test_the_command_lines_filters_arrive(desk: int, log: Log) -> None:
         "reads": True,
         "after": 9,
     }
-    assert get(desk, events_query.path(filters)).status == 200
+    assert get(operator, events_query.path(filters)).status == 200
 
     [asked] = log.asked
     assert asked == {
@@ -156,20 +155,20 @@ def test_the_command_lines_filters_arrive(desk: int, log: Log) -> None:
 @pytest.mark.parametrize(
     "query", ["limit=0", "limit=1001", "limit=x", "limit=٣", "since=yesterday", "since=2026-01-01", "after=-1"]
 )
-def test_filters_that_are_none(desk: int, log: Log, query: str) -> None:
-    answer = get(desk, f"/events?{quote(query, safe='=&-')}")
+def test_filters_that_are_none(operator: int, log: Log, query: str) -> None:
+    answer = get(operator, f"/events?{quote(query, safe='=&-')}")
 
     assert answer.status == 400
     assert query.partition("=")[0] in answer.json["message"]
     assert log.asked == []
 
 
-def explained(desk: int, action: str, *context: str, principal: str = ADA) -> Any:
-    return get(desk, iam_explain.path(principal, action, "*", context)).json
+def explained(operator: int, action: str, *context: str, principal: str = ADA) -> Any:
+    return get(operator, iam_explain.path(principal, action, "*", context)).json
 
 
-def test_an_explanation_names_the_statement_that_allowed(desk: int) -> None:
-    answer = explained(desk, "airflow:GetEnvironment")
+def test_an_explanation_names_the_statement_that_allowed(operator: int) -> None:
+    answer = explained(operator, "airflow:GetEnvironment")
 
     assert (answer["allowed"], answer["refusal"]) == (True, "")
     assert [each["decides"] for each in answer["statements"]] == [True, False]
@@ -178,15 +177,15 @@ def test_an_explanation_names_the_statement_that_allowed(desk: int) -> None:
     assert "statement 1 (Sid Look) of inline policy own of user ada" in drawn(iam_explain.shown(answer))
 
 
-def test_a_role_is_explained_as_its_sessions_are(desk: int) -> None:
-    answer = explained(desk, "airflow:GetEnvironment", principal=ENGINEER)
+def test_a_role_is_explained_as_its_sessions_are(operator: int) -> None:
+    answer = explained(operator, "airflow:GetEnvironment", principal=ENGINEER)
 
     assert answer["principal"] == "arn:aws:sts::000000000000:assumed-role/Engineer/explain"
     assert (answer["allowed"], answer["context"]["aws:principaltype"]) == (True, ["AssumedRole"])
 
 
-def test_an_explanation_names_the_statement_that_denied(desk: int) -> None:
-    answer = explained(desk, "airflow:GetEnvironment", "aws:SourceIp=10.1.1.1")
+def test_an_explanation_names_the_statement_that_denied(operator: int) -> None:
+    answer = explained(operator, "airflow:GetEnvironment", "aws:SourceIp=10.1.1.1")
 
     assert (answer["allowed"], answer["explicit"]) == (False, True)
     assert [each["decides"] for each in answer["statements"]] == [False, True]
@@ -197,17 +196,17 @@ def test_an_explanation_names_the_statement_that_denied(desk: int) -> None:
     assert "→" in shown
 
 
-def test_an_explanation_of_what_nothing_allows(desk: int) -> None:
-    answer = explained(desk, "iam:PassRole")
+def test_an_explanation_of_what_nothing_allows(operator: int) -> None:
+    answer = explained(operator, "iam:PassRole")
 
     assert (answer["allowed"], answer["explicit"]) == (False, False)
     assert not any(each["decides"] for each in answer["statements"])
 
 
-def test_questions_that_are_none(desk: int) -> None:
-    assert get(desk, iam_explain.path("arn:aws:iam::000000000000:user/x", "a:b", "*", ())).status == 404
-    assert get(desk, "/explain?principal=x").status == 400
-    assert get(desk, iam_explain.path(ADA, "a:b", "*", ("novalue",))).status == 400
+def test_questions_that_are_none(operator: int) -> None:
+    assert get(operator, iam_explain.path("arn:aws:iam::000000000000:user/x", "a:b", "*", ())).status == 404
+    assert get(operator, "/explain?principal=x").status == 400
+    assert get(operator, iam_explain.path(ADA, "a:b", "*", ("novalue",))).status == 400
 
 
 def test_events_are_shown_with_who_and_how_it_ended() -> None:

@@ -19,10 +19,12 @@ from aerodrome.model.history import Snapshot
 from aerodrome.model.lifecycle import Event, Status
 from aerodrome.model.release import Deployed
 from aerodrome.model.spec import Spec
-from aerodrome.operations.history import History
-from aerodrome.operator.app import Desk, create_app
+from aerodrome.operations import validation
+from aerodrome.operator.app import create_app
+from aerodrome.operator.dependencies import OperatorDependencies
+from aerodrome.settings import Settings
 from protocol.api import raw
-from protocol.api.behind import VAULT
+from protocol.api.behind import VAULT, MemoryPreflight, dependencies
 from protocol.api.memory import MemoryEnvironments, MemorySnapshots
 from protocol.api.serving import served
 
@@ -51,7 +53,7 @@ class World:
         self.environments = MemoryEnvironments()
         self.snapshots = MemorySnapshots()
         self.removed = Removed()
-        self.bucket_problem: Exception | None = None
+        self.preflight = MemoryPreflight()
         secrets = VAULT.seal(EnvironmentSecrets.generate())
         self.environments.create("demo", spec, {}, sealed_secrets=secrets, quota=QUOTA, now=NOW, requested_by="me")
         self.environments.request("demo", Event.CREATED, NOW)
@@ -84,10 +86,13 @@ class World:
             size=1024,
         )
 
-    def checked_bucket(self, spec: Spec) -> Spec:
-        if self.bucket_problem is not None:
-            raise self.bucket_problem
-        return spec
+    def was(self, **changes: Any) -> Spec:
+        """From now on the first revision and the snapshot have had this configuration, and the environment not."""
+        self.first = replace(self.first, **changes)
+        revisions = self.environments._revisions["demo"]
+        revisions[0] = replace(revisions[0], spec=self.first)
+        self.snapshots.taken = [self.snapshot(3)]
+        return self.first
 
 
 @pytest.fixture
@@ -99,24 +104,21 @@ def world(wish: dict[str, Any]) -> World:
 def ask(world: World) -> Iterator[Callable[..., Any]]:
     """Asks the operator's application: (method, path, status) → the document of its answer."""
     nothing: Any = None
-    history = History(
-        environments=world.environments,  # type: ignore[arg-type]
-        snapshots=world.snapshots,  # type: ignore[arg-type]
+    operations = dependencies(
+        Settings(quota_environments=QUOTA),
+        environments=world.environments,
+        snapshots=world.snapshots,
         archives=world.removed,
         vault=VAULT,
-        checked_bucket=world.checked_bucket,
-        quota=QUOTA,
+        preflight=world.preflight,
         clock=lambda: NOW,
     )
-    desk = Desk(
-        environments=nothing,
+    deps = OperatorDependencies(
+        operations=operations,
         audit=nothing,
-        authorizer=nothing,
         directory=nothing,
-        clock=lambda: NOW,
         backend=nothing,
         cluster=nothing,
-        history=history,
         troubles=list,
         services=list,
         user_databases=nothing,
@@ -124,7 +126,7 @@ def ask(world: World) -> Iterator[Callable[..., Any]]:
         port=0,
         started_at=NOW,
     )
-    with served(create_app(desk)) as port:
+    with served(create_app(deps)) as port:
 
         def asked(method: str, path: str, status: int = 200) -> Any:
             answer = raw.exchange(port, method, path, b"" if method == "POST" else None, {})
@@ -197,7 +199,7 @@ def test_a_way_back_begins_where_an_update_does(ask: Any, world: World, way: str
 
 @pytest.mark.parametrize("way", WAYS_BACK)
 def test_a_way_back_that_the_bucket_does_not_allow_is_none(ask: Any, world: World, way: str) -> None:
-    world.bucket_problem = CallerError("Unable to read version 7 of file plugins.zip")
+    world.preflight.bucket_problem = CallerError("Unable to read version 7 of file plugins.zip")
     assert refusal(ask, "POST", f"/environments/demo/{way}") == "Unable to read version 7 of file plugins.zip"
     assert world.demo.change is None
 
@@ -243,6 +245,107 @@ def test_where_no_migration_leads_a_snapshot_does(ask: Any, world: World) -> Non
     ask("POST", "/environments/demo/snapshots/3/restore")
 
 
+CLONE = "snapshots/3/clone?as=copy"
+
+
+def assert_untouched(world: World) -> None:
+    assert (world.demo.status, world.demo.change) == (Status.AVAILABLE, None)
+    assert [*world.environments.rows] == ["demo"]
+
+
+# (what an update is refused for, the configuration of the past, words that the sentence must have)
+REFUSED: list[tuple[str, dict[str, Any], list[str]]] = [
+    ("a version that is not offered", {"airflow_version": "2.9.2"}, ["AirflowVersion '2.9.2' is not offered"]),
+    ("a class that is none", {"environment_class": "mw1.old"}, ["EnvironmentClass 'mw1.old' is unknown"]),
+    ("more workers than the class has", {"max_workers": 99}, ["MaxWorkers is 99", "mw1.small allows 1 to 25"]),
+    ("more workers at least than at most", {"min_workers": 11}, ["MinWorkers (11)", "MaxWorkers (10)"]),
+    ("too few schedulers", {"schedulers": 1}, ["Schedulers is 1", "2 to 5"]),
+    ("an access mode of a later line", {"webserver_access_mode": "PUBLIC_AND_PRIVATE"}, ["Airflow 3.2"]),
+    ("an absolute folder", {"dag_s3_path": "/dags"}, ["DagS3Path begins with '/'"]),
+    ("a path that climbs", {"plugins_s3_path": "../p.zip"}, ["PluginsS3Path", "'..'"]),
+    (
+        "an option that MWAA forbids",
+        {"airflow_configuration_options": {"core.multi_team": "True"}},
+        ["core.multi_team cannot be set"],
+    ),
+    ("a version without a file", {"plugins_s3_object_version": "7"}, ["PluginsS3ObjectVersion was given without"]),
+    ("two mistakes", {"max_workers": 99, "dag_s3_path": ""}, ["MaxWorkers is 99", "DagS3Path is empty"]),
+]
+
+
+@pytest.mark.parametrize(("changes", "words"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED])
+@pytest.mark.parametrize(
+    ("way", "what"),
+    [
+        ("revisions/1/roll-back", "Revision 1 of demo cannot be applied again: "),
+        ("snapshots/3/restore", "Snapshot 3 of demo cannot be restored: "),
+        (CLONE, "Snapshot 3 of demo cannot be cloned: "),
+    ],
+)
+def test_what_an_update_is_refused_for_no_way_leads_to(
+    ask: Any, world: World, way: str, what: str, changes: dict[str, Any], words: list[str]
+) -> None:
+    wanted = world.was(**changes)
+    sentence = refusal(ask, "POST", f"/environments/demo/{way}")
+    assert sentence.startswith(what)
+    assert [word for word in words if word not in sentence] == []
+    assert "Choose another" in sentence
+    offered = ("3.3.1", "2.11.2", "1.10.15", "1.10.12")
+    reasons = validation.update_refusals(wanted.document(), world.demo.spec, wanted, offered=offered)
+    assert [each for each in reasons if each not in sentence] == []
+    assert_untouched(world)
+
+
+def test_a_way_back_to_the_version_that_runs_needs_no_offer(ask: Any, world: World) -> None:
+    world.environments.rows["demo"] = replace(world.demo, spec=replace(world.third, airflow_version="2.10.3"))
+    world.was(airflow_version="2.10.3")
+    ask("POST", "/environments/demo/revisions/1/roll-back")
+
+
+@pytest.mark.parametrize("way", [*WAYS_BACK, CLONE])
+def test_no_way_leads_to_a_role_that_mwaa_may_not_assume(ask: Any, world: World, way: str) -> None:
+    world.preflight.role_problem = CallerError("ExecutionRoleArn: Failed to assume role.")
+    assert refusal(ask, "POST", f"/environments/demo/{way}") == "ExecutionRoleArn: Failed to assume role."
+    name = "copy" if way == CLONE else "demo"
+    assert world.preflight.roles_checked == [(name, world.first.execution_role_arn)]
+    assert_untouched(world)
+
+
+@pytest.mark.parametrize("way", [*WAYS_BACK, CLONE])
+def test_no_way_leads_to_a_version_that_this_machine_cannot_run(ask: Any, world: World, way: str) -> None:
+    world.environments.rows["demo"] = replace(world.demo, spec=replace(world.third, airflow_version="3.3.1"))
+    world.preflight.version_problem = CallerError("Airflow 2.11.2 needs Python 3.12, and none was found.")
+    assert "needs Python 3.12" in refusal(ask, "POST", f"/environments/demo/{way}")
+    assert world.preflight.versions_checked == ["2.11.2"]
+    assert_untouched(world)
+
+
+@pytest.mark.parametrize("way", WAYS_BACK)
+def test_the_version_that_runs_is_not_looked_for_again(ask: Any, world: World, way: str) -> None:
+    world.preflight.version_problem = CallerError("Airflow 2.11.2 needs Python 3.12, and none was found.")
+    ask("POST", f"/environments/demo/{way}")
+    assert world.preflight.versions_checked == []
+
+
+@pytest.mark.parametrize(("way", "name", "kind"), [
+    *((way, "demo", "UPDATE_WARNED") for way in WAYS_BACK),
+    (CLONE, "copy", "CREATE_WARNED"),
+])  # fmt: skip
+def test_what_will_surprise_is_among_the_events(ask: Any, world: World, way: str, name: str, kind: str) -> None:
+    world.preflight.surprises = ["One is not heeded.", "Another has a new name."]
+    ask("POST", f"/environments/demo/{way}")
+    told = [(event["kind"], event["sentence"]) for event in world.environments.events(name)]
+    assert told[-2:] == [(kind, sentence) for sentence in world.preflight.surprises]
+
+
+@pytest.mark.parametrize("way", [*WAYS_BACK, CLONE])
+def test_of_what_is_refused_nothing_warns(ask: Any, world: World, way: str) -> None:
+    world.preflight.surprises = ["One is not heeded."]
+    world.preflight.bucket_problem = CallerError("It is not fit.")
+    refusal(ask, "POST", f"/environments/demo/{way}")
+    assert [event for event in world.environments.events("demo") if event["kind"].endswith("_WARNED")] == []
+
+
 def test_snapshots_of_one_environment_and_of_all(ask: Any, world: World) -> None:
     [found] = ask("GET", "/snapshots?environment=demo")
     assert found == {
@@ -286,7 +389,7 @@ def test_a_clone_without_a_name_a_taken_name_and_one_beyond_the_quota(ask: Any, 
 
 
 def test_a_clone_of_what_the_bucket_no_longer_has(ask: Any, world: World) -> None:
-    world.bucket_problem = CallerError("Unable to read version 7 of file plugins.zip")
+    world.preflight.bucket_problem = CallerError("Unable to read version 7 of file plugins.zip")
     assert "version 7" in refusal(ask, "POST", "/environments/demo/snapshots/3/clone?as=copy")
     assert [*world.environments.rows] == ["demo"]
 

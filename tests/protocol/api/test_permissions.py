@@ -200,7 +200,7 @@ def test_a_role_must_be_passed_to_mwaa(mwaa: Any, behind: Any, wish: dict[str, A
     )
     refusal(mwaa.create_environment, **wish)
     assert behind.environments.rows == {}
-    assert behind.buckets_checked == []
+    assert behind.preflight.buckets_checked == []
 
     behind.grant(
         allow("airflow:*"), allow("iam:PassRole", role, StringLike={"iam:PassedToService": "airflow.amazonaws.com"})
@@ -218,7 +218,7 @@ def test_an_update_passes_a_role_only_when_it_names_one(demo: Any, behind: Any) 
 
 
 def test_a_role_that_mwaa_cannot_assume_is_refused(mwaa: Any, behind: Any, wish: dict[str, Any]) -> None:
-    behind.role_problem = CallerError("Failed to assume role x.")
+    behind.preflight.role_problem = CallerError("Failed to assume role x.")
     with pytest.raises(ClientError, match="Failed to assume role") as error:
         mwaa.create_environment(**wish)
 

@@ -309,12 +309,12 @@ def test_a_downgrade_below_what_the_access_mode_needs_is_refused(demo: Any, behi
 def test_trouble_behind_the_door_is_told_and_nothing_begins(
     demo: Any, behind: Any, trouble: str, members: dict[str, Any]
 ) -> None:
-    setattr(behind, trouble, CallerError("It is not fit. Make it so."))
+    setattr(behind.preflight, trouble, CallerError("It is not fit. Make it so."))
     assert refused(demo, **members) == "It is not fit. Make it so."
     assert_untouched(behind)
 
 
 @pytest.mark.parametrize("trouble", ["role_problem", "version_problem"])
 def test_what_does_not_change_is_not_asked_for_again(demo: Any, behind: Any, trouble: str) -> None:
-    setattr(behind, trouble, CallerError("It is not fit."))
+    setattr(behind.preflight, trouble, CallerError("It is not fit."))
     demo.update_environment(Name="demo", AirflowVersion="2.11.2", MaxWorkers=7)

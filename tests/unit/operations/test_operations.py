@@ -24,7 +24,7 @@ LEAST: dict[str, Any] = {
 
 
 def refusals(**members: Any) -> list[str]:
-    return validation.refusals("demo", LEAST | members, offered=("3.3.1", "2.11.2", "1.10.12"), latest="3.3.1")
+    return validation.creation_refusals("demo", LEAST | members, offered=("3.3.1", "2.11.2", "1.10.12"), latest="3.3.1")
 
 
 @given(message=st.text(), tail=st.lists(st.text(max_size=600), max_size=8))

@@ -1,0 +1,33 @@
+"""Airflow's command line in an environment: one command as text, run as its web server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from anyio import CapacityLimiter, to_thread
+
+from aerodrome.airflow import commands, versions
+from aerodrome.backends.contract import CommandResult
+from aerodrome.model.environment import Environment
+
+MOST_COMMANDS = 64
+"""Airflow commands that run at once. Each holds a thread for up to a minute; they have threads of their own, for else
+four in each of ten environments would leave none to the API."""
+
+
+class Commands:
+    """Runs Airflow commands; `run_command` is the backend's, and blocks."""
+
+    def __init__(self, run_command: Callable[[Environment, Sequence[str]], CommandResult]) -> None:
+        self._run_command = run_command
+        self._limiter = CapacityLimiter(MOST_COMMANDS)
+
+    async def run(self, environment: Environment, text: str) -> CommandResult:
+        """Run a command, given without the word `airflow`.
+
+        Raises:
+            CallerError: the command is not one that is allowed.
+            RetryError: it cannot be run just now.
+        """
+        argv = commands.parse(versions.lookup(environment.spec.airflow_version), text)
+        return await to_thread.run_sync(self._run_command, environment, argv, limiter=self._limiter)

@@ -1,0 +1,93 @@
+"""What a configuration needs outside of itself, looked at before it is accepted: version, execution role, bucket.
+
+Every operation that begins a creation or a change asks here. All of it may block: S3 and the ledger are asked.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from aerodrome.airflow import versions
+from aerodrome.aws import buckets
+from aerodrome.identity import execution_role
+from aerodrome.identity.authorizer import Authorizer
+from aerodrome.model import arns
+from aerodrome.model.spec import Spec
+from aerodrome.release import installation, interpreters, locks
+from aerodrome.settings import EMBEDDED, Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preflight:
+    """Looks at this machine, at IAM and at the bucket."""
+
+    settings: Settings
+    authorizer: Authorizer
+    s3: Callable[[], Any]
+    """A client of S3, where the source buckets are."""
+
+    def check_version(self, number: str) -> None:
+        """Look for an interpreter for an Airflow version; what is installed already needs none.
+
+        Raises:
+            CallerError: the version is on offer, and this machine cannot run it.
+        """
+        folder = self.settings.paths.versions
+        if installation.find(number, folder) is not None:
+            return
+        places = interpreters.places(folder, os.environ, interpreters.named_folders(self.settings.python_folders))
+        refusal = interpreters.refusal(number, locks.of(number).python, places)
+        if refusal is not None:
+            raise refusal
+
+    def check_execution_role(self, name: str, spec: Spec) -> None:
+        """Ask IAM whether MWAA may assume the role for the environment `name`.
+
+        Where IAM is another's, nothing is asked: it says so itself when the role is assumed.
+
+        Raises:
+            CallerError: the role does not exist or does not trust MWAA.
+        """
+        if self.settings.aws_endpoint_url != EMBEDDED:
+            return
+        account = self.settings.account_id
+        environment = arns.environment(region=self.settings.region, account=account, name=name)
+        about = execution_role.on_behalf_of(environment, account)
+        execution_role.check(self.authorizer, spec.execution_role_arn, account=account, context=about)
+
+    def with_file_versions(self, spec: Spec) -> Spec:
+        """Look at the bucket, and fill in the S3 versions of the files that are named without one.
+
+        Raises:
+            CallerError: the bucket or a file in it is not fit.
+            RetryError: S3 does not answer.
+        """
+        named = {
+            "PluginsS3Path": (spec.plugins_s3_path, spec.plugins_s3_object_version),
+            "RequirementsS3Path": (spec.requirements_s3_path, spec.requirements_s3_object_version),
+            "StartupScriptS3Path": (spec.startup_script_s3_path, spec.startup_script_s3_object_version),
+        }
+        wanted = buckets.Wanted(
+            bucket=arns.bucket_name(spec.source_bucket_arn),
+            region=self.settings.region,
+            dag_path=spec.dag_s3_path,
+            files=tuple(
+                buckets.WantedFile(field=member, path=path, version=version)
+                for member, (path, version) in named.items()
+                if path is not None
+            ),
+        )
+        found = buckets.check(self.s3(), wanted)
+        return replace(
+            spec,
+            plugins_s3_object_version=found.get("PluginsS3Path") or spec.plugins_s3_object_version,
+            requirements_s3_object_version=found.get("RequirementsS3Path") or spec.requirements_s3_object_version,
+            startup_script_s3_object_version=found.get("StartupScriptS3Path") or spec.startup_script_s3_object_version,
+        )
+
+    def warnings(self, spec: Spec) -> list[str]:
+        """What is accepted and will surprise: a sentence each."""
+        return versions.warnings(spec.airflow_version, spec.airflow_configuration_options)

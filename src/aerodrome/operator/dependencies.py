@@ -1,0 +1,36 @@
+"""What the operator's application works with, as one value that `assembly` fills in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from aerodrome.backends.local.backend import LocalBackend
+from aerodrome.ledger.audit import Audit
+from aerodrome.model.iam.directory import Directory
+from aerodrome.operations.dependencies import Dependencies
+from aerodrome.services.clusters import Cluster
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorDependencies:
+    """What stands behind the operator's socket."""
+
+    operations: Dependencies
+    audit: Audit
+    directory: Callable[[], Directory]
+    """IAM as it is now."""
+    backend: LocalBackend
+    cluster: Callable[[], Cluster]
+    services: Callable[[], list[dict[str, Any]]]
+    """Name and state of each service."""
+    troubles: Callable[[], list[str]]
+    """What a person should mend now, in sentences that say how."""
+    user_databases: Path
+    api: str
+    """The address of the API."""
+    port: int
+    started_at: datetime

@@ -1,0 +1,115 @@
+"""The JSON documents that the operator's socket answers with: their form is the command line's to rely on. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from aerodrome.model.environment import Environment, Failure, LastUpdate, Progress
+from aerodrome.model.history import Revision, Snapshot
+from aerodrome.model.observed import NO_CELL, Cell
+
+Document = dict[str, Any]
+
+
+def environment(found: Environment, services: Cell, cells: Mapping[int, Cell]) -> Document:
+    """An environment, and what was seen of its cells."""
+    serving = found.deployed.cell if found.deployed is not None else found.revision
+    change = found.change
+    return {
+        "name": found.name,
+        "identifier": found.identifier,
+        "status": found.status,
+        "airflow_version": found.spec.airflow_version,
+        "class": found.spec.environment_class,
+        "created_at": found.created_at.isoformat(),
+        "progress": _progress(found.progress),
+        "failure": _failure(found.failure),
+        "last_update": _last_update(found.last_update),
+        "revision": found.revision,
+        "change": {"revision": change.revision, "kind": change.kind, "report": list(change.report)} if change else None,
+        "units": [asdict(unit) for unit in (*services.units, *cells.get(serving, NO_CELL).units)],
+        "other_cells": [
+            {"revision": number, "draining": cell.draining, "units": [asdict(unit) for unit in cell.units]}
+            for number, cell in sorted(cells.items())
+            if number != serving
+        ],
+    }
+
+
+def revision(found: Revision, *, runs: bool) -> Document:
+    """A revision; `runs` says whether the environment has it now."""
+    return {
+        "number": found.number,
+        "kind": found.kind,
+        "outcome": found.outcome,
+        "requested_at": found.requested_at.isoformat(),
+        "requested_by": found.requested_by,
+        "settled_at": found.settled_at.isoformat() if found.settled_at else None,
+        "failure": _failure(found.failure),
+        "report": list(found.report),
+        "configuration": found.spec.document(),
+        "runs": runs,
+    }
+
+
+def snapshot(name: str, found: Snapshot) -> Document:
+    """A snapshot of the environment `name`."""
+    return {
+        "environment": name,
+        "number": found.number,
+        "taken_at": found.taken_at.isoformat(),
+        "airflow_version": found.deployed.version,
+        "size": found.size,
+        "configuration": found.spec.document(),
+    }
+
+
+def begun(found: Environment) -> Document:
+    """An environment of which a creation or a change has begun, and the revision that it is to have."""
+    return {"name": found.name, "revision": found.change.revision if found.change else found.revision}
+
+
+def event(entry: Mapping[str, Any]) -> Document:
+    """An entry of the event log; those that are no audit entries have no principal and no action."""
+    return {
+        "id": entry["id"],
+        "at": entry["at"].isoformat(),
+        "environment": entry["environment"],
+        "kind": entry["kind"],
+        "sentence": entry["sentence"],
+        "detail": entry["detail"],
+        "principal": entry["principal"],
+        "action": entry["action"],
+        "resource": entry["resource"],
+        "allowed": entry["allowed"],
+        "address": entry["address"],
+    }
+
+
+def _failure(found: Failure | None) -> Document | None:
+    if found is None:
+        return None
+    return {"code": found.code, "message": found.message, "tail": list(found.tail)}
+
+
+def _last_update(found: LastUpdate) -> Document:
+    return {
+        "status": found.status,
+        "created_at": found.created_at.isoformat(),
+        "source": found.source,
+        "failure": _failure(found.failure),
+        "strategy": found.strategy,
+        "maintained_at": found.maintained_at.isoformat() if found.maintained_at else None,
+    }
+
+
+def _progress(found: Progress) -> Document:
+    return {
+        "phase": found.phase,
+        "detail": found.detail,
+        "phase_started_at": found.phase_started_at.isoformat(),
+        "fraction": found.fraction,
+        "phases": [{"name": phase.name, "seconds": phase.seconds} for phase in found.phases],
+    }
