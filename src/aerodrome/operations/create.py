@@ -44,7 +44,7 @@ def clone_snapshot(deps: Dependencies, name: str, number: int, *, clone: str, re
     """
     if not NAME.fullmatch(clone):
         raise CallerError(f"{clone[:100]} is no name: use at most 80 letters, digits, - and _, a letter first.")
-    source = find.for_owner(deps, name)
+    source = find.for_operator(deps, name)
     snapshot = find.snapshot(deps, name, number)
     request = {"Name": clone, **snapshot.spec.document()}
     validation.refuse(

@@ -50,8 +50,8 @@ def by_arn(deps: Dependencies, arn: str) -> Environment:
     return found
 
 
-def for_owner(deps: Dependencies, name: str) -> Environment:
-    """The environment `name`, for the owner of the machine, who asks no API.
+def for_operator(deps: Dependencies, name: str) -> Environment:
+    """The environment `name`, for the operator, who asks no API.
 
     Raises:
         NotFoundError: there is none.

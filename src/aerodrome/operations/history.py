@@ -11,13 +11,13 @@ from aerodrome.operations.dependencies import Dependencies
 
 def revisions(deps: Dependencies, name: str) -> tuple[list[Revision], int]:
     """Every revision of an environment, the oldest first, and the number of the one that it has now."""
-    current = find.for_owner(deps, name).revision
+    current = find.for_operator(deps, name).revision
     return deps.environments.revisions(name), current
 
 
 def snapshots(deps: Dependencies, name: str | None) -> list[tuple[str, Snapshot]]:
     """The snapshots of one environment, or of all, the oldest first, each with its environment's name."""
-    names = [find.for_owner(deps, name).name] if name is not None else deps.environments.names()
+    names = [find.for_operator(deps, name).name] if name is not None else deps.environments.names()
     return [(each, taken) for each in names for taken in deps.snapshots.of(each)]
 
 
@@ -28,7 +28,7 @@ def remove_snapshot(deps: Dependencies, name: str, number: int) -> None:
         NotFoundError: there is no such environment, or no such snapshot.
         CallerError: a change that is under way needs it.
     """
-    environment = find.for_owner(deps, name)
+    environment = find.for_operator(deps, name)
     found = find.snapshot(deps, name, number)
     if history.is_needed(found, deps.environments.all()):
         raise CallerError(f"Snapshot {number} of {name} is being used: wait until the change is done.")

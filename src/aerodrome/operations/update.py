@@ -44,7 +44,7 @@ def roll_back(deps: Dependencies, name: str, number: int, *, strategy: Strategy,
         CallerError: that revision never ran, runs already, cannot be reached from here, or UpdateEnvironment would
             refuse its configuration.
     """
-    environment = find.for_owner(deps, name)
+    environment = find.for_operator(deps, name)
     revision = find.revision(deps, name, number)
     current, wanted = environment.spec, revision.spec
     if revision.outcome is not Outcome.APPLIED:
@@ -78,7 +78,7 @@ def restore_snapshot(
         NotFoundError: there is no such environment, or no such snapshot.
         CallerError: UpdateEnvironment would refuse the snapshot's configuration.
     """
-    environment = find.for_owner(deps, name)
+    environment = find.for_operator(deps, name)
     snapshot = find.snapshot(deps, name, number)
     return _begun_whole(
         deps,
