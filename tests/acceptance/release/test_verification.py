@@ -1,6 +1,7 @@
 """Plugins, startup scripts and DAGs on real Airflow versions, and `aerodrome check` over all of it."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ import psutil
 import pytest
 
 import lines
-from aerodrome.release import building, built_releases, comparison, verification
+from aerodrome.release import building, built_releases, comparison, install, verification
 from aerodrome.release.failures import ReleaseError
 from aerodrome.release.user_files import UserFiles
 from matrices import EVERY_FAULT
@@ -251,8 +252,9 @@ def test_a_builder_killed_at_any_step_leaves_no_release_and_the_next_one_works(c
 
 
 @pytest.fixture
-def check(airflow, context, place):
+def check(airflow, versions, context, place):
     """Run the command in a folder of a project, as CI does."""
+    install.programs(versions, environ=os.environ)  # which the command does itself, but the index here is empty
     data = place / "data"
     data.mkdir()
     (data / "versions").symlink_to(airflow.folder.parent)
