@@ -5,7 +5,6 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := .venv/bin
 VERSION ?= 3.3
-MAIN_LINES ?= 3.3.1 2.11.2
 OTHER_LINES ?= 3.2.1 3.0.6 2.10.3 1.10.15
 
 # A child that writes no bytecode starts Airflow three times slower.
@@ -26,9 +25,8 @@ test: check ## Every test on the two main lines (faults, lines and bench are lon
 faults: .venv/.synced ## Every fault at every place on real processes (make test kills at one place of a kind)
 	AERODROME_TEST_FAULTS=every $(RUN)/pytest tests/faults tests/acceptance/release/test_verification.py tests/unit/controller
 
-lines: .venv/.synced ## The other Airflow lines: installs each, runs a DAG (make test does the two main ones)
+lines: .venv/.synced ## The other Airflow lines, and popular packages on the two main ones
 	AERODROME_TEST_LINES="$(OTHER_LINES)" $(RUN)/pytest tests/acceptance/release tests/acceptance/airflow tests/acceptance/movielist
-	AERODROME_TEST_LINES="$(MAIN_LINES)" $(RUN)/pytest tests/acceptance/release/test_popular.py
 
 check: .venv/.synced ## Style, types, import directions (about ten seconds)
 	$(RUN)/ruff format --check .

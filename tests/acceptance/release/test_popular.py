@@ -1,4 +1,4 @@
-"""Packages that many people put into requirements.txt: each installs and loads on every line, or is refused as on MWAA.
+"""Popular packages in requirements.txt: each installs and loads on both main lines, or is refused as on MWAA.
 
 Hundreds of packages come from the real index, so only `make lines` runs it, through AERODROME_TEST_LINES.
 """
@@ -54,7 +54,7 @@ DAGS = {
 }
 
 
-@pytest.fixture(params=lines.WITH_REST, scope="module")
+@pytest.fixture(params=lines.MAIN, scope="module")
 def context(request, versions, short_folder):
     """A context with the real index."""
     folder = short_folder / f"popular-{request.param}"
