@@ -1,14 +1,14 @@
 """The agent that keeps one environment's units alive, and the warm process that it is forked from.
 
-Here belong: forking and executing units, restarting them with back-off, stopping them warmly, rotating their logs,
+Here belong: forking and executing units, restarting them with back-off, letting them end in peace, rotating their logs,
 and the control socket. Not here: what a unit is (the airflow room writes the specifications), when an environment
 changes (the controller decides), and the client of the control socket (the local backend).
 
-Standard library only, Python 3.7 to 3.13, Linux; imports nothing of ours. `warm.py` is run by path under Airflow's own
-interpreter and loads this folder as the package `aerodrome_cell`, so that nothing of ours ever is on `sys.path`.
+Standard library only, Python 3.7 to 3.13, Linux. It imports nothing of ours. Airflow's own interpreter runs `warm.py`
+by its path; `warm.py` loads this folder as the package `aerodrome_cell`, so that nothing of ours is ever on `sys.path`.
 
     warm ── fork ──> cell (agent) ── fork ──> forker ── fork, fork ──> unit
 
-A unit is forked from the forker, which never saw a specification: a unit's memory holds its own secrets and no
+A unit is forked from the forker, which never saw a specification. So a unit's memory holds its own secrets and no
 neighbour's.
 """

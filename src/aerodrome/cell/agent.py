@@ -1,8 +1,8 @@
-"""The cell itself: one loop that hears its clients, its dead children and the clock, and keeps the units as wanted.
+"""The cell itself: one loop that hears its clients, its dead children and the clock, and keeps the wanted units alive.
 
-The warm process forks it (or executes itself as one); it is orphaned on purpose and outlives the control plane.
-Decisions are in `units`, effects in `supervisor`. A cell that was killed and is started again adopts what still runs.
-It must not block on a unit, a client or a file that a unit may touch.
+The warm process forks it, or a program image of its own runs it. It is orphaned on purpose and outlives the control
+plane. `units` decides, `supervisor` acts. A cell that was killed and is started again adopts what still runs. It must
+not block on a unit, on a client, or on a file that a unit may touch.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-LONGEST_SLEEP = 1.0  # seconds between two looks at log sizes and status texts; also the cure of any lost wake-up
+LONGEST_SLEEP = 1.0  # seconds between two looks at log sizes and status texts; a lost wake-up costs no more than this
 PROBE_EVERY = 0.05  # seconds, while a unit starts
 PROBE_SLOWLY = 0.5  # seconds, for a unit that has been starting for long
 LONG_START = 60.0  # seconds
@@ -59,7 +59,7 @@ def run(path: str, report: Callable[[dict[str, Any]], None], again: list[str]) -
     Args:
         path: the configuration file.
         report: is told once whether the cell serves, as the answer to a spawn request.
-        again: the command that starts this cell anew, for the day the forker is lost.
+        again: the command that starts this cell anew if the forker is lost.
     """
     try:
         agent = _start(path, again)
@@ -152,7 +152,7 @@ class Agent:
                 time.sleep(PROBE_SLOWLY)
 
     def step(self) -> None:
-        """One round: wait, hear, look, do what is due."""
+        """One round: wait, hear what happened, and do what is due."""
         for key, mask in self._selector.select(self._patience(time.monotonic())):
             key.data(mask)
         now = time.monotonic()
@@ -213,7 +213,7 @@ class Agent:
         return max(0.0, min(times) - now)
 
     def _reap(self, now: float) -> None:
-        """Buries the dead. They are left unreaped until then, so that nobody else can have taken their number."""
+        """Handles the deaths of children, and reaps them only then, so that nobody else can have their number."""
         for _ in range(MOST_REAPED):
             try:
                 dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -233,7 +233,7 @@ class Agent:
             os.waitpid(dead.si_pid, 0)
 
     def _watch_helpers(self, now: float) -> None:
-        """Kills a forker or a nursery that was stopped by a signal: each fork would wait for it in vain."""
+        """Kills a forker or a nursery that a signal has stopped: every fork would wait for it in vain."""
         seconds = now - self._looked_at
         if seconds < liveness.LOOK_EVERY:
             return
@@ -252,7 +252,7 @@ class Agent:
         self._helpers = pulses
 
     def _start_again(self) -> None:
-        """A forker made from this process would know every secret, so a new one needs a new program image.
+        """A forker made from this process would know every secret, so a new forker needs a new program image.
 
         The process number stays, so the units stay our children.
         """

@@ -1,7 +1,8 @@
 """What a freshly forked process does to become its unit; it never returns.
 
-Its descriptors in place, it tells the agent its number over the channel and waits for the specification, so that no
-unit runs that the agent's state file does not know. Then: signals, identity, environment, and the script or command.
+It arranges its descriptors, tells the agent its number over the channel, and waits for the specification. So no unit
+runs that the agent's state file does not know. Then it sets signals, identity and environment, and runs the script or
+command.
 """
 
 from __future__ import annotations
@@ -35,15 +36,15 @@ INTERRUPTED = 130
 
 
 def run(parent: int, channel: int, log: int, *given: int) -> None:
-    """Becomes the unit that the channel tells of, and ends the process with it. `parent` is about to die.
+    """Becomes the unit that the channel describes, and ends the process with it. `parent` is about to die.
 
-    `given` are the notify pipe and the listening socket: none, the pipe alone, or both.
+    `given` holds the notify pipe and the listening socket: neither, the pipe alone, or both.
     """
     _live(parent, channel, (log, log), given)
 
 
 def run_once(parent: int, channel: int, stdout: int, stderr: int) -> None:
-    """Becomes the command that the channel tells of: as `run`, but its outputs are two, and it dies with the agent."""
+    """Becomes the command that the channel describes. As `run`, but it has two outputs, and it dies with the agent."""
     _live(parent, channel, (stdout, stderr), script=_run_until_the_cells_end)
 
 
@@ -110,7 +111,7 @@ _GIVEN = ((readiness.NOTIFY_VARIABLE, readiness.NOTIFY_FD), (listeners.LISTEN_VA
 
 
 def _arrange_descriptors(channel: int, outputs: tuple[int, int], given: tuple[int, ...]) -> int:
-    """0 is nothing, 1 and 2 the outputs, then what is given; others are closed but the channel, which moves."""
+    """Makes 0 nothing, 1 and 2 the outputs, then what is given; closes all others but the channel, which moves."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     wanted = {0: nothing, 1: outputs[0], 2: outputs[1]}
     wanted.update(zip((number for _, number in _GIVEN), given))
@@ -182,10 +183,11 @@ def _take_environment(env: dict[str, str]) -> None:
 
 
 def _run_script(argv: list[str]) -> int:
-    """Runs the script as `python script` would, to an honest exit code, and ends as the interpreter would.
+    """Runs the script as `python script` would, to its own exit code, and ends as the interpreter would.
 
-    Exit handlers inherited from the warm process are kept: it has only imported modules, so they are just those that a
-    process of its own would have after the same imports (logging, multiprocessing, weakref.finalize and the like).
+    Exit handlers inherited from the warm process are kept. The warm process has only imported modules, so these are
+    just the handlers that a process of its own would have after the same imports (logging, multiprocessing,
+    weakref.finalize and the like).
     """
     _forget_ourselves()
     sys.argv = list(argv)
@@ -236,7 +238,7 @@ def _code_of(value: object) -> int:
 
 
 def _forget_ourselves() -> None:
-    """The unit sees no module of ours."""
+    """Removes our modules, so that the unit sees none of them."""
     package = __name__.rpartition(".")[0]
     for name in list(sys.modules):
         if name == package or name.startswith(package + "."):

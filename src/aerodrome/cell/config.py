@@ -1,7 +1,7 @@
-"""The cell's configuration file: where its own files lie, and the units it shall keep.
+"""The cell's configuration file: where its own files lie, and the units that it must keep.
 
-The agent reads it once and rewrites it on every apply, so that a cell started again goes on from it. It holds the
-units' secrets, so it must be ours alone, and is never half-written.
+The agent reads it once and rewrites it on every apply, so that a cell that is started again goes on from it. The file
+holds the units' secrets, so it must be ours alone, and it is never half-written.
 """
 
 from __future__ import annotations

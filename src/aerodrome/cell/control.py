@@ -1,8 +1,8 @@
 """The control socket: one JSON object a line in, one a line out, for this user (or root) only.
 
-The warm process and the agent each serve one, on their own selector. What a request means is the `answer` they pass;
-here are only the lines. Nothing blocks: a client that reads slowly, or never, has its own buffers and bounds, and an
-answer that takes its time is promised (`PendingAnswer`) and sent when it is there.
+The warm process and the agent each serve one, on their own selector. They pass an `answer` function, which knows what a
+request means; this module only knows lines. Nothing blocks: a client that reads slowly, or never, has its own buffers
+and bounds. An answer that takes its time is promised (`PendingAnswer`) and sent when it is there.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PEER = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
 class PendingAnswer:
-    """An answer that is not there yet: who makes it calls `settle` once, and may look whether anybody still waits."""
+    """An answer that is not there yet: its maker calls `settle` once, and may look whether anybody still waits."""
 
     def __init__(self) -> None:
         self.is_abandoned = False
@@ -84,7 +84,7 @@ class Server:
         for _ in range(MOST_CLIENTS):
             try:
                 connection, _ = self._listener.accept()
-            except OSError:  # nobody more; or no descriptor is free, and the next event tries anew
+            except OSError:  # nobody else waits; or no descriptor is free, and the next event tries again
                 return
             self._admit(connection)
 
@@ -102,7 +102,7 @@ class Server:
 
 
 class _Client:
-    """One connection: what came in and is no whole line yet, and what could not be sent yet."""
+    """One connection, with the unfinished line that came in and the bytes that could not be sent yet."""
 
     def __init__(self, server: Server, connection: socket.socket) -> None:
         self.connection = connection
@@ -121,7 +121,7 @@ class _Client:
             if mask & selectors.EVENT_READ:
                 self._receive()
             self._flush()
-        except BlockingIOError:  # there was nothing after all
+        except BlockingIOError:  # there was nothing to read after all
             return
         except OSError:  # it went away, or has sent or left unread more than is allowed
             self._server.drop(self)
@@ -138,7 +138,7 @@ class _Client:
             self._leave({"ok": False, "error": f"a request must be shorter than {LONGEST_LINE} bytes"})
 
     def _answer_lines(self, searched: int = 0) -> None:
-        """Answers what is there in order: lines behind one whose answer comes later wait for it."""
+        """Answers the lines in order: a line waits while the answer to the one before it is pending."""
         end = self._inbox.find(b"\n", searched)
         while end >= 0 and self._awaited is None:
             line = bytes(self._inbox[:end])
@@ -164,7 +164,7 @@ class _Client:
             self._server.drop(self)
 
     def _leave(self, last: dict[str, Any]) -> None:
-        """Hears no more: what follows may be the rest of something that was never meant as a request."""
+        """Reads no more: what follows may be the rest of something that was never meant as a request."""
         self._leaving = True
         self._inbox.clear()
         self._send(last)
@@ -185,17 +185,18 @@ class _Client:
                 del self._outbox[: self.connection.send(self._outbox)]
         if self._leaving and not self._outbox:
             raise ConnectionResetError
-        # Who leaves answers unread is not read from either: its requests wait in its own socket.
+        # A client that leaves answers unread is not read from either: its requests wait in its own socket.
         self._server.watch(self, selectors.EVENT_WRITE if self._outbox else selectors.EVENT_READ)
 
 
 NO_REQUEST: dict[str, Any] = {"ok": False, "error": "a request must be one JSON object in one line"}
-"""The answer to a line that is none, and the last one: who speaks HTTP, made to by a hostile page or proxy, shall not
-get a request through in its body."""
+"""The answer to a line that is no request. It is also the last one: a hostile page or proxy may make a program speak
+HTTP to us, and must not get a request through in the body.
+"""
 
 
 def respond(line: bytes, answer: Callable[[dict[str, Any]], Answer]) -> Answer:
-    """The answer to one line. A fault of ours is logged without its text, which might hold a part of the request."""
+    """The answer to one line. A fault of ours is logged without its text, which might quote the request."""
     try:
         request = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError):
@@ -212,7 +213,7 @@ def respond(line: bytes, answer: Callable[[dict[str, Any]], Answer]) -> Answer:
 
 
 def _listen(path: str) -> socket.socket:
-    """Bound under its own name and not renamed: others know a cell's process by the path it is bound to."""
+    """Binds under the final name, without a rename: others know a cell's process by the path that it is bound to."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

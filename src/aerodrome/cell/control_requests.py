@@ -1,7 +1,7 @@
 """What the control socket's requests do: status, apply, restart, run, shutdown, tail.
 
-The agent's server calls `answer`; the supervisor is asked to do it. Every request is checked here, and answered at once
-(how far things have come is told by status), save a run's, which is answered when it has ended.
+The agent's server calls `answer`, which asks the supervisor to do it. Every request is checked here and answered at
+once; status tells how far things have come. Only a run is answered when it has ended.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Operations:
         return answer if isinstance(answer, control.PendingAnswer) else dict(answer, ok=True)
 
     def leave(self) -> None:
-        """Every run is killed, every unit is stopped warmly, then the cell ends."""
+        """Kills every run, lets every unit end in peace, then ends the cell."""
         if not self.leaving:
             logs.say("cell leaving")
         self.leaving = True

@@ -1,8 +1,9 @@
 """The process that units are forked from: it holds the preloaded modules and not one specification.
 
-The agent forks it before it reads its configuration, and asks it for a process whenever a unit starts. The process is
-forked twice, so that its parent dies and the agent, a subreaper, becomes the parent that learns of its end. Only the
-new process reads the specification, over its own channel. It ends when the agent does; running units do not mind.
+The agent forks it before reading the configuration, and asks it for a process whenever a unit starts. The forker forks
+twice, so that the process in between dies and the agent, a subreaper, becomes the parent that learns of the unit's end.
+Only the new process reads the specification, over its own channel. The forker ends with the agent; running units do not
+mind.
 
 A nursery is a process of the forker's that takes on the units' identity, runs a script that imports what they share,
 and then serves as the forker of those units (`nursery` is the agent's side of it).
@@ -43,8 +44,8 @@ def start() -> tuple[int, socket.socket]:
 def ask(forker: socket.socket, handles: list[int], *, what: bytes = FORK) -> None:
     """Asks for a process that gets copies of these descriptors: channel, log, and what the unit is given.
 
-    That is nothing, a notify pipe, or one and a socket to listen on. A nursery gets the socket to be asked by in place
-    of the pipe; a run gets its stdout and stderr.
+    A unit is given nothing, a notify pipe, or a pipe and a socket to listen on. A nursery gets the socket to be asked
+    by in place of the pipe; a run gets its stdout and stderr.
     """
     forker.sendmsg([what], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", handles))])
 

@@ -1,9 +1,9 @@
-"""Objects that live for ever: those that every unit inherits, so that reading them does not copy them.
+"""Immortal objects: those that every unit inherits, so that reading them does not copy them.
 
 A fork shares its parent's memory until one of the two writes to it, and CPython writes a count into every object that
-it merely looks at. Since 3.12 an object may be marked as immortal (PEP 683), and is then counted no more. The warm
-process marks what it has preloaded, which is never freed anyway; nothing else may call this. Older interpreters have no
-such mark and are left as they are.
+it merely looks at. Since 3.12 an object may be marked as immortal (PEP 683), and is then not counted. The warm process
+marks what it has preloaded, which is never freed anyway; nothing else may call this. Older interpreters have no such
+mark and are left as they are.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def is_possible() -> bool:
 
 
 def _mark_code(code: types.CodeType) -> None:
-    """What a code object holds is unknown to the collector."""
+    """Marks what a code object holds, which the collector does not know."""
     for held in (*code.co_consts, *code.co_names, *code.co_varnames, code.co_filename, code.co_name, code.co_qualname):
         _mark(held)
         if isinstance(held, types.CodeType):

@@ -63,7 +63,7 @@ def alive(pid: int, start: int) -> bool:
 
 
 def processes() -> list[Process]:
-    """Every living process that is to be seen."""
+    """Every living process that this process may see."""
     pids = [int(entry) for entry in os.listdir(str(PROC)) if entry.isdigit()]
     found = (process(pid) for pid in pids)
     return [one for one in found if one is not None and one.state not in DEAD]
@@ -72,9 +72,9 @@ def processes() -> list[Process]:
 def kill_session(session: int) -> int:
     """SIGKILLs every process of the session; returns how many there were.
 
-    The caller makes sure that the number is still the session's: its leader is alive, or dead and not yet reaped, or
-    nobody else has taken the number (the kernel gives none away that a session still bears).
-    A session and not only the leader's process group: Airflow 2 puts each task into a process group of its own.
+    The caller makes sure that the number still belongs to the session: its leader is alive, or dead and not yet reaped,
+    or nobody else has taken the number (the kernel gives away no number that a session still has). Killing the leader's
+    process group would not be enough: Airflow 2 puts each task into a process group of its own.
     """
     with contextlib.suppress(OSError):
         os.killpg(session, signal.SIGKILL)
@@ -127,7 +127,7 @@ def set_name(name: str) -> None:
 
 
 def become_subreaper() -> None:
-    """Orphans among our descendants become our children, so that their deaths are told to us."""
+    """Makes orphans among our descendants our children, so that the kernel tells us of their deaths."""
     _set(PR_SET_CHILD_SUBREAPER)
 
 
@@ -137,7 +137,7 @@ def forbid_new_privileges() -> None:
 
 
 def die_with_parent() -> None:
-    """This process is killed when its parent ends, however that is. Forgotten when the user id changes."""
+    """Has the kernel kill this process when its parent ends; a change of the user id cancels that."""
     _set(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

@@ -1,8 +1,8 @@
 """The loopback ports of a cell's units: reserved as long as the unit is wanted, so that no neighbour can take them.
 
-What is held is bound and never listens; the unit gets another socket, bound beside it, and listens on that one. The
-kernel lets sockets share a port when they have SO_REUSEPORT and one owner, so both are made the unit's user's. A cell
-that adopts a unit reserves its port in the same way.
+The cell's socket is bound and never listens. The unit gets another socket, bound to the same port, and listens on that
+one. The kernel lets sockets share a port when they have SO_REUSEPORT and one owner, so both belong to the unit's user.
+A cell that adopts a unit reserves its port in the same way.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Listeners:
     def hold(self, specs: Iterable[UnitSpec], *, alone: bool = False) -> dict[int, str]:
         """Holds the ports of these units and no others; returns those that cannot be had, with the reason.
 
-        `alone` is said when no unit of ours can have such a port: then a socket of the same user is a stranger's too.
+        `alone` means that no unit of ours can have such a port: then a socket of the same user is a stranger's too.
         """
         wanted = {spec.listen: spec for spec in specs if spec.listen is not None}
         for port in set(self._held) - set(wanted):

@@ -1,11 +1,12 @@
 """Decides whether a unit still works, from what it shows of itself.
 
-Pure: what was seen and how long ago the last look was go in, a pulse comes out. A unit that has beaten once must go on
-beating (`WATCHDOG=1` in its pipe, written by a thread of its own that also watches its main loop). Of those that never
-do, Redis among them, the kernel's word that they are stopped must do. The supervisor reads pipes and /proc, and kills.
+Pure: what was seen and the time since the last look go in, a pulse comes out. A unit that has beaten once must go on
+beating: a thread of its own writes `WATCHDOG=1` into its pipe, and also watches its main loop. Units that never beat,
+such as Redis, are dead when the kernel says that a signal has stopped them. The supervisor reads pipes and /proc, and
+kills.
 
-Only time in which we looked counts: the sleep of a machine, a paused virtual machine and a cell that itself got no
-processor time are no silence of a unit's.
+Only time in which we looked counts. When the machine sleeps, the virtual machine is paused, or the cell itself gets no
+processor time, that is no silence of a unit.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ EXCUSED = "Dt"  # waits for a disk or for memory, which no signal would end; or 
 
 
 class Observation(NamedTuple):
-    """What one look has found."""
+    """What one look found."""
 
     beat: bool
     """It has beaten since the last look."""
@@ -68,5 +69,5 @@ def verdict(pulse: Pulse) -> str:
 
 
 def is_doubtful(pulse: Pulse) -> bool:
-    """Whether a person should know that it may not work any more."""
+    """Whether to tell a person that the unit may not work any more."""
     return pulse.silent >= SHOWN_AFTER or pulse.stopped > LONGEST_LOOK

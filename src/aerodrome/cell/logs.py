@@ -1,12 +1,12 @@
 """Log files of units and of the cell itself: opened safely, rotated, and read from the end.
 
-A unit writes straight into its file, opened O_APPEND, and the cell rotates by copying the file and then truncating
-it. Not through a pipe: a unit must go on writing when its cell is dead. Not by renaming: the unit and all its
-children keep the open file, and nobody can make them open another. The price is that lines written between the end of
-the copy and the truncation, some microseconds, are lost.
+A unit writes straight into its file, opened with O_APPEND, and the cell rotates by copying the file and then truncating
+it. A pipe would not do: a unit must go on writing when its cell is dead. Renaming would not do either: the unit and all
+its children keep the open file, and nobody can make them open another. The price: lines written between the end of the
+copy and the truncation, some microseconds, are lost.
 
-The files lie where hostile code may write, so links are never followed. Nothing here decides or logs a unit's
-environment.
+The files lie where hostile code may write, so links are never followed. Nothing here decides about a unit's
+environment, or logs it.
 """
 
 from __future__ import annotations

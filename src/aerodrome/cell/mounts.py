@@ -1,10 +1,11 @@
 """Paths that users' code expects to find, shown in a mount namespace of our own: nobody else on the machine sees them.
 
-The cell uses it before it forks anything, and `release/inside/supervise.py`, which loads it by its path, before it
-becomes somebody's program. It needs root, and a kernel that lets us; `release/airflow_home` runs it as a script to see.
+Two callers use it: the cell before it forks anything, and `release/inside/supervise.py`, which loads it by its path
+before it becomes somebody's program. It needs root, and a kernel that lets us mount; `release/airflow_home` runs it as
+a script to see whether that works.
 
-mount(2) follows links, and below what was shown first users' code may make some. So a path below an earlier one is
-walked name by name without following any, and mounted on by the descriptor of what was found.
+mount(2) follows links, and users' code may have made links below what was shown first. So a path below an earlier one
+is walked name by name without following any link, and the mount goes onto the descriptor of what was found.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def leave() -> bool:
 
 
 def show(views: list[list[str]]) -> list[str]:
-    """Lets each (file or folder, path) be found at the path too, where one lies; the paths at which it cannot be."""
+    """Shows each (file or folder, path) at that path too; returns the paths where that is impossible."""
     refused: list[str] = []
     above: list[str] = []
     for source, path in views:
@@ -59,10 +60,10 @@ def show(views: list[list[str]]) -> list[str]:
 
 
 def shut(writable: list[str], temporary: str) -> bool:
-    """Makes everything read-only but the folders, and the places that all programs share its own; False = it is not.
+    """Makes all but these folders read-only, and replaces the folders that all programs share; False = it cannot.
 
-    Folders of ours in those places (what else is in them is somebody else's) are still found there, by their names.
-    Raises OSError where one of `writable` is lost by it.
+    Folders of ours inside the shared ones are still found there, by their names; what belongs to others is not. Raises
+    OSError if one of `writable` would be lost.
     """
     places = [place for place in SHARED if os.path.isdir(place) and not os.path.islink(place)]
     replaced = [_Replaced(place, os.path.join(temporary, own_place(place))) for place in places]

@@ -1,7 +1,7 @@
 """The agent's side of the nursery: a forker that has imported what an environment's units share.
 
-Started when the first unit needs it, under the units' identity, never ours. It is a help and no more: while there is
-none, or when it is lost, units are forked from the forker and import for themselves.
+It is started when the first unit needs it, under the units' identity and never ours. It is a help and no more: while
+there is none, or when it is lost, units are forked from the forker and import for themselves.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Nursery:
         self.pid: int | None = None
 
     def launch(self, base: socket.socket, spec: UnitSpec, listener: socket.socket | None = None) -> spawn.Launch | None:
-        """A process for the unit, forked from the nursery; None when it is not for this unit, or not to be had."""
+        """A process for the unit, forked from the nursery; None when the nursery cannot give one, or is not for it."""
         wanted = self._spec
         if wanted is None or spec.how != "fork" or (spec.uid, spec.gid) != (wanted.uid, wanted.gid):
             return None
@@ -54,7 +54,7 @@ class Nursery:
             return None
 
     def give_up(self, reason: str) -> None:
-        """No nursery any more; what it forked goes on."""
+        """Gives the nursery up; the processes that it forked go on."""
         if self._spec is None:
             return
         logs.say("no nursery", reason=reason)

@@ -1,6 +1,7 @@
 """How a unit shows that it serves, and then that it lives: lines in a pipe, or a socket that accepts.
 
-The supervisor asks here whenever the loop comes round; nothing waits. What a unit writes is hostile and bounded.
+The supervisor asks here whenever its loop comes round; nothing waits. What a unit writes is hostile, and reading it is
+bounded.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ PATIENCE = 5  # milliseconds that a TCP handshake on loopback may take; it is do
 def make_pipe() -> tuple[int, int]:
     """The reading end, and the end that the unit gets.
 
-    The unit's end is opened for reading too, so that the pipe never breaks under it when the cell dies, and what it
-    wrote in between is found by the next cell. Neither end ever blocks.
+    The unit's end is opened for reading too. So the pipe never breaks when the cell dies, and the next cell finds what
+    the unit wrote in between. Neither end ever blocks.
     """
     reader, writer = os.pipe()
     try:
@@ -42,7 +43,8 @@ def make_pipe() -> tuple[int, int]:
 def reopen_pipe(pid: int, inode: int) -> int | None:
     """The reading end of a living unit's pipe, after the cell that made it has died; None when the unit closed it.
 
-    The number may then be that of another pipe of the unit, from which not a byte may be taken: hence the inode.
+    The number may by now belong to another pipe of the unit, from which not a byte may be taken. So the inode must
+    match.
     """
     path = f"/proc/{pid}/fd/{NOTIFY_FD}"
     try:
@@ -57,7 +59,7 @@ def reopen_pipe(pid: int, inode: int) -> int | None:
 class NotifyReader:
     """Reads what a unit says about itself, in systemd's words; other lines are ignored.
 
-    `READY=1`, `STATUS=text`, `WATCHDOG=1` (it lives) and `WATCHDOG=trigger` (it shall be killed, as its status says).
+    `READY=1`, `STATUS=text`, `WATCHDOG=1` (it lives) and `WATCHDOG=trigger` (it must be killed, as its status says).
     """
 
     def __init__(self, reader: int) -> None:

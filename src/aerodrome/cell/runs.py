@@ -1,7 +1,7 @@
 """The commands that run once in this cell, beside its units: begun, bounded, and answered when they have ended.
 
-Operations asks for a run; the agent's loop calls `look` and tells of deaths. A run is no unit: nothing restarts it and
-no state file knows it. It dies with this process, and with the wish of whoever asked for it.
+`control_requests` asks for a run; the agent's loop calls `look` and tells of deaths. A run is no unit: nothing restarts
+it and no state file knows it. It dies with this process, or when nobody waits for its answer any more.
 """
 
 from __future__ import annotations
@@ -68,14 +68,14 @@ class Runs:
         return answer
 
     def look(self, now: float) -> None:
-        """Kills what has run too long, said too much, or is waited for by nobody."""
+        """Kills what has run too long or said too much, and what nobody waits for."""
         for name, run in self._running.items():
             reason = None if name in self._killed else _overdue(run, now)
             if reason is not None:
                 self._kill(name, run, reason)
 
     def handle_exit(self, pid: int, code: int | None, number: int | None) -> None:
-        """The process is dead and not reaped yet: if it was a run's, kills what it left, and answers."""
+        """Handles the death of a process that is not reaped yet: if it was a run's, kills what it left, and answers."""
         found = [name for name, run in self._running.items() if run.pid == pid]
         for name in found:
             run = self._running.pop(name)
@@ -91,7 +91,7 @@ class Runs:
             self._kill(name, run, LEAVING)
 
     def status(self) -> list[dict[str, Any]]:
-        """What the control socket tells of the runs; no argument among it."""
+        """What the control socket says of the runs, without their arguments."""
         return [{"id": name, "pid": run.pid} for name, run in self._running.items()]
 
     def wake(self, now: float) -> float | None:

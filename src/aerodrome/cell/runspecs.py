@@ -1,8 +1,7 @@
-"""What a cell is told to run once: a command's process, its outputs and its bounds, checked at the door.
+"""What a cell is told to run once: a command's process, its outputs and its bounds, all checked before use.
 
-The run request is parsed here before a word of it is believed. A run is a forked process like a unit's, but it is never
-restarted, its outputs are two files that exist already, and time and output are limited. Error texts name a field and
-the fix, never an argument: arguments may be secret.
+A run is a forked process like a unit's, but it is never restarted, its outputs are two files that exist already, and
+time and output are limited. Error texts name a field and the fix, never an argument: arguments may be secret.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a cell is told to run: the unit specifications, checked at the door.
+"""What a cell is told to run: the unit specifications, all checked before use.
 
-The configuration file and the apply request are parsed here before a word of them is believed. Error texts name a field
-and the fix, never a value of `env`.
+The configuration file and the apply request are parsed here. Error texts name a field and the fix, never a value of
+`env`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class UnitSpec:
     """The TCP port on 127.0.0.1 that the cell opens for the unit (`listeners`); None = none."""
 
     def document(self) -> dict[str, Any]:
-        """The specification as JSON, every default written out."""
+        """The specification as JSON, with every default."""
         return {
             "name": self.name,
             "how": self.how,
@@ -200,7 +200,7 @@ def _is_grace(value: Any) -> bool:
 
 
 def _check_order(after: dict[str, tuple[str, ...]]) -> None:
-    """Every unit named in `after` exists, and none waits for itself in a circle."""
+    """Every unit named in `after` must exist, and none may wait for itself in a circle."""
     for name, needed in after.items():
         for other in needed:
             require(other in after, f"unit {name}: after names {other}, which is not among the units")

@@ -37,7 +37,7 @@ class SupervisedUnit:
     """Why it could not be started."""
     pulse: liveness.Pulse = field(default_factory=liveness.Pulse)
     hung: str = ""
-    """Why it is being killed, when it is because it does nothing any more."""
+    """Why it is killed, if that is because it hangs; empty otherwise."""
 
 
 def status(unit: SupervisedUnit, now: float) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def record(unit: SupervisedUnit) -> state_file.Record:
 
 
 def adopted(record: state_file.Record) -> SupervisedUnit:
-    """The unit of a former cell. Whether it still lives is found out by the next look, as for any adopted unit."""
+    """The unit of a former cell. The next look finds out whether it still lives, as for any adopted unit."""
     reader = None if record.pipe is None else readiness.reopen_pipe(record.pid, record.pipe)
     logs.say("unit adopted", unit=record.spec.name, pid=record.pid)
     return SupervisedUnit(
@@ -107,7 +107,7 @@ def serves(unit: SupervisedUnit) -> bool:
 
 
 def must_restart(unit: SupervisedUnit, spec: specs.UnitSpec) -> bool:
-    """Whether the unit must begin anew to be as `spec` says; one that is stopping anyway must only come back."""
+    """Whether the unit must begin anew to be as `spec` says. A unit that is stopping anyway only has to come back."""
     if unit.decided.state == units.STOPPING:
         return not unit.decided.wanted
     running = unit.digest if unit.pid is not None else unit.spec.digest

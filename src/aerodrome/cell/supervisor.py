@@ -1,7 +1,7 @@
 """Every unit of the cell with its process, and the one place where decisions become effects.
 
-The agent tells it what was asked and what happened; `units` decides; here processes are started, signalled and buried.
-It must not decide by itself, and never logs a unit's environment or arguments.
+The agent says what was asked for and what happened, and `units` decides. This module starts, signals and kills
+processes. It must not decide by itself, and it never logs a unit's environment or arguments.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Supervisor:
         self._saved = ""
 
     def adopt(self, wanted: tuple[specs.UnitSpec, ...], now: float) -> None:
-        """Takes over what a former cell left running, then brings it to the wanted units.
+        """Takes over what a former cell left running, then makes the units the wanted ones.
 
-        Raises RefusedError when it begins with nothing and a port is somebody else's: tokens would be sent there.
+        Raises RefusedError when nothing ran and somebody else has a port: units would send their tokens there.
         """
         records = state_file.load(self._state)
         for one in records:
@@ -53,7 +53,7 @@ class Supervisor:
         self.apply(wanted, now)
 
     def apply(self, wanted: tuple[specs.UnitSpec, ...], now: float) -> dict[str, list[str]]:
-        """Adds, removes and restarts units until they are the wanted ones; says which. Idempotent."""
+        """Adds, removes and restarts units until they are the wanted ones; returns which. Idempotent."""
         names = {spec.name for spec in wanted}
         removed = [name for name in self.supervised if name not in names and name not in self.to_stop]
         self.to_stop |= set(removed)
@@ -70,7 +70,7 @@ class Supervisor:
         return {"added": added, "removed": removed, "changed": changed}
 
     def stop_all(self) -> None:
-        """Every unit shall stop for good, those first that others do not need; ports stay held to the end."""
+        """Stops every unit for good, first those that no other needs; ports stay held to the end."""
         self.to_stop |= set(self.supervised)
         self._leaving = True
 
@@ -113,7 +113,7 @@ class Supervisor:
                 logs.say("unit ready", unit=unit.spec.name, seconds=seconds)
 
     def watch(self, now: float) -> None:
-        """Looks whether units that have a process still do something, and kills those that do not."""
+        """Checks whether units that have a process still do something, and kills those that do not."""
         seconds = now - self._looked_at
         if seconds < liveness.LOOK_EVERY:
             return
@@ -134,7 +134,7 @@ class Supervisor:
     def handle_exit(
         self, unit: supervised_unit.SupervisedUnit, code: int | None, number: int | None, now: float
     ) -> None:
-        """Its main process is dead (and not reaped yet, when our child): kills what it left, then decides."""
+        """Handles the death of a unit's main process, which is not reaped yet: kills what it left, then decides."""
         left = _kill_leftovers(unit)
         name = None if number is None else _signal_name(number)
         logs.say("unit exited", unit=unit.spec.name, pid=unit.pid, code=code, signal=name, left=left)
@@ -161,7 +161,7 @@ class Supervisor:
             logs.say("cannot write the state file", error=error.strerror)
 
     def _renew(self, unit: supervised_unit.SupervisedUnit, spec: specs.UnitSpec, now: float) -> bool:
-        """Makes an existing unit the wanted one; says whether its process had to change."""
+        """Makes an existing unit the wanted one; returns whether its process had to change."""
         self.to_stop.discard(unit.spec.name)
         replaced = unit.spec.digest != spec.digest
         due = supervised_unit.must_restart(unit, spec)
@@ -190,7 +190,7 @@ class Supervisor:
         logs.say("unit started", unit=unit.spec.name, pid=launch.pid, restarts=unit.decided.restarts)
 
     def _hold_ports(self) -> None:
-        """As soon as a unit is wanted, long before it could bind its port itself, and until it is gone."""
+        """Holds ports as soon as a unit is wanted, long before the unit could bind its port, and until it is gone."""
         if self._leaving:
             return
         missing = self._listeners.hold(one.spec for one in self.supervised.values())
@@ -214,7 +214,7 @@ class Supervisor:
         return launch or spawn.fork(self._requests, spec, listener=listener)
 
     def _terminate(self, unit: supervised_unit.SupervisedUnit) -> None:
-        """Signals the main process only: a pool's children must be let finish by their parent."""
+        """Signals the main process only: the parent of a pool must let its children finish."""
         running = unit.running
         if unit.pid is None or running is None:
             return

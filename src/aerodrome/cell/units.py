@@ -135,7 +135,7 @@ def _due(unit: UnitState, units: Mapping[str, UnitState], to_stop: AbstractSet[s
 
 
 def _leaned_on(unit: UnitState, units: Mapping[str, UnitState], to_stop: AbstractSet[str]) -> bool:
-    """Whether another unit that is going away still needs this one, as a draining worker needs its broker."""
+    """Whether another unit that is going away still needs this one, as a worker that drains needs its broker."""
     others = (other for name, other in units.items() if name in to_stop)
     return any(unit.name in other.after and other.state != STOPPED for other in others)
 
@@ -182,7 +182,7 @@ def _overdue(unit: UnitState, now: float) -> UnitState:
 
 
 def _hung(unit: UnitState, now: float) -> UnitState:
-    """Its death is told like any other, and decides what follows."""
+    """Changes nothing: its death is reported like any other, and decides what follows."""
     del now
     return unit
 

@@ -1,15 +1,15 @@
 """The warm process: imports the third-party modules of one Airflow version once, and forks cells from then on.
 
-Started by the local backend, by path and isolated, under Airflow's own interpreter:
+The local backend starts it by its path, isolated, under Airflow's own interpreter:
 
     <venv>/bin/python -I <here>/warm.py --socket <path> --modules <file, one module a line> --log <path>
 
-and, for a cell without a warm process (also how a cell starts itself anew):
+and, for a cell without a warm process (this is also how a cell starts itself anew):
 
     <venv>/bin/python -I <here>/warm.py --cell <cell.json> --modules <file> --log <path>
 
-It must import nothing of Airflow, whose modules read an environment's configuration as they load; start no thread; and
-learn nothing of any environment but the path of its configuration. Its death harms no cell.
+It must import nothing of Airflow, whose modules read an environment's configuration as they load. It must start no
+thread, and learn nothing of any environment but the path of its configuration. Its death harms no cell.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Warm:
         return {"ok": False, "error": "op must be one of exit, spawn, status"}
 
     def _spawn(self, config: object) -> dict[str, Any]:
-        """Forks twice, so that the cell is nobody's child; answers what the cell itself reports."""
+        """Forks twice, so that the cell is nobody's child; the cell itself reports how it went."""
         if not isinstance(config, str) or not config.startswith("/"):
             return {"ok": False, "error": "config must be the absolute path of a cell's configuration"}
         reader, writer = os.pipe()
@@ -125,7 +125,7 @@ class Warm:
 
     def _become_cell(self, config: str, writer: int) -> None:
         def report(answer: dict[str, Any]) -> None:
-            with contextlib.suppress(OSError):  # who asked may have given up; the cell lives, and will be found
+            with contextlib.suppress(OSError):  # whoever asked may have given up; the cell lives, and will be found
                 os.write(writer, json.dumps(answer).encode() + b"\n")
             os.close(writer)
 
@@ -159,7 +159,7 @@ def preload(names: str) -> tuple[int, list[str]]:
         "preloaded", modules=len(wanted) - len(failed), failed=len(failed), seconds=round(time.monotonic() - started, 3)
     )
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()  # or every fork would write it again
+        stream.flush()  # otherwise every fork would write it again
     gc.collect()
     _room("immortal").immortalise()
     gc.freeze()
@@ -167,7 +167,7 @@ def preload(names: str) -> tuple[int, list[str]]:
 
 
 def _read_names(path: str) -> list[str]:
-    """Blank lines and lines that begin with # are skipped; a list that is absent makes a slow start, not a failure."""
+    """The names, without blank lines and comments. A list that is absent makes a slow start, not a failure."""
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
@@ -199,7 +199,7 @@ def _hear(reader: int) -> dict[str, Any]:
 
 
 def _alone(lock: str) -> bool:
-    """Takes the lock that one warm process holds for its life; a stale socket is then nobody's."""
+    """Takes the lock that one warm process holds for its life; a socket that is there then belongs to nobody."""
     handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,7 @@
-"""Which paths may reach Airflow. Pure: a path is taken in its one canonical spelling, or refused.
+"""Which paths may reach Airflow. Pure: a path in its one canonical spelling passes, any other is refused.
 
-A path that two programs could read differently (dots, encoded slashes, a second layer of encoding) is refused outright,
-so that what is judged here is what Airflow's router sees. Airflow's own permissions guard the rest.
+A path that two programs could read differently (dots, encoded slashes, a second layer of encoding) is refused outright.
+So the path that is judged here is the path that Airflow's router sees. Airflow's own permissions guard the rest.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ LONGEST = 8 * 1024
 _CANONICAL = re.compile(rb"/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*")
 
 _FORBIDDEN_INSIDE = re.compile(rb"[\x00-\x1f\x7f/\\%]")
-"""What no escape may stand for: control characters, both slashes, and the escape character itself."""
+"""Characters that must not be escaped: control characters, both slashes, and the escape character itself."""
 
 _BLOCKED = frozenset({"execution", "auth"})
 """First segments: the API of running tasks, and token endpoints of auth managers. Airflow reserves both."""
@@ -24,7 +24,7 @@ _OWN = ("/pluginsv2/aws_mwaa/", "/aws_mwaa/")
 
 
 class RefusedPathError(Exception):
-    """The path is not one in canonical spelling."""
+    """The path is not in canonical spelling."""
 
 
 def canonical(raw: bytes) -> str:

@@ -1,6 +1,6 @@
-"""The tokens that requests carry to Airflow: minted by `identity`, used again for half of their minute.
+"""The tokens that requests carry to Airflow: `identity` mints them, and each is used for half of its minute.
 
-A signature costs about a millisecond of the event loop, which a page's fifty requests need not pay each.
+A signature costs about a millisecond of the event loop, which the fifty requests of a page need not pay each.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Tokens:
         self._kept: OrderedDict[tuple[str, str, str], tuple[str, datetime]] = OrderedDict()
 
     def get(self, *, environment: str, subject: str, role: str, now: datetime) -> str:
-        """A token with at least half of its life before it."""
+        """A token that lives for at least half of its minute."""
         key = (environment, subject, role)
         kept = self._kept.get(key)
         if kept is not None and timedelta() <= now - kept[1] < USED_FOR:

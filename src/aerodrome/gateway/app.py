@@ -1,7 +1,8 @@
-"""The gateway as an ASGI application: which environment, which listener, who, and then to whom.
+"""The gateway as an ASGI application: which environment, which listener, who asks, and then who answers.
 
 `serving` runs it behind TLS, once for each listener. A request passes in this order: host, listener, path, the
-gateway's own pages, session, origin, Airflow. Written in bare ASGI, for it stands before every request to Airflow.
+gateway's own pages, session, origin, Airflow. It is written in bare ASGI, because every request to Airflow passes
+through it.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ class Gateway:
             raise self._refused(visit, 404, "This part of Airflow is not reached from outside.")
         user = await self._user(visit)
         if visit.line <= 2 and visit.path.rstrip("/") in {"/login", "/logout"}:  # noqa: PLR2004 - Airflow 2 and 1.10
-            # Its login page knows no gateway, and its logout would only forget what we tell it anew.
+            # Airflow's login page knows no gateway, and its logout only forgets what our next request tells it again.
             return RedirectResponse("/" if "login" in visit.path else "/aws_mwaa/logout", status_code=302)
         await self._pass_on(visit, user)
         return None
@@ -149,7 +150,7 @@ class Gateway:
         raise Refusal(404, "The gateway has no such page.")
 
     async def _user(self, visit: GatewayRequest) -> Login:
-        """Who is logged in, and did send this request."""
+        """Who is logged in and sent this request by their own will."""
         secrets, by_cookie = login.presented(visit)
         try:
             found = await self._sessions.find(visit.environment, secrets, visit.address)
@@ -184,13 +185,13 @@ class Gateway:
                 )
 
     def _refused(self, visit: GatewayRequest, status: int, sentence: str, *, user: Login | None = None) -> Refusal:
-        """A refusal that is recorded."""
+        """A refusal, recorded in the audit log."""
         principal = user.principal if user else None
         auditing.record(self._deps, visit, Kind.WEB_REQUEST, sentence, principal=principal, allowed=False)
         return Refusal(status, sentence, headers={"www-authenticate": "Bearer"} if status == 401 else None)  # noqa: PLR2004
 
     def _forget(self, known: Mapping[str, Environment]) -> None:
-        """Close what served environments that are no more."""
+        """Close what served environments that no longer exist."""
         for pool in self._proxy.keep(known):
             task = asyncio.create_task(pool.close())
             self._closing.add(task)

@@ -1,4 +1,4 @@
-"""The gateway's entries in the audit log. What is a plain read of a page, a file or a document is not recorded."""
+"""The gateway's entries in the audit log. Plain reads of a page, a file or a document are not recorded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def record(
     action: str | None = None,
     detail: Mapping[str, Any] | None = None,
 ) -> None:
-    """Record an act on the visit's environment; `action` is method and path when it is not given."""
+    """Record an act on the request's environment; without `action` it is named by method and path."""
     deps.record(
         Entry(
             at=deps.clock(),

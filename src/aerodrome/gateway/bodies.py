@@ -1,4 +1,4 @@
-"""Small request bodies, of the endpoints that the gateway answers itself: read whole, bounded in size and time."""
+"""Small request bodies, for the endpoints that the gateway answers itself: read whole, bounded in size and time."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The certificate that the gateway serves with: the operator's own, or one by a local authority that is made once.
 
-The authority signs for names below localhost and the configured domain only, so trusting it risks nothing else. Its
-certificate is shown by `aerodrome trust`; its key never leaves `<data>/ca`. The leaf is renewed long before it ends,
-also in a gateway that runs on.
+The authority signs only for names below localhost and the configured domain, so trusting it risks nothing else.
+`aerodrome trust` shows its certificate; its key never leaves `<data>/ca`. The leaf is renewed long before it ends, also
+while the gateway runs.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ AUTHORITY_LIFETIME = timedelta(days=3650)
 LEAF_LIFETIME = timedelta(days=90)
 
 RENEWED_BEFORE = timedelta(days=30)
-"""The leaf is made anew when less than this is left of it."""
+"""The leaf is made anew when it is valid for less than this."""
 
 BACKDATED = timedelta(hours=1)
-"""Clocks of clients may be slow."""
+"""So much earlier than now a certificate begins: clients' clocks may be slow."""
 
 LOCALHOST = "localhost"
 
@@ -64,7 +64,7 @@ def files(paths: Paths) -> Files:
 
 
 class Certificates:
-    """What the gateway serves with; `context` is one for good, and `renew` puts a new leaf into it."""
+    """What the gateway serves with; `context` stays the same object, and `renew` puts a new leaf into it."""
 
     def __init__(self, settings: Settings, *, now: datetime) -> None:
         """Make what is missing and load it.
@@ -82,7 +82,7 @@ class Certificates:
         self._load(now)
 
     def renew(self, now: datetime) -> bool:
-        """Take a new leaf into use when the old one ends soon; whether one was. An operator's own is read again."""
+        """Load a new leaf if the old one ends soon, or an operator's own files in any case; whether it loaded any."""
         if self._settings.gateway_certificate or not _is_good(files(self._settings.paths), self._settings.domain, now):
             self._load(now)
             return True
@@ -148,7 +148,7 @@ def names(authority: x509.Certificate) -> tuple[str, ...]:
 
 
 def _is_good(at: Files, domain: str, now: datetime) -> bool:
-    """Whether the leaf on disk is the authority's, for these names, and for a good while yet."""
+    """Whether the authority signed the leaf on disk, for these names, and for long enough."""
     try:
         authority = x509.load_pem_x509_certificate(at.authority.read_bytes())
         leaf = x509.load_pem_x509_certificate(at.leaf.read_bytes())
@@ -236,5 +236,5 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def _no_password() -> str:
-    """OpenSSL would ask for one on the terminal."""
+    """Gives OpenSSL no password; it would ask for one on the terminal."""
     raise ValueError("the key is encrypted")

@@ -1,6 +1,7 @@
-"""The CLI endpoint: one Airflow command as text, its output as base64 in JSON, as MWAA has it.
+"""The CLI endpoint: one Airflow command as text, its output as base64 in JSON, as on MWAA.
 
-A token by CreateCliToken serves one command. A few run at once in each environment, a few more wait for a moment.
+A token by CreateCliToken serves one command. A few commands run at once in each environment, and a few more wait for a
+moment.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ MOST_WAITING = 8
 WAITING_SECONDS = 10.0
 
 _WORDS = re.compile(r"\s*([a-z][a-z_-]*(?:\s+[a-z][a-z-]*)?)(?=\s|$)")
-"""The command itself: what follows may hold a secret and is not recorded."""
+"""The words of the command itself; what follows may hold a secret and is not recorded."""
 
 
 class CliEndpoint:
-    """Runs commands, at most so many at once."""
+    """Runs commands; only so many at once."""
 
     def __init__(self, deps: GatewayDependencies, threads: LedgerThreads) -> None:
         self._deps = deps
@@ -105,14 +106,14 @@ class CliEndpoint:
 
 @dataclass
 class _Places:
-    """Of one environment."""
+    """The places in which one environment's commands run."""
 
     free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     waiting: int = 0
 
 
 def _text(visit: GatewayRequest, body: bytes) -> str:
-    """The command: the body as it is, or what a JSON body says."""
+    """The command: the body itself, or what a JSON body says."""
     try:
         text = body.decode()
     except UnicodeDecodeError:
@@ -139,7 +140,7 @@ def _action(text: str) -> str:
 
 
 def _document(result: CommandResult) -> Response:
-    """MWAA's answer: 400 when the command failed, with its output all the same."""
+    """MWAA's answer; its status is 400 when the command failed, and it has the output all the same."""
     body = {
         "stdout": base64.b64encode(result.stdout).decode(),
         "stderr": base64.b64encode(result.stderr).decode(),

@@ -1,7 +1,7 @@
-"""Cookies: ours read and set, everybody else's passed on without them. Pure.
+"""Cookies: ours are read and set, everybody else's are passed on without ours. Pure.
 
-Airflow's web servers neither see our session cookies nor may set cookies of those names, or for the whole domain, where
-they would reach other environments.
+Airflow's web servers never see our session cookies. They may not set cookies of those names, and none for the whole
+domain, where other environments would get them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ SESSION = {1: "session", 2: "session", 3: "_token"}
 OURS = frozenset(name.encode() for name in SESSION.values())
 
 MOST = 16
-"""Cookies of one name that are looked at: pages of other environments may have added some before the right one."""
+"""Cookies of one name that are looked at: pages of other environments may have set some before the right one."""
 
 LONGEST = 128
 """Characters; a longer value is no session of ours."""
@@ -44,7 +44,7 @@ def ended(name: str) -> str:
 
 
 def returned(set_cookie: bytes) -> bytes | None:
-    """A Set-Cookie header of Airflow's for the client: for this host alone and over TLS; None when it may not pass."""
+    """A Set-Cookie header of Airflow's for the client, for this host alone and over TLS; None when it may not pass."""
     first, *attributes = [part.strip() for part in set_cookie.split(b";")]
     name, separator, _ = first.partition(b"=")
     # A cookie without a name comes back as its bare value, which may read like one of ours.

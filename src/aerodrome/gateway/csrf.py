@@ -1,8 +1,8 @@
-"""Whether a browser sends a request by its user's own will: cross-site request forgery. Pure.
+"""Whether a browser sends a request because its user wants it: the defence against cross-site request forgery. Pure.
 
-Environments share a domain and are one site to a browser, so SameSite cookies and the value `same-site` protect none
-from the other: only the very same origin counts. Clients that are not browsers send neither header and are not
-concerned.
+Environments share a domain and are one site to a browser. So SameSite cookies and the value `same-site` do not protect
+one from another: only the very same origin counts. Clients that are not browsers send neither header and need no
+protection.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the gateway needs from the rest of Aerodrome, as one value that `runtime` fills in."""
+"""What the gateway needs from the rest of Aerodrome, as one value that `assembly` fills in."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ class GatewayDependencies:
 
     still_granted: Callable[[Principal, Environment, str, str], bool]
     """(principal, environment, role, client's IP address): whether IAM still grants `airflow:CreateWebLoginToken` on
-    that role of the environment. May block; called in threads, once in a few seconds for each session and address."""
+    that role of the environment. May block; called in threads, once in a few seconds for each session and address.
+    """
 
     run_command: Callable[[Environment, str], Awaitable[CommandResult]]
     """Runs an Airflow command, given as text without the word `airflow`.

@@ -1,6 +1,6 @@
-"""Which environments there are, as the ledger said a moment ago. A question of every request, so it is kept in memory.
+"""Which environments there are, as the ledger said a moment ago. Every request asks this, so it is kept in memory.
 
-While the ledger is away, what was known goes on being served.
+While the ledger is away, the gateway goes on with what it knew.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FRESH = 1.0
 """Seconds for which nobody asks again."""
 
 STALE = 5.0
-"""Seconds after which a request waits for the answer; in between the old one serves while the new one comes."""
+"""Seconds after which a request waits for a new answer; before that it gets the old one while the new one is read."""
 
 log = structlog.get_logger("aerodrome.gateway")
 

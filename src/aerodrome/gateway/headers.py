@@ -1,8 +1,8 @@
 """Headers on their way to Airflow and back. Pure.
 
-Airflow believes the token in Authorization and the proxy headers, so nothing of the kind that a client sent may pass.
-Header names with an underscore are dropped whole: a WSGI server cannot tell them from those with a hyphen, and gunicorn
-even takes its script name and path from such.
+Airflow believes the token in Authorization and the proxy headers, so no such header of a client's may pass. Headers
+whose names have an underscore are dropped: a WSGI server cannot tell them from those with a hyphen, and gunicorn even
+takes its script name and path from such.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _SET_BY_US = frozenset({b"authorization", b"cookie", b"forwarded", b"host", b"pr
 _PREFIXES_SET_BY_US = (b"x-forwarded-", b"x-aerodrome-", b"x-remote-", b"x-original-", b"x-rewrite-")
 
 _NOT_RETURNED = forwarding.SET_BY_LISTENER | {b"clear-site-data", b"strict-transport-security", b"alt-svc"}
-"""What would reach beyond the one environment: a browser keeps these by host name, whatever the port."""
+"""Headers whose effect would go beyond the one environment: a browser keeps these by host name, whatever the port."""
 
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 
@@ -71,7 +71,7 @@ def back(given: forwarding.Headers, *, host: Host) -> list[tuple[bytes, bytes]]:
 
 def _location(value: bytes, host: Host) -> bytes:
     """A redirect as path and query, which stay on the host; Airflow may have written its own name without the port."""
-    # Browsers read a backslash as a slash and pass over tabs and the like.
+    # Browsers read a backslash as a slash, and ignore tabs and the like.
     text = "".join(char for char in value.decode("latin-1") if char > " ").replace("\\", "/")
     try:
         parts = urlsplit(text)

@@ -1,4 +1,4 @@
-"""Calls that block (the ledger, IAM), in a few threads of the gateway's own: a flood here starves nobody else."""
+"""Calls that block (the ledger, IAM), in a few threads of the gateway's own, so that a flood here harms nobody else."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Web login and logout: the page for browsers, the endpoints for programs, the session's cookie.
 
-MWAA's addresses and names: a token by CreateWebLoginToken, posted as the form field `token`, brings a cookie `session`
-(Airflow 2 and 1.10) or `_token` (Airflow 3), which is also taken as a bearer token of the REST API.
+Addresses and names are MWAA's. A client posts a token by CreateWebLoginToken as the form field `token`, and gets a
+cookie `session` (Airflow 2 and 1.10) or `_token` (Airflow 3). The REST API also takes that value as a bearer token.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FORM = b"application/x-www-form-urlencoded"
 
 
 def presented(visit: GatewayRequest) -> tuple[list[str], bool]:
-    """The session secrets of a request, and whether they came as a cookie, which browsers send unasked."""
+    """The session secrets of a request, and whether they came as a cookie, which browsers send without being asked."""
     authorization = visit.headers.get(b"authorization", b"")
     is_rest = visit.path.startswith("/api/v2/")
     if visit.line == 3 and is_rest and authorization[: len(BEARER)].lower() == BEARER:  # noqa: PLR2004 - Airflow 3
@@ -71,7 +71,7 @@ async def log_out(visit: GatewayRequest, deps: GatewayDependencies, sessions: Se
     try:
         login = await sessions.find(visit.environment, secrets, visit.address)
     except RevokedError:
-        login = None  # it has ended already, and what is left of it goes now
+        login = None  # it has ended already; remove what is left of it
     await sessions.log_out(secrets)
     if login is not None:
         who = f"{login.principal.airflow_name} logged out."

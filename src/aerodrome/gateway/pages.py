@@ -1,6 +1,6 @@
 """What the gateway itself answers: small pages for browsers, problem documents for programs.
 
-Every page stands alone: its one style and its one script are named in its policy by their hashes, nothing else runs.
+Every page stands alone. Its policy names its one style and its one script by their hashes, and nothing else runs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ h1 { font-size: 1.4rem; margin: 0 0 .5rem } code { background: #eef1f4; padding:
 @media (prefers-color-scheme: dark) { body { background: #14181d; color: #dde3ea } code { background: #262d35 } }
 """
 
-# The token stands in the fragment, which browsers send to nobody. It leaves the history before anything else happens.
+# The token is in the fragment, which browsers send to nobody. The script takes it out of the history first of all.
 SCRIPT = """
 "use strict";
 (async () => {

@@ -1,8 +1,9 @@
 """HTTP/1.1 as the gateway's listeners read it: uvicorn's fast parser, made strict and given bounds.
 
-llhttp refuses what smuggling lives of (two lengths, length beside chunks, folded lines, bare line feeds). Added here
-are what it lets pass and what a server must bound: heads in size and time, requests in absolute form for another host,
-upgrades, trailers, bodies that were answered already, readers that never read, connections that do nothing.
+llhttp refuses what request smuggling is made of (two lengths, length beside chunks, folded lines, bare line feeds).
+This module adds what llhttp lets pass and a server must bound: heads in size and time, requests in absolute form for
+another host, upgrades, trailers, bodies that were answered already, readers that never read, connections that do
+nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 HEAD_SECONDS = 10.0
-"""For a whole head to arrive; a browser needs one packet."""
+"""Within which a whole head must arrive; a browser needs one packet."""
 
 HEAD_BYTES = 64 * 1024
 """Of request line and headers; browsers' cookies stay far below."""
@@ -23,16 +24,16 @@ HEAD_BYTES = 64 * 1024
 MOST_HEADERS = 128
 
 LINGER_SECONDS = 5.0
-"""For which the rest of a body is thrown away that was answered before it had arrived: the client sees the answer."""
+"""For which the rest of a body that was answered already is read and dropped, so that the client sees the answer."""
 
 WRITE_SECONDS = 60.0
 """For which a client may leave a full buffer unread."""
 
 MOST_CONNECTIONS = 2000
-"""On one listener; beyond it the one that has sent no whole head for the longest makes room."""
+"""On one listener; for a further one, the connection is closed that has sent no whole head for the longest."""
 
 _QUIET = logging.getLogger("aerodrome.gateway.protocol")
-_QUIET.setLevel(logging.ERROR)  # whoever sends rubbish shall not fill the log
+_QUIET.setLevel(logging.ERROR)  # whoever sends rubbish must not fill the log
 
 
 class _BadRequestError(Exception):
@@ -162,7 +163,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _head_is_late(self) -> None:
         self._head_timer = None
         if self.cycle is not None and not self.cycle.response_complete:
-            # What came is behind a request that is still being answered; its own time begins after that.
+            # What came waits behind a request that is still being answered; its own time begins after that.
             self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_is_late)
         else:
             self.transport.abort()

@@ -1,6 +1,6 @@
-"""One request to one environment, and the ways to refuse it. What a page or a JSON answer says is `pages`'s.
+"""One request to one environment, and the way to refuse it. `pages` says what a page or a JSON answer holds.
 
-Built once per request by `app`, read by everybody; it holds no decision.
+`app` builds it once per request, and everybody reads it; it decides nothing.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class GatewayRequest:
     path: str
     """Decoded and canonical."""
     headers: Mapping[bytes, bytes] = field(init=False)
-    """The last of each name; what may be repeated is read from the scope."""
+    """The last of each name; a header that may be repeated is read from the scope."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "headers", dict(self.scope["headers"]))

@@ -1,6 +1,6 @@
 """The gateway's two listeners: their sockets, TLS, and uvicorn servers that `runtime` runs beside the API's.
 
-Ports that the system chose are remembered, for environments are told their own address.
+Ports that the system chose are remembered, because environments are told their own address.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ GRACEFUL_SHUTDOWN = 5
 HANDSHAKE_SECONDS = 10.0
 
 RENEWAL_LOOK = timedelta(hours=1)
-"""Between two looks at how long the certificate still holds."""
+"""Time between two checks of how long the certificate is still valid."""
 
 log = structlog.get_logger("aerodrome.gateway")
 
 
 class GatewayServer(uvicorn.Server):
-    """One listener. Signals are `runtime`'s to handle."""
+    """One listener; `runtime` handles signals."""
 
     def __init__(self, gateway: Gateway, listener: Listener, certificates: Certificates, clock: Clock) -> None:
         super().__init__(
@@ -62,7 +62,7 @@ class GatewayServer(uvicorn.Server):
         self._renewing: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn's, but a handshake has a shorter time."""
+        """As uvicorn's, but a TLS handshake gets less time."""
         await self.lifespan.startup()
         loop = asyncio.get_running_loop()
 
@@ -131,7 +131,7 @@ def bound(settings: Settings) -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 def ports(listeners: tuple[socket.socket, socket.socket]) -> Ports:
-    """The ports that the sockets have."""
+    """The ports that the sockets listen on."""
     public, private = listeners
     return Ports(public=public.getsockname()[1], private=private.getsockname()[1])
 

@@ -1,7 +1,7 @@
 """Web sessions: opened by a login token, looked up on every request, closed when IAM or the person says so.
 
-The ledger is the truth. What it said stands for `TRUSTED` seconds, so that a page with fifty requests asks once; a
-permission that is taken away ends its sessions as fast.
+The ledger is the truth. An answer of the ledger counts for `TRUSTED` seconds, so that a page with fifty requests asks
+once. A permission that is taken away ends its sessions within the same time.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ TRUSTED = 5.0
 """Seconds."""
 
 MOST_KEPT = 4096
-"""Sessions in memory; more cost a look into the ledger each."""
+"""Sessions in memory; each further one costs a look into the ledger."""
 
 LONGEST_SECRET = 128
 """Characters; what is longer is no session of ours."""
 
 Key = tuple[str, str, str]
-"""Secret, identifier of the environment, the client's address: IAM may allow the one address and not the other."""
+"""Secret, identifier of the environment, the client's address: IAM may allow one address and not the other."""
 
 
 class RevokedError(Exception):
-    """The session was closed just now, for IAM grants its role no more."""
+    """The session was closed just now, because IAM no longer grants its role."""
 
 
 class Sessions:
@@ -60,7 +60,7 @@ class Sessions:
         """Whose session the first valid one of `secrets` is; None when none is valid.
 
         Raises:
-            RevokedError: the session was valid, but IAM grants it no more.
+            RevokedError: the session was valid, but IAM no longer grants it.
         """
         for secret in secrets:
             if 0 < len(secret) <= LONGEST_SECRET:
@@ -70,7 +70,7 @@ class Sessions:
         return None
 
     async def log_out(self, secrets: Iterable[str]) -> None:
-        """Close sessions, if they are any."""
+        """Close these sessions, if there are any."""
         closed = [secret for secret in secrets if 0 < len(secret) <= LONGEST_SECRET]
 
         def close() -> None:
@@ -118,7 +118,7 @@ class Sessions:
     def _answered(self, key: Key, task: asyncio.Task[Login | None]) -> None:
         del self._asked[key]
         if not task.cancelled():
-            task.exception()  # whoever asked has been told; nobody may have waited to the end
+            task.exception()  # whoever asked has been told; perhaps nobody waited to the end
 
 
 def _stands(login: Login, environment: Environment, now: datetime) -> bool:

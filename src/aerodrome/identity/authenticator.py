@@ -1,7 +1,7 @@
 """From a signed request to the principal who sent it.
 
-The API calls it once a request, in a thread: the store may take a look into the ledger. What the principal may do is
-`authorizer`'s.
+The API calls it once a request, in a thread: the store may have to ask the ledger. `authorizer` decides what the
+principal may do.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Authenticator:
         """The principal who signed the request for one of `services`.
 
         Raises:
-            AuthenticationError: nobody did, or it cannot be proven.
+            AuthenticationError: nobody signed it, or the signature proves nothing.
         """
         presented = sigv4.presented(request)
         if presented is None:

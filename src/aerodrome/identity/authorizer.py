@@ -1,7 +1,7 @@
-"""Whether a principal may: the one place that every request, role assumption and web login asks.
+"""Whether a principal may do something: every request, role assumption and web login asks here.
 
-Callers are the API and the gateway. It reads policies from an `IdentityStore` and decides nothing itself: that is
-`evaluation`'s and `trust`'s. `Request`, `Decision` and `principal_context` are its callers' words too.
+The API and the gateway call it. It reads policies from an `IdentityStore`; `evaluation` and `trust` decide. Callers
+take `Request`, `Decision` and `principal_context` from here too.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ class Authorizer:
         return evaluation.evaluate(granted, request) if granted is not None else evaluation.gone(request)
 
     def access_denied(self, principal: Principal, request: Request) -> str:
-        """AWS's words to a principal who may not."""
+        """The refusal for a principal, in AWS's words."""
         return refusal(principal, request, self.decide(principal, request))
 
     def highest_role(
         self, principal: Principal, *, region: str, account: str, environment: str, action: str, context: Context
     ) -> tuple[str | None, Decision]:
-        """The highest Airflow role on which the action is allowed, and why; None with the lowest role's refusal."""
+        """The highest Airflow role on which the action is allowed, and why; else None and the lowest role's refusal."""
         for role in ROLES:
             resource = arns.airflow_role(region=region, account=account, environment=environment, role=role)
             decision = self.decide(principal, Request(action=action, resource=resource, context=context))
@@ -59,10 +59,10 @@ class Authorizer:
         return None, decision
 
     def may_assume(self, principal: Asking, role_arn: str, action: str, context: Context) -> Decision:
-        """Whether the role's trust policy and the asker's own policies let it act on the role, as AssumeRole does.
+        """Whether the role's trust policy and the asker's own policies let the asker assume it, as AWS decides.
 
-        A trust policy that names the asker itself suffices within one account; one that names only the account, or
-        an asker of another account, needs an identity-based policy too.
+        A trust policy that names the asker itself suffices within one account. One that names only the account, or an
+        asker of another account, needs an identity-based policy too.
         """
         request = Request(action=action, resource=role_arn, context=context)
         text = self._store.trust(role_arn)

@@ -1,6 +1,6 @@
-"""The canonical request of Signature Version 4: what client and server hash, whatever happened to it on the way.
+"""The canonical request of Signature Version 4: what client and server hash, however a proxy has rewritten the request.
 
-Called by `sigv4`. Pure. Every text is the wire's bytes read as Latin-1, as ASGI hands them over.
+`sigv4` calls it. Pure. Every text holds the bytes from the wire, read as Latin-1, as ASGI passes them.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ PROFILE = "aerodrome"
 
 
 def write(path: Path, access_key_id: str, secret_access_key: str) -> None:
-    """Write the file, in one step and readable by its owner alone; an older one is replaced."""
+    """Write the file in one step, readable by its owner alone; an older one is replaced."""
     parser = configparser.ConfigParser(interpolation=None)
     parser[PROFILE] = {"aws_access_key_id": access_key_id, "aws_secret_access_key": secret_access_key}
     text = io.StringIO()

@@ -1,6 +1,6 @@
-"""The two refusals of this room, in AWS's words: who you are is not proven, and this is no policy.
+"""The refusals of this room, in AWS's words: nobody proved who sent this, and this is no policy.
 
-Raised by the verification of signatures and the policy parser; the API turns them into the protocol's error shapes.
+The verification of signatures and the policy parser raise them; the API turns them into the protocol's error shapes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ NOT_VALID = "The security token included in the request is invalid."
 
 
 class AuthenticationError(CallerError):
-    """The request does not prove who sent it; `code` is AWS's name of the error, without a protocol's suffix."""
+    """The request does not prove who sent it; `code` is AWS's name for the error, without a protocol's suffix."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -19,7 +19,7 @@ class AuthenticationError(CallerError):
 
 
 class MalformedPolicyError(CallerError):
-    """A document is no policy of IAM's grammar; IAM and STS answer with MalformedPolicyDocument and `reason`."""
+    """A document is no policy by IAM's grammar; IAM and STS answer with MalformedPolicyDocument and `reason`."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -31,7 +31,7 @@ class PackedPolicyTooLargeError(CallerError):
 
 
 def unknown_key(service: str) -> AuthenticationError:
-    """The access key, or its token, is nobody's: the query protocols of IAM and STS and the others name it apart."""
+    """Nobody has this access key, or its token; the query protocols of IAM and STS have a code of their own for it."""
     code = "InvalidClientTokenId" if service in {"iam", "sts"} else "UnrecognizedClientException"
     return AuthenticationError(code, NOT_VALID)
 

@@ -1,4 +1,4 @@
-"""What policies together say of one request: an explicit deny first, then what every layer that limits must allow.
+"""What policies together decide about one request: an explicit deny first, then each layer that limits must allow.
 
 `authorizer` calls it with what a store granted; SimulatePrincipalPolicy may call it with policies of its own. Pure.
 """
@@ -75,7 +75,7 @@ def evaluate(granted: Granted, request: Request) -> Decision:
 def within(
     granted: Granted, request: Request, trace: Sequence[Considered], *, trusting: Considered | None = None
 ) -> Decision:
-    """The answer when nothing denies: each layer must allow, but `trusting` stands in for the identity's."""
+    """The answer when nothing denies: each layer must allow, but `trusting` stands for the identity's policies."""
     layers = [] if trusting else [Layer.IDENTITY]
     layers += [Layer.BOUNDARY] if granted.boundary is not None else []
     layers += [Layer.SESSION] if granted.session else []
@@ -101,7 +101,7 @@ def read(text: PolicyText, *, trust: bool = False) -> Policy:
     """A stored policy.
 
     Raises:
-        BrokenError: it cannot be read; as it may deny, nothing may be decided without it.
+        BrokenError: it cannot be read; it might deny, so nothing may be decided without it.
     """
     try:
         return grammar.parse_trust(text.document) if trust else grammar.parse(text.document)
@@ -128,7 +128,7 @@ def first(trace: Iterable[Considered], effect: Effect, layer: Layer | None = Non
 
 
 def allowed(allowing: Sequence[Considered], request: Request, trace: Sequence[Considered]) -> Decision:
-    """The answer by the statement that decided, the first, within those of the layers that limit."""
+    """The answer by the first statement that allows, within the statements of the layers that limit."""
     deciding, *limits = allowing
     also = f", within {' and '.join(found.title for found in limits)}" if limits else ""
     return Decision(

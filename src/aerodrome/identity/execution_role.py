@@ -1,4 +1,4 @@
-"""Whether MWAA may take on an execution role: asked before an environment is created, as MWAA asks.
+"""Whether MWAA may assume an execution role: checked before an environment is created, as MWAA checks it.
 
 Only where IAM is ours; pure but for the store behind the authorizer.
 """
@@ -11,13 +11,13 @@ from aerodrome.identity.policy.patterns import Context
 from aerodrome.model.principals import Principal, PrincipalKind
 
 SERVICES = ("airflow-env.amazonaws.com", "airflow.amazonaws.com")
-"""The names that a role's trust policy may know MWAA by; one suffices."""
+"""The service names by which a role's trust policy may name MWAA; one of them suffices."""
 
 ACTION = "sts:AssumeRole"
 
 
 def on_behalf_of(environment_arn: str, account: str) -> Context:
-    """The condition keys by which a trust policy tells whom MWAA takes the role on for."""
+    """The condition keys by which a trust policy says for which environments MWAA may assume the role."""
     return {"aws:sourcearn": (environment_arn,), "aws:sourceaccount": (account,)}
 
 

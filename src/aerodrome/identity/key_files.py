@@ -1,7 +1,7 @@
 """The control plane's own keys: made once, kept in files of mode 0600, read at start.
 
-The vault key encrypts secrets in the ledger; the RSA key signs the tokens that Airflow trusts; the session key seals
-temporary credentials; the service key is what environments' own access keys are derived from.
+The vault key encrypts secrets in the ledger. The RSA key signs the tokens that Airflow trusts. The session key seals
+temporary credentials. From the service key the access keys of environments' own parts are derived.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from aerodrome import private_files
 
 KEY_BYTES = 32
-"""Of keys from which others are derived."""
+"""Length of a key from which others are derived."""
 
 RSA_BITS = 2048
 """RS256's usual size; a signature takes about a millisecond."""

@@ -43,7 +43,7 @@ def principal_context(
 
 
 def connection_context(*, now: datetime, source_ip: str, secure: bool) -> dict[str, tuple[str, ...]]:
-    """The keys of a request of which nobody is known yet: when, from where, and how safely."""
+    """The keys of a request whose sender is not known yet: when, from where, and how safely."""
     found = {
         "aws:currenttime": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "aws:epochtime": str(int(now.timestamp())),

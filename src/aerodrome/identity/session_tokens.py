@@ -1,7 +1,7 @@
-"""Temporary credentials that no store holds: the session token itself says who it is for, sealed and authenticated.
+"""Temporary credentials that no store holds: the session token itself says whose it is, sealed and authenticated.
 
-STS issues them, `authenticator` opens them. The secret is derived from the token, so it is nowhere written. A token
-proves what STS granted when it was issued; whether its role still exists is the store's to say, at each request.
+STS issues them, `authenticator` opens them. The secret is derived from the token, so it is written nowhere. A token
+proves what STS granted when it was issued. At each request the store says whether the role still exists.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ class TemporaryCredentials:
     packed_size: int
     """Percent of the largest token: STS's PackedPolicySize."""
     principal: Principal
-    """Who the credentials are, with the times of the session."""
+    """Whose credentials they are, with the times of the session."""
 
 
 class SessionTokens:
-    """Issues and opens session tokens with keys derived from one of the control plane's."""
+    """Issues and opens session tokens, with keys derived from one of the control plane's."""
 
     def __init__(self, key: bytes) -> None:
         self._cipher = AESGCM(_derived(key, b"aerodrome session token"))
@@ -104,7 +104,7 @@ class SessionTokens:
             packed = self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], access_key_id.encode())
         except (binascii.Error, ValueError, InvalidTag):
             raise invalid from None
-        # Only what we sealed ourselves comes this far, so it is as small and as well formed as we made it.
+        # Only what we sealed ourselves comes this far, so its size and form are what we made them.
         principal = _from_json(json.loads(zlib.decompress(packed)))
         if principal.expires_at is None or principal.expires_at <= now:
             raise AuthenticationError("ExpiredToken", "The security token included in the request is expired")

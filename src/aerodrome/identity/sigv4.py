@@ -1,8 +1,8 @@
 """Signature Version 4, as a server checks it: in the Authorization header, or in the query of a presigned URL.
 
-Called by `authenticator` with the request as received. It knows no store of keys and no HTTP server, and raises
-nothing but AuthenticationError, whatever a client sends. The path is signed in its normal form: whoever routes a
-request must not take `/a/../b` for anything but what it says.
+`authenticator` calls it with the request as received. It knows no store of keys and no HTTP server, and raises nothing
+but AuthenticationError, whatever a client sends. The path is signed in its normal form, so whoever routes a request
+must not read `/a/../b` as anything else.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ TERMINATOR = "aws4_request"
 UNSIGNED = "UNSIGNED-PAYLOAD"
 SKEW = timedelta(minutes=15)
 LONGEST_EXPIRY = 604800
-"""Seconds of a week, the longest that a presigned URL may hold."""
+"""Seconds; a week is the longest time for which a presigned URL may be valid."""
 
 GLOBAL_SERVICES = frozenset({"iam", "sts"})
-"""Their clients sign for one region of the partition, whatever region they are set to."""
+"""Services whose clients sign for one region of the partition, whatever region they are set to."""
 GLOBAL_REGIONS = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
 
 MAX_PATH = 8 * 1024
@@ -55,7 +55,7 @@ class SignedRequest:
     headers: Sequence[tuple[str, str]] = field(repr=False)
     """In the order received, names in any case, one pair a line."""
     body_sha256: str | None
-    """Lower-case hex; None: the body was not read, so only a signature that leaves it out can hold."""
+    """Lower-case hex. None = the body was not read, so only a signature that leaves it out can be valid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,13 +72,13 @@ class Presented:
     """The timestamp as it was signed, `20150830T123600Z`."""
     timestamp: datetime
     expires: int | None
-    """Seconds that a presigned URL holds; None in the header form."""
+    """Seconds for which a presigned URL is valid; None in the header form."""
     session_token: str | None = field(repr=False)
     is_presigned: bool
 
     @property
     def scope(self) -> str:
-        """The credential scope: all of the credential but the key."""
+        """The credential scope: the whole credential without the key."""
         return f"{self.date}/{self.region}/{self.service}/{TERMINATOR}"
 
 
@@ -132,7 +132,7 @@ def _check_sizes(request: SignedRequest) -> None:
         raise incomplete("The request's path, query or headers are too large.")
     texts = [request.method, request.raw_path, request.raw_query, *(text for pair in request.headers for text in pair)]
     if any(not text.isascii() and max(text) > "\xff" for text in texts):
-        raise incomplete("The request is not what came over the wire.")  # such a character has no byte
+        raise incomplete("The request is not what came over the wire.")  # a character that is no byte
     if not _TOKEN.fullmatch(request.method) or any(mark in request.raw_path for mark in "\r\n?#"):
         raise incomplete("The request line is malformed.")
 
@@ -332,7 +332,7 @@ def _signature(request: SignedRequest, presented: Presented, headers: dict[str, 
 
 
 def _payload(request: SignedRequest, presented: Presented, headers: dict[str, list[str]]) -> str:
-    """The payload hash of the canonical request, which is the real body's unless it may be left unsigned."""
+    """The payload hash of the canonical request: the real body's, unless the body may be left unsigned."""
     s3 = presented.service == "s3"
     declared = _single(headers, "x-amz-content-sha256") or (UNSIGNED if s3 and presented.is_presigned else None)
     if declared == UNSIGNED and (s3 or presented.is_presigned):

@@ -1,7 +1,7 @@
 """What authentication and authorisation ask of IAM's storage.
 
-The ledger's `Principals` answers it from a snapshot in memory, so every method is cheap and may be called for each
-request; keys of an environment's service alone take a look into the ledger.
+The ledger's `Principals` implements it from a snapshot in memory, so every method is cheap and may be called for each
+request. Only the keys of environments' services need a look into the ledger.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class IdentityStore(Protocol):
         """The long-term key of that id, active or not."""
 
     def granted(self, principal: Principal) -> Granted | None:
-        """The policies of a principal; None when it exists no more, or when another has its name now."""
+        """The policies of a principal; None when it no longer exists, or when another has its name now."""
 
     def trust(self, role_arn: str) -> PolicyText | None:
         """The trust policy of a role; None when there is no such role."""

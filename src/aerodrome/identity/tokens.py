@@ -32,7 +32,7 @@ class Minter:
         self._key_id = hashlib.sha256(der).hexdigest()[:16]
 
     def mint(self, *, subject: str, role: str, environment: str, now: datetime) -> str:
-        """A token that says: `subject` acts as `role` in `environment` for the next minute."""
+        """A token with which `subject` acts as `role` in `environment` for the next minute."""
         claims = {
             "sub": subject,
             "role": role,

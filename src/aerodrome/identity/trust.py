@@ -1,6 +1,6 @@
-"""Who may become a role: its trust policy's principals against the one who asks.
+"""Who may assume a role: whether its trust policy's principals name the one who asks.
 
-Called by `authorizer`. Pure; conditions and effects are `policy`'s.
+`authorizer` calls it. Pure; `policy` handles conditions and effects.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ARN_ACCOUNT = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FederatedPrincipal:
-    """Who asks with a token of an OIDC provider, having no keys of ours."""
+    """Somebody who asks with a token of an OIDC provider and has no keys of ours."""
 
     provider: str
     """The ARN of the OIDC provider in IAM, which trust policies name."""
@@ -36,7 +36,7 @@ Asking = Principal | FederatedPrincipal
 
 
 class Naming(IntEnum):
-    """How closely a statement names who asks; a grant to the account alone leaves the word to identity policies."""
+    """How closely a statement names who asks. If it names the account alone, identity policies decide."""
 
     NONE = 0
     ACCOUNT = 1
@@ -55,7 +55,7 @@ class _Names:
 
 
 def _names(asking: Principal) -> _Names:
-    """A role is one principal whichever its session: it is named by its ARN or by its unique id."""
+    """The names of a principal. A role is one principal in all its sessions: its ARN or its unique id names it."""
     partition = asking.arn.split(":")[1] if asking.arn.startswith("arn:") else "aws"
     account = frozenset({asking.account, f"arn:{partition}:iam::{asking.account}:root"})
     if asking.kind is not PrincipalKind.ASSUMED_ROLE:
@@ -76,7 +76,7 @@ def naming(principals: Principals, asking: Asking, effect: Effect) -> Naming:
 
 
 def _outside(principals: Principals, effect: Effect, *, named: bool) -> Naming:
-    """Of services and federated principals: `*` lets none of them in, but does deny them."""
+    """Services and federated principals: `*` lets none of them in, but does deny them."""
     if principals.negated:
         applies = not named and effect is Effect.DENY
     else:
@@ -94,7 +94,7 @@ def _named(principals: Principals, names: _Names) -> Naming:
 
 
 def _left_out(principals: Principals, names: _Names, effect: Effect) -> Naming:
-    """NotPrincipal: a deny spares whom it lists with role and account, an allow reaches nobody whom it lists at all."""
+    """NotPrincipal: a deny spares who is listed with role and account; an allow reaches nobody who is listed at all."""
     listed = set(principals.aws)
     chain = [group for group in (names.direct, names.role, names.account) if group]
     hits = [bool(group & listed) for group in chain]

@@ -1,4 +1,4 @@
-"""The door of `python -I -m aerodrome.sidecar --config <file>`; the process itself is `process`."""
+"""The entry point of `python -I -m aerodrome.sidecar --config <file>`; `process` is the process itself."""
 
 import sys
 

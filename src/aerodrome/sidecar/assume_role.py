@@ -1,6 +1,6 @@
 """One AssumeRole at the configured endpoint.
 
-Called by `credentials` through a closure that `__main__` makes. The source keys come from the configuration, or from
+`credentials` calls it through a closure that `process` makes. The source keys come from the configuration, or from
 botocore's ambient chain, whose modules are only loaded when it is asked for.
 """
 
@@ -31,7 +31,7 @@ def role(endpoint: AwsEndpoint, *, role_arn: str, session_name: str, source: Acc
 
     Raises:
         AwayError: the service does not answer.
-        RefusalError: it denies the role.
+        RefusalError: the service denies the role.
     """
     form = {
         "Action": "AssumeRole",
@@ -55,7 +55,7 @@ def role(endpoint: AwsEndpoint, *, role_arn: str, session_name: str, source: Acc
 
 
 def ambient() -> Callable[[], AccessKeys]:
-    """The keys that botocore finds for this process (profile, container, instance), asked anew for each use."""
+    """The keys that botocore finds for this process (profile, container, instance), looked up anew for each use."""
     import botocore.exceptions  # noqa: PLC0415 - 11 MB that only the real AWS needs
     import botocore.session  # noqa: PLC0415 - the same
 
@@ -77,7 +77,7 @@ def ambient() -> Callable[[], AccessKeys]:
 
 
 def _parsed(document: bytes, role_arn: str) -> RoleCredentials:
-    """The answer's credentials; whatever is wrong with it, the text (which holds a secret) reaches no message."""
+    """The answer's credentials. Whatever is wrong with it, no message has its text, which holds a secret."""
     try:
         root = parse_xml(document)
         found = {element.tag.rpartition("}")[2]: element.text or "" for element in root.iter()}

@@ -1,4 +1,4 @@
-"""When to act next: the beat of the rounds, and the patience after failures.
+"""When to act next: the pace of the rounds, and the wait after failures.
 
 Used by `rounds` and `credentials`. Pure: the time is an argument.
 """
@@ -10,7 +10,7 @@ LONGEST_WAIT = 10.0
 
 
 def next_start(started: float, now: float, interval: float) -> float:
-    """The moment of the next round on one monotonic clock: on the beat, or at once when the last one took longer."""
+    """The moment of the next round on one monotonic clock: on the beat, or at once if the last round took longer."""
     return max(started + interval, now)
 
 

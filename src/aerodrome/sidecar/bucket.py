@@ -27,7 +27,7 @@ EXPIRED = frozenset(
 
 
 class Signer(Protocol):
-    """Who signs: `credentials.Role`."""
+    """Who signs: `credentials.RefreshableCredentials`."""
 
     def keys(self) -> AccessKeys:
         """Valid keys; AwayError when there are none."""
@@ -63,7 +63,7 @@ class Bucket:
         except (OSError, http.client.HTTPException) as error:
             self._endpoint.close()
             raise self._endpoint.away(error) from error
-        # The standard library does not say by itself when a bounded read came short.
+        # The standard library does not say when a bounded read came short.
         if len(body) > PAGE_LIMIT or left:
             self._endpoint.close()
             raise AwayError(f"a page of the listing of {self.name} was cut off or is too large")
@@ -73,7 +73,7 @@ class Bucket:
         """Write exactly this version of the object to the descriptor; returns its version id, None where there is none.
 
         Raises:
-            AwayError: no whole answer.
+            AwayError: no whole answer came.
             RefusalError: it changed since it was listed (code PreconditionFailed), is gone, or is closed to the role.
         """
         request = AwsRequest(path=f"/{self.name}/{remote.key}", headers={"If-Match": remote.etag})

@@ -1,7 +1,7 @@
 """What one sidecar is told: the JSON file that the control plane writes for it, checked once.
 
-Read by `__main__` at start; everything else receives the dataclasses below. Reads no environment variable and no
-settings of the control plane, because the file (0600) is the whole contract between the two.
+`process` reads it at start; everything else receives the dataclasses below. It reads no environment variable and no
+settings of the control plane: the file (0600) is the whole contract between the two.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CONFIG_LIMIT = 64 * 1024
 """Bytes; a real file has about one thousand."""
 
 LONGEST_INTERVAL = 3600
-"""Seconds; arbitrary, an hour is no rhythm any more."""
+"""Seconds; arbitrary."""
 
 CODE = "SIDECAR_CONFIGURATION"
 
@@ -62,7 +62,7 @@ class PriorityParse:
 
 @dataclass(frozen=True, slots=True)
 class SidecarConfig:
-    """The whole task of one sidecar."""
+    """What one sidecar has to do."""
 
     environment: str
     region: str
@@ -95,7 +95,7 @@ def load(path: Path) -> SidecarConfig:
     """Read and check the file.
 
     Raises:
-        BrokenError: it is missing, readable by others, or a field is wrong; the message never has its value.
+        BrokenError: the file is missing, others may read it, or a field is wrong; the message never has its value.
     """
     try:
         with path.open("rb") as file:

@@ -19,7 +19,7 @@ from aerodrome.sidecar.config import AccessKeys
 from aerodrome.sidecar.signed_http import AwayError
 
 MARGIN = timedelta(minutes=15)
-"""Left before the end when they are renewed; AWS's SDKs begin to ask for newer ones at this very margin."""
+"""Time before their end at which they are renewed; AWS's SDKs begin to ask for newer ones at this very margin."""
 
 PAUSE = 60.0
 """Seconds at least between two successful renewals, whatever their lifetime; arbitrary."""
@@ -29,7 +29,7 @@ log = structlog.get_logger("sidecar.credentials")
 
 @dataclass(frozen=True, slots=True)
 class RoleCredentials:
-    """Keys with their end."""
+    """Keys, and when they end."""
 
     keys: AccessKeys
     expiration: datetime
@@ -63,7 +63,7 @@ class RefreshableCredentials:
         return held if held is not None and self._clock() < held.expiration else None
 
     def keep_fresh(self) -> None:
-        """Renew when it is time and patience allows; a failure is kept in `error`, and what is held stays."""
+        """Renew them when it is time and the back-off allows; a failure is kept in `error`, and what is held stays."""
         if self._monotonic() < self._not_before or not self._due():
             return
         try:
@@ -92,7 +92,7 @@ class RefreshableCredentials:
         return held.keys
 
     def reject(self) -> None:
-        """Say that a service no longer accepts them: they are renewed as soon as patience allows."""
+        """Note that a service no longer accepts them: they are renewed as soon as the back-off allows."""
         self._rejected = True
 
     def _due(self) -> bool:

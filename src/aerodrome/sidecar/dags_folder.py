@@ -1,7 +1,7 @@
-"""The DAGs folder on disk: looked at and changed without ever following a symbolic link.
+"""The DAGs folder on disk, read and changed without ever following a symbolic link.
 
-Called by `sync` alone. Every step walks from an open folder to the next by descriptor, because code that runs under the
-same user may put a link where a folder was a moment ago. Decides nothing.
+`sync` alone calls it. Every step walks from an open folder to the next by descriptor, because code that runs under the
+same user may put a link where a folder was a moment ago. It decides nothing.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class DagsFolder:
             raise self._broken(error) from error
 
     def is_case_sensitive(self) -> bool:
-        """Whether the file system keeps `a` and `A` apart, found by trying."""
+        """Whether the file system keeps `a` and `A` apart; it tries."""
         probe = self.staging / f"case-{uuid.uuid4().hex}"
         probe.touch()
         try:
@@ -162,7 +162,7 @@ def _walk(descriptor: int, prefix: str, files: dict[str, DiskEntry], folders: se
         for entry in entries:
             path = prefix + entry.name
             if not entry.is_dir(follow_symlinks=False):
-                # Gone since the folder was read: then it is simply not there.
+                # It has gone since the folder was read: then it is simply not there.
                 with contextlib.suppress(FileNotFoundError):
                     status = entry.stat(follow_symlinks=False)
                     files[path] = DiskEntry(status.st_size, status.st_mtime_ns, stat.S_ISREG(status.st_mode))

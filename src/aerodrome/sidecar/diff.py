@@ -21,7 +21,7 @@ class ManifestEntry:
     size: int
     mtime_ns: int
     version: str | None = None
-    """The S3 version id that was fetched; None where the bucket gives none."""
+    """The S3 version id that was fetched; None if the bucket gives none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class SyncPlan:
 
 
 def plan(accepted: Accepted, disk: DiskTree, manifest: Mapping[str, ManifestEntry]) -> SyncPlan:
-    """Compare the three. On the word of an incomplete listing nothing is deleted and nothing is forgotten."""
+    """Compare the three. If the listing is incomplete, nothing is deleted and nothing is forgotten."""
     keep = {
         path: held
         for path, held in manifest.items()

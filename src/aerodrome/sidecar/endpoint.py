@@ -1,8 +1,8 @@
 """The container-credentials endpoint: how a unit's AWS SDK gets the role's keys without any key in its environment.
 
 A unit is told `AWS_CONTAINER_CREDENTIALS_FULL_URI=http://127.0.0.1:<port>/credentials` and
-`AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE`; each SDK then sends the file's content as `Authorization`. Every unit is
-hostile to it: requests are bounded in size, time and number. It runs in a thread of its own and only reads what
+`AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE`; each SDK then sends the file's content as `Authorization`. Every unit counts
+as hostile: requests are bounded in size, time and number. The endpoint runs in a thread of its own and only reads what
 `credentials` holds.
 """
 
@@ -36,7 +36,7 @@ DEADLINE = 5.0
 """Seconds for a whole exchange; SDKs give up after 2."""
 
 MAX_CONNECTIONS = 64
-"""At once; more than the processes of one environment that start together. Further ones are closed unanswered."""
+"""At once; more than the processes of one environment that start together. Others are closed without an answer."""
 
 MAX_LEFTOVERS = 16
 """Reads of what a client sends beyond its request (a body, say) before its connection is cut."""
@@ -64,7 +64,7 @@ FORBIDDEN: Answer = (
 
 
 class TokenFile:
-    """The token that units prove themselves with; made by someone else, read again whenever the file changes."""
+    """The token that units prove themselves with; made by somebody else, and read again when the file changes."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -87,7 +87,7 @@ class TokenFile:
 
 
 def answer(head: bytes, *, token: bytes | None, credentials: RoleCredentials | None, trouble: str | None) -> Answer:
-    """Decide about one request. `trouble` is the sentence why there are no credentials."""
+    """Decide about one request. `trouble` is the sentence that says why there are no credentials."""
     request_line, *lines = head.rstrip(b"\r\n").split(b"\r\n")
     words = request_line.split(b" ")
     if len(words) != 3 or not words[2].startswith(b"HTTP/1."):  # noqa: PLR2004 - method, target, version
@@ -183,7 +183,7 @@ class CredentialsEndpoint:
         await writer.drain()
         if writer.can_write_eof():
             writer.write_eof()
-        # Wait until the client has closed, else an abort could take the answer away from it.
+        # Wait until the client has closed, or an abort could take the answer away from it.
         for _ in range(MAX_LEFTOVERS):
             if not await reader.read(HEAD_LIMIT):
                 return
@@ -196,7 +196,7 @@ def listener(port: int, environment: MutableMapping[str, str]) -> socket.socket:
         os.set_inheritable(int(number), False)  # noqa: FBT003 - the standard library's own signature
         given = socket.socket(fileno=int(number))
         given.listen(MAX_CONNECTIONS)
-        # Only now, when it lets nobody else in: ended connections must not keep the port from the next one of us.
+        # Only now, when nobody else gets in: ended connections must not keep the port from our successor.
         given.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         return given
     return _listen(port)

@@ -16,7 +16,7 @@ from aerodrome.sidecar.object_keys import MAX_FILES, Listing, Remote
 from aerodrome.sidecar.signed_http import AwayError, parse_xml
 
 MAX_PAGES = 500
-"""Pages of one listing, ten times what 50 000 objects need; a service that gives more is not followed for ever."""
+"""Pages of one listing, ten times what 50 000 objects need; we stop reading from a service that gives more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +78,11 @@ def _parsed(body: bytes, digest: bytes) -> _Page:
         space = root.tag.rpartition("}")[0]
         tag = f"{space}}}" if space else ""
         if root.tag != f"{tag}ListBucketResult":
-            raise AwayError(f"instead of a listing a document {root.tag[:100]!r} came")
+            raise AwayError(f"a document {root.tag[:100]!r} came instead of a listing")
         truncated = root.findtext(f"{tag}IsTruncated") == "true"
         following = root.findtext(f"{tag}NextContinuationToken")
         if truncated and not following:
-            raise AwayError("the listing says that it goes on, and not where")
+            raise AwayError("the listing says that it goes on, but not where")
         encoded = root.findtext(f"{tag}EncodingType") == "url"
         objects = dict(_object(element, tag, encoded=encoded) for element in root.iterfind(f"{tag}Contents"))
     except (ET.ParseError, TypeError, ValueError) as error:

@@ -1,7 +1,7 @@
 """What we wrote to disk and from which object: the memory that survives a restart of the sidecar.
 
-Kept by `sync` in one file (0600) beside the DAGs folder. Losing it costs one fetch of everything, never a wrong file:
-an entry counts only while the file on disk has the very size and time that it names.
+`sync` keeps it in one file (0600) beside the DAGs folder. Losing it costs one fetch of everything, never a wrong file:
+an entry counts only while the file on disk has exactly the size and time that it names.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def path_for(dags_dir: Path) -> Path:
 
 
 def load(path: Path, *, source: str) -> dict[str, ManifestEntry]:
-    """Read it; empty when it is missing, damaged, or tells of another `source` (bucket and prefix)."""
+    """Read it; empty when it is missing, damaged, or about another `source` (bucket and prefix)."""
     try:
         with path.open("rb") as file:
             document = json.loads(file.read(SIZE_LIMIT))

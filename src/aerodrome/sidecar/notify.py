@@ -1,6 +1,6 @@
-"""Telling the cell that this unit serves, and from then on that it lives, over the pipe it passed us.
+"""Telling the cell that this unit serves, and from then on that it lives, over the pipe that the cell gave us.
 
-Called by `__main__`. The variable is removed and the descriptor closed to children at once, as the cell asks.
+`process` calls it. The variable is removed and the descriptor is closed to children at once, as the cell demands.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Notifier:
         self._say(f"STATUS={' '.join(status.split())}\nREADY=1\n")
 
     def watch(self, is_sound: Callable[[], bool]) -> None:
-        """Show from now on that we live, as long as `is_sound()`; from a thread, for a round may take minutes."""
+        """Show from now on that we live, as long as `is_sound()`; a thread does it, for a round may take minutes."""
 
         def beat() -> None:
             while is_sound():

@@ -64,7 +64,7 @@ class Accepted:
 
 
 def accept(listing: Listing, *, prefix: str, case_sensitive: bool = True) -> Accepted:
-    """Sort the listing's keys into files and refusals. `case_sensitive` tells of the file system below the folder."""
+    """Sort the listing's keys into files and refusals. `case_sensitive` is about the file system below the folder."""
     files: dict[str, Remote] = {}
     refused: dict[str, str] = {}
     for key, remote in listing.objects.items():
@@ -124,7 +124,7 @@ def parents(path: str) -> Iterator[str]:
 
 
 def _collisions(files: Mapping[str, Remote], *, case_sensitive: bool) -> Iterator[tuple[str, str]]:
-    """Paths that cannot exist beside another accepted one; of a file and a folder with one name, the folder stays."""
+    """Paths that cannot exist beside another accepted one. If a file and a folder have one name, the folder stays."""
     spelled: dict[str, str] = {}
     losers: dict[str, str] = {}
     if not case_sensitive:

@@ -1,8 +1,8 @@
 """Telling Airflow that DAG files changed: one row each in the priority table that its DAG processor reads.
 
-Called by `rounds` after files were placed, and once more a little later: Airflow drops a request for a file that it is
+`rounds` calls it after files were placed, and once more a little later: Airflow drops a request for a file that it is
 parsing at that moment. A failure costs latency only (Airflow scans the folder by itself, a little later), so it is
-logged and forgotten. psycopg is loaded with the first row, because an environment may never need one.
+logged and forgotten. psycopg is loaded with the first row, because an environment may never need it.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ TIMEOUT = 2
 """Seconds for connecting and for a statement (psycopg's own minimum for connecting): the next round waits behind it."""
 
 MOST_ROWS = 100
-"""Rows of one round; arbitrary. After a great change Airflow's own scan is as fast."""
+"""Rows of one round; arbitrary. After a large change Airflow's own scan is as fast."""
 
 SECOND_TIME = 2.0
 """Seconds until a file is named again: most files are parsed within one."""
 
 PARSED = (".py", ".zip")
-"""What Airflow looks for DAGs in."""
+"""Endings of files in which Airflow looks for DAGs."""
 
 IGNORE_FILE = ".airflowignore"
 
@@ -42,10 +42,10 @@ log = structlog.get_logger("sidecar.parsing")
 def locations(
     placed: Sequence[str], *, present: Callable[[str], bool], dags_dir: Path, style: Literal["relative", "absolute"]
 ) -> list[str]:
-    """The files to name in rows, in Airflow's spelling.
+    """The files to name in rows, spelled as Airflow spells them.
 
-    Airflow parses what a row names even when an `.airflowignore` excludes it; so below a folder that has one no row is
-    made, and Airflow's own scan finds the file. `present` says whether a path is in the DAGs folder.
+    Airflow parses what a row names even when an `.airflowignore` excludes it. So no row is made below a folder that has
+    one, and Airflow's own scan finds the file. `present` says whether a path is in the DAGs folder.
     """
     wanted = [
         path
@@ -64,7 +64,7 @@ class Reminders:
         self._due: dict[str, float] = {}
 
     def note(self, files: Sequence[str], now: float) -> None:
-        """These were named just now; a file that changes again is named again after its last change."""
+        """Note that these were named just now; a file that changes again is named again after its last change."""
         dags = [file for file in files if file.endswith(PARSED)]
         self._due |= dict.fromkeys(dags[:MOST_ROWS], now + SECOND_TIME)
 
@@ -121,7 +121,7 @@ class PriorityParsing:
         if self._connection is None:
             self._connection = self._connect()
         with self._connection.transaction(), self._connection.cursor() as cursor:
-            # The statement is our own configuration's, not a stranger's; only the parameter is.
+            # Our own configuration gives the statement; only the parameter comes from strangers.
             cursor.executemany(self._request.sql, [(file,) for file in files])
 
     def _connect(self) -> psycopg.Connection:

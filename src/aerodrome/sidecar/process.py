@@ -32,7 +32,7 @@ from aerodrome.sidecar.status import StatusFile
 from aerodrome.sidecar.sync import Syncer
 
 CHINA = "cn-"
-"""Regions of the partition whose host names end otherwise."""
+"""Regions of the partition whose host names end in .cn."""
 
 
 def main() -> int:
@@ -118,6 +118,6 @@ def _url(settings: SidecarConfig, service: str) -> str:
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
-    """End from wherever the main thread is, also from the middle of a read that would take ten seconds."""
+    """End from wherever the main thread is, also in the middle of a read that would take ten seconds."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise SystemExit(0)

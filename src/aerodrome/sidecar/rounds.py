@@ -1,6 +1,6 @@
 """The sidecar's one-second rhythm: a round of the sync, the row for Airflow, the credentials, the status file.
 
-`__main__` builds it and calls `run`; tests call `once`. Catches every failure that time or a person can mend: this
+`process` builds it and calls `run`; tests call `once`. It catches every failure that time or a person can mend: this
 process must outlive an endpoint that is away for days.
 """
 
@@ -38,7 +38,7 @@ class Syncs(Protocol):
 
 
 class Telling:
-    """How Airflow is told of what was placed; nothing is told where the line has no table for it."""
+    """How Airflow is told of the files that were placed; a line without the table is told nothing."""
 
     def __init__(self, table: PriorityParsing | None, request: PriorityParse | None, dags: Path) -> None:
         self._table = table
@@ -47,7 +47,7 @@ class Telling:
         self._reminders = parsing.Reminders()
 
     def tell(self, placed: tuple[str, ...], present: Callable[[str], bool], now: float) -> None:
-        """Name the placed files to Airflow, and those of a moment ago that are still there once more."""
+        """Name the placed files to Airflow, and once more those of a moment ago that are still there."""
         if self._table is None or self._request is None:
             return
         again = [file for file in self._reminders.take(now) if file not in placed and present(file)]
@@ -59,13 +59,13 @@ class Telling:
         self._table.close_when_idle()
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the database connection."""
         if self._table is not None:
             self._table.close()
 
 
 class Rounds:
-    """All that is done again and again. `clock` is the wall's, for the status; `monotonic` paces."""
+    """All that is done again and again. `clock` is the wall clock, for the status; `monotonic` sets the pace."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class Rounds:
         self.status = SidecarStatus(environment, started=clock())
 
     def run(self, interval: float) -> None:
-        """Go on for ever; ends by an exception from a signal handler alone."""
+        """Go on for ever; only an exception from a signal handler ends it."""
         while True:
             started = self._monotonic()
             wait = self.once()
@@ -97,7 +97,7 @@ class Rounds:
             time.sleep(max(0.0, due - self._monotonic()))
 
     def close(self) -> None:
-        """Give back what is held elsewhere."""
+        """Close connections."""
         self._telling.close()
 
     def once(self) -> float:

@@ -1,8 +1,8 @@
-"""Signed HTTP to one AWS service: what `bucket` and `assume_role` speak through.
+"""Signed HTTP to one AWS service; `bucket` and `assume_role` use it.
 
 botocore signs; the standard library speaks HTTP over one kept connection. A botocore client does the same with 11 MB
-more of memory and several times the CPU for each idle second, in a process that every environment has. Follows no
-redirect and uses no proxy. Not safe for use by several threads.
+more of memory and several times the CPU for each idle second, in a process that every environment has. It follows no
+redirect, uses no proxy, and must not be used by several threads.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SENTENCE_LIMIT = 300
 HTTP_ERROR, HTTP_TOO_MANY, HTTP_SERVER_ERROR = 300, 429, 500
 
 STALE = (http.client.RemoteDisconnected, http.client.CannotSendRequest, BrokenPipeError, ConnectionResetError)
-"""What a kept connection shows when the server has closed it since."""
+"""What a kept connection raises when the server has closed it since."""
 
 
 class AwayError(RetryError):
@@ -42,7 +42,7 @@ class AwayError(RetryError):
 
 
 class RefusalError(BrokenError):
-    """The service answered and said no; `code` is its own word for why."""
+    """The service answered with a refusal; `code` is its own word for why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ class AwsEndpoint:
         self._connection: http.client.HTTPConnection | None = None
 
     def send(self, request: AwsRequest, keys: AccessKeys) -> http.client.HTTPResponse:
-        """Send one request; its response must be read to the end before the next, or the connection closed.
+        """Send one request. Read its response to the end before the next one, or close the connection.
 
         Raises:
             AwayError: no answer, or a 5xx or 429.

@@ -56,7 +56,7 @@ def document(status: SidecarStatus) -> dict[str, object]:
 
 
 class StatusFile:
-    """Writes the file when something is new, and now and then to show that the process lives."""
+    """Writes the file when something is new, and from time to time to show that the process lives."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

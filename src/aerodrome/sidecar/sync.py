@@ -1,8 +1,8 @@
 """One round: the listing in, the disk made equal to it. The only place where the bucket changes the disk.
 
-`rounds` calls it once a second; it asks `listing`, decides by `object_keys` and `diff`, and acts through `bucket` and
+`rounds` calls it once a second. It asks `listing`, decides by `object_keys` and `diff`, and acts through `bucket` and
 `dags_folder`. All objects are fetched before the first file changes, so that files which belong together change within
-milliseconds. Knows nothing of Airflow.
+milliseconds. It knows nothing of Airflow.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Lister(Protocol):
     """What a round needs of a listing."""
 
     def read(self) -> Listing:
-        """As `listing.Reader.read`."""
+        """As `listing.ListingReader.read`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Round:
 
 @dataclass(slots=True)
 class _Trouble:
-    """An object that could not be fetched or written, until it changes or works."""
+    """An object that could not be fetched or written; kept until the object changes or works."""
 
     etag: str
     sentence: str
@@ -135,7 +135,7 @@ class Syncer:
         return path in self._manifest
 
     def _carry_out(self, plan: SyncPlan, disk: diff.DiskTree) -> Round:
-        self._settled = False  # unless this comes to its end
+        self._settled = False  # until the end of this function is reached
         before = self._manifest
         self._forget_troubles()
         staged = self._fetch(plan.fetch)
@@ -162,7 +162,7 @@ class Syncer:
             try:
                 staged.files[path] = self._fetch_one(remote)
             except AwayError as error:
-                # Noted too, so that one object which always fails cannot keep those after it from coming.
+                # Note it, so that one object which always fails cannot hold up those after it.
                 self._note(path, remote, str(error))
                 staged.away = error
                 break
@@ -220,7 +220,7 @@ class Syncer:
             log.warning("an object cannot be synchronised", key=remote.key, error=sentence)
 
     def _forget_troubles(self) -> None:
-        """An object that is gone or has changed is tried anew."""
+        """Forget the troubles of objects that are gone or have changed: they are tried anew."""
         files = self._accepted.files
         self._troubles = {
             path: trouble

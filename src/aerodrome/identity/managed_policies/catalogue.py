@@ -1,7 +1,7 @@
 """The managed policies of AWS that every account has, as IAM's entities.
 
-`runtime` gives them to the ledger's directory. Placeholders of the documents in MWAA's user guide are wildcards here:
-a policy of one's own is the way to grant less.
+`assembly` gives them to the ledger's directory. The placeholders in the documents of MWAA's user guide are wildcards
+here; to grant less, write a policy of your own.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""IAM's policy language: documents read and validated, patterns and conditions compared with one request.
+"""IAM's policy language: documents are read and validated, patterns and conditions are compared with one request.
 
-Pure: no store, no clock; what is judged comes as arguments. What policies together mean for a principal is
-`evaluation`'s.
+Pure: no store, no clock; everything comes as arguments. `evaluation` decides what several policies mean together.
 """

@@ -1,7 +1,7 @@
 """How one value of a policy compares with one value of a request, by operator; and which values an operator takes.
 
-Called by `conditions`, which knows of negation, sets and missing keys. A request's value of the wrong shape compares
-with nothing.
+`conditions` calls it, and handles negation, sets and missing keys. If a request's value has the wrong shape, it
+compares with nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The condition operators of IAM's grammar and what they say of a request, missing keys and sets included.
+"""The condition operators of IAM's grammar, and whether a request meets them, with missing keys and sets.
 
 `grammar` makes conditions, `statements` asks them. Comparisons are in `comparisons`.
 """
@@ -36,7 +36,7 @@ class Condition:
     comparison: Comparison | None
     """None for the operator Null."""
     negated: bool
-    """True of the operators that end in NotEquals, NotLike and the like."""
+    """True for the operators that end in NotEquals, NotLike and the like."""
     quantifier: Quantifier | None
     if_exists: bool
 
@@ -60,7 +60,7 @@ class Condition:
         return any(hits) is not self.negated
 
     def _hit(self, found: str, context: Context, *, allows: bool) -> bool:
-        """Whether one of the policy's values compares with the request's value, negation apart."""
+        """Whether one of the policy's values matches the request's value, without the negation."""
         comparison = self.comparison
         assert comparison is not None  # noqa: S101  (Null never comes here)
         for value in self.values:

@@ -1,6 +1,6 @@
-"""Strict JSON for policy documents: nothing twice, nothing that JSON does not know, nothing without bound.
+"""Strict JSON for policy documents: no key twice, only what JSON allows, and bounds on everything.
 
-Called by `grammar`. It knows no element of the policy language.
+`grammar` calls it. It knows no element of the policy language.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Number(str):
-    """A JSON number as it was written: comparisons of conditions take it, no other element does."""
+    """A JSON number as it was written: comparisons of conditions take it, and no other element does."""
 
     __slots__ = ()
 

@@ -1,7 +1,7 @@
-"""Reads policy documents by IAM's grammar; what is no policy is refused with the reason, in IAM's words if it has any.
+"""Reads policy documents by IAM's grammar. A refusal says why a document is no policy, in IAM's words if it has any.
 
-Called by IAM's and STS's API before anything is stored, and by `evaluation` on what was stored. Sizes per kind of
-policy are the API's to check; here only what no policy may exceed is.
+IAM's and STS's API call it before anything is stored, and `evaluation` on what was stored. The API checks the sizes
+that each kind of policy may have; here only the bound for all policies is checked.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _FEDERATED = re.compile(r"arn:aws(-[a-z-]+)?:iam::[0-9]{12}:(oidc|saml)-provider
 
 
 _KEPT = 16 * 1024
-"""Characters of the longest document that is kept as read; longer ones are in no store."""
+"""Characters of the longest document whose parsed form is cached; no store has longer ones."""
 
 
 def parse(text: str) -> Policy:
@@ -140,7 +140,7 @@ def _effect(found: Mapping[str, Any]) -> Effect:
 
 
 def _either(found: Mapping[str, Any], name: str) -> tuple[object, bool] | None:
-    """The value of an element or of its Not form, and whether it is that; None when there is neither."""
+    """The value of an element or of its Not form, and whether it is the Not form; None when there is neither."""
     negated = f"Not{name}"
     if name in found and negated in found:
         raise MalformedPolicyError(f"Syntax errors in policy: {name} and {negated} exclude each other.")

@@ -1,7 +1,7 @@
 """Patterns of policies: texts with the wildcards * and ? and with variables such as ${aws:username}.
 
-A resolved pattern is its *form*: a text in which two control characters, which no document and no resolved value may
-hold, stand for the wildcards; so a star that came out of a variable is a star and nothing more.
+A resolved pattern is called its *form*: a text in which two control characters stand for the wildcards. No document and
+no resolved value may hold these characters, so a star that came out of a variable is a star and nothing more.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Pattern:
     """Forms, and variables between them."""
 
     def form(self, context: Context) -> str | None:
-        """The pattern with its variables' values; None when one has none, or more than one."""
+        """The pattern with its variables' values; None if a variable has no value, or more than one."""
         if len(self.parts) == 1 and isinstance(self.parts[0], str):
             return self.parts[0]
         values = [part if isinstance(part, str) else _value(part, context) for part in self.parts]
@@ -112,19 +112,19 @@ def matches(form: str, text: str) -> bool:
 
 
 def arn_matches(form: str, arn: str) -> bool:
-    """Whether the ARN is of the form, each of six segments on its own: wildcards reach over no colon but the last."""
+    """Whether the ARN is of the form, segment by segment; only in the sixth a wildcard reaches over colons."""
     if form == ANY:
         return True
     wanted, found = form.split(":", ARN_SEGMENTS - 1), arn.split(":", ARN_SEGMENTS - 1)
     if len(found) < ARN_SEGMENTS:
         return form == arn
-    wanted += [ANY] * (ARN_SEGMENTS - len(wanted))  # an incomplete ARN stands for all that begin so
+    wanted += [ANY] * (ARN_SEGMENTS - len(wanted))  # an incomplete ARN stands for all ARNs that begin like it
     return all(matches(pattern, segment) for pattern, segment in zip(wanted, found, strict=True))
 
 
 @lru_cache(maxsize=4096)
 def _compiled(form: str) -> re.Pattern[str]:
-    """The form as an expression that never goes back over its stars, so hostile patterns cost no more than others."""
+    """The form as an expression that never backtracks over its stars, so hostile patterns cost no more than others."""
     first, *rest = (re.escape(piece).replace(re.escape(ONE), ".") for piece in form.split(ANY))
     if not rest:
         return re.compile(first, re.DOTALL)

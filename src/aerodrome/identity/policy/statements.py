@@ -1,4 +1,4 @@
-"""Policies as read, and how one statement meets one request: it matches, or the first thing that does not is named.
+"""Policies as read, and how one statement applies to one request: it matches, or names the first thing that does not.
 
 `grammar` makes them, `evaluation` asks them. Pure.
 """
@@ -22,7 +22,7 @@ class Effect(StrEnum):
 
 
 class StatementElement(IntEnum):
-    """What of a statement did not match; the later, the nearer it came."""
+    """The element of a statement that did not match; the later in this order, the nearer the statement came."""
 
     PRINCIPAL = 1
     ACTION = 2
@@ -37,7 +37,7 @@ class Request:
     action: str
     """Such as `airflow:GetEnvironment`."""
     resource: str
-    """An ARN, or `*` for actions on nothing in particular."""
+    """An ARN, or `*` for actions on no particular resource."""
     context: Context = field(default_factory=dict)
 
 
@@ -59,9 +59,9 @@ class Mismatch:
 
     part: StatementElement
     wanted: str
-    """Of the statement: the element and its patterns, or the condition."""
+    """What the statement says: the element and its patterns, or the condition."""
     found: str
-    """Of the request."""
+    """What the request has."""
 
     @property
     def sentence(self) -> str:
@@ -116,7 +116,7 @@ class Statement:
         context = request.context
         leaves_out = self.not_resource and self.effect is Effect.ALLOW
         if leaves_out and any(pattern.form(context) is None for pattern in self.resources):
-            return False  # what a variable without a value would leave out is not known, so nothing is allowed
+            return False  # nobody knows what a variable without a value would exclude, so nothing is allowed
         return _one_matches(self.resources, context, request.resource, patterns.arn_matches) is not self.not_resource
 
 
