@@ -22,7 +22,9 @@ from aerodrome.api import app as api_app
 from aerodrome.api.dependencies import ApiDependencies
 from aerodrome.api.query.dependencies import QueryDependencies
 from aerodrome.api.sts.issuers import Issuers
-from aerodrome.backends.local.backend import LocalBackend, Surroundings
+from aerodrome.backends.control_plane import ControlPlane
+from aerodrome.backends.local import backend as local_backend
+from aerodrome.backends.local.backend import LocalBackend
 from aerodrome.controller.loop import Controller
 from aerodrome.gateway.app import Gateway
 from aerodrome.gateway.dependencies import GatewayDependencies
@@ -85,14 +87,13 @@ def assembled(settings: Settings, keeper: Keeper, *, port: int, gateway_ports: P
         environments = Environments(engine, region=settings.region, account=settings.account_id)
         keeper.owns(lambda: _buckets(environments))
         with contextlib.closing(Audit(engine)) as audit, _identity(settings, engine) as identity:
-            endpoint = keeper.aws_endpoint_url()
-            backend = LocalBackend(
-                Surroundings(
+            backend = local_backend.made(
+                ControlPlane(
                     settings=settings,
                     cluster=keeper.cluster,
                     vault=identity.vault,
                     key_set=identity.minter.key_set(),
-                    aws_endpoint_url=endpoint,
+                    aws_endpoint_url=keeper.aws_endpoint_url(),
                     mwaa_endpoint_url=settings.url(port),
                     gateway_ports=gateway_ports,
                     service_key=identity.principals.service_access_key,
@@ -102,12 +103,14 @@ def assembled(settings: Settings, keeper: Keeper, *, port: int, gateway_ports: P
             operations = Dependencies(
                 environments=environments,
                 snapshots=snapshots,
-                archives=backend,
+                archives=backend.databases,
                 logins=Logins(engine),
                 authorizer=identity.authorizer,
                 preflight=Preflight(settings=settings, authorizer=identity.authorizer, s3=keeper.s3),
                 vault=identity.vault,
-                rest=airflow_rest.Caller(minter=identity.minter, paths=settings.paths, clock=clock.now).call,
+                rest=airflow_rest.Caller(
+                    minter=identity.minter, web_server=backend.runtime.web_server, clock=clock.now
+                ).call,
                 offered_versions=tuple(versions.OFFERED),
                 latest_version=versions.DEFAULT,
                 gateway_ports=gateway_ports,
@@ -165,7 +168,7 @@ class _Rooms:
                 operations=self.operations,
                 audit=self.audit,
                 directory=lambda: self.identity.principals.directory,
-                backend=self.backend,
+                runtime=self.backend.runtime,
                 cluster=self.keeper.cluster,
                 services=self.keeper.report,
                 troubles=lambda: [*disks.troubles(disks.look(self.settings.paths)), *self.crew.troubles()],
@@ -184,7 +187,8 @@ class _Rooms:
                 logins=self.operations.logins,
                 minter=self.identity.minter,
                 still_granted=functools.partial(authorisation.still_granted, self.operations),
-                run_command=Commands(self.backend.run_command).run,
+                run_command=Commands(self.backend.runtime).run,
+                web_server=self.backend.runtime.web_server,
                 record=self.audit.record,
                 clock=clock.now,
                 settings=self.settings,
@@ -251,7 +255,7 @@ def _crew(environments: Environments, controller: Controller, keeper: Keeper, au
 @contextlib.contextmanager
 def _controlling(controller: Controller, backend: LocalBackend, crew: ThreadSupervisor) -> Iterator[None]:
     """The controller at work, and the default version's warm process on its way."""
-    warming = threading.Thread(target=backend.warm_up, args=(versions.DEFAULT,), name="warm-up", daemon=True)
+    warming = threading.Thread(target=backend.runtime.warm_up, args=(versions.DEFAULT,), name="warm-up", daemon=True)
     controller.start()
     warming.start()
     crew.start()

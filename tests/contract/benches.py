@@ -1,4 +1,4 @@
-"""Backends on a bench: the public one in memory, and the local one with folders and database of its own."""
+"""Backends to try: the public one in memory, and the local one with folders and database of its own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -17,38 +16,52 @@ from cryptography.fernet import Fernet
 
 import uids
 from aerodrome import trees
-from aerodrome.backends.contract import OF_A_CELL, Backend, Step
+from aerodrome.backends.contract import Backend
+from aerodrome.backends.control_plane import ControlPlane
+from aerodrome.backends.local import backend as local_backend
+from aerodrome.backends.local import paths as local_paths
 from aerodrome.backends.local import shutdown
-from aerodrome.backends.local.backend import LocalBackend, Surroundings
-from aerodrome.backends.memory import MemoryBackend, Place
+from aerodrome.backends.local.backend import LocalBackend
+from aerodrome.backends.memory import FakeEnvironment, MemoryBackend
 from aerodrome.errors import RetryError
 from aerodrome.identity.vault import EnvironmentSecrets, Vault
-from aerodrome.model.change import Change, Kind, Strategy
-from aerodrome.model.environment import Environment, LastUpdate, Progress
-from aerodrome.model.lifecycle import Status
-from aerodrome.model.observed import Installation, Observed, Work
+from aerodrome.model import classes
+from aerodrome.model.observed import Cell, CellState, DatabaseSeen, Observed, RuntimeSeen, Work
+from aerodrome.model.orders import (
+    Build,
+    CellOrder,
+    DatabaseOrder,
+    Install,
+    MakeDatabase,
+    Order,
+    ReleaseOrder,
+    RuntimeOrder,
+    ServicesOrder,
+)
 from aerodrome.model.release import Deployed
 from aerodrome.model.spec import Spec
+from aerodrome.model.tenant import Tenant
 from aerodrome.model.web_address import Ports
 from aerodrome.services import databases
 from aerodrome.services.clusters import Cluster
 from aerodrome.settings import Settings
 from product import wait_for
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 REVISION = 1
 """Of the creation."""
 
 VAULT = Vault(Fernet.generate_key())
-NOTHING = Observed(installation=Installation(done=False), database=False, files=False, traces=False)
+NOWHERE = RuntimeSeen()
+NO_DATABASE = DatabaseSeen()
 
 
 @dataclass
 class Bench:
-    """A backend, and how its cell dies without an order."""
+    """A backend, what is ordered of it, and how its cell dies without an order."""
 
     backend: Backend
-    environment: Environment
+    tenant: Tenant
+    spec: Spec
     kill_cell: Callable[[], None]
     alter_database: Callable[[], None]
     """Do to its database, which is made for that, what its code can do."""
@@ -56,35 +69,98 @@ class Bench:
     lose_release: Callable[[Deployed], None]
     """Take away the folder of the release that it runs."""
 
-    def act(self, *steps: Step) -> None:
-        for step in steps:
-            self.backend.act(self.environment, step, REVISION if step in OF_A_CELL else None)
+    running: Deployed | None = None
+    unsettled: bool = False
 
-    def can(self, step: Step) -> bool:
-        """Whether the step could be taken now; on a machine that is busy it may have to be tried again."""
+    @property
+    def services(self) -> ServicesOrder:
+        """The order for its services."""
+        spec = self.spec
+        return ServicesOrder(
+            bucket_arn=spec.source_bucket_arn,
+            dag_s3_path=spec.dag_s3_path,
+            execution_role_arn=spec.execution_role_arn,
+            airflow_version=spec.airflow_version,
+            queue=REVISION,
+        )
+
+    @property
+    def cell(self) -> CellOrder:
+        """The order for its cell."""
+        version, lock = self.version()
+        unknown = Deployed(identifier="f00d", version=version, lock=lock)
+        spec = self.spec
+        return CellOrder(
+            revision=REVISION,
+            deployed=self.running or unknown,
+            options=spec.airflow_configuration_options,
+            web_access=spec.webserver_access_mode,
+            tasks_per_worker=classes.CLASSES[spec.environment_class].tasks_per_worker,
+            most_workers=spec.max_workers,
+            workers=1,
+        )
+
+    @property
+    def install(self) -> Install:
+        version, lock = self.version()
+        return Install(version=version, lock=lock)
+
+    @property
+    def database(self) -> MakeDatabase:
+        version, lock = self.version()
+        return MakeDatabase(version=version, lock=lock, options=self.spec.airflow_configuration_options)
+
+    def version(self) -> tuple[str, str]:
+        """The Airflow version that the spec asks for, and its lock."""
+        found = self._releases("", None)
+        return found.version, found.lock
+
+    def act(self, *orders: Order) -> None:
+        for order in orders:
+            self.act_for(self.tenant, order)
+
+    def act_for(self, tenant: Tenant, order: Order) -> None:
+        if isinstance(order, RuntimeOrder):
+            self.backend.runtime.carry_out(tenant, order)
+        elif isinstance(order, DatabaseOrder):
+            self.backend.databases.carry_out(tenant, order)
+        else:
+            assert isinstance(order, ReleaseOrder)
+            self.backend.releases.carry_out(tenant, order)
+
+    def can(self, order: Order) -> bool:
+        """Whether it could be carried out now; on a machine that is busy it may have to be given again."""
         try:
-            self.act(step)
+            self.act(order)
         except RetryError:
             return False
         return True
 
     def see(self) -> Observed:
-        return self.backend.observe(self.environment)
+        return self.look(self.tenant)
 
-    def deploy(self) -> None:
-        """Build the change's release, and write it down as the controller does."""
-        self.act(Step.RELEASE)
+    def look(self, tenant: Tenant) -> Observed:
+        runtime = self.backend.runtime.look(tenant)
+        is_used = runtime.services.alive and any(cell.alive for cell in runtime.cells.values())
+        database = self.backend.databases.look(
+            tenant, revision=REVISION, running=self.running, is_used=is_used, is_unsettled=self.unsettled
+        )
+        running = self.running
+        releases = self._releases(running.lock if running else "", running)
+        return Observed(runtime=runtime, database=database, releases=releases)
+
+    def build(self) -> None:
+        """Build the release, and keep it as the controller does."""
+        version, lock = self.version()
+        self.act(Build(revision=REVISION, spec=self.spec, version=version, lock=lock, before=None))
 
         def built() -> Work | None:
-            work = self.see().work
+            work = self.see().work(Build)
             return work if work is not None and work.done else None
 
-        change = self.environment.change
-        assert change is not None
         deployed = wait_for("the release is built", built).deployed
         assert deployed is not None
-        change = replace(change, deployed=replace(deployed, cell=change.revision))
-        self.environment = replace(self.environment, change=change)
+        self.running = replace(deployed, cell=REVISION)
 
     def sees(self, what: Callable[[Observed], bool]) -> bool:
         """Whether it is so by now; a cell that is busy, or dies while it is asked, gives no answer at all."""
@@ -92,62 +168,70 @@ class Bench:
             seen = self.see()
         except RetryError:
             return False
-        return not any(each.silent_for for each in (seen.services, *seen.cells.values())) and what(seen)
+        cells: tuple[Cell, ...] = (seen.services, *seen.cells.values())
+        return not any(each.state is CellState.SILENT for each in cells) and what(seen)
 
-    def refuses(self, step: Step) -> bool:
-        """Whether the step waits for something else."""
+    def refuses(self, order: Order) -> bool:
+        """Whether the order waits for something else."""
         try:
-            self.act(step)
+            self.act(order)
         except RetryError:
             return True
         return False
 
+    def _releases(self, lock: str, running: Deployed | None):
+        return self.backend.releases.look(
+            self.tenant, revision=REVISION, version=self.spec.airflow_version, lock=lock, running=running
+        )
 
-def an_environment(spec: Spec) -> Environment:
-    return Environment(
+
+@dataclass
+class LocalBench(Bench):
+    """One on this machine."""
+
+    local: LocalBackend | None = None
+    settings: Settings | None = None
+
+
+def a_tenant() -> Tenant:
+    return Tenant(
         name="one",
         identifier="c0117ac7",
         arn="arn:aws:airflow:us-east-1:000000000000:environment/one",
         number=1,
-        spec=spec,
-        tags={},
-        status=Status.CREATING,
-        created_at=NOW,
-        last_update=LastUpdate(status="PENDING", created_at=NOW, source="user"),
-        progress=Progress(phase="queued", detail="", phase_started_at=NOW),
-        change=Change(kind=Kind.CREATE, spec=spec, revision=REVISION, strategy=Strategy.GRACEFUL, requested_at=NOW),
         sealed_secrets=VAULT.seal(EnvironmentSecrets.generate()),
     )
 
 
-def in_memory(environment: Environment) -> Bench:
-    backend = MemoryBackend()
+def in_memory(spec: Spec) -> Bench:
+    tenant, state = a_tenant(), MemoryBackend()
 
     def kill_cell() -> None:
-        box = backend.places[environment.name].cells[REVISION]
-        box.alive, box.leftovers = False, True
+        cell = state.environments[tenant.name].cells[REVISION]
+        cell.alive, cell.leftovers = False, True
 
     def alter_database() -> None:
-        place = backend.places.setdefault(environment.name, Place())
-        place.databases["live"] = environment.spec.airflow_version
-        place.altered = ("the role's password",)
+        known = state.environments.setdefault(tenant.name, FakeEnvironment())
+        known.databases["live"] = spec.airflow_version
+        known.altered = ("the role's password",)
 
     def lose_release(deployed: Deployed) -> None:
-        backend.places.setdefault(environment.name, Place()).lost = deployed.identifier
+        state.environments.setdefault(tenant.name, FakeEnvironment()).lost = deployed.identifier
 
-    return Bench(backend, environment, kill_cell, alter_database, lose_release)
+    return Bench(state.parts, tenant, spec, kill_cell, alter_database, lose_release)
 
 
 @contextlib.contextmanager
-def on_this_machine(environment: Environment, cluster: Cluster, versions: Path | None) -> Iterator[Bench]:
+def on_this_machine(spec: Spec, cluster: Cluster, versions: Path | None) -> Iterator[LocalBench]:
+    tenant = a_tenant()
     with tempfile.TemporaryDirectory(prefix="aero-") as folder:
         data = Path(folder)
         data.chmod(0o711)
         if versions is not None:
             (data / "versions").symlink_to(versions)
         settings = Settings(data=data, first_uid=uids.block())
-        backend = LocalBackend(
-            Surroundings(
+        backend = local_backend.made(
+            ControlPlane(
                 settings=settings,
                 cluster=lambda: cluster,
                 vault=VAULT,
@@ -158,14 +242,15 @@ def on_this_machine(environment: Environment, cluster: Cluster, versions: Path |
                 service_key=lambda _name, _identifier: ("AKIA", "secret"),
             )
         )
-        paths = settings.paths.environment(environment.name, environment.identifier)
+        paths = local_paths.of(settings.paths, tenant.name, tenant.identifier)
+        name = f"env_{tenant.identifier}"
 
         def kill_cell() -> None:
             cell = psutil.Process(int(paths.cell(REVISION).pid_file.read_text()))
             os.kill(cell.pid, signal.SIGKILL)
 
         def alter_database() -> None:
-            name, password = f"env_{environment.identifier}", VAULT.open(environment.sealed_secrets).database_password
+            password = VAULT.open(tenant.sealed_secrets).database_password
             databases.ensure_role(cluster, name, password)
             databases.ensure_database(cluster, name, name)
             with psycopg.connect(cluster.dsn(name, name, password), autocommit=True) as theirs:
@@ -176,9 +261,11 @@ def on_this_machine(environment: Environment, cluster: Cluster, versions: Path |
             trees.remove(settings.paths.releases / str(deployed.content))
 
         try:
-            yield Bench(backend, environment, kill_cell, alter_database, lose_release)
+            yield LocalBench(
+                backend, tenant, spec, kill_cell, alter_database, lose_release, local=backend, settings=settings
+            )
         finally:
             backend.close()
             shutdown.stop_all(settings.paths, report=lambda _: None)
-            databases.drop_database(cluster, f"env_{environment.identifier}")
-            databases.drop_role(cluster, f"env_{environment.identifier}")
+            databases.drop_database(cluster, name)
+            databases.drop_role(cluster, name)

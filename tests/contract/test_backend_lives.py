@@ -8,40 +8,35 @@ from pathlib import Path
 
 import pytest
 
-from aerodrome.backends.contract import Step
 from aerodrome.errors import RetryError
-from aerodrome.model.environment import Environment
-from aerodrome.model.lifecycle import Status
-from aerodrome.model.observed import Cell, Observed
+from aerodrome.model.observed import Cell, CellState, Observed
+from aerodrome.model.orders import AT_ONCE, DropDatabase, Keep, Point, Remove, ReportDeaths
 from aerodrome.model.spec import Spec
 from contract import benches
 from product import wait_for
 
-
-@pytest.fixture
-def environment(spec: Spec) -> Environment:
-    return benches.an_environment(spec)
+PATIENCE = 20.0
 
 
 @pytest.fixture(params=["memory", "local"])
-def bench(request: pytest.FixtureRequest, environment: Environment, versions: Path) -> Iterator[benches.Bench]:
+def bench(request: pytest.FixtureRequest, spec: Spec, versions: Path) -> Iterator[benches.Bench]:
     """Where Airflow can be installed."""
     if request.param == "memory":
-        yield benches.in_memory(environment)
+        yield benches.in_memory(spec)
         return
-    with benches.on_this_machine(environment, request.getfixturevalue("cluster"), versions) as made:
+    with benches.on_this_machine(spec, request.getfixturevalue("cluster"), versions) as made:
         yield made
 
 
 def running(bench: benches.Bench) -> None:
     """Bring the bench to where its units run, as a creation does."""
-    bench.act(Step.INSTALL, Step.INSTALL)
-    wait_for("Airflow is installed", lambda: bench.see().installation.done)
-    bench.act(Step.FILES, Step.DATABASE, Step.DATABASE, Step.SERVICES)
-    bench.deploy()
-    wait_for("the cell is started", lambda: bench.can(Step.CELL))
+    bench.act(bench.install, bench.install)
+    wait_for("Airflow is installed", lambda: bench.see().releases.installation.done)
+    bench.act(bench.database, bench.database, bench.services)
+    bench.build()
+    wait_for("the cell is started", lambda: bench.can(bench.cell))
     wait_for("the cell answers", lambda: bench.sees(lambda seen: cell(seen).alive and seen.services.alive))
-    bench.act(Step.SWITCH)
+    bench.act(Point(revision=benches.REVISION))
 
 
 def cell(seen: Observed) -> Cell:
@@ -51,79 +46,114 @@ def cell(seen: Observed) -> Cell:
 def test_a_life_from_installation_to_removal(bench):
     running(bench)
     seen = bench.see()
-    assert (seen.database, seen.files, seen.traces, seen.copies, seen.bereaved) == (True, True, True, False, False)
+    assert (seen.database.exists, seen.runtime.exists, seen.runtime.served) == (True, True, benches.REVISION)
     assert {unit.name for unit in seen.services.units} == seen.services.wanted == {"redis", "sidecar"}
+    assert (seen.services.order, cell(seen).order) == (bench.services, bench.cell)
     names = {unit.name for unit in cell(seen).units}
     assert names == cell(seen).wanted
     assert {"scheduler", "worker-1"} <= names
-    deployed = bench.environment.change.deployed
-    settled = replace(bench.environment, status=Status.AVAILABLE, change=None, deployed=deployed)
-    assert (bench.backend.observe(settled).altered, bench.backend.observe(settled).damage) == ((), "")
-    bench.act(Step.REPORT_LOST_TASKS)  # there are none
+    assert (seen.database.altered, seen.database.damage) == ((), "")
+    bench.unsettled = True
+    assert not (bench.see().database.unfinished)
+    assert not (bench.see().database.others)
+    bench.unsettled = False
+    bench.act(ReportDeaths(version=bench.running.version))  # there are none
     assert cell(bench.see()).alive
+    tail = bench.backend.runtime.tail
 
     def has_printed() -> bool:
-        return any(bench.backend.tail(bench.environment, name, benches.REVISION) for name in names)
+        return any(tail(bench.tenant, name, benches.REVISION) for name in names)
 
     wait_for("a unit prints", has_printed)
-    assert bench.backend.tail(bench.environment, "unheard-of", benches.REVISION) == ()
-    assert bench.backend.tail(bench.environment, "unheard-of") == ()
+    assert tail(bench.tenant, "unheard-of", benches.REVISION) == ()
+    assert tail(bench.tenant, "unheard-of") == ()
 
-    wait_for("the units run", lambda: bench.sees(lambda seen: all(unit.pid for unit in cell(seen).units)))
+    begun = {"starting", "ready"}
+    wait_for("the units run", lambda: bench.sees(lambda seen: {unit.state for unit in cell(seen).units} <= begun))
     bench.kill_cell()
     wait_for("the loss is seen", lambda: bench.sees(lambda seen: not cell(seen).alive))
     lost = bench.see()
-    assert (cell(lost).leftovers, cell(lost).units, lost.services.alive) == (True, (), True)
+    assert (cell(lost).state, cell(lost).units, cell(lost).trouble) == (CellState.LOST, (), "")
+    assert (cell(lost).order, lost.services.alive) == (bench.cell, True)
     assert has_printed()
     with pytest.raises(RetryError):
-        bench.backend.run_command(bench.environment, ["version"])
-    bench.act(Step.END_LEFTOVERS, Step.END_LEFTOVERS)
-    assert not cell(bench.see()).leftovers
+        bench.backend.runtime.run_command(bench.tenant, benches.REVISION, ["version"])
+    at_once = replace(bench.cell, keep=Keep.NOTHING, patience=AT_ONCE)
+    bench.act(at_once, at_once)
+    assert (cell(bench.see()).state, cell(bench.see()).order) == (CellState.ENDED, at_once)
 
-    bench.act(Step.CELL)
+    bench.act(bench.cell)
     wait_for("the cell answers again", lambda: bench.sees(lambda seen: cell(seen).alive))
-    wait_for("the cell hears", lambda: bench.can(Step.STOP_CELL))  # one that starts its nursery is busy
-    wait_for("the units have stopped", lambda: bench.sees(lambda seen: not (cell(seen).alive or cell(seen).leftovers)))
-    bench.act(Step.STOP_CELL, Step.RETIRE, Step.STOP_SERVICES)
+    stopped = replace(bench.cell, keep=Keep.NOTHING, patience=PATIENCE)
+    wait_for("the cell hears", lambda: bench.can(stopped))  # one that starts its nursery is busy
+    wait_for("the units have stopped", lambda: bench.sees(lambda seen: not cell(seen).runs))
+    stopped_services = replace(bench.services, keep=Keep.NOTHING, patience=PATIENCE)
+    bench.act(stopped, Remove(revision=benches.REVISION), stopped_services)
     wait_for("all has stopped", lambda: bench.sees(lambda seen: not seen.services.alive))
-    stopped = bench.see()
-    assert (stopped.cells, stopped.database, stopped.services.leftovers) == ({}, True, False)
-    bench.act(Step.STOP_SERVICES, Step.DROP_DATABASE, Step.DROP_DATABASE)
-    assert not bench.see().database
+    ended = bench.see()
+    assert (ended.cells, ended.database.exists, ended.services.state) == ({}, True, CellState.ENDED)
+    bench.act(stopped_services, DropDatabase(), DropDatabase())
+    assert not bench.see().database.exists
     assert has_printed()  # the logs outlive what printed them
 
-    bench.act(Step.REMOVE_FILES, Step.REMOVE_FILES)
-    assert (bench.see().files, bench.see().traces) == (False, False)
+    bench.act(Remove(), Remove())
+    assert bench.see().runtime == benches.NOWHERE
     assert not has_printed()
 
 
-def test_units_rest_and_resume_and_removal_ends_them(bench):
+def test_units_rest_and_resume_and_their_number_changes_and_removal_ends_them(bench):
     running(bench)
     rest_and_resume(bench)
-    bench.act(Step.REMOVE_FILES)
-    seen = bench.see()
-    assert (seen.cells, seen.services.alive, seen.services.leftovers, seen.traces) == ({}, False, False, False)
+    more_workers(bench)
+    bench.act(Remove())
+    assert bench.see().runtime == benches.NOWHERE
 
 
 def rest_and_resume(bench: benches.Bench) -> None:
-    assert cell(bench.see()).is_whole
-    bench.act(Step.QUIET, Step.QUIET)
+    shared = replace(bench.cell, keep=Keep.SHARED)
+    bench.act(shared, shared)
     wait_for("the DAG processor has stopped", lambda: bench.sees(lambda seen: not has(cell(seen), "dag-processor")))
     quiet = cell(bench.see())
     assert has(quiet, "scheduler")
     assert has(quiet, "worker-1")
-    assert not quiet.is_whole
-    bench.act(Step.RESUME)
-    wait_for("every unit is back", lambda: bench.sees(lambda seen: cell(seen).is_whole))
+    assert (quiet.order, quiet.all_ready) == (shared, False)
+    assert "dag-processor" in quiet.wanted
+    bench.act(bench.cell)
+    wait_for("every unit is back", lambda: bench.sees(lambda seen: has(cell(seen), "dag-processor")))
+    assert cell(bench.see()).order == bench.cell
+
+
+def more_workers(bench: benches.Bench) -> None:
+    """One worker more starts one unit and touches no other; one fewer ends one."""
+
+    def restarts() -> dict[str, int]:
+        return {unit.name: unit.restarts for unit in cell(bench.see()).units}
+
+    def processes() -> dict[str, int]:
+        local = getattr(bench, "local", None)
+        return {} if local is None else dict(local.runtime.cells(bench.tenant)[1][benches.REVISION].pids)
+
+    wait_for("every unit serves", lambda: bench.sees(lambda seen: cell(seen).all_ready), limit=120)
+    before, ran = restarts(), processes()
+    more = replace(bench.cell, workers=2)
+    bench.act(more, more)
+    wait_for("the second worker serves", lambda: bench.sees(lambda seen: cell(seen).all_ready), limit=120)
+    assert restarts() == before | {"worker-2": 0}
+    assert {name: pid for name, pid in processes().items() if name != "worker-2"} == ran
+    assert cell(bench.see()).order == more
+    bench.act(bench.cell)
+    wait_for("the second worker is gone", lambda: bench.sees(lambda seen: not has(cell(seen), "worker-2")))
+    assert cell(bench.see()).wanted == before.keys()
 
 
 def test_a_cell_that_drains_ends_with_its_tasks(bench):
     running(bench)
     wait_for("the worker is ready", lambda: bench.sees(lambda seen: "worker-1" in cell(seen).ready), limit=120)
-    bench.act(Step.DRAIN, Step.DRAIN)
+    drain = replace(bench.cell, keep=Keep.TASKS, web_servers=0, patience=PATIENCE)
+    bench.act(drain, drain)
     wait_for("its workers have ended", lambda: bench.sees(lambda seen: not cell(seen).workers))
     drained = cell(bench.see())
-    assert (drained.alive, drained.draining, drained.is_whole) == (True, True, False)
+    assert (drained.alive, drained.draining, drained.all_ready) == (True, True, False)
     assert not has(drained, "scheduler")
 
 

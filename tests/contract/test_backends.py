@@ -7,100 +7,141 @@ from dataclasses import replace
 
 import pytest
 
-from aerodrome.backends.contract import Step
 from aerodrome.errors import RetryError
-from aerodrome.model.environment import Environment
-from aerodrome.model.lifecycle import Status
+from aerodrome.model.orders import AT_ONCE, CellOrder, DropDatabase, Keep, MendDatabase, Point, Remove, ServicesOrder
 from aerodrome.model.release import Deployed
 from aerodrome.model.spec import Spec
 from contract import benches
 
-
-@pytest.fixture
-def environment(spec: Spec) -> Environment:
-    return benches.an_environment(spec)
+PATIENCE = 20.0
 
 
 @pytest.fixture(params=["memory", "local"])
-def bench(request: pytest.FixtureRequest, environment: Environment) -> Iterator[benches.Bench]:
+def bench(request: pytest.FixtureRequest, spec: Spec) -> Iterator[benches.Bench]:
     """Where no version of Airflow is installed."""
     if request.param == "memory":
-        yield benches.in_memory(environment)
+        yield benches.in_memory(spec)
         return
-    with benches.on_this_machine(environment, request.getfixturevalue("cluster"), None) as made:
+    with benches.on_this_machine(spec, request.getfixturevalue("cluster"), None) as made:
         yield made
 
 
+def nothing(order: CellOrder | ServicesOrder, patience: float) -> CellOrder | ServicesOrder:
+    return replace(order, keep=Keep.NOTHING, patience=patience)
+
+
+def endings(bench: benches.Bench) -> list:
+    """Every order that takes something away."""
+    return [
+        nothing(bench.cell, PATIENCE),
+        nothing(bench.services, PATIENCE),
+        nothing(bench.cell, AT_ONCE),
+        nothing(bench.services, AT_ONCE),
+        DropDatabase(),
+    ]
+
+
+def is_bare(bench: benches.Bench) -> bool:
+    """Whether there is nothing of the environment."""
+    seen = bench.see()
+    assert not seen.releases.installation.done
+    assert seen.releases.work is None
+    return (seen.runtime, seen.database) == (benches.NOWHERE, benches.NO_DATABASE)
+
+
 def test_nothing_is_seen_of_what_was_never_made(bench):
-    assert bench.see() == benches.NOTHING
+    assert is_bare(bench)
     assert not bench.see().services.all_ready
+    bench.unsettled = True
+    assert is_bare(bench)
 
 
-@pytest.mark.parametrize(
-    "step",
-    [Step.STOP_CELL, Step.STOP_SERVICES, Step.END_LEFTOVERS, Step.END_ALL, Step.DROP_DATABASE, Step.REMOVE_FILES],
-)
-def test_taking_away_what_is_not_there_does_nothing(bench, step):
-    bench.act(step, step)
-    assert bench.see() == benches.NOTHING
+@pytest.mark.parametrize("number", range(7))
+def test_taking_away_what_is_not_there_does_nothing(bench, number):
+    order = [*endings(bench), Remove(revision=benches.REVISION), Remove()][number]
+    bench.act(order, order)
+    assert is_bare(bench)
 
 
-@pytest.mark.parametrize("step", [Step.DATABASE, Step.CELL])
-def test_what_needs_airflow_waits_for_its_installation(bench, step):
-    bench.act(Step.FILES)
-    deployed = Deployed(identifier="f00d", version="3.3.1", lock="10ck", cell=benches.REVISION)
-    bench.environment = replace(bench.environment, change=replace(bench.environment.change, deployed=deployed))
+def test_what_needs_airflow_waits_for_its_installation(bench):
     before = bench.see()
-    assert bench.refuses(step)
-    assert bench.see() == before
+    for order in (bench.database, bench.cell):
+        assert bench.refuses(order)
+        assert bench.see() == before
 
 
-def test_files_are_made_and_removed_as_often_as_one_likes(bench):
-    bench.act(Step.FILES, Step.FILES)
-    assert bench.see() == replace(benches.NOTHING, files=True, traces=True)
-    bench.act(Step.STOP_CELL, Step.STOP_SERVICES, Step.END_LEFTOVERS, Step.END_ALL, Step.DROP_DATABASE)
-    assert bench.see() == replace(benches.NOTHING, files=True, traces=True)
-    bench.act(Step.REMOVE_FILES, Step.REMOVE_FILES)
-    assert bench.see() == benches.NOTHING
-    bench.act(Step.FILES)
-    assert bench.see().files
+def test_services_need_no_airflow_and_go_as_often_as_one_likes(bench):
+    for _ in range(2):
+        bench.act(bench.services, bench.services)
+        seen = bench.see()
+        assert (seen.runtime.exists, seen.services.alive, seen.services.order) == (True, True, bench.services)
+        assert {unit.name for unit in seen.services.units} == seen.services.wanted == {"redis", "sidecar"}
+        for order in endings(bench):
+            bench.act(order)
+        assert not bench.see().services.runs
+        assert bench.see().runtime.exists
+        bench.act(Remove(), Remove())
+        assert is_bare(bench)
+
+
+def test_a_changed_order_for_services_is_followed_without_a_new_start(bench):
+    bench.act(bench.services)
+    other = replace(bench.services, dag_s3_path="elsewhere")
+    bench.act(other, other)
+    seen = bench.see().services
+    assert (seen.order, seen.alive) == (other, True)
+    bench.act(Remove())
+
+
+def test_requests_go_where_they_were_pointed_last(bench):
+    bench.act(bench.services)
+    assert bench.see().runtime.served is None
+    for revision in (1, 2, 1):
+        bench.act(Point(revision=revision), Point(revision=revision))
+        assert bench.see().runtime.served == revision
+    bench.act(Remove())
+    assert bench.see().runtime.served is None
 
 
 def test_what_its_code_has_altered_of_the_database_is_seen_and_set_anew(bench):
-    bench.environment = replace(bench.environment, status=Status.AVAILABLE)
-    assert bench.see().altered == ()
+    assert bench.see().database.altered == ()
     bench.alter_database()
-    assert "the role's password" in bench.see().altered
-    bench.act(Step.MEND_DATABASE, Step.MEND_DATABASE)
-    assert bench.see().altered == ()
-    bench.act(Step.DROP_DATABASE)
-    assert bench.see() == benches.NOTHING
+    assert "the role's password" in bench.see().database.altered
+    bench.act(MendDatabase(), MendDatabase())
+    assert bench.see().database.altered == ()
+    bench.act(DropDatabase())
+    assert is_bare(bench)
 
 
 def test_a_release_whose_folder_is_gone_is_seen(bench):
     deployed = Deployed(identifier="f00d", version="3.3.1", lock="10ck", content="c0ffee")
-    assert bench.see().content
-    bench.environment = replace(bench.environment, status=Status.AVAILABLE, change=None, deployed=deployed)
+    assert not bench.see().releases.is_lost
+    bench.running = deployed
     bench.lose_release(deployed)
-    assert not bench.see().content
-    assert bench.see().work is None
+    assert bench.see().releases.is_lost
+    assert bench.see().releases.work is None
 
 
 def test_environments_do_not_share_their_place(bench):
-    bench.act(Step.FILES)
-    other = replace(bench.environment, name="two", identifier="c0117ac8", number=2)
-    assert bench.backend.observe(other) == benches.NOTHING
-    bench.backend.act(other, Step.REMOVE_FILES)
-    assert bench.see().files
+    bench.act(bench.services)
+    other = replace(bench.tenant, name="two", identifier="c0117ac8", number=2)
+    assert (bench.look(other).runtime, bench.look(other).database) == (benches.NOWHERE, benches.NO_DATABASE)
+    bench.act_for(other, Remove())
+    assert bench.see().services.alive
+    bench.act(Remove())
 
 
-@pytest.mark.parametrize("steps", [[], [Step.FILES]])
-def test_what_does_not_run_takes_no_command_and_has_printed_nothing(bench, steps):
-    bench.act(*steps)
+@pytest.mark.parametrize("started", [False, True])
+def test_what_does_not_run_takes_no_command_and_has_printed_nothing(bench, started):
+    if started:
+        bench.act(bench.services)
     before = bench.see()
     with pytest.raises(RetryError):
-        bench.backend.run_command(bench.environment, ["version"])
-    assert bench.backend.tail(bench.environment, "scheduler", benches.REVISION) == ()
-    assert bench.backend.tail(bench.environment, "sidecar") == ()
-    assert bench.backend.tail(bench.environment, "unheard-of") == ()
-    assert bench.see() == before
+        bench.backend.runtime.run_command(bench.tenant, benches.REVISION, ["version"])
+    tail = bench.backend.runtime.tail
+    assert tail(bench.tenant, "scheduler", benches.REVISION) == ()
+    if not started:
+        assert tail(bench.tenant, "sidecar") == ()
+    assert tail(bench.tenant, "unheard-of") == ()
+    assert bench.see().runtime.exists == before.runtime.exists
+    bench.act(Remove())

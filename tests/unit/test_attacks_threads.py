@@ -22,8 +22,8 @@ def test_the_api_has_threads_whatever_runs():
         running.release()
         over.wait(30)
 
-    commands = Commands(run_command)
-    environment = SimpleNamespace(spec=SimpleNamespace(airflow_version="3.3.1"))
+    commands = Commands(SimpleNamespace(run_command=run_command))
+    environment = SimpleNamespace(spec=SimpleNamespace(airflow_version="3.3.1"), tenant=None, serving=1)
 
     async def main():
         async with anyio.create_task_group() as tasks:

@@ -1,11 +1,12 @@
-"""One REST call to an environment's Airflow, over its web server's unix socket and with a freshly minted token.
+"""One REST call to an environment's Airflow, with a freshly minted token.
 
 `assembly` gives `Caller.call` to the operations. What may be asked, and how an answer reads, is `airflow.rest`'s to
-say; here are only the socket and its failures. In whose name, and with which role, the caller says.
+say; here are only the connection and its failures. In whose name, and with which role, the caller says.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +14,12 @@ import aiohttp
 from yarl import URL
 
 from aerodrome.airflow import rest, versions
+from aerodrome.backends.contract import WebServer
 from aerodrome.clock import Clock
 from aerodrome.errors import RetryError
 from aerodrome.identity import tokens
 from aerodrome.model.environment import Environment
-from aerodrome.settings import Paths
-from aerodrome.unit_sockets import UnitConnector, behind
+from aerodrome.model.tenant import Tenant
 
 _GATEWAY_TIMEOUT = 504
 _BAD_GATEWAY = 502
@@ -26,10 +27,10 @@ _BAD_GATEWAY = 502
 
 @dataclass(frozen=True, kw_only=True)
 class Caller:
-    """Calls the REST API of any environment of this machine."""
+    """Calls the REST API of any environment."""
 
     minter: tokens.Minter
-    paths: Paths
+    web_server: Callable[[Tenant], WebServer]
     clock: Clock
 
     async def call(
@@ -44,8 +45,7 @@ class Caller:
         version = versions.lookup(environment.spec.airflow_version)
         request = rest.request(version, path=path, method=method, query=query, body=body)
         token = self.minter.mint(subject=subject, role=role, environment=environment.name, now=self.clock())
-        socket = behind(self.paths.environment(environment.name, environment.identifier).web)
-        connector = UnitConnector(path=str(socket))
+        connector = self.web_server(environment.tenant).connector()
         timeout = aiohttp.ClientTimeout(total=rest.TIMEOUT)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
             return await _sent(session, environment.name, request, token)

@@ -1,121 +1,165 @@
 """A backend in memory, public so that anyone can test a controller against it.
 
-It holds to the same contract as the real ones (tests/contract), and can be told to misbehave.
+Its three parts share one state, hold to the same contract as the real ones (tests/contract), and can be told to
+misbehave.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from aerodrome.backends.contract import COMMAND_TIMEOUT, LONG, CommandResult, Step
+from aerodrome.backends.contract import COMMAND_TIMEOUT, Backend, CommandResult, ShownCell
 from aerodrome.errors import RetryError
 from aerodrome.model import release
-from aerodrome.model.environment import Environment, Failure
-from aerodrome.model.lifecycle import Status
-from aerodrome.model.observed import NOT_ANSWERING, Cell, Installation, Observed, Unit, Work
+from aerodrome.model.environment import Failure
+from aerodrome.model.observed import (
+    Cell,
+    CellState,
+    DatabaseSeen,
+    Installation,
+    ReleasesSeen,
+    RuntimeSeen,
+    Unit,
+    Work,
+)
+from aerodrome.model.orders import (
+    Archive,
+    Build,
+    CellOrder,
+    DatabaseOrder,
+    DropDatabase,
+    Install,
+    Keep,
+    MakeDatabase,
+    MendDatabase,
+    Migrate,
+    Order,
+    Point,
+    Rebuild,
+    Rehearse,
+    ReleaseOrder,
+    Remove,
+    ReportDeaths,
+    RuntimeOrder,
+    SeedDatabase,
+    ServicesOrder,
+    Swap,
+    SwapBack,
+    title,
+)
 from aerodrome.model.release import Deployed, Patch
+from aerodrome.model.tenant import Tenant
 
 SERVICES = ("redis", "sidecar")
 UNITS = ("scheduler", "dag-processor", "worker-1")
+"""The units of a cell with one worker."""
+
 ONCE = "dag-processor"
 """The unit that must not run for two revisions at once."""
 
 LOCK = "lock"
 """What every version is installed from."""
 
-NEED_AIRFLOW = frozenset({Step.DATABASE, Step.CELL, Step.RELEASE})
-"""Steps that wait until the version is installed."""
+
+def units(order: CellOrder) -> tuple[str, ...]:
+    """The units that a cell has when everything is kept."""
+    return (*UNITS[:-1], *(f"worker-{number}" for number in range(1, order.workers + 1)))
 
 
 @dataclass
-class Box:
+class FakeCell:
     """One cell."""
 
+    order: CellOrder | ServicesOrder | None = None
     alive: bool = True
     leftovers: bool = False
-    draining: bool = False
+    """Units run although it is dead."""
+
     units: dict[str, str] = field(default_factory=dict)
     """Names and states."""
 
     wanted: tuple[str, ...] = ()
     restarts: int = 0
-    silent_for: float = 0.0
-    """Seconds for which it has not answered, as far as anybody is to know."""
+    silent: bool = False
+    """It gives no answer."""
 
-    stopped: bool = False
+    trouble: str = ""
+    """Why nobody waits for its answer any longer."""
+
     hung: tuple[str, float] | None = None
     """Why its first unit was ended, and when."""
 
+    died_at: float | None = None
+    """When its first worker died."""
+
     def seen(self) -> Cell:
-        first = next(iter(self.units), "")
-        hung, at = self.hung or ("", None)
-        units = (
-            Unit(
-                name=name,
-                state=NOT_ANSWERING if self.silent_for else state,
-                pid=1,
-                restarts=self.restarts,
-                hung=hung if name == first else "",
-                exited_at=at if name == first else None,
-            )
-            for name, state in self.units.items()
-            if self.alive
-        )
+        """What a look sees."""
         return Cell(
-            alive=self.alive,
-            leftovers=self.leftovers and not self.alive,
-            units=tuple(units),
+            state=self._state(),
+            order=self.order,
+            units=tuple(self._unit(name, state) for name, state in self.units.items() if self.alive),
             wanted=frozenset(self.wanted),
-            draining=self.draining,
-            silent_for=self.silent_for if self.alive else 0.0,
-            stopped=self.stopped and self.alive,
+            trouble=self.trouble if self.alive else "",
         )
+
+    def _state(self) -> CellState:
+        if not self.alive:
+            return CellState.LOST if self.leftovers else CellState.ENDED
+        if self.trouble:
+            return CellState.LOST
+        return CellState.SILENT if self.silent else CellState.RUNNING
+
+    def _unit(self, name: str, state: str) -> Unit:
+        is_first = name == next(iter(self.units))
+        hung, at = self.hung if self.hung and is_first else ("", None)
+        died_at = self.died_at if name == UNITS[-1] else None
+        return Unit(name=name, state=state, restarts=self.restarts, hung=hung, exited_at=at or died_at)
+
+    def end(self) -> None:
+        """Let nothing of it run any more."""
+        self.alive, self.leftovers, self.silent, self.trouble, self.units = False, False, False, "", {}
 
 
 @dataclass
-class Place:
+class FakeEnvironment:
     """What exists of one environment."""
 
     databases: dict[str, str] = field(default_factory=dict)
     """Names (`live`, `coming`, `snap-<n>`) and the Airflow version that each is of."""
 
-    files: bool = False
-    services: Box | None = None
-    cells: dict[int, Box] = field(default_factory=dict)
+    exists: bool = False
+    services: FakeCell | None = None
+    cells: dict[int, FakeCell] = field(default_factory=dict)
     served: int | None = None
     """The revision that requests go to."""
 
-    work: tuple[int, Work] | None = None
+    queue: int | None = None
+    """The number of the database whose messages are in the queue."""
+
+    work: dict[type, tuple[int, Work]] = field(default_factory=dict)
+    """The last long order of databases and of releases, and the revision that each was for."""
+
     lost: str | None = None
-    """The release whose folder is gone."""
+    """The release whose files are gone."""
 
     altered: tuple[str, ...] = ()
     """What its code has changed of its database, in words."""
 
-    bereaved: bool = False
     printed: set[int | None] = field(default_factory=set, compare=False)
-    """The revisions whose units have run here: what they printed stays until the files go."""
-
-    def exchange(self, step: Step, snapshot: str) -> None:
-        """Put the database that is to come in the place of the live one, or that back."""
-        if step is Step.SWAP and "coming" in self.databases:
-            self.databases.setdefault(snapshot, self.databases.pop("live", ""))
-            self.databases["live"] = self.databases.pop("coming")
-        if step is Step.UNSWAP:
-            self.databases["live"] = self.databases.pop(snapshot, self.databases["live"])
-            self.databases.pop("coming", None)
+    """The revisions whose units have run here: what they printed stays until everything goes."""
 
 
 @dataclass
 class MemoryBackend:
-    """Takes steps in memory; `failures` holds an error to raise for a step, until removed."""
+    """The state that the three parts share; `failures` holds an error to raise for an order's title, until removed."""
 
     installed: set[str] = field(default_factory=set)
-    places: dict[str, Place] = field(default_factory=dict)
-    failures: dict[Step, Exception] = field(default_factory=dict)
-    taken: list[tuple[str, Step, int | None]] = field(default_factory=list)
+    environments: dict[str, FakeEnvironment] = field(default_factory=dict)
+    failures: dict[str, Exception] = field(default_factory=dict)
+    taken: list[Order] = field(default_factory=list)
     unit_state: str = "ready"
     """The state that units of newly started cells have."""
 
@@ -133,11 +177,8 @@ class MemoryBackend:
     """What keeps Airflow from working with every database, in a sentence."""
 
     removed_snapshots: list[tuple[str, int]] = field(default_factory=list)
-    in_use: list[frozenset[str]] = field(default_factory=list)
-    """The contents that were in use when releases were collected."""
-
-    versions_in_use: list[frozenset[tuple[str, str]]] = field(default_factory=list)
-    """The same of installed versions."""
+    in_use: list[tuple[frozenset[str], frozenset[tuple[str, str]]]] = field(default_factory=list)
+    """The contents and the versions that were in use, at each collection."""
 
     commands: list[tuple[str, tuple[str, ...], float]] = field(default_factory=list)
     """What was run: environment, words and time limit."""
@@ -145,164 +186,215 @@ class MemoryBackend:
     result: CommandResult = field(default_factory=lambda: CommandResult(stdout=b"", stderr=b"", exit_code=0))
     """How every command ends."""
 
-    def observe(self, environment: Environment) -> Observed:
-        place = self.places.get(environment.name, Place())
-        unsettled = environment.status in {Status.ROLLING_BACK, Status.DELETING, Status.CREATING}
-        return Observed(
-            installation=Installation(done=_version(environment) in self.installed),
-            database="live" in place.databases,
-            files=place.files,
-            traces=place.files,
-            services=place.services.seen() if place.services else Cell(alive=False),
-            cells={revision: box.seen() for revision, box in place.cells.items()},
-            work=place.work[1] if place.work and place.work[0] == _revision(environment) else None,
-            copies=unsettled and self._has_copies(environment, place),
-            patch=self.patch,
-            content=environment.deployed is None or environment.deployed.identifier != place.lost,
-            altered=place.altered,
-            damage=self.damage,
-            bereaved=place.bereaved,
-        )
+    @property
+    def parts(self) -> Backend:
+        """The backend as a controller takes it."""
+        return Backend(runtime=MemoryRuntime(self), databases=MemoryDatabases(self), releases=MemoryReleases(self))
 
-    def act(self, environment: Environment, step: Step, revision: int | None = None) -> None:
-        self.taken.append((environment.name, step, revision))
-        if step in self.failures:
-            raise self.failures[step]
-        version = _version(environment)
-        if step in NEED_AIRFLOW and version not in self.installed:
+    def of(self, tenant: Tenant) -> FakeEnvironment:
+        """What exists of an environment, to look at: nothing is made by that."""
+        return self.environments.get(tenant.name, FakeEnvironment())
+
+    def take(self, tenant: Tenant, order: Order, *, version: str | None = None) -> FakeEnvironment:
+        """Note an order, and what it is about; `version` is what must be installed for it."""
+        self.taken.append(order)
+        if title(order) in self.failures:
+            raise self.failures[title(order)]
+        if version is not None and version not in self.installed:
             raise RetryError(f"Airflow {version} is not installed yet")
-        if step is Step.INSTALL:
-            self.installed.add(version)
-            return
-        place = self.places.setdefault(environment.name, Place())
-        if step is Step.END_CELL:
-            box = place.services if revision is None else place.cells.get(revision)
-            if box is not None:
-                box.alive, box.leftovers, box.silent_for = False, True, 0.0
-        elif step is Step.MEND_DATABASE:
-            place.altered = ()
-        elif step in LONG:
-            self._work(environment, place, step)
-        elif revision is not None:
-            self._steer(place, step, revision)
-        else:
-            self._change(environment, place, step)
+        return self.environments.setdefault(tenant.name, FakeEnvironment())
+
+
+@dataclass
+class MemoryRuntime:
+    """Holds to backends.contract.Runtime."""
+
+    backend: MemoryBackend
+
+    def look(self, tenant: Tenant, *, is_leaving: bool = False) -> RuntimeSeen:
+        del is_leaving
+        known = self.backend.of(tenant)
+        services = {} if known.services is None else {"services": known.services.seen()}
+        cells = {revision: cell.seen() for revision, cell in known.cells.items()}
+        return RuntimeSeen(exists=known.exists, cells=cells, served=known.served, **services)
+
+    def show(self, tenant: Tenant) -> tuple[ShownCell, Mapping[int, ShownCell]]:
+        seen = self.look(tenant)
+        return ShownCell(cell=seen.services), {each: ShownCell(cell=cell) for each, cell in seen.cells.items()}
+
+    def carry_out(self, tenant: Tenant, order: RuntimeOrder) -> None:
+        version = order.deployed.version if isinstance(order, CellOrder) and order.keep is Keep.ALL else None
+        known = self.backend.take(tenant, order, version=version)
+        match order:
+            case CellOrder():
+                self._steer(known, order)
+            case ServicesOrder():
+                self._serve(known, order)
+            case Point():
+                known.served = order.revision
+            case Remove(revision=None):
+                self.backend.environments[tenant.name] = FakeEnvironment(databases=known.databases)
+            case Remove(revision=int() as revision):
+                known.cells.pop(revision, None)
+
+    def web_server(self, tenant: Tenant) -> Any:
+        raise NotImplementedError(f"{tenant.name} has no web server in memory")
 
     def run_command(
-        self, environment: Environment, argv: Sequence[str], *, timeout: float = COMMAND_TIMEOUT
+        self, tenant: Tenant, revision: int, argv: Sequence[str], *, timeout: float = COMMAND_TIMEOUT
     ) -> CommandResult:
-        place = self.places.get(environment.name, Place())
-        if not any(box.alive for box in place.cells.values()):
+        cell = self.backend.of(tenant).cells.get(revision)
+        if cell is None or not cell.alive:
             raise RetryError("the environment does not run")
-        self.commands.append((environment.name, tuple(argv), timeout))
-        return self.result
+        self.backend.commands.append((tenant.name, tuple(argv), timeout))
+        return self.backend.result
 
-    def tail(self, environment: Environment, unit: str, revision: int | None = None) -> tuple[str, ...]:
-        place = self.places.get(environment.name, Place())
+    def tail(self, tenant: Tenant, unit: str, revision: int | None = None) -> tuple[str, ...]:
         known = SERVICES if revision is None else UNITS
-        return (f"{unit} has printed this",) if revision in place.printed and unit in known else ()
+        return (f"{unit} has printed this",) if revision in self.backend.of(tenant).printed and unit in known else ()
+
+    def _steer(self, known: FakeEnvironment, order: CellOrder) -> None:
+        cell = known.cells.get(order.revision)
+        if cell is not None and cell.alive and cell.trouble:
+            _die(cell)
+        elif order.keep is Keep.ALL:
+            self._start(known, order)
+        elif cell is None:
+            return
+        elif order.keep is Keep.NOTHING:
+            cell.end()
+            cell.order = order
+        elif order.keep is Keep.TASKS and not cell.alive:
+            cell.alive, cell.leftovers = True, False
+        else:
+            cell.order = order
+            if order.keep is Keep.SHARED:
+                cell.units.pop(ONCE, None)
+            else:
+                cell.units = {UNITS[-1]: "stopping"} if self.backend.busy else {}
+
+    def _start(self, known: FakeEnvironment, order: CellOrder) -> None:
+        known.exists = True
+        known.printed.add(order.revision)
+        cell, names, state = known.cells.get(order.revision), units(order), self.backend.unit_state
+        if cell is None or not cell.alive or cell.seen().draining:
+            started = dict.fromkeys(names, state)
+            known.cells[order.revision] = FakeCell(order, units=started, wanted=names, restarts=self.backend.restarts)
+        else:
+            cell.order, cell.wanted = order, names
+            cell.units = {name: cell.units.get(name, state) for name in names}
+
+    def _serve(self, known: FakeEnvironment, order: ServicesOrder) -> None:
+        cell = known.services
+        if cell is not None and cell.alive and cell.trouble:
+            _die(cell)
+        elif order.keep is Keep.NOTHING:
+            if cell is not None:
+                cell.end()
+                cell.order = order
+        elif cell is not None and cell.alive:
+            cell.order = order
+        else:
+            known.exists, known.queue = True, order.queue
+            known.services = FakeCell(order, units=dict.fromkeys(SERVICES, "ready"), wanted=SERVICES)
+            known.printed.add(None)
+
+
+@dataclass
+class MemoryDatabases:
+    """Holds to backends.contract.Databases."""
+
+    backend: MemoryBackend
+
+    def look(
+        self, tenant: Tenant, *, revision: int, running: Deployed | None, is_used: bool, is_unsettled: bool
+    ) -> DatabaseSeen:
+        del running, is_used
+        known = self.backend.of(tenant)
+        return DatabaseSeen(
+            exists="live" in known.databases,
+            unfinished=is_unsettled and bool({"coming", f"snap-{revision}"} & known.databases.keys()),
+            others=is_unsettled and bool(known.databases.keys() - {"live"}),
+            altered=() if is_unsettled else known.altered,
+            damage="" if is_unsettled else self.backend.damage,
+            work=_work(known, MemoryDatabases, revision),
+        )
+
+    def carry_out(self, tenant: Tenant, order: DatabaseOrder) -> None:
+        known = self.backend.take(tenant, order, version=order.version if isinstance(order, MakeDatabase) else None)
+        _alter(known, order)
+        if isinstance(order, Archive | Rehearse | Migrate | SeedDatabase):
+            known.work[MemoryDatabases] = (order.revision, Work(order=type(order), done=True))
 
     def remove_snapshot(self, identifier: str, number: int) -> None:
-        self.removed_snapshots.append((identifier, number))
+        self.backend.removed_snapshots.append((identifier, number))
 
-    def collect_releases(self, used: Collection[str], now: datetime) -> None:
+
+@dataclass
+class MemoryReleases:
+    """Holds to backends.contract.Releases."""
+
+    backend: MemoryBackend
+
+    def look(self, tenant: Tenant, *, revision: int, version: str, lock: str, running: Deployed | None) -> ReleasesSeen:
+        known = self.backend.of(tenant)
+        return ReleasesSeen(
+            version=version,
+            lock=lock or LOCK,
+            installation=Installation(done=version in self.backend.installed),
+            is_lost=running is not None and running.identifier == known.lost,
+            patch=self.backend.patch,
+            work=_work(known, MemoryReleases, revision),
+        )
+
+    def carry_out(self, tenant: Tenant, order: ReleaseOrder) -> None:
+        known = self.backend.take(tenant, order, version=order.version if isinstance(order, Build) else None)
+        match order:
+            case Install():
+                self.backend.installed.add(order.version)
+            case Build():
+                named = release.of(order.spec, version=order.version, lock=LOCK)
+                deployed = Deployed(identifier=named.identifier, version=order.version, lock=LOCK)
+                work = Work(order=Build, done=True, deployed=deployed)
+                known.work[MemoryReleases] = (order.revision, work)
+            case Rebuild():
+                known.lost = known.lost if self.backend.unreadable else None
+                work = Work(order=Rebuild, done=True, trouble=self.backend.unreadable)
+                known.work[MemoryReleases] = (order.revision, work)
+
+    def collect(self, used: Collection[str], versions: Collection[tuple[str, str]], now: datetime) -> None:
         del now
-        self.in_use.append(frozenset(used))
-
-    def collect_versions(self, used: Collection[tuple[str, str]], now: datetime) -> None:
-        del now
-        self.versions_in_use.append(frozenset(used))
-
-    def _work(self, environment: Environment, place: Place, step: Step) -> None:
-        """A long step, done at once."""
-        if step is Step.REBUILD:
-            place.lost = place.lost if self.unreadable else None
-            place.work = (_revision(environment), Work(step=step, done=True, trouble=self.unreadable))
-        change = environment.change
-        if change is None or step is Step.REBUILD:
-            return
-        done = Work(step=step, done=True)
-        if step is Step.RELEASE:
-            version = change.spec.airflow_version
-            named = release.of(change.spec, version=version, lock=LOCK)
-            done = replace(done, deployed=Deployed(identifier=named.identifier, version=version, lock=LOCK))
-        if step is Step.SEED:
-            place.databases.setdefault("live", _version(environment))
-        if step is Step.MIGRATE:
-            place.databases["coming"] = change.spec.airflow_version
-        place.work = (change.revision, done)
-
-    def _steer(self, place: Place, step: Step, revision: int) -> None:
-        box = place.cells.get(revision)
-        if step is Step.CELL:
-            if box is None or not box.alive or box.draining:
-                units = dict.fromkeys(UNITS, self.unit_state)
-                place.cells[revision] = Box(units=units, wanted=UNITS, restarts=self.restarts)
-            place.printed.add(revision)
-        elif step is Step.SWITCH:
-            place.served = revision
-        elif step is Step.RETIRE:
-            place.cells.pop(revision, None)
-        elif box is not None:
-            self._tell(box, step)
-
-    def _tell(self, box: Box, step: Step) -> None:
-        if step is Step.QUIET:
-            box.units.pop(ONCE, None)
-        elif step is Step.RESUME:
-            box.units, box.draining = {name: box.units.get(name, self.unit_state) for name in UNITS}, False
-        elif step is Step.DRAIN:
-            box.draining = True
-            box.units = {"worker-1": "stopping"} if self.busy else {}
-        elif step is Step.REVIVE:
-            box.alive, box.leftovers = True, False
-        elif step in {Step.STOP_CELL, Step.END_LEFTOVERS}:
-            _end(box)
-
-    def _change(self, environment: Environment, place: Place, step: Step) -> None:
-        change = environment.change
-        match step:
-            case Step.FILES:
-                place.files = True
-            case Step.SERVICES:
-                place.services = Box(units=dict.fromkeys(SERVICES, "ready"), wanted=SERVICES)
-                place.printed.add(None)
-            case Step.DATABASE:
-                place.databases.setdefault("live", _version(environment))
-            case Step.REPORT_LOST_TASKS:
-                place.bereaved = False
-            case Step.SWAP | Step.UNSWAP if change is not None:
-                place.exchange(step, f"snap-{change.revision}")
-            case Step.STOP_SERVICES:
-                _end(place.services)
-            case Step.END_ALL:
-                _end(place.services, *place.cells.values())
-            case Step.DROP_DATABASE:
-                place.databases.clear()
-            case Step.REMOVE_FILES:
-                databases = place.databases
-                self.places[environment.name] = Place(databases=databases)
-
-    def _has_copies(self, environment: Environment, place: Place) -> bool:
-        change = environment.change
-        number = change.revision if change is not None and environment.status is Status.ROLLING_BACK else None
-        return "coming" in place.databases or f"snap-{number}" in place.databases
+        self.backend.in_use.append((frozenset(used), frozenset(versions)))
 
 
-def _end(*boxes: Box | None) -> None:
-    for box in boxes:
-        if box is not None:
-            box.alive, box.leftovers, box.units = False, False, {}
+def _alter(known: FakeEnvironment, order: DatabaseOrder) -> None:
+    """Change the databases as ordered."""
+    databases = known.databases
+    match order:
+        case MendDatabase():
+            known.altered = ()
+        case MakeDatabase() | SeedDatabase():
+            databases.setdefault("live", order.version)
+        case Migrate():
+            databases["coming"] = order.deployed.version
+        case Swap():
+            if "coming" in databases:
+                databases.setdefault(f"snap-{order.revision}", databases.pop("live", ""))
+                databases["live"] = databases.pop("coming")
+        case SwapBack():
+            databases["live"] = databases.pop(f"snap-{order.revision}", databases["live"])
+            databases.pop("coming", None)
+        case DropDatabase():
+            databases.clear()
+        case Archive() | Rehearse() | ReportDeaths():
+            pass
 
 
-def _revision(environment: Environment) -> int:
-    """Whose work is of interest."""
-    return environment.change.revision if environment.change is not None else environment.revision
+def _work(known: FakeEnvironment, part: type, revision: int) -> Work | None:
+    found = known.work.get(part)
+    return found[1] if found is not None and found[0] == revision else None
 
 
-def _version(environment: Environment) -> str:
-    """The Airflow version that must be installed now."""
-    change = environment.change
-    if change is not None and environment.status is not Status.ROLLING_BACK:
-        return change.spec.airflow_version
-    return environment.deployed.version if environment.deployed else environment.spec.airflow_version
+def _die(cell: FakeCell) -> None:
+    """A cell that gave no answer for too long is ended alone: its units go on."""
+    cell.alive, cell.leftovers, cell.silent, cell.trouble = False, True, False, ""

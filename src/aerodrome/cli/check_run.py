@@ -22,7 +22,7 @@ from rich.text import Text
 
 from aerodrome import errors
 from aerodrome.airflow import options as airflow_options
-from aerodrome.backends.local import places
+from aerodrome.backends.local import users
 from aerodrome.cli import ignored_files, project_layout, rendering
 from aerodrome.operations import validation
 from aerodrome.release import building, comparison, install, interpreters, locks, sandbox, sealing, verification
@@ -171,7 +171,7 @@ class CheckRun:
     def _try(self, scratch: Path) -> None:
         installation = self._install()
         # Nobody whom an environment is, and to whom the folder under check is not his to write.
-        user = places.checker_of(os.getpid(), first_uid=self._settings.first_uid).user
+        user = users.checker_of(os.getpid(), first_uid=self._settings.first_uid)
         sandbox.let_in(scratch, user)
         if user is not None:
             for path in (installation.python, installation.python.resolve()):

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from aerodrome.backends.local import purging, shutdown
-from aerodrome.backends.local.purging import Found
+from aerodrome.backends import purging
+from aerodrome.backends.local import shutdown
+from aerodrome.backends.purging import Found
 from aerodrome.cli import operator_client
 from aerodrome.errors import RetryError
 from aerodrome.keeper import Keeper

@@ -11,199 +11,137 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from aerodrome.backends.contract import Step
-from aerodrome.controller import keeping
-from aerodrome.controller.plans import Plan, failed
+from aerodrome.controller import bringing_up, keeping, moving, ordering
+from aerodrome.controller.plans import Happen, Plan, Reach, Take, Wait, failed
 from aerodrome.model.change import Change, Kind
-from aerodrome.model.environment import READY, Environment
-from aerodrome.model.history import Snapshot
-from aerodrome.model.lifecycle import Event, Status
-from aerodrome.model.observed import Observed, Work
+from aerodrome.model.environment import Environment
+from aerodrome.model.lifecycle import Event
+from aerodrome.model.observed import Observed
+from aerodrome.model.orders import Build, Keep, MakeDatabase, MendDatabase, SeedDatabase
+from aerodrome.model.phases import LIMITS, Limit, Phase
 from aerodrome.model.release import Deployed
 
-LIMITS = {
-    "install": ("VERSION_NOT_INSTALLED", timedelta(minutes=45)),
-    "release": ("RELEASE_NOT_BUILT", timedelta(minutes=45)),
-    "database": ("DATABASE_NOT_MADE", timedelta(minutes=10)),
-    "files": ("FILES_NOT_WRITTEN", timedelta(minutes=1)),
-    "services": ("UNHEALTHY", timedelta(minutes=2)),
-    "start": ("UNHEALTHY", timedelta(minutes=5)),
-}
-"""Phases of a change: what it is called when one takes longer than this. Seconds are usual for each; a first database
-waits for Airflow's migration, and a machine under heavy load may need a minute to start. A release has time limits of
-its own; its limit, and that of Airflow's own packages, ends the waiting for a package index that is away."""
-
-DATABASE_WORK = {
-    Step.ARCHIVE: ("snapshot", "Writing an archive of the metadata database."),
-    Step.REHEARSE: ("rehearsal", "Migrating a copy of the metadata database."),
-    Step.MIGRATE: ("migrate", "Making the metadata database that is to come."),
-}
+NO_LIMIT = Limit("", timedelta.max)
 
 
-def change(environment: Environment, observed: Observed, wish: Change, now: datetime) -> Plan:
+def advance(environment: Environment, observed: Observed, change: Change, now: datetime) -> Plan:
     """The next move of a change."""
     if environment.failure is not None:
-        return Plan(phase="failed", detail=environment.failure.message, event=Event.UPDATE_BROKEN, again_after=0)
+        return Happen(phase=Phase.FAILED, detail=environment.failure.message, event=Event.UPDATE_BROKEN)
     running = environment.deployed
-    is_moving = wish.rehearsed and not wish.swapped
+    is_moving = change.rehearsed and not change.swapped
     return (
-        _overdue(environment, observed, wish, now)
-        or keeping.installed(observed)
-        or (None if is_moving else keeping.services(observed) or _altered(environment, observed))
-        or (None if is_moving else _meanwhile(observed, wish, running))
-        or _release(environment, observed, wish)
-        or (_database(observed, wish) if running is None else None)
-        or (_move(environment, observed, wish, running, now) if running and wish.moves_database(running) else None)
-        or _units(environment, observed, wish)
-        or _done(wish)
+        _overdue(environment, observed, change, now)
+        or bringing_up.installed(observed)
+        or (None if is_moving else _meanwhile(environment, observed, change))
+        or _release(environment, observed, change)
+        or (_database(observed, change) if running is None else None)
+        or (moving.moved(environment, observed, change, running, now) if running else None)
+        or _units(environment, observed, change)
+        or _switched(observed, change)
+        or _done(change)
     )
 
 
-def _altered(environment: Environment, observed: Observed) -> Plan | None:
-    """What the change's units need of the database; the phase, and its time, goes on."""
-    altered = keeping.database(observed)
-    return None if altered is None else replace(altered, phase=environment.progress.phase)
+def _meanwhile(environment: Environment, observed: Observed, change: Change) -> Plan | None:
+    """Services and what runs, which go on until they are to be replaced; None = they do, or their time is over."""
+    running, phase = environment.deployed, Phase(environment.progress.phase)
+    ground = bringing_up.services(observed, ordering.services(environment)) or bringing_up.database(observed, phase)
+    if ground is not None or running is None or change.swapped or observed.cell(change.revision).alive:
+        return ground
+    return bringing_up.cell(environment, observed, running)
 
 
-def _meanwhile(observed: Observed, wish: Change, running: Deployed | None) -> Plan | None:
-    """What runs goes on until it is to be replaced; None = it does, or its time is over."""
-    if running is None or wish.swapped or observed.cell(wish.revision).alive:
-        return None
-    return keeping.cell(observed, running.cell)
-
-
-def _release(environment: Environment, observed: Observed, wish: Change) -> Plan | None:
+def _release(environment: Environment, observed: Observed, change: Change) -> Plan | None:
     """The release, built and tried beside what runs; None = it is there."""
-    if wish.deployed is not None:
+    if change.deployed is not None:
         return None
-    done = _work(observed, Step.RELEASE)
-    if done is None or done.deployed is None:
-        return _working(observed, Step.RELEASE, "release", "Building the release.")
-    known = replace(wish, deployed=replace(done.deployed, cell=wish.revision), report=(*wish.report, *done.report))
-    if not known.moves_units(environment.spec, environment.deployed) and environment.deployed is not None:
-        known = replace(known, deployed=replace(done.deployed, cell=environment.deployed.cell))
-    return Plan(phase="release", detail="The release is built.", change=known, again_after=0)
+    work, running = observed.work(Build), environment.deployed
+    if work is None:
+        build = Build(
+            revision=change.revision,
+            spec=change.spec,
+            version=observed.releases.version,
+            lock=observed.releases.lock,
+            before=(environment.spec, running) if running is not None else None,
+        )
+        orders = (MendDatabase(), build) if observed.database.exists else (build,)
+        return Take(phase=Phase.RELEASE, detail="Building the release.", orders=orders, again_after=0)
+    if not work.done or work.deployed is None:
+        detail = work.detail or "Building the release."
+        return Wait(phase=Phase.RELEASE, detail=detail, fraction=work.fraction)
+    known = replace(change, deployed=work.deployed, report=(*change.report, *work.report))
+    placed = replace(known, deployed=_placed(environment, known, work.deployed))
+    return Reach(phase=Phase.RELEASE, detail="The release is built.", change=placed)
 
 
-def _database(observed: Observed, wish: Change) -> Plan | None:
-    """The database of an environment that is being created; of a snapshot it takes as long as that is large."""
-    if observed.database:
-        return None
-    if wish.seed is not None:
-        return _working(observed, Step.SEED, "seed", "Making the metadata database from the snapshot.")
-    return Plan(phase="database", detail="Making the metadata database.", step=Step.DATABASE, again_after=0)
-
-
-def _move(environment: Environment, observed: Observed, wish: Change, running: Deployed, now: datetime) -> Plan | None:
-    """The database, from an archive of what it was to its place; None = it is there."""
-    return _snapshot(environment, observed, wish, running, now) or _replacement(environment, observed, wish, now)
-
-
-def _snapshot(
-    environment: Environment, observed: Observed, wish: Change, running: Deployed, now: datetime
-) -> Plan | None:
-    """The archive of the database as it is; None = it is written. Maintenance keeps its own status meanwhile."""
-    phase, detail = DATABASE_WORK[Step.ARCHIVE]
-    if not wish.archived:
-        if environment.status is Status.UPDATING:
-            return Plan(phase=phase, detail=detail, event=Event.SNAPSHOT_BEGUN, again_after=0)
-        return _archive(environment, observed, wish, running, now)
-    if environment.status is Status.CREATING_SNAPSHOT:
-        return Plan(phase=phase, detail="The archive is written.", event=Event.SNAPSHOT_TAKEN, again_after=0)
-    return None
-
-
-def _replacement(environment: Environment, observed: Observed, wish: Change, now: datetime) -> Plan | None:
-    """The rehearsal, the copy that everybody leaves the database for, and the exchange; None = it is done."""
-    if not wish.rehearsed:
-        return _long(observed, Step.REHEARSE, replace(wish, rehearsed=True))
-    if not wish.migrated:
-        everybody_leaves = keeping.emptied(environment, observed, wish.strategy, now)
-        return everybody_leaves or _long(observed, Step.MIGRATE, replace(wish, migrated=True))
-    if wish.swapped:
-        return None
-    detail, swapped = "Replacing the metadata database.", replace(wish, swapped=True)
-    return Plan(phase="switch", detail=detail, step=Step.SWAP, change=swapped, again_after=0)
-
-
-def _archive(environment: Environment, observed: Observed, wish: Change, running: Deployed, now: datetime) -> Plan:
-    done = _work(observed, Step.ARCHIVE)
-    if done is None:
-        phase, detail = DATABASE_WORK[Step.ARCHIVE]
-        return _working(observed, Step.ARCHIVE, phase, detail)
-    taken = Snapshot(
-        identifier=environment.identifier,
-        number=wish.revision,
-        taken_at=now,
-        spec=environment.spec,
-        deployed=running,
-        size=done.size,
-    )
-    return Plan(
-        phase="snapshot",
-        detail="The archive is written.",
-        snapshot=taken,
-        change=replace(wish, archived=True),
-        again_after=0,
-    )
-
-
-def _long(observed: Observed, step: Step, reached: Change) -> Plan:
-    """A long step with the database; when it is done, the change is `reached`."""
-    phase, detail = DATABASE_WORK[step]
-    done = _work(observed, step)
-    if done is None:
-        return _working(observed, step, phase, detail)
-    known = replace(reached, report=(*reached.report, *done.report))
-    return Plan(phase=phase, detail=detail, change=known, again_after=0)
-
-
-def _work(observed: Observed, step: Step) -> Work | None:
-    """What came of a long step; None = it is not done."""
-    work = observed.work
-    return work if work is not None and work.step == step and work.done else None
-
-
-def _working(observed: Observed, step: Step, phase: str, detail: str) -> Plan:
-    """A long step as it goes on; one that is not under way is begun."""
-    work = observed.work
-    if work is None or work.step != step:
-        return Plan(phase=phase, detail=detail, step=step, again_after=0)
-    return Plan(phase=phase, detail=work.detail or detail, fraction=work.fraction)
-
-
-def _units(environment: Environment, observed: Observed, wish: Change) -> Plan | None:
-    """The new revision's units beside the old one's; None = they serve, or none are needed."""
+def _placed(environment: Environment, change: Change, built: Deployed) -> Deployed:
+    """The release with the cell and the database that it is for; `change` knows it already."""
     running = environment.deployed
-    if wish.deployed is None or (running is not None and wish.deployed.cell == running.cell):
+    if running is None:
+        return replace(built, cell=change.revision, database=change.revision)
+    if change.moves_database(running):
+        return replace(built, cell=change.revision, database=change.revision)
+    if change.moves_units(environment.spec, running):
+        return replace(built, cell=change.revision, database=running.database, takes_over=True)
+    return replace(built, cell=running.cell, database=running.database, takes_over=running.takes_over)
+
+
+def _database(observed: Observed, change: Change) -> Plan | None:
+    """The database of an environment that is being created; of a snapshot it takes as long as that is large."""
+    if observed.database.exists:
         return None
-    revision = wish.revision
-    if running is not None and not observed.cell(revision).alive:
-        old, detail = observed.cell(running.cell), "Stopping what must not run twice."
-        if old.is_whole:
-            return Plan(phase="start", detail=detail, step=Step.QUIET, revision=running.cell, again_after=0)
+    releases = observed.releases
+    if change.seed is not None:
+        order = SeedDatabase(revision=change.revision, seed=change.seed, version=releases.version)
+        return moving.working(observed, order, Phase.SEED, "Making the metadata database from the snapshot.")
+    make = MakeDatabase(version=releases.version, lock=releases.lock, options=change.spec.airflow_configuration_options)
+    return Take(phase=Phase.DATABASE, detail="Making the metadata database.", orders=(make,), again_after=0)
+
+
+def _units(environment: Environment, observed: Observed, change: Change) -> Plan | None:
+    """The new revision's units beside the old one's, or those that run, by their new order; None = they serve."""
+    running, wanted = environment.deployed, change.deployed
+    if wanted is None:
+        return None
+    if running is not None and wanted.cell != running.cell and not observed.cell(wanted.cell).alive:
+        old = observed.cell(running.cell)
+        if old.alive and old.keep in {None, Keep.ALL}:
+            order = replace(ordering.cell(environment, running.cell, running), keep=Keep.SHARED)
+            return Take(phase=Phase.START, detail=_QUIETING, orders=(order,), again_after=0)
         if any(unit.is_ending for unit in old.units):
-            return Plan(phase="start", detail=detail)
+            return Wait(phase=Phase.START, detail=_QUIETING)
     return (
-        keeping.cell(observed, revision)
-        or keeping.hopeless(environment, observed, revision)
-        or keeping.waiting(observed, revision)
+        bringing_up.cell(environment, observed, wanted)
+        or bringing_up.cell_as_ordered(environment, observed, wanted)
+        or bringing_up.hopeless(environment, observed, wanted.cell)
+        or bringing_up.waiting(observed, wanted.cell)
     )
 
 
-def _done(wish: Change) -> Plan:
-    event = Event.CREATED if wish.kind is Kind.CREATE else Event.UPDATED
-    revision = wish.deployed.cell if wish.deployed is not None else wish.revision
-    return Plan(phase=READY, detail="Every unit is ready.", step=Step.SWITCH, revision=revision, event=event)
+def _switched(observed: Observed, change: Change) -> Plan | None:
+    """The services and the requests, led to what the change has made; None = they are."""
+    if change.deployed is None:
+        return None
+    order = ordering.services_of(change.spec, change.deployed.database)
+    return bringing_up.services_as_ordered(observed, order) or keeping.pointed(observed, change.deployed.cell)
 
 
-def _overdue(environment: Environment, observed: Observed, wish: Change, now: datetime) -> Plan | None:
+def _done(change: Change) -> Plan:
+    event = Event.CREATED if change.kind is Kind.CREATE else Event.UPDATED
+    return Happen(phase=Phase.READY, detail="Every unit is ready.", event=event)
+
+
+def _overdue(environment: Environment, observed: Observed, change: Change, now: datetime) -> Plan | None:
     """The failure of a change whose present phase takes longer than it ever should."""
     progress = environment.progress
-    code, limit = LIMITS.get(progress.phase, ("", timedelta.max))
-    late = observed.cell(wish.revision)
-    if now - progress.phase_started_at <= limit or late.all_ready:
+    limit = LIMITS.get(Phase(progress.phase), NO_LIMIT)
+    late = observed.cell(change.revision)
+    if now - progress.phase_started_at <= limit.time or late.all_ready:
         return None
     missing = sorted(late.wanted - late.ready)
-    message = f"Not done after {limit.total_seconds():.0f} s: {progress.detail}"
-    return failed(code, message, (missing[0], wish.revision) if missing else None)
+    message = f"Not done after {limit.time.total_seconds():.0f} s: {progress.detail}"
+    return failed(limit.code, message, (missing[0], change.revision) if missing else None)
+
+
+_QUIETING = "Stopping what must not run twice."

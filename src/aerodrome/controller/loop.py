@@ -19,18 +19,20 @@ import structlog
 
 from aerodrome.backends.contract import Backend
 from aerodrome.clock import Clock
-from aerodrome.controller import keeping
+from aerodrome.controller import keeping, ordering
 from aerodrome.controller import plan as planning
-from aerodrome.controller.plans import CALM, Plan
+from aerodrome.controller.plans import CALM, Begin, Fail, Happen, Plan, Reach, Take, Wait
 from aerodrome.errors import DISK_FULL, BrokenError, CallerError, RetryError
 from aerodrome.ledger.environments import Environments
 from aerodrome.ledger.notices import Notices
 from aerodrome.ledger.snapshots import Snapshots
 from aerodrome.model import history
 from aerodrome.model.change import Change
-from aerodrome.model.environment import Environment, Failure, Progress
+from aerodrome.model.environment import Environment, Failure
 from aerodrome.model.lifecycle import Event, Status
 from aerodrome.model.observed import Observed
+from aerodrome.model.orders import DatabaseOrder, Order, ReleaseOrder, ReportDeaths, RuntimeOrder
+from aerodrome.model.phases import Phase
 from aerodrome.threads import SupervisedThread
 
 WORKERS = 4
@@ -53,6 +55,9 @@ COLLECT_EVERY = 3600.0
 
 UNDER_CHANGE = frozenset({Status.CREATING, Status.UPDATING, Status.CREATING_SNAPSHOT, Status.MAINTENANCE})
 """Statuses in which a failure is the change's, and ends it."""
+
+UNSETTLED = frozenset({Status.CREATING, Status.CREATE_FAILED, Status.ROLLING_BACK, Status.DELETING})
+"""Statuses in which it matters what copies of the database there are, and not what its code has changed of it."""
 
 UNIT_HUNG = "UNIT_HUNG"
 """The kind of the events that tell of a unit which did nothing any more."""
@@ -88,6 +93,8 @@ class Controller:
         self._running: dict[str, Future[float]] = {}
         self._faults: dict[str, int] = {}
         self._hangs: dict[str, dict[tuple[int | None, str], float]] = {}
+        self._deaths: dict[str, dict[tuple[int, str], float]] = {}
+        """Workers' deaths that Airflow was told of; forgotten with this process, for telling twice does no harm."""
         self._noticed: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -173,7 +180,7 @@ class Controller:
         if environment is None:
             return CALM
         try:
-            observed = self._backend.observe(environment)
+            observed = self._observed(environment)
             self._tell_hangs(environment, observed)
             chosen = planning.plan(environment, observed, self._clock())
             self._carry_out(environment, chosen)
@@ -206,52 +213,103 @@ class Controller:
             case _:
                 return self._fault(environment, error)
 
+    def _observed(self, environment: Environment) -> Observed:
+        """What the three parts of the backend see, and which deaths Airflow has not been told of."""
+        tenant, status, running = environment.tenant, environment.status, environment.deployed
+        revision = environment.change.revision if environment.change is not None else environment.revision
+        version, lock = ordering.version(environment)
+        runtime = self._backend.runtime.look(tenant, is_leaving=status is Status.DELETING)
+        return Observed(
+            runtime=runtime,
+            database=self._backend.databases.look(
+                tenant,
+                revision=revision,
+                running=running,
+                is_used=runtime.services.alive and any(cell.alive for cell in runtime.cells.values()),
+                is_unsettled=status in UNSETTLED,
+            ),
+            releases=self._backend.releases.look(
+                tenant, revision=revision, version=version, lock=lock, running=running
+            ),
+            deaths=keeping.deaths(runtime, self._deaths.get(environment.identifier, {})),
+        )
+
     def _carry_out(self, environment: Environment, chosen: Plan) -> None:
-        name = environment.name
-        if chosen.failure is not None:
-            tail = self._backend.tail(environment, *chosen.failing) if chosen.failing else ()
+        if isinstance(chosen, Fail):
+            tail = self._backend.runtime.tail(environment.tenant, *chosen.failing) if chosen.failing else ()
             self._write_failure(environment, replace(chosen.failure, tail=tail))
             return
-        moved = environment.progress.moved(chosen.phase, chosen.detail, chosen.fraction, self._clock())
-        if moved != environment.progress:
-            self._environments.set_progress(name, moved)
-            if moved.phase != environment.progress.phase:
-                self._environments.record(name, "PHASE", chosen.detail, {"phase": chosen.phase}, self._clock())
-        if chosen.step is not None:
-            self._backend.act(environment, chosen.step, chosen.revision)
-        if chosen.note is not None:
-            kind, sentence = chosen.note
-            log.warning("note", environment=name, what=kind, sentence=sentence)
-            self._environments.record(name, kind, sentence, {"revision": chosen.revision}, self._clock())
-        if chosen.trouble is not None and moved.detail != environment.progress.detail:
-            told = {"code": chosen.trouble.code}
-            self._environments.record(name, "FAILURE", chosen.trouble.message, told, self._clock())
-        # Only what has been done may be written down as done.
-        self._write_down(environment, chosen, moved)
+        self._write_progress(environment, chosen)
+        name, now = environment.name, self._clock()
+        match chosen:
+            case Wait():
+                pass
+            case Take():
+                self._take(environment, chosen)
+            case Reach():
+                if chosen.snapshot is not None:
+                    self._snapshots.add(chosen.snapshot)
+                self._write_change(environment, chosen.change)
+            case Happen():
+                if chosen.forget is not None:
+                    self._remove_snapshot(environment.identifier, chosen.forget)
+                self._environments.request(name, chosen.event, now)
+                if chosen.event is Event.UPDATED:  # a change that fails must not have cost an older snapshot
+                    self._remove_surplus(name)
+            case Begin():
+                self._environments.begin(environment, chosen.change)
 
-    def _write_down(self, environment: Environment, chosen: Plan, moved: Progress) -> None:
-        name = environment.name
-        if chosen.snapshot is not None:
-            self._snapshots.add(chosen.snapshot)
-        if chosen.forget is not None:
-            self._remove_snapshot(environment.identifier, chosen.forget)
-        if chosen.change is not None:
-            self._environments.set_progress(name, moved, change=chosen.change)
-            self._record_report(environment, chosen.change)
-        if chosen.event is not None:
-            self._environments.request(name, chosen.event, self._clock())
-            if chosen.event is Event.UPDATED:  # a change that fails must not have cost an older snapshot
-                self._remove_surplus(name)
-        if chosen.begin is not None:
-            self._environments.begin(environment, chosen.begin)
+    def _write_progress(self, environment: Environment, chosen: Wait | Take | Reach | Happen | Begin) -> None:
+        name, before = environment.name, environment.progress
+        fraction = chosen.fraction if isinstance(chosen, Wait | Take) else None
+        moved = before.moved(chosen.phase, chosen.detail, fraction, self._clock())
+        if moved == before:
+            return
+        self._environments.set_progress(name, moved)
+        if moved.phase != before.phase:
+            self._environments.record(name, "PHASE", chosen.detail, {"phase": chosen.phase}, self._clock())
+        trouble = chosen.trouble if isinstance(chosen, Wait) else None
+        if trouble is not None and moved.detail != before.detail:
+            self._environments.record(name, "FAILURE", trouble.message, {"code": trouble.code}, self._clock())
+
+    def _take(self, environment: Environment, chosen: Take) -> None:
+        """Give the orders. Only what has been done may be written down as done."""
+        for order in chosen.orders:
+            self._order(environment, order)
+        note = chosen.note
+        if note is not None:
+            log.warning("note", environment=environment.name, what=note.kind, sentence=note.sentence)
+            detail = {"revision": note.revision}
+            self._environments.record(environment.name, note.kind, note.sentence, detail, self._clock())
+        if chosen.reached is not None:
+            self._write_change(environment, chosen.reached)
+
+    def _order(self, environment: Environment, order: Order) -> None:
+        """The one place from which the world is changed."""
+        tenant = environment.tenant
+        if isinstance(order, RuntimeOrder):
+            self._backend.runtime.carry_out(tenant, order)
+        elif isinstance(order, ReleaseOrder):
+            self._backend.releases.carry_out(tenant, order)
+        elif isinstance(order, DatabaseOrder):
+            self._backend.databases.carry_out(tenant, order)
+        if isinstance(order, ReportDeaths):
+            told = self._deaths.setdefault(environment.identifier, {})
+            told |= {(death.revision, death.worker): death.at for death in order.deaths}
+
+    def _write_change(self, environment: Environment, change: Change) -> None:
+        """Write down how far the change is, and what has become known of it."""
+        found = self._environments.get(environment.name)
+        self._environments.set_progress(environment.name, (found or environment).progress, change=change)
+        self._record_report(environment, change)
 
     def _collect(self) -> None:
         """Remove releases and versions that nobody uses; what goes wrong is told, and tried again the next time."""
         try:
             environments, now = self._environments.all(), self._clock()
-            self._backend.collect_releases(history.contents_in_use(environments), now)
             snapshots = [each for environment in environments for each in self._snapshots.of(environment.name)]
-            self._backend.collect_versions(history.versions_in_use(environments, snapshots), now)
+            versions = history.versions_in_use(environments, snapshots)
+            self._backend.releases.collect(history.contents_in_use(environments), versions, now)
         except Exception as error:  # noqa: BLE001 - the loop outlives every error
             log.warning("releases not collected", error=str(error))
 
@@ -262,7 +320,7 @@ class Controller:
             self._remove_snapshot(old.identifier, old.number)
 
     def _remove_snapshot(self, identifier: str, number: int) -> None:
-        self._backend.remove_snapshot(identifier, number)
+        self._backend.databases.remove_snapshot(identifier, number)
         self._snapshots.remove(identifier, number)
 
     def _record_report(self, environment: Environment, change: Change) -> None:
@@ -318,7 +376,7 @@ class Controller:
 
     def _write_failure(self, environment: Environment, failure: Failure) -> None:
         now = self._clock()
-        moved = environment.progress.moved("failed", failure.message, None, now)
+        moved = environment.progress.moved(Phase.FAILED, failure.message, None, now)
         self._environments.set_progress(environment.name, moved, failure=failure)
         detail = {"code": failure.code, "tail": list(failure.tail)}
         self._environments.record(environment.name, "FAILURE", failure.message, detail, now)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from aerodrome.controller import changing, keeping, teardown, undoing
-from aerodrome.controller.plans import CALM, Plan
+from aerodrome.controller import bringing_up, changing, keeping, teardown, undoing
+from aerodrome.controller.plans import CALM, Plan, Wait
 from aerodrome.model.environment import Environment
 from aerodrome.model.lifecycle import Event, Status
 from aerodrome.model.observed import Observed
+from aerodrome.model.phases import Phase
 
 CHANGING = frozenset({
     Status.CREATING, Status.UPDATING, Status.CREATING_SNAPSHOT, Status.MAINTENANCE, Status.ROLLING_BACK,
@@ -26,16 +27,16 @@ TEARDOWN = frozenset({Status.DELETING, Status.CREATE_FAILED})
 def plan(environment: Environment, observed: Observed, now: datetime) -> Plan:
     """The next move for one environment."""
     if environment.status not in TEARDOWN:
-        silent = keeping.silent(environment, observed)
+        silent = bringing_up.silent(environment, observed)
         if silent is not None:
             return silent
-    wish = environment.change
-    if wish is not None and environment.status in CHANGING:
+    change = environment.change
+    if change is not None and environment.status in CHANGING:
         if environment.status is Status.ROLLING_BACK:
-            return undoing.undo(environment, observed, wish, now)
+            return undoing.undo(environment, observed, change, now)
         if environment.status is Status.CREATING and environment.failure is not None:
             return teardown.tear_down(environment, observed, now, Event.FAILED)
-        return changing.change(environment, observed, wish, now)
+        return changing.advance(environment, observed, change, now)
     return _settled(environment, observed, now)
 
 
@@ -48,4 +49,4 @@ def _settled(environment: Environment, observed: Observed, now: datetime) -> Pla
         case Status.DELETING:
             return teardown.tear_down(environment, observed, now, Event.REMOVED)
         case _:
-            return Plan(phase="settled", detail="", again_after=CALM)
+            return Wait(phase=Phase.SETTLED, detail="", again_after=CALM)

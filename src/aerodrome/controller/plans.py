@@ -1,14 +1,15 @@
-"""What a plan is. `plan` makes one at each look, `loop` carries it out. Pure."""
+"""What a plan is: one of six moves. `plan` makes one at each look, `loop` carries it out. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aerodrome.backends.contract import Step
 from aerodrome.model.change import Change
 from aerodrome.model.environment import Failure
 from aerodrome.model.history import Snapshot
 from aerodrome.model.lifecycle import Event
+from aerodrome.model.orders import Order
+from aerodrome.model.phases import Phase
 
 QUICK = 0.1
 """Seconds between two looks while something is under way."""
@@ -18,46 +19,96 @@ CALM = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What to do now, in this order: write down, take at most one step, let at most one event happen; look again."""
+class Note:
+    """An entry for the event log."""
 
-    phase: str
+    kind: str
+    sentence: str
+    revision: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Nothing is to be done now."""
+
+    phase: Phase
     detail: str
     fraction: float | None = None
-
-    change: Change | None = None
-    """How far the change under way is now; None = as far as before."""
-
-    snapshot: Snapshot | None = None
-    """A snapshot that has been taken."""
-
-    forget: int | None = None
-    """The number of a snapshot that is to go, for its change came to nothing."""
-
-    failure: Failure | None = None
-    """The change under way is found to have failed; what must be undone follows from that."""
+    """How much of the phase is done, 0..1; None = nobody can tell."""
 
     trouble: Failure | None = None
     """What is wrong with what runs, and stays so until a person acts: told once, as long as it stays the same."""
 
-    failing: tuple[str, int | None] | None = None
-    """The unit whose last lines belong to the failure, and the revision of its cell (None: a service's)."""
+    again_after: float = QUICK
 
-    step: Step | None = None
-    revision: int | None = None
-    """Whose cell the step is about."""
 
-    event: Event | None = None
-    note: tuple[str, str] | None = None
-    """A word and a sentence for the event log, written when the step has been taken."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Take:
+    """Give these orders, one after the other."""
 
-    begin: Change | None = None
-    """A change that Aerodrome begins by itself; its revision is not known yet."""
+    phase: Phase
+    detail: str
+    orders: tuple[Order, ...]
+    fraction: float | None = None
+    note: Note | None = None
+    """Written when the orders have been given."""
+
+    reached: Change | None = None
+    """How far the change is when they have been given; None = as far as before."""
 
     again_after: float = QUICK
 
 
-def failed(code: str, message: str, failing: tuple[str, int | None] | None = None) -> Plan:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """Write down how far the change is."""
+
+    phase: Phase
+    detail: str
+    change: Change
+    snapshot: Snapshot | None = None
+    """One that has been taken."""
+
+    again_after: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happen:
+    """Let an event happen, which changes the status."""
+
+    phase: Phase
+    detail: str
+    event: Event
+    forget: int | None = None
+    """The number of a snapshot that goes before, for its change came to nothing."""
+
+    again_after: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begin:
+    """Begin a change by ourselves; its revision is not known yet."""
+
+    phase: Phase
+    detail: str
+    change: Change
+    again_after: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fail:
+    """The change under way has failed; what must be undone follows from that."""
+
+    failure: Failure
+    failing: tuple[str, int | None] | None = None
+    """The unit whose last lines belong to the failure, and the revision of its cell (None: a service's)."""
+
+    again_after: float = 0.0
+
+
+Plan = Wait | Take | Reach | Happen | Begin | Fail
+
+
+def failed(code: str, message: str, failing: tuple[str, int | None] | None = None) -> Fail:
     """The plan that writes a failure down."""
-    failure = Failure(code=code, message=message)
-    return Plan(phase="failed", detail=message, failure=failure, failing=failing, again_after=0)
+    return Fail(failure=Failure(code=code, message=message), failing=failing)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from aerodrome.backends.contract import Step
-from aerodrome.controller import keeping
-from aerodrome.controller.plans import Plan
+from aerodrome.controller import letting_go, ordering
+from aerodrome.controller.plans import Happen, Plan, Take
 from aerodrome.model.environment import Environment
 from aerodrome.model.lifecycle import Event
-from aerodrome.model.observed import Observed
+from aerodrome.model.observed import CellState, Observed
+from aerodrome.model.orders import DropDatabase, Remove
+from aerodrome.model.phases import Phase
 
 STOP_LIMIT = timedelta(seconds=20)
 """How long the units of an environment that is to go may take to stop; its tasks are not waited for beyond that."""
@@ -20,25 +21,28 @@ STOP_LIMIT = timedelta(seconds=20)
 
 def tear_down(environment: Environment, observed: Observed, now: datetime, done: Event) -> Plan:
     """The next move towards nothing; `done` is what has happened when there is nothing."""
-    stopping = _stopping(observed, late=keeping.is_over(environment, "stop", STOP_LIMIT, now))
+    late = letting_go.is_over(environment, Phase.STOP, STOP_LIMIT, now)
+    stopping = _stopping(environment, observed, late=late)
     if stopping is not None:
         return stopping
-    if observed.database or observed.copies:
-        return Plan(phase="clean-up", detail="Dropping the database.", step=Step.DROP_DATABASE)
-    if observed.traces and done is Event.REMOVED:
-        return Plan(phase="clean-up", detail="Removing the files.", step=Step.REMOVE_FILES)
-    return Plan(phase="gone", detail="Nothing is left running.", event=done, again_after=0)
+    if observed.database.exists or observed.database.others:
+        return Take(phase=Phase.CLEAN_UP, detail="Dropping the database.", orders=(DropDatabase(),))
+    if observed.runtime.exists and done is Event.REMOVED:
+        return Take(phase=Phase.CLEAN_UP, detail="Removing the files.", orders=(Remove(),))
+    return Happen(phase=Phase.GONE, detail="Nothing is left running.", event=done)
 
 
-def _stopping(observed: Observed, *, late: bool) -> Plan | None:
+def _stopping(environment: Environment, observed: Observed, *, late: bool) -> Plan | None:
     """The end of every process, units before what they work with; None = there is none."""
-    everything = [*observed.cells.values(), observed.services]
-    if not late:
-        for revision, cell in sorted(observed.cells.items()):
-            if cell.alive:
-                return Plan(phase="stop", detail="Stopping the units.", step=Step.STOP_CELL, revision=revision)
-        if observed.services.alive and not any(cell.leftovers for cell in observed.cells.values()):
-            return Plan(phase="stop", detail="Stopping Redis and the sidecar.", step=Step.STOP_SERVICES)
-    if any(cell.alive or cell.leftovers for cell in everything):
-        return Plan(phase="stop", detail="Ending what does not stop by itself.", step=Step.END_ALL)
+    for revision, cell in sorted(observed.cells.items()):
+        if cell.runs:
+            forced = late or cell.state is CellState.LOST
+            detail = "Ending what does not stop by itself." if forced else "Stopping the units."
+            order = ordering.stopping(environment, revision, cell, late=forced)
+            return Take(phase=Phase.STOP, detail=detail, orders=(order,))
+    if observed.services.runs:
+        forced = late or observed.services.state is CellState.LOST
+        detail = "Ending what does not stop by itself." if forced else "Stopping Redis and the sidecar."
+        last = ordering.stopping_services(environment, late=forced)
+        return Take(phase=Phase.STOP, detail=detail, orders=(last,))
     return None

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
-from aerodrome.backends.contract import Step
-from aerodrome.controller import keeping
-from aerodrome.controller.plans import Plan
+from aerodrome.controller import bringing_up, keeping, letting_go, ordering
+from aerodrome.controller.plans import Happen, Plan, Take
 from aerodrome.model.change import Change, Kind
-from aerodrome.model.environment import READY, Environment
+from aerodrome.model.environment import Environment
 from aerodrome.model.lifecycle import Event
 from aerodrome.model.observed import Observed
+from aerodrome.model.orders import SwapBack
+from aerodrome.model.phases import Phase
 
 STOP_LIMIT = timedelta(seconds=120)
 """How long the units of the failed revision may take to stop where the database must be free of them."""
@@ -19,95 +19,80 @@ STOP_LIMIT = timedelta(seconds=120)
 RESTORE_LIMIT = timedelta(minutes=5)
 """How long what ran before may take to serve again until the environment is called what it is: unavailable."""
 
-
-STARTING = frozenset({"files", "services", "start"})
+STARTING = frozenset({Phase.SERVICES, Phase.START})
 """Phases in which that time runs."""
 
-FAILED = "failed"
-"""The phase that a failure ends."""
 
-
-def undo(environment: Environment, observed: Observed, wish: Change, now: datetime) -> Plan:
+def undo(environment: Environment, observed: Observed, change: Change, now: datetime) -> Plan:
     """The next move back."""
-    revision = keeping.serving(environment)
     return (
-        _let_go(environment, observed, wish, now)
-        or _database(observed, wish)
-        or _lost(environment, observed, wish, revision, now)
-        or keeping.ground(observed)
-        or _release(observed)
-        or keeping.cell(observed, revision)
-        or keeping.resumed(observed, revision)
-        or keeping.waiting(observed, revision)
-        or _restored(wish, revision)
+        _let_go(environment, observed, change, now)
+        or _database(environment, observed, change)
+        or _lost(environment, observed, change, now)
+        or bringing_up.ground(observed, ordering.services(environment))
+        or bringing_up.release(environment, observed, Phase.START)
+        or keeping.served(environment, observed)
+        or _restored(change)
     )
 
 
-def _let_go(environment: Environment, observed: Observed, wish: Change, now: datetime) -> Plan | None:
+def _let_go(environment: Environment, observed: Observed, change: Change, now: datetime) -> Plan | None:
     """The failed revision's cell: gone where its database goes, else on its way with the tasks that it has taken."""
-    revision = wish.revision
+    revision = change.revision
     failed = observed.cell(revision)
-    if revision == keeping.serving(environment) or revision not in observed.cells:
+    if revision == environment.serving or revision not in observed.cells:
         return None
-    if not wish.moves_database(environment.deployed):
-        if failed.alive and not failed.draining:
+    if not change.moves_database(environment.deployed):
+        if failed.alive and failed.keep not in letting_go.LET_GO:
             detail = "Letting the failed revision end with its tasks."
-            return Plan(phase="undo", detail=detail, step=Step.DRAIN, revision=revision, again_after=0)
+            orders = (ordering.draining(environment, revision, failed),)
+            return Take(phase=Phase.UNDO, detail=detail, orders=orders, again_after=0)
         return None
-    if failed.alive and not keeping.is_over(environment, "undo", STOP_LIMIT, now):
-        return Plan(phase="undo", detail="Stopping the failed revision.", step=Step.STOP_CELL, revision=revision)
-    if failed.alive or failed.leftovers:
-        detail = "Ending what does not stop by itself."
-        return Plan(phase="undo", detail=detail, step=Step.END_LEFTOVERS, revision=revision)
-    return Plan(
-        phase="undo", detail="Removing the failed revision.", step=Step.RETIRE, revision=revision, again_after=0
+    if failed.alive and not letting_go.is_over(environment, Phase.UNDO, STOP_LIMIT, now):
+        orders = (ordering.stopping(environment, revision, failed),)
+        return Take(phase=Phase.UNDO, detail="Stopping the failed revision.", orders=orders)
+    if failed.runs:
+        orders = (ordering.stopping(environment, revision, failed, late=True),)
+        return Take(phase=Phase.UNDO, detail="Ending what does not stop by itself.", orders=orders)
+    return Take(
+        phase=Phase.UNDO,
+        detail="Removing the failed revision.",
+        orders=letting_go.removal(environment, revision),
+        again_after=0,
     )
 
 
-def _database(observed: Observed, wish: Change) -> Plan | None:
+def _database(environment: Environment, observed: Observed, change: Change) -> Plan | None:
     """The return of the database, and of what was queued with it, which Redis must not hold meanwhile."""
-    if not observed.copies:
+    if not observed.database.unfinished:
         return None
-    if wish.swapped and observed.services.alive:
-        return Plan(phase="restore", detail="Stopping Redis and the sidecar.", step=Step.STOP_SERVICES)
-    if wish.swapped and observed.services.leftovers:
-        return Plan(phase="restore", detail="Ending what does not stop by itself.", step=Step.END_ALL)
-    return Plan(phase="restore", detail="Putting the metadata database back.", step=Step.UNSWAP, again_after=0)
+    stopping = letting_go.services(environment, observed, Phase.RESTORE) if change.swapped else None
+    back = SwapBack(revision=change.revision)
+    return stopping or Take(
+        phase=Phase.RESTORE, detail="Putting the metadata database back.", orders=(back,), again_after=0
+    )
 
 
-def _lost(environment: Environment, observed: Observed, wish: Change, revision: int, now: datetime) -> Plan | None:
+def _lost(environment: Environment, observed: Observed, change: Change, now: datetime) -> Plan | None:
     """The end of the patience with what ran before, whatever keeps it from serving; None = it serves, or has time."""
-    if observed.services.all_ready and observed.cell(revision).all_ready:
+    if observed.services.all_ready and observed.cell(environment.serving).all_ready:
         return None
     if _time_to_serve(environment, now) <= RESTORE_LIMIT:
         return None
     detail = f"What ran before does not serve again: {environment.progress.detail}"
-    return Plan(phase="lost", detail=detail, forget=wish.revision, event=Event.NOT_RESTORED, again_after=0)
+    return Happen(phase=Phase.LOST, detail=detail, forget=change.revision, event=Event.NOT_RESTORED)
 
 
 def _time_to_serve(environment: Environment, now: datetime) -> timedelta:
     """How long services and units have been started since the failure."""
     progress = environment.progress
     since = [*progress.phases]
-    while any(phase.name == FAILED for phase in since):
+    while any(phase.name == Phase.FAILED for phase in since):
         since.pop(0)
     spent = timedelta(seconds=sum(phase.seconds for phase in since if phase.name in STARTING))
     return spent + (now - progress.phase_started_at if progress.phase in STARTING else timedelta())
 
 
-def _release(observed: Observed) -> Plan | None:
-    """The release that ran before, where its folder is gone."""
-    lost = keeping.release(observed)
-    return None if lost is None else replace(lost, phase="start")
-
-
-def _restored(wish: Change, revision: int) -> Plan:
-    event = Event.MAINTENANCE_UNDONE if wish.kind is Kind.MAINTENANCE else Event.RESTORED
-    return Plan(
-        phase=READY,
-        detail="What ran before runs again.",
-        step=Step.SWITCH,
-        revision=revision,
-        forget=wish.revision,
-        event=event,
-    )
+def _restored(change: Change) -> Plan:
+    event = Event.MAINTENANCE_UNDONE if change.kind is Kind.MAINTENANCE else Event.RESTORED
+    return Happen(phase=Phase.READY, detail="What ran before runs again.", event=event, forget=change.revision)

@@ -57,7 +57,7 @@ class Gateway:
         self._directory = EnvironmentCache(deps.environments, self._threads, changed=self._forget)
         self._sessions = Sessions(deps, self._threads)
         self._commands = CliEndpoint(deps, self._threads)
-        self._proxy = Proxy(deps.settings.paths, Tokens(deps.minter), deps.clock)
+        self._proxy = Proxy(deps.web_server, Tokens(deps.minter), deps.clock)
         self._closing: set[asyncio.Task[None]] = set()
         self._listeners = 0
 

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 
 from starlette.responses import Response
 
+from aerodrome.backends.contract import CommandResult
 from aerodrome.errors import CallerError, RetryError
 from aerodrome.gateway import auditing, bodies, pages
-from aerodrome.gateway.dependencies import CommandResult, GatewayDependencies
+from aerodrome.gateway.dependencies import GatewayDependencies
 from aerodrome.gateway.ledger_threads import LedgerThreads
 from aerodrome.gateway.login import BEARER, LONGEST_TOKEN
 from aerodrome.gateway.requests import GatewayRequest, Refusal

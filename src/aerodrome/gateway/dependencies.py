@@ -4,28 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
+from aerodrome.backends.contract import CommandResult, WebServer
 from aerodrome.clock import Clock
 from aerodrome.identity.tokens import Minter
 from aerodrome.ledger.logins import Logins
 from aerodrome.model.audit import Recorder
 from aerodrome.model.environment import Environment
 from aerodrome.model.principals import Principal
+from aerodrome.model.tenant import Tenant
 from aerodrome.settings import Settings
-
-
-class CommandResult(Protocol):
-    """What an Airflow command left behind."""
-
-    @property
-    def stdout(self) -> bytes: ...
-
-    @property
-    def stderr(self) -> bytes: ...
-
-    @property
-    def exit_code(self) -> int: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +40,9 @@ class GatewayDependencies:
         CallerError: the command is not one that is allowed.
         RetryError: it cannot be run just now.
     """
+
+    web_server: Callable[[Tenant], WebServer]
+    """Where an environment's requests go now. Quick."""
 
     record: Recorder
     clock: Clock

@@ -1,4 +1,4 @@
-"""Requests of people who are logged in, to Airflow's web server on its unix socket and back.
+"""Requests of people who are logged in, to Airflow's web server and back.
 
 One pool of connections for each environment, so that one whose server hangs takes none from another. When another
 revision's web server takes over, new requests go there, over a pool of its own, and those under way end where they are.
@@ -6,22 +6,21 @@ revision's web server takes over, new requests go there, over a pool of its own,
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from pathlib import Path
 
 import aiohttp
 import structlog
 from yarl import URL
 
 from aerodrome import forwarding
+from aerodrome.backends.contract import WebServer
 from aerodrome.clock import Clock
 from aerodrome.gateway import headers
 from aerodrome.gateway.airflow_tokens import Tokens
 from aerodrome.gateway.requests import GatewayRequest, Refusal
 from aerodrome.ledger.logins import Login
-from aerodrome.settings import Paths
-from aerodrome.unit_sockets import UnitConnector, behind
+from aerodrome.model.tenant import Tenant
 
 MOST_CONNECTIONS = 256
 """To one environment's web server; open log streams hold one each."""
@@ -45,7 +44,7 @@ log = structlog.get_logger("aerodrome.gateway")
 class _Pool:
     """Connections to one web server."""
 
-    socket: Path
+    server: WebServer
     session: aiohttp.ClientSession
     users: int = 0
     """Requests under way."""
@@ -54,8 +53,8 @@ class _Pool:
 class Proxy:
     """The pools; `close` them at the end."""
 
-    def __init__(self, paths: Paths, tokens: Tokens, clock: Clock) -> None:
-        self._paths = paths
+    def __init__(self, web_server: Callable[[Tenant], WebServer], tokens: Tokens, clock: Clock) -> None:
+        self._web_server = web_server
         self._tokens = tokens
         self._clock = clock
         self._pools: dict[str, _Pool] = {}
@@ -110,11 +109,11 @@ class Proxy:
     def _pool(self, visit: GatewayRequest) -> _Pool:
         environment = visit.environment
         known = self._pools.get(environment.identifier)
-        socket = behind(self._paths.environment(environment.name, environment.identifier).web)
-        if known is not None and known.socket == socket:
+        server = self._web_server(environment.tenant)
+        if known is not None and known.server == server:
             return known
-        connector = UnitConnector(path=str(socket), limit=MOST_CONNECTIONS, keepalive_timeout=KEEP_ALIVE[visit.line])
-        pool = _Pool(socket, forwarding.client(connector, connect=CONNECT_SECONDS))
+        connector = server.connector(limit=MOST_CONNECTIONS, keepalive_timeout=KEEP_ALIVE[visit.line])
+        pool = _Pool(server, forwarding.client(connector, connect=CONNECT_SECONDS))
         self._pools[environment.identifier] = pool
         if known is not None and not known.users:
             self._stale.append(known.session)

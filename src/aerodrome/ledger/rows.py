@@ -8,7 +8,7 @@ from typing import Any
 
 from aerodrome.ledger import texts
 from aerodrome.model.change import Change, Kind, Seed, Strategy
-from aerodrome.model.environment import Environment, Failure, LastUpdate, Phase, Progress
+from aerodrome.model.environment import Environment, Failure, FinishedPhase, LastUpdate, Progress
 from aerodrome.model.history import Outcome, Revision, Snapshot
 from aerodrome.model.lifecycle import Status
 from aerodrome.model.release import Deployed
@@ -147,7 +147,7 @@ def _progress(document: dict[str, Any]) -> Progress:
         detail=document["detail"],
         phase_started_at=datetime.fromisoformat(document["phase_started_at"]),
         fraction=document["fraction"],
-        phases=tuple(Phase(**phase) for phase in document["phases"]),
+        phases=tuple(FinishedPhase(**phase) for phase in document["phases"]),
     )
 
 

@@ -38,7 +38,7 @@ class Strategy(StrEnum):
     """They are stopped at once; their tasks fail, or are tried again as their DAG says."""
 
 
-SEEN_BY_UNITS = ("environment_class", "max_workers", "min_workers", "webserver_access_mode")
+SEEN_BY_UNITS = ("environment_class", "max_workers", "webserver_access_mode")
 """Fields of a spec, beside those that make the release, that units are configured by."""
 
 
@@ -100,4 +100,6 @@ class Change:
         releases = (self.deployed.identifier, self.deployed.version, self.deployed.lock, self.deployed.content)
         if releases != (running.identifier, running.version, running.lock, running.content):
             return True
-        return any(getattr(self.spec, name) != getattr(spec, name) for name in SEEN_BY_UNITS)
+        # More workers are a changed order for the cell that runs; fewer must not cost the tasks of those that go.
+        is_fewer = self.spec.min_workers < spec.min_workers
+        return is_fewer or any(getattr(self.spec, name) != getattr(spec, name) for name in SEEN_BY_UNITS)

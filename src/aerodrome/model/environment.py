@@ -9,14 +9,13 @@ from datetime import datetime
 
 from aerodrome.model.change import Change, Strategy
 from aerodrome.model.lifecycle import Status
+from aerodrome.model.phases import Phase
 from aerodrome.model.release import Deployed
 from aerodrome.model.spec import Spec
+from aerodrome.model.tenant import Tenant
 
 NAME = re.compile(r"[a-zA-Z][0-9a-zA-Z\-_]{0,79}")
 """MWAA's pattern for the names of environments."""
-
-READY = "ready"
-"""The phase in which nothing is left to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +43,7 @@ class LastUpdate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Phase:
+class FinishedPhase:
     """A phase of the work at hand that is over, and how long it took in seconds."""
 
     name: str
@@ -59,7 +58,7 @@ class Progress:
     detail: str
     phase_started_at: datetime
     fraction: float | None = None
-    phases: tuple[Phase, ...] = ()
+    phases: tuple[FinishedPhase, ...] = ()
 
     def moved(self, phase: str, detail: str, fraction: float | None, now: datetime) -> Progress:
         """This progress a moment later; a change of phase closes the one before with its duration.
@@ -74,9 +73,9 @@ class Progress:
                 fraction=fraction,
                 phases=self.phases,
             )
-        if self.phase == READY:
+        if self.phase == Phase.READY:
             return Progress(phase=phase, detail=detail, phase_started_at=now, fraction=fraction)
-        closed = Phase(name=self.phase, seconds=round((now - self.phase_started_at).total_seconds(), 3))
+        closed = FinishedPhase(name=self.phase, seconds=round((now - self.phase_started_at).total_seconds(), 3))
         return Progress(
             phase=phase, detail=detail, phase_started_at=now, fraction=fraction, phases=(*self.phases, closed)
         )
@@ -114,6 +113,22 @@ class Environment:
 
     sealed_secrets: bytes = field(default=b"", repr=False)
     """The environment's secrets, encrypted by identity.vault."""
+
+    @property
+    def serving(self) -> int:
+        """The revision whose cell serves; of one that is being created, the one that will."""
+        return self.deployed.cell if self.deployed is not None else self.revision
+
+    @property
+    def tenant(self) -> Tenant:
+        """The environment as backends know it."""
+        return Tenant(
+            name=self.name,
+            identifier=self.identifier,
+            arn=self.arn,
+            number=self.number,
+            sealed_secrets=self.sealed_secrets,
+        )
 
     @property
     def execution_roles(self) -> frozenset[str]:

@@ -1,12 +1,14 @@
-"""What a backend sees of an environment: facts at one moment, without judgement."""
+"""What backends see of an environment: facts at one moment, without judgement, the same on a machine and a cluster."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from types import MappingProxyType
 
 from aerodrome.model.environment import Failure
+from aerodrome.model.orders import CellOrder, Death, Keep, LongOrder, ServicesOrder
 from aerodrome.model.release import Deployed, Patch
 
 NOT_ANSWERING = "not answering"
@@ -22,7 +24,6 @@ class Unit:
 
     name: str
     state: str
-    pid: int | None
     restarts: int
     status_text: str = ""
     last_exit: str = ""
@@ -47,26 +48,61 @@ class Unit:
         return self.state in {"stopping", "stopped"}
 
 
+class CellState(StrEnum):
+    """What is known of a cell as a whole."""
+
+    ABSENT = "ABSENT"
+    """There is nothing of it."""
+
+    RUNNING = "RUNNING"
+    """Its units are looked after."""
+
+    SILENT = "SILENT"
+    """It gives no answer, which may pass: nothing is decided without its word."""
+
+    LOST = "LOST"
+    """Nobody looks after its units, which may run: the next order does, and takes them over or ends them."""
+
+    ENDED = "ENDED"
+    """Nothing of it runs; what it has left is to be removed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One cell: its units while it lives, and what a dead one left."""
+    """One cell: the order that it follows, and its units."""
 
-    alive: bool
-    leftovers: bool = False
-    """Units run although the cell is dead; a new cell adopts them."""
+    state: CellState
+    order: CellOrder | ServicesOrder | None = None
+    """What it was last told to be; None = nobody knows."""
 
     units: tuple[Unit, ...] = ()
+    """Those that are there; of a cell that is SILENT, those that it told of last."""
+
     wanted: frozenset[str] = frozenset()
-    """Names of the units that it was started with; some may have been stopped since, on purpose."""
+    """Names of the units that it has when everything is kept."""
 
-    draining: bool = False
-    """It was told to end with the tasks that it runs."""
+    trouble: str = ""
+    """Why it is LOST although it runs, in words that follow its name (`gave no answer for 95 s`); else empty."""
 
-    silent_for: float = 0.0
-    """Seconds for which it has given no answer, while we asked; its units are then those that it told of last."""
+    @property
+    def alive(self) -> bool:
+        """Somebody looks after its units, as far as is known."""
+        return self.state in {CellState.RUNNING, CellState.SILENT}
 
-    stopped: bool = False
-    """Its process is stopped by a signal, so that it will not answer by itself."""
+    @property
+    def runs(self) -> bool:
+        """Something of it runs, or may run."""
+        return self.state not in {CellState.ABSENT, CellState.ENDED}
+
+    @property
+    def keep(self) -> Keep | None:
+        """What of it is kept; None = nobody knows."""
+        return self.order.keep if self.order is not None else None
+
+    @property
+    def draining(self) -> bool:
+        """It was told to end with the tasks that it runs."""
+        return self.keep is Keep.TASKS
 
     @property
     def ready(self) -> frozenset[str]:
@@ -75,14 +111,8 @@ class Cell:
 
     @property
     def all_ready(self) -> bool:
-        """True when every unit that it was started with is there and ready."""
+        """True when every unit that it has when everything is kept is there and ready."""
         return self.alive and bool(self.wanted) and self.wanted <= self.ready
-
-    @property
-    def is_whole(self) -> bool:
-        """True when no unit of it has been stopped on purpose."""
-        kept = {unit.name for unit in self.units if not unit.is_stopping}
-        return self.alive and not self.draining and self.wanted <= kept
 
     @property
     def workers(self) -> tuple[Unit, ...]:
@@ -90,7 +120,7 @@ class Cell:
         return tuple(unit for unit in self.units if unit.name.startswith(WORKER))
 
 
-NO_CELL = Cell(alive=False)
+NO_CELL = Cell(state=CellState.ABSENT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,10 +134,10 @@ class Installation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """The long step that is being taken for a change in the background, or was taken last."""
+    """How far a long order is that is being carried out in the background, or was last."""
 
-    step: str
-    """A `backends.contract.Step`."""
+    order: type[LongOrder]
+    """Which kind of order it is."""
 
     done: bool
     detail: str = ""
@@ -126,44 +156,84 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
-    """The facts that a plan is made from."""
+class RuntimeSeen:
+    """What a runtime sees of an environment."""
 
-    installation: Installation
-    """Of the Airflow version that the change needs, or else of the one that runs."""
-
-    database: bool
-    files: bool
-    """The folders are all there."""
-
-    traces: bool
-    """Anything of it is on disk."""
+    exists: bool = False
+    """Anything of it is there, if only what it printed."""
 
     services: Cell = NO_CELL
-    """The cell that keeps Redis and the sidecar, whatever runs beside them."""
+    """Its queue, and what brings its DAGs and credentials, whatever runs beside them."""
 
     cells: Mapping[int, Cell] = field(default_factory=lambda: MappingProxyType({}))
     """The cells of Airflow's own units, by the revision that each runs; those of which anything is left."""
 
-    work: Work | None = None
-    copies: bool = False
+    served: int | None = None
+    """The revision that requests go to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseSeen:
+    """What is seen of an environment's metadata database."""
+
+    exists: bool = False
+    unfinished: bool = False
     """Databases of an unfinished change are there: a rehearsal's, or one that was to replace the live one."""
 
-    patch: Patch | None = None
-    """What maintenance would bring; None = nothing new."""
-
-    content: bool = True
-    """The folder of the release that it runs is there, or it needs none."""
+    others: bool = False
+    """Copies, snapshots or archives of it are there, whatever change they are of."""
 
     altered: tuple[str, ...] = ()
-    """What the environment's code has changed of its database and can be set anew, in words; looked at now and then."""
+    """What the environment's code has changed of it and can be set anew, in words; looked at now and then."""
 
     damage: str = ""
     """What it has changed there and nothing but a person can mend, in a sentence; looked at now and then."""
 
-    bereaved: bool = False
-    """A worker has died and Airflow has not been told yet that its tasks died with it."""
+    work: Work | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleasesSeen:
+    """What is seen of Airflow's installation and of an environment's release."""
+
+    version: str
+    """What must be installed, as Airflow numbers it."""
+
+    lock: str
+    """The SHA-256 of the lock that it is installed from."""
+
+    installation: Installation
+    is_lost: bool = False
+    """The files of the release that it runs are gone."""
+
+    patch: Patch | None = None
+    """What maintenance would bring; None = nothing new."""
+
+    work: Work | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """The facts that a plan is made from."""
+
+    runtime: RuntimeSeen
+    database: DatabaseSeen
+    releases: ReleasesSeen
+    deaths: tuple[Death, ...] = ()
+    """Workers that died, of which Airflow has not been told yet that their tasks died with them."""
+
+    @property
+    def services(self) -> Cell:
+        return self.runtime.services
+
+    @property
+    def cells(self) -> Mapping[int, Cell]:
+        return self.runtime.cells
 
     def cell(self, revision: int) -> Cell:
         """The cell of a revision, which may be none."""
         return self.cells.get(revision, NO_CELL)
+
+    def work(self, order: type[LongOrder]) -> Work | None:
+        """How far the last order of that kind is; None = none was begun, or another since."""
+        return next((each for each in (self.releases.work, self.database.work) if each and each.order is order), None)

@@ -76,6 +76,12 @@ class Deployed:
     cell: int = 1
     """The revision that its cell was started for: a later one may differ in nothing that units see."""
 
+    takes_over: bool = False
+    """Its cell was started beside another that served, so its units needed not hurry."""
+
+    database: int = 1
+    """The revision that made the metadata database which it works with."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patch:

@@ -32,7 +32,12 @@ def host(environment: Environment, settings: Settings) -> str:
 
 
 def web_address(environment: Environment, settings: Settings, ports: Ports) -> str:
-    """Host name and port as they stand in a URL; an environment that is on both listeners is told the public one."""
-    port = ports.private if environment.spec.webserver_access_mode == PRIVATE_ONLY else ports.public
-    name = host(environment, settings)
+    """Host name and port of an environment's web server as they stand in a URL."""
+    return of(environment.identifier, environment.spec.webserver_access_mode, settings, ports)
+
+
+def of(identifier: str, access_mode: str, settings: Settings, ports: Ports) -> str:
+    """The same by its short id and MWAA's WebserverAccessMode; one that is on both listeners is told the public one."""
+    port = ports.private if access_mode == PRIVATE_ONLY else ports.public
+    name = f"{identifier}.{settings.domain}"
     return name if port == HTTPS_PORT else f"{name}:{port}"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 from anyio import CapacityLimiter, to_thread
 
 from aerodrome.airflow import commands, versions
-from aerodrome.backends.contract import CommandResult
+from aerodrome.backends.contract import CommandResult, Runtime
 from aerodrome.model.environment import Environment
 
 MOST_COMMANDS = 64
@@ -16,10 +14,10 @@ four in each of ten environments would leave none to the API."""
 
 
 class Commands:
-    """Runs Airflow commands; `run_command` is the backend's, and blocks."""
+    """Runs Airflow commands, each in a thread."""
 
-    def __init__(self, run_command: Callable[[Environment, Sequence[str]], CommandResult]) -> None:
-        self._run_command = run_command
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         self._limiter = CapacityLimiter(MOST_COMMANDS)
 
     async def run(self, environment: Environment, text: str) -> CommandResult:
@@ -30,4 +28,5 @@ class Commands:
             RetryError: it cannot be run just now.
         """
         argv = commands.parse(versions.lookup(environment.spec.airflow_version), text)
-        return await to_thread.run_sync(self._run_command, environment, argv, limiter=self._limiter)
+        run, serving = self._runtime.run_command, environment.serving
+        return await to_thread.run_sync(run, environment.tenant, serving, argv, limiter=self._limiter)

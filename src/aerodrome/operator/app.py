@@ -232,7 +232,7 @@ def _status(deps: OperatorDependencies) -> dict[str, Any]:
         "port": deps.port,
         "started_at": deps.started_at.isoformat(),
         "services": deps.services(),
-        "environments": [documents.environment(each, *deps.backend.cells(each)) for each in found],
+        "environments": [documents.environment(each, *deps.runtime.show(each.tenant)) for each in found],
     }
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from aerodrome.backends.local.backend import LocalBackend
+from aerodrome.backends.contract import Runtime
 from aerodrome.ledger.audit import Audit
 from aerodrome.model.iam.directory import Directory
 from aerodrome.operations.dependencies import Dependencies
@@ -23,7 +23,7 @@ class OperatorDependencies:
     audit: Audit
     directory: Callable[[], Directory]
     """IAM as it is now."""
-    backend: LocalBackend
+    runtime: Runtime
     cluster: Callable[[], Cluster]
     services: Callable[[], list[dict[str, Any]]]
     """Name and state of each service."""

@@ -6,16 +6,15 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from aerodrome.backends.contract import ShownCell
 from aerodrome.model.environment import Environment, Failure, LastUpdate, Progress
 from aerodrome.model.history import Revision, Snapshot
-from aerodrome.model.observed import NO_CELL, Cell
 
 Document = dict[str, Any]
 
 
-def environment(found: Environment, services: Cell, cells: Mapping[int, Cell]) -> Document:
+def environment(found: Environment, services: ShownCell, cells: Mapping[int, ShownCell]) -> Document:
     """An environment, and what was seen of its cells."""
-    serving = found.deployed.cell if found.deployed is not None else found.revision
     change = found.change
     return {
         "name": found.name,
@@ -29,11 +28,11 @@ def environment(found: Environment, services: Cell, cells: Mapping[int, Cell]) -
         "last_update": _last_update(found.last_update),
         "revision": found.revision,
         "change": {"revision": change.revision, "kind": change.kind, "report": list(change.report)} if change else None,
-        "units": [asdict(unit) for unit in (*services.units, *cells.get(serving, NO_CELL).units)],
+        "units": [*_units(services), *(_units(cells[found.serving]) if found.serving in cells else [])],
         "other_cells": [
-            {"revision": number, "draining": cell.draining, "units": [asdict(unit) for unit in cell.units]}
-            for number, cell in sorted(cells.items())
-            if number != serving
+            {"revision": number, "draining": shown.cell.draining, "units": _units(shown)}
+            for number, shown in sorted(cells.items())
+            if number != found.serving
         ],
     }
 
@@ -113,3 +112,7 @@ def _progress(found: Progress) -> Document:
         "fraction": found.fraction,
         "phases": [{"name": phase.name, "seconds": phase.seconds} for phase in found.phases],
     }
+
+
+def _units(shown: ShownCell) -> list[Document]:
+    return [{**asdict(unit), "pid": shown.processes.get(unit.name)} for unit in shown.cell.units]

@@ -15,10 +15,10 @@ import pytest
 import aerodrome.cell
 import lines
 from aerodrome.airflow import commands, preloading, units, versions
-from aerodrome.backends.local import cells
+from aerodrome.backends.local import cell_client
 from aerodrome.backends.local import commands as runner
+from aerodrome.backends.local.paths import EnvironmentPaths
 from aerodrome.errors import CallerError
-from aerodrome.settings import EnvironmentPaths
 
 WARM = Path(aerodrome.cell.__file__).with_name("warm.py")
 
@@ -104,13 +104,13 @@ def started(context, wait_for):
 
     def ready():
         assert process.poll() is None
-        status = cells.ask(paths.services.socket, {"op": "status"}, seconds=60)
+        status = cell_client.ask(paths.services.socket, {"op": "status"}, seconds=60)
         return status is not None and status["units"][0]["state"] == "ready"
 
     try:
         wait_for("a ready web server", ready, limit=120)
         yield Cell(context, paths)
-        cells.ask(paths.services.socket, {"op": "shutdown"})
+        cell_client.ask(paths.services.socket, {"op": "shutdown"})
         assert process.wait(60) == 0
     finally:
         end(process.pid)

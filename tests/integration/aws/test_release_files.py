@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from aerodrome.backends.local import fetching
+from aerodrome.backends.releases import fetching
 from aerodrome.model import defaults
 from aerodrome.release import user_files
 from aerodrome.release.failures import ReleaseError

@@ -10,14 +10,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
+from cryptography.fernet import Fernet
 
-from aerodrome.backends.local import fetching
+from aerodrome.backends.control_plane import ControlPlane
+from aerodrome.backends.releases import fetching
 from aerodrome.errors import BrokenError, RetryError
+from aerodrome.identity.vault import Vault
 from aerodrome.model import defaults
+from aerodrome.model.tenant import Tenant
+from aerodrome.model.web_address import Ports
 from aerodrome.release.failures import ReleaseError
 from aerodrome.release.user_files import UserFiles
-from aerodrome.settings import EMBEDDED
+from aerodrome.settings import EMBEDDED, Settings
 
+TENANT = Tenant(
+    name="one", identifier="00000001", arn="arn:aws:airflow:us-east-1:000000000000:environment/one", number=1
+)
 ROLE = "arn:aws:iam::000000000000:role/execution"
 CONTROL_PLANE, OF_THE_ROLE = "AKIACONTROL", "ASIAROLE"
 ASSUMED = """<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>
@@ -92,17 +100,22 @@ def place(aws):
         "RequirementsS3Path": "requirements.txt",
         "RequirementsS3ObjectVersion": "v1",
     }
-    return SimpleNamespace(
-        settings=SimpleNamespace(region="us-east-1", aws_endpoint_url=EMBEDDED),
-        spec=defaults.complete("one", request, latest_version="3.3.1"),
-        iam_endpoint_url=aws.url,
+    plane = ControlPlane(
+        settings=Settings(aws_endpoint_url=EMBEDDED),
+        cluster=lambda: pytest.fail("no database is asked"),
+        vault=Vault(Fernet.generate_key()),
+        key_set={},
         aws_endpoint_url=aws.url,
-        service_key=(CONTROL_PLANE, "secret"),
+        mwaa_endpoint_url=aws.url,
+        gateway_ports=Ports(public=1, private=1),
+        service_key=lambda _name, _identifier: (CONTROL_PLANE, "secret"),
     )
+    spec = defaults.complete("one", request, latest_version="3.3.1")
+    return SimpleNamespace(spec=spec, s3=lambda: plane.s3(TENANT, spec.execution_role_arn))
 
 
 def fetched(place, folder):
-    return fetching.fetch(fetching.s3(place), place.spec, UserFiles(), folder, lambda: None)
+    return fetching.fetch(place.s3(), place.spec, UserFiles(), folder, lambda: None)
 
 
 def test_the_execution_role_reads_and_nobody_else(aws, place, tmp_path):
@@ -135,18 +148,18 @@ def test_a_right_that_the_role_lacks_is_named_with_the_statement_that_gives_it(
 def test_dags_that_are_to_be_tried_are_read_as_the_role_too(aws, place, tmp_path):
     aws.denied["/bucket"] = "Access Denied"
     with pytest.raises(ReleaseError, match=r"may not s3:ListBucket on arn:aws:s3:::bucket\. Add"):
-        fetching.fetch_dags(fetching.s3(place), place.spec, tmp_path, lambda: None)
+        fetching.fetch_dags(place.s3(), place.spec, tmp_path, lambda: None)
     assert aws.asked["s3", CONTROL_PLANE] == 0
 
 
 def test_a_role_that_is_denied_is_told_in_the_words_of_sts(aws, place):
     aws.sts = (403, "<ErrorResponse>" + REFUSED.format("no trust policy allows it") + "</ErrorResponse>")
     with pytest.raises(BrokenError, match=f"The execution role {ROLE} cannot be assumed: no trust policy") as caught:
-        fetching.s3(place)
+        place.s3()
     assert caught.value.code == "EXECUTION_ROLE_DENIED"
 
 
 def test_an_sts_that_is_away_is_asked_again(aws, place):
     aws.sts = (503, "")
     with pytest.raises(RetryError):
-        fetching.s3(place)
+        place.s3()

@@ -15,7 +15,7 @@ import psutil
 import psycopg
 import pytest
 
-from aerodrome.backends.local import archives
+from aerodrome.backends.databases import archives
 from aerodrome.errors import BrokenError
 from aerodrome.services import databases
 from aerodrome.services.clusters import Cluster
@@ -27,7 +27,7 @@ PASSWORD = "with: a colon, and a \\ too"
 DUMPER = """
 import sys
 from pathlib import Path
-from aerodrome.backends.local import archives
+from aerodrome.backends.databases import archives
 from aerodrome.services.clusters import Cluster
 archives.dump(Cluster(**eval(sys.argv[1])), "archived", "archived", sys.argv[2], Path(sys.argv[3]), lambda: None)
 """

@@ -9,7 +9,7 @@ import pytest
 
 import uids
 from aerodrome.backends.local import leftovers
-from aerodrome.backends.local.places import Owner
+from aerodrome.unix_users import UnixUser
 
 UID = uids.block()
 
@@ -34,7 +34,7 @@ def test_a_chain_of_forks_does_not_outlive_its_environment():
     os.close(writer)
     try:
         assert os.read(reader, 3)
-        leftovers.end([], Owner(UID, UID))
+        leftovers.end([], UnixUser(UID, UID))
         while select.select([reader], [], [], 10)[0]:
             if not os.read(reader, 3):
                 return

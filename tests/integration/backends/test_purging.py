@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from psycopg import sql
 
 from aerodrome import errors, private_files
-from aerodrome.backends.local import purging
+from aerodrome.backends import purging
 from aerodrome.cli import up_down
 from aerodrome.emulator import launch
 from aerodrome.ledger.environments import Environments

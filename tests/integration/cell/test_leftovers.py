@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from aerodrome.backends.local import leftovers
-from aerodrome.backends.local.places import Owner
-from aerodrome.settings import CellPaths
+from aerodrome.backends.local.paths import CellPaths
 from integration.cell import harness
 
 RUNAWAY = """
@@ -25,5 +24,5 @@ def test_what_has_left_its_units_session_ends_too(one_cell) -> None:
     runaway = int(harness.until(lambda: one_cell.text("runaway").partition("\n")[0], "the runaway's number"))
     one_cell.seen.add(runaway)
 
-    leftovers.end([CellPaths(one_cell.folder)], Owner(None, None))
+    leftovers.end([CellPaths(one_cell.folder)], None)
     assert [pid for pid in (cell, runaway) if not harness.dead(pid)] == []

@@ -26,6 +26,8 @@ import sqlalchemy as sa
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from aerodrome import clock
+from aerodrome.backends.local import paths as local_paths
+from aerodrome.backends.local import unit_sockets
 from aerodrome.gateway import certificates, serving
 from aerodrome.gateway.app import Gateway
 from aerodrome.gateway.dependencies import GatewayDependencies
@@ -239,7 +241,7 @@ def world(shared: World) -> World:
 def _running_airflows(world: World) -> Iterator[None]:
     """One server for all environments but `down`."""
     up = [each for each in world.ledger.all() if each.name != "down"]
-    first, *_ = all_paths = [world.settings.paths.environment(each.name, each.identifier) for each in up]
+    first, *_ = all_paths = [local_paths.of(world.settings.paths, each.name, each.identifier) for each in up]
     with running(world.airflow, first.web_socket(1)):
         for paths in all_paths:
             paths.run.mkdir(parents=True, exist_ok=True)
@@ -262,6 +264,9 @@ def _running_gateway(world: World, sockets: tuple[socket.socket, socket.socket])
                 role in world.granted and address == "127.0.0.1"
             ),
             run_command=run_command,
+            web_server=lambda tenant: unit_sockets.behind(
+                local_paths.of(world.settings.paths, tenant.name, tenant.identifier).web
+            ),
             record=world.entries.append,
             clock=world.now,
             settings=world.settings,

@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from aerodrome.backends.local import paths as local_paths
 from aerodrome.cell import control
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="units have a uid of their own only as root")
@@ -20,7 +21,7 @@ UNITS = 30001
 def sockets(world):
     """The folder that the units of `down` may write to."""
     environment = world.environment("down")
-    paths = world.settings.paths.environment(environment.name, environment.identifier)
+    paths = local_paths.of(world.settings.paths, environment.name, environment.identifier)
     paths.unit_sockets.mkdir(parents=True, exist_ok=True)
     os.chown(paths.unit_sockets, UNITS, UNITS)
     paths.web.symlink_to(paths.web_socket(1))
@@ -73,7 +74,7 @@ def test_no_command_reaches_a_cell_by_way_of_a_link(world, sockets, cell):
 def test_the_socket_of_another_user_gets_no_token(world, sockets):
     """A server of root's under the web server's name: the operator's socket, or another environment's."""
     three = world.environment("three")
-    other = world.settings.paths.environment(three.name, three.identifier).web_socket(1)
+    other = local_paths.of(world.settings.paths, three.name, three.identifier).web_socket(1)
     cookie = world.log_in("down")
     for make in (lambda: (sockets / "web-1.sock").symlink_to(other), lambda: os.link(other, sockets / "web-1.sock")):
         make()

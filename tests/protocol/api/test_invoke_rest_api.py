@@ -27,9 +27,13 @@ from aerodrome.airflow import rest
 from aerodrome.api import airflow_rest
 from aerodrome.api.app import create_app
 from aerodrome.api.dependencies import ApiDependencies
+from aerodrome.backends.contract import WebServer
+from aerodrome.backends.local import paths as local_paths
+from aerodrome.backends.local import unit_sockets
 from aerodrome.errors import CallerError, RetryError
 from aerodrome.identity import tokens
 from aerodrome.model.lifecycle import Status
+from aerodrome.model.tenant import Tenant
 from protocol.api.serving import served
 
 
@@ -201,7 +205,12 @@ def key() -> rsa.RSAPrivateKey:
 def called(
     deps: ApiDependencies, key: rsa.RSAPrivateKey, behind: Any, client_of: Any, wish: dict[str, Any]
 ) -> Iterator[Any]:
-    caller = airflow_rest.Caller(minter=tokens.Minter(key), paths=deps.operations.settings.paths, clock=clock.now)
+    paths = deps.operations.settings.paths
+
+    def web_server(tenant: Tenant) -> WebServer:
+        return unit_sockets.behind(local_paths.of(paths, tenant.name, tenant.identifier).web)
+
+    caller = airflow_rest.Caller(minter=tokens.Minter(key), web_server=web_server, clock=clock.now)
     with served(create_app(replace(deps, operations=replace(deps.operations, rest=caller.call)))) as port:
         client = client_of("mwaa", f"http://127.0.0.1:{port}", inject_host_prefix=False)
         client.create_environment(**wish)
@@ -213,7 +222,7 @@ def called(
 def web_socket(called: Any, deps: ApiDependencies, behind: Any) -> Iterator[None]:
     del called
     row = behind.environments.rows["demo"]
-    with on_socket(deps.operations.settings.paths.environment("demo", row.identifier).web):
+    with on_socket(local_paths.of(deps.operations.settings.paths, "demo", row.identifier).web):
         yield
     shutil.rmtree(deps.operations.settings.paths.run)  # which is elsewhere when pytest's folder has a long path
 

@@ -82,7 +82,7 @@ def operator(log: Log, behind: Any) -> Iterator[int]:
         operations=dependencies(Settings(), authorizer=Authorizer(identity)),
         audit=log,  # type: ignore[arg-type]
         directory=lambda: directory,
-        backend=nothing,
+        runtime=nothing,
         cluster=nothing,
         troubles=list,
         services=list,

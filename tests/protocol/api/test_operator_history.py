@@ -117,7 +117,7 @@ def ask(world: World) -> Iterator[Callable[..., Any]]:
         operations=operations,
         audit=nothing,
         directory=nothing,
-        backend=nothing,
+        runtime=nothing,
         cluster=nothing,
         troubles=list,
         services=list,

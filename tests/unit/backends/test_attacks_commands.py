@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from aerodrome.backends.local import cells, commands
+from aerodrome.backends.local import cell_client, commands
+from aerodrome.backends.local.paths import EnvironmentPaths
 from aerodrome.errors import RetryError
-from aerodrome.settings import EnvironmentPaths
 
 WEB = {"name": "web", "argv": ["/boot.py", "web"], "env": {}, "cwd": "/", "umask": 63, "uid": None, "gid": None}
 
@@ -20,7 +20,7 @@ def test_a_refusal_of_the_cells_keeps_paths_and_reasons_to_itself(tmp_path, monk
     def refuse(path, request, *, seconds):
         raise RetryError(f"refused at {path}: cannot open {request['stdout']} within {seconds} s")
 
-    monkeypatch.setattr(cells, "ask", refuse)
+    monkeypatch.setattr(cell_client, "ask", refuse)
     with pytest.raises(RetryError) as told:
         commands.run(paths, paths.services, ["version"], timeout=1.0)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from aerodrome.backends.contract import OUTPUT_LIMIT
-from aerodrome.backends.local import cells, commands
+from aerodrome.backends.local import cell_client, commands
+from aerodrome.backends.local.paths import EnvironmentPaths
 from aerodrome.errors import RetryError
-from aerodrome.settings import EnvironmentPaths
 
 WEB = {"name": "web", "argv": ["/boot.py", "web"], "env": {}, "cwd": "/", "umask": 63, "uid": None, "gid": None}
 
@@ -35,7 +35,7 @@ def answering(monkeypatch):
                 Path(request[key]).write_bytes(text)
             return answer
 
-        monkeypatch.setattr(cells, "ask", ask)
+        monkeypatch.setattr(cell_client, "ask", ask)
         return heard
 
     return play
@@ -91,7 +91,7 @@ def test_what_is_read_is_the_file_that_was_made_whatever_lies_at_its_name(paths,
             (paths.run / request[key]).symlink_to(secret)
         return answer()
 
-    monkeypatch.setattr(cells, "ask", ask)
+    monkeypatch.setattr(cell_client, "ask", ask)
     assert commands.run(paths, paths.services, ["version"], timeout=1.0).stdout == b""
 
 

@@ -6,9 +6,9 @@ import errno
 
 import pytest
 
-from aerodrome.backends.contract import Step
-from aerodrome.backends.local.jobs import Jobs
+from aerodrome.backends.jobs import Jobs
 from aerodrome.errors import BrokenError, RetryError
+from aerodrome.model.orders import Archive, Build
 
 ENDS = [
     (OSError(errno.ENOSPC, "No space left on device"), RetryError),
@@ -27,8 +27,9 @@ def test_what_a_step_ends_with_is_told_once_and_it_can_be_begun_again(raised, to
     def run(_):
         raise raised
 
-    jobs.begin("one", 2, Step.RELEASE, run)
+    jobs.begin("one", 2, Build, run)
     jobs._jobs["one"].ended.wait(20)
+    assert jobs.seen("one", 2, [Archive]) is None  # it is not theirs to hear
     with pytest.raises(told):
-        jobs.seen("one", 2)
-    assert jobs.seen("one", 2) is None
+        jobs.seen("one", 2, [Build])
+    assert jobs.seen("one", 2, [Build]) is None

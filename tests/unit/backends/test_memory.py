@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from aerodrome.backends.contract import COMMAND_TIMEOUT, CommandResult, Step
+from aerodrome.backends.contract import COMMAND_TIMEOUT, CommandResult
 from aerodrome.backends.memory import MemoryBackend
+from aerodrome.controller import ordering
 from aerodrome.errors import RetryError
 from aerodrome.model import defaults
 from aerodrome.model.environment import Environment, LastUpdate, Progress
 from aerodrome.model.lifecycle import Status
+from aerodrome.model.release import Deployed
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 REQUEST = {
@@ -34,18 +36,22 @@ ENVIRONMENT = Environment(
 )
 
 
+ORDER = ordering.cell(ENVIRONMENT, 1, Deployed(identifier="f00d", version="3.3.1", lock="10ck"))
+
+
 def test_a_command_needs_a_cell():
     backend = MemoryBackend()
     with pytest.raises(RetryError):
-        backend.run_command(ENVIRONMENT, ["version"])
+        backend.parts.runtime.run_command(ENVIRONMENT.tenant, 1, ["version"])
     assert backend.commands == []
 
 
 def test_a_command_is_kept_and_ends_as_it_was_told():
     backend = MemoryBackend(installed={"3.3.1"}, result=CommandResult(stdout=b"3.3.1\n", stderr=b"", exit_code=0))
-    backend.act(ENVIRONMENT, Step.CELL, 1)
+    runtime = backend.parts.runtime
+    runtime.carry_out(ENVIRONMENT.tenant, ORDER)
 
-    assert backend.run_command(ENVIRONMENT, ["version"]).stdout == b"3.3.1\n"
-    backend.run_command(ENVIRONMENT, ["dags", "list"], timeout=5.0)
+    assert runtime.run_command(ENVIRONMENT.tenant, 1, ["version"]).stdout == b"3.3.1\n"
+    runtime.run_command(ENVIRONMENT.tenant, 1, ["dags", "list"], timeout=5.0)
 
     assert backend.commands == [("one", ("version",), COMMAND_TIMEOUT), ("one", ("dags", "list"), 5.0)]

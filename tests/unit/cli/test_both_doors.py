@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from aerodrome import errors
-from aerodrome.backends.local import fetching
+from aerodrome.backends.releases import fetching
 from aerodrome.cli import check_run
 from aerodrome.cli.dev.folder import Folder
 from aerodrome.release import locks, requirements, user_files

@@ -20,7 +20,7 @@ import typer
 from click.testing import CliRunner
 
 from aerodrome import cli
-from aerodrome.backends.local.purging import Found
+from aerodrome.backends.purging import Found
 from aerodrome.cli import (
     change_progress,
     check_run,

@@ -7,20 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from aerodrome.backends.contract import Step
-from aerodrome.backends.memory import UNITS
-from aerodrome.controller.keeping import RESTART_LIMIT
+from aerodrome.backends.memory import ONCE, UNITS
+from aerodrome.controller.bringing_up import RESTART_LIMIT
 from aerodrome.controller.undoing import RESTORE_LIMIT
 from aerodrome.errors import BrokenError
 from aerodrome.model.change import Kind, Seed, Strategy
 from aerodrome.model.history import Outcome
 from aerodrome.model.lifecycle import Status
+from aerodrome.model.orders import Keep
 from aerodrome.model.release import Patch
 from unit.controller.world import NAME, Fuse, World, option, version
-
-
-def steps(world: World, since: int = 0) -> list[Step]:
-    return [step for _, step, _ in world.backend.taken[since:]]
 
 
 def check_sound(world: World) -> None:
@@ -31,7 +27,7 @@ def check_sound(world: World) -> None:
     assert found.deployed is not None
     assert set(place.cells) == {found.deployed.cell}
     assert place.cells[found.deployed.cell].seen().all_ready
-    assert not place.cells[found.deployed.cell].draining
+    assert not place.cells[found.deployed.cell].seen().draining
     assert place.served == found.deployed.cell
     assert place.services is not None
     assert place.databases["live"] == found.deployed.version
@@ -104,7 +100,7 @@ def test_a_change_that_fails_at_a_step_is_undone(change: Callable[[World], None]
     change(rehearsal)
     begun = len(rehearsal.backend.taken)
     rehearsal.settle(lambda found: found.status in {Status.AVAILABLE, Status.UPDATE_FAILED})
-    tried = set(steps(rehearsal, begun)) - {Step.DRAIN, Step.STOP_CELL, Step.RETIRE}
+    tried = set(rehearsal.titles(begun)) - {"CellOrder TASKS", "CellOrder NOTHING", "Remove"}
     for step in tried:
         world = World()
         before = world.create()
@@ -124,11 +120,11 @@ def test_a_change_that_fails_at_a_step_is_undone(change: Callable[[World], None]
 
 @pytest.mark.parametrize("change", [update, upgrade, restore])
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("broken", [Step.RELEASE, Step.REHEARSE, Step.MIGRATE, "units"])
+@pytest.mark.parametrize("broken", ["Build", "Rehearse", "Migrate", "units"])
 def test_a_failed_change_is_undone_wherever_the_control_plane_dies(
-    change: Callable[[World], None], broken: Step | str, *, after: bool
+    change: Callable[[World], None], broken: str, *, after: bool
 ) -> None:
-    if change is update and broken in {Step.REHEARSE, Step.MIGRATE}:
+    if change is update and broken in {"Rehearse", "Migrate"}:
         return  # it has no such step
     at = 0
     while True:
@@ -159,14 +155,14 @@ def test_an_update_starts_the_new_units_before_the_old_ones_stop() -> None:
     begun = len(world.backend.taken)
     update(world)
     world.settle()
-    assert world.backend.taken[begun:] == [
-        (NAME, Step.RELEASE, None),
-        (NAME, Step.QUIET, 1),
-        (NAME, Step.CELL, 2),
-        (NAME, Step.SWITCH, 2),
-        (NAME, Step.DRAIN, 1),
-        (NAME, Step.STOP_CELL, 1),
-        (NAME, Step.RETIRE, 1),
+    assert world.ordered(begun) == [
+        ("Build", None),
+        ("CellOrder SHARED", 1),
+        ("CellOrder ALL", 2),
+        ("Point", 2),
+        ("CellOrder TASKS", 1),
+        ("CellOrder NOTHING", 1),
+        ("Remove", 1),
     ]
 
 
@@ -176,9 +172,14 @@ def test_an_upgrade_touches_nothing_before_its_rehearsal_and_keeps_the_old_datab
     begun = len(world.backend.taken)
     upgrade(world)
     world.settle()
-    taken = steps(world, begun)
-    assert taken[: taken.index(Step.REHEARSE) + 1] == [Step.INSTALL, Step.RELEASE, Step.ARCHIVE, Step.REHEARSE]
-    assert taken.index(Step.STOP_SERVICES) < taken.index(Step.MIGRATE) < taken.index(Step.SWAP) < taken.index(Step.CELL)
+    taken = world.titles(begun)
+    assert taken[: taken.index("Rehearse") + 1] == ["Install", "Build", "Archive", "Rehearse"]
+    assert (
+        taken.index("ServicesOrder NOTHING")
+        < taken.index("Migrate")
+        < taken.index("Swap")
+        < taken.index("CellOrder ALL")
+    )
     assert world.place.databases == {"live": "3.4.0", "snap-2": "3.3.1"}
     [snapshot] = world.snapshots.taken
     assert (snapshot.number, snapshot.deployed.version) == (2, "3.3.1")
@@ -192,7 +193,7 @@ def test_nothing_is_started_for_what_units_do_not_see() -> None:
     begun = len(world.backend.taken)
     nothing_new(world)
     found = world.settle()
-    assert world.backend.taken[begun:] == [(NAME, Step.RELEASE, None), (NAME, Step.SWITCH, 1)]
+    assert world.titles(begun) == ["Build"]
     assert (found.revision, found.deployed.cell) == (2, 1)
     world.begin(option("9"))
     assert world.settle().deployed.cell == 3
@@ -222,7 +223,7 @@ def test_an_upgrade_waits_for_running_tasks_before_it_touches_the_database() -> 
     upgrade(world)
     for _ in range(40):
         world.look(world.controller())
-    assert Step.MIGRATE not in steps(world)
+    assert "Migrate" not in world.titles()
     assert world.found().progress.phase == "drain"
     world.backend.busy = False
     world.place.cells[1].units.clear()
@@ -236,10 +237,10 @@ def test_a_draining_cell_that_dies_is_brought_back_to_its_tasks() -> None:
     world.backend.busy = True
     update(world)
     world.settle()
-    world.settle(lambda _: world.place.cells[1].draining)
+    world.settle(lambda _: world.place.cells[1].seen().draining)
     world.place.cells[1].alive, world.place.cells[1].leftovers = False, True
     world.look(world.controller())
-    assert world.backend.taken[-1] == (NAME, Step.REVIVE, 1)
+    assert world.ordered()[-1] == ("CellOrder TASKS", 1)
 
 
 def test_what_runs_is_started_again_while_its_successor_is_being_built() -> None:
@@ -249,8 +250,66 @@ def test_what_runs_is_started_again_while_its_successor_is_being_built() -> None
     world.place.cells[1].alive = False
     found = world.settle()
     assert found.status is Status.AVAILABLE
-    begun = [revision for _, step, revision in world.backend.taken if step is Step.CELL]
+    begun = [revision for order, revision in world.ordered() if order == "CellOrder ALL"]
     assert begun == [1, 1, 2]
+
+
+def test_more_workers_are_another_order_for_the_cell_that_runs() -> None:
+    world = World()
+    world.create()
+    begun = len(world.backend.taken)
+    world.begin(lambda spec: replace(spec, min_workers=spec.min_workers + 1))
+    found = world.settle()
+    assert (found.revision, found.deployed.cell) == (2, 1)
+    assert world.ordered(begun) == [("Build", None), ("CellOrder ALL", 1)]
+    assert {"worker-1", "worker-2"} <= set(world.place.cells[1].units)
+    check_sound(world)
+    world.begin(lambda spec: replace(spec, min_workers=spec.min_workers - 1))
+    assert world.settle().deployed.cell == 3  # whose workers are not those that have tasks
+    assert "worker-2" not in world.place.cells[3].units
+
+
+def test_units_that_were_stopped_on_purpose_are_not_missed() -> None:
+    world = World()
+    world.create()
+    controller = world.controller()
+    world.look(controller)
+    calm = len(world.backend.taken)
+    world.place.cells[1].units.pop("worker-1")
+    for _ in range(5):
+        world.look(controller)
+    assert len(world.backend.taken) == calm  # the cell has its order, and keeps to it
+
+
+def test_what_a_broken_off_change_has_left_is_put_right() -> None:
+    world = World()
+    world.create()
+    cell = world.place.cells[1]
+    cell.order, world.place.served = replace(cell.order, keep=Keep.SHARED), 7
+    cell.units.pop(ONCE)
+    controller = world.controller()
+    for _ in range(5):
+        world.look(controller)
+    assert set(cell.units) == set(UNITS)
+    assert world.place.served == 1
+    assert world.found().status is Status.AVAILABLE
+
+
+def test_a_queue_belongs_to_its_database() -> None:
+    world = World()
+    world.create()
+    assert world.place.queue == 1
+    upgrade(world)
+    world.settle()
+    assert world.place.queue == 2
+    world.begin(version("3.5.0"))
+    world.backend.failures["CellOrder ALL"] = BrokenError("No.", code="BROKEN")
+    world.settle(lambda found: found.status is Status.ROLLING_BACK)
+    assert world.place.queue == 3
+    world.backend.failures.clear()
+    world.settle()
+    assert world.place.queue == 2
+    check_sound(world)
 
 
 def test_a_second_update_is_refused_while_one_is_under_way() -> None:
@@ -273,7 +332,7 @@ def test_an_environment_can_be_deleted_at_any_moment_of_a_change(change: Callabl
         world.delete()
         assert world.settle(lambda found: found is None) is None
         place = world.place
-        assert (place.databases, place.services, place.cells, place.files) == ({}, None, {}, False)
+        assert (place.databases, place.services, place.cells, place.exists) == ({}, None, {}, False)
 
 
 def test_what_does_not_come_up_again_is_called_unavailable_and_tried_on() -> None:
@@ -296,7 +355,7 @@ def test_a_failed_update_can_be_followed_by_a_good_one() -> None:
     world = World()
     world.create()
     update(world)
-    world.backend.failures[Step.RELEASE] = BrokenError("No.", code="REQUIREMENTS_CONFLICT")
+    world.backend.failures["Build"] = BrokenError("No.", code="REQUIREMENTS_CONFLICT")
     assert world.settle().status is Status.UPDATE_FAILED
     world.backend.failures.clear()
     world.begin(option("8"))
@@ -310,9 +369,9 @@ def test_a_broken_release_changes_nothing_of_what_runs() -> None:
     world.create()
     begun = len(world.backend.taken)
     update(world)
-    world.backend.failures[Step.RELEASE] = BrokenError("No.", code="REQUIREMENTS_CONFLICT")
+    world.backend.failures["Build"] = BrokenError("No.", code="REQUIREMENTS_CONFLICT")
     world.settle()
-    assert set(steps(world, begun)) == {Step.RELEASE, Step.SWITCH}
+    assert set(world.titles(begun)) == {"Build"}
 
 
 def test_maintenance_moves_to_the_patch_and_is_undone_to_available() -> None:
@@ -329,7 +388,7 @@ def test_maintenance_moves_to_the_patch_and_is_undone_to_available() -> None:
     world = World()
     world.create(WeeklyMaintenanceWindowStart="THU:00:00")
     world.backend.patch = Patch(version="3.3.2", lock="lock")
-    world.backend.failures[Step.RELEASE] = BrokenError("No.", code="BROKEN")
+    world.backend.failures["Build"] = BrokenError("No.", code="BROKEN")
     world.settle(lambda found: found.status is Status.MAINTENANCE)
     found = world.settle()
     assert (found.status, found.spec.airflow_version) == (Status.AVAILABLE, "3.3.1")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from aerodrome.backends.contract import Step
 from aerodrome.model.lifecycle import Status
+from aerodrome.model.orders import title
 from unit.controller.world import NAME, World, option
 
 ALTERED = ("the role's password", "the database's connection limit")
@@ -46,8 +46,8 @@ def test_an_environment_that_comes_back_has_its_database_mended_first(world):
     world.place.altered = ALTERED
     world.backend.taken.clear()
     world.settle(until=lambda found: found.status is Status.AVAILABLE and not world.place.altered)
-    steps = [step for _, step, _ in world.backend.taken]
-    assert steps.index(Step.MEND_DATABASE) < steps.index(Step.CELL)
+    steps = [title(order) for order in world.backend.taken]
+    assert steps.index("MendDatabase") < steps.index("CellOrder ALL")
 
 
 def test_damage_is_told_once_as_long_as_it_is_the_same(world):

@@ -4,22 +4,36 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerodrome.backends.contract import Step
-from aerodrome.backends.memory import SERVICES, UNITS, Box, MemoryBackend, Place
-from aerodrome.controller import changing, keeping, teardown
-from aerodrome.controller.keeping import RESTART_LIMIT
+from aerodrome.backends.memory import SERVICES, UNITS, FakeCell, FakeEnvironment, MemoryBackend
+from aerodrome.controller import letting_go, ordering, teardown
+from aerodrome.controller.bringing_up import RESTART_LIMIT
 from aerodrome.controller.plan import plan
+from aerodrome.controller.plans import Fail, Happen, Plan, Take, Wait
 from aerodrome.controller.undoing import RESTORE_LIMIT
 from aerodrome.model import defaults
 from aerodrome.model.change import Change, Kind, Seed, Strategy
-from aerodrome.model.environment import Environment, Failure, LastUpdate, Phase, Progress
+from aerodrome.model.environment import Environment, Failure, FinishedPhase, LastUpdate, Progress
 from aerodrome.model.lifecycle import Event, Status
-from aerodrome.model.observed import Cell, Installation, Observed, Unit, Work
+from aerodrome.model.observed import (
+    NO_CELL,
+    Cell,
+    CellState,
+    DatabaseSeen,
+    Installation,
+    Observed,
+    ReleasesSeen,
+    RuntimeSeen,
+    Unit,
+    Work,
+)
+from aerodrome.model.orders import AT_ONCE, Keep, SeedDatabase, title
+from aerodrome.model.phases import LIMITS, Phase
 from aerodrome.model.release import Deployed
 from unit.controller.world import NAME, NOW, REQUEST, World
 
@@ -51,40 +65,69 @@ def _created() -> Environment:
 def everything(state: str, restarts: int = 0, *, ready: int = 0) -> Observed:
     """All there is, with units in one state, but for the first so many."""
     states = ["ready"] * ready + [state] * (len(UNITS) - ready)
-    units = [Unit(name=name, state=each, pid=1, restarts=restarts) for name, each in zip(UNITS, states, strict=True)]
-    services = tuple(Unit(name=name, state="ready", pid=1, restarts=0) for name in SERVICES)
+    units = [Unit(name=name, state=each, restarts=restarts) for name, each in zip(UNITS, states, strict=True)]
+    services = tuple(Unit(name=name, state="ready", restarts=0) for name in SERVICES)
+    made = _created()
     return Observed(
-        installation=Installation(done=True),
-        database=True,
-        files=True,
-        traces=True,
-        services=Cell(alive=True, units=services, wanted=frozenset(SERVICES)),
-        cells={1: Cell(alive=True, units=tuple(units), wanted=frozenset(UNITS))},
+        runtime=RuntimeSeen(
+            exists=True,
+            services=Cell(
+                state=CellState.RUNNING,
+                order=ordering.services(made),
+                units=services,
+                wanted=frozenset(SERVICES),
+            ),
+            cells={
+                1: Cell(
+                    state=CellState.RUNNING,
+                    order=ordering.cell(made, 1, RUNNING),
+                    units=tuple(units),
+                    wanted=frozenset(UNITS),
+                )
+            },
+            served=1,
+        ),
+        database=DatabaseSeen(exists=True),
+        releases=ReleasesSeen(version="3.3.1", lock="lock", installation=Installation(done=True)),
     )
 
 
-def boxes(names: tuple[str, ...]) -> st.SearchStrategy[Box]:
-    alive = st.builds(Box, units=st.just(dict.fromkeys(names, "ready")), wanted=st.just(names))
-    dead = st.builds(Box, alive=st.just(value=False), leftovers=st.booleans(), wanted=st.just(names))
+def with_runtime(observed: Observed, **changed: Any) -> Observed:
+    return replace(observed, runtime=replace(observed.runtime, **changed))
+
+
+def orders(chosen: Plan) -> list[str]:
+    """The titles of what a plan orders; none where it is no `Take`."""
+    return [title(order) for order in chosen.orders] if isinstance(chosen, Take) else []
+
+
+def last(chosen: Plan) -> str | None:
+    """The order that a plan ends with."""
+    return next(reversed(orders(chosen)), None)
+
+
+def boxes(names: tuple[str, ...]) -> st.SearchStrategy[FakeCell]:
+    alive = st.builds(FakeCell, units=st.just(dict.fromkeys(names, "ready")), wanted=st.just(names))
+    dead = st.builds(FakeCell, alive=st.just(value=False), leftovers=st.booleans(), wanted=st.just(names))
     return st.one_of(alive, dead)
 
 
 places = st.builds(
-    Place,
+    FakeEnvironment,
     databases=st.sampled_from([{}, {"live": "3.3.1"}]),
-    files=st.booleans(),
+    exists=st.booleans(),
     services=st.none() | boxes(SERVICES),
     cells=st.dictionaries(st.just(1), boxes(UNITS), max_size=1),
 )
 
 
-def runs(box: Box | None) -> bool:
+def runs(box: FakeCell | None) -> bool:
     return box is not None and (box.alive or box.leftovers)
 
 
-def world_of(place: Place, environment: Environment, *, installed: bool = True) -> World:
+def world_of(place: FakeEnvironment, environment: Environment, *, installed: bool = True) -> World:
     world = World()
-    world.backend = MemoryBackend(installed={"3.3.1"} if installed else set(), places={NAME: place})
+    world.backend = MemoryBackend(installed={"3.3.1"} if installed else set(), environments={NAME: place})
     world.environments.create(NAME, environment.spec, {}, sealed_secrets=b"", quota=1, now=NOW)
     world.environments.rows[NAME] = replace(environment, progress=replace(environment.progress, phase_started_at=NOW))
     return world
@@ -103,16 +146,16 @@ def test_a_deletion_leaves_nothing_from_wherever_it_starts(place):
     world = world_of(place, an_environment(Status.DELETING))
     assert world.settle(lambda found: found is None) is None
     place = world.place
-    assert (place.databases, place.files) == ({}, False)
+    assert (place.databases, place.exists) == ({}, False)
     assert not any(map(runs, [place.services, *place.cells.values()]))
 
 
 @given(places)
 def test_a_failed_creation_leaves_nothing_running_and_keeps_the_logs(place):
-    files = place.files
+    exists = place.exists
     world = world_of(place, being_created(Failure(code="UNIT_FAILED", message="")))
     assert world.settle(lambda found: found.status is Status.CREATE_FAILED)
-    assert (world.place.databases, world.place.files) == ({}, files)
+    assert (world.place.databases, world.place.exists) == ({}, exists)
     assert not any(map(runs, [world.place.services, *world.place.cells.values()]))
 
 
@@ -126,7 +169,7 @@ def test_a_lost_environment_is_built_up_again_without_losing_its_database(place)
         assert "database is gone" in world.found().progress.detail
         return
     assert world.settle().status is Status.AVAILABLE
-    assert Step.DROP_DATABASE not in [step for _, step, _ in world.backend.taken]
+    assert "DropDatabase" not in world.titles()
 
 
 def test_cells_are_stopped_before_their_database_goes():
@@ -135,8 +178,8 @@ def test_cells_are_stopped_before_their_database_goes():
     begun = len(world.backend.taken)
     world.delete()
     world.settle(lambda found: found is None)
-    taken = [step for _, step, _ in world.backend.taken[begun:]]
-    assert taken == [Step.STOP_CELL, Step.STOP_SERVICES, Step.DROP_DATABASE, Step.REMOVE_FILES]
+    taken = world.titles(begun)
+    assert taken == ["CellOrder NOTHING", "ServicesOrder NOTHING", "DropDatabase", "Remove"]
 
 
 def test_units_that_do_not_stop_are_ended():
@@ -144,20 +187,24 @@ def test_units_that_do_not_stop_are_ended():
         an_environment(Status.DELETING), progress=Progress(phase="stop", detail="", phase_started_at=NOW)
     )
     late = NOW + teardown.STOP_LIMIT + timedelta(seconds=1)
-    assert plan(deleting, everything("stopping"), NOW).step is Step.STOP_CELL
-    assert plan(deleting, everything("stopping"), late).step is Step.END_ALL
+    in_time, forced = plan(deleting, everything("stopping"), NOW), plan(deleting, everything("stopping"), late)
+    assert orders(in_time) == orders(forced) == ["CellOrder NOTHING"]
+    assert in_time.orders[0].patience > AT_ONCE
+    assert forced.orders[0].patience == AT_ONCE
 
 
 @pytest.mark.parametrize("status", [Status.AVAILABLE, Status.UPDATE_FAILED])
 @pytest.mark.parametrize("gone", ["services", "cells"])
 def test_a_settled_environment_without_its_cells_is_lost(status, gone):
-    observed = replace(everything("ready"), **{gone: Cell(alive=False) if gone == "services" else {}})
-    assert plan(an_environment(status), observed, NOW).event is Event.LOST
+    observed = with_runtime(everything("ready"), **{gone: Cell(state=CellState.ENDED) if gone == "services" else {}})
+    chosen = plan(an_environment(status), observed, NOW)
+    assert isinstance(chosen, Happen)
+    assert chosen.event is Event.LOST
 
 
 def test_a_dying_unit_is_the_cells_business():
     chosen = plan(an_environment(Status.AVAILABLE), everything("backing_off", 9), NOW)
-    assert (chosen.event, chosen.step) == (None, None)
+    assert isinstance(chosen, Wait)
     assert "scheduler" in chosen.detail
 
 
@@ -169,22 +216,22 @@ def prepared() -> Environment:
 
 def test_a_unit_that_keeps_dying_ends_a_creation_and_is_named():
     chosen = plan(prepared(), everything("backing_off", RESTART_LIMIT), NOW)
-    assert chosen.failure is not None
+    assert isinstance(chosen, Fail)
     assert chosen.failure.code == "UNIT_FAILED"
     unit, revision = chosen.failing
     assert (unit in UNITS, revision) == (True, 1)
     assert unit in chosen.failure.message
 
 
-@pytest.mark.parametrize(("phase", "code"), [(phase, code) for phase, (code, _) in changing.LIMITS.items()])
+@pytest.mark.parametrize(("phase", "code"), [(phase, limit.code) for phase, limit in LIMITS.items()])
 @pytest.mark.parametrize("late", [False, True])
 def test_a_phase_that_never_ends_ends_a_creation(phase, code, late):
     environment = prepared()
     environment = replace(environment, progress=replace(environment.progress, phase=phase, detail="Because."))
-    limit = changing.LIMITS[phase][1]
+    limit = LIMITS[phase].time
     chosen = plan(environment, everything("starting"), NOW + limit + timedelta(seconds=1 if late else 0))
-    assert (chosen.failure is not None) is late
-    if chosen.failure is not None:
+    assert isinstance(chosen, Fail) is late
+    if isinstance(chosen, Fail):
         assert chosen.failure.code == code
         assert "Because." in chosen.failure.message
 
@@ -193,10 +240,12 @@ def test_an_installation_is_waited_for_as_long_as_for_any_other_package_and_no_l
     environment = being_created()
     waits = "Airflow 3.3.1 could not be installed: the download server cannot be reached"
     environment = replace(environment, progress=replace(environment.progress, phase="install", detail=waits))
-    observed = MemoryBackend().observe(environment)
-    assert plan(environment, observed, NOW + timedelta(minutes=44)).step is Step.INSTALL
+    ready = everything("ready")
+    observed = replace(ready, releases=replace(ready.releases, installation=Installation(done=False)))
+    observed = with_runtime(observed, services=NO_CELL, cells={})
+    assert orders(plan(environment, observed, NOW + timedelta(minutes=44))) == ["Install"]
     ended = plan(environment, observed, NOW + timedelta(minutes=46))
-    assert ended.failure is not None
+    assert isinstance(ended, Fail)
     assert ended.failure.code == "VERSION_NOT_INSTALLED"
     assert waits in ended.failure.message
 
@@ -204,7 +253,7 @@ def test_an_installation_is_waited_for_as_long_as_for_any_other_package_and_no_l
 def test_what_once_worked_is_tried_for_ever():
     environment = an_environment(Status.UNAVAILABLE)
     chosen = plan(environment, everything("backing_off", 99), NOW + timedelta(days=1))
-    assert (chosen.failure, chosen.event) == (None, None)
+    assert isinstance(chosen, Wait)
 
 
 def test_the_fraction_counts_ready_units():
@@ -216,41 +265,46 @@ def test_workers_are_not_started_before_their_broker():
     waiting = replace(
         observed.services, units=tuple(replace(unit, state="starting") for unit in observed.services.units)
     )
-    chosen = plan(prepared(), replace(observed, services=waiting, cells={}), NOW)
-    assert (chosen.step, chosen.phase) == (None, "services")
+    chosen = plan(prepared(), with_runtime(observed, services=waiting, cells={}), NOW)
+    assert isinstance(chosen, Wait)
+    assert chosen.phase is Phase.SERVICES
 
 
 def draining(*, state: str = "stopping") -> Cell:
     """A cell that waits for the task of its worker."""
-    return Cell(alive=True, units=(Unit(name="worker-1", state=state, pid=1, restarts=0),), draining=True)
+    order = replace(ordering.cell(_created(), 1, RUNNING), keep=Keep.TASKS)
+    return Cell(state=CellState.RUNNING, order=order, units=(Unit(name="worker-1", state=state, restarts=0),))
 
 
 def test_a_cell_that_waits_for_its_tasks_keeps_no_other_from_draining():
     observed = everything("ready")
     serving = replace(an_environment(Status.AVAILABLE), deployed=replace(RUNNING, cell=3))
-    observed = replace(observed, cells={1: draining(), 2: observed.cells[1], 3: observed.cells[1]})
+    other = replace(observed.cells[1], order=ordering.cell(serving, 2, replace(RUNNING, cell=2)))
+    last_one = replace(other, order=ordering.cell(serving, 3, serving.deployed))
+    observed = with_runtime(observed, cells={1: draining(), 2: other, 3: last_one}, served=3)
     found = plan(serving, observed, NOW)
-    assert (found.step, found.revision) == (Step.DRAIN, 2)
-    alone = replace(observed, cells={1: draining(), 3: observed.cells[3]})
-    assert plan(serving, alone, NOW).step is None
+    assert orders(found) == ["CellOrder TASKS"]
+    assert found.orders[0].revision == 2
+    alone = with_runtime(observed, cells={1: draining(), 3: observed.cells[3]})
+    assert isinstance(plan(serving, alone, NOW), Wait)
 
 
 @pytest.mark.parametrize(
-    ("strategy", "late", "step"),
+    ("strategy", "late", "ordered"),
     [
         (Strategy.GRACEFUL, True, None),
         (Strategy.FORCED, False, None),
-        (Strategy.FORCED, True, Step.END_LEFTOVERS),
+        (Strategy.FORCED, True, "CellOrder NOTHING"),
     ],
 )
-def test_only_a_forced_change_ends_tasks_that_an_earlier_one_waits_for(strategy, late, step):
+def test_only_a_forced_change_ends_tasks_that_an_earlier_one_waits_for(strategy, late, ordered):
     environment = an_environment(Status.UPDATING)
-    progress = Progress(phase="drain", detail="", phase_started_at=NOW - keeping.FORCED_LIMIT * (2 if late else 0))
-    found = keeping.emptied(
-        replace(environment, progress=progress), replace(everything("ready"), cells={1: draining()}), strategy, NOW
+    progress = Progress(phase="drain", detail="", phase_started_at=NOW - letting_go.FORCED_LIMIT * (2 if late else 0))
+    found = letting_go.emptied(
+        replace(environment, progress=progress), with_runtime(everything("ready"), cells={1: draining()}), strategy, NOW
     )
     assert found is not None
-    assert found.step is step
+    assert last(found) == ordered
 
 
 def test_a_return_that_does_not_come_about_has_an_end():
@@ -260,13 +314,18 @@ def test_a_return_that_does_not_come_about_has_an_end():
         phase="services",
         detail="Waiting for Redis.",
         phase_started_at=NOW - RESTORE_LIMIT / 2,
-        phases=(Phase(name="failed", seconds=0), Phase(name="start", seconds=RESTORE_LIMIT.total_seconds() / 2 + 1)),
+        phases=(
+            FinishedPhase(name="failed", seconds=0),
+            FinishedPhase(name="start", seconds=RESTORE_LIMIT.total_seconds() / 2 + 1),
+        ),
     )
     environment = replace(an_environment(Status.ROLLING_BACK), change=wish, progress=progress)
-    observed = replace(everything("ready"), cells={})
-    assert plan(environment, observed, NOW).event is Event.NOT_RESTORED
+    observed = with_runtime(everything("ready"), cells={})
+    given_up = plan(environment, observed, NOW)
+    assert isinstance(given_up, Happen)
+    assert given_up.event is Event.NOT_RESTORED
     earlier = replace(environment, progress=replace(progress, phases=progress.phases[:1]))
-    assert plan(earlier, observed, NOW).step is Step.CELL
+    assert last(plan(earlier, observed, NOW)) == "CellOrder ALL"
 
 
 def test_a_clone_waits_for_its_database_however_long_that_takes():
@@ -276,8 +335,10 @@ def test_a_clone_waits_for_its_database_however_long_that_takes():
     environment = replace(
         environment, change=replace(environment.change, seed=seed, deployed=RUNNING), progress=progress
     )
-    observed = replace(everything("ready"), database=False, cells={})
-    assert plan(environment, observed, NOW).step is Step.SEED
-    at_work = replace(observed, work=Work(step=Step.SEED, done=False, detail="Restoring."))
+    observed = replace(with_runtime(everything("ready"), cells={}), database=DatabaseSeen())
+    assert orders(plan(environment, observed, NOW)) == ["SeedDatabase"]
+    work = Work(order=SeedDatabase, done=False, detail="Restoring.")
+    at_work = replace(observed, database=DatabaseSeen(work=work))
     found = plan(environment, at_work, NOW)
-    assert (found.step, found.failure, found.detail) == (None, None, "Restoring.")
+    assert isinstance(found, Wait)
+    assert found.detail == "Restoring."

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aerodrome.backends.contract import Step
-from aerodrome.backends.memory import Box
+from aerodrome.backends.memory import FakeCell
 from aerodrome.model.environment import Failure
 from aerodrome.model.lifecycle import Status
 from unit.controller.world import NAME, World, option
@@ -26,13 +25,9 @@ def events(world: World, kind: str) -> list[str]:
     return [event["sentence"] for event in world.environments.events(NAME) if event["kind"] == kind]
 
 
-def steps(world: World) -> list[Step]:
-    return [step for _, step, _ in world.backend.taken]
-
-
 def test_what_runs_goes_on_while_it_is_built_again(world):
     world.settle(until=lambda _: world.place.lost is None)
-    assert steps(world) == [Step.REBUILD]
+    assert world.titles() == ["Rebuild"]
     assert world.found().status is Status.AVAILABLE
     assert [each for each in events(world, "NOTE") if "built again" in each]
 
@@ -41,8 +36,8 @@ def test_what_does_not_run_waits_for_it(world):
     world.place.cells[world.found().deployed.cell].alive = False
     world.settle(until=lambda found: found.status is Status.UNAVAILABLE)
     assert world.settle(until=lambda found: found.status is Status.AVAILABLE)
-    taken = steps(world)
-    assert taken.index(Step.REBUILD) < taken.index(Step.CELL)
+    taken = world.titles()
+    assert taken.index("Rebuild") < taken.index("CellOrder ALL")
 
 
 def test_what_keeps_it_from_being_built_is_told_once_and_tried_again(world):
@@ -53,10 +48,10 @@ def test_what_keeps_it_from_being_built_is_told_once_and_tried_again(world):
     assert events(world, "FAILURE") == [GONE.message]
     found = world.found()
     assert (found.status, found.progress.detail) == (Status.AVAILABLE, f"{GONE.code}: {GONE.message}")
-    assert steps(world) == [Step.REBUILD]
+    assert world.titles() == ["Rebuild"]
 
     world.backend.unreadable = None
-    world.place.work = None  # as the backend forgets it after a while
+    world.place.work.clear()  # as the backend forgets it after a while
     world.settle(until=lambda _: world.place.lost is None)
     world.look(controller)
     assert world.found().progress.detail == "Every unit is ready."
@@ -71,6 +66,6 @@ def test_an_update_needs_it_no_more(world):
 
 def test_trouble_keeps_no_former_revision_from_its_end(world):
     world.backend.unreadable = GONE
-    world.place.cells[99] = Box()
+    world.place.cells[99] = FakeCell()
     world.settle(until=lambda _: 99 not in world.place.cells)
     assert world.place.lost is not None

@@ -6,24 +6,25 @@ import errno
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from aerodrome.backends.contract import Step
-from aerodrome.controller.keeping import CELL_PATIENCE, STOPPED_PATIENCE
 from aerodrome.controller.plan import plan
+from aerodrome.controller.plans import Wait
 from aerodrome.model.lifecycle import Status
-from aerodrome.model.observed import Cell
+from aerodrome.model.observed import Cell, CellState
+from aerodrome.model.orders import Death, ServicesOrder, title
 from unit.controller.test_plan import NOW, an_environment, everything
 from unit.controller.world import NAME, World, option, version
 
-MUTE = Cell(alive=True, silent_for=1.0)
+ORDER = ServicesOrder(bucket_arn="", dag_s3_path="", execution_role_arn="", airflow_version="3.3.1", queue=1)
+MUTE = Cell(state=CellState.SILENT, order=ORDER)
+TOO_LONG = "gave no answer for 91 s"
 SETTLED = {Status.AVAILABLE, Status.UPDATE_FAILED}
 
 
 def seen(whose: int | None, cell: Cell):
     observed = everything("ready")
-    return replace(observed, services=cell) if whose is None else replace(observed, cells={whose: cell})
+    change = {"services": cell} if whose is None else {"cells": {whose: cell}}
+    return replace(observed, runtime=replace(observed.runtime, **change))
 
 
 @pytest.mark.parametrize("whose", [None, 1])
@@ -31,21 +32,17 @@ def seen(whose: int | None, cell: Cell):
 def test_a_silent_cell_is_waited_for_and_then_replaced(whose, status):
     environment = an_environment(status)
     waits = plan(environment, seen(whose, MUTE), NOW)
-    assert (waits.step, waits.event, "does not answer" in waits.detail) == (None, None, True)
-    late = plan(environment, seen(whose, replace(MUTE, silent_for=CELL_PATIENCE + 1)), NOW)
-    assert (late.step, late.revision, late.note[0]) == (Step.END_CELL, whose, "CELL_HUNG")
-
-
-@given(st.floats(0.1, 200), st.booleans())
-def test_no_cell_is_replaced_before_its_time(silent_for, stopped):
-    mute = replace(MUTE, silent_for=silent_for, stopped=stopped)
-    chosen = plan(an_environment(Status.AVAILABLE), seen(1, mute), NOW)
-    assert (chosen.step is Step.END_CELL) is (silent_for > (STOPPED_PATIENCE if stopped else CELL_PATIENCE))
+    assert isinstance(waits, Wait)
+    assert "does not answer" in waits.detail
+    late = plan(environment, seen(whose, replace(MUTE, state=CellState.LOST, trouble=TOO_LONG)), NOW)
+    assert (late.orders, late.note.revision, late.note.kind) == ((ORDER,), whose, "CELL_HUNG")
+    assert TOO_LONG in late.note.sentence
 
 
 def test_a_deletion_waits_for_nobody():
     deleting = an_environment(Status.DELETING)
-    assert plan(deleting, seen(1, replace(MUTE, silent_for=1000)), NOW).step is Step.STOP_CELL
+    found = plan(deleting, seen(1, MUTE), NOW)
+    assert [title(order) for order in found.orders] == ["CellOrder NOTHING"]
 
 
 def falls_silent(world: World, look: int, whose: int | None) -> bool:
@@ -58,7 +55,7 @@ def falls_silent(world: World, look: int, whose: int | None) -> bool:
     box = place.services if whose is None else boxes[whose] if whose < len(boxes) else None
     if box is None or not box.alive:
         return False
-    box.silent_for, box.stopped = STOPPED_PATIENCE + 1, True
+    box.silent, box.trouble = True, "was stopped by a signal for 11 s"
     return True
 
 
@@ -103,7 +100,7 @@ def test_a_hung_unit_is_told_once_even_by_the_next_control_plane():
 def test_a_full_disk_fails_no_change():
     world = World()
     world.create()
-    world.backend.failures[Step.CELL] = OSError(errno.ENOSPC, "No space left on device")
+    world.backend.failures["CellOrder ALL"] = OSError(errno.ENOSPC, "No space left on device")
     world.begin(option("7"))
     controller = world.controller()
     for _ in range(40):
@@ -120,11 +117,13 @@ def test_lost_tasks_wait_for_a_scheduler_that_lives():
     world = World()
     world.create()
     box = world.place.cells[1]
-    world.place.bereaved, box.units["scheduler"] = True, "backing_off"
+    box.died_at, box.units["scheduler"] = 100.0, "backing_off"
     controller = world.controller()
     for _ in range(5):
         world.look(controller)
-    assert world.place.bereaved
+    assert "ReportDeaths" not in map(title, world.backend.taken)
     box.units["scheduler"] = "ready"
-    world.look(controller)
-    assert not world.place.bereaved
+    for _ in range(5):
+        world.look(controller)
+    [told] = [order for order in world.backend.taken if title(order) == "ReportDeaths"]
+    assert told.deaths == (Death(revision=1, worker="worker-1", at=100.0),)

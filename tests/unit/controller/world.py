@@ -7,12 +7,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from aerodrome.backends.memory import MemoryBackend
+from aerodrome.backends.contract import Backend
+from aerodrome.backends.memory import FakeEnvironment, MemoryBackend
 from aerodrome.controller.loop import Controller
 from aerodrome.model import defaults
 from aerodrome.model.change import Change, Kind, Seed, Strategy
 from aerodrome.model.environment import Environment
 from aerodrome.model.lifecycle import Event, Status
+from aerodrome.model.orders import CellOrder, MendDatabase, Order, Point, Remove, ReportDeaths, title
 from aerodrome.model.spec import Spec
 from protocol.api.memory import MemoryEnvironments, MemorySnapshots
 
@@ -66,10 +68,14 @@ class _Guarded:
             return method
 
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            step = next((str(each) for each in args if type(each).__name__ in {"Step", "Event"}), "")
-            return self._fuse.burn(f"{name} {step}".strip(), lambda: method(*args, **kwargs))
+            about = next((_about(each) for each in args if isinstance(each, Order | Event)), "")
+            return self._fuse.burn(f"{name} {about}".strip(), lambda: method(*args, **kwargs))
 
         return guarded
+
+
+def _about(given: Order | Event) -> str:
+    return str(given) if isinstance(given, Event) else title(given)
 
 
 class World:
@@ -110,17 +116,34 @@ class World:
         return found
 
     @property
-    def place(self) -> Any:
-        return self.backend.places[NAME]
+    def place(self) -> FakeEnvironment:
+        return self.backend.environments[NAME]
+
+    def titles(self, since: int = 0) -> list[str]:
+        """The orders that were given, but for those that precede others to be on the safe side."""
+        return [title(each) for each in self.backend.taken[since:] if not isinstance(each, MendDatabase | ReportDeaths)]
+
+    def ordered(self, since: int = 0) -> list[tuple[str, int | None]]:
+        """The same with the revision that each is about; None where that is the change's own."""
+        return [
+            (title(each), getattr(each, "revision", None) if isinstance(each, CellOrder | Point | Remove) else None)
+            for each in self.backend.taken[since:]
+            if not isinstance(each, MendDatabase | ReportDeaths)
+        ]
 
     def controller(self) -> Controller:
         """A new one, as after a start."""
+        parts = self.backend.parts
         environments = self.fuse.guard(self.environments, "set_progress", "request", "begin")
         return Controller(
             environments,
             self.fuse.guard(self.snapshots, "add", "remove"),
             None,  # type: ignore[arg-type]  # nobody listens here
-            self.fuse.guard(self.backend, "act", "remove_snapshot"),
+            Backend(
+                runtime=self.fuse.guard(parts.runtime, "carry_out"),
+                databases=self.fuse.guard(parts.databases, "carry_out", "remove_snapshot"),
+                releases=self.fuse.guard(parts.releases, "carry_out"),
+            ),
             lambda: self.now,
             snapshots_kept=2,
         )

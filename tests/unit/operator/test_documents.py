@@ -7,11 +7,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from aerodrome.backends.contract import ShownCell
+from aerodrome.controller import ordering
 from aerodrome.model import defaults
 from aerodrome.model.change import Change, Kind, Strategy
-from aerodrome.model.environment import Environment, Failure, LastUpdate, Phase, Progress
+from aerodrome.model.environment import Environment, Failure, FinishedPhase, LastUpdate, Progress
 from aerodrome.model.lifecycle import Status
-from aerodrome.model.observed import NO_CELL, Cell, Unit
+from aerodrome.model.observed import NO_CELL, Cell, CellState, Unit
+from aerodrome.model.orders import Keep
 from aerodrome.model.release import Deployed
 from aerodrome.operator import documents
 
@@ -38,7 +41,10 @@ DEMO = Environment(
     created_at=NOW,
     last_update=LastUpdate(status="SUCCESS", created_at=NOW, source="user", strategy=Strategy.FORCED),
     progress=Progress(
-        phase="ready", detail="All units are ready.", phase_started_at=NOW, phases=(Phase(name="cell", seconds=1.5),)
+        phase="ready",
+        detail="All units are ready.",
+        phase_started_at=NOW,
+        phases=(FinishedPhase(name="cell", seconds=1.5),),
     ),
     revision=3,
     deployed=Deployed(identifier="r", version="3.3.1", lock="l", content="c", cell=2),
@@ -46,12 +52,17 @@ DEMO = Environment(
 
 
 def unit(name: str) -> Unit:
-    return Unit(name=name, state="ready", pid=7, restarts=0)
+    return Unit(name=name, state="ready", restarts=0)
+
+
+def running(name: str) -> Cell:
+    return Cell(state=CellState.RUNNING, units=(unit(name),))
 
 
 def described(environment: Environment, services: Cell = NO_CELL, cells: dict[int, Cell] | None = None) -> Any:
     """As a client reads it."""
-    return json.loads(json.dumps(documents.environment(environment, services, cells or {})))
+    shown = {revision: ShownCell(cell=cell, processes={"worker-1.1": 7}) for revision, cell in (cells or {}).items()}
+    return json.loads(json.dumps(documents.environment(environment, ShownCell(cell=services), shown)))
 
 
 def test_an_environment_that_runs() -> None:
@@ -95,12 +106,9 @@ def test_a_change_on_its_way_and_what_it_is_to_report() -> None:
 
 
 def test_units_are_those_of_the_services_and_of_the_cell_that_serves() -> None:
-    services = Cell(alive=True, units=(unit("redis"),))
-    cells = {
-        1: Cell(alive=True, draining=True, units=(unit("worker-1.1"),)),
-        2: Cell(alive=True, units=(unit("scheduler"),)),
-    }
-    found = described(DEMO, services, cells)
+    drain = replace(ordering.cell(DEMO, 1, DEMO.deployed), keep=Keep.TASKS)
+    cells = {1: replace(running("worker-1.1"), order=drain), 2: running("scheduler")}
+    found = described(DEMO, running("redis"), cells)
     assert [each["name"] for each in found["units"]] == ["redis", "scheduler"]
     [other] = found["other_cells"]
     assert (other["revision"], other["draining"], [each["name"] for each in other["units"]]) == (
@@ -108,8 +116,9 @@ def test_units_are_those_of_the_services_and_of_the_cell_that_serves() -> None:
         True,
         ["worker-1.1"],
     )
+    assert ([each["pid"] for each in other["units"]], found["units"][0]["pid"]) == ([7], None)
 
 
 def test_before_anything_is_deployed_the_revision_to_come_serves() -> None:
-    found = described(replace(DEMO, deployed=None, revision=1), cells={1: Cell(alive=True, units=(unit("scheduler"),))})
+    found = described(replace(DEMO, deployed=None, revision=1), cells={1: running("scheduler")})
     assert [each["name"] for each in found["units"]] == ["scheduler"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from aerodrome.backends.local import paths as local_paths
 from aerodrome.settings import SOCKET_PATH_LIMIT, Paths, Settings
 
 
@@ -16,7 +17,7 @@ def test_settings_survive_their_variables(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("length", [1, 40, 80, 200])
 def test_socket_paths_stay_short_however_long_the_data_folder_is(tmp_path, length):
-    paths = Paths(tmp_path / ("x" * length)).environment("n" * 80, "0123abcd")
+    paths = local_paths.of(Paths(tmp_path / ("x" * length)), "n" * 80, "0123abcd")
     cells = (paths.services.socket, paths.cell(99999).socket)
     of_multiprocessing = paths.temporary / "pymp-12345678" / "listener-12345678"
     for socket in (*cells, paths.web_socket(99999), paths.web, paths.redis_socket, of_multiprocessing):
@@ -29,7 +30,7 @@ def test_two_data_folders_never_share_a_run_folder(tmp_path):
 
 
 def test_what_steers_the_cell_is_not_where_units_write(tmp_path):
-    paths = Paths(tmp_path).environment("one", "0123abcd")
+    paths = local_paths.of(Paths(tmp_path), "one", "0123abcd")
     for steering in (paths.services.socket, paths.cell(1).config, paths.web, paths.key_set):
         assert paths.unit_sockets not in steering.parents
     assert paths.logs not in paths.unit_logs.parents

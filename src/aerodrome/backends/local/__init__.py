@@ -1,4 +1,5 @@
-"""The backend of one machine: cells beside the control plane, one for each environment.
+"""The runtime of cells on this machine.
 
-Everything that this backend does to the machine goes out through `backend.LocalBackend.act`.
+`runtime.LocalRuntime` is the door. What a machine needs besides (folders, ports, processes that a crash left) is done
+here and shows nowhere else.
 """

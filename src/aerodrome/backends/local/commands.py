@@ -1,6 +1,6 @@
 """One Airflow command in a process that the environment's cell forks for it, with its outputs brought back.
 
-`backend.LocalBackend.run_command` calls it. The outputs are two files of ours in a folder that units cannot write to:
+`runtime.LocalRuntime.run_command` calls it. The outputs are two files of ours in a folder that units cannot write to:
 the cell opens them, the command's process gets descriptors only, and we read by the descriptors that made them.
 """
 
@@ -20,9 +20,9 @@ import structlog
 
 from aerodrome.airflow import units
 from aerodrome.backends.contract import OUTPUT_LIMIT, CommandResult
-from aerodrome.backends.local import cells
+from aerodrome.backends.local import cell_client
+from aerodrome.backends.local.paths import CellPaths, EnvironmentPaths
 from aerodrome.errors import RetryError
-from aerodrome.settings import CellPaths, EnvironmentPaths
 
 log = structlog.get_logger("aerodrome.backends")
 
@@ -64,7 +64,7 @@ def run(paths: EnvironmentPaths, cell: CellPaths, words: Sequence[str], *, timeo
             "limit": OUTPUT_LIMIT,
         }
         try:
-            answer = cells.ask(cell.socket, request, seconds=timeout + PATIENCE)
+            answer = cell_client.ask(cell.socket, request, seconds=timeout + PATIENCE)
         except RetryError as error:
             log.warning("command_not_run", reason=str(error))
             # The sentence goes to whoever asked, who need not know where what lies on this machine.

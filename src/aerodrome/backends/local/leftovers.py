@@ -16,10 +16,10 @@ from pathlib import Path
 
 import psutil
 
-from aerodrome.backends.local.places import Owner
+from aerodrome.backends.local.paths import CellPaths
 from aerodrome.errors import RetryError
 from aerodrome.services import processes
-from aerodrome.settings import CellPaths
+from aerodrome.unix_users import UnixUser
 
 PATIENCE = 10.0
 """Seconds that killed processes may take to vanish."""
@@ -33,7 +33,7 @@ def exist(cell: CellPaths) -> bool:
     return any(True for _ in _recorded(cell.state))
 
 
-def end(cells: Iterable[CellPaths], owner: Owner) -> None:
+def end(cells: Iterable[CellPaths], owner: UnixUser | None) -> None:
     """Kill the cells, all that they began, their units and what else runs under the owner's uid.
 
     Raises:
@@ -52,7 +52,7 @@ def end(cells: Iterable[CellPaths], owner: Owner) -> None:
     for process in theirs:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    if owner.uid is not None:
+    if owner is not None:
         _kill_all_of(owner.uid)
     _, alive = psutil.wait_procs(theirs, timeout=PATIENCE)
     alive = [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
@@ -131,8 +131,8 @@ def _recorded(state: Path) -> Iterator[psutil.Process]:
                 yield psutil.Process(pid)
 
 
-def _belongs(process: psutil.Process, sessions: set[int], owner: Owner) -> bool:
+def _belongs(process: psutil.Process, sessions: set[int], owner: UnixUser | None) -> bool:
     """Whether it is of a unit's session (each unit leads one; Airflow 2's tasks leave its group, not its session)."""
     with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
-        return os.getsid(process.pid) in sessions or (owner.uid is not None and process.uids().real == owner.uid)
+        return os.getsid(process.pid) in sessions or (owner is not None and process.uids().real == owner.uid)
     return False

@@ -1,6 +1,7 @@
 """The cell that keeps Redis and the sidecar: of no Airflow version, so it runs under our own interpreter.
 
-`backend` starts it; from then on it is asked like every other cell. It outlives every revision, and the control plane.
+`service_orders` starts it; from then on it is asked like every other cell. It outlives every revision, and the control
+plane.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ import os
 import sys
 from pathlib import Path
 
-from aerodrome.backends.local import cells, warm
+from aerodrome.backends.local import cell_client, warm
+from aerodrome.backends.local.paths import EnvironmentPaths
 from aerodrome.services import daemon
-from aerodrome.settings import EnvironmentPaths
 
 START_LIMIT = 60.0
 """Seconds until it answers, on a loaded machine; a tenth of one is usual."""
@@ -30,4 +31,4 @@ def start(paths: EnvironmentPaths) -> None:
         pid_file=paths.run / "services.pid",
     )
     daemon.start(described)
-    daemon.wait_until(described, lambda: cells.answers(paths.services.socket), timeout=START_LIMIT)
+    daemon.wait_until(described, lambda: cell_client.answers(paths.services.socket), timeout=START_LIMIT)

@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from aerodrome.backends.local import cells, leftovers, warm
-from aerodrome.backends.local.places import Owner
+from aerodrome.backends.local import cell_client, leftovers, warm
+from aerodrome.backends.local.paths import CellPaths
 from aerodrome.errors import RetryError
-from aerodrome.settings import CellPaths, Paths
+from aerodrome.settings import Paths
 
 LIMIT = 120.0
 """Seconds for all cells together; a worker may use its grace of 90 for tasks that are about to end."""
@@ -36,7 +36,7 @@ def _stop(found: Iterable[CellPaths], deadline: float, report: Callable[[str], N
         report(f"Stopping {environments} environment{'s' if environments > 1 else ''} …")
         time.sleep(POLL)
         waiting = [cell for cell in waiting if _ask_to_stop(cell)]
-    leftovers.end(found, Owner(None, None))
+    leftovers.end(found, None)
 
 
 def _environment(cell: CellPaths) -> Path:
@@ -47,6 +47,6 @@ def _environment(cell: CellPaths) -> Path:
 def _ask_to_stop(cell: CellPaths) -> bool:
     """Whether the cell is still there; asking again does no harm."""
     try:
-        return cells.ask(cell.socket, {"op": "shutdown"}) is not None
+        return cell_client.ask(cell.socket, {"op": "shutdown"}) is not None
     except RetryError:
         return not leftovers.is_stopped(cell)  # that one would never hear it

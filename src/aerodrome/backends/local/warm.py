@@ -7,7 +7,7 @@ from pathlib import Path
 
 import aerodrome.cell
 from aerodrome.airflow import preloading
-from aerodrome.backends.local import cells
+from aerodrome.backends.local import cell_client
 from aerodrome.errors import RetryError
 from aerodrome.release.installation import Installation
 from aerodrome.services import daemon
@@ -54,8 +54,8 @@ def spawn(paths: Paths, installation: Installation, config: Path) -> int:
     if daemon.is_stopped(described):
         daemon.stop(described)  # nobody's unit dies with it, and it would keep every start waiting
     daemon.start(described)
-    daemon.wait_until(described, lambda: cells.answers(socket), timeout=START_LIMIT)
-    answer = cells.ask(socket, {"op": "spawn", "config": str(config)}, seconds=START_LIMIT)
+    daemon.wait_until(described, lambda: cell_client.answers(socket), timeout=START_LIMIT)
+    answer = cell_client.ask(socket, {"op": "spawn", "config": str(config)}, seconds=START_LIMIT)
     if installation.own is not None:
         daemon.stop(described)  # it serves this one cell, which outlives it
     if answer is None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aerodrome import clock
+from aerodrome.backends.local import paths
 from aerodrome.cli import browser, operator_client
 from aerodrome.cli import login as logging_in
 from aerodrome.cli.dev import aws_resources, folder_tree, naming, steps
@@ -371,7 +372,7 @@ class Session:
         """Return when the environment holds the DAG files that the bucket holds."""
         began, reader = time.monotonic(), folder_tree.TreeReader()
         while (shown := self._status()) is not None:
-            held = reader.tree(self._settings.paths.environment(self._name, shown["identifier"]).dags)
+            held = reader.tree(paths.of(self._settings.paths, self._name, shown["identifier"]).dags)
             if {name: entry.digest for name, entry in held.items()} == self._current.dags:
                 return
             if time.monotonic() - began > SYNCED_WITHIN:

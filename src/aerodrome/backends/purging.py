@@ -15,7 +15,7 @@ import psycopg
 import sqlalchemy as sa
 
 from aerodrome import errors
-from aerodrome.backends.local import metadata, moving
+from aerodrome.backends.databases import names
 from aerodrome.emulator import launch
 from aerodrome.ledger import migrate
 from aerodrome.ledger.environments import identifiers
@@ -50,7 +50,7 @@ class Found:
 
 UNSEEN = Found(
     unseen=f"a server does not answer: databases and roles {migrate.DATABASE}, env_…, next_…, try_…, snap_…, "
-    f"{metadata.TEMPLATE}…, user_…, redshift_…, and Redis keys aerodrome:… and aerodrome-aside:…"
+    f"{names.TEMPLATE}…, user_…, redshift_…, and Redis keys aerodrome:… and aerodrome-aside:…"
 )
 """What there may be where nobody can look."""
 
@@ -75,7 +75,7 @@ def look(settings: Settings, cluster: Cluster) -> Found:
         found = tuple(_databases(settings, cluster, known))
         ledger = (migrate.DATABASE,) if has_ledger else ()
         # Of a snapshot there is no role: it belongs to the environment's.
-        roles = {*found, *(metadata.name_of_identifier(each) for each in known), *ledger}
+        roles = {*found, *(names.live(each) for each in known), *ledger}
         held = tuple(name for name in sorted(roles) if databases.role_exists(cluster, name))
         return Found(databases=(*found, *ledger), roles=held, queues=queues)
     except psycopg.OperationalError as error:
@@ -110,16 +110,16 @@ def _queues(settings: Settings, identifier: str) -> Queues:
 
 def _databases(settings: Settings, cluster: Cluster, known: tuple[str, ...]) -> Iterator[str]:
     for identifier in known:
-        live = metadata.name_of_identifier(identifier)
+        live = names.live(identifier)
         yield from (
-            name for name in (*moving.all_of(cluster, identifier), live) if databases.database_exists(cluster, name)
+            name for name in (*names.others(cluster, identifier), live) if databases.database_exists(cluster, name)
         )
-    yield from (name for name in metadata.templates(cluster) if databases.role_exists(cluster, name))
-    for folder, names in (
+    yield from (name for name in names.templates(cluster) if databases.role_exists(cluster, name))
+    for folder, names_in in (
         (settings.paths.user_databases, _names_of_users),
         (launch.redshift_folder(settings.paths.aws), _names_of_warehouses),
     ):
-        yield from (name for name in names(folder) if databases.database_exists(cluster, name))
+        yield from (name for name in names_in(folder) if databases.database_exists(cluster, name))
 
 
 def _names_of_users(folder: Path) -> list[str]:
@@ -127,10 +127,10 @@ def _names_of_users(folder: Path) -> list[str]:
 
 
 def _names_of_warehouses(folder: Path) -> list[str]:
-    names = []
+    found = []
     for file in folder.glob(f"*{WAY_IN}"):
         try:
-            names.append(Access.of(file.read_text(encoding="utf-8")).name)
+            found.append(Access.of(file.read_text(encoding="utf-8")).name)
         except (ValueError, KeyError, TypeError, OSError):
             continue
-    return sorted(names)
+    return sorted(found)

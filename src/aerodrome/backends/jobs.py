@@ -1,21 +1,21 @@
-"""The long steps of changes, each in a thread of its own; `Observed.work` is what is told of them.
+"""Long orders, each carried out in a thread of its own; `observed.Work` is what is told of them.
 
-One for each environment at a time: beginning another one forgets the last. They die with the control plane, and whoever
-plans begins them again, so every one of them must bear that.
+One for each environment at a time: beginning another one forgets the last. They die with the control plane, and the
+controller gives the order again, so every one of them must bear that.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 import psycopg
 import structlog
 
-from aerodrome.backends.contract import Step
 from aerodrome.errors import DISK_FULL, AerodromeError, BrokenError, RetryError
 from aerodrome.model.observed import Work
+from aerodrome.model.orders import LongOrder
 
 log = structlog.get_logger("aerodrome.backends")
 
@@ -29,7 +29,7 @@ class Job:
     """One piece of work and how far it is. What it runs may call `tell` and must call `check` now and then."""
 
     revision: int
-    step: Step
+    order: type[LongOrder]
     seen: Work
     error: AerodromeError | None = None
     cancelled: threading.Event = field(default_factory=threading.Event)
@@ -37,7 +37,7 @@ class Job:
 
     def tell(self, detail: str, fraction: float | None = None) -> None:
         """Say what it is doing."""
-        self.seen = Work(step=self.step, done=False, detail=detail, fraction=fraction)
+        self.seen = Work(order=self.order, done=False, detail=detail, fraction=fraction)
 
     def check(self) -> None:
         """Raise CancelledError when it is not wanted any more."""
@@ -52,28 +52,28 @@ class Jobs:
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
 
-    def begin(self, identifier: str, revision: int, step: Step, run: Callable[[Job], Work]) -> None:
-        """Begin a step, unless it is under way."""
+    def begin(self, identifier: str, revision: int, order: type[LongOrder], run: Callable[[Job], Work]) -> None:
+        """Begin what an order asks for, unless it is under way."""
         with self._lock:
             known = self._jobs.get(identifier)
-            if known is not None and (known.revision, known.step) == (revision, step) and not known.ended.is_set():
+            if known is not None and (known.revision, known.order) == (revision, order) and not known.ended.is_set():
                 return
-            job = Job(revision, step, Work(step=step, done=False))
+            job = Job(revision, order, Work(order=order, done=False))
             self._jobs[identifier] = job
         if known is not None:
             known.cancelled.set()
-        name = f"{step.lower()}-{identifier}"
+        name = f"{order.__name__.lower()}-{identifier}"
         threading.Thread(target=_run, args=(job, run), name=name, daemon=True).start()
 
-    def seen(self, identifier: str, revision: int) -> Work | None:
-        """The work of that revision, under way or done; None = none was begun.
+    def seen(self, identifier: str, revision: int, orders: Collection[type[LongOrder]]) -> Work | None:
+        """The work of that revision for one of these orders, under way or done; None = none was begun.
 
         Raises:
             AerodromeError: it failed; once, so that it can be begun again.
         """
         with self._lock:
             job = self._jobs.get(identifier)
-            if job is None or job.revision != revision:
+            if job is None or job.revision != revision or job.order not in orders:
                 return None
             if job.error is not None:
                 del self._jobs[identifier]

@@ -10,15 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from aerodrome.backends.local import places
-from aerodrome.backends.local.places import Owner
+from aerodrome import private_files
+from aerodrome.backends import ownership
+from aerodrome.backends.local import environment_folders
+from aerodrome.backends.local import paths as local_paths
 from aerodrome.release import airflow_home
 from aerodrome.release.airflow_home import Parts
 from aerodrome.settings import Settings
+from aerodrome.unix_users import UnixUser
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="environments have uids of their own only as root")
 
-OURS, THEIRS = Owner(30001, 30001), Owner(30002, 30002)
+OURS, THEIRS = UnixUser(30001, 30001), UnixUser(30002, 30002)
 
 READ = """
 import os, sys
@@ -50,13 +53,13 @@ def read_as(owner, *wanted):
 
 
 def test_an_environment_reads_its_own_dags_and_nobody_elses(paths):
-    ours, theirs = paths.environment("ours", "00000001"), paths.environment("theirs", "00000002")
+    ours, theirs = local_paths.of(paths, "ours", "00000001"), local_paths.of(paths, "theirs", "00000002")
     for each, owner in ((ours, OURS), (theirs, THEIRS)):
         for _ in range(2):  # doing it again mends, and breaks nothing
-            places.prepare(each, owner)
+            environment_folders.prepare(each, owner)
         (each.dags / "dag.py").write_text("password = 'secret'")
         (each.dags / "dag.py").chmod(0o644)
-    places.write(ours.credentials_token, "a token", OURS)
+    private_files.write(ours.credentials_token, "a token", owner=OURS)
     wanted = [(each.dags, each.dags / "dag.py", each.plugins) for each in (ours, theirs)]
 
     assert read_as(OURS, *wanted[0], ours.credentials_token, ours.unit_sockets, ours.temporary) == ["read"] * 6
@@ -67,10 +70,10 @@ def test_an_environment_reads_its_own_dags_and_nobody_elses(paths):
 
 def test_no_unit_replaces_the_keys_that_its_web_server_believes(paths):
     """With a key of its own a task would be Admin in the UI from the next request on."""
-    ours = paths.environment("ours", "00000001")
-    places.prepare(ours, OURS)
-    # As `configuration.write` does it, which needs a whole environment.
-    places.write(ours.key_set, "the gateway's", Owner(None, None), mode=places.READABLE)
+    ours = local_paths.of(paths, "ours", "00000001")
+    environment_folders.prepare(ours, OURS)
+    # As `service_files.write` does it, which needs a whole environment.
+    private_files.write(ours.key_set, "the gateway's", mode=ownership.READABLE)
 
     assert read_as(OURS, ours.key_set) == ["read"]
     for attack in ("open(path, 'w')", "os.unlink(path)", "os.rename(path, path + '~')", "os.chmod(path, 0o666)"):
@@ -84,8 +87,8 @@ def test_no_unit_replaces_the_keys_that_its_web_server_believes(paths):
 
 
 def test_folders_without_end_do_not_keep_an_environment_from_going(paths, monkeypatch):
-    ours = paths.environment("ours", "00000001")
-    places.prepare(ours, OURS)
+    ours = local_paths.of(paths, "ours", "00000001")
+    environment_folders.prepare(ours, OURS)
     monkeypatch.chdir(ours.logs)
     for _ in range(3000):
         Path("deeper").mkdir()
@@ -93,25 +96,25 @@ def test_folders_without_end_do_not_keep_an_environment_from_going(paths, monkey
     Path("linked").symlink_to(paths.data)
     monkeypatch.undo()
 
-    places.remove(ours)
+    environment_folders.remove(ours)
 
-    assert places.are_gone(ours)
+    assert environment_folders.are_gone(ours)
     assert paths.data.is_dir()
 
 
 def test_an_environment_finds_its_own_airflow_home_and_nobody_elses(paths):
     homes = []
     for number, owner in enumerate((OURS, THEIRS)):
-        ours = paths.environment(f"e{number}", f"0000000{number}")
-        places.prepare(ours, owner)
+        ours = local_paths.of(paths, f"e{number}", f"0000000{number}")
+        environment_folders.prepare(ours, owner)
         ours.airflow_homes.rmdir()  # as an earlier Aerodrome left it
-        places.prepare_cell(ours, 1, owner)
+        environment_folders.prepare_cell(ours, 1, owner)
         startup = paths.data / "startup.sh"
         startup.write_text("export SECRET=1")
-        airflow_home.lay_out(ours.airflow_home(1), Parts(startup=startup), owner.user)
+        airflow_home.lay_out(ours.airflow_home(1), Parts(startup=startup), owner)
         homes.append(ours.airflow_home(1))
     own, other = homes
     for home, expected in ((own, "read"), (other, "refused")):
         assert read_as(OURS, home, home / "startup" / "startup.sh") == [expected, expected]
-    places.remove_cell(paths.environment("e0", "00000000"), 1)
+    environment_folders.remove_cell(local_paths.of(paths, "e0", "00000000"), 1)
     assert not own.exists()

@@ -57,7 +57,6 @@ def units(answer: Mapping[str, Any]) -> tuple[Unit, ...]:
         Unit(
             name=unit["name"],
             state=unit["state"],
-            pid=unit["pid"],
             restarts=unit["restarts"],
             status_text=unit.get("status_text") or "",
             last_exit=_in_words(unit.get("last_exit")),
@@ -66,6 +65,11 @@ def units(answer: Mapping[str, Any]) -> tuple[Unit, ...]:
         )
         for unit in answer["units"]
     )
+
+
+def pids(answer: Mapping[str, Any]) -> dict[str, int]:
+    """The process ids of those that have a process, by their names."""
+    return {unit["name"]: unit["pid"] for unit in answer["units"] if unit["pid"] is not None}
 
 
 def _line(client: socket.socket) -> bytes:

@@ -1,6 +1,6 @@
 """The files that a spec names, read from the source bucket in the very versions that it names; and its DAGs.
 
-`releasing` calls it before it builds. It reads with the rights of the execution role, as MWAA does. What is in
+`building` calls it before it builds. It reads with the rights of the execution role, as MWAA does. What is in
 the files is `release`'s question.
 """
 
@@ -17,10 +17,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aerodrome.aws import buckets, clients, roles
-from aerodrome.aws.clients import Endpoint
-from aerodrome.backends.local import configuration
-from aerodrome.backends.local.configuration import Place
+from aerodrome.aws import buckets
 from aerodrome.errors import RetryError
 from aerodrome.model import arns
 from aerodrome.model.spec import Spec
@@ -49,19 +46,6 @@ GET, GET_VERSION, LIST = "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"
 
 _REFUSED = re.compile(r"not authorized to perform: (?P<action>[\w:]+) on resource: \"?(?P<resource>[^\s\"]+)")
 """AWS's sentence for a refusal."""
-
-
-def s3(place: Place) -> Any:
-    """A client of S3 with the rights of the place's execution role.
-
-    Raises:
-        BrokenError: the role is denied. RetryError: STS does not answer.
-    """
-    region = place.settings.region
-    source = configuration.source_credentials(place)
-    sts = Endpoint(region=region, url=place.iam_endpoint_url or place.aws_endpoint_url, credentials=source)
-    role = roles.assume(sts, place.spec.execution_role_arn, configuration.SESSION_NAME)
-    return clients.client(Endpoint(region=region, url=place.aws_endpoint_url, credentials=role), "s3")
 
 
 def has_files(spec: Spec) -> bool:

@@ -30,10 +30,8 @@ _WORDS = {
 class Installer:
     """Installs versions in threads of its own and tells how far each is."""
 
-    def __init__(self, settings: Settings, finish: Callable[[Installation], None]) -> None:
-        """`finish` is called in the same thread after the packages: what else belongs to an installed version."""
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._finish = finish
         self._jobs: dict[str, _Job] = {}
         self._lock = threading.Lock()
         self._cancelled = threading.Event()
@@ -44,6 +42,17 @@ class Installer:
             if version in self._jobs:
                 return None
         return installation.find(version, self._settings.paths.versions)
+
+    def installed(self, version: str, lock: str) -> Installation:
+        """The version by that lock, or by the present one where that lock's is gone.
+
+        Raises:
+            RetryError: it is not installed yet.
+        """
+        found = installation.at(version, lock, self._settings.paths.versions) or self.find(version)
+        if found is None:
+            raise errors.RetryError(f"Airflow {version} is not installed yet")
+        return found
 
     def progress(self, version: str, lock: str) -> Progress:
         """How far the version by that lock is, or by the present one, which is installed where that is gone.
@@ -60,13 +69,18 @@ class Installer:
         is_there = installation.at(version, lock, self._settings.paths.versions) is not None
         return Progress(done=is_there or self.find(version) is not None)
 
-    def ensure(self, version: str) -> None:
-        """Start the installation unless it is under way or done."""
+    def ensure(self, version: str, finish: Callable[[Installation], None]) -> None:
+        """Start the installation unless it is under way or done.
+
+        `finish` is called in the same thread after the packages: what else belongs to an installed version.
+        """
         with self._lock:
             if version in self._jobs or self._cancelled.is_set():
                 return
             job = self._jobs[version] = _Job()
-            threading.Thread(target=self._run, args=(version, job), name=f"install-{version}", daemon=True).start()
+            threading.Thread(
+                target=self._run, args=(version, job, finish), name=f"install-{version}", daemon=True
+            ).start()
 
     def cancel(self) -> None:
         """Break every installation off; nothing half made is left."""
@@ -92,7 +106,7 @@ class Installer:
             cancelled=self._cancelled.is_set,
         )
 
-    def _run(self, version: str, job: _Job) -> None:
+    def _run(self, version: str, job: _Job, finish: Callable[[Installation], None]) -> None:
         def report(phase: str, done: int, total: int) -> None:
             fraction = done / total if total else None
             detail = _WORDS[phase].format(version=version, done=done, total=total)
@@ -109,7 +123,7 @@ class Installer:
             )
             self._install_programs(report)
             job.progress = Progress(done=False, detail=f"Preparing the database template of Airflow {version}.")
-            self._finish(installed)
+            finish(installed)
         except errors.AerodromeError as error:
             job.error = error
         except BaseException as error:  # noqa: BLE001 - a thread has nobody above it; the waiting environment is told

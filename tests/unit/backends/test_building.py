@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from aerodrome.backends.local import releasing
-from aerodrome.backends.local.releasing import Stand
+from aerodrome.backends.releases import building
+from aerodrome.backends.releases.trials import Candidate
 from aerodrome.model.release import Deployed
 from aerodrome.release.built_releases import Built
 
@@ -35,7 +35,7 @@ BUILT = Built("c", Path("/releases/c"), "3.3.1", (), (), ("a module is left out"
 )
 def test_notes_are_told_when_they_are_new(before, expected):
     if before is not None:
-        before = (Stand(spec=before[0], installation=None), before[1])
-    told = releasing._news(deployed("c"), Spec("core.no_such", "core.neither"), BUILT, before)
+        before = (Candidate(spec=before[0], installation=None), before[1])
+    told = building._news(deployed("c"), Spec("core.no_such", "core.neither"), BUILT, before)
     assert len(told) == len(expected)
     assert all(word in sentence for word, sentence in zip(expected, told, strict=True))

@@ -1,8 +1,7 @@
 """The way to a web server's socket, which lies in a folder that hostile code may write to.
 
-Used by everybody who speaks to an environment's web server: `gateway.proxy` and `api.airflow_rest`. As root the control
-plane could follow a link from there to any socket of this machine, such as a cell's, which does what root says. So not
-a byte is sent before it is known who listens.
+As root the control plane could follow a link from there to any socket of this machine, such as a cell's, which does
+what root says. So not a byte is sent before it is known who listens.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import errno
 import os
 import socket
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,23 @@ _PEER = struct.Struct("3i")
 """struct ucred: pid, uid, gid."""
 
 
-def behind(link: Path) -> Path:
-    """The socket that a link of ours leads to; the link itself while there is none yet, where nobody listens."""
+@dataclass(frozen=True, slots=True)
+class LinkedWebServer:
+    """The web server that a link of ours leads to now; holds to `contract.WebServer`."""
+
+    socket: Path
+
+    def connector(self, **options: Any) -> UnitConnector:
+        """A new connector that reaches it and nothing else."""
+        return UnitConnector(path=str(self.socket), **options)
+
+
+def behind(link: Path) -> LinkedWebServer:
+    """The web server that the link leads to; at the link itself while there is none yet, where nobody listens."""
     try:
-        return link.readlink()
+        return LinkedWebServer(link.readlink())
     except OSError:
-        return link
+        return LinkedWebServer(link)
 
 
 class UnitConnector(aiohttp.UnixConnector):

@@ -1,0 +1,96 @@
+"""What is in a metadata database: asked and told with the rights of the environment that owns it, never with ours.
+
+Its code may have put anything there, such as a trigger, which runs with the rights of whoever changes a row.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from aerodrome.airflow import metadata
+from aerodrome.airflow.versions import Version
+from aerodrome.release import airflow_home
+from aerodrome.release.installation import Installation
+from aerodrome.services import clusters
+from aerodrome.services.clusters import Cluster
+
+LONGEST = 200
+"""Characters of an error that DAG code may have written."""
+
+RESTORE = "Put back what was changed, or restore a snapshot."
+
+PATIENCE = 5
+"""Seconds for a statement in an environment's database; what its code has put there may take for ever."""
+
+
+def age_heartbeats(
+    cluster: Cluster, name: str, password: str, version: Version, deaths: Mapping[str, datetime]
+) -> None:
+    """Let Airflow find the tasks of workers that are known to be dead: host names, and the moments of their deaths."""
+    told = [metadata.age_heartbeats(version, hostname, died_at) for hostname, died_at in deaths.items()]
+    execute(cluster, name, password, *itertools.chain.from_iterable(told))
+
+
+def age_all_heartbeats(cluster: Cluster, name: str, password: str, version: Version, hostnames: str) -> None:
+    """As `age_heartbeats`, for workers whose host names are LIKE that and which are all gone."""
+    execute(cluster, name, password, *metadata.age_heartbeats(version, hostnames))
+
+
+def import_errors(cluster: Cluster, name: str, password: str, version: Version, dags: Path) -> frozenset[str]:
+    """The DAG files that the environment reports as failing, by their paths below the DAGs folder."""
+    rows = execute(cluster, name, password, metadata.import_errors(version))
+    # Absolute paths are those of the units, and an earlier revision's may have found the folder elsewhere.
+    folders = (airflow_home.path_of(airflow_home.DAGS, dags), dags)
+    paths = (str(path) for (path,) in rows if path)
+    return frozenset(
+        next((os.path.relpath(path, folder) for folder in folders if path.startswith(f"{folder}/")), path)
+        for path in paths
+    )
+
+
+def damage(cluster: Cluster, name: str, password: str, installation: Installation) -> str:
+    """What in the database keeps this Airflow from working with it, in a sentence; empty when nothing is known to."""
+    head = metadata.schema_head(installation.packages / "airflow")
+    try:
+        [(found, missing)] = execute(cluster, name, password, metadata.soundness())
+    except psycopg.OperationalError:  # it is away, or slow: no word about what is in it
+        return ""
+    except psycopg.Error as error:
+        return f"Airflow's schema cannot be read: {str(error).splitlines()[0][:LONGEST]}. {RESTORE}"
+    if missing:
+        return f"Tables are gone or not the environment's any more: {', '.join(missing)}. {RESTORE}"
+    if head is not None and found != [head]:
+        told = ", ".join(found) or "none"
+        return f"The schema's revision is {told}, and Airflow {installation.version} works with {head}. {RESTORE}"
+    return ""
+
+
+def forget_workers(cluster: Cluster, name: str, owner: str, password: str, version: Version) -> None:
+    """Tell a copy that no worker of it lives, and that nothing is queued with any broker."""
+    statements = (metadata.requeue(), *metadata.age_heartbeats(version, "%"))
+    execute(cluster, name, password, *statements, owner=owner)
+
+
+def execute(
+    cluster: Cluster, name: str, password: str, *statements: metadata.Query, owner: str | None = None
+) -> list[tuple[Any, ...]]:
+    """Execute statements with the rights of the database's owner; the rows of the last, if it has any."""
+    rows: list[tuple[Any, ...]] = []
+    with psycopg.connect(
+        cluster.dsn(name, owner or name, password),
+        autocommit=True,
+        connect_timeout=clusters.CONNECT_TIMEOUT,
+        options=f"-c statement_timeout={PATIENCE}s",
+        client_encoding="utf8",  # whatever its code has set for the role
+    ) as connection:
+        for statement in statements:
+            done = connection.execute(statement.text, statement.parameters)
+            rows = done.fetchall() if done.description else []
+    return rows

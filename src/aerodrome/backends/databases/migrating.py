@@ -1,0 +1,231 @@
+"""An environment's metadata database on its way to another Airflow version or back to a snapshot: the long work.
+
+The database that runs is never migrated. A copy is, twice: once for the rehearsal, from an archive that is written
+while the environment works, and once when everybody is out; that second copy takes the place of the original
+(`swapping`), which becomes the snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aerodrome import private_files
+from aerodrome.airflow import metadata as airflow_metadata
+from aerodrome.airflow import migrate, versions
+from aerodrome.airflow import units as airflow_units
+from aerodrome.airflow.migrate import Migration
+from aerodrome.airflow.versions import Version
+from aerodrome.backends import ownership
+from aerodrome.backends.databases import archives, metadata, names
+from aerodrome.backends.jobs import Job
+from aerodrome.backends.releases import trials
+from aerodrome.backends.releases.trials import Candidate, Trials
+from aerodrome.errors import BrokenError
+from aerodrome.model.change import Seed
+from aerodrome.model.observed import Work
+from aerodrome.model.orders import Archive, Migrate, Rehearse, SeedDatabase
+from aerodrome.model.spec import Spec
+from aerodrome.release import sandbox
+from aerodrome.release.built_releases import Built
+from aerodrome.release.installation import Installation
+from aerodrome.release.sandbox import Limits
+from aerodrome.release.verification import Secrets
+from aerodrome.services import databases, folders
+from aerodrome.services.clusters import Cluster
+from aerodrome.unix_users import UnixUser
+
+CODE = "MIGRATION_FAILED"
+MEMORY = 4 * 2**30
+"""Bytes that a migration may take; it reads a history row by row, but not always."""
+
+TAIL_LINES = 20
+
+MOST_SHOWN = 10
+"""Names within one sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owned:
+    """The databases of one environment, and its rights in them."""
+
+    cluster: Cluster
+    identifier: str
+    """Of the environment."""
+
+    password: str = field(repr=False)
+    snapshots: Path
+    """The folder of all archives."""
+
+    @property
+    def live(self) -> str:
+        """The name of its database, and of the role that owns that and every copy."""
+        return names.live(self.identifier)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What a database is to be migrated to."""
+
+    source: Installation
+    """What it is of now: of the seed, where there is one."""
+
+    spec: Spec
+    installation: Installation
+    built: Built | None
+    """The release; None = the bare version."""
+
+    seed: Seed
+    """The snapshot that a copy is made from; that of the change itself, where it keeps its database."""
+
+    fernet_key: str = field(repr=False)
+
+
+def seed_database(job: Job, owned: Owned, seed: Seed, version: Version) -> Work:
+    """Make the first database of an environment from a snapshot; it gets its name when it is whole."""
+    cluster, live, name = owned.cluster, owned.live, names.coming(owned.identifier)
+    databases.ensure_role(cluster, live, owned.password)
+    databases.drop_database(cluster, name)
+    fill(owned, name, seed, job.check)
+    metadata.forget_workers(cluster, name, live, owned.password, version)
+    databases.rename_database(cluster, name, live)
+    return Work(order=SeedDatabase, done=True)
+
+
+def write_archive(job: Job, owned: Owned, number: int) -> Work:
+    """Dump the live database beside everybody who uses it."""
+    target = names.archive(owned.snapshots, owned.identifier, number)
+    folders.make(target.parent, folders.PRIVATE)
+    job.tell("Writing an archive of the metadata database.")
+    size = archives.dump(owned.cluster, owned.live, owned.live, owned.password, target, job.check)
+    return Work(order=Archive, done=True, size=size)
+
+
+def rehearse(owned: Owned, target: Target, trying: Trials, running: Spec, broken: Callable[[], frozenset[str]]) -> Work:
+    """Migrate a copy, try the DAGs on it, and remove it.
+
+    `running` is the configuration that runs, `broken` the DAG files that the environment itself reports as failing.
+    """
+    job, name = trying.job, names.rehearsal(owned.identifier)
+    databases.drop_database(owned.cluster, name)
+    try:
+        job.tell("Making a copy of the metadata database.")
+        fill(owned, name, target.seed, job.check)
+        job.tell("Migrating the copy.")
+        report = _migrate(job, owned, target, name, trying.around.owner)
+        with trials.scratch_folder(trying.around.owner) as scratch:
+            candidate = Candidate(spec=target.spec, installation=target.installation)
+            database = names.reached(owned.cluster, name, owned.password, owner=owned.live)
+            secrets = Secrets(database=airflow_metadata.url(database), fernet_key=target.fernet_key)
+            with_dags = trying.with_dags_of(target.spec, running, scratch)
+            tried = with_dags.parse(candidate, target.built, scratch, secrets)
+        trials.refuse_news(tried, broken=broken(), before=None)
+    finally:
+        databases.drop_database(owned.cluster, name)
+    return Work(order=Rehearse, done=True, report=report)
+
+
+def make_coming(job: Job, owned: Owned, target: Target, user: UnixUser | None, *, is_seeded: bool) -> Work:
+    """Make the database that is to come, whole or not at all; nobody is in the live one, and nobody gets in.
+
+    `is_seeded`: it is made of the seed, and not of the live one.
+    """
+    coming = names.coming(owned.identifier)
+    databases.drop_database(owned.cluster, coming)
+    databases.close_database(owned.cluster, owned.live)
+    job.tell("Copying the metadata database.")
+    if is_seeded:
+        fill(owned, coming, target.seed, job.check)
+    else:
+        databases.ensure_database(owned.cluster, coming, owned.live, template=owned.live)
+    job.tell("Migrating the metadata database.")
+    _migrate(job, owned, target, coming, user)
+    return Work(order=Migrate, done=True)
+
+
+def fill(owned: Owned, name: str, seed: Seed, tick: Callable[[], None]) -> None:
+    """Make the database `name` of a snapshot: a copy of its database, or of what its archive holds.
+
+    The copy of another's database would be that one's in all its parts, and to hand them over (REASSIGN OWNED) would
+    hand over the original too; an archive holds no owners.
+    """
+    cluster, owner = owned.cluster, owned.live
+    template = names.snapshot(seed.identifier, seed.number)
+    if owned.identifier == seed.identifier and databases.database_exists(cluster, template):
+        databases.ensure_database(cluster, name, owner, template)
+        return
+    source = names.archive(owned.snapshots, seed.identifier, seed.number)
+    if not source.is_file():
+        raise BrokenError(f"the archive of snapshot {seed.number} is gone", code="SNAPSHOT_MISSING")
+    databases.ensure_database(cluster, name, owner)
+    archives.restore(cluster, name, owner, owned.password, source, tick)
+
+
+def _migrate(job: Job, owned: Owned, target: Target, name: str, user: UnixUser | None) -> tuple[str, ...]:
+    """Bring a copy to the target's schema; what a person should know of it."""
+    old, new = versions.lookup(target.source.version), versions.lookup(target.installation.version)
+    database = names.reached(owned.cluster, name, owned.password, owner=owned.live)
+    lost = (*_runs_without_place(owned, name, old, new), *_roles_without_effect(owned, name, old, new))
+    if old.number != new.number:
+        with trials.scratch_folder(user) as scratch:
+            planned = migrate.moves(
+                (old, target.source.python),
+                (new, target.installation.python),
+                folder=Path(scratch),
+                database=database,
+                fernet_key=target.fernet_key,
+            )
+            for each in planned:
+                _run(job, owned, name, each, user)
+    metadata.forget_workers(owned.cluster, name, owned.live, owned.password, new)
+    if old.number == new.number:
+        return ()
+    return (f"The metadata database moves from Airflow {old.number} to {new.number}.", *lost)
+
+
+def _runs_without_place(owned: Owned, name: str, source: Version, target: Version) -> tuple[str, ...]:
+    question = airflow_metadata.runs_without_place(source, target)
+    if question is None:
+        return ()
+    [(count,)] = metadata.execute(owned.cluster, name, owned.password, question, owner=owned.live)
+    sentence = (
+        f"{count} runs have no logical date and no place in Airflow {target.number}: the snapshot alone keeps them."
+    )
+    return (sentence,) if count else ()
+
+
+def _roles_without_effect(owned: Owned, name: str, source: Version, target: Version) -> tuple[str, ...]:
+    question = airflow_metadata.roles_without_effect(source, target)
+    if question is None:
+        return ()
+    rows = metadata.execute(owned.cluster, name, owned.password, question, owner=owned.live)
+    found = [str(role) for (role,) in rows]
+    shown = ", ".join(found[:MOST_SHOWN]) + (", …" if len(found) > MOST_SHOWN else "")
+    sentence = (
+        f"Airflow {target.number} has no roles but those that IAM grants. Without effect there: {shown}. "
+        "Whoever has one of them gets the rights of the role that IAM grants, in every DAG."
+    )
+    return (sentence,) if found else ()
+
+
+def _run(job: Job, owned: Owned, name: str, planned: Migration, user: UnixUser | None) -> None:
+    """Run migrations as the environment's own user: what the database holds is code of its users (pickles among it)."""
+    metadata.execute(owned.cluster, name, owned.password, *planned.statements, owner=owned.live)
+    ownership.make_folder(planned.home, user)
+    for path, text in planned.configuration.items():
+        private_files.write(path, text, owner=user)
+    for command in planned.commands:
+        ended = sandbox.run(
+            command,
+            environ=planned.environment,
+            cwd=planned.home,
+            limits=Limits(migrate.MOVE_TIMEOUT, memory=MEMORY),
+            user=user,
+            umask=airflow_units.UMASK,
+            tick=job.check,
+        )
+        if ended.code != 0:
+            how = f"ended with exit code {ended.code}" if ended.in_time else "took too long"
+            shown = " ".join(command[command.index("airflow") :] if "airflow" in command else command)
+            raise BrokenError(f"Airflow's `{shown}` {how}", code=CODE, tail=ended.tail[-TAIL_LINES:])

@@ -1,0 +1,241 @@
+"""The metadata databases of all environments on one PostgreSQL; holds to `contract.Databases`."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import psycopg
+import structlog
+
+from aerodrome.airflow import units, versions
+from aerodrome.backends.control_plane import ControlPlane
+from aerodrome.backends.databases import making, metadata, migrating, names, swapping
+from aerodrome.backends.databases.migrating import Owned, Target
+from aerodrome.backends.jobs import Job, Jobs
+from aerodrome.backends.releases import building
+from aerodrome.backends.releases.installing import Installer
+from aerodrome.backends.releases.trials import TrialEnvironments, Trials
+from aerodrome.errors import BrokenError, RetryError
+from aerodrome.model.change import Seed
+from aerodrome.model.observed import DatabaseSeen, Work
+from aerodrome.model.orders import (
+    Archive,
+    DatabaseOrder,
+    DropDatabase,
+    MakeDatabase,
+    MendDatabase,
+    Migrate,
+    Rehearse,
+    ReportDeaths,
+    SeedDatabase,
+    Swap,
+    SwapBack,
+)
+from aerodrome.model.release import Deployed
+from aerodrome.model.tenant import Tenant
+from aerodrome.release.installation import Installation
+from aerodrome.services import databases
+
+LOOK_EVERY = 15.0
+"""Seconds between two looks into an environment's database, which cost two connections and one question."""
+
+LONG = (SeedDatabase, Archive, Rehearse, Migrate)
+
+log = structlog.get_logger("aerodrome.backends")
+
+
+class PostgresDatabases:
+    """The databases by the identifiers of their environments."""
+
+    def __init__(
+        self, control_plane: ControlPlane, installer: Installer, jobs: Jobs, environments: TrialEnvironments
+    ) -> None:
+        self._control_plane = control_plane
+        self._installer = installer
+        self._jobs = jobs
+        self._environments = environments
+        self._looks: dict[str, tuple[float, tuple[str, ...], str]] = {}
+        """When each environment's database was last looked into, and what was found."""
+        self._left: dict[str, tuple[str, ...]] = {}
+        """What could not be set anew in each environment's database, as an external server may forbid it."""
+
+    def look(
+        self, tenant: Tenant, *, revision: int, running: Deployed | None, is_used: bool, is_unsettled: bool
+    ) -> DatabaseSeen:
+        exists = is_used or self._exists(tenant)
+        altered, damage = self._look_into(tenant, running) if exists and not is_unsettled else ((), "")
+        cluster, identifier = self._control_plane.cluster(), tenant.identifier
+        return DatabaseSeen(
+            exists=exists,
+            unfinished=is_unsettled and names.has_unfinished(cluster, identifier, revision),
+            others=is_unsettled and names.has_others(cluster, self._snapshots, identifier),
+            altered=altered,
+            damage=damage,
+            work=self._jobs.seen(identifier, revision, LONG),
+        )
+
+    def carry_out(self, tenant: Tenant, order: DatabaseOrder) -> None:
+        cluster, identifier = self._control_plane.cluster(), tenant.identifier
+        match order:
+            case MakeDatabase():
+                installed = self._installer.installed(order.version, order.lock)
+                making.ensure_database(
+                    cluster, names.live(identifier), self._password(tenant), installed, order.options
+                )
+            case SeedDatabase() | Archive() | Rehearse() | Migrate():
+                self._jobs.begin(identifier, order.revision, type(order), partial(self._work, tenant, order))
+            case Swap():
+                swapping.swap(cluster, identifier, order.revision)
+            case SwapBack():
+                self._jobs.cancel(identifier)
+                swapping.swap_back(cluster, identifier, order.revision)
+            case MendDatabase():
+                self._mend(tenant)
+            case DropDatabase():
+                self._jobs.cancel(identifier)
+                swapping.remove_all(cluster, self._snapshots, identifier)
+            case ReportDeaths():
+                self._report_deaths(tenant, order)
+
+    def remove_snapshot(self, identifier: str, number: int) -> None:
+        swapping.remove_snapshot(self._control_plane.cluster(), self._snapshots, identifier, number)
+
+    def import_errors(self, tenant: Tenant, version: str) -> frozenset[str]:
+        """The DAG files that an environment of that Airflow version reports as failing now."""
+        dags = self._environments.trial_environment(tenant, version).dags
+        name, password = names.live(tenant.identifier), self._password(tenant)
+        return metadata.import_errors(self._control_plane.cluster(), name, password, versions.lookup(version), dags)
+
+    # What belongs to an installed version: its template
+
+    def versions_in_use(self) -> Collection[tuple[str, str]]:
+        return ()
+
+    def version_installed(self, installed: Installation) -> None:
+        making.ensure_template(self._control_plane.cluster(), installed)
+
+    def version_removed(self, identifier: str) -> None:
+        making.drop_template(self._control_plane.cluster(), identifier)
+
+    @property
+    def _snapshots(self) -> Path:
+        return self._control_plane.settings.paths.snapshots
+
+    def _password(self, tenant: Tenant) -> str:
+        """Of the environment's role in the database."""
+        return self._control_plane.secrets(tenant).database_password
+
+    def _exists(self, tenant: Tenant) -> bool:
+        cluster = self._control_plane.cluster()
+        try:
+            return databases.database_exists(cluster, names.live(tenant.identifier))
+        except psycopg.OperationalError as error:
+            raise BrokenError(
+                f"PostgreSQL at {cluster.host} does not answer: {error}", code="DATABASE_UNREACHABLE"
+            ) from error
+
+    def _look_into(self, tenant: Tenant, running: Deployed | None) -> tuple[tuple[str, ...], str]:
+        """What the environment has altered and damaged there, as of `LOOK_EVERY` seconds ago at most."""
+        at, altered, damage = self._looks.get(tenant.identifier, (-math.inf, (), ""))
+        if not tenant.sealed_secrets or time.monotonic() - at <= LOOK_EVERY:
+            return altered, damage
+        cluster, name, password = self._control_plane.cluster(), names.live(tenant.identifier), self._password(tenant)
+        try:
+            left = self._left.get(tenant.identifier, ())
+            altered = tuple(each for each in databases.altered(cluster, name, password) if each not in left)
+            damage = ""
+            if not altered and running is not None:
+                installed = self._installer.installed(running.version, running.lock)
+                damage = metadata.damage(cluster, name, password, installed)
+        except (psycopg.OperationalError, RetryError):  # the database is away, or the version: others tell that
+            altered, damage = (), ""
+        self._looks[tenant.identifier] = (time.monotonic(), altered, damage)
+        return altered, damage
+
+    def _mend(self, tenant: Tenant) -> None:
+        cluster, name, password = self._control_plane.cluster(), names.live(tenant.identifier), self._password(tenant)
+        found = databases.mend(cluster, name, password)
+        if found:
+            left = databases.altered(cluster, name, password)
+            self._left[tenant.identifier] = left
+            log.warning("database set anew", environment=tenant.name, altered=found, left=left)
+        self._looks[tenant.identifier] = (time.monotonic(), (), "")
+
+    def _report_deaths(self, tenant: Tenant, order: ReportDeaths) -> None:
+        cluster, name, password = self._control_plane.cluster(), names.live(tenant.identifier), self._password(tenant)
+        version = versions.lookup(order.version)
+        with _unless_damaged(tenant):
+            if order.deaths:
+                deaths = {
+                    units.hostname(death.worker, death.revision): datetime.fromtimestamp(death.at, UTC)
+                    for death in order.deaths
+                }
+                metadata.age_heartbeats(cluster, name, password, version, deaths)
+            if order.gone is not None:
+                workers = units.hostname("worker-%", order.gone)
+                metadata.age_all_heartbeats(cluster, name, password, version, workers)
+
+    def _work(self, tenant: Tenant, order: SeedDatabase | Archive | Rehearse | Migrate, job: Job) -> Work:
+        owned = Owned(
+            cluster=self._control_plane.cluster(),
+            identifier=tenant.identifier,
+            password=self._password(tenant),
+            snapshots=self._snapshots,
+        )
+        match order:
+            case SeedDatabase():
+                return migrating.seed_database(job, owned, order.seed, versions.lookup(order.version))
+            case Archive():
+                return migrating.write_archive(job, owned, order.revision)
+            case Rehearse():
+                spec, running = order.before
+                return migrating.rehearse(
+                    owned,
+                    self._target(tenant, order),
+                    self._trials(job, tenant, order),
+                    spec,
+                    lambda: self.import_errors(tenant, running.version),
+                )
+            case Migrate():
+                user = self._environments.trial_environment(tenant, order.deployed.version).owner
+                target = self._target(tenant, order)
+                return migrating.make_coming(job, owned, target, user, is_seeded=order.seed is not None)
+
+    def _target(self, tenant: Tenant, order: Rehearse | Migrate) -> Target:
+        _, running = order.before
+        installed = self._installer.installed(order.deployed.version, order.deployed.lock)
+        own = Seed(identifier=tenant.identifier, number=order.revision)
+        return Target(
+            # A snapshot is of the version that it is restored with.
+            source=installed if order.seed else self._installer.installed(running.version, running.lock),
+            spec=order.spec,
+            installation=installed,
+            built=building.on_disk(order.deployed, self._control_plane.settings.paths.releases),
+            seed=order.seed or own,
+            fernet_key=self._control_plane.secrets(tenant).fernet_key,
+        )
+
+    def _trials(self, job: Job, tenant: Tenant, order: Rehearse) -> Trials:
+        return Trials(
+            job=job,
+            around=self._environments.trial_environment(tenant, order.deployed.version),
+            releases=self._control_plane.settings.paths.releases,
+            s3=lambda: self._control_plane.s3(tenant, order.spec.execution_role_arn),
+        )
+
+
+@contextlib.contextmanager
+def _unless_damaged(tenant: Tenant) -> Iterator[None]:
+    """Go on where the database answers with an error: Airflow finds lost tasks by itself, only later."""
+    try:
+        yield
+    except psycopg.Error as error:
+        if error.sqlstate is None:  # it does not answer
+            raise
+        log.warning("not told of lost tasks", environment=tenant.name, error=str(error).splitlines()[0])

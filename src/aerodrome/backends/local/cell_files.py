@@ -1,0 +1,161 @@
+"""What a revision's cell and its units read: Airflow's files, and the list of units.
+
+Secrets go into files of mode 0600 only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from aerodrome import private_files
+from aerodrome.airflow import units as airflow_units
+from aerodrome.airflow import versions
+from aerodrome.airflow.context import Context
+from aerodrome.backends.local import environment_folders
+from aerodrome.backends.local.environment import LocalEnvironment
+from aerodrome.identity import tokens
+from aerodrome.model import web_address
+from aerodrome.model.orders import CellOrder
+from aerodrome.release import airflow_home, startup_variables
+from aerodrome.release.airflow_home import Parts
+from aerodrome.release.built_releases import Built
+from aerodrome.release.installation import Installation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Airflow:
+    """What the units of a revision run, on this machine."""
+
+    installation: Installation
+    built: Built | None
+    """The release; None = the bare version."""
+
+    execution_port: int
+    """Loopback port of the execution API of Airflow 3."""
+
+
+@dataclass(frozen=True)
+class CellFiles:
+    """The files of the cell that follows an order."""
+
+    environment: LocalEnvironment
+    order: CellOrder
+    airflow: Airflow
+
+    @cached_property
+    def units(self) -> list[dict[str, Any]]:
+        """The specifications of all units, whichever of them are kept."""
+        adapter = versions.lookup(self.airflow.installation.version).adapter
+        return [dict(unit) for unit in adapter.units(self.context)]
+
+    def write(self, kept: Collection[str]) -> None:
+        """Write every file that the cell and its units read; it begins with the units that are `kept`."""
+        environment, context, revision = self.environment, self.context, self.order.revision
+        environment_folders.prepare_cell(environment.paths, revision, environment.owner)
+        environment.write_trust()
+        seen = airflow_home.lay_out(context.home, self._parts, environment.owner)
+        for path, text in self._configuration.items():
+            private_files.write(path, text, owner=environment.owner)
+        cell, units = environment.paths.cell(revision), self.units
+        private_files.write(cell.units, json.dumps({"units": units}))
+        config = environment.cell_config(cell, context.unit_logs, [unit for unit in units if unit["name"] in kept])
+        config["views"] = [[str(folder), str(path)] for folder, path in seen.views]
+        config["prelude"] = {
+            **airflow_units.prelude(context),
+            "name": "nursery",
+            "how": "fork",
+            "umask": airflow_units.UMASK,
+            "log": str(context.unit_logs / "nursery.log"),
+            "ready": "started",
+            "after": [],
+            "stop": {"signal": "SIGTERM", "grace": 5},
+        }
+        private_files.write(cell.config, json.dumps(config))
+
+    def change(self) -> None:
+        """Write what another order changes for a cell that runs; what stays as it was is not touched."""
+        for path, text in self._configuration.items():
+            if not path.is_file() or path.read_text(encoding="utf-8") != text:
+                private_files.write(path, text, owner=self.environment.owner)
+        cell = self.environment.paths.cell(self.order.revision)
+        private_files.write(cell.units, json.dumps({"units": self.units}))
+
+    @property
+    def _configuration(self) -> Mapping[Path, str]:
+        return versions.lookup(self.airflow.installation.version).adapter.configuration(self.context)
+
+    @cached_property
+    def context(self) -> Context:
+        """The environment as the airflow room wants to know it."""
+        environment, order, airflow = self.environment, self.order, self.airflow
+        paths, plane, tenant, built = environment.paths, environment.control_plane, environment.tenant, airflow.built
+        settings, owner, secrets = plane.settings, environment.owner, environment.secrets
+        address = web_address.of(tenant.identifier, order.web_access, settings, plane.gateway_ports)
+        home = paths.airflow_home(order.revision)
+        return Context(
+            name=tenant.name,
+            region=settings.region,
+            account_id=settings.account_id,
+            version=airflow.installation.version,
+            interpreter=airflow.installation.python,
+            programs=airflow.installation.programs,
+            home=home,
+            airflow_home=airflow_home.seen(home, self._parts).path,
+            configuration=paths.configuration / str(order.revision),
+            dags=airflow_home.path_of(airflow_home.DAGS, paths.dags),
+            plugins=airflow_home.path_of(airflow_home.PLUGINS, built.plugins if built else paths.plugins),
+            site=built.site if built else None,
+            logs=airflow_home.path_of(airflow_home.LOGS, paths.logs),
+            unit_logs=paths.unit_logs / str(order.revision),
+            run=paths.unit_sockets,
+            temporary=paths.temporary,
+            web_socket=paths.web_socket(order.revision),
+            jwks=paths.key_set,
+            database=environment.database,
+            broker_url=environment.redis.broker_url,
+            result_backend_url=environment.redis.result_backend,
+            key_prefix=environment.redis.key_prefix or None,
+            fernet_key=secrets.fernet_key,
+            jwt_secret=secrets.jwt_secret,
+            secret_key=secrets.secret_key,
+            execution_port=airflow.execution_port,
+            gateway_issuer=tokens.ISSUER,
+            gateway_audience=tokens.audience(tenant.name),
+            base_url=f"https://{address}",
+            aws_endpoint_url=plane.aws_endpoint_url,
+            mwaa_endpoint_url=plane.mwaa_endpoint_url,
+            iam_endpoint_url=plane.iam_endpoint_url,
+            credentials_uri=environment.credentials_uri,
+            credentials_token_file=paths.credentials_token,
+            options=order.options,
+            tasks_per_worker=order.tasks_per_worker,
+            defaults=environment.defaults,
+            variables=self._exported,
+            revision=order.revision,
+            takes_over=order.deployed.takes_over,
+            workers=order.workers,
+            max_workers=order.most_workers,
+            uid=owner.uid if owner else None,
+            gid=owner.gid if owner else None,
+        )
+
+    @property
+    def _parts(self) -> Parts:
+        """What the units of a revision find below AIRFLOW_HOME."""
+        paths, built = self.environment.paths, self.airflow.built
+        brought = built.parts if built else Parts(plugins=paths.plugins)
+        return replace(brought, dags=paths.dags, logs=paths.logs)
+
+    @property
+    def _exported(self) -> Mapping[str, Mapping[str, str]]:
+        """What the startup script exported and no configuration option sets as well."""
+        if self.airflow.built is None:
+            return {}
+        options = self.order.options
+        exported = self.airflow.built.startup().variables
+        return {component: startup_variables.under_options(each, options) for component, each in exported.items()}

@@ -1,0 +1,137 @@
+"""Orders for cells of Airflow's units, carried out: started, told, drained, ended.
+
+An order is written down when it has been carried out whole (`recorded_orders`). A control plane that dies before that
+leaves a cell whose order nobody knows; the controller gives the order again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+from aerodrome.airflow import units as airflow_units
+from aerodrome.airflow import versions
+from aerodrome.backends.local import cell_client, cell_states, leftovers, recorded_orders, users, warm
+from aerodrome.backends.local.cell_files import Airflow, CellFiles
+from aerodrome.backends.local.cell_states import CellStates
+from aerodrome.backends.local.environments import LocalEnvironments
+from aerodrome.backends.local.paths import CellPaths
+from aerodrome.backends.releases import building
+from aerodrome.backends.releases.installing import Installer
+from aerodrome.errors import BrokenError, CallerError, RetryError
+from aerodrome.model.observed import WORKER
+from aerodrome.model.orders import AT_ONCE, CellOrder, Keep
+from aerodrome.model.tenant import Tenant
+from aerodrome.release import built_releases, installation, interpreter_hook
+
+
+class CellOrders:
+    """Carries out orders for the cells of revisions."""
+
+    def __init__(self, environments: LocalEnvironments, installer: Installer, states: CellStates) -> None:
+        self._environments = environments
+        self._installer = installer
+        self._states = states
+        self._paths = environments.control_plane.settings.paths
+
+    def carry_out(self, tenant: Tenant, order: CellOrder) -> None:
+        """Begin what makes it so."""
+        cell = self._environments.paths(tenant).cell(order.revision)
+        if order.keep is Keep.NOTHING:
+            self._end(cell, order)
+        elif not self._states.is_alive(cell):
+            self._bring_back(cell, order) if order.keep is Keep.TASKS else self._start(tenant, cell, order)
+        elif (known := recorded_orders.read(cell)) != order:
+            self._tell(tenant, cell, order, known if isinstance(known, CellOrder) else None)
+
+    def _start(self, tenant: Tenant, cell: CellPaths, order: CellOrder) -> None:
+        files = self._files(tenant, order)
+        installed = files.airflow.installation
+        recorded_orders.forget(cell)
+        try:
+            files.write(_kept(order, files.units))
+        except CallerError as error:  # an option that cannot be read as what it must be
+            raise BrokenError(str(error), code="CONFIGURATION_INVALID") from error
+        users.open_ways(installed)
+        installation.mark_used(installed)
+        warm.spawn(self._paths, installed, cell.config)
+        recorded_orders.write(cell, order)
+
+    def _tell(self, tenant: Tenant, cell: CellPaths, order: CellOrder, known: CellOrder | None) -> None:
+        """Tell a living cell what it is to be from now on; `known` is what it was told last."""
+        units = cell_states.units(cell)
+        if order.keep is not Keep.TASKS and (known is None or not units or not _same_units(order, known)):
+            files = self._files(tenant, order)
+            recorded_orders.forget(cell)
+            files.change()
+            units = files.units
+        recorded_orders.forget(cell)
+        if order.keep is Keep.TASKS:
+            _drain(cell, order, units)
+        else:
+            _apply(cell, units, _kept(order, units))
+        recorded_orders.write(cell, order)
+
+    def _bring_back(self, cell: CellPaths, order: CellOrder) -> None:
+        """Let somebody look after the units again that a cell left when it died, with what it was last told to keep."""
+        if not leftovers.exist(cell):
+            return
+        deployed = order.deployed
+        installed = self._installer.installed(deployed.version, deployed.lock)
+        if deployed.content is not None:  # gone with the release, its own environment is not needed for this
+            own = built_releases.folder(deployed.content, self._paths.releases) / installation.VENV
+            installed = replace(installed, own=own) if own.is_dir() else installed
+        warm.spawn(self._paths, installed, cell.config)
+
+    def _end(self, cell: CellPaths, order: CellOrder) -> None:
+        if not cell.run.is_dir():
+            return
+        if order.patience == AT_ONCE or not self._states.is_leaving(cell):
+            leftovers.end([cell], None)
+        recorded_orders.write(cell, order)
+
+    def _files(self, tenant: Tenant, order: CellOrder) -> CellFiles:
+        """The files of the cell; nothing is made where Airflow or the release is missing."""
+        deployed = order.deployed
+        installed = self._installer.installed(deployed.version, deployed.lock)
+        built = building.on_disk(deployed, self._paths.releases)
+        if built is not None and built.private:
+            installed = built.on(installed)
+            interpreter_hook.add(installed.venv)  # an earlier Aerodrome may have made it
+        environment = self._environments.prepared(tenant)
+        port = self._environments.port(tenant, environment.paths.cell(order.revision))
+        return CellFiles(environment, order, Airflow(installation=installed, built=built, execution_port=port))
+
+
+def _kept(order: CellOrder, units: list[dict[str, Any]]) -> frozenset[str]:
+    """The names of the units that run, where more than what tasks need is kept."""
+    once = versions.lookup(order.deployed.version).adapter.ONCE if order.keep is Keep.SHARED else frozenset()
+    return frozenset(str(unit["name"]) for unit in units) - once
+
+
+def _same_units(order: CellOrder, known: CellOrder) -> bool:
+    """Whether the two differ in what is kept alone."""
+    return replace(order, keep=known.keep, patience=known.patience, web_servers=known.web_servers) == known
+
+
+def _drain(cell: CellPaths, order: CellOrder, units: list[dict[str, Any]]) -> None:
+    """Stop everything but what running tasks need, and who shows them; workers have the order's patience to end."""
+    needed = versions.lookup(order.deployed.version).adapter.NEEDED_BY_TASKS
+    shown = frozenset({airflow_units.WEB} if order.web_servers > 0 else ())
+    patient = [_with_patience(unit, order.patience) if unit["name"].startswith(WORKER) else unit for unit in units]
+    answer = cell_client.ask(cell.socket, {"op": "status"})
+    present = {unit.name for unit in cell_client.units(answer)} if answer is not None else set()
+    # First the patience, for a worker's runs from the moment at which it is told to stop.
+    _apply(cell, patient, present)
+    _apply(cell, patient, (needed | shown) & present)
+
+
+def _apply(cell: CellPaths, units: list[dict[str, Any]], names: Collection[str]) -> None:
+    kept = [unit for unit in units if unit["name"] in names]
+    if cell_client.ask(cell.socket, {"op": "apply", "units": kept}) is None:
+        raise RetryError(f"the cell at {cell.run} is gone")
+
+
+def _with_patience(unit: dict[str, Any], patience: float) -> dict[str, Any]:
+    return {**unit, "stop": {**unit["stop"], "grace": patience}}

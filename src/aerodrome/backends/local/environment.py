@@ -1,0 +1,93 @@
+"""One environment on this machine: everything beside its orders that the files of its cells are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aerodrome import private_files
+from aerodrome.airflow import units as airflow_units
+from aerodrome.airflow.context import Database
+from aerodrome.backends import ownership
+from aerodrome.backends.control_plane import ControlPlane
+from aerodrome.backends.databases import names
+from aerodrome.backends.local import trust
+from aerodrome.backends.local.paths import CellPaths, EnvironmentPaths
+from aerodrome.identity.vault import EnvironmentSecrets
+from aerodrome.model.tenant import Tenant
+from aerodrome.services import redis
+from aerodrome.settings import EMBEDDED
+from aerodrome.unix_users import UnixUser
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalEnvironment:
+    """An environment's folders, user, secrets and port on this machine."""
+
+    tenant: Tenant
+    control_plane: ControlPlane
+    paths: EnvironmentPaths
+    owner: UnixUser | None
+    """Whom its units run as; None = ourselves."""
+
+    secrets: EnvironmentSecrets = field(repr=False)
+    credentials_port: int
+    """Loopback port on which the sidecar gives out the execution role's credentials."""
+
+    @property
+    def redis(self) -> redis.Endpoints:
+        """Celery's URLs."""
+        url = self.control_plane.settings.redis_url
+        if url == EMBEDDED:
+            return redis.embedded(self.paths.redis_socket)
+        return redis.external(url, self.tenant.identifier)
+
+    @property
+    def database(self) -> Database:
+        """How its units reach the metadata database."""
+        name = names.live(self.tenant.identifier)
+        return names.reached(self.control_plane.cluster(), name, self.secrets.database_password)
+
+    @property
+    def credentials_uri(self) -> str:
+        """Where units get the execution role's credentials."""
+        return f"http://127.0.0.1:{self.credentials_port}/credentials"
+
+    @property
+    def defaults(self) -> dict[str, str]:
+        """What its code finds in its environment unless its startup script says something else."""
+        return trust.variables(self.paths.trust)
+
+    def variables(self, version: str) -> dict[str, str]:
+        """What its code finds in its environment when it is tried on that Airflow version, and not run."""
+        plane = self.control_plane
+        cloud = airflow_units.Cloud(
+            region=plane.settings.region,
+            account_id=plane.settings.account_id,
+            version=version,
+            aws_endpoint_url=plane.aws_endpoint_url,
+            mwaa_endpoint_url=plane.mwaa_endpoint_url,
+            iam_endpoint_url=plane.iam_endpoint_url,
+            credentials_uri=self.credentials_uri,
+            credentials_token_file=self.paths.credentials_token,
+        )
+        return {"AIRFLOW_ENV_NAME": self.tenant.name, **airflow_units.aws(cloud)}
+
+    def write_trust(self) -> None:
+        """Write the file that `defaults` leads to."""
+        text = trust.bundle(self.control_plane.settings.paths.authority)
+        private_files.write(self.paths.trust, text, mode=ownership.READABLE)
+
+    def cell_config(self, cell: CellPaths, logs: Path, units: list[dict[str, Any]]) -> dict[str, Any]:
+        """What a cell with these units reads, but for a nursery and the folders that it shows at other places."""
+        return {
+            "environment": self.tenant.name,
+            "views": [],
+            "socket": str(cell.socket),
+            "state": str(cell.state),
+            "pid_file": str(cell.pid_file),
+            "log": str(logs / "cell.log"),
+            "units": units,
+            "prelude": None,
+        }

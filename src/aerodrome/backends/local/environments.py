@@ -1,0 +1,70 @@
+"""The environments on this machine: their folders, users and ports, found by their tenants."""
+
+from __future__ import annotations
+
+import threading
+
+from aerodrome import private_files
+from aerodrome.backends.control_plane import ControlPlane
+from aerodrome.backends.local import cell_client, environment_folders, leftovers, paths, ports, users
+from aerodrome.backends.local.environment import LocalEnvironment
+from aerodrome.backends.local.paths import CellPaths, EnvironmentPaths
+from aerodrome.model.tenant import Tenant
+from aerodrome.services import folders
+from aerodrome.services.queues import Queues
+from aerodrome.settings import EMBEDDED
+from aerodrome.unix_users import UnixUser
+
+
+class LocalEnvironments:
+    """Knows where everything of an environment is; makes its folders and chooses its ports."""
+
+    def __init__(self, control_plane: ControlPlane) -> None:
+        self.control_plane = control_plane
+        self._settings = control_plane.settings
+        self._choosing = threading.Lock()
+        """Of ports: two environments must not find the same one free."""
+
+    def paths(self, tenant: Tenant) -> EnvironmentPaths:
+        return paths.of(self._settings.paths, tenant.name, tenant.identifier)
+
+    def owner(self, tenant: Tenant) -> UnixUser | None:
+        """Whom its units run as."""
+        return users.owner_of(tenant.number, first_uid=self._settings.first_uid)
+
+    def builder(self, tenant: Tenant) -> UnixUser | None:
+        """Whom its packages and startup script run as before they are tried."""
+        return users.builder_of(tenant.number, first_uid=self._settings.first_uid)
+
+    def queues(self, tenant: Tenant) -> Queues:
+        url = None if self._settings.redis_url == EMBEDDED else self._settings.redis_url
+        return Queues(identifier=tenant.identifier, spool=self.paths(tenant).spool, url=url)
+
+    def prepared(self, tenant: Tenant) -> LocalEnvironment:
+        """The environment, with its folders made where they are not there."""
+        secrets, found = self.control_plane.secrets(tenant), self.paths(tenant)
+        if not environment_folders.are_prepared(found):
+            environment_folders.prepare(found, self.owner(tenant))
+        return LocalEnvironment(
+            tenant=tenant,
+            control_plane=self.control_plane,
+            paths=found,
+            owner=self.owner(tenant),
+            secrets=secrets,
+            credentials_port=self.port(tenant, found.services),
+        )
+
+    def port(self, tenant: Tenant, cell: CellPaths) -> int:
+        """The port of the last start, if units still use it or nobody else does; else a new one, noted at once."""
+        with self._choosing:
+            last = ports.remembered(cell.port)
+            if last is not None and (leftovers.exist(cell) or cell_client.answers(cell.socket) or ports.is_free(last)):
+                return last
+            taken = ports.noted(self._settings.paths.run)
+            chosen = ports.choose(
+                self._settings.data, tenant.number, lambda port: port not in taken and ports.is_free(port)
+            )
+            if not cell.run.is_dir():  # that of the services is the environment's own, which its units pass through
+                folders.make(cell.run, folders.PRIVATE)
+            private_files.write(cell.port, str(chosen))
+            return chosen

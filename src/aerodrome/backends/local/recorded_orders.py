@@ -1,0 +1,49 @@
+"""The order that a cell follows, written down beside its other files: nothing else tells what was stopped on purpose.
+
+It is there only when it has been carried out whole; before another one is begun with, it is forgotten. It may hold
+secrets, for users put them into configuration options.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from aerodrome import private_files
+from aerodrome.backends.local.paths import CellPaths
+from aerodrome.model.orders import CellOrder, Keep, ServicesOrder
+from aerodrome.model.release import Deployed
+
+
+def read(cell: CellPaths) -> CellOrder | ServicesOrder | None:
+    """The order; None = nobody knows, or there is none."""
+    try:
+        document = json.loads(cell.order.read_text(encoding="utf-8"))
+        document["keep"] = Keep(document["keep"])
+        if "deployed" not in document:
+            return ServicesOrder(**document)
+        document["deployed"] = Deployed(**document["deployed"])
+        return CellOrder(**document)
+    except (OSError, ValueError, KeyError, TypeError):  # TypeError: of another Aerodrome
+        return None
+
+
+def write(cell: CellPaths, order: CellOrder | ServicesOrder) -> None:
+    """Note that the order has been carried out."""
+    document = {each.name: getattr(order, each.name) for each in fields(order)}
+    private_files.write(cell.order, json.dumps(document, default=_plain))
+
+
+def forget(cell: CellPaths) -> None:
+    """Note that another order is being carried out."""
+    cell.order.unlink(missing_ok=True)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Deployed):
+        return asdict(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"an order holds a {type(value).__name__}")

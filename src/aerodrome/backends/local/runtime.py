@@ -1,0 +1,135 @@
+"""Cells on this machine; holds to `contract.Runtime`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+from aerodrome.backends.contract import COMMAND_TIMEOUT, CommandResult, ShownCell
+from aerodrome.backends.control_plane import ControlPlane
+from aerodrome.backends.jobs import Jobs
+from aerodrome.backends.local import (
+    cell_states,
+    commands,
+    environment_folders,
+    recorded_orders,
+    unit_sockets,
+    users,
+    warm,
+)
+from aerodrome.backends.local.cell_orders import CellOrders
+from aerodrome.backends.local.cell_states import CellStates
+from aerodrome.backends.local.environments import LocalEnvironments
+from aerodrome.backends.local.paths import CellPaths
+from aerodrome.backends.local.service_orders import ServiceOrders
+from aerodrome.backends.local.unit_sockets import LinkedWebServer
+from aerodrome.backends.releases.installing import Installer
+from aerodrome.backends.releases.trials import TrialEnvironment
+from aerodrome.model.observed import CellState, RuntimeSeen
+from aerodrome.model.orders import CellOrder, Point, Remove, RuntimeOrder, ServicesOrder
+from aerodrome.model.tenant import Tenant
+from aerodrome.release import installation
+from aerodrome.release.installation import Installation
+from aerodrome.services import daemon
+
+TAIL_LINES = 12
+
+
+class LocalRuntime:
+    """The cells of all environments."""
+
+    def __init__(self, control_plane: ControlPlane, installer: Installer, jobs: Jobs) -> None:
+        self._paths = control_plane.settings.paths
+        self._installer = installer
+        self._jobs = jobs
+        """Work in the background uses an environment's user and folders, so it ends before those go."""
+        self._environments = LocalEnvironments(control_plane)
+        self._states = CellStates()
+        self._cells = CellOrders(self._environments, installer, self._states)
+        self._services = ServiceOrders(self._environments, self._states)
+
+    def look(self, tenant: Tenant, *, is_leaving: bool = False) -> RuntimeSeen:
+        paths = self._environments.paths(tenant)
+        found = {
+            revision: self._states.look(paths.cell(revision), is_leaving=is_leaving)
+            for revision in environment_folders.revisions(paths)
+        }
+        return RuntimeSeen(
+            exists=not environment_folders.are_gone(paths),
+            services=self._states.look(paths.services, is_leaving=is_leaving),
+            cells={
+                # A start that was refused has left its folder.
+                revision: replace(cell, state=CellState.ENDED) if cell.state is CellState.ABSENT else cell
+                for revision, cell in found.items()
+            },
+            served=environment_folders.served(paths),
+        )
+
+    def show(self, tenant: Tenant) -> tuple[ShownCell, Mapping[int, ShownCell]]:
+        paths = self._environments.paths(tenant)
+        found = {revision: cell_states.shown(paths.cell(revision)) for revision in environment_folders.revisions(paths)}
+        return cell_states.shown(paths.services), found
+
+    def carry_out(self, tenant: Tenant, order: RuntimeOrder) -> None:
+        paths = self._environments.paths(tenant)
+        match order:
+            case CellOrder():
+                self._cells.carry_out(tenant, order)
+            case ServicesOrder():
+                self._services.carry_out(tenant, order)
+            case Point():
+                environment_folders.point(paths.web, paths.web_socket(order.revision))
+            case Remove(revision=None):
+                self._jobs.cancel(tenant.identifier)
+                self._services.end_everything(tenant)
+                self._environments.queues(tenant).remove()
+                environment_folders.remove(paths)
+            case Remove(revision=int() as revision):
+                environment_folders.remove_cell(paths, revision)
+                self._services.forget_queues_before(tenant, revision)
+
+    def web_server(self, tenant: Tenant) -> LinkedWebServer:
+        return unit_sockets.behind(self._environments.paths(tenant).web)
+
+    def run_command(
+        self, tenant: Tenant, revision: int, argv: Sequence[str], *, timeout: float = COMMAND_TIMEOUT
+    ) -> CommandResult:
+        paths = self._environments.paths(tenant)
+        return commands.run(paths, paths.cell(revision), argv, timeout=timeout)
+
+    def tail(self, tenant: Tenant, unit: str, revision: int | None = None) -> tuple[str, ...]:
+        logs = self._environments.paths(tenant).unit_logs
+        return daemon.tail((logs if revision is None else logs / str(revision)) / f"{unit}.log", lines=TAIL_LINES)
+
+    def trial_environment(self, tenant: Tenant, version: str) -> TrialEnvironment:
+        """What code of an environment finds when it is built for that Airflow version or tried on it."""
+        environment = self._environments.prepared(tenant)
+        environment.write_trust()
+        return TrialEnvironment(
+            dags=environment.paths.dags,
+            owner=environment.owner,
+            builder=self._environments.builder(tenant),
+            variables=environment.variables(version),
+            defaults=environment.defaults,
+        )
+
+    # What belongs to an installed version: its warm process
+
+    def warm_up(self, version: str) -> None:
+        """Start the warm process of an installed version, so that the next creation need not wait for it."""
+        found = self._installer.find(version)
+        if found is not None:
+            self._installer.ensure_programs()
+            installation.mark_used(found)
+            self.version_installed(found)
+
+    def versions_in_use(self) -> Collection[tuple[str, str]]:
+        orders = (recorded_orders.read(CellPaths(each.parent)) for each in self._paths.run.glob("*/*/order.json"))
+        return {(order.deployed.version, order.deployed.lock) for order in orders if isinstance(order, CellOrder)}
+
+    def version_installed(self, installed: Installation) -> None:
+        users.open_ways(installed)
+        warm.start(self._paths, installed)
+
+    def version_removed(self, identifier: str) -> None:
+        warm.stop(self._paths, identifier)

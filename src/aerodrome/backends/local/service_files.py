@@ -1,0 +1,113 @@
+"""What Redis, the sidecar and their cell read. They have a cell of their own, for they outlive every revision."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from aerodrome import private_files
+from aerodrome.airflow import metadata as airflow_metadata
+from aerodrome.airflow import versions
+from aerodrome.aws.credentials import Credentials
+from aerodrome.backends import ownership
+from aerodrome.backends.control_plane import SESSION_NAME
+from aerodrome.backends.local.environment import LocalEnvironment
+from aerodrome.model import arns
+from aerodrome.model.orders import ServicesOrder
+from aerodrome.release import airflow_home
+from aerodrome.services import redis
+from aerodrome.settings import EMBEDDED
+
+SIDECAR = "sidecar"
+
+
+def write(environment: LocalEnvironment, order: ServicesOrder) -> None:
+    """Write every file that Redis, the sidecar and their cell read."""
+    paths, owner = environment.paths, environment.owner
+    plane = environment.control_plane
+    private_files.write(paths.key_set, json.dumps(plane.key_set), mode=ownership.READABLE)
+    private_files.write(
+        paths.redis_config, redis.configuration(socket=paths.redis_socket, spool=paths.spool), owner=owner
+    )
+    private_files.write(paths.credentials_token, environment.secrets.credentials_token, owner=owner)
+    private_files.write(paths.sidecar_config, sidecar(environment, order))
+    units = [*_redis_unit(environment), _sidecar_unit(environment)]
+    private_files.write(paths.services.units, json.dumps({"units": units}))
+    config = environment.cell_config(paths.services, paths.unit_logs, units)
+    private_files.write(paths.services.config, json.dumps(config))
+
+
+def sidecar(environment: LocalEnvironment, order: ServicesOrder) -> str:
+    """The sidecar's own configuration."""
+    paths, plane, database = environment.paths, environment.control_plane, environment.database
+    request = airflow_metadata.parse_request(versions.lookup(order.airflow_version))
+    document = {
+        "environment": environment.tenant.name,
+        "region": plane.settings.region,
+        "bucket": arns.bucket_name(order.bucket_arn),
+        "dag_prefix": order.dag_s3_path,
+        "dags_dir": str(paths.dags),
+        "dags_seen_at": str(airflow_home.path_of(airflow_home.DAGS, paths.dags)),
+        "aws_endpoint_url": plane.aws_endpoint_url,
+        "role_arn": order.execution_role_arn,
+        "session_name": SESSION_NAME,
+        "sts_endpoint_url": plane.iam_endpoint_url,
+        "source_credentials": _written(plane.role_source(environment.tenant)),
+        "credentials_port": environment.credentials_port,
+        "credentials_token_file": str(paths.credentials_token),
+        "database": {
+            "host": database.host,
+            "dbname": database.name,
+            "user": database.user,
+            "password": database.password,
+        },
+        "priority_parse": {"sql": request.text, "style": request.style} if request else None,
+        "status_file": str(paths.sidecar_status),
+        "interval": 1.0,
+    }
+    return json.dumps(document)
+
+
+def _redis_unit(environment: LocalEnvironment) -> list[dict[str, Any]]:
+    if environment.control_plane.settings.redis_url != EMBEDDED:
+        return []
+    paths, owner = environment.paths, environment.owner
+    return [
+        redis.unit(
+            program=redis.find_program(),
+            config=paths.redis_config,
+            socket=paths.redis_socket,
+            spool=paths.spool,
+            log=paths.unit_logs / "redis.log",
+            uid=owner.uid if owner else None,
+            gid=owner.gid if owner else None,
+        )
+    ]
+
+
+def _sidecar_unit(environment: LocalEnvironment) -> dict[str, Any]:
+    """The sidecar runs as ourselves: it holds keys that the environment must not see."""
+    paths = environment.paths
+    return {
+        "name": SIDECAR,
+        "how": "exec",
+        "argv": [sys.executable, "-I", "-m", "aerodrome.sidecar", "--config", str(paths.sidecar_config)],
+        "env": {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": str(Path.home())},
+        "cwd": str(paths.run),
+        "umask": 0o077,
+        "uid": None,
+        "gid": None,
+        "log": str(paths.unit_logs / "sidecar.log"),
+        "ready": "notify",
+        "listen": environment.credentials_port,
+        "after": [],
+        "stop": {"signal": "SIGTERM", "grace": 5},
+    }
+
+
+def _written(keys: Credentials | None) -> dict[str, str] | None:
+    if keys is None:
+        return None
+    return {"access_key_id": keys.access_key_id, "secret_access_key": keys.secret_access_key}

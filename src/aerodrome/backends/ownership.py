@@ -1,0 +1,28 @@
+"""Folders that belong to the user whom an environment's code runs as; or to us, where that is nobody else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from aerodrome.services import folders
+from aerodrome.unix_users import UnixUser
+
+READABLE = 0o644
+"""Mode of a file that we write and units read."""
+
+
+def make_folder(path: Path, owner: UnixUser | None) -> None:
+    """Make a private folder of the owner's. By descriptor, for a unit might swap the name for a link."""
+    path.mkdir(mode=folders.PRIVATE, exist_ok=True)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        os.fchmod(descriptor, folders.PRIVATE)
+        _give(descriptor, owner)
+    finally:
+        os.close(descriptor)
+
+
+def _give(descriptor: int, owner: UnixUser | None) -> None:
+    if owner is not None:
+        os.fchown(descriptor, owner.uid, owner.gid)

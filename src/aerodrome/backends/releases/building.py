@@ -1,0 +1,132 @@
+"""A release: its files fetched, built, and the environment's DAGs tried on it beside what runs.
+
+A job in the background (`jobs`). It changes nothing of the environment; that a release was built shows on disk, that
+the DAGs were tried only in what this returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from aerodrome.airflow import options
+from aerodrome.backends.releases import fetching, trials
+from aerodrome.backends.releases.trials import Candidate, Trials
+from aerodrome.errors import BrokenError
+from aerodrome.model import release
+from aerodrome.model.observed import Work
+from aerodrome.model.orders import Build, Rebuild
+from aerodrome.model.release import Deployed
+from aerodrome.model.spec import Spec
+from aerodrome.model.tenant import Tenant
+from aerodrome.release import building, built_releases
+from aerodrome.release.built_releases import Built
+from aerodrome.release.failures import RELEASE_MISSING, ReleaseError
+from aerodrome.release.user_files import UserFiles
+from aerodrome.release.verification import ParseResult
+
+
+def build(
+    trying: Trials,
+    tenant: Tenant,
+    wanted: Candidate,
+    before: tuple[Candidate, Deployed] | None,
+    broken: Callable[[], frozenset[str]],
+) -> Work:
+    """Build what is wanted, and try the DAGs on it where `before` is known to compare with.
+
+    Another Airflow version is compared when the database is moved, for then DAGs find their variables too.
+
+    Raises:
+        ReleaseError: it cannot be built, or brings import errors. RetryError: S3 or the package index is away.
+    """
+    version, lock = wanted.installation.version, wanted.installation.lock
+    with trials.scratch_folder(trying.around.owner) as scratch:
+        built = _built(trying, tenant, wanted, scratch) if fetching.has_files(wanted.spec) else None
+        deployed = Deployed(
+            identifier=release.of(wanted.spec, version=version, lock=lock).identifier,
+            version=version,
+            lock=lock,
+            content=built.identifier if built else None,
+        )
+        if before is not None and before[1].version == version and _differ(deployed, wanted.spec, before):
+            tried = trying.with_dags_of(wanted.spec, before[0].spec, scratch).parse(wanted, built, scratch)
+            if tried.failures:
+                known = before
+                trials.refuse_news(tried, broken=broken(), before=lambda: _parsed_before(trying, known, scratch))
+    return Work(order=Build, done=True, deployed=deployed, report=_news(deployed, wanted.spec, built, before))
+
+
+def rebuild(trying: Trials, tenant: Tenant, candidate: Candidate, wanted: str) -> Work:
+    """Build a release again that an environment runs and whose folder is gone, from the versions that its spec names.
+
+    Raises:
+        ReleaseError: it cannot be built. RetryError: S3 or the package index is away.
+    """
+    with built_releases.held(wanted, trying.releases, trying.job.check):  # another environment may just build the same
+        if not built_releases.is_whole(wanted, trying.releases):
+            built_releases.remove(wanted, trying.releases)
+    with trials.scratch_folder(trying.around.owner) as scratch:
+        built = _built(trying, tenant, candidate, scratch)
+    if built.identifier != wanted:
+        raise ReleaseError(
+            "the folder of the release is gone from the disk, and what it was built with has changed since: "
+            "update the environment, which builds a new one",
+            code=RELEASE_MISSING,
+        )
+    return Work(order=Rebuild, done=True)
+
+
+def find(deployed: Deployed, releases: Path) -> Built | None:
+    """What of a release lies on disk; None = it is the bare version, or was removed."""
+    return None if deployed.content is None else built_releases.find(deployed.content, releases)
+
+
+def on_disk(deployed: Deployed, releases: Path) -> Built | None:
+    """What of a release lies on disk; None = it is the bare version.
+
+    Raises:
+        BrokenError: it was removed.
+    """
+    found = find(deployed, releases)
+    if found is None and deployed.content is not None:
+        raise BrokenError(f"the release {deployed.content} is gone from the disk", code=RELEASE_MISSING)
+    return found
+
+
+def _news(
+    deployed: Deployed, spec: Spec, built: Built | None, before: tuple[Candidate, Deployed] | None
+) -> tuple[str, ...]:
+    """What the user should know of the release, but for what was so before."""
+    told = options.warnings(deployed.version, spec.airflow_configuration_options)
+    notes = built.notes if built else ()
+    if before is None:
+        return (*told, *notes)
+    candidate, running = before
+    known = options.warnings(running.version, candidate.spec.airflow_configuration_options)
+    return (
+        *(each for each in told if each not in known),
+        *(notes if deployed.content != running.content else ()),
+    )
+
+
+def _built(trying: Trials, tenant: Tenant, wanted: Candidate, scratch: str) -> Built:
+    trying.job.tell("Reading the files from the bucket.")
+    surroundings = {"AIRFLOW_ENV_NAME": tenant.name}
+    reader = f"{tenant.identifier} {wanted.spec.execution_role_arn}"
+    found = {**trying.around.defaults, **trying.around.variables}
+    bare = UserFiles(surroundings=surroundings, environ=found, reader=reader)
+    sources = fetching.fetch(trying.s3(), wanted.spec, bare, Path(scratch), trying.job.check)
+    return building.build(sources, trying.build_context(wanted))
+
+
+def _parsed_before(trying: Trials, before: tuple[Candidate, Deployed], scratch: str) -> ParseResult:
+    candidate, deployed = before
+    return trying.parse(candidate, find(deployed, trying.releases), scratch)
+
+
+def _differ(one: Deployed, spec: Spec, before: tuple[Candidate, Deployed]) -> bool:
+    """Whether DAGs may fare differently with the one than they did before."""
+    candidate, other = before
+    is_other = (one.identifier, one.lock, one.content) != (other.identifier, other.lock, other.content)
+    return is_other or fetching.moves_dags(spec, candidate.spec)

@@ -1,0 +1,151 @@
+"""The environment's DAGs, tried on a release beside what runs.
+
+What a trial needs of the runtime is a `TrialEnvironment`, and nothing else of the runtime is known here.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from aerodrome.backends.jobs import Job
+from aerodrome.backends.releases import fetching
+from aerodrome.model.spec import Spec
+from aerodrome.model.tenant import Tenant
+from aerodrome.release import building, comparison, sandbox, verification
+from aerodrome.release.building import BuildContext
+from aerodrome.release.built_releases import Built
+from aerodrome.release.installation import Installation
+from aerodrome.release.verification import ParseResult, Secrets
+from aerodrome.unix_users import UnixUser
+
+_WORDS = {
+    "startup": "Running the startup script.",
+    "requirements": "Reading the requirements.",
+    "plugins": "Unpacking the plugins.",
+    "resolve": "Resolving the requirements against Airflow's own packages.",
+    "install": "Installing packages.",
+    "try": "Loading packages and plugins.",
+    "found": "The release is there already.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialEnvironment:
+    """What an environment's code finds when it is built or tried, and whom it runs as."""
+
+    dags: Path
+    """The DAGs that the environment has now."""
+
+    owner: UnixUser | None
+    """Whom its units run as; None = ourselves."""
+
+    builder: UnixUser | None
+    """Whom its packages and startup script run as, when we are root: nobody whom an environment is."""
+
+    variables: Mapping[str, str] = field(repr=False)
+    """What DAG code finds in its environment besides."""
+
+    defaults: Mapping[str, str]
+    """And what it finds there unless the startup script says something else."""
+
+
+class TrialEnvironments(Protocol):
+    """Gives what trials need; a runtime does."""
+
+    def trial_environment(self, tenant: Tenant, version: str) -> TrialEnvironment:
+        """That of an environment, for code that is tried on an Airflow version."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A configuration and the Airflow that it is built for and tried on."""
+
+    spec: Spec
+    installation: Installation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trials:
+    """The trials of one environment."""
+
+    job: Job
+    """Is told how far they are."""
+
+    around: TrialEnvironment
+    releases: Path
+    """The folder of all built releases."""
+
+    s3: Callable[[], Any]
+    """A client that has the rights of the execution role which the environment is to have."""
+
+    def with_dags_of(self, wanted: Spec, running: Spec, scratch: str) -> Trials:
+        """The trials of the DAGs that the environment is to have: those of another place are fetched into `scratch`."""
+        if not fetching.moves_dags(wanted, running):
+            return self
+        self.job.tell("Reading the DAGs from the bucket.")
+        folder = Path(scratch) / "dags"
+        folder.mkdir()
+        fetching.fetch_dags(self.s3(), wanted, folder, self.job.check)
+        return replace(self, around=replace(self.around, dags=folder))
+
+    def parse(
+        self, candidate: Candidate, built: Built | None, scratch: str, secrets: Secrets | None = None
+    ) -> ParseResult:
+        """Parse the DAGs; with secrets they find the metadata database that those lead to."""
+        trial = building.trial(
+            built,
+            self.build_context(candidate),
+            scratch=Path(scratch),
+            variables=self.around.variables,
+            defaults=self.around.defaults,
+            user=self.around.owner,
+            secrets=secrets,
+        )
+
+        def report(done: int, total: int) -> None:
+            self.job.tell(f"Trying the DAGs: {done} of {total} files.", done / total if total else None)
+
+        self.job.tell("Trying the DAGs.")
+        return verification.parse_dags(trial, self.around.dags, report=report)
+
+    def build_context(self, candidate: Candidate) -> BuildContext:
+        """What releases for a candidate are built with."""
+
+        def report(step: building.BuildStep) -> None:
+            if step.seconds is None or step.name == "found":
+                self.job.tell(_WORDS.get(step.name, step.name))
+
+        return BuildContext(
+            installation=candidate.installation,
+            releases=self.releases,
+            environ=os.environ,
+            user=self.around.builder,
+            options=candidate.spec.airflow_configuration_options,
+            report=report,
+            tick=self.job.check,
+        )
+
+
+def scratch_folder(user: UnixUser | None) -> tempfile.TemporaryDirectory[str]:
+    """A folder that its user may enter, and not list; outside the data folder, where paths may be long."""
+    folder = tempfile.TemporaryDirectory(prefix="aerodrome-trial-", ignore_cleanup_errors=True)
+    sandbox.let_in(Path(folder.name), user)
+    return folder
+
+
+def refuse_news(tried: ParseResult, *, broken: frozenset[str], before: Callable[[], ParseResult] | None) -> None:
+    """Raise ReleaseError for import errors that what runs does not have.
+
+    `broken` are the files that the environment itself reports as failing; `before` tries what runs in the same way.
+    """
+    known = [failure for failure in tried.failures if failure.file not in broken]
+    if known and before is not None:
+        known = list(comparison.news(known, before().failures))
+    refusal = comparison.refusal(known)
+    if refusal is not None:
+        raise refusal

@@ -1,0 +1,190 @@
+"""The decisions that bring units up, each thing when what it needs is there. Pure.
+
+Every function returns the next move towards one thing, or None where that thing is as it should be.
+"""
+
+from __future__ import annotations
+
+from aerodrome.controller import ordering
+from aerodrome.controller.plans import CALM, Note, Plan, Take, Wait, failed
+from aerodrome.model.environment import Environment, Failure
+from aerodrome.model.observed import Cell, CellState, Observed, Unit
+from aerodrome.model.orders import CellOrder, Install, MendDatabase, Order, Rebuild, ServicesOrder
+from aerodrome.model.phases import Phase
+from aerodrome.model.release import Deployed
+
+BROKER = "redis"
+"""The service that workers cannot start without."""
+
+RESTART_LIMIT = 4
+"""A unit that died this often before it was ever ready will not recover by itself."""
+
+
+def ground(observed: Observed, order: ServicesOrder) -> Plan | None:
+    """What must be there before any unit of Airflow."""
+    return installed(observed) or services(observed, order)
+
+
+def installed(observed: Observed, phase: Phase = Phase.INSTALL) -> Plan | None:
+    """The Airflow version."""
+    releases = observed.releases
+    if releases.installation.done:
+        return None
+    return Take(
+        phase=phase,
+        detail=releases.installation.detail or "Installing Airflow.",
+        fraction=releases.installation.fraction,
+        orders=(Install(version=releases.version, lock=releases.lock),),
+    )
+
+
+def services(observed: Observed, order: ServicesOrder) -> Plan | None:
+    """Redis and the sidecar."""
+    if observed.services.alive:
+        return None
+    return _started(observed, Phase.SERVICES, "Starting Redis and the sidecar.", order)
+
+
+def services_as_ordered(observed: Observed, order: ServicesOrder) -> Plan | None:
+    """Redis and the sidecar, by their present order."""
+    if observed.services.order == order:
+        return None
+    return _started(observed, Phase.READY, "Telling the sidecar of the configuration.", order)
+
+
+def database(observed: Observed, phase: Phase) -> Plan | None:
+    """What the units need of the database that can be set anew."""
+    altered = observed.database.altered
+    if not altered:
+        return None
+    sentence = f"What runs there has changed {', '.join(altered)}: set anew, for Airflow could not work with it."
+    return Take(
+        phase=phase,
+        detail="Setting anew what was changed of the database.",
+        orders=(MendDatabase(),),
+        note=Note(kind="NOTE", sentence=sentence),
+        again_after=0,
+    )
+
+
+def release(environment: Environment, observed: Observed, phase: Phase) -> Plan | None:
+    """The files of the release that the environment runs."""
+    return rebuilding(environment, observed, phase) or unbuilt(observed, phase)
+
+
+def rebuilding(environment: Environment, observed: Observed, phase: Phase) -> Plan | None:
+    """The building of a lost release; None also where it cannot be built."""
+    work, running, detail = observed.work(Rebuild), environment.deployed, "Building the lost release again."
+    if not observed.releases.is_lost or running is None:
+        return None
+    revision = environment.change.revision if environment.change is not None else environment.revision
+    orders = (MendDatabase(), Rebuild(revision=revision, spec=environment.spec, deployed=running))
+    if work is None:
+        sentence = "The folder of the release is gone from the disk: the release is built again from the bucket."
+        note = Note(kind="NOTE", sentence=sentence)
+        return Take(phase=phase, detail=detail, orders=orders, note=note, again_after=0)
+    if work.trouble is not None:
+        return None
+    if work.done:
+        return Take(phase=phase, detail=work.detail or detail, orders=orders, again_after=1.0)
+    return Wait(phase=phase, detail=work.detail or detail, again_after=1.0)
+
+
+def unbuilt(observed: Observed, phase: Phase) -> Plan | None:
+    """What keeps a lost release from being built again."""
+    work = observed.work(Rebuild)
+    if not observed.releases.is_lost or work is None or work.trouble is None:
+        return None
+    return troubled(work.trouble, phase)
+
+
+def troubled(trouble: Failure, phase: Phase) -> Wait:
+    """The plan to wait for a person, and to tell what is wrong."""
+    return Wait(phase=phase, detail=f"{trouble.code}: {trouble.message}", trouble=trouble, again_after=CALM)
+
+
+def cell(environment: Environment, observed: Observed, deployed: Deployed) -> Plan | None:
+    """The cell of a release."""
+    if observed.cell(deployed.cell).alive:
+        return None
+    if BROKER in observed.services.wanted - observed.services.ready:
+        return Wait(phase=Phase.SERVICES, detail="Waiting for Redis.")
+    return _started(observed, Phase.START, "Starting the cell.", ordering.cell(environment, deployed.cell, deployed))
+
+
+def cell_as_ordered(environment: Environment, observed: Observed, deployed: Deployed) -> Plan | None:
+    """All units of a cell, whichever of them were stopped on purpose, by their present order."""
+    order = ordering.cell(environment, deployed.cell, deployed)
+    if observed.cell(deployed.cell).order == order:
+        return None
+    return _started(observed, Phase.START, "Starting all units again.", order)
+
+
+def waiting(observed: Observed, revision: int) -> Plan | None:
+    """What a revision's cell still waits for."""
+    cells = (observed.services, observed.cell(revision))
+    if all(each.all_ready for each in cells):
+        return None
+    missing, wanted = _missing(cells), sum(len(each.wanted) for each in cells)
+    return Wait(
+        phase=Phase.START,
+        detail=f"Waiting for {', '.join(missing)}." if missing else "Waiting for the cell.",
+        fraction=1 - len(missing) / max(1, wanted),
+    )
+
+
+def restarting(observed: Observed, revision: int) -> str:
+    """What of a settled environment is being started again, in a sentence; empty = every unit is ready."""
+    cells = (observed.services, observed.cell(revision))
+    if all(each.all_ready for each in cells):
+        return ""
+    return f"Being started again: {', '.join(_missing(cells)) or 'the cell'}."
+
+
+def hopeless(environment: Environment, observed: Observed, revision: int) -> Plan | None:
+    """The failure of a change one of whose units keeps dying."""
+    # Services are as old as the environment, and so are their restarts: only a creation starts them itself.
+    services = observed.services.units if environment.deployed is None else ()
+    found = [
+        (unit, whose)
+        for units, whose in ((services, None), (observed.cell(revision).units, revision))
+        for unit in units
+        if not unit.is_ready and unit.restarts >= RESTART_LIMIT
+    ]
+    if not found:
+        return None
+    dying, whose = found[0]
+    message = f"The {dying.name} ended {dying.restarts} times before it was ready{_why(dying)}."
+    return failed("UNIT_FAILED", message, (dying.name, whose))
+
+
+def silent(environment: Environment, observed: Observed) -> Plan | None:
+    """What becomes of cells that give no answer. Nothing else is decided without their word.
+
+    A cell that is replaced goes alone: its units go on, and the next one takes them over as after any death of a cell.
+    """
+    everything = ((None, observed.services), *observed.cells.items())
+    phase = Phase(environment.progress.phase)
+    for whose, each in everything:
+        if each.state is CellState.LOST and each.trouble and each.order is not None:
+            name = "The cell of the services" if whose is None else f"The cell of revision {whose}"
+            sentence = f"{name} {each.trouble}; it is replaced, and its units go on."
+            note = Note(kind="CELL_HUNG", sentence=sentence, revision=whose)
+            return Take(phase=phase, detail=sentence, orders=(each.order,), note=note, again_after=0)
+    if any(each.state is CellState.SILENT for _, each in everything):
+        return Wait(phase=phase, detail="Waiting for a cell that does not answer.", again_after=1.0)
+    return None
+
+
+def _started(observed: Observed, phase: Phase, detail: str, order: CellOrder | ServicesOrder) -> Take:
+    """The order to start something that works with the database, whatever the environment's code has done to that."""
+    orders: tuple[Order, ...] = (MendDatabase(), order) if observed.database.exists else (order,)
+    return Take(phase=phase, detail=detail, orders=orders, again_after=0)
+
+
+def _missing(cells: tuple[Cell, ...]) -> list[str]:
+    return sorted(name for each in cells for name in each.wanted - each.ready)
+
+
+def _why(unit: Unit) -> str:
+    return f" (last time: {unit.last_exit})" if unit.last_exit else ""

@@ -1,0 +1,114 @@
+"""The orders that the ledger's wishes come to: what each cell and the services of an environment shall be now. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from aerodrome.model import classes
+from aerodrome.model.change import Change, Strategy
+from aerodrome.model.environment import Environment
+from aerodrome.model.lifecycle import Status
+from aerodrome.model.observed import Cell
+from aerodrome.model.orders import AT_ONCE, CellOrder, Keep, ServicesOrder
+from aerodrome.model.release import Deployed
+from aerodrome.model.spec import Spec
+
+GRACEFUL_PATIENCE = 12 * 3600.0
+"""Seconds that replaced workers have for their tasks: MWAA's twelve hours."""
+
+FORCED_PATIENCE = 5.0
+"""Seconds between the order to stop and SIGKILL, where tasks are not waited for; arbitrary."""
+
+STOP_PATIENCE = 20.0
+"""Seconds that units have which end in order; the controller has limits of its own for what follows."""
+
+
+def change_of(environment: Environment) -> Change | None:
+    """The change that is being made; None = there is none, or it is being undone."""
+    return None if environment.status is Status.ROLLING_BACK else environment.change
+
+
+def version(environment: Environment) -> tuple[str, str]:
+    """The Airflow version that must be installed now, and its lock; an empty lock is the version's present one."""
+    change = change_of(environment)
+    deployed = environment.deployed if change is None else change.deployed
+    if deployed is not None:
+        return deployed.version, deployed.lock
+    return (environment.spec if change is None else change.spec).airflow_version, ""
+
+
+def cell(environment: Environment, revision: int, deployed: Deployed) -> CellOrder:
+    """What the cell of a revision shall be, with all its units."""
+    spec = _spec(environment, revision)
+    environment_class = classes.CLASSES[spec.environment_class]
+    return CellOrder(
+        revision=revision,
+        deployed=deployed,
+        options=spec.airflow_configuration_options,
+        web_access=spec.webserver_access_mode,
+        tasks_per_worker=environment_class.tasks_per_worker,
+        most_workers=spec.max_workers,
+        workers=spec.min_workers,
+    )
+
+
+def _spec(environment: Environment, revision: int) -> Spec:
+    change = change_of(environment)
+    if change is None:
+        return environment.spec
+    is_of_the_change = revision == change.revision or (change.deployed is not None and revision == change.deployed.cell)
+    return change.spec if is_of_the_change or environment.deployed is None else environment.spec
+
+
+def services(environment: Environment) -> ServicesOrder:
+    """What the services shall be while a change is under way, which is what they were before, and when nothing is."""
+    change = change_of(environment)
+    if change is not None and (environment.deployed is None or change.swapped):
+        return services_of(change.spec, change.deployed.database if change.deployed else change.revision)
+    running = environment.deployed
+    return services_of(environment.spec, running.database if running is not None else environment.revision)
+
+
+def services_of(spec: Spec, database: int) -> ServicesOrder:
+    """What the services shall be for a configuration, and the database of that number."""
+    return ServicesOrder(
+        bucket_arn=spec.source_bucket_arn,
+        dag_s3_path=spec.dag_s3_path,
+        execution_role_arn=spec.execution_role_arn,
+        airflow_version=spec.airflow_version,
+        queue=database,
+    )
+
+
+def patience(environment: Environment) -> float:
+    """Seconds that workers which are replaced have for their tasks."""
+    change = environment.change
+    strategy = change.strategy if change is not None else environment.last_update.strategy
+    return FORCED_PATIENCE if strategy is Strategy.FORCED else GRACEFUL_PATIENCE
+
+
+def draining(environment: Environment, revision: int, found: Cell) -> CellOrder:
+    """The order to end with the tasks that run; requests go on to be answered until another revision's cell does."""
+    web_servers = 1 if revision == environment.serving else 0
+    order = _known(environment, revision, found)
+    return replace(order, keep=Keep.TASKS, web_servers=web_servers, patience=patience(environment))
+
+
+def stopping(environment: Environment, revision: int, found: Cell, *, late: bool = False) -> CellOrder:
+    """The order to end: units in order, or at once where it is `late` or nobody looks after them."""
+    order = _known(environment, revision, found)
+    return replace(order, keep=Keep.NOTHING, patience=AT_ONCE if late else STOP_PATIENCE)
+
+
+def stopping_services(environment: Environment, *, late: bool = False) -> ServicesOrder:
+    """The same for the services."""
+    return replace(services(environment), keep=Keep.NOTHING, patience=AT_ONCE if late else STOP_PATIENCE)
+
+
+def _known(environment: Environment, revision: int, found: Cell) -> CellOrder:
+    """What the cell was last told to be; where nobody knows, its name is all that matters of it."""
+    if isinstance(found.order, CellOrder):
+        return found.order
+    number, lock = version(environment)
+    unknown = Deployed(identifier="", version=number, lock=lock, cell=revision)
+    return cell(environment, revision, environment.deployed or unknown)

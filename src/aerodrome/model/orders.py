@@ -1,0 +1,253 @@
+"""What the controller orders: what shall be, whole, and never how to come there. Pure.
+
+The controller makes orders from the ledger, for it alone knows which change is under way; backends carry them out and
+say what they see (`model.observed`). An order that is given again changes nothing. A changed order for the same cell
+(one worker more) changes what runs there, and starts nothing anew that stays as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from aerodrome.model.change import Seed
+from aerodrome.model.release import Deployed
+from aerodrome.model.spec import Spec
+
+AT_ONCE = 0.0
+"""The patience that waits for nothing: what does not stop by itself is ended."""
+
+
+class Keep(StrEnum):
+    """Which units of a cell are to run."""
+
+    ALL = "ALL"
+    SHARED = "SHARED"
+    """All but those that must not run for two revisions at once."""
+
+    TASKS = "TASKS"
+    """What running tasks need; workers take no more tasks and end with those that they run: a drain."""
+
+    NOTHING = "NOTHING"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellOrder:
+    """What the cell of a revision shall be."""
+
+    revision: int
+    deployed: Deployed
+    """The release that its units run."""
+
+    options: Mapping[str, str] = field(repr=False)
+    """AirflowConfigurationOptions, `section.key` to value."""
+
+    web_access: str
+    """MWAA's WebserverAccessMode, from which units learn the URL of their web server."""
+
+    tasks_per_worker: int
+    """Of the environment class."""
+
+    most_workers: int
+    """What Airflow's own limits are made for (MaxWorkers)."""
+
+    workers: int
+    schedulers: int = 1
+    web_servers: int = 1
+    """Under `Keep.TASKS` too: 1 = people who wait for tasks go on seeing them, 0 = another revision's serves them."""
+
+    keep: Keep = Keep.ALL
+    patience: float = AT_ONCE
+    """Seconds that units which are not kept have for their end; with `Keep.TASKS` it is the workers' alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServicesOrder:
+    """What the services beside an environment's cells shall be: its queue, its DAGs and credentials from AWS."""
+
+    bucket_arn: str
+    dag_s3_path: str
+    execution_role_arn: str
+    airflow_version: str
+    queue: int
+    """The revision that made the present database (`Deployed.database`): what was queued with another is put aside, and
+    comes back with that."""
+
+    keep: Keep = Keep.ALL
+    """ALL or NOTHING."""
+
+    patience: float = AT_ONCE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """Let requests go to the web server of a revision."""
+
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remove:
+    """Remove what a revision's cell, in which nothing runs, has left; None = everything of the environment."""
+
+    revision: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Install:
+    """Install an Airflow version, in the background."""
+
+    version: str
+    lock: str
+    """SHA-256; empty = the present lock of that version."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """Build a release and try the environment's DAGs on it, in the background."""
+
+    revision: int
+    spec: Spec
+    version: str
+    lock: str
+    before: tuple[Spec, Deployed] | None
+    """What runs, to compare with; None = nothing does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rebuild:
+    """Build a release again whose files are lost, in the background."""
+
+    revision: int
+    spec: Spec
+    deployed: Deployed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeDatabase:
+    """Make an environment's metadata database, empty and migrated, unless it is there."""
+
+    version: str
+    lock: str
+    options: Mapping[str, str] = field(repr=False)
+    """AirflowConfigurationOptions; one of them is the size of the default pool."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedDatabase:
+    """Make it from a snapshot instead, in the background; it is there when it is whole."""
+
+    revision: int
+    seed: Seed
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """Dump the database into the archive of the snapshot of that number, in the background."""
+
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearse:
+    """Migrate a copy of the database and try the DAGs on it, in the background; nothing of it stays."""
+
+    revision: int
+    """Whose archive the copy is made from."""
+
+    seed: Seed | None
+    """The snapshot that the database is made from; None = the database itself."""
+
+    spec: Spec
+    deployed: Deployed
+    """What the database is for."""
+
+    before: tuple[Spec, Deployed]
+    """What it was of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migrate:
+    """Make the database that is to come, migrated, in the background; nobody is in the present one, or gets in."""
+
+    revision: int
+    seed: Seed | None
+    spec: Spec
+    deployed: Deployed
+    before: tuple[Spec, Deployed]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swap:
+    """Put the database that is to come in the place of the present one, which becomes the snapshot of that number."""
+
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwapBack:
+    """Put the database that was back in its place, and remove every copy that the change made."""
+
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MendDatabase:
+    """Set anew what the environment needs of its database and its role, whose owner its code is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropDatabase:
+    """Remove the database, its copies and snapshots, and their role."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Death:
+    """A worker that died."""
+
+    revision: int
+    worker: str
+    at: float
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportDeaths:
+    """Tell Airflow that the tasks of dead workers died with them, so that it retries them now and not in minutes."""
+
+    version: str
+    """The Airflow version that the database is of."""
+
+    deaths: tuple[Death, ...] = ()
+    gone: int | None = None
+    """A revision all of whose workers are gone."""
+
+
+RuntimeOrder = CellOrder | ServicesOrder | Point | Remove
+ReleaseOrder = Install | Build | Rebuild
+DatabaseOrder = (
+    MakeDatabase
+    | SeedDatabase
+    | Archive
+    | Rehearse
+    | Migrate
+    | Swap
+    | SwapBack
+    | MendDatabase
+    | DropDatabase
+    | ReportDeaths
+)
+Order = RuntimeOrder | ReleaseOrder | DatabaseOrder
+
+LONG = (Build, Rebuild, SeedDatabase, Archive, Rehearse, Migrate)
+"""Orders that are carried out in the background: `observed.Work` tells how far the last of them is."""
+
+LongOrder = Build | Rebuild | SeedDatabase | Archive | Rehearse | Migrate
+
+
+def title(order: Order) -> str:
+    """What an order is, in two words at most, for logs and tests: `CellOrder TASKS`, `Swap`."""
+    keep = f" {order.keep}" if isinstance(order, CellOrder | ServicesOrder) else ""
+    return f"{type(order).__name__}{keep}"
