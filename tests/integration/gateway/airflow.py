@@ -86,7 +86,7 @@ class Airflow:
         gone = asyncio.create_task(self._gone(receive))
         await send({"type": "http.response.start", "status": 200, "headers": []})
         while not gone.done():
-            await send({"type": "http.response.body", "body": b"x" * 1000, "more_body": True})
+            await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
             await asyncio.sleep(0.005)
         self.left.set()
 
