@@ -13,7 +13,7 @@ import pytest
 
 from aerodrome.errors import CallerError, NotFoundError
 from aerodrome.ledger.environments import Environments
-from aerodrome.model.change import Change, Kind, Seed, Strategy
+from aerodrome.model.change import Change, ChangeKind, Seed, Strategy
 from aerodrome.model.environment import Environment, Failure, LastUpdate
 from aerodrome.model.history import Outcome, Revision
 from aerodrome.model.lifecycle import Event, Status
@@ -222,7 +222,7 @@ def test_a_creation_is_a_change_to_the_first_revision(environments, spec):
     seed = Seed(identifier="0badcafe", number=3)
     environments.create("one", spec, {}, sealed_secrets=b"", quota=9, now=NOW, requested_by=by, seed=seed)
     wish = Change(
-        kind=Kind.CREATE,
+        kind=ChangeKind.CREATE,
         spec=spec,
         revision=1,
         strategy=Strategy.GRACEFUL,
@@ -233,7 +233,7 @@ def test_a_creation_is_a_change_to_the_first_revision(environments, spec):
     assert environments.get("one").change == wish
     [pending] = environments.revisions("one")
     assert pending == Revision(
-        number=1, kind=Kind.CREATE, spec=spec, outcome=Outcome.PENDING, requested_at=NOW, requested_by=by
+        number=1, kind=ChangeKind.CREATE, spec=spec, outcome=Outcome.PENDING, requested_at=NOW, requested_by=by
     )
 
     done = replace(wish, deployed=DEPLOYED, archived=True, report=("One thing.",))
@@ -247,7 +247,7 @@ def test_a_creation_is_a_change_to_the_first_revision(environments, spec):
     assert environments.revisions("two") == []
 
 
-def an_update(spec, kind=Kind.UPDATE, strategy=Strategy.FORCED):
+def an_update(spec, kind=ChangeKind.UPDATE, strategy=Strategy.FORCED):
     return Change(kind=kind, spec=spec, revision=0, strategy=strategy, requested_at=LATER, requested_by="arn:a")
 
 
@@ -292,7 +292,7 @@ def test_a_failed_update_leaves_the_configuration_and_uses_up_its_number(environ
     failed = environments.revisions("one")[-1]
     assert (failed.outcome, failed.failure, failed.spec) == (Outcome.FAILED, failure, wanted)
 
-    again = environments.begin(restored, an_update(spec, Kind.MAINTENANCE))
+    again = environments.begin(restored, an_update(spec, ChangeKind.MAINTENANCE))
     assert (again.status, again.change.revision) == (Status.MAINTENANCE, 3)
     assert again.last_update.source == "maintenance"
     assert environments.get("one").last_update.maintained_at == again.change.requested_at

@@ -20,7 +20,7 @@ from aerodrome.model.orders import LongOrder
 log = structlog.get_logger("aerodrome.backends")
 
 
-class CancelledError(RetryError):
+class GivenUpError(RetryError):
     """Nobody wants the work any more."""
 
 
@@ -40,9 +40,9 @@ class Job:
         self.seen = Work(order=self.order, done=False, detail=detail, fraction=fraction)
 
     def check(self) -> None:
-        """Raise CancelledError when it is not wanted any more."""
+        """Raise GivenUpError when it is not wanted any more."""
         if self.cancelled.is_set():
-            raise CancelledError("the change was given up")
+            raise GivenUpError("the change was given up")
 
 
 class Jobs:

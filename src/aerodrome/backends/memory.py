@@ -19,7 +19,7 @@ from aerodrome.model.observed import (
     Cell,
     CellState,
     DatabaseSeen,
-    Installation,
+    InstallationProgress,
     ReleasesSeen,
     RuntimeSeen,
     Unit,
@@ -341,7 +341,7 @@ class MemoryReleases:
         return ReleasesSeen(
             version=version,
             lock=lock or LOCK,
-            installation=Installation(done=version in self.backend.installed),
+            installation=InstallationProgress(done=version in self.backend.installed),
             is_lost=running is not None and running.identifier == known.lost,
             patch=self.backend.patch,
             work=_work(known, MemoryReleases, revision),

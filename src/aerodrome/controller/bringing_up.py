@@ -6,7 +6,7 @@ Every function returns the next move towards one thing, or None where that thing
 from __future__ import annotations
 
 from aerodrome.controller import ordering
-from aerodrome.controller.plans import CALM, Note, Plan, Take, Wait, failed
+from aerodrome.controller.plans import CALM, EventNote, Plan, Take, Wait, failed
 from aerodrome.model.environment import Environment, Failure
 from aerodrome.model.observed import Cell, CellState, Observed, Unit
 from aerodrome.model.orders import CellOrder, Install, MendDatabase, Order, Rebuild, ServicesOrder
@@ -62,7 +62,7 @@ def database(observed: Observed, phase: Phase) -> Plan | None:
         phase=phase,
         detail="Setting anew what was changed of the database.",
         orders=(MendDatabase(),),
-        note=Note(kind="NOTE", sentence=sentence),
+        note=EventNote(kind="NOTE", sentence=sentence),
         again_after=0,
     )
 
@@ -81,7 +81,7 @@ def rebuilding(environment: Environment, observed: Observed, phase: Phase) -> Pl
     orders = (MendDatabase(), Rebuild(revision=revision, spec=environment.spec, deployed=running))
     if work is None:
         sentence = "The folder of the release is gone from the disk: the release is built again from the bucket."
-        note = Note(kind="NOTE", sentence=sentence)
+        note = EventNote(kind="NOTE", sentence=sentence)
         return Take(phase=phase, detail=detail, orders=orders, note=note, again_after=0)
     if work.trouble is not None:
         return None
@@ -169,7 +169,7 @@ def silent(environment: Environment, observed: Observed) -> Plan | None:
         if each.state is CellState.LOST and each.trouble and each.order is not None:
             name = "The cell of the services" if whose is None else f"The cell of revision {whose}"
             sentence = f"{name} {each.trouble}; it is replaced, and its units go on."
-            note = Note(kind="CELL_HUNG", sentence=sentence, revision=whose)
+            note = EventNote(kind="CELL_HUNG", sentence=sentence, revision=whose)
             return Take(phase=phase, detail=sentence, orders=(each.order,), note=note, again_after=0)
     if any(each.state is CellState.SILENT for _, each in everything):
         return Wait(phase=phase, detail="Waiting for a cell that does not answer.", again_after=1.0)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from aerodrome.controller import bringing_up, keeping, moving, ordering
 from aerodrome.controller.plans import Happen, Plan, Reach, Take, Wait, failed
-from aerodrome.model.change import Change, Kind
+from aerodrome.model.change import Change, ChangeKind
 from aerodrome.model.environment import Environment
 from aerodrome.model.lifecycle import Event
 from aerodrome.model.observed import Observed
@@ -128,7 +128,7 @@ def _switched(observed: Observed, change: Change) -> Plan | None:
 
 
 def _done(change: Change) -> Plan:
-    event = Event.CREATED if change.kind is Kind.CREATE else Event.UPDATED
+    event = Event.CREATED if change.kind is ChangeKind.CREATE else Event.UPDATED
     return Happen(phase=Phase.READY, detail="Every unit is ready.", event=event)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from aerodrome.model.change import Change, Kind, Strategy
+from aerodrome.model.change import Change, ChangeKind, Strategy
 from aerodrome.model.environment import Environment
 from aerodrome.model.release import Patch
 
@@ -49,4 +49,4 @@ def due(environment: Environment, patch: Patch | None, now: datetime) -> Change 
     moves = running is not None and running.version != patch.version
     # A name that is answered by another version's (1.10.12) stays what the environment was asked to be.
     spec = replace(environment.spec, airflow_version=patch.version) if moves else environment.spec
-    return Change(kind=Kind.MAINTENANCE, spec=spec, revision=0, strategy=Strategy.GRACEFUL, requested_at=now)
+    return Change(kind=ChangeKind.MAINTENANCE, spec=spec, revision=0, strategy=Strategy.GRACEFUL, requested_at=now)

@@ -19,7 +19,7 @@ CALM = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class EventNote:
     """An entry for the event log."""
 
     kind: str
@@ -50,7 +50,7 @@ class Take:
     detail: str
     orders: tuple[Order, ...]
     fraction: float | None = None
-    note: Note | None = None
+    note: EventNote | None = None
     """Written when the orders have been given."""
 
     reached: Change | None = None

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from aerodrome.controller import bringing_up, keeping, letting_go, ordering
 from aerodrome.controller.plans import Happen, Plan, Take
-from aerodrome.model.change import Change, Kind
+from aerodrome.model.change import Change, ChangeKind
 from aerodrome.model.environment import Environment
 from aerodrome.model.lifecycle import Event
 from aerodrome.model.observed import Observed
@@ -94,5 +94,5 @@ def _time_to_serve(environment: Environment, now: datetime) -> timedelta:
 
 
 def _restored(change: Change) -> Plan:
-    event = Event.MAINTENANCE_UNDONE if change.kind is Kind.MAINTENANCE else Event.RESTORED
+    event = Event.MAINTENANCE_UNDONE if change.kind is ChangeKind.MAINTENANCE else Event.RESTORED
     return Happen(phase=Phase.READY, detail="What ran before runs again.", event=event, forget=change.revision)

@@ -19,7 +19,7 @@ from aerodrome.errors import CallerError, NotFoundError
 from aerodrome.ledger import logins, rows, texts
 from aerodrome.ledger.schema import environment, event, revision
 from aerodrome.model import arns, happening, lifecycle
-from aerodrome.model.change import Change, Kind, Seed, Strategy
+from aerodrome.model.change import Change, ChangeKind, Seed, Strategy
 from aerodrome.model.environment import Environment, Failure, LastUpdate, Progress
 from aerodrome.model.history import Outcome, Revision
 from aerodrome.model.spec import Spec
@@ -63,7 +63,7 @@ class Environments:
             CallerError: the name is taken, or the quota is reached.
         """
         wish = Change(
-            kind=Kind.CREATE,
+            kind=ChangeKind.CREATE,
             spec=spec,
             revision=1,
             strategy=Strategy.GRACEFUL,
@@ -161,7 +161,7 @@ class Environments:
             _add_revision(connection, before.identifier, numbered)
             detail = {"revision": numbered.revision, "kind": numbered.kind, "by": numbered.requested_by}
             happened = lifecycle.Event.UPDATE_REQUESTED
-            if change.kind is Kind.MAINTENANCE:
+            if change.kind is ChangeKind.MAINTENANCE:
                 happened = lifecycle.Event.MAINTENANCE_BEGUN
             _record(connection, seen.name, happened, step.sentence, detail, change.requested_at)
             _write(connection, after)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from aerodrome.ledger import texts
-from aerodrome.model.change import Change, Kind, Seed, Strategy
+from aerodrome.model.change import Change, ChangeKind, Seed, Strategy
 from aerodrome.model.environment import Environment, Failure, FinishedPhase, LastUpdate, Progress
 from aerodrome.model.history import Outcome, Revision, Snapshot
 from aerodrome.model.lifecycle import Status
@@ -40,7 +40,7 @@ def revision(row: Any) -> Revision:
     """The revision that a row of the table `revision` holds."""
     return Revision(
         number=row.number,
-        kind=Kind(row.kind),
+        kind=ChangeKind(row.kind),
         spec=Spec.of(row.spec),
         outcome=Outcome(row.outcome),
         requested_at=row.requested_at,
@@ -109,7 +109,7 @@ def _change(document: dict[str, Any] | None) -> Change | None:
         return None
     seed = document["seed"]
     return Change(
-        kind=Kind(document["kind"]),
+        kind=ChangeKind(document["kind"]),
         spec=Spec.of(document["spec"]),
         revision=document["revision"],
         strategy=Strategy(document["strategy"]),

@@ -14,7 +14,7 @@ from aerodrome.model.release import Deployed
 from aerodrome.model.spec import Spec
 
 
-class Kind(StrEnum):
+class ChangeKind(StrEnum):
     """Why there is a change."""
 
     CREATE = "CREATE"
@@ -56,7 +56,7 @@ class Seed:
 class Change:
     """One change; `revision` names its attempt, its cell and the snapshot that is taken for it."""
 
-    kind: Kind
+    kind: ChangeKind
     spec: Spec
     """What the environment shall be."""
 

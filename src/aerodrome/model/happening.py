@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from aerodrome.model import lifecycle
-from aerodrome.model.change import Change, Kind
+from aerodrome.model.change import Change, ChangeKind
 from aerodrome.model.environment import Environment, LastUpdate
 from aerodrome.model.history import Outcome
 from aerodrome.model.lifecycle import Event, Transition
@@ -61,7 +61,7 @@ def begun(environment: Environment, change: Change) -> tuple[Environment, Transi
     Raises:
         CallerError: its status does not allow a change.
     """
-    is_maintenance = change.kind is Kind.MAINTENANCE
+    is_maintenance = change.kind is ChangeKind.MAINTENANCE
     step = lifecycle.transition(
         environment.status, Event.MAINTENANCE_BEGUN if is_maintenance else Event.UPDATE_REQUESTED
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from aerodrome.model.change import Kind
+from aerodrome.model.change import ChangeKind
 from aerodrome.model.environment import Environment, Failure
 from aerodrome.model.release import Deployed
 from aerodrome.model.spec import Spec
@@ -26,7 +26,7 @@ class Revision:
     """One configuration that an environment was to have, and whether it came to have it."""
 
     number: int
-    kind: Kind
+    kind: ChangeKind
     spec: Spec
     outcome: Outcome
     requested_at: datetime

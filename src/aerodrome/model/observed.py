@@ -124,7 +124,7 @@ NO_CELL = Cell(state=CellState.ABSENT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Installation:
+class InstallationProgress:
     """How far the installation of an Airflow version is. `fraction` is 0..1 or None."""
 
     done: bool
@@ -202,7 +202,7 @@ class ReleasesSeen:
     lock: str
     """The SHA-256 of the lock that it is installed from."""
 
-    installation: Installation
+    installation: InstallationProgress
     is_lost: bool = False
     """The files of the release that it runs are gone."""
 

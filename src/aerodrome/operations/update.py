@@ -12,7 +12,7 @@ from typing import Any
 
 from aerodrome.errors import CallerError
 from aerodrome.model import lifecycle, updates
-from aerodrome.model.change import Change, Kind, Seed, Strategy
+from aerodrome.model.change import Change, ChangeKind, Seed, Strategy
 from aerodrome.model.environment import Environment
 from aerodrome.model.history import Outcome
 from aerodrome.model.lifecycle import Event
@@ -32,7 +32,7 @@ def update_environment(deps: Dependencies, given: Document, grant: Grant) -> dic
     validation.refuse([*found, f"AirflowVersion: {move}"] if move else found)
     strategy = Strategy(given.get("WorkerReplacementStrategy", Strategy.GRACEFUL))
     by = grant.principal.arn
-    begun = _begun(deps, environment, wanted, given.keys(), kind=Kind.UPDATE, strategy=strategy, requested_by=by)
+    begun = _begun(deps, environment, wanted, given.keys(), kind=ChangeKind.UPDATE, strategy=strategy, requested_by=by)
     return {"Arn": begun.arn}
 
 
@@ -60,7 +60,7 @@ def roll_back(deps: Dependencies, name: str, number: int, *, strategy: Strategy,
         wanted,
         what=f"Revision {number} of {name} cannot be applied again",
         instead="Choose another revision, or update the environment to what you need of this one.",
-        kind=Kind.ROLLBACK,
+        kind=ChangeKind.ROLLBACK,
         strategy=strategy,
         requested_by=requested_by,
     )
@@ -86,7 +86,7 @@ def restore_snapshot(
         snapshot.spec,
         what=f"Snapshot {number} of {name} cannot be restored",
         instead="Choose another snapshot.",
-        kind=Kind.RESTORE,
+        kind=ChangeKind.RESTORE,
         strategy=strategy,
         requested_by=requested_by,
         seed=Seed(identifier=snapshot.identifier, number=snapshot.number),
@@ -100,7 +100,7 @@ def _begun_whole(
     *,
     what: str,
     instead: str,
-    kind: Kind,
+    kind: ChangeKind,
     strategy: Strategy,
     requested_by: str,
     seed: Seed | None = None,
@@ -124,7 +124,7 @@ def _begun(
     wanted: Spec,
     asked: Collection[str],
     *,
-    kind: Kind,
+    kind: ChangeKind,
     strategy: Strategy,
     requested_by: str,
     seed: Seed | None = None,

@@ -18,7 +18,7 @@ from aerodrome.ledger.migrate import migrate
 from aerodrome.ledger.notices import Notices
 from aerodrome.ledger.snapshots import Snapshots
 from aerodrome.model import defaults
-from aerodrome.model.change import Change, Kind, Strategy
+from aerodrome.model.change import Change, ChangeKind, Strategy
 from aerodrome.model.lifecycle import Event, Status
 from product import wait_for
 
@@ -128,7 +128,7 @@ def test_a_lost_cell_is_started_again(bench):
     assert bench.backend.places["one"].cells[1].alive
 
 
-def change(bench, spec, kind=Kind.UPDATE):
+def change(bench, spec, kind=ChangeKind.UPDATE):
     wish = Change(kind=kind, spec=spec, revision=0, strategy=Strategy.GRACEFUL, requested_at=clock.now())
     return bench.ledger.begin(bench.ledger.get("one"), wish)
 

@@ -19,7 +19,7 @@ from aerodrome.ledger.migrate import migrate
 from aerodrome.ledger.notices import Notices
 from aerodrome.ledger.snapshots import Snapshots
 from aerodrome.model import defaults
-from aerodrome.model.change import Kind
+from aerodrome.model.change import ChangeKind
 from aerodrome.model.environment import Failure
 from aerodrome.model.history import Outcome, Snapshot
 from aerodrome.model.lifecycle import Event, Status
@@ -84,7 +84,7 @@ def test_environments_from_before_revisions_become_the_first_of_themselves(clust
     assert (running.spec, running.revision, running.change) == (SPEC, 1, None)
     assert (running.deployed.version, running.deployed.cell) == ("3.3.1", 1)
     assert (begun.change.kind, begun.change.spec, begun.change.requested_at, begun.deployed) == (
-        Kind.CREATE,
+        ChangeKind.CREATE,
         SPEC,
         NOW,
         None,

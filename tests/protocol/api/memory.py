@@ -12,7 +12,7 @@ from typing import Any
 from aerodrome.errors import CallerError, NotFoundError
 from aerodrome.identity.vault import Vault
 from aerodrome.model import arns, change, happening, lifecycle
-from aerodrome.model.change import Kind, Seed, Strategy
+from aerodrome.model.change import ChangeKind, Seed, Strategy
 from aerodrome.model.environment import Environment, Failure, LastUpdate, Progress
 from aerodrome.model.history import Outcome, Revision, Snapshot
 from aerodrome.model.iam.directory import Change, Directory
@@ -132,7 +132,7 @@ class MemoryEnvironments:
         seed: Seed | None = None,
     ) -> Environment:
         wish = change.Change(
-            kind=Kind.CREATE,
+            kind=ChangeKind.CREATE,
             spec=spec,
             revision=1,
             strategy=Strategy.GRACEFUL,
@@ -198,7 +198,7 @@ class MemoryEnvironments:
             if (before.identifier, before.revision) != (seen.identifier, seen.revision):
                 raise CallerError(f"Environment {seen.name} was changed in the meantime: look at it and try again.")
             self._revisions[seen.name].append(_pending(numbered))
-            is_maintenance = wish.kind is Kind.MAINTENANCE
+            is_maintenance = wish.kind is ChangeKind.MAINTENANCE
             event = lifecycle.Event.MAINTENANCE_BEGUN if is_maintenance else lifecycle.Event.UPDATE_REQUESTED
             detail = {"revision": numbered.revision, "kind": numbered.kind, "by": numbered.requested_by}
             self.record(seen.name, event, step.sentence, detail, wish.requested_at)

@@ -13,7 +13,7 @@ import pytest
 from aerodrome.errors import CallerError
 from aerodrome.identity.vault import EnvironmentSecrets
 from aerodrome.model import defaults
-from aerodrome.model.change import Change, Kind, Seed, Strategy
+from aerodrome.model.change import Change, ChangeKind, Seed, Strategy
 from aerodrome.model.environment import Environment, Failure
 from aerodrome.model.history import Snapshot
 from aerodrome.model.lifecycle import Event, Status
@@ -72,7 +72,12 @@ class World:
 
     def update(self, spec: Spec) -> None:
         change = Change(
-            kind=Kind.UPDATE, spec=spec, revision=0, strategy=Strategy.GRACEFUL, requested_at=NOW, requested_by="me"
+            kind=ChangeKind.UPDATE,
+            spec=spec,
+            revision=0,
+            strategy=Strategy.GRACEFUL,
+            requested_at=NOW,
+            requested_by="me",
         )
         self.environments.begin(self.demo, change)
 
@@ -168,7 +173,12 @@ def test_a_roll_back_is_a_change_to_that_configuration(ask: Any, world: World, s
     assert answer == {"name": "demo", "revision": 4}
     change = world.demo.change
     assert change is not None
-    assert (change.kind, change.spec, change.seed, change.requested_by) == (Kind.ROLLBACK, world.first, None, ROOT)
+    assert (change.kind, change.spec, change.seed, change.requested_by) == (
+        ChangeKind.ROLLBACK,
+        world.first,
+        None,
+        ROOT,
+    )
     assert change.strategy is (strategy or Strategy.GRACEFUL)
     assert world.demo.status is Status.UPDATING
 
@@ -177,7 +187,7 @@ def test_a_restore_is_a_change_to_the_snapshots_database_too(ask: Any, world: Wo
     assert ask("POST", "/environments/demo/snapshots/3/restore?strategy=FORCED") == {"name": "demo", "revision": 4}
     change = world.demo.change
     assert change is not None
-    assert (change.kind, change.spec, change.strategy) == (Kind.RESTORE, world.first, Strategy.FORCED)
+    assert (change.kind, change.spec, change.strategy) == (ChangeKind.RESTORE, world.first, Strategy.FORCED)
     assert change.seed == Seed(identifier=world.demo.identifier, number=3)
 
 

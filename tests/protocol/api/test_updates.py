@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from aerodrome import clock
 from aerodrome.errors import CallerError
 from aerodrome.model import updates
-from aerodrome.model.change import Kind, Strategy
+from aerodrome.model.change import ChangeKind, Strategy
 from aerodrome.model.lifecycle import Event, Status
 from protocol.api import raw
 
@@ -116,7 +116,7 @@ def test_an_update_is_pending_under_its_callers_name(demo: Any, behind: Any) -> 
     change = behind.environments.rows["demo"].change
     last = demo.get_environment(Name="demo")["Environment"]["LastUpdate"]
     assert (change.kind, change.revision, change.requested_by) == (
-        Kind.UPDATE,
+        ChangeKind.UPDATE,
         2,
         "arn:aws:iam::000000000000:user/admin",
     )

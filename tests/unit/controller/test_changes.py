@@ -11,7 +11,7 @@ from aerodrome.backends.memory import ONCE, UNITS
 from aerodrome.controller.bringing_up import RESTART_LIMIT
 from aerodrome.controller.undoing import RESTORE_LIMIT
 from aerodrome.errors import BrokenError
-from aerodrome.model.change import Kind, Seed, Strategy
+from aerodrome.model.change import ChangeKind, Seed, Strategy
 from aerodrome.model.history import Outcome
 from aerodrome.model.lifecycle import Status
 from aerodrome.model.orders import Keep
@@ -52,7 +52,7 @@ def forced_upgrade(world: World) -> None:
 
 
 def restore(world: World) -> None:
-    world.begin(lambda spec: spec, kind=Kind.RESTORE, seed=Seed(identifier="00000001", number=2))
+    world.begin(lambda spec: spec, kind=ChangeKind.RESTORE, seed=Seed(identifier="00000001", number=2))
 
 
 def nothing_new(world: World) -> None:

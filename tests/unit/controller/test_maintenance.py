@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aerodrome.controller.maintenance import OPT_OUT, WEEK, WINDOW, due, window
 from aerodrome.model import defaults, happening
-from aerodrome.model.change import Change, Kind, Strategy
+from aerodrome.model.change import Change, ChangeKind, Strategy
 from aerodrome.model.environment import LastUpdate
 from aerodrome.model.lifecycle import Event, Status
 from aerodrome.model.release import Patch
@@ -44,7 +44,7 @@ def test_maintenance_is_due_in_the_window_alone(now):
 
 def test_a_patch_release_is_what_the_environment_is_asked_to_be_afterwards():
     change = due(an_environment(Status.AVAILABLE), NEW, SUNDAY)
-    assert (change.kind, change.strategy, change.requested_by) == (Kind.MAINTENANCE, Strategy.GRACEFUL, None)
+    assert (change.kind, change.strategy, change.requested_by) == (ChangeKind.MAINTENANCE, Strategy.GRACEFUL, None)
     assert change.spec.airflow_version == "3.3.2"
 
 
@@ -79,7 +79,9 @@ def test_a_window_is_used_once_and_the_next_one_again():
     assert due(environment, NEW, SUNDAY + WEEK) is not None
 
 
-@given(st.lists(st.sampled_from([Kind.UPDATE, Kind.ROLLBACK, Kind.RESTORE]), max_size=4), st.booleans())
+@given(
+    st.lists(st.sampled_from([ChangeKind.UPDATE, ChangeKind.ROLLBACK, ChangeKind.RESTORE]), max_size=4), st.booleans()
+)
 def test_failed_maintenance_is_not_tried_again_in_its_window_whatever_is_asked_for_since(kinds, fails):
     environment, now = an_environment(Status.AVAILABLE), SUNDAY
     environment, _ = happening.begun(environment, due(environment, NEW, now))

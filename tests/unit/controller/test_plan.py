@@ -17,7 +17,7 @@ from aerodrome.controller.plan import plan
 from aerodrome.controller.plans import Fail, Happen, Plan, Take, Wait
 from aerodrome.controller.undoing import RESTORE_LIMIT
 from aerodrome.model import defaults
-from aerodrome.model.change import Change, Kind, Seed, Strategy
+from aerodrome.model.change import Change, ChangeKind, Seed, Strategy
 from aerodrome.model.environment import Environment, Failure, FinishedPhase, LastUpdate, Progress
 from aerodrome.model.lifecycle import Event, Status
 from aerodrome.model.observed import (
@@ -25,7 +25,7 @@ from aerodrome.model.observed import (
     Cell,
     CellState,
     DatabaseSeen,
-    Installation,
+    InstallationProgress,
     Observed,
     ReleasesSeen,
     RuntimeSeen,
@@ -88,7 +88,7 @@ def everything(state: str, restarts: int = 0, *, ready: int = 0) -> Observed:
             served=1,
         ),
         database=DatabaseSeen(exists=True),
-        releases=ReleasesSeen(version="3.3.1", lock="lock", installation=Installation(done=True)),
+        releases=ReleasesSeen(version="3.3.1", lock="lock", installation=InstallationProgress(done=True)),
     )
 
 
@@ -241,7 +241,7 @@ def test_an_installation_is_waited_for_as_long_as_for_any_other_package_and_no_l
     waits = "Airflow 3.3.1 could not be installed: the download server cannot be reached"
     environment = replace(environment, progress=replace(environment.progress, phase="install", detail=waits))
     ready = everything("ready")
-    observed = replace(ready, releases=replace(ready.releases, installation=Installation(done=False)))
+    observed = replace(ready, releases=replace(ready.releases, installation=InstallationProgress(done=False)))
     observed = with_runtime(observed, services=NO_CELL, cells={})
     assert orders(plan(environment, observed, NOW + timedelta(minutes=44))) == ["Install"]
     ended = plan(environment, observed, NOW + timedelta(minutes=46))
@@ -309,7 +309,9 @@ def test_only_a_forced_change_ends_tasks_that_an_earlier_one_waits_for(strategy,
 
 def test_a_return_that_does_not_come_about_has_an_end():
     """Also where the units' cell is never there to be looked at."""
-    wish = Change(kind=Kind.UPDATE, spec=_created().spec, revision=2, strategy=Strategy.GRACEFUL, requested_at=NOW)
+    change = Change(
+        kind=ChangeKind.UPDATE, spec=_created().spec, revision=2, strategy=Strategy.GRACEFUL, requested_at=NOW
+    )
     progress = Progress(
         phase="services",
         detail="Waiting for Redis.",
@@ -319,7 +321,7 @@ def test_a_return_that_does_not_come_about_has_an_end():
             FinishedPhase(name="start", seconds=RESTORE_LIMIT.total_seconds() / 2 + 1),
         ),
     )
-    environment = replace(an_environment(Status.ROLLING_BACK), change=wish, progress=progress)
+    environment = replace(an_environment(Status.ROLLING_BACK), change=change, progress=progress)
     observed = with_runtime(everything("ready"), cells={})
     given_up = plan(environment, observed, NOW)
     assert isinstance(given_up, Happen)

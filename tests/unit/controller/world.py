@@ -11,7 +11,7 @@ from aerodrome.backends.contract import Backend
 from aerodrome.backends.memory import FakeEnvironment, MemoryBackend
 from aerodrome.controller.loop import Controller
 from aerodrome.model import defaults
-from aerodrome.model.change import Change, Kind, Seed, Strategy
+from aerodrome.model.change import Change, ChangeKind, Seed, Strategy
 from aerodrome.model.environment import Environment
 from aerodrome.model.lifecycle import Event, Status
 from aerodrome.model.orders import CellOrder, MendDatabase, Order, Point, Remove, ReportDeaths, title
@@ -97,7 +97,7 @@ class World:
         self,
         wanted: Callable[[Spec], Spec],
         *,
-        kind: Kind = Kind.UPDATE,
+        kind: ChangeKind = ChangeKind.UPDATE,
         strategy: Strategy = Strategy.GRACEFUL,
         seed: Seed | None = None,
     ) -> None:

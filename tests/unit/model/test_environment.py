@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome.model import arns, classes, defaults
-from aerodrome.model.change import Change, Kind, Strategy
+from aerodrome.model.change import Change, ChangeKind, Strategy
 from aerodrome.model.environment import Environment, Failure, LastUpdate, Progress
 from aerodrome.model.lifecycle import Status
 from aerodrome.model.spec import Spec
@@ -47,7 +47,7 @@ def test_an_environment_may_act_as_the_role_it_has_and_the_one_it_is_given():
     )
     other = environment.spec.execution_role_arn.replace("execution", "other")
     change = Change(
-        kind=Kind.UPDATE,
+        kind=ChangeKind.UPDATE,
         spec=replace(environment.spec, execution_role_arn=other),
         revision=2,
         strategy=Strategy.GRACEFUL,

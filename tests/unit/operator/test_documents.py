@@ -10,7 +10,7 @@ from typing import Any
 from aerodrome.backends.contract import ShownCell
 from aerodrome.controller import ordering
 from aerodrome.model import defaults
-from aerodrome.model.change import Change, Kind, Strategy
+from aerodrome.model.change import Change, ChangeKind, Strategy
 from aerodrome.model.environment import Environment, Failure, FinishedPhase, LastUpdate, Progress
 from aerodrome.model.lifecycle import Status
 from aerodrome.model.observed import NO_CELL, Cell, CellState, Unit
@@ -96,7 +96,12 @@ def test_a_failure_has_its_lines_and_maintenance_its_time() -> None:
 
 def test_a_change_on_its_way_and_what_it_is_to_report() -> None:
     change = Change(
-        kind=Kind.ROLLBACK, spec=SPEC, revision=4, strategy=Strategy.GRACEFUL, requested_at=NOW, report=("A note.",)
+        kind=ChangeKind.ROLLBACK,
+        spec=SPEC,
+        revision=4,
+        strategy=Strategy.GRACEFUL,
+        requested_at=NOW,
+        report=("A note.",),
     )
     assert described(replace(DEMO, change=change))["change"] == {
         "revision": 4,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import structlog
 
 from aerodrome import errors
-from aerodrome.model.observed import Installation as Progress
+from aerodrome.model.observed import InstallationProgress
 from aerodrome.release import install, installation, interpreters
 from aerodrome.release.installation import Installation
 from aerodrome.settings import Settings
@@ -54,7 +54,7 @@ class Installer:
             raise errors.RetryError(f"Airflow {version} is not installed yet")
         return found
 
-    def progress(self, version: str, lock: str) -> Progress:
+    def progress(self, version: str, lock: str) -> InstallationProgress:
         """How far the version by that lock is, or by the present one, which is installed where that is gone.
 
         Raises what its installation ended with, once, so that it can be tried again.
@@ -67,7 +67,7 @@ class Installer:
             if job is not None:
                 return job.progress
         is_there = installation.at(version, lock, self._settings.paths.versions) is not None
-        return Progress(done=is_there or self.find(version) is not None)
+        return InstallationProgress(done=is_there or self.find(version) is not None)
 
     def ensure(self, version: str, finish: Callable[[Installation], None]) -> None:
         """Start the installation unless it is under way or done.
@@ -110,7 +110,7 @@ class Installer:
         def report(phase: str, done: int, total: int) -> None:
             fraction = done / total if total else None
             detail = _WORDS[phase].format(version=version, done=done, total=total)
-            job.progress = Progress(done=False, detail=detail, fraction=fraction)
+            job.progress = InstallationProgress(done=False, detail=detail, fraction=fraction)
 
         try:
             installed = install.install(
@@ -122,7 +122,9 @@ class Installer:
                 cancelled=self._cancelled.is_set,
             )
             self._install_programs(report)
-            job.progress = Progress(done=False, detail=f"Preparing the database template of Airflow {version}.")
+            job.progress = InstallationProgress(
+                done=False, detail=f"Preparing the database template of Airflow {version}."
+            )
             finish(installed)
         except errors.AerodromeError as error:
             job.error = error
@@ -138,5 +140,5 @@ class _Job:
     """One installation under way."""
 
     def __init__(self) -> None:
-        self.progress = Progress(done=False, detail="Installing Airflow.")
+        self.progress = InstallationProgress(done=False, detail="Installing Airflow.")
         self.error: errors.AerodromeError | None = None
