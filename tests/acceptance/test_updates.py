@@ -345,6 +345,17 @@ def test_options_that_units_do_not_see_move_nothing(product, steady):
     assert {unit["name"]: unit["pid"] for unit in product.environment(steady)["units"]} == units
 
 
+def test_more_workers_join_those_that_run(product, steady):
+    units = {unit["name"]: unit["pid"] for unit in product.environment(steady)["units"]}
+    product.update(steady, MinWorkers=2)
+    product.wait_until(steady, "AVAILABLE")
+    found = product.environment(steady)
+    joined = {unit["name"]: unit["pid"] for unit in found["units"]}
+    assert joined.keys() - units.keys() == {"worker-2"}
+    assert {name: joined[name] for name in units} == units
+    assert {unit["state"] for unit in found["units"]} == {"ready"}
+
+
 def test_forced_replacement_does_not_wait_and_the_revision_can_be_brought_back(product, steady):
     dag = "waiting_steady"
     product.put_dag(dag, WAITING.format(bucket=BUCKET, dag=dag))
