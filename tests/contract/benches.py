@@ -21,7 +21,6 @@ from aerodrome.backends.control_plane import ControlPlane
 from aerodrome.backends.local import backend as local_backend
 from aerodrome.backends.local import paths as local_paths
 from aerodrome.backends.local import shutdown
-from aerodrome.backends.local.backend import LocalBackend
 from aerodrome.backends.memory import FakeEnvironment, MemoryBackend
 from aerodrome.errors import RetryError
 from aerodrome.identity.vault import EnvironmentSecrets, Vault
@@ -185,12 +184,11 @@ class Bench:
         )
 
 
-@dataclass
+@dataclass(kw_only=True)
 class LocalBench(Bench):
     """One on this machine."""
 
-    local: LocalBackend | None = None
-    settings: Settings | None = None
+    settings: Settings
 
 
 def a_tenant() -> Tenant:
@@ -261,9 +259,7 @@ def on_this_machine(spec: Spec, cluster: Cluster, versions: Path | None) -> Iter
             trees.remove(settings.paths.releases / str(deployed.content))
 
         try:
-            yield LocalBench(
-                backend, tenant, spec, kill_cell, alter_database, lose_release, local=backend, settings=settings
-            )
+            yield LocalBench(backend, tenant, spec, kill_cell, alter_database, lose_release, settings=settings)
         finally:
             backend.close()
             shutdown.stop_all(settings.paths, report=lambda _: None)

@@ -129,9 +129,8 @@ def more_workers(bench: benches.Bench) -> None:
     def restarts() -> dict[str, int]:
         return {unit.name: unit.restarts for unit in cell(bench.see()).units}
 
-    def processes() -> dict[str, int]:
-        local = getattr(bench, "local", None)
-        return {} if local is None else dict(local.runtime.cells(bench.tenant)[1][benches.REVISION].pids)
+    def processes() -> dict[str, int | str]:
+        return dict(bench.backend.runtime.show(bench.tenant)[1][benches.REVISION].processes)
 
     wait_for("every unit serves", lambda: bench.sees(lambda seen: cell(seen).all_ready), limit=120)
     before, ran = restarts(), processes()

@@ -11,7 +11,8 @@ import psycopg
 import pytest
 
 from aerodrome.airflow import metadata as airflow_metadata
-from aerodrome.backends.local import metadata
+from aerodrome.airflow import versions
+from aerodrome.backends.databases import metadata
 from aerodrome.services import clusters, databases
 
 PASSWORD = "of the environment"
@@ -36,26 +37,28 @@ TRAP = """
 """
 
 
+VERSION = versions.lookup("3.3.1")
+
+
 @pytest.fixture
-def environment(cluster):
-    """One with as much of a database as matters here."""
-    made = SimpleNamespace(identifier=secrets.token_hex(4), spec=SimpleNamespace(airflow_version="3.3.1"))
-    name = metadata.name_of(made)
-    databases.ensure_role(cluster, name, PASSWORD)
-    databases.ensure_database(cluster, name, name)
+def name(cluster):
+    """Of an environment's database and role, with as much of it as matters here."""
+    made = f"env_{secrets.token_hex(4)}"
+    databases.ensure_role(cluster, made, PASSWORD)
+    databases.ensure_database(cluster, made, made)
     yield made
-    metadata.drop(cluster, made)
+    databases.drop_database(cluster, made)
+    databases.drop_role(cluster, made)
 
 
-def test_a_trigger_of_the_environments_is_no_way_to_the_whole_server(cluster: clusters.Cluster, environment):
+def test_a_trigger_of_the_environments_is_no_way_to_the_whole_server(cluster: clusters.Cluster, name):
     """Its code can make one, and can kill a worker, of which Airflow is told by an UPDATE of ours."""
-    name = metadata.name_of(environment)
     with psycopg.connect(cluster.dsn(name, name, PASSWORD)) as theirs:
         theirs.execute(AIRFLOW)
         theirs.execute(TRAP)
 
     deaths = {"worker-1": datetime(2026, 1, 2, tzinfo=UTC)}
-    metadata.age_heartbeats(cluster, environment, deaths, PASSWORD)
+    metadata.age_heartbeats(cluster, name, PASSWORD, VERSION, deaths)
 
     with psycopg.connect(cluster.dsn(name, name, PASSWORD)) as theirs:
         assert set(theirs.execute("SELECT * FROM loot").fetchall()) == {(name, "off")}
@@ -122,30 +125,28 @@ def installation(tmp_path):
         ),
     ],
 )
-def test_what_is_damaged_is_told(cluster: clusters.Cluster, environment, installation, attack, told):
-    name = metadata.name_of(environment)
+def test_what_is_damaged_is_told(cluster: clusters.Cluster, name, installation, attack, told):
     with psycopg.connect(cluster.dsn(name, name, PASSWORD)) as theirs:
         theirs.execute(SOUND)
         for table in airflow_metadata.NEEDED:
             theirs.execute(f"CREATE TABLE {table} (id int)")
         theirs.execute(attack)
-    found = metadata.damage(cluster, environment, installation, PASSWORD)
+    found = metadata.damage(cluster, name, PASSWORD, installation)
     assert found.startswith(told)
     assert bool(found) == bool(told)
     assert len(found) < 500
 
 
-def test_a_database_that_is_away_is_not_damaged(cluster: clusters.Cluster, environment, installation):
-    assert metadata.damage(replace(cluster, host="/nonexistent"), environment, installation, PASSWORD) == ""
+def test_a_database_that_is_away_is_not_damaged(cluster: clusters.Cluster, name, installation):
+    assert metadata.damage(replace(cluster, host="/nonexistent"), name, PASSWORD, installation) == ""
 
 
-def test_a_trigger_that_never_ends_is_not_waited_for(cluster: clusters.Cluster, environment, monkeypatch):
+def test_a_trigger_that_never_ends_is_not_waited_for(cluster: clusters.Cluster, name, monkeypatch):
     monkeypatch.setattr(metadata, "PATIENCE", 1)
-    name = metadata.name_of(environment)
     with psycopg.connect(cluster.dsn(name, name, PASSWORD)) as theirs:
         theirs.execute(AIRFLOW)
         theirs.execute(TRAP.replace("RESET ROLE;", "SET statement_timeout = 0; PERFORM pg_sleep(3600);"))
         theirs.execute(f"ALTER ROLE {name} SET statement_timeout = 0")
 
     with pytest.raises(psycopg.errors.QueryCanceled):
-        metadata.age_heartbeats(cluster, environment, {"worker-1": datetime(2026, 1, 2, tzinfo=UTC)}, PASSWORD)
+        metadata.age_heartbeats(cluster, name, PASSWORD, VERSION, {"worker-1": datetime(2026, 1, 2, tzinfo=UTC)})

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from aerodrome.backends.local import warm
+from aerodrome.backends.local import recorded_orders, warm
+from aerodrome.backends.local.paths import CellPaths
 from aerodrome.model import defaults
 from aerodrome.release import install as installing
 from aerodrome.release import locks
@@ -32,13 +33,13 @@ def bench(cluster) -> Iterator[benches.Bench]:
         "NetworkConfiguration": {"SubnetIds": ["subnet-a", "subnet-b"], "SecurityGroupIds": ["sg-a"]},
     }
     spec = defaults.complete("one", request, latest_version="3.3.1")
-    with benches.on_this_machine(benches.an_environment(spec), cluster, None) as made:
+    with benches.on_this_machine(spec, cluster, None) as made:
         yield made
 
 
 @pytest.fixture
 def paths(bench):
-    return bench.backend._settings.paths
+    return bench.settings.paths
 
 
 def install(paths, identifier: str, age: timedelta = 2 * KEEP) -> Path:
@@ -72,13 +73,13 @@ def test_what_nobody_uses_goes_with_what_belongs_to_it(cluster, bench, paths):
     )
     daemon.start(idling)
     try:
-        bench.backend.collect_versions(set(), NOW)
+        bench.backend.releases.collect(set(), set(), NOW)
         assert not daemon.is_running(idling)
     finally:
         warm.stop(paths, OLD)
     assert names(paths) == {"1.0.0-0000000a"}
     assert databases.databases(cluster, template) == ()
-    bench.backend.collect_versions(set(), NOW)
+    bench.backend.releases.collect(set(), set(), NOW)
 
 
 def test_what_the_ledger_or_a_cell_uses_stays_and_is_marked(bench, paths):
@@ -86,14 +87,15 @@ def test_what_the_ledger_or_a_cell_uses_stays_and_is_marked(bench, paths):
     install(paths, OLD)
     install(paths, "2.0.0-0000000b")
     install(paths, current, age=timedelta(days=400))
-    cell = paths.run / "c0117ac7" / "3"
-    cell.mkdir(parents=True)
-    (cell / "units.json").write_text(json.dumps({"units": [], "version": "2.0.0", "lock": "0000000b" + "0" * 56}))
+    cell = CellPaths(paths.run / "c0117ac7" / "3")
+    cell.run.mkdir(parents=True)
+    deployed = replace(bench.cell.deployed, version="2.0.0", lock="0000000b" + "0" * 56)
+    recorded_orders.write(cell, replace(bench.cell, deployed=deployed))
     used = {("1.0.0", "01d01d01" + "0" * 56), ("3.3.1", ""), ("1.0.0", "")}  # the last is not on offer
-    bench.backend.collect_versions(used, NOW)
+    bench.backend.releases.collect(set(), used, NOW)
     assert names(paths) == {OLD, "2.0.0-0000000b", current}
-    (cell / "units.json").unlink()
-    bench.backend.collect_versions(set(), NOW)
+    recorded_orders.forget(cell)
+    bench.backend.releases.collect(set(), set(), NOW)
     assert names(paths) == {OLD, "2.0.0-0000000b", current}  # each was in use a moment ago
 
 
@@ -101,10 +103,10 @@ def test_what_is_being_installed_or_shared_stays(bench, paths, tmp_path):
     install(paths, OLD)
     with installing.alone_at_once(OLD, paths.versions) as ours:
         assert ours
-        bench.backend.collect_versions(set(), NOW)
+        bench.backend.releases.collect(set(), set(), NOW)
         assert names(paths) == {OLD}
     paths.versions.rename(tmp_path / "versions")
     paths.versions.symlink_to(tmp_path / "versions")
-    bench.backend.collect_versions(set(), NOW)
+    bench.backend.releases.collect(set(), set(), NOW)
     assert names(paths) == {OLD}
     paths.versions.unlink()

@@ -9,8 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from aerodrome import clock
-from aerodrome.backends.contract import Step
-from aerodrome.backends.memory import MemoryBackend, Place
+from aerodrome.backends.memory import FakeEnvironment, MemoryBackend
 from aerodrome.controller.loop import Controller
 from aerodrome.errors import BrokenError, RetryError
 from aerodrome.ledger.environments import Environments
@@ -20,6 +19,7 @@ from aerodrome.ledger.snapshots import Snapshots
 from aerodrome.model import defaults
 from aerodrome.model.change import Change, ChangeKind, Strategy
 from aerodrome.model.lifecycle import Event, Status
+from aerodrome.model.orders import ReportDeaths
 from product import wait_for
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -62,7 +62,7 @@ def bench(cluster, empty_database):
     backend = MemoryBackend()
     snapshots = Snapshots(engine)
     notices = Notices(cluster.superuser_dsn(empty_database))
-    controller = Controller(ledger, snapshots, notices, backend, clock.now, snapshots_kept=2)
+    controller = Controller(ledger, snapshots, notices, backend.parts, clock.now, snapshots_kept=2)
     controller.start()
     yield Bench(ledger, snapshots, backend)
     controller.stop()
@@ -73,7 +73,7 @@ def test_a_creation_comes_about_and_tells_its_phases(bench):
     bench.add()
     found = bench.reaches(Status.AVAILABLE)
     assert found.last_update.status == "SUCCESS"
-    assert {"database", "files", "start"} <= {phase.name for phase in found.progress.phases}
+    assert {"database", "services", "start"} <= {phase.name for phase in found.progress.phases}
     kinds = [event["kind"] for event in bench.ledger.events("one")]
     assert kinds[0] == "CREATE_REQUESTED"
     assert kinds[-1] == "CREATED"
@@ -84,30 +84,30 @@ def test_a_deletion_comes_about(bench):
     bench.reaches(Status.AVAILABLE)
     bench.ledger.request("one", Event.DELETE_REQUESTED, clock.now())
     wait_for("the environment is gone", lambda: bench.ledger.get("one") is None, limit=60)
-    assert bench.backend.places["one"] == Place()
+    assert bench.backend.environments["one"] == FakeEnvironment()
     assert bench.ledger.events("one")[-1]["kind"] == "REMOVED"
 
 
 def test_what_passes_by_itself_is_tried_again_and_told(bench):
-    bench.backend.failures[Step.DATABASE] = RetryError("The template is in use.", delay=0.05)
+    bench.backend.failures["MakeDatabase"] = RetryError("The template is in use.", delay=0.05)
     bench.add()
     wait_for("the reason is told", lambda: "in use" in bench.ledger.get("one").progress.detail, limit=60)
-    del bench.backend.failures[Step.DATABASE]
+    del bench.backend.failures["MakeDatabase"]
     bench.reaches(Status.AVAILABLE)
 
 
 def test_what_a_person_must_mend_ends_a_creation_with_its_code_and_lines(bench):
-    bench.backend.failures[Step.CELL] = BrokenError("No space left.", code="DISK_FULL", tail=("last line",))
+    bench.backend.failures["CellOrder ALL"] = BrokenError("No space left.", code="DISK_FULL", tail=("last line",))
     bench.add()
     failure = bench.reaches(Status.CREATE_FAILED).last_update.failure
     assert (failure.code, failure.message, failure.tail) == ("DISK_FULL", "No space left.", ("last line",))
-    assert not bench.backend.places["one"].databases
+    assert not bench.backend.environments["one"].databases
     bench.ledger.request("one", Event.DELETE_REQUESTED, clock.now())
     wait_for("the environment is gone", lambda: bench.ledger.get("one") is None, limit=60)
 
 
 def test_a_fault_that_nobody_foresaw_ends_a_creation_but_not_the_loop(bench):
-    bench.backend.failures[Step.FILES] = ZeroDivisionError("secret detail")
+    bench.backend.failures["ServicesOrder ALL"] = ZeroDivisionError("secret detail")
     bench.add()
     failure = bench.reaches(Status.CREATE_FAILED).last_update.failure
     assert failure.code == "INTERNAL_FAILURE"
@@ -120,12 +120,12 @@ def test_a_fault_that_nobody_foresaw_ends_a_creation_but_not_the_loop(bench):
 def test_a_lost_cell_is_started_again(bench):
     bench.add()
     bench.reaches(Status.AVAILABLE)
-    bench.backend.places["one"].cells[1].alive = False
+    bench.backend.environments["one"].cells[1].alive = False
     wait_for(
         "the loss was noticed", lambda: "LOST" in [event["kind"] for event in bench.ledger.events("one")], limit=60
     )
     bench.reaches(Status.AVAILABLE)
-    assert bench.backend.places["one"].cells[1].alive
+    assert bench.backend.environments["one"].cells[1].alive
 
 
 def change(bench, spec, kind=ChangeKind.UPDATE):
@@ -139,7 +139,7 @@ def test_an_update_comes_about_beside_what_runs(bench):
     change(bench, replace(SPEC, max_workers=7))
     found = bench.reaches(Status.AVAILABLE)
     assert (found.spec.max_workers, found.revision, found.last_update.status) == (7, 2, "SUCCESS")
-    place = bench.backend.places["one"]
+    place = bench.backend.environments["one"]
     wait_for("the former revision is gone", lambda: list(place.cells) == [2], limit=60)
     assert bench.snapshots.of("one") == []
 
@@ -165,13 +165,13 @@ def test_only_the_newest_snapshots_are_kept(bench):
 
 def test_releases_are_collected_but_for_those_in_use(bench):
     wait_for("the first look", lambda: bench.backend.in_use)
-    assert bench.backend.in_use[0] == frozenset()
+    assert bench.backend.in_use[0] == (frozenset(), frozenset())
 
 
 def test_a_failed_update_ends_as_it_was(bench):
     bench.add()
     bench.reaches(Status.AVAILABLE)
-    bench.backend.failures[Step.RELEASE] = BrokenError("a needs b", code="REQUIREMENTS_CONFLICT", tail=("line",))
+    bench.backend.failures["Build"] = BrokenError("a needs b", code="REQUIREMENTS_CONFLICT", tail=("line",))
     change(bench, replace(SPEC, airflow_configuration_options={"core.parallelism": "9"}))
     found = bench.reaches(Status.UPDATE_FAILED)
     assert (found.spec, found.revision, found.last_update.failure.code) == (SPEC, 1, "REQUIREMENTS_CONFLICT")
@@ -181,7 +181,7 @@ def test_a_failed_update_ends_as_it_was(bench):
 def test_what_postgresql_cannot_store_ends_no_loop(bench):
     bench.add()
     bench.reaches(Status.AVAILABLE)
-    bench.backend.failures[Step.RELEASE] = BrokenError("a\0b\ud800", code="DAG_IMPORT_FAILED", tail=("x\0",))
+    bench.backend.failures["Build"] = BrokenError("a\0b\ud800", code="DAG_IMPORT_FAILED", tail=("x\0",))
     change(bench, replace(SPEC, airflow_configuration_options={"core.parallelism": "9"}))
     found = bench.reaches(Status.UPDATE_FAILED)
     assert (found.last_update.failure.message, found.last_update.failure.tail) == ("ab?", ("x",))
@@ -204,6 +204,11 @@ def test_a_ledger_that_is_away_when_it_is_asked_ends_no_loop(bench, monkeypatch)
 def test_airflow_is_told_of_a_dead_workers_tasks(bench):
     bench.add()
     bench.reaches(Status.AVAILABLE)
-    bench.backend.places["one"].bereaved = True
-    wait_for("Airflow was told", lambda: not bench.backend.places["one"].bereaved, limit=60)
+    bench.backend.environments["one"].cells[1].died_at = 100.0
+
+    def told():
+        return [each.deaths for each in bench.backend.taken if isinstance(each, ReportDeaths) and each.deaths]
+
+    [[death]] = wait_for("Airflow was told", told, limit=60)
+    assert (death.revision, death.worker, death.at) == (1, "worker-1", 100.0)
     assert bench.ledger.get("one").status is Status.AVAILABLE
