@@ -47,7 +47,7 @@ MOST_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Owned:
+class EnvironmentDatabases:
     """The databases of one environment, and its rights in them."""
 
     cluster: Cluster
@@ -65,7 +65,7 @@ class Owned:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class MigrationTarget:
     """What a database is to be migrated to."""
 
     source: Installation
@@ -82,7 +82,7 @@ class Target:
     fernet_key: str = field(repr=False)
 
 
-def seed_database(job: Job, owned: Owned, seed: Seed, version: Version) -> Work:
+def seed_database(job: Job, owned: EnvironmentDatabases, seed: Seed, version: Version) -> Work:
     """Make the first database of an environment from a snapshot; it gets its name when it is whole."""
     cluster, live, name = owned.cluster, owned.live, names.coming(owned.identifier)
     databases.ensure_role(cluster, live, owned.password)
@@ -93,7 +93,7 @@ def seed_database(job: Job, owned: Owned, seed: Seed, version: Version) -> Work:
     return Work(order=SeedDatabase, done=True)
 
 
-def write_archive(job: Job, owned: Owned, number: int) -> Work:
+def write_archive(job: Job, owned: EnvironmentDatabases, number: int) -> Work:
     """Dump the live database beside everybody who uses it."""
     target = names.archive(owned.snapshots, owned.identifier, number)
     folders.make(target.parent, folders.PRIVATE)
@@ -102,7 +102,13 @@ def write_archive(job: Job, owned: Owned, number: int) -> Work:
     return Work(order=Archive, done=True, size=size)
 
 
-def rehearse(owned: Owned, target: Target, trying: Trials, running: Spec, broken: Callable[[], frozenset[str]]) -> Work:
+def rehearse(
+    owned: EnvironmentDatabases,
+    target: MigrationTarget,
+    trying: Trials,
+    running: Spec,
+    broken: Callable[[], frozenset[str]],
+) -> Work:
     """Migrate a copy, try the DAGs on it, and remove it.
 
     `running` is the configuration that runs, `broken` the DAG files that the environment itself reports as failing.
@@ -126,7 +132,9 @@ def rehearse(owned: Owned, target: Target, trying: Trials, running: Spec, broken
     return Work(order=Rehearse, done=True, report=report)
 
 
-def make_coming(job: Job, owned: Owned, target: Target, user: UnixUser | None, *, is_seeded: bool) -> Work:
+def make_coming(
+    job: Job, owned: EnvironmentDatabases, target: MigrationTarget, user: UnixUser | None, *, is_seeded: bool
+) -> Work:
     """Make the database that is to come, whole or not at all; nobody is in the live one, and nobody gets in.
 
     `is_seeded`: it is made of the seed, and not of the live one.
@@ -144,7 +152,7 @@ def make_coming(job: Job, owned: Owned, target: Target, user: UnixUser | None, *
     return Work(order=Migrate, done=True)
 
 
-def fill(owned: Owned, name: str, seed: Seed, tick: Callable[[], None]) -> None:
+def fill(owned: EnvironmentDatabases, name: str, seed: Seed, tick: Callable[[], None]) -> None:
     """Make the database `name` of a snapshot: a copy of its database, or of what its archive holds.
 
     The copy of another's database would be that one's in all its parts, and to hand them over (REASSIGN OWNED) would
@@ -162,7 +170,9 @@ def fill(owned: Owned, name: str, seed: Seed, tick: Callable[[], None]) -> None:
     archives.restore(cluster, name, owner, owned.password, source, tick)
 
 
-def _migrate(job: Job, owned: Owned, target: Target, name: str, user: UnixUser | None) -> tuple[str, ...]:
+def _migrate(
+    job: Job, owned: EnvironmentDatabases, target: MigrationTarget, name: str, user: UnixUser | None
+) -> tuple[str, ...]:
     """Bring a copy to the target's schema; what a person should know of it."""
     old, new = versions.lookup(target.source.version), versions.lookup(target.installation.version)
     database = names.reached(owned.cluster, name, owned.password, owner=owned.live)
@@ -184,7 +194,7 @@ def _migrate(job: Job, owned: Owned, target: Target, name: str, user: UnixUser |
     return (f"The metadata database moves from Airflow {old.number} to {new.number}.", *lost)
 
 
-def _runs_without_place(owned: Owned, name: str, source: Version, target: Version) -> tuple[str, ...]:
+def _runs_without_place(owned: EnvironmentDatabases, name: str, source: Version, target: Version) -> tuple[str, ...]:
     question = airflow_metadata.runs_without_place(source, target)
     if question is None:
         return ()
@@ -195,7 +205,7 @@ def _runs_without_place(owned: Owned, name: str, source: Version, target: Versio
     return (sentence,) if count else ()
 
 
-def _roles_without_effect(owned: Owned, name: str, source: Version, target: Version) -> tuple[str, ...]:
+def _roles_without_effect(owned: EnvironmentDatabases, name: str, source: Version, target: Version) -> tuple[str, ...]:
     question = airflow_metadata.roles_without_effect(source, target)
     if question is None:
         return ()
@@ -209,7 +219,7 @@ def _roles_without_effect(owned: Owned, name: str, source: Version, target: Vers
     return (sentence,) if found else ()
 
 
-def _run(job: Job, owned: Owned, name: str, planned: Migration, user: UnixUser | None) -> None:
+def _run(job: Job, owned: EnvironmentDatabases, name: str, planned: Migration, user: UnixUser | None) -> None:
     """Run migrations as the environment's own user: what the database holds is code of its users (pickles among it)."""
     metadata.execute(owned.cluster, name, owned.password, *planned.statements, owner=owned.live)
     ownership.make_folder(planned.home, user)

@@ -16,7 +16,7 @@ import structlog
 from aerodrome.airflow import units, versions
 from aerodrome.backends.control_plane import ControlPlane
 from aerodrome.backends.databases import making, metadata, migrating, names, swapping
-from aerodrome.backends.databases.migrating import Owned, Target
+from aerodrome.backends.databases.migrating import EnvironmentDatabases, MigrationTarget
 from aerodrome.backends.jobs import Job, Jobs
 from aerodrome.backends.releases import building
 from aerodrome.backends.releases.installing import Installer
@@ -182,7 +182,7 @@ class PostgresDatabases:
                 metadata.age_all_heartbeats(cluster, name, password, version, workers)
 
     def _work(self, tenant: Tenant, order: SeedDatabase | Archive | Rehearse | Migrate, job: Job) -> Work:
-        owned = Owned(
+        owned = EnvironmentDatabases(
             cluster=self._control_plane.cluster(),
             identifier=tenant.identifier,
             password=self._password(tenant),
@@ -207,11 +207,11 @@ class PostgresDatabases:
                 target = self._target(tenant, order)
                 return migrating.make_coming(job, owned, target, user, is_seeded=order.seed is not None)
 
-    def _target(self, tenant: Tenant, order: Rehearse | Migrate) -> Target:
+    def _target(self, tenant: Tenant, order: Rehearse | Migrate) -> MigrationTarget:
         _, running = order.before
         installed = self._installer.installed(order.deployed.version, order.deployed.lock)
         own = Seed(identifier=tenant.identifier, number=order.revision)
-        return Target(
+        return MigrationTarget(
             # A snapshot is of the version that it is restored with.
             source=installed if order.seed else self._installer.installed(running.version, running.lock),
             spec=order.spec,

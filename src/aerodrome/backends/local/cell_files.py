@@ -27,10 +27,12 @@ from aerodrome.release.built_releases import Built
 from aerodrome.release.installation import Installation
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Airflow:
-    """What the units of a revision run, on this machine."""
+@dataclass(frozen=True, kw_only=True)
+class CellFiles:
+    """The files of the cell that follows an order."""
 
+    environment: LocalEnvironment
+    order: CellOrder
     installation: Installation
     built: Built | None
     """The release; None = the bare version."""
@@ -38,19 +40,10 @@ class Airflow:
     execution_port: int
     """Loopback port of the execution API of Airflow 3."""
 
-
-@dataclass(frozen=True)
-class CellFiles:
-    """The files of the cell that follows an order."""
-
-    environment: LocalEnvironment
-    order: CellOrder
-    airflow: Airflow
-
     @cached_property
     def units(self) -> list[dict[str, Any]]:
         """The specifications of all units, whichever of them are kept."""
-        adapter = versions.lookup(self.airflow.installation.version).adapter
+        adapter = versions.lookup(self.installation.version).adapter
         return [dict(unit) for unit in adapter.units(self.context)]
 
     def write(self, kept: Collection[str]) -> None:
@@ -87,13 +80,13 @@ class CellFiles:
 
     @property
     def _configuration(self) -> Mapping[Path, str]:
-        return versions.lookup(self.airflow.installation.version).adapter.configuration(self.context)
+        return versions.lookup(self.installation.version).adapter.configuration(self.context)
 
     @cached_property
     def context(self) -> Context:
         """The environment as the airflow room wants to know it."""
-        environment, order, airflow = self.environment, self.order, self.airflow
-        paths, plane, tenant, built = environment.paths, environment.control_plane, environment.tenant, airflow.built
+        environment, order, built = self.environment, self.order, self.built
+        paths, plane, tenant = environment.paths, environment.control_plane, environment.tenant
         settings, owner, secrets = plane.settings, environment.owner, environment.secrets
         address = web_address.of(tenant.identifier, order.web_access, settings, plane.gateway_ports)
         home = paths.airflow_home(order.revision)
@@ -101,9 +94,9 @@ class CellFiles:
             name=tenant.name,
             region=settings.region,
             account_id=settings.account_id,
-            version=airflow.installation.version,
-            interpreter=airflow.installation.python,
-            programs=airflow.installation.programs,
+            version=self.installation.version,
+            interpreter=self.installation.python,
+            programs=self.installation.programs,
             home=home,
             airflow_home=airflow_home.seen(home, self._parts).path,
             configuration=paths.configuration / str(order.revision),
@@ -123,7 +116,7 @@ class CellFiles:
             fernet_key=secrets.fernet_key,
             jwt_secret=secrets.jwt_secret,
             secret_key=secrets.secret_key,
-            execution_port=airflow.execution_port,
+            execution_port=self.execution_port,
             gateway_issuer=tokens.ISSUER,
             gateway_audience=tokens.audience(tenant.name),
             base_url=f"https://{address}",
@@ -147,15 +140,15 @@ class CellFiles:
     @property
     def _parts(self) -> Parts:
         """What the units of a revision find below AIRFLOW_HOME."""
-        paths, built = self.environment.paths, self.airflow.built
+        paths, built = self.environment.paths, self.built
         brought = built.parts if built else Parts(plugins=paths.plugins)
         return replace(brought, dags=paths.dags, logs=paths.logs)
 
     @property
     def _exported(self) -> Mapping[str, Mapping[str, str]]:
         """What the startup script exported and no configuration option sets as well."""
-        if self.airflow.built is None:
+        if self.built is None:
             return {}
         options = self.order.options
-        exported = self.airflow.built.startup().variables
+        exported = self.built.startup().variables
         return {component: startup_variables.under_options(each, options) for component, each in exported.items()}

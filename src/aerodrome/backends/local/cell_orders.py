@@ -13,7 +13,7 @@ from typing import Any
 from aerodrome.airflow import units as airflow_units
 from aerodrome.airflow import versions
 from aerodrome.backends.local import cell_client, cell_states, leftovers, recorded_orders, users, warm
-from aerodrome.backends.local.cell_files import Airflow, CellFiles
+from aerodrome.backends.local.cell_files import CellFiles
 from aerodrome.backends.local.cell_states import CellStates
 from aerodrome.backends.local.environments import LocalEnvironments
 from aerodrome.backends.local.paths import CellPaths
@@ -47,7 +47,7 @@ class CellOrders:
 
     def _start(self, tenant: Tenant, cell: CellPaths, order: CellOrder) -> None:
         files = self._files(tenant, order)
-        installed = files.airflow.installation
+        installed = files.installation
         recorded_orders.forget(cell)
         try:
             files.write(_kept(order, files.units))
@@ -66,6 +66,8 @@ class CellOrders:
             recorded_orders.forget(cell)
             files.change()
             units = files.units
+        if not units:
+            raise RetryError(f"nothing tells which units the cell at {cell.run} has")
         recorded_orders.forget(cell)
         if order.keep is Keep.TASKS:
             _drain(cell, order, units)
@@ -101,7 +103,7 @@ class CellOrders:
             interpreter_hook.add(installed.venv)  # an earlier Aerodrome may have made it
         environment = self._environments.prepared(tenant)
         port = self._environments.port(tenant, environment.paths.cell(order.revision))
-        return CellFiles(environment, order, Airflow(installation=installed, built=built, execution_port=port))
+        return CellFiles(environment=environment, order=order, installation=installed, built=built, execution_port=port)
 
 
 def _kept(order: CellOrder, units: list[dict[str, Any]]) -> frozenset[str]:
