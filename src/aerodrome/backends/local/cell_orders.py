@@ -40,19 +40,20 @@ class CellOrders:
         cell = self._environments.paths(tenant).cell(order.revision)
         if order.keep is Keep.NOTHING:
             self._end(cell, order)
-        elif not self._states.is_alive(cell):
-            self._bring_back(cell, order) if order.keep is Keep.TASKS else self._start(tenant, cell, order)
-        elif (known := recorded_orders.read(cell)) != order:
-            self._tell(tenant, cell, order, known if isinstance(known, CellOrder) else None)
+            return
+        try:
+            if not self._states.is_alive(cell):
+                self._bring_back(cell, order) if order.keep is Keep.TASKS else self._start(tenant, cell, order)
+            elif (known := recorded_orders.read(cell)) != order:
+                self._tell(tenant, cell, order, known if isinstance(known, CellOrder) else None)
+        except CallerError as error:  # an option that cannot be read as what it must be
+            raise BrokenError(str(error), code="CONFIGURATION_INVALID") from error
 
     def _start(self, tenant: Tenant, cell: CellPaths, order: CellOrder) -> None:
         files = self._files(tenant, order)
         installed = files.installation
         recorded_orders.forget(cell)
-        try:
-            files.write(_kept(order, files.units))
-        except CallerError as error:  # an option that cannot be read as what it must be
-            raise BrokenError(str(error), code="CONFIGURATION_INVALID") from error
+        files.write(_kept(order, files.units))
         users.open_ways(installed)
         installation.mark_used(installed)
         warm.spawn(self._paths, installed, cell.config)
