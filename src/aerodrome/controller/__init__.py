@@ -1,4 +1,4 @@
-"""Observe, plan (pure), act: brings every environment to what the ledger wishes.
+"""Observe, plan (pure), act: brings every environment to the state that the ledger asks for.
 
 Only this room calls a backend.
 """

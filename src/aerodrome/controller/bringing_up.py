@@ -1,6 +1,6 @@
-"""The decisions that bring units up, each thing when what it needs is there. Pure.
+"""The decisions that bring units up, each thing after the things that it needs. Pure.
 
-Every function returns the next move towards one thing, or None where that thing is as it should be.
+Every function returns the next move for one thing, or None when that thing is as it should be.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def services_as_ordered(observed: Observed, order: ServicesOrder) -> Plan | None
 
 
 def database(observed: Observed, phase: Phase) -> Plan | None:
-    """What the units need of the database that can be set anew."""
+    """The rights and settings of the database that the environment's code has changed and that can be set anew."""
     altered = observed.database.altered
     if not altered:
         return None
@@ -73,7 +73,7 @@ def release(environment: Environment, observed: Observed, phase: Phase) -> Plan 
 
 
 def rebuilding(environment: Environment, observed: Observed, phase: Phase) -> Plan | None:
-    """The building of a lost release; None also where it cannot be built."""
+    """The building of a lost release; None also when it cannot be built."""
     work, running, detail = observed.work(Rebuild), environment.deployed, "Building the lost release again."
     if not observed.releases.is_lost or running is None:
         return None
@@ -113,7 +113,7 @@ def cell(environment: Environment, observed: Observed, deployed: Deployed) -> Pl
 
 
 def cell_as_ordered(environment: Environment, observed: Observed, deployed: Deployed) -> Plan | None:
-    """All units of a cell, whichever of them were stopped on purpose, by their present order."""
+    """The present order for a cell, with all its units; some of them may have been stopped on purpose."""
     order = ordering.cell(environment, deployed.cell, deployed)
     if observed.cell(deployed.cell).order == order:
         return None
@@ -134,7 +134,7 @@ def waiting(observed: Observed, revision: int) -> Plan | None:
 
 
 def restarting(observed: Observed, revision: int) -> str:
-    """What of a settled environment is being started again, in a sentence; empty = every unit is ready."""
+    """A sentence that names the units that are being started again; empty = every unit is ready."""
     cells = (observed.services, observed.cell(revision))
     if all(each.all_ready for each in cells):
         return ""
@@ -142,8 +142,8 @@ def restarting(observed: Observed, revision: int) -> str:
 
 
 def hopeless(environment: Environment, observed: Observed, revision: int) -> Plan | None:
-    """The failure of a change one of whose units keeps dying."""
-    # Services are as old as the environment, and so are their restarts: only a creation starts them itself.
+    """The failure of a change when one of its units keeps dying."""
+    # Restarts of services count from the environment's beginning, so only a creation is judged by them.
     services = observed.services.units if environment.deployed is None else ()
     found = [
         (unit, whose)
@@ -177,7 +177,7 @@ def silent(environment: Environment, observed: Observed) -> Plan | None:
 
 
 def _started(observed: Observed, phase: Phase, detail: str, order: CellOrder | ServicesOrder) -> Take:
-    """The order to start something that works with the database, whatever the environment's code has done to that."""
+    """The order to start something that works with the database; the database is mended first."""
     orders: tuple[Order, ...] = (MendDatabase(), order) if observed.database.exists else (order,)
     return Take(phase=phase, detail=detail, orders=orders, again_after=0)
 

@@ -1,4 +1,4 @@
-"""The decisions about a change: from the wish to units that serve; until the last step what runs is left alone.
+"""The decisions about a change, from the request to units that serve. What runs is left alone until the last step.
 
 A creation is a change from nothing. An update starts the new revision's cell beside the old one and switches when all
 of it serves. Where the metadata database moves (another Airflow version, a snapshot), that is rehearsed on a copy
@@ -44,7 +44,7 @@ def advance(environment: Environment, observed: Observed, change: Change, now: d
 
 
 def _meanwhile(environment: Environment, observed: Observed, change: Change) -> Plan | None:
-    """Services and what runs, which go on until they are to be replaced; None = they do, or their time is over."""
+    """The services, and the cell that runs until the change replaces it; None = both are there."""
     running, phase = environment.deployed, Phase(environment.progress.phase)
     ground = bringing_up.services(observed, ordering.services(environment)) or bringing_up.database(observed, phase)
     if ground is not None or running is None or change.swapped or observed.cell(change.revision).alive:
@@ -76,7 +76,7 @@ def _release(environment: Environment, observed: Observed, change: Change) -> Pl
 
 
 def _placed(environment: Environment, change: Change, built: Deployed) -> Deployed:
-    """The release with the cell and the database that it is for; `change` knows it already."""
+    """The release with the numbers of its cell and database; `change` has the release already."""
     running = environment.deployed
     if running is None:
         return replace(built, cell=change.revision, database=change.revision)
@@ -88,7 +88,7 @@ def _placed(environment: Environment, change: Change, built: Deployed) -> Deploy
 
 
 def _database(observed: Observed, change: Change) -> Plan | None:
-    """The database of an environment that is being created; of a snapshot it takes as long as that is large."""
+    """The database of a new environment. Making it from a snapshot has no limit of time: snapshots may be large."""
     if observed.database.exists:
         return None
     releases = observed.releases
@@ -100,7 +100,7 @@ def _database(observed: Observed, change: Change) -> Plan | None:
 
 
 def _units(environment: Environment, observed: Observed, change: Change) -> Plan | None:
-    """The new revision's units beside the old one's, or those that run, by their new order; None = they serve."""
+    """The units of the change: a new cell beside the old one, or a new order for the old one. None = they serve."""
     running, wanted = environment.deployed, change.deployed
     if wanted is None:
         return None
@@ -120,7 +120,7 @@ def _units(environment: Environment, observed: Observed, change: Change) -> Plan
 
 
 def _switched(observed: Observed, change: Change) -> Plan | None:
-    """The services and the requests, led to what the change has made; None = they are."""
+    """The services and the requests, led to the cell of the change; None = they are."""
     if change.deployed is None:
         return None
     order = ordering.services_of(change.spec, change.deployed.database)
@@ -133,7 +133,7 @@ def _done(change: Change) -> Plan:
 
 
 def _overdue(environment: Environment, observed: Observed, change: Change, now: datetime) -> Plan | None:
-    """The failure of a change whose present phase takes longer than it ever should."""
+    """The failure of a change when its present phase has taken too long."""
     progress = environment.progress
     limit = LIMITS.get(Phase(progress.phase), NO_LIMIT)
     late = observed.cell(change.revision)

@@ -20,7 +20,7 @@ DAMAGED = "DATABASE_DAMAGED"
 
 
 def recover(environment: Environment, observed: Observed) -> Plan:
-    """An environment whose processes are gone: what once worked is tried for ever, and cells back off by themselves."""
+    """An environment that lost its processes. It worked once, so it is tried without end; cells back off themselves."""
     missing = bringing_up.ground(observed, ordering.services(environment))
     if missing is not None:
         return missing
@@ -36,7 +36,7 @@ def recover(environment: Environment, observed: Observed) -> Plan:
 
 
 def served(environment: Environment, observed: Observed) -> Plan | None:
-    """The cell that serves, whole, with requests and services led to it; None = so it is."""
+    """The cell that serves: all units ready, services and requests led to it. None = so it is."""
     running = environment.deployed
     if running is None:
         return None
@@ -50,7 +50,7 @@ def served(environment: Environment, observed: Observed) -> Plan | None:
 
 
 def pointed(observed: Observed, revision: int) -> Plan | None:
-    """Requests, led to a revision's web server; None = so they are."""
+    """The requests, led to a revision's web server; None = they are."""
     if observed.runtime.served == revision:
         return None
     orders = (Point(revision=revision),)
@@ -58,14 +58,14 @@ def pointed(observed: Observed, revision: int) -> Plan | None:
 
 
 def watch(environment: Environment, observed: Observed, now: datetime) -> Plan:
-    """A settled environment: its cells keep the units; only the cells themselves are ours to miss."""
+    """A settled environment. Cells look after units; the controller looks after cells."""
     revision = environment.serving
     if not observed.services.alive or not observed.cell(revision).alive:
         return Happen(phase=Phase.LOST, detail="The cell is gone.", event=Event.LOST)
     first = (
         bringing_up.database(observed, Phase.READY)
         or _lost_tasks(environment, observed, revision)
-        or bringing_up.installed(observed, Phase.READY)  # whose folder may be gone under its units
+        or bringing_up.installed(observed, Phase.READY)  # the folder of the version may be gone while units run
         or bringing_up.rebuilding(environment, observed, Phase.READY)
         or _as_ordered(environment, observed)
     )
@@ -85,7 +85,7 @@ def watch(environment: Environment, observed: Observed, now: datetime) -> Plan:
 
 
 def deaths(seen: RuntimeSeen, told: Mapping[tuple[int, str], float]) -> tuple[Death, ...]:
-    """The workers that died; those are left out that were `told` already, each with the time of its death."""
+    """The workers that died, without those that Airflow was `told` of (revision and worker → the time of its death)."""
     return tuple(
         Death(revision=revision, worker=worker.name, at=worker.exited_at)
         for revision, cell in seen.cells.items()
@@ -95,13 +95,13 @@ def deaths(seen: RuntimeSeen, told: Mapping[tuple[int, str], float]) -> tuple[De
 
 
 def hangs(observed: Observed) -> list[tuple[int | None, Unit]]:
-    """The units that their cells had to kill, for they did nothing any more, with the revision (None: a service)."""
+    """The units that their cells killed because they did nothing any more, each with its revision (None: a service)."""
     everything = ((None, observed.services), *observed.cells.items())
     return [(whose, unit) for whose, each in everything for unit in each.units if unit.hung]
 
 
 def _as_ordered(environment: Environment, observed: Observed) -> Plan | None:
-    """What a broken-off change has left otherwise than it is to be; None = nothing."""
+    """What a broken-off change has left different from the present orders; None = nothing."""
     running = environment.deployed
     if running is None:
         return None
@@ -112,8 +112,8 @@ def _as_ordered(environment: Environment, observed: Observed) -> Plan | None:
 
 
 def _lost_tasks(environment: Environment, observed: Observed, revision: int) -> Plan | None:
-    """What Airflow is to be told of dead workers; None = it knows, or cannot be told yet."""
-    # Lost tasks are handed to a scheduler; one that has died with them would be found dead in five minutes only.
+    """The report of dead workers to Airflow; None = Airflow knows, or cannot be told yet."""
+    # Lost tasks are handed to a scheduler. Airflow finds a dead scheduler only after five minutes.
     if not observed.deaths or SCHEDULER not in observed.cell(revision).ready or environment.deployed is None:
         return None
     orders = (ReportDeaths(version=environment.deployed.version, deaths=observed.deaths),)

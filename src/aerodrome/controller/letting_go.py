@@ -15,10 +15,10 @@ from aerodrome.model.orders import Keep, Order, Remove, ReportDeaths
 from aerodrome.model.phases import Phase
 
 FORCED_LIMIT = timedelta(seconds=15)
-"""How long tasks may hold up a change that is not to wait for them; those of its own workers have five seconds."""
+"""How long the tasks of earlier revisions may hold up a FORCED change; those of its own workers have five seconds."""
 
 LET_GO = frozenset({Keep.TASKS, Keep.NOTHING})
-"""What is kept of a cell that was told to end."""
+"""What a cell keeps that was told to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class _Move:
 
 
 def retire(environment: Environment, others: Mapping[int, Cell]) -> Plan:
-    """Let the cells go that do not serve any more; there is one at least."""
+    """The end of cells that do not serve any more; there is at least one."""
     move = _next([_retirement(environment, revision, found) for revision, found in sorted(others.items())])
     if not move.orders:
         return Wait(phase=Phase.READY, detail=move.detail, again_after=CALM)
@@ -67,9 +67,9 @@ def services(environment: Environment, observed: Observed, phase: Phase) -> Plan
 
 
 def removal(environment: Environment, revision: int) -> tuple[Order, ...]:
-    """The orders to remove what an ended cell has left, its workers being gone."""
+    """The orders to remove what an ended cell has left. Airflow is told first that its workers are gone."""
     change = environment.change
-    if change is not None and change.swapped:  # the database goes too, and is of the other version
+    if change is not None and change.swapped:  # the database of these workers goes too
         return (Remove(revision=revision),)
     running = environment.deployed
     version = running.version if running is not None else environment.spec.airflow_version
@@ -83,7 +83,7 @@ def is_over(environment: Environment, phase: Phase, limit: timedelta, now: datet
 
 
 def _next(moves: list[_Move]) -> _Move:
-    """Which comes first: a cell that only waits for its tasks does not keep the others from their next move."""
+    """The first cell that can move; one that waits for its tasks holds up no other."""
     return next((move for move in moves if move.orders), moves[0])
 
 

@@ -1,6 +1,6 @@
-"""The loop: one environment at a time each, several side by side; observe, plan, act, write down.
+"""The loop: observe, plan, act, write down; several environments side by side, one thread at a time for each.
 
-Everything that changes the world goes out through `Controller._carry_out`. The loop wakes by notice, by the time that
+Everything that changes the world goes out through `Controller._order`. The loop wakes by notice, by the time that
 the last plan named, or at the latest after `CALM` seconds.
 """
 
@@ -45,7 +45,7 @@ FAULT_LIMIT = 3
 """How many faults in a row end a change."""
 
 LONGEST_ROUND = timedelta(seconds=30)
-"""A longer pause than this between two rounds was the machine's, which slept; changes are not to fail for it."""
+"""After a longer pause between two rounds the machine has slept; no change may fail because of that."""
 
 PATIENCE = 60.0
 """Seconds that a round may take; it only reads the ledger and starts what is due, in other threads."""
@@ -54,22 +54,22 @@ COLLECT_EVERY = 3600.0
 """Seconds between two looks for releases that nobody uses."""
 
 UNDER_CHANGE = frozenset({Status.CREATING, Status.UPDATING, Status.CREATING_SNAPSHOT, Status.MAINTENANCE})
-"""Statuses in which a failure is the change's, and ends it."""
+"""Statuses in which a failure ends the change."""
 
 UNSETTLED = frozenset({Status.CREATING, Status.CREATE_FAILED, Status.ROLLING_BACK, Status.DELETING})
-"""Statuses in which it matters what copies of the database there are, and not what its code has changed of it."""
+"""Statuses in which copies of the database are looked for, and not what code has changed in it."""
 
 UNIT_HUNG = "UNIT_HUNG"
-"""The kind of the events that tell of a unit which did nothing any more."""
+"""The kind of event for a unit that did nothing any more."""
 
 SAME_MOMENT = 1.0
-"""Seconds by which a cell's word on when something was may differ from one answer to the next."""
+"""Seconds by which a cell's times for the same event may differ between two answers."""
 
 log = structlog.get_logger("controller")
 
 
 class Controller:
-    """Brings every environment to what the ledger wishes."""
+    """Brings every environment to the state that the ledger asks for."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class Controller:
         self._faults: dict[str, int] = {}
         self._hangs: dict[str, dict[tuple[int | None, str], float]] = {}
         self._deaths: dict[str, dict[tuple[int, str], float]] = {}
-        """Workers' deaths that Airflow was told of; forgotten with this process, for telling twice does no harm."""
+        """Workers' deaths that Airflow was told of. Forgotten with this process: telling twice does no harm."""
         self._noticed: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -124,7 +124,7 @@ class Controller:
                 self._wake.wait(self._round(pool))
 
     def _listen(self) -> None:
-        """Turn notices into wake-ups; the ledger being away costs wake-ups only."""
+        """Turn notices into wake-ups; while the ledger is away there are none."""
         while not self._stop.is_set():
             try:
                 for name in self._notices.wait(1.0):
@@ -150,7 +150,7 @@ class Controller:
         for name, due in self._due.items():
             if name in self._running:
                 if name in noticed:
-                    self._noticed.put(name)  # what happens meanwhile is looked at afterwards
+                    self._noticed.put(name)  # looked at again afterwards, for something may have happened meanwhile
             elif due <= now:
                 self._running[name] = pool.submit(self.reconcile, name)
                 self._running[name].add_done_callback(lambda _: self._wake.set())
@@ -158,7 +158,7 @@ class Controller:
         return max(0.0, min([CALM, *waiting]))
 
     def _forgive_pauses(self) -> None:
-        """Let the time of what is under way begin anew after a pause, that before our start among them."""
+        """Start the clock of every running phase anew after a pause; our own start counts as one."""
         now, before = self._clock(), self._round_at
         is_pause = before is None or now - before > LONGEST_ROUND
         for environment in self._environments.all() if is_pause else ():
@@ -171,7 +171,7 @@ class Controller:
         """One look at one environment, and what follows from it; returns after how many seconds to look again."""
         try:
             return self._look(name)
-        except Exception:  # not even the answer to an error could be written down, as the ledger is away
+        except Exception:  # the ledger is away, so not even the error could be written down
             log.exception("nothing done", environment=name)
             return FAULT_PAUSE
 
@@ -324,13 +324,13 @@ class Controller:
         self._snapshots.remove(identifier, number)
 
     def _record_report(self, environment: Environment, change: Change) -> None:
-        """Tell as events what has become known since of the change."""
+        """Write the new sentences of the change's report as events."""
         known = len(environment.change.report) if environment.change is not None else 0
         for sentence in change.report[known:]:
             self._environments.record(environment.name, "NOTE", sentence, {"revision": change.revision}, self._clock())
 
     def _tell_hangs(self, environment: Environment, observed: Observed) -> None:
-        """Tell as events which units their cells had to kill, each once, also after a restart of ours."""
+        """Write an event for each unit that its cell had to kill; once, also after a restart of the control plane."""
         for whose, unit in keeping.hangs(observed):
             at = unit.exited_at or 0.0
             if environment.identifier not in self._hangs:
@@ -345,12 +345,12 @@ class Controller:
             told[whose, unit.name] = at
 
     def _told_hangs(self, name: str) -> dict[tuple[int | None, str], float]:
-        """Revision and unit of what was told already, and when it was ended."""
+        """The hung units that have an event already: revision and name → when the cell ended it."""
         details = [event["detail"] for event in self._environments.events(name) if event["kind"] == UNIT_HUNG]
         return {(detail["revision"], detail["unit"]): detail["at"] for detail in details}
 
     def _fail(self, environment: Environment, failure: Failure) -> float:
-        """A person must act: a change ends and is undone, anything else is tried again more slowly."""
+        """A person must act. A change ends and is undone; anything else is tried again, more slowly."""
         log.error("broken", environment=environment.name, code=failure.code, message=failure.message)
         if environment.status in UNDER_CHANGE and environment.failure is None:
             self._write_failure(environment, failure)
@@ -366,7 +366,7 @@ class Controller:
             self._environments.set_progress(environment.name, moved)
 
     def _fault(self, environment: Environment, fault: Exception) -> float:
-        """Something nobody foresaw: logged whole, tried again, and the end of a change when it persists."""
+        """An error that nobody foresaw: log it whole and try again; when it persists, the change fails."""
         log.error("fault", environment=environment.name, exc_info=fault)
         count = self._faults[environment.name] = self._faults.get(environment.name, 0) + 1
         if count < FAULT_LIMIT:

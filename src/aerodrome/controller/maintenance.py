@@ -15,7 +15,7 @@ from aerodrome.model.environment import Environment
 from aerodrome.model.release import Patch
 
 WINDOW = timedelta(hours=2)
-"""How long after its start a window is open for a beginning; AWS documents none."""
+"""How long after the start of a window maintenance may begin; AWS documents none."""
 
 WEEK = timedelta(days=7)
 
@@ -47,6 +47,6 @@ def due(environment: Environment, patch: Patch | None, now: datetime) -> Change 
         return None
     running = environment.deployed
     moves = running is not None and running.version != patch.version
-    # A name that is answered by another version's (1.10.12) stays what the environment was asked to be.
+    # AirflowVersion stays as it was asked for when another version answers to it (1.10.15 to 1.10.12).
     spec = replace(environment.spec, airflow_version=patch.version) if moves else environment.spec
     return Change(kind=ChangeKind.MAINTENANCE, spec=spec, revision=0, strategy=Strategy.GRACEFUL, requested_at=now)

@@ -1,4 +1,4 @@
-"""The decisions of a change whose metadata database moves: another Airflow version's, or a snapshot's. Pure.
+"""The decisions of a change that replaces the metadata database: another Airflow version, or a snapshot. Pure.
 
 An archive of what was, a rehearsal on a copy, the end of everything that uses the database, the migrated copy, and the
 exchange of the two.
@@ -36,11 +36,11 @@ def moved(
 
 
 def working(observed: Observed, order: LongOrder, phase: Phase, detail: str) -> Plan:
-    """A long order as it goes on; one that is not under way is begun."""
+    """The progress of a long order, which is given when it is not under way."""
     work = observed.work(type(order))
     if work is None:
         orders: tuple[Order, ...] = (order,)
-        if observed.database.exists and not isinstance(order, Migrate):  # which opens the database by itself
+        if observed.database.exists and not isinstance(order, Migrate):  # it opens the database by itself
             orders = (MendDatabase(), order)
         return Take(phase=phase, detail=detail, orders=orders, again_after=0)
     return Wait(phase=phase, detail=work.detail or detail, fraction=work.fraction)
@@ -82,7 +82,7 @@ def _replaced(
     running: Deployed,
     now: datetime,
 ) -> Plan | None:
-    """The rehearsal, the copy that everybody leaves the database for, and the exchange; None = it is done."""
+    """The rehearsal, the end of everything that uses the database, the copy, the exchange; None = all is done."""
     before = (environment.spec, running)
     if not change.rehearsed:
         rehearse = Rehearse(

@@ -1,4 +1,4 @@
-"""The orders that the ledger's wishes come to: what each cell and the services of an environment shall be now. Pure."""
+"""The orders that follow from the ledger: what each cell and the services of an environment shall be now. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FORCED_PATIENCE = 5.0
 """Seconds between the order to stop and SIGKILL, where tasks are not waited for; arbitrary."""
 
 STOP_PATIENCE = 20.0
-"""Seconds that units have which end in order; the controller has limits of its own for what follows."""
+"""Seconds for units that end in order. The controller has its own limits, after which it ends them at once."""
 
 
 def change_of(environment: Environment) -> Change | None:
@@ -61,7 +61,7 @@ def _spec(environment: Environment, revision: int) -> Spec:
 
 
 def services(environment: Environment) -> ServicesOrder:
-    """What the services shall be while a change is under way, which is what they were before, and when nothing is."""
+    """What the services shall be now. A change leaves them as they were, until its database is in place."""
     change = change_of(environment)
     if change is not None and (environment.deployed is None or change.swapped):
         return services_of(change.spec, change.deployed.database if change.deployed else change.revision)
@@ -88,14 +88,14 @@ def patience(environment: Environment) -> float:
 
 
 def draining(environment: Environment, revision: int, found: Cell) -> CellOrder:
-    """The order to end with the tasks that run; requests go on to be answered until another revision's cell does."""
+    """The order to end with the tasks that run. The web server of the cell that serves goes on."""
     web_servers = 1 if revision == environment.serving else 0
     order = _known(environment, revision, found)
     return replace(order, keep=Keep.TASKS, web_servers=web_servers, patience=patience(environment))
 
 
 def stopping(environment: Environment, revision: int, found: Cell, *, late: bool = False) -> CellOrder:
-    """The order to end: units in order, or at once where it is `late` or nobody looks after them."""
+    """The order to end: units in order, or at once when it is `late`."""
     order = _known(environment, revision, found)
     return replace(order, keep=Keep.NOTHING, patience=AT_ONCE if late else STOP_PATIENCE)
 
@@ -106,7 +106,7 @@ def stopping_services(environment: Environment, *, late: bool = False) -> Servic
 
 
 def _known(environment: Environment, revision: int, found: Cell) -> CellOrder:
-    """What the cell was last told to be; where nobody knows, its name is all that matters of it."""
+    """The last order of the cell. When nobody knows it, one that has the right revision; ending needs no more."""
     if isinstance(found.order, CellOrder):
         return found.order
     number, lock = version(environment)

@@ -1,4 +1,4 @@
-"""The decision: from what is wished and what is seen, the one next move. Pure.
+"""The decision: from what is asked for and what is seen, the one next move. Pure.
 
 `loop` observes, calls `plan`, and carries out what it says. Plans are level-triggered: they depend on the present facts
 alone, so a plan that was never carried out is simply made again.
@@ -21,7 +21,7 @@ CHANGING = frozenset({
 """Statuses in which a change is under way."""
 
 TEARDOWN = frozenset({Status.DELETING, Status.CREATE_FAILED})
-"""Statuses in which nobody waits for a cell's answer: everything is ended, after a time by force."""
+"""Statuses in which everything is ended, after a time by force; nobody waits for a cell's answer."""
 
 
 def plan(environment: Environment, observed: Observed, now: datetime) -> Plan:

@@ -37,7 +37,7 @@ class Wait:
     """How much of the phase is done, 0..1; None = nobody can tell."""
 
     trouble: Failure | None = None
-    """What is wrong with what runs, and stays so until a person acts: told once, as long as it stays the same."""
+    """What is wrong until a person acts. It is told once, as long as it stays the same."""
 
     again_after: float = QUICK
 
@@ -80,7 +80,7 @@ class Happen:
     detail: str
     event: Event
     forget: int | None = None
-    """The number of a snapshot that goes before, for its change came to nothing."""
+    """The number of a snapshot that is removed first, because its change came to nothing."""
 
     again_after: float = 0.0
 
@@ -97,7 +97,7 @@ class Begin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fail:
-    """The change under way has failed; what must be undone follows from that."""
+    """The change under way has failed, and is to be undone."""
 
     failure: Failure
     failing: tuple[str, int | None] | None = None

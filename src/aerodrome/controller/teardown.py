@@ -1,4 +1,4 @@
-"""The decisions about an environment that goes: what exists is taken away in the order in which things need each other.
+"""The decisions about an environment that goes: everything is removed, what needs other things first.
 
 A failed creation keeps its files: the logs are what a person needs next. Pure.
 """
@@ -16,7 +16,7 @@ from aerodrome.model.orders import DropDatabase, Remove
 from aerodrome.model.phases import Phase
 
 STOP_LIMIT = timedelta(seconds=20)
-"""How long the units of an environment that is to go may take to stop; its tasks are not waited for beyond that."""
+"""How long the units of an environment that goes may take to stop. Its tasks are not waited for beyond that."""
 
 
 def tear_down(environment: Environment, observed: Observed, now: datetime, done: Event) -> Plan:
@@ -33,7 +33,7 @@ def tear_down(environment: Environment, observed: Observed, now: datetime, done:
 
 
 def _stopping(environment: Environment, observed: Observed, *, late: bool) -> Plan | None:
-    """The end of every process, units before what they work with; None = there is none."""
+    """The end of every process, units before services; None = there is none."""
     for revision, cell in sorted(observed.cells.items()):
         if cell.runs:
             forced = late or cell.state is CellState.LOST

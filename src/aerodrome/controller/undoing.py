@@ -14,13 +14,13 @@ from aerodrome.model.orders import SwapBack
 from aerodrome.model.phases import Phase
 
 STOP_LIMIT = timedelta(seconds=120)
-"""How long the units of the failed revision may take to stop where the database must be free of them."""
+"""How long the units of the failed revision may take to stop before its database goes."""
 
 RESTORE_LIMIT = timedelta(minutes=5)
-"""How long what ran before may take to serve again until the environment is called what it is: unavailable."""
+"""How long the earlier revision may take to serve again, until the environment is called UNAVAILABLE."""
 
 STARTING = frozenset({Phase.SERVICES, Phase.START})
-"""Phases in which that time runs."""
+"""The phases that count for this limit."""
 
 
 def undo(environment: Environment, observed: Observed, change: Change, now: datetime) -> Plan:
@@ -37,7 +37,7 @@ def undo(environment: Environment, observed: Observed, change: Change, now: date
 
 
 def _let_go(environment: Environment, observed: Observed, change: Change, now: datetime) -> Plan | None:
-    """The failed revision's cell: gone where its database goes, else on its way with the tasks that it has taken."""
+    """The end of the failed revision's cell: at once when its database goes, else with the tasks that it has taken."""
     revision = change.revision
     failed = observed.cell(revision)
     if revision == environment.serving or revision not in observed.cells:
@@ -63,7 +63,7 @@ def _let_go(environment: Environment, observed: Observed, change: Change, now: d
 
 
 def _database(environment: Environment, observed: Observed, change: Change) -> Plan | None:
-    """The return of the database, and of what was queued with it, which Redis must not hold meanwhile."""
+    """The return of the earlier database, with its queue; Redis must not run meanwhile."""
     if not observed.database.unfinished:
         return None
     stopping = letting_go.services(environment, observed, Phase.RESTORE) if change.swapped else None
@@ -74,7 +74,7 @@ def _database(environment: Environment, observed: Observed, change: Change) -> P
 
 
 def _lost(environment: Environment, observed: Observed, change: Change, now: datetime) -> Plan | None:
-    """The end of the patience with what ran before, whatever keeps it from serving; None = it serves, or has time."""
+    """The end of waiting for the earlier revision; None = it serves, or has time left."""
     if observed.services.all_ready and observed.cell(environment.serving).all_ready:
         return None
     if _time_to_serve(environment, now) <= RESTORE_LIMIT:

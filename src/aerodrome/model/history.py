@@ -56,7 +56,7 @@ class Snapshot:
 
 
 def contents_in_use(environments: Sequence[Environment]) -> frozenset[str]:
-    """The releases' contents that environments run, and those that a change is to bring."""
+    """The contents of releases that environments run or that a change brings."""
     running = [each.deployed for each in environments]
     coming = [each.change.deployed for each in environments if each.change is not None]
     return frozenset(each.content for each in running + coming if each is not None and each.content is not None)

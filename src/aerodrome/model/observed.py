@@ -1,4 +1,4 @@
-"""What backends see of an environment: facts at one moment, without judgement, the same on a machine and a cluster."""
+"""What backends see of an environment: facts at one moment, the same for a machine and for a cluster."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class InstallationProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """How far a long order is that is being carried out in the background, or was last."""
+    """How far the last long order is, which is carried out in the background."""
 
     order: type[LongOrder]
     """Which kind of order it is."""
@@ -152,7 +152,7 @@ class Work:
     """What a person should know of it, in sentences."""
 
     trouble: Failure | None = None
-    """What kept it from being done, where nothing else ends with it; it is tried again after a while."""
+    """What kept it from being done, when no change fails with it; it is tried again after a while."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,13 +160,13 @@ class RuntimeSeen:
     """What a runtime sees of an environment."""
 
     exists: bool = False
-    """Anything of it is there, if only what it printed."""
+    """Something of it is there; it may be no more than what its units printed."""
 
     services: Cell = NO_CELL
-    """Its queue, and what brings its DAGs and credentials, whatever runs beside them."""
+    """The cell of its queue and of what brings DAGs and credentials."""
 
     cells: Mapping[int, Cell] = field(default_factory=lambda: MappingProxyType({}))
-    """The cells of Airflow's own units, by the revision that each runs; those of which anything is left."""
+    """The cells of Airflow's own units by revision, as long as anything of them is left."""
 
     served: int | None = None
     """The revision that requests go to."""
@@ -178,16 +178,16 @@ class DatabaseSeen:
 
     exists: bool = False
     unfinished: bool = False
-    """Databases of an unfinished change are there: a rehearsal's, or one that was to replace the live one."""
+    """An unfinished change has left databases: a rehearsal's, or one that was to replace the live one."""
 
     others: bool = False
-    """Copies, snapshots or archives of it are there, whatever change they are of."""
+    """There are copies, snapshots or archives of it, of whichever change."""
 
     altered: tuple[str, ...] = ()
-    """What the environment's code has changed of it and can be set anew, in words; looked at now and then."""
+    """What code of the environment has changed of it and can be set anew, in words; looked at now and then."""
 
     damage: str = ""
-    """What it has changed there and nothing but a person can mend, in a sentence; looked at now and then."""
+    """What code has damaged so that a person must mend it, in a sentence; looked at now and then."""
 
     work: Work | None = None
 
@@ -220,7 +220,7 @@ class Observed:
     database: DatabaseSeen
     releases: ReleasesSeen
     deaths: tuple[Death, ...] = ()
-    """Workers that died, of which Airflow has not been told yet that their tasks died with them."""
+    """Workers that died and that Airflow has not been told of yet."""
 
     @property
     def services(self) -> Cell:

@@ -1,8 +1,8 @@
-"""What the controller orders: what shall be, whole, and never how to come there. Pure.
+"""What the controller orders: the whole of what shall be, and never the way there. Pure.
 
-The controller makes orders from the ledger, for it alone knows which change is under way; backends carry them out and
-say what they see (`model.observed`). An order that is given again changes nothing. A changed order for the same cell
-(one worker more) changes what runs there, and starts nothing anew that stays as it was.
+The controller makes orders from the ledger, because it alone knows which change is under way. Backends carry them out
+and say what they see (`model.observed`). An order that is given again changes nothing. A changed order for the same
+cell (one worker more) changes what runs there, and starts nothing anew that stays as it was.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Keep(StrEnum):
     """All but those that must not run for two revisions at once."""
 
     TASKS = "TASKS"
-    """What running tasks need; workers take no more tasks and end with those that they run: a drain."""
+    """A drain: workers take no more tasks and end with those that they run; what tasks need goes on."""
 
     NOTHING = "NOTHING"
 
@@ -55,11 +55,11 @@ class CellOrder:
     workers: int
     schedulers: int = 1
     web_servers: int = 1
-    """Under `Keep.TASKS` too: 1 = people who wait for tasks go on seeing them, 0 = another revision's serves them."""
+    """Under `Keep.TASKS` too: 1 = people go on seeing the tasks, 0 = another revision's web server shows them."""
 
     keep: Keep = Keep.ALL
     patience: float = AT_ONCE
-    """Seconds that units which are not kept have for their end; with `Keep.TASKS` it is the workers' alone."""
+    """Seconds for the end of units that are not kept; with `Keep.TASKS` of the workers alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +71,8 @@ class ServicesOrder:
     execution_role_arn: str
     airflow_version: str
     queue: int
-    """The revision that made the present database (`Deployed.database`): what was queued with another is put aside, and
-    comes back with that."""
+    """The revision that made the present database (`Deployed.database`). What was queued with another database is put
+    aside, and comes back with it."""
 
     keep: Keep = Keep.ALL
     """ALL or NOTHING."""
@@ -89,7 +89,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remove:
-    """Remove what a revision's cell, in which nothing runs, has left; None = everything of the environment."""
+    """Remove what an ended cell of a revision has left; None = everything of the environment."""
 
     revision: int | None = None
 
@@ -195,7 +195,7 @@ class SwapBack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MendDatabase:
-    """Set anew what the environment needs of its database and its role, whose owner its code is."""
+    """Set anew the rights and settings of the database and its role, which code of the environment may change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What an environment runs, named: the release by what it is made of, and where its parts lie. Pure.
+"""The names of what environments run: a release by what it is made of, and where its parts lie. Pure.
 
 `release` builds one, the ledger keeps which one an environment runs, the controller compares two.
 """
@@ -77,10 +77,10 @@ class Deployed:
     """The revision that its cell was started for: a later one may differ in nothing that units see."""
 
     takes_over: bool = False
-    """Its cell was started beside another that served, so its units needed not hurry."""
+    """Its cell was started beside another that served, so its units did not have to hurry."""
 
     database: int = 1
-    """The revision that made the metadata database which it works with."""
+    """The revision that made its metadata database."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Whose things are whose: an environment as backends know it. Pure."""
+"""An environment as backends know it. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
-    """An environment as a backend knows it: what never changes in its life, and its secrets."""
+    """What never changes of an environment, and its secrets."""
 
     name: str
     identifier: str
