@@ -12,6 +12,7 @@ import selectors
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import structlog
@@ -19,8 +20,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from aerodrome.aws import clients
 from aerodrome.emulator import launch
+from aerodrome.emulator.redshift import warehouses
 from aerodrome.errors import AerodromeError
-from aerodrome.services import clusters, daemon, folders, postgres, warehouses
+from aerodrome.services import clusters, daemon, databases, folders, postgres
 from aerodrome.services.clusters import Cluster
 from aerodrome.settings import AWS, EMBEDDED, Settings
 from aerodrome.threads import SupervisedThread
@@ -141,7 +143,13 @@ class Keeper:
             self._start_emulator()
             self._reassert()
         if self._settings.aws_endpoint_url == EMBEDDED:
-            warehouses.provide(self.cluster(), launch.redshift_folder(self._settings.paths.aws))
+            self._provide_warehouses()
+
+    def _provide_warehouses(self) -> None:
+        """Make the databases that the emulator wishes for."""
+        cluster = self.cluster()
+        make = partial(databases.ensure_own, cluster, connection_limit=warehouses.MOST_CONNECTIONS)
+        warehouses.provide(launch.redshift_folder(self._settings.paths.aws), cluster, make)
 
     def _emulator_works(self) -> bool:
         """Whether it runs; one that is stopped by a signal for long is ended."""

@@ -17,9 +17,9 @@ import sqlalchemy as sa
 from aerodrome import errors
 from aerodrome.backends.databases import names
 from aerodrome.emulator import launch
+from aerodrome.emulator.redshift import warehouses
 from aerodrome.ledger import migrate
 from aerodrome.ledger.environments import identifiers
-from aerodrome.model.warehouses import WAY_IN, Access
 from aerodrome.services import databases
 from aerodrome.services.clusters import Cluster
 from aerodrome.services.queues import Queues
@@ -117,20 +117,10 @@ def _databases(settings: Settings, cluster: Cluster, known: tuple[str, ...]) -> 
     yield from (name for name in names.templates(cluster) if databases.role_exists(cluster, name))
     for folder, names_in in (
         (settings.paths.user_databases, _names_of_users),
-        (launch.redshift_folder(settings.paths.aws), _names_of_warehouses),
+        (launch.redshift_folder(settings.paths.aws), warehouses.names),
     ):
         yield from (name for name in names_in(folder) if databases.database_exists(cluster, name))
 
 
 def _names_of_users(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*"))
-
-
-def _names_of_warehouses(folder: Path) -> list[str]:
-    found = []
-    for file in folder.glob(f"*{WAY_IN}"):
-        try:
-            found.append(Access.of(file.read_text(encoding="utf-8")).name)
-        except (ValueError, KeyError, TypeError, OSError):
-            continue
-    return sorted(found)

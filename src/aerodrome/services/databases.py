@@ -71,6 +71,20 @@ def ensure_database(cluster: Cluster, name: str, owner: str, template: str | Non
             )
 
 
+def ensure_own(cluster: Cluster, name: str, password: str, *, connection_limit: int) -> None:
+    """Make a database and the role of the same name that owns it, or mend what the role has done to either.
+
+    Raises:
+        RetryError: the server does not answer.
+    """
+    try:
+        ensure_role(cluster, name, password, connection_limit=connection_limit)
+        ensure_database(cluster, name, name)
+        open_database(cluster, name)
+    except psycopg.OperationalError as error:
+        raise errors.RetryError(f"PostgreSQL at {cluster.host} does not answer: {error}") from error
+
+
 def database_exists(cluster: Cluster, name: str) -> bool:
     """Whether there is a database of this name."""
     with clusters.connect(cluster) as connection:

@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from aerodrome.aws import clients, credentials
 from aerodrome.aws.clients import Endpoint
 from aerodrome.emulator import launch
 from aerodrome.emulator.launch import Emulator
-from aerodrome.services import daemon, databases, warehouses
+from aerodrome.emulator.redshift import warehouses
+from aerodrome.services import daemon, databases
 from aerodrome.services.clusters import Cluster
 from aerodrome.services.daemon import Daemon
 from waiting import wait_for
@@ -98,11 +100,12 @@ def kept(service: Service, cluster: Cluster) -> Iterator[Warehouses]:
     found = Warehouses(service, cluster, folder, threading.Event())
     found.keeping.set()
     leaving = threading.Event()
+    make = partial(databases.ensure_own, cluster, connection_limit=warehouses.MOST_CONNECTIONS)
 
     def keep() -> None:
         while not leaving.wait(0.05):
             if found.keeping.is_set():
-                warehouses.provide(cluster, folder)
+                warehouses.provide(folder, cluster, make)
 
     keeper = threading.Thread(target=keep)
     keeper.start()

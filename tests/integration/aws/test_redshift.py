@@ -19,7 +19,8 @@ from botocore.exceptions import ClientError
 from aerodrome.aws import clients
 from aerodrome.aws.clients import Endpoint
 from aerodrome.aws.credentials import Credentials
-from aerodrome.services import clusters, warehouses
+from aerodrome.emulator.redshift import warehouses
+from aerodrome.services import clusters
 
 ENDED = {"FINISHED", "FAILED", "ABORTED"}
 

@@ -19,10 +19,10 @@ from aerodrome import errors, private_files
 from aerodrome.backends import purging
 from aerodrome.cli import up_down
 from aerodrome.emulator import launch
+from aerodrome.emulator.redshift.warehouses import Access, Warehouse
 from aerodrome.ledger.environments import Environments
 from aerodrome.ledger.migrate import DATABASE, migrate
 from aerodrome.model import defaults
-from aerodrome.model.warehouses import Access, Warehouse
 from aerodrome.services import clusters, databases, folders, postgres, redis
 from aerodrome.services.clusters import Cluster
 from aerodrome.settings import Paths, Settings

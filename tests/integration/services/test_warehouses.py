@@ -6,14 +6,16 @@ import dataclasses
 import json
 import secrets
 import stat
+from functools import partial
 
 import psycopg
 import pytest
 from psycopg import sql
 
+from aerodrome.emulator.redshift import warehouses
+from aerodrome.emulator.redshift.warehouses import REFUSAL, WAY_IN, WISH, Access, Warehouse
 from aerodrome.errors import RetryError
-from aerodrome.model.warehouses import REFUSAL, WAY_IN, WISH, Access, Warehouse
-from aerodrome.services import clusters, databases, warehouses
+from aerodrome.services import clusters, databases
 
 DEV = Warehouse(endpoint="cluster/one", database="dev")
 PROD = Warehouse(endpoint="cluster/one", database="prod")
@@ -36,6 +38,12 @@ def admin(request, cluster):
         databases.drop_role(cluster, name)
 
 
+def provide(server, folder):
+    """As the keeper does it."""
+    make = partial(databases.ensure_own, server, connection_limit=warehouses.MOST_CONNECTIONS)
+    warehouses.provide(folder, server, make)
+
+
 def wish(folder, warehouse):
     (folder / f"{warehouse.key}{WISH}").write_text(json.dumps(dataclasses.asdict(warehouse)))
 
@@ -50,7 +58,7 @@ def connect(cluster, access):
 
 def test_a_wish_is_granted_by_a_file_of_ours_and_taken_away(admin, cluster, tmp_path):
     wish(tmp_path, DEV)
-    warehouses.provide(admin, tmp_path)
+    provide(admin, tmp_path)
 
     [file] = tmp_path.iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -69,7 +77,7 @@ def test_a_wish_is_granted_by_a_file_of_ours_and_taken_away(admin, cluster, tmp_
 def test_each_wish_is_a_database_that_the_others_do_not_enter(admin, cluster, tmp_path):
     for each in (DEV, PROD):
         wish(tmp_path, each)
-    warehouses.provide(admin, tmp_path)
+    provide(admin, tmp_path)
     dev, prod = way_in(tmp_path, DEV), way_in(tmp_path, PROD)
     assert dev.name != prod.name
     with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
@@ -78,13 +86,13 @@ def test_each_wish_is_a_database_that_the_others_do_not_enter(admin, cluster, tm
 
 def test_wishing_again_mends_what_the_role_has_done_to_itself(admin, cluster, tmp_path):
     wish(tmp_path, DEV)
-    warehouses.provide(admin, tmp_path)
+    provide(admin, tmp_path)
     access = way_in(tmp_path, DEV)
     with connect(cluster, access) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 1")
         connection.execute("ALTER ROLE CURRENT_USER PASSWORD 'mine'")
     wish(tmp_path, DEV)
-    warehouses.provide(admin, tmp_path)
+    provide(admin, tmp_path)
     assert way_in(tmp_path, DEV) == access
     with connect(cluster, access) as connection:
         assert connection.execute("SELECT * FROM kept").fetchall() == [(1,)]
@@ -92,12 +100,12 @@ def test_wishing_again_mends_what_the_role_has_done_to_itself(admin, cluster, tm
 
 def test_a_database_that_is_gone_is_made_again(admin, cluster, tmp_path):
     wish(tmp_path, DEV)
-    warehouses.provide(admin, tmp_path)
+    provide(admin, tmp_path)
     access = way_in(tmp_path, DEV)
     databases.drop_database(cluster, access.name)
     databases.drop_role(cluster, access.name)
     wish(tmp_path, DEV)
-    warehouses.provide(admin, tmp_path)
+    provide(admin, tmp_path)
     connect(cluster, access).close()
 
 
@@ -105,7 +113,7 @@ def test_there_is_a_most(cluster, tmp_path, monkeypatch):
     monkeypatch.setattr(warehouses, "MOST", 1)
     for each in (DEV, PROD):
         wish(tmp_path, each)
-        warehouses.provide(cluster, tmp_path)
+        provide(cluster, tmp_path)
     assert "no more" in (tmp_path / f"{PROD.key}{REFUSAL}").read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([f"{DEV.key}{WAY_IN}", f"{PROD.key}{REFUSAL}"])
 
@@ -114,19 +122,19 @@ def test_there_is_a_most(cluster, tmp_path, monkeypatch):
 def test_a_wish_that_cannot_be_read_holds_up_no_other(cluster, tmp_path, text):
     (tmp_path / f"0{WISH}").write_text(text)
     wish(tmp_path, DEV)
-    warehouses.provide(cluster, tmp_path)
+    provide(cluster, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [f"{DEV.key}{WAY_IN}"]
 
 
 def test_a_note_that_was_cut_short_is_written_anew(cluster, tmp_path):
     (tmp_path / f"{DEV.key}{WAY_IN}").write_text('{"warehouse"')
     wish(tmp_path, DEV)
-    warehouses.provide(cluster, tmp_path)
+    provide(cluster, tmp_path)
     connect(cluster, way_in(tmp_path, DEV)).close()
 
 
 def test_a_server_that_is_away_is_asked_again_later(cluster, tmp_path):
     wish(tmp_path, DEV)
     with pytest.raises(RetryError, match="does not answer"):
-        warehouses.provide(dataclasses.replace(cluster, host="/nonexistent"), tmp_path)
+        provide(dataclasses.replace(cluster, host="/nonexistent"), tmp_path)
     assert (tmp_path / f"{DEV.key}{WISH}").exists()

@@ -1,6 +1,6 @@
 """The way to a database: by the keeper's note, and where there is none or it no longer fits, by a wish for one.
 
-See `model.warehouses`. The control plane must be up when a database is used for the first time, and then never again.
+See `warehouses`. The control plane must be up when a database is used for the first time, and then never again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import psycopg
 from psycopg import conninfo
 
 from aerodrome import private_files
-from aerodrome.model.warehouses import REFUSAL, WAY_IN, WISH, Access, Warehouse
+from aerodrome.emulator.redshift import warehouses
+from aerodrome.emulator.redshift.warehouses import REFUSAL, WAY_IN, WISH, Access, Warehouse
 
 PATIENCE = 60.0
 """Seconds until a database must be there; the keeper looks every second."""
@@ -55,22 +56,8 @@ def connected(folder: Path, warehouse: Warehouse, check: Callable[[], None]) -> 
 
 def known(folder: Path, warehouse: Warehouse) -> Access | None:
     """The way in, when there is one already."""
-    try:
-        found = Access.of((folder / f"{warehouse.key}{WAY_IN}").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
+    found = warehouses.read(folder / f"{warehouse.key}{WAY_IN}")
     return None if (folder / f"{warehouse.key}{WISH}").exists() else found
-
-
-def all_known(folder: Path) -> list[Warehouse]:
-    """Every warehouse that has a database."""
-    found = []
-    for file in sorted(folder.glob(f"*{WAY_IN}")):
-        try:
-            found.append(Access.of(file.read_text(encoding="utf-8")).warehouse)
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            continue
-    return found
 
 
 def connect(access: Access) -> psycopg.Connection:

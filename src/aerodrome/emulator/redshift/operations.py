@@ -18,7 +18,7 @@ from typing import ParamSpec, TypeVar
 
 import psycopg
 
-from aerodrome.emulator.redshift import access, requests, running, shown, sql, wire
+from aerodrome.emulator.redshift import requests, running, shown, sql, warehouses, wire
 from aerodrome.emulator.redshift.requests import Document
 from aerodrome.emulator.redshift.running import Surroundings
 from aerodrome.emulator.redshift.sql import ParameterError, Query, Understood
@@ -141,7 +141,7 @@ class Service:
 
     async def list_databases(self, given: Document, _caller: str) -> Document:
         endpoint = requests.endpoint(given)
-        known = await self._in_thread(access.all_known, self.around.folder)
+        known = [access.warehouse for access in await self._in_thread(warehouses.known, self.around.folder)]
         page, token = requests.page(sorted(each.database for each in known if each.endpoint == endpoint), given)
         return {"Databases": page, "NextToken": token}
 

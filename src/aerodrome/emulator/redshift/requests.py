@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aerodrome.emulator.redshift import wire
+from aerodrome.emulator.redshift.warehouses import Warehouse
 from aerodrome.emulator.redshift.wire import ServiceError
-from aerodrome.model.warehouses import Warehouse
 
 Document = Mapping[str, Any]
 

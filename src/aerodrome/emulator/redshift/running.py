@@ -23,7 +23,7 @@ from aerodrome.emulator.redshift.copying import S3, Load, RefusedError
 from aerodrome.emulator.redshift.results import Result
 from aerodrome.emulator.redshift.sql import Query
 from aerodrome.emulator.redshift.statement import Part, Statement, Status, Stop, StoppedError
-from aerodrome.model.warehouses import Warehouse
+from aerodrome.emulator.redshift.warehouses import Warehouse
 
 LONGEST = 900.0
 """Seconds that a statement may take; the service's own limit is a day."""

@@ -19,7 +19,7 @@ import psycopg
 from aerodrome import clock
 from aerodrome.emulator.redshift.results import Result
 from aerodrome.emulator.redshift.sql import Understood
-from aerodrome.model.warehouses import Warehouse
+from aerodrome.emulator.redshift.warehouses import Warehouse
 
 NANOSECONDS = 1_000_000_000
 

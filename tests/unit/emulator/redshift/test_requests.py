@@ -14,8 +14,8 @@ from aerodrome.emulator.redshift import operations, requests, shown, wire
 from aerodrome.emulator.redshift.results import PAGE_ROWS, Result
 from aerodrome.emulator.redshift.sql import understand
 from aerodrome.emulator.redshift.statement import Part, Statement, Status
+from aerodrome.emulator.redshift.warehouses import Access, Warehouse
 from aerodrome.emulator.redshift.wire import ServiceError
-from aerodrome.model.warehouses import Access, Warehouse
 
 EXECUTE = wire.operation("RedshiftData.ExecuteStatement")
 

@@ -15,8 +15,8 @@ from aerodrome.emulator.redshift.running import Surroundings
 from aerodrome.emulator.redshift.sql import understand
 from aerodrome.emulator.redshift.statement import Part, Statement, Status, Stop
 from aerodrome.emulator.redshift.statements import Statements
+from aerodrome.emulator.redshift.warehouses import Warehouse
 from aerodrome.emulator.redshift.wire import ServiceError
-from aerodrome.model.warehouses import Warehouse
 
 THREADS = ThreadPoolExecutor(4)
 AROUND = Surroundings(folder=Path("/nonexistent"), s3=lambda: None)

@@ -1,0 +1,147 @@
+"""The databases behind the Redshift Data API: what each is called, and how it comes to be.
+
+The emulator, where the statements of DAG code arrive, may make neither databases nor roles. It leaves a wish in a
+folder of ours; the keeper calls `provide` again and again, which writes the way in, has the database made, and takes
+the wish away. A wish for what exists mends it: the role may have changed its password, or shut its database.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from aerodrome import private_files
+
+PREFIX = "redshift_"
+"""Before the names of databases and roles; what follows is chance, so that installations may share a server."""
+
+MOST = 32
+"""Databases of one installation; arbitrary. Whoever may send statements may name new ones."""
+
+MOST_CONNECTIONS = 12
+"""Of one role: its statements, and those that end them."""
+
+WISH = ".wish"
+"""What the file of a wish ends in; it holds a `Warehouse`."""
+
+WAY_IN = ".json"
+"""The file with an `Access`; it is good when there is no wish beside it."""
+
+REFUSAL = ".refused"
+"""The file that comes in the place of a way in: a sentence for whoever wished."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warehouse:
+    """A database as callers of the Redshift Data API name it."""
+
+    endpoint: str
+    """`cluster/<ClusterIdentifier>` or `workgroup/<WorkgroupName>`."""
+    database: str
+
+    @property
+    def key(self) -> str:
+        """The beginning of its files' names: of one length and alphabet, whatever a caller wrote."""
+        return hashlib.sha256(json.dumps([self.endpoint, self.database]).encode()).hexdigest()[:24]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """The way into one database, as the role that owns it."""
+
+    warehouse: Warehouse
+    host: str
+    port: int
+    name: str
+    """Of the database and of the role."""
+    password: str = field(repr=False)
+    options: tuple[tuple[str, str], ...] = ()
+    """More of libpq's connection parameters."""
+
+    def text(self) -> str:
+        """What its file holds."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def of(cls, text: str) -> Access:
+        """The access in a file's text; any other text raises ValueError, KeyError or TypeError."""
+        document: Mapping[str, Any] = json.loads(text)
+        options = tuple((str(name), str(value)) for name, value in document["options"])
+        return cls(**{**document, "warehouse": Warehouse(**document["warehouse"]), "options": options})
+
+
+class Server(Protocol):
+    """The PostgreSQL that databases are made in."""
+
+    @property
+    def host(self) -> str: ...
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def options(self) -> tuple[tuple[str, str], ...]: ...
+
+
+def provide(folder: Path, server: Server, make: Callable[[str, str], None]) -> None:
+    """Grant every wish in the folder.
+
+    `make` makes the database of that name, or mends it, with a role of the same name and that password, which owns it
+    and nothing else. What it raises goes on to the caller, and the wish stays.
+    """
+    for wish in sorted(folder.glob(f"*{WISH}")):
+        warehouse = _wished(wish)
+        if warehouse is not None:
+            _provide(folder, server, warehouse, make)
+        wish.unlink()
+
+
+def names(folder: Path) -> list[str]:
+    """The databases that were made for the wishes in the folder; each has a role of its name."""
+    return sorted(access.name for access in known(folder))
+
+
+def known(folder: Path) -> list[Access]:
+    """The ways in that can be read, in the order of their files."""
+    found = (read(file) for file in sorted(folder.glob(f"*{WAY_IN}")))
+    return [access for access in found if access is not None]
+
+
+def read(file: Path) -> Access | None:
+    """The way in that a file holds; None when it is not there or cannot be read."""
+    try:
+        return Access.of(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _provide(folder: Path, server: Server, warehouse: Warehouse, make: Callable[[str, str], None]) -> None:
+    file = folder / f"{warehouse.key}{WAY_IN}"
+    if not file.exists() and len(list(folder.glob(f"*{WAY_IN}"))) >= MOST:
+        sentence = f"there are {MOST} databases already, and there can be no more"
+        private_files.write(file.with_suffix(REFUSAL), sentence, durable=True)
+        return
+    found = read(file)
+    access = Access(
+        warehouse=warehouse,
+        host=server.host,
+        port=server.port,
+        name=found.name if found else PREFIX + secrets.token_hex(8),
+        password=found.password if found else secrets.token_urlsafe(32),
+        options=server.options,
+    )
+    # Written first: should we die now, the next one makes the database under the name that stands there.
+    private_files.write(file, access.text(), durable=True)
+    make(access.name, access.password)
+
+
+def _wished(wish: Path) -> Warehouse | None:
+    try:
+        return Warehouse(**json.loads(wish.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        return None
