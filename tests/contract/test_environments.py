@@ -1,4 +1,4 @@
-"""The ledger's environments as the API sees them: in memory (tests/protocol) and on a real PostgreSQL."""
+"""The ledger's environments: in memory, and on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
 
 from aerodrome.errors import CallerError, NotFoundError
+from aerodrome.ledger import texts
 from aerodrome.ledger.environments import Environments
+from aerodrome.ledger.memory import MemoryEnvironments
 from aerodrome.model.change import Change, ChangeKind, Seed, Strategy
-from aerodrome.model.environment import Environment, Failure, LastUpdate
+from aerodrome.model.environment import Environment, Failure, FinishedPhase, LastUpdate, Progress
 from aerodrome.model.history import Outcome, Revision
 from aerodrome.model.lifecycle import Event, Status
 from aerodrome.model.release import Deployed
-from protocol.api.memory import MemoryEnvironments
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)
@@ -361,3 +363,110 @@ def test_what_is_recorded_is_an_event_of_its_environment_alone(environments, add
     assert environments.events("one")[-1]["detail"] == {"Keys": ["a"]}
     assert len(events(environments, "two")) == 1
     assert environments.get("one").status is Status.CREATING
+
+
+def test_no_reader_changes_the_ledger(environments, add):
+    environments.record("one", "NOTED", "A note.", {"list": ["a"]}, NOW)
+    made = add(team="a")
+    made.tags["team"] = "b"
+    environments.get("one").tags["team"] = "c"
+    environments.all()[0].tags["team"] = "d"
+    environments.events("one")[0]["detail"]["list"].append("b")
+    assert environments.get("one").tags == {"team": "a"}
+    assert environments.events("one")[0]["detail"] == {"list": ["a"]}
+
+
+def test_an_event_is_its_place_time_environment_kind_sentence_and_detail(environments, add):
+    add()
+    environments.record(None, "THREAD_HUNG", "A thread hangs.", {}, NOW)
+    environments.record("one", "NOTED", "A note.", {"a": 1, "b": [None, 0.5, True]}, LATER)
+    created, noted = environments.events("one")
+    assert created["id"] < noted.pop("id")
+    assert noted == {
+        "at": LATER,
+        "environment": "one",
+        "kind": "NOTED",
+        "sentence": "A note.",
+        "detail": {"a": 1, "b": [None, 0.5, True]},
+    }
+
+
+def test_of_many_events_the_newest_are_told_the_oldest_first(environments, add):
+    add()
+    for number in range(5):
+        environments.record("one", "NOTED", f"Note {number}.", {}, NOW)
+    told = [each["sentence"] for each in environments.events("one", limit=3)]
+    assert told == ["Note 2.", "Note 3.", "Note 4."]
+    assert environments.events("one", limit=0) == []
+
+
+ODD = "no\x00end \ud800 " + "x" * 2 * texts.LONGEST
+KEPT = texts.text(ODD)
+
+
+def test_texts_of_strangers_are_bounded_and_storable(environments, add):
+    add()
+    environments.record("one", "NOTED", ODD, {ODD: [ODD, ChangeKind.UPDATE], "path": PurePosixPath("a")}, NOW)
+    noted = environments.events("one")[-1]
+    assert (noted["sentence"], noted["detail"]) == (KEPT, {KEPT: [KEPT, "UPDATE"], "path": "a"})
+
+    before = environments.get("one")
+    failure = Failure(code="UNIT_FAILED", message=ODD, tail=(ODD,))
+    environments.set_progress(
+        "one",
+        replace(before.progress, detail=ODD),
+        failure=failure,
+        change=replace(before.change, report=(ODD,)),
+    )
+    found = environments.get("one")
+    assert found.progress == replace(before.progress, detail=KEPT)
+    assert found.failure == replace(failure, message=KEPT, tail=(KEPT,))
+    assert found.change == replace(before.change, report=(KEPT,))
+    failed = environments.request("one", Event.FAILED, LATER)
+    assert environments.get("one") == failed
+    assert environments.events("one")[-1]["detail"] == {"code": "UNIT_FAILED", "message": KEPT, "tail": [KEPT]}
+    assert environments.revisions("one")[0].report == (KEPT,)
+
+
+def test_progress_is_written_down_whole_and_of_nobody_it_is_passed_over(environments, add):
+    before = add()
+    progress = Progress(
+        phase="cell",
+        detail="Starting.",
+        phase_started_at=LATER,
+        fraction=0.25,
+        phases=(FinishedPhase(name="queued", seconds=1.5),),
+    )
+    environments.set_progress("one", progress)
+    assert environments.get("one") == replace(before, progress=progress)
+    failure = Failure(code="UNIT_FAILED", message="no")
+    environments.set_progress("one", progress, failure=failure)
+    environments.set_progress("one", before.progress)
+    assert (environments.get("one").failure, environments.get("one").change) == (failure, before.change)
+    assert len(events(environments)) == 1
+
+    environments.set_progress("two", progress)
+    assert environments.get("two") is None
+
+
+def test_who_comes_after_has_a_number_and_revisions_of_its_own(environments, add, spec):
+    first = available(environments, add)
+    environments.begin(first, an_update(replace(spec, max_workers=7)))
+    environments.request("one", Event.DELETE_REQUESTED, LATER)
+    environments.request("one", Event.REMOVED, LATER)
+    assert environments.revisions("one") == []
+    second = available(environments, add)
+    assert second.number > first.number
+    assert second.identifier != first.identifier
+    assert [each.number for each in environments.revisions("one")] == [1]
+    with pytest.raises(CallerError, match="was changed in the meantime"):
+        environments.begin(first, an_update(spec))
+    assert environments.begin(second, an_update(spec)).change.revision == 2
+    kinds = [kind for kind, _, _ in events(environments)]
+    assert (kinds.count("CREATE_REQUESTED"), kinds.count("REMOVED")) == (2, 1)  # events outlive it
+
+
+def test_all_are_all(environments, add):
+    assert environments.all() == []
+    made = [add("one"), add("two")]
+    assert sorted(environments.all(), key=lambda each: each.name) == made

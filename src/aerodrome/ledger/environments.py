@@ -25,6 +25,9 @@ from aerodrome.model.history import Outcome, Revision
 from aerodrome.model.spec import Spec
 
 CHANNEL = "aerodrome"
+OF_AN_EVENT = (event.c.id, event.c.at, event.c.environment, event.c.kind, event.c.sentence, event.c.detail)
+"""What is told of an event that is no audit entry."""
+
 QUOTA_LOCK = 4561
 """Key of the advisory lock under which environments are counted and added, so that a quota cannot be overrun."""
 
@@ -204,7 +207,7 @@ class Environments:
     def events(self, name: str, *, limit: int = 100) -> list[dict[str, Any]]:
         """The newest events of an environment, oldest first, without audit entries; they outlive it."""
         own = sa.and_(event.c.environment == name, event.c.allowed.is_(None))
-        newest = sa.select(event).where(own).order_by(event.c.id.desc()).limit(limit)
+        newest = sa.select(*OF_AN_EVENT).where(own).order_by(event.c.id.desc()).limit(limit)
         with self._engine.begin() as connection:
             found = connection.execute(newest).mappings().all()
         return [dict(row) for row in reversed(found)]
@@ -281,4 +284,5 @@ def _record(
             at=now, environment=name, kind=kind, sentence=texts.text(sentence), detail=texts.document(dict(detail))
         )
     )
-    connection.execute(sa.select(sa.func.pg_notify(CHANNEL, name)))
+    if name is not None:
+        connection.execute(sa.select(sa.func.pg_notify(CHANNEL, name)))

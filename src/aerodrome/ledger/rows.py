@@ -27,11 +27,11 @@ def environment(row: Any) -> Environment:
         status=Status(row.status),
         created_at=row.created_at,
         last_update=_last_update(row.last_update),
-        progress=_progress(row.progress),
+        progress=progress(row.progress),
         revision=row.revision,
         deployed=_deployed(row.deployed),
-        change=_change(row.change),
-        failure=_failure(row.failure),
+        change=change(row.change),
+        failure=failure(row.failure),
         sealed_secrets=bytes(row.sealed_secrets),
     )
 
@@ -46,7 +46,7 @@ def revision(row: Any) -> Revision:
         requested_at=row.requested_at,
         requested_by=row.requested_by,
         settled_at=row.settled_at,
-        failure=_failure(row.failure),
+        failure=failure(row.failure),
         report=tuple(row.report),
     )
 
@@ -104,7 +104,8 @@ def failure_document(failure: Failure | None) -> dict[str, Any] | None:
     return {"code": failure.code, "message": texts.text(failure.message), "tail": texts.document(failure.tail)}
 
 
-def _change(document: dict[str, Any] | None) -> Change | None:
+def change(document: dict[str, Any] | None) -> Change | None:
+    """The change that `change_document` wrote."""
     if document is None:
         return None
     seed = document["seed"]
@@ -135,13 +136,14 @@ def _last_update(document: dict[str, Any]) -> LastUpdate:
         status=document["status"],
         created_at=datetime.fromisoformat(document["created_at"]),
         source=document["source"],
-        failure=_failure(document["failure"]),
+        failure=failure(document["failure"]),
         strategy=Strategy(strategy) if strategy else None,
         maintained_at=datetime.fromisoformat(maintained_at) if maintained_at else None,
     )
 
 
-def _progress(document: dict[str, Any]) -> Progress:
+def progress(document: dict[str, Any]) -> Progress:
+    """The progress that `progress_document` wrote."""
     return Progress(
         phase=document["phase"],
         detail=document["detail"],
@@ -151,7 +153,8 @@ def _progress(document: dict[str, Any]) -> Progress:
     )
 
 
-def _failure(document: dict[str, Any] | None) -> Failure | None:
+def failure(document: dict[str, Any] | None) -> Failure | None:
+    """The failure that `failure_document` wrote."""
     if document is None:
         return None
     return Failure(code=document["code"], message=document["message"], tail=tuple(document["tail"]))

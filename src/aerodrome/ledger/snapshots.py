@@ -6,7 +6,9 @@ The databases and archives themselves are the backend's. Each method is one tran
 from __future__ import annotations
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
+from aerodrome.errors import NotFoundError
 from aerodrome.ledger import rows
 from aerodrome.ledger.schema import environment, snapshot
 from aerodrome.model.history import Snapshot
@@ -19,7 +21,11 @@ class Snapshots:
         self._engine = engine
 
     def add(self, taken: Snapshot) -> None:
-        """Write a snapshot down; writing it again does nothing."""
+        """Write a snapshot down; writing it again does nothing.
+
+        Raises:
+            NotFoundError: its environment is gone.
+        """
         values = {
             "identifier": taken.identifier,
             "number": taken.number,
@@ -28,10 +34,12 @@ class Snapshots:
             "deployed": rows.deployed_document(taken.deployed),
             "size": taken.size,
         }
-        here = sa.and_(snapshot.c.identifier == taken.identifier, snapshot.c.number == taken.number)
-        with self._engine.begin() as connection:
-            if connection.execute(sa.select(snapshot.c.number).where(here)).one_or_none() is None:
-                connection.execute(sa.insert(snapshot).values(**values))
+        statement = postgresql.insert(snapshot).values(**values).on_conflict_do_nothing()
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(statement)
+        except sa.exc.IntegrityError as error:
+            raise NotFoundError(f"There is no environment {taken.identifier} to keep a snapshot of.") from error
 
     def of(self, name: str) -> list[Snapshot]:
         """The snapshots of an environment, the oldest first."""

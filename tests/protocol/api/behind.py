@@ -15,6 +15,7 @@ from aerodrome.identity.authenticator import Authenticator
 from aerodrome.identity.authorizer import Authorizer
 from aerodrome.identity.session_tokens import SessionTokens
 from aerodrome.identity.vault import EnvironmentSecrets, Vault
+from aerodrome.ledger.memory import MemoryEnvironments
 from aerodrome.model import updates
 from aerodrome.model.audit import Entry
 from aerodrome.model.environment import Environment
@@ -23,7 +24,7 @@ from aerodrome.model.web_address import Ports
 from aerodrome.operations.dependencies import Dependencies
 from aerodrome.settings import Settings
 from protocol.api import raw
-from protocol.api.memory import EVERYTHING, MemoryEnvironments, MemoryIdentity, MemoryLogins, MemoryPrincipals
+from protocol.api.memory import EVERYTHING, MemoryIdentity, MemoryLogins, MemoryPrincipals
 
 VAULT = Vault(Fernet.generate_key())
 

@@ -12,6 +12,7 @@ import pytest
 
 from aerodrome.errors import CallerError
 from aerodrome.identity.vault import EnvironmentSecrets
+from aerodrome.ledger.memory import MemoryEnvironments, MemorySnapshots
 from aerodrome.model import defaults
 from aerodrome.model.change import Change, ChangeKind, Seed, Strategy
 from aerodrome.model.environment import Environment, Failure
@@ -25,7 +26,6 @@ from aerodrome.operator.dependencies import OperatorDependencies
 from aerodrome.settings import Settings
 from protocol.api import raw
 from protocol.api.behind import VAULT, MemoryPreflight, dependencies
-from protocol.api.memory import MemoryEnvironments, MemorySnapshots
 from protocol.api.serving import served
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -51,7 +51,7 @@ class World:
         self.first = spec
         self.third = replace(spec, max_workers=7)
         self.environments = MemoryEnvironments()
-        self.snapshots = MemorySnapshots()
+        self.snapshots = MemorySnapshots(self.environments)
         self.removed = Removed()
         self.preflight = MemoryPreflight()
         secrets = VAULT.seal(EnvironmentSecrets.generate())
@@ -96,7 +96,8 @@ class World:
         self.first = replace(self.first, **changes)
         revisions = self.environments._revisions["demo"]
         revisions[0] = replace(revisions[0], spec=self.first)
-        self.snapshots.taken = [self.snapshot(3)]
+        self.snapshots.remove(self.demo.identifier, 3)
+        self.snapshots.add(self.snapshot(3))
         return self.first
 
 

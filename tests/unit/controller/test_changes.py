@@ -36,7 +36,7 @@ def check_sound(world: World) -> None:
     assert Outcome.PENDING not in outcomes
     assert world.environments.revisions(NAME)[found.revision - 1].outcome is Outcome.APPLIED
     applied = {each.number for each in world.environments.revisions(NAME) if each.outcome is Outcome.APPLIED}
-    assert {each.number for each in world.snapshots.taken} <= applied  # those of failed changes are gone
+    assert {each.number for each in world.snapshots.of(NAME)} <= applied  # those of failed changes are gone
 
 
 def update(world: World) -> None:
@@ -181,7 +181,7 @@ def test_an_upgrade_touches_nothing_before_its_rehearsal_and_keeps_the_old_datab
         < taken.index("CellOrder ALL")
     )
     assert world.place.databases == {"live": "3.4.0", "snap-2": "3.3.1"}
-    [snapshot] = world.snapshots.taken
+    [snapshot] = world.snapshots.of(NAME)
     assert (snapshot.number, snapshot.deployed.version) == (2, "3.3.1")
     statuses = [event["kind"] for event in world.environments.events(NAME) if event["kind"].startswith("SNAPSHOT")]
     assert statuses == ["SNAPSHOT_BEGUN", "SNAPSHOT_TAKEN"]

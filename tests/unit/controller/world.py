@@ -10,13 +10,13 @@ from typing import Any
 from aerodrome.backends.contract import Backend
 from aerodrome.backends.memory import FakeEnvironment, MemoryBackend
 from aerodrome.controller.loop import Controller
+from aerodrome.ledger.memory import MemoryEnvironments, MemorySnapshots
 from aerodrome.model import defaults
 from aerodrome.model.change import Change, ChangeKind, Seed, Strategy
 from aerodrome.model.environment import Environment
 from aerodrome.model.lifecycle import Event, Status
 from aerodrome.model.orders import CellOrder, MendDatabase, Order, Point, Remove, ReportDeaths, title
 from aerodrome.model.spec import Spec
-from protocol.api.memory import MemoryEnvironments, MemorySnapshots
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NAME = "one"
@@ -83,7 +83,7 @@ class World:
 
     def __init__(self) -> None:
         self.environments = MemoryEnvironments()
-        self.snapshots = MemorySnapshots()
+        self.snapshots = MemorySnapshots(self.environments)
         self.backend = MemoryBackend()
         self.now = NOW
         self.fuse = Fuse()

@@ -1,0 +1,254 @@
+"""The ledger in memory, public so that anyone can test an API or a controller against it.
+
+It keeps to the same contract as the one on PostgreSQL (tests/contract): the same refusals and sentences, the same texts
+as PostgreSQL would have stored them, and each method as one transaction. It forgets everything with its process, and
+has neither principals nor logins.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import queue
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from aerodrome.errors import CallerError, NotFoundError
+from aerodrome.ledger import rows, texts
+from aerodrome.model import arns, happening, lifecycle
+from aerodrome.model.change import Change, ChangeKind, Seed, Strategy
+from aerodrome.model.environment import Environment, Failure, LastUpdate, Progress
+from aerodrome.model.history import Outcome, Revision, Snapshot
+from aerodrome.model.spec import Spec
+
+
+class MemoryEnvironments:
+    """What `Environments` is, without a database; its methods are documented there."""
+
+    def __init__(self, *, region: str = "us-east-1", account: str = "000000000000") -> None:
+        self.rows: dict[str, Environment] = {}
+        """The environments as they are; a test may put there what no sequence of calls leads to."""
+
+        self.listeners: list[queue.SimpleQueue[str]] = []
+        """Each is told the name of every environment that an event happens to."""
+
+        self._region = region
+        self._account = account
+        self._events: list[dict[str, Any]] = []
+        self._revisions: dict[str, list[Revision]] = {}
+        self._numbers = itertools.count(1)
+        self._lock = threading.RLock()
+
+    def create(
+        self,
+        name: str,
+        spec: Spec,
+        tags: Mapping[str, str],
+        *,
+        sealed_secrets: bytes,
+        quota: int,
+        now: datetime,
+        requested_by: str | None = None,
+        seed: Seed | None = None,
+    ) -> Environment:
+        change = Change(
+            kind=ChangeKind.CREATE,
+            spec=spec,
+            revision=1,
+            strategy=Strategy.GRACEFUL,
+            requested_at=now,
+            requested_by=requested_by,
+            seed=seed,
+        )
+        with self._lock:
+            if name in self.rows:
+                raise CallerError(f"Environment {name} already exists. Choose another Name, or delete it first.")
+            if len(self.rows) >= quota:
+                raise CallerError(
+                    f"The quota of {quota} environments is reached. Delete one, or raise AERODROME_QUOTA_ENVIRONMENTS."
+                )
+            number = next(self._numbers)
+            self.rows[name] = Environment(
+                name=name,
+                identifier=f"{number:08x}",
+                arn=arns.environment(region=self._region, account=self._account, name=name),
+                number=number,
+                spec=spec,
+                tags=dict(tags),
+                status=lifecycle.Status.CREATING,
+                created_at=now,
+                last_update=LastUpdate(status="PENDING", created_at=now, source=happening.USER_SOURCE),
+                progress=Progress(phase="queued", detail="Waiting for the controller.", phase_started_at=now),
+                sealed_secrets=sealed_secrets,
+                change=change,
+            )
+            self._revisions[name] = [_pending(change)]
+            self.record(name, "CREATE_REQUESTED", "Creation was asked for.", {}, now)
+            return self._found(name)
+
+    def get(self, name: str) -> Environment | None:
+        with self._lock:
+            return self._found(name) if name in self.rows else None
+
+    def all(self) -> list[Environment]:
+        with self._lock:
+            return [self._found(name) for name in self.rows]
+
+    def names(self, *, after: str | None = None, limit: int | None = None) -> list[str]:
+        with self._lock:
+            return sorted(name for name in self.rows if after is None or name > after)[:limit]
+
+    def request(self, name: str, happened: lifecycle.Event, now: datetime) -> Environment:
+        with self._lock:
+            before = self._found(name)
+            after, step = happening.happened(before, happened, now)
+            outcome = happening.OUTCOMES.get(happened)
+            failure = before.failure if outcome else None
+            self.record(name, happened, step.sentence, rows.failure_document(failure) or {}, now)
+            if outcome is not None and before.change is not None:
+                self._settle(before, before.change, outcome, now)
+            self.rows[name] = after
+            if step.status is lifecycle.Status.DELETED:
+                del self.rows[name], self._revisions[name]
+            return after
+
+    def begin(self, seen: Environment, change: Change) -> Environment:
+        with self._lock:
+            before = self._found(seen.name)
+            numbered = replace(change, revision=max(each.number for each in self._revisions[seen.name]) + 1)
+            after, step = happening.begun(before, numbered)
+            if (before.identifier, before.revision) != (seen.identifier, seen.revision):
+                raise CallerError(f"Environment {seen.name} was changed in the meantime: look at it and try again.")
+            self._revisions[seen.name].append(_pending(numbered))
+            is_maintenance = change.kind is ChangeKind.MAINTENANCE
+            happened = lifecycle.Event.MAINTENANCE_BEGUN if is_maintenance else lifecycle.Event.UPDATE_REQUESTED
+            detail = {"revision": numbered.revision, "kind": numbered.kind, "by": numbered.requested_by}
+            self.record(seen.name, happened, step.sentence, detail, change.requested_at)
+            self.rows[seen.name] = after
+            return after
+
+    def set_progress(
+        self, name: str, progress: Progress, *, failure: Failure | None = None, change: Change | None = None
+    ) -> None:
+        with self._lock:
+            if name in self.rows:
+                found = self.rows[name]
+                self.rows[name] = replace(
+                    found,
+                    progress=rows.progress(rows.progress_document(progress)),
+                    failure=rows.failure(rows.failure_document(failure)) or found.failure,
+                    change=rows.change(rows.change_document(change)) or found.change,
+                )
+
+    def revisions(self, name: str) -> list[Revision]:
+        with self._lock:
+            return list(self._revisions.get(name, ()))
+
+    def set_tags(self, name: str, tags: Mapping[str, str]) -> None:
+        with self._lock:
+            found = self._found(name)
+            self.rows[name] = replace(found, tags={**found.tags, **tags})
+
+    def remove_tags(self, name: str, keys: Iterable[str]) -> None:
+        gone = set(keys)
+        with self._lock:
+            found = self._found(name)
+            self.rows[name] = replace(found, tags={key: each for key, each in found.tags.items() if key not in gone})
+
+    def record(self, name: str | None, kind: str, sentence: str, detail: Mapping[str, Any], now: datetime) -> None:
+        with self._lock:
+            self._events.append(
+                {
+                    "id": len(self._events) + 1,
+                    "at": now,
+                    "environment": name,
+                    "kind": str(kind),
+                    "sentence": texts.text(sentence),
+                    "detail": texts.document(dict(detail)),
+                }
+            )
+            if name is not None:
+                for listener in self.listeners:
+                    listener.put(name)
+
+    def events(self, name: str, *, limit: int = 100) -> list[dict[str, Any]]:
+        with self._lock:
+            own = [each for each in self._events if each["environment"] == name]
+            return copy.deepcopy(own[max(0, len(own) - limit) :])
+
+    def _found(self, name: str) -> Environment:
+        """As it is, so that nobody who changes what he was given changes it here."""
+        if name not in self.rows:
+            raise NotFoundError(f"Environment {name} not found.")
+        found = self.rows[name]
+        return replace(found, tags=dict(found.tags))
+
+    def _settle(self, before: Environment, change: Change, outcome: Outcome, now: datetime) -> None:
+        failure = before.failure if outcome is Outcome.FAILED else None
+        self._revisions[before.name] = [
+            replace(each, outcome=outcome, settled_at=now, failure=failure, report=change.report)
+            if each.number == change.revision
+            else each
+            for each in self._revisions[before.name]
+        ]
+
+
+class MemorySnapshots:
+    """What `Snapshots` is, beside environments in memory."""
+
+    def __init__(self, environments: MemoryEnvironments) -> None:
+        self._environments = environments
+        self._taken: dict[tuple[str, int], Snapshot] = {}
+        self._lock = threading.Lock()
+
+    def add(self, taken: Snapshot) -> None:
+        with self._lock:
+            if taken.identifier not in {each.identifier for each in self._environments.all()}:
+                raise NotFoundError(f"There is no environment {taken.identifier} to keep a snapshot of.")
+            self._taken.setdefault((taken.identifier, taken.number), taken)
+
+    def of(self, name: str) -> list[Snapshot]:
+        found = self._environments.get(name)
+        with self._lock:
+            own = [each for each in self._taken.values() if found and each.identifier == found.identifier]
+        return sorted(own, key=lambda each: each.number)
+
+    def remove(self, identifier: str, number: int) -> None:
+        with self._lock:
+            self._taken.pop((identifier, number), None)
+
+
+class MemoryNotices:
+    """What `Notices` is, about environments in memory."""
+
+    def __init__(self, environments: MemoryEnvironments) -> None:
+        self._environments = environments
+        self._heard: queue.SimpleQueue[str] | None = None
+
+    def wait(self, seconds: float) -> set[str]:
+        if self._heard is None:
+            self._heard = queue.SimpleQueue()
+            self._environments.listeners.append(self._heard)
+        try:
+            return {self._heard.get(timeout=seconds)}
+        except queue.Empty:
+            return set()
+
+    def close(self) -> None:
+        if self._heard is not None:
+            self._environments.listeners.remove(self._heard)
+            self._heard = None
+
+
+def _pending(change: Change) -> Revision:
+    return Revision(
+        number=change.revision,
+        kind=change.kind,
+        spec=change.spec,
+        outcome=Outcome.PENDING,
+        requested_at=change.requested_at,
+        requested_by=change.requested_by,
+    )
