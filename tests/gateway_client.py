@@ -1,4 +1,4 @@
-"""Airflow 1.10 as a client reaches it: by the gateway and the command line, for it has no REST API."""
+"""An environment as a client reaches it through the gateway; Airflow 1.10 has no REST API, so there is no other way."""
 
 from __future__ import annotations
 

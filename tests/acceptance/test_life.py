@@ -11,6 +11,8 @@ import psutil
 import pytest
 import uv
 
+from aerodrome.release import airflow_home
+from gateway_client import Client
 from product import BUCKET, wait_for
 
 PIPELINE = """
@@ -37,6 +39,28 @@ def second():
 
 with DAG("pipeline_{name}", start_date=datetime(2024, 1, 1), schedule=None):
     PythonOperator(task_id="first", python_callable=first) >> PythonOperator(task_id="second", python_callable=second)
+"""
+
+AT_HOME = """
+import os
+from datetime import datetime
+import boto3
+from airflow import DAG
+try:
+    from airflow.providers.standard.operators.python import PythonOperator
+except ImportError:
+    from airflow.operators.python import PythonOperator
+
+HOME = os.environ["AIRFLOW_HOME"]
+with open(os.path.join(HOME, "dags", "{dag}.py")) as file:
+    assert "{dag}" in file.read()
+
+def tell():
+    found = boto3.client("s3").list_objects_v2(Bucket="{bucket}", Prefix="dags/{dag}")
+    print("at", HOME, "read", os.listdir(os.path.join(HOME, "dags")), "and", found["KeyCount"], "key")
+
+with DAG("{dag}", start_date=datetime(2024, 1, 1), schedule=None):
+    PythonOperator(task_id="tell", python_callable=tell)
 """
 
 
@@ -116,6 +140,21 @@ def test_the_command_line_shows_it(product, environment):
     kinds = [line.split()[2] for line in product.run("events", environment).stdout.splitlines()[1:] if line[:2] == "20"]
     assert kinds[0] == "CREATE_REQUESTED"
     assert "CREATED" in kinds
+
+
+def test_a_command_sees_airflow_home_as_units_do_and_tells_nothing_of_endpoints(product, environment):
+    dag = f"home_{environment}"
+    product.put_dag(dag, AT_HOME.format(dag=dag, bucket=BUCKET))
+    wait_for("it is listed", lambda: product.listed(environment, dag))
+    client = Client(product, environment)
+    for words in (f"tasks test {dag} tell 2024-01-01", f"dags test {dag} 2024-01-01"):
+        status, stdout, stderr, _ = client.command(words)
+        assert status == 200, stdout + stderr
+        [told] = re.findall(r"at (\S+) read (.*) and 1 key", stdout + stderr)
+        assert told[0] == "/usr/local/airflow" or not airflow_home.can_be_shown()
+        assert f"'{dag}.py'" in told[1]
+        assert "Found endpoint" not in stdout + stderr
+    product.remove_dags(dag)
 
 
 def test_the_unmodified_aws_command_drives_it(product, environment):
