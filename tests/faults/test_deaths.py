@@ -187,7 +187,24 @@ def test_no_task_that_has_not_begun_fails_with_the_database(hardy):
     assert len(failed) <= 5  # as many as ran
     for name in runs:
         hardy.wait_until(name, "AVAILABLE")
+    check_that_a_hung_scheduler_of_airflow_2_is_told(hardy)
     hardy.delete(OLDER)
+
+
+def check_that_a_hung_scheduler_of_airflow_2_is_told(product):
+    """Here, where such an environment is at hand; what Airflow 3 does at that has a test of its own."""
+    before = {unit["name"]: unit["pid"] for unit in product.environment(OLDER)["units"]}
+    os.kill(before["scheduler"], signal.SIGSTOP)
+
+    def is_replaced():
+        units = product.environment(OLDER)["units"]
+        pids = {unit["name"]: unit["pid"] for unit in units if unit["state"] == "ready"}
+        return len(pids) == len(before) and pids["scheduler"] != before["scheduler"] and pids
+
+    after = wait_for("the scheduler is replaced", is_replaced)
+    assert {name for name in before if after[name] != before[name]} == {"scheduler"}
+    wait_for("the event says why", lambda: events(product, "UNIT_HUNG", of=OLDER))
+    assert [each["detail"]["unit"] for each in events(product, "UNIT_HUNG", of=OLDER)] == ["scheduler"]
 
 
 def test_everything_killed_comes_back_with_its_history(hardy):
@@ -206,8 +223,8 @@ def test_everything_killed_comes_back_with_its_history(hardy):
     assert hardy.finished(NAME, "history", again) == "success"
 
 
-def events(product, kind):
-    return [each for each in product.run_json("events", NAME) if each["kind"] == kind]
+def events(product, kind, of=NAME):
+    return [each for each in product.run_json("events", of) if each["kind"] == kind]
 
 
 def test_units_that_are_stopped_by_a_signal_are_replaced_and_their_tasks_retried(hardy):
