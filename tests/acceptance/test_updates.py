@@ -17,6 +17,7 @@ from typing import Any
 import psycopg
 import pytest
 
+import lines
 from aerodrome.release import airflow_home
 from product import BUCKET, EXECUTION_ROLE, LIMIT, Product, wait_for
 
@@ -190,6 +191,28 @@ def watched(product, name: str, *, pause: float = 0.1) -> Iterator[list[str]]:
         thread.join()
 
 
+def notes(product, name: str) -> list[str]:
+    """What the environment's changes have noted, from the first on."""
+    events = product.run_json("events", name, "--limit", "1000")
+    return [each["sentence"] for each in events if each["kind"] == "NOTE"]
+
+
+def checked(product, line: str, folder: Path, files: dict[str, str | bytes]) -> dict[str, Any]:
+    """What `aerodrome check` says of a folder with these files, to who may do what the product's own client may."""
+    for name, content in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    frozen = product.session.get_credentials().get_frozen_credentials()
+    variables = {
+        "AWS_ACCESS_KEY_ID": frozen.access_key,
+        "AWS_SECRET_ACCESS_KEY": frozen.secret_key,
+        "AWS_ENDPOINT_URL": product.exports["AWS_ENDPOINT_URL"],
+        "AWS_DEFAULT_REGION": product.session.region_name,
+    }
+    given = [word for name, value in variables.items() for word in ("--env", f"{name}={value}")]
+    return dict(product.run_json("check", str(folder), "--airflow-version", line, *given))
+
+
 def looked(product, name: str, dag: str) -> str:
     """What a task of the environment finds now."""
     run = product.trigger(name, dag)
@@ -198,7 +221,7 @@ def looked(product, name: str, dag: str) -> str:
     return str(product.rest(name, "GET", path)["value"])
 
 
-def test_an_update_replaces_all_units_without_a_gap_and_lets_tasks_end(product, line):
+def test_an_update_replaces_all_units_without_a_gap_and_lets_tasks_end(product, line, tmp_path):
     name = f"blue-{line.replace('.', '-')}"
     waiting, looking = f"waiting_{name}", f"looking_{name}"
     product.create(name, line)
@@ -214,12 +237,13 @@ def test_an_update_replaces_all_units_without_a_gap_and_lets_tasks_end(product, 
     put(product, f"{name}/requirements.txt", wishes)
     may_read_secrets(product).create_secret(Name=f"{name}/colour", SecretString="blue")
     put(product, f"{name}/startup.sh", STARTUP.format(name=name))
+    archive = plugins(helper__py="from . import nothing\n")
     with watched(product, name) as refusals:
         product.update(
             name,
             RequirementsS3Path=f"{name}/requirements.txt",
             PluginsS3Path=f"{name}/plugins.zip",
-            PluginsS3ObjectVersion=put(product, f"{name}/plugins.zip", plugins()),
+            PluginsS3ObjectVersion=put(product, f"{name}/plugins.zip", archive),
             StartupScriptS3Path=f"{name}/startup.sh",
             AirflowConfigurationOptions={"core.max_map_length": "3"},
         )
@@ -233,8 +257,14 @@ def test_an_update_replaces_all_units_without_a_gap_and_lets_tasks_end(product, 
     assert found["LastUpdate"]["WorkerReplacementStrategy"] == "GRACEFUL"
     assert [word.strip("[]'\" ") for word in value.split(",")] == ["moo", "blue", "3", "red"]
     assert "pycurl 999.0 for" in product.run("revisions", name).stdout
-    told = product.run("events", name).stdout
-    assert "startup.sh, line 8: `cat /nowhere/file` ended with exit code 1, and the script went on" in told
+    noted = notes(product, name)
+    assert "startup.sh, line 8: `cat /nowhere/file` ended with exit code 1, and the script went on" in noted
+    if line in lines.ALIKE:
+        found = checked(product, line, tmp_path, {
+            "requirements.txt": wishes, "plugins.zip": archive, "startup.sh": STARTUP.format(name=name),
+            "dags/cows.txt": "cow<2\n", "dags/looking.py": LOOKING.format(dag="looking"),
+        })  # fmt: skip
+        assert (found["notes"], found["dags"], found["errors"]) == (noted, ["looking"], [])
 
     apart = f"apart_{name}"
     product.put_dag(apart, APART.format(dag=apart))
