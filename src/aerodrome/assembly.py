@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import sqlalchemy as sa
 import structlog
 from starlette.applications import Starlette
 
@@ -37,6 +36,7 @@ from aerodrome.identity.tokens import Minter
 from aerodrome.identity.vault import Vault
 from aerodrome.keeper import Keeper
 from aerodrome.ledger.audit import Audit
+from aerodrome.ledger.connection import Engine, opened
 from aerodrome.ledger.environments import Environments
 from aerodrome.ledger.logins import Logins
 from aerodrome.ledger.migrate import DATABASE, migrate
@@ -197,23 +197,18 @@ class _Rooms:
 
 
 @contextlib.contextmanager
-def _ledger(settings: Settings, cluster: Cluster) -> Iterator[tuple[sa.Engine, Notices]]:
+def _ledger(settings: Settings, cluster: Cluster) -> Iterator[tuple[Engine, Notices]]:
     """The ledger's database, at the newest schema."""
     password = key_files.ledger_password(settings.paths.keys)
     databases.ensure_role(cluster, DATABASE, password)
     databases.ensure_database(cluster, DATABASE, DATABASE)
-    engine = sa.create_engine(
-        cluster.dsn(DATABASE, DATABASE, password, scheme="postgresql+psycopg"), pool_pre_ping=True
-    )
-    try:
+    with opened(cluster.dsn(DATABASE, DATABASE, password, scheme="postgresql+psycopg")) as engine:
         migrate(engine)
         yield engine, Notices(cluster.dsn(DATABASE, DATABASE, password))
-    finally:
-        engine.dispose()
 
 
 @contextlib.contextmanager
-def _identity(settings: Settings, engine: sa.Engine) -> Iterator[_Identity]:
+def _identity(settings: Settings, engine: Engine) -> Iterator[_Identity]:
     """IAM and the keys behind it; the first administrator is made when there is no user."""
     folder = settings.paths.keys
     vault = Vault(key_files.vault_key(folder))

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-import sqlalchemy as sa
 
 from aerodrome import errors
 from aerodrome.backends.databases import names
 from aerodrome.emulator import launch
 from aerodrome.emulator.redshift import warehouses
-from aerodrome.ledger import migrate
+from aerodrome.ledger import connection, migrate
 from aerodrome.ledger.environments import identifiers
 from aerodrome.services import databases
 from aerodrome.services.clusters import Cluster
@@ -97,11 +96,8 @@ def remove(cluster: Cluster, found: Found) -> None:
 
 
 def _identifiers(cluster: Cluster) -> tuple[str, ...]:
-    engine = sa.create_engine(cluster.superuser_dsn(migrate.DATABASE, scheme="postgresql+psycopg"))
-    try:
+    with connection.opened(cluster.superuser_dsn(migrate.DATABASE, scheme="postgresql+psycopg")) as engine:
         return identifiers(engine)
-    finally:
-        engine.dispose()
 
 
 def _queues(settings: Settings, identifier: str) -> Queues:

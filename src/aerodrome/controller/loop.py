@@ -14,7 +14,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import psycopg
-import sqlalchemy.exc
 import structlog
 
 from aerodrome.backends.contract import Backend
@@ -23,6 +22,7 @@ from aerodrome.controller import keeping, ordering
 from aerodrome.controller import plan as planning
 from aerodrome.controller.plans import CALM, Begin, Fail, Happen, Plan, Reach, Take, Wait
 from aerodrome.errors import DISK_FULL, BrokenError, CallerError, RetryError
+from aerodrome.ledger.connection import LedgerAwayError, LedgerError
 from aerodrome.ledger.environments import Environments
 from aerodrome.ledger.notices import Notices
 from aerodrome.ledger.snapshots import Snapshots
@@ -139,7 +139,7 @@ class Controller:
         try:
             names = self._environments.names()
             self._forgive_pauses()
-        except sqlalchemy.exc.SQLAlchemyError as error:
+        except LedgerError as error:
             log.warning("ledger away", error=str(error).splitlines()[0])
             return 1.0
         noticed = {self._noticed.get() for _ in range(self._noticed.qsize())}
@@ -207,7 +207,7 @@ class Controller:
                 log.warning("disk full", environment=environment.name, error=str(error))
                 self._tell(environment, "Waiting for space: the disk is full.")
                 return FAULT_PAUSE
-            case psycopg.OperationalError() | sqlalchemy.exc.OperationalError():
+            case psycopg.OperationalError() | LedgerAwayError():
                 log.warning("database away", environment=environment.name, error=str(error).splitlines()[0])
                 return FAULT_PAUSE
             case _:

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from aerodrome.gateway.requests import Refusal
+from aerodrome.ledger.connection import LedgerError
 
 Found = TypeVar("Found")
 
@@ -41,7 +41,7 @@ class LedgerThreads:
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, call)
-        except SQLAlchemyError as error:
+        except LedgerError as error:
             log.warning("ledger_away", error=type(error).__name__)
             sentence = "Logins cannot be checked just now. Try again in a moment."
             raise Refusal(503, sentence, headers={"retry-after": "2"}) from None

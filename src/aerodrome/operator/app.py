@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 
 import psycopg
-import sqlalchemy.exc
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import QueryParams
@@ -24,6 +23,7 @@ from aerodrome import private_files
 from aerodrome.errors import AerodromeError, CallerError, NotFoundError
 from aerodrome.identity import authorizer
 from aerodrome.identity.authorizer import principal_context
+from aerodrome.ledger import connection
 from aerodrome.model import arns
 from aerodrome.model.change import Strategy
 from aerodrome.model.iam import grants
@@ -222,8 +222,8 @@ def _status(deps: OperatorDependencies) -> dict[str, Any]:
     troubles = deps.troubles()
     try:
         found = sorted(deps.operations.environments.all(), key=lambda environment: environment.name)
-    except sqlalchemy.exc.SQLAlchemyError as error:  # just when somebody wants to know what is wrong
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+    except connection.LedgerError as error:  # just when somebody wants to know what is wrong
+        reason = connection.reason(error)
         troubles.append(f"The ledger does not answer, so no environment is shown ({reason}). It is tried again.")
         found = []
     return {
