@@ -14,12 +14,10 @@ from typing import Any, Literal
 from aerodrome.airflow import line3, sections
 from aerodrome.airflow.context import Database
 from aerodrome.airflow.versions import Version
+from aerodrome.model.roles import AirflowRole
 
 LINE_2 = 2
 LINE_3 = 3
-
-ROLES = ("Admin", "Op", "User", "Viewer", "Public")
-"""Airflow's own."""
 
 NEEDED = ("dag", "dag_run", "task_instance", "slot_pool", "job", "connection", "variable", "xcom", "import_error")
 """Tables of every line without which nothing goes."""
@@ -172,7 +170,9 @@ def roles_without_effect(source: Version, target: Version) -> Query | None:
     """
     if source.line >= LINE_3 or target.line < LINE_3:
         return None
-    return Query("SELECT name FROM ab_role WHERE NOT name = ANY(%s) ORDER BY name", ([*ROLES],))
+    return Query(
+        "SELECT name FROM ab_role WHERE NOT name = ANY(%s) ORDER BY name", ([str(role) for role in AirflowRole],)
+    )
 
 
 def requeue() -> Query:

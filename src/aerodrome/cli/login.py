@@ -6,25 +6,15 @@ link holds a token that works once, within a minute.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Any
 
 from aerodrome.cli import aws_clients
 from aerodrome.errors import CallerError
+from aerodrome.model.roles import AirflowRole
 from aerodrome.settings import Settings
 
 ROLE_HEADER = "X-Aerodrome-Role"
 PAGE = "/aws_mwaa/aws-console-sso?login=true"
-
-
-class AirflowRole(StrEnum):
-    """Airflow's roles, from the most to the least."""
-
-    ADMIN = "Admin"
-    OP = "Op"
-    USER = "User"
-    VIEWER = "Viewer"
-    PUBLIC = "Public"
 
 
 def role(name: str) -> AirflowRole:

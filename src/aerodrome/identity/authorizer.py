@@ -15,9 +15,9 @@ from aerodrome.identity.store import IdentityStore
 from aerodrome.identity.trust import Asking, FederatedPrincipal, Naming
 from aerodrome.model import arns
 from aerodrome.model.principals import Granted, PolicyText, Principal
+from aerodrome.model.roles import AirflowRole
 
 __all__ = [
-    "ROLES",
     "Authorizer",
     "Considered",
     "Decision",
@@ -27,9 +27,6 @@ __all__ = [
     "principal_context",
     "refusal",
 ]
-
-ROLES = ("Admin", "Op", "User", "Viewer", "Public")
-"""Airflow's roles that IAM can grant, the highest first."""
 
 
 class Authorizer:
@@ -51,7 +48,7 @@ class Authorizer:
         self, principal: Principal, *, region: str, account: str, environment: str, action: str, context: Context
     ) -> tuple[str | None, Decision]:
         """The highest Airflow role on which the action is allowed, and why; else None and the lowest role's refusal."""
-        for role in ROLES:
+        for role in AirflowRole:
             resource = arns.airflow_role(region=region, account=account, environment=environment, role=role)
             decision = self.decide(principal, Request(action=action, resource=resource, context=context))
             if decision.allowed:

@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aerodrome.errors import CallerError
-from aerodrome.identity.authorizer import ROLES, Decision, Request, principal_context, refusal
+from aerodrome.identity.authorizer import Decision, Request, principal_context, refusal
 from aerodrome.model import arns
 from aerodrome.model.environment import Environment
 from aerodrome.model.principals import Principal
+from aerodrome.model.roles import AirflowRole
 from aerodrome.model.spec import Document
 from aerodrome.operations import permissions
 from aerodrome.operations.dependencies import Dependencies
@@ -91,8 +92,8 @@ def _on_role(
     deps: Dependencies, action: str, environment: str, principal: Principal, known: Context, wanted: str | None
 ) -> Verdict:
     """The highest role that is granted counts, or the wanted one alone; refused is whoever has none."""
-    if wanted is not None and wanted not in ROLES:
-        raise CallerError(f"The role '{wanted[:64]}' is wanted, which is none: choose one of {', '.join(ROLES)}.")
+    if wanted is not None and wanted not in list(AirflowRole):
+        raise CallerError(f"The role '{wanted[:64]}' is wanted, which is none: choose one of {', '.join(AirflowRole)}.")
     place = {"region": deps.settings.region, "account": deps.settings.account_id, "environment": environment}
     if wanted is None:
         role, decision = deps.authorizer.highest_role(principal, **place, action=action, context=known)
@@ -100,7 +101,7 @@ def _on_role(
         request = Request(action=action, resource=arns.airflow_role(**place, role=wanted), context=known)
         decision = deps.authorizer.decide(principal, request)
         role = wanted if decision.allowed else None
-    resource = arns.airflow_role(**place, role=role or wanted or ROLES[-1])
+    resource = arns.airflow_role(**place, role=role or wanted or AirflowRole.PUBLIC)
     verdict = _verdict(principal, Request(action=action, resource=resource, context=known), decision)
     if role is None:
         # Airflow's own MwaaHook looks for the words "Airflow role" before it tries a web login instead.

@@ -13,7 +13,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
-from aerodrome.release import locks
+from aerodrome.release import locks, url_credentials
 from aerodrome.release.failures import REQUIREMENTS_CONFLICT, REQUIREMENTS_INVALID, ReleaseError, at
 from aerodrome.release.requirements_text import Line
 
@@ -24,7 +24,6 @@ AIRFLOW = "apache-airflow"
 
 _HASH = re.compile(r"\s--hash(?:\s*=\s*|\s+)(\S+)")
 _OPTION_AFTER = re.compile(r"\s(--?[A-Za-z][A-Za-z-]*)")
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,7 @@ def _checked(line: Line, requirement: pep508.Requirement) -> pep508.Requirement:
 
 def shown(text: str) -> str:
     """The text for people: bounded, and without an index's credentials."""
-    return _CREDENTIALS.sub("***@", text)[:200]
+    return url_credentials.hide(text)[:200]
 
 
 def invalid(line: Line, what: str) -> ReleaseError:

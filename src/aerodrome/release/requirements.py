@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from aerodrome.release import locks, pip_variables, requirement_line, requirements_text
+from aerodrome.release import locks, pip_variables, requirement_line, requirements_text, url_credentials
 from aerodrome.release.failures import ReleaseError, at
 from aerodrome.release.requirement_line import PLUGINS, Requirement, invalid, shown
 from aerodrome.release.requirements_text import Line
@@ -325,7 +325,7 @@ _SHORTEST_SECRET = 4
 
 def _credentials(text: str) -> list[str]:
     """What stands before the hosts in the URLs of a line, as it is written there, and the passwords alone."""
-    return [part for found in re.findall(r"://([^/@\s]+)@", text) for part in (found, found.partition(":")[2])]
+    return [part for found in url_credentials.found(text) for part in (found, found.partition(":")[2])]
 
 
 def _hidden(text: str, secrets: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from aerodrome.release import url_credentials
 from aerodrome.release.failures import at
 
 NAME = "startup.sh"
@@ -21,7 +22,6 @@ _LONGEST = 100
 _TESTS = ("[", "((", "test ", "let ", "read ", "grep ", "false")
 """Beginnings of commands that say no without having failed."""
 
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 _PIP = re.compile(r"\bpip3?\s+install\b")
 _NOTHING = re.compile(r"(\"\"|'')?\s*(;|#|$)")
 
@@ -62,7 +62,7 @@ def bounded(notes: Sequence[str]) -> tuple[str, ...]:
 
 def shown(text: str) -> str:
     """One line of somebody's script for people, without credentials in addresses."""
-    line = _CREDENTIALS.sub("***@", " ".join(text.split()))
+    line = url_credentials.hide(" ".join(text.split()))
     clean = "".join(letter for letter in line if letter.isprintable())
     return clean if len(clean) <= _LONGEST else f"{clean[:_LONGEST]}…"
 

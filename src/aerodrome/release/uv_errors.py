@@ -14,13 +14,12 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from aerodrome import errors
-from aerodrome.release import failures, uv_output
+from aerodrome.release import failures, url_credentials, uv_output
 from aerodrome.release.failures import ReleaseError, at
 from aerodrome.release.requirement_line import Requirement
 from aerodrome.release.requirements import Requirements
 
 _TAIL = 14
-_SECRET_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
 
 _NEEDS_BUILD = ("building from source is disabled", "Building source distributions is disabled")
 
@@ -54,7 +53,7 @@ def refusal(
     `base` is what the Airflow version holds, `pins` what Airflow's constraints say (None: they were not applied);
     normalised names and versions.
     """
-    lines = [requirements.hide(_SECRET_IN_URL.sub("***@", line.rstrip())) for line in lines]
+    lines = [requirements.hide(url_credentials.hide(line.rstrip())) for line in lines]
     tail = tuple(line for line in lines if line)[-_TAIL:]
     text = re.sub(r"\s+", " ", "\n".join(lines))
     reading = _UvOutput(requirements, base, pins or {}, text, tail)
@@ -111,7 +110,7 @@ class _UvOutput:
             (each for each in self._requirements.requested if each.direct and url and url in each.shown), None
         )
         if direct is not None or (status and not status[1].startswith(("429", "5"))):
-            return self._failed(f"{_named(direct)} {_SECRET_IN_URL.sub('***@', url)} {what}", direct)
+            return self._failed(f"{_named(direct)} {url_credentials.hide(url)} {what}", direct)
         sentence = f"the requirements could not be installed: the package index {what}"
         return errors.RetryError(sentence, delay=uv_output.NETWORK_DELAY)
 

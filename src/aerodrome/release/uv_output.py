@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from aerodrome import errors
+from aerodrome.release import url_credentials
 
 CODE = "VERSION_INSTALL_FAILED"
 """`LastUpdate.Error.ErrorCode` of an environment whose Airflow could not be installed."""
@@ -21,7 +22,6 @@ NETWORK_DELAY = 30.0
 _TAIL = 12
 """Lines of uv's output that an error carries: its longest ordinary message with its causes."""
 
-_SECRET_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
 
 _DOWNLOADING = re.compile(r"^\s*Downloading (\S+) \(([\d.]+)\s*([KMG]i?)?B\)")
 _DOWNLOADED = re.compile(r"^\s*Downloaded (\S+)")
@@ -84,7 +84,7 @@ def _counted(progress: UvProgress, what: str, count: int) -> UvProgress:
 
 def failure(what: str, lines: Sequence[str]) -> errors.AerodromeError:
     """The error for a failed uv: `what` is the sentence's beginning, `lines` its last output."""
-    tail = tuple(_SECRET_IN_URL.sub("***@", line.rstrip()) for line in lines if line.strip())[-_TAIL:]
+    tail = tuple(url_credentials.hide(line.rstrip()) for line in lines if line.strip())[-_TAIL:]
     text = "\n".join(tail)
     if any(sign in text for sign in NO_SPACE):
         return errors.BrokenError(f"{what}: no space is left on the disk; free about 1 GB", code=CODE, tail=tail)

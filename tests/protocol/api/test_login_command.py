@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from aerodrome.cli import login, main
 from aerodrome.errors import CallerError
 from aerodrome.model.lifecycle import Status
+from aerodrome.model.roles import AirflowRole
 from aerodrome.settings import Settings
 from protocol.api import raw
 
@@ -29,9 +30,9 @@ def available(mwaa: Any, behind: Any, wish: dict[str, Any]) -> None:
 
 
 @pytest.mark.usefixtures("available")
-@pytest.mark.parametrize("wanted", [None, *login.AirflowRole])
+@pytest.mark.parametrize("wanted", [None, *AirflowRole])
 def test_the_link_logs_in_with_the_wanted_role(
-    settings: Settings, port: int, behind: Any, wanted: login.AirflowRole | None
+    settings: Settings, port: int, behind: Any, wanted: AirflowRole | None
 ) -> None:
     address = login.link(settings, port, "demo", wanted)
 
@@ -54,7 +55,7 @@ def test_without_a_key_the_fix_is_said(tmp_path: Path, port: int, text: str | No
 
 
 def test_roles_are_known_by_name() -> None:
-    assert login.role("viewer") is login.AirflowRole.VIEWER
+    assert login.role("viewer") is AirflowRole.VIEWER
     with pytest.raises(CallerError, match="Admin, Op, User, Viewer, Public"):
         login.role("Root")
 

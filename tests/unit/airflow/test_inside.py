@@ -22,6 +22,7 @@ from jwt.algorithms import RSAAlgorithm
 from aerodrome.airflow.inside.aerodrome_auth import permissions
 from aerodrome.airflow.inside.aerodrome_auth.token import TokenVerifier
 from aerodrome.airflow.inside.aerodrome_unit import notify, roles, scheduler_pace, task_supervision, unreadable_sources
+from aerodrome.model.roles import AirflowRole
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 OTHER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -264,3 +265,7 @@ def test_a_dag_whose_source_is_no_text_is_an_import_error_and_is_not_saved(tmp_p
     assert saved == ["good", "gone"]
     assert set(found) == {"other.py", str(latin)}
     assert "UTF-8" in found[str(latin)]
+
+
+def test_inside_an_interpreter_of_airflow_the_roles_are_those_that_iam_grants():
+    assert list(permissions.LEVELS) == [str(role) for role in reversed(AirflowRole)]

@@ -12,11 +12,13 @@ from typing import Any
 import jwt
 from jwt.algorithms import RSAAlgorithm
 
+from .permissions import LEVELS
+
 ALGORITHM = "RS256"
 LEEWAY = 5
 """Seconds that two clocks may differ."""
 REQUIRED = ("sub", "role", "aud", "iss", "iat", "nbf", "exp")
-ROLES = ("Admin", "Op", "User", "Viewer", "Public")
+ROLES = tuple(LEVELS)
 
 
 class TokenVerifier:
