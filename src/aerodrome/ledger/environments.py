@@ -103,7 +103,7 @@ class Environments:
                 change=rows.change_document(wish),
             )
             row = connection.execute(statement.returning(environment)).one()
-            _add_revision(connection, row.identifier, wish)
+            _add_revision(connection, rows.revision_values(row.identifier, wish, row.spec))
             _record(connection, name, "CREATE_REQUESTED", "Creation was asked for.", {}, now)
             return rows.environment(row)
 
@@ -141,7 +141,7 @@ class Environments:
             _record(connection, name, happened, step.sentence, rows.failure_document(failure) or {}, now)
             if before.change is not None and happened in happening.OUTCOMES:
                 _settle_revision(connection, before, happening.OUTCOMES[happened], now)
-            _write(connection, after)
+            _write(connection, name, rows.environment_values(after))
             if step.status is lifecycle.Status.DELETED:
                 connection.execute(sa.delete(environment).where(environment.c.name == name))
                 logins.forget(connection, name)
@@ -161,13 +161,14 @@ class Environments:
             after, step = happening.begun(before, numbered)
             if (before.identifier, before.revision) != (seen.identifier, seen.revision):
                 raise CallerError(f"Environment {seen.name} was changed in the meantime: look at it and try again.")
-            _add_revision(connection, before.identifier, numbered)
+            values = rows.environment_values(after)
+            _write(connection, after.name, values)
+            _add_revision(connection, rows.revision_values(before.identifier, numbered, values["change"]["spec"]))
             detail = {"revision": numbered.revision, "kind": numbered.kind, "by": numbered.requested_by}
             happened = lifecycle.Event.UPDATE_REQUESTED
             if change.kind is ChangeKind.MAINTENANCE:
                 happened = lifecycle.Event.MAINTENANCE_BEGUN
             _record(connection, seen.name, happened, step.sentence, detail, change.requested_at)
-            _write(connection, after)
             return after
 
     def set_progress(
@@ -227,35 +228,12 @@ def _locked(connection: sa.Connection, name: str) -> Environment:
     return rows.environment(row)
 
 
-def _write(connection: sa.Connection, after: Environment) -> None:
-    """Write down all that an event may change."""
-    statement = sa.update(environment).where(environment.c.name == after.name)
-    connection.execute(
-        statement.values(
-            status=after.status,
-            spec=after.spec.document(),
-            last_update=rows.last_update_document(after.last_update),
-            revision=after.revision,
-            deployed=rows.deployed_document(after.deployed),
-            change=rows.change_document(after.change),
-            failure=rows.failure_document(after.failure),
-        )
-    )
+def _write(connection: sa.Connection, name: str, values: Mapping[str, Any]) -> None:
+    connection.execute(sa.update(environment).where(environment.c.name == name).values(**values))
 
 
-def _add_revision(connection: sa.Connection, identifier: str, change: Change) -> None:
-    connection.execute(
-        sa.insert(revision).values(
-            identifier=identifier,
-            number=change.revision,
-            kind=change.kind,
-            spec=change.spec.document(),
-            outcome=Outcome.PENDING,
-            requested_at=change.requested_at,
-            requested_by=change.requested_by,
-            report=[],
-        )
-    )
+def _add_revision(connection: sa.Connection, values: Mapping[str, Any]) -> None:
+    connection.execute(sa.insert(revision).values(**values))
 
 
 def _settle_revision(connection: sa.Connection, before: Environment, outcome: Outcome, now: datetime) -> None:

@@ -36,6 +36,33 @@ def environment(row: Any) -> Environment:
     )
 
 
+def environment_values(after: Environment) -> dict[str, Any]:
+    """All that an event may change of an environment, by the columns of its row."""
+    return {
+        "status": after.status,
+        "spec": after.spec.document(),
+        "last_update": last_update_document(after.last_update),
+        "revision": after.revision,
+        "deployed": deployed_document(after.deployed),
+        "change": change_document(after.change),
+        "failure": failure_document(after.failure),
+    }
+
+
+def revision_values(identifier: str, change: Change, spec: dict[str, Any]) -> dict[str, Any]:
+    """A revision that was asked for, by the columns of its row; `spec` is the change's, as a document."""
+    return {
+        "identifier": identifier,
+        "number": change.revision,
+        "kind": change.kind,
+        "spec": spec,
+        "outcome": Outcome.PENDING,
+        "requested_at": change.requested_at,
+        "requested_by": change.requested_by,
+        "report": [],
+    }
+
+
 def revision(row: Any) -> Revision:
     """The revision that a row of the table `revision` holds."""
     return Revision(

@@ -74,12 +74,10 @@ def _created(
     """The environment that a request which nothing stands against asks for, in the ledger."""
     name = request["Name"]
     spec = defaults.complete(name, request, latest_version=deps.latest_version)
-    deps.preflight.check_version(spec.airflow_version)
-    warnings = deps.preflight.warnings(spec)
-    deps.preflight.check_execution_role(name, spec)
+    cleared = deps.preflight.cleared(name, spec)
     environment = deps.environments.create(
         name,
-        deps.preflight.with_file_versions(spec),
+        cleared.spec,
         tags,
         sealed_secrets=deps.vault.seal(secrets),
         quota=deps.settings.quota_environments,
@@ -87,5 +85,5 @@ def _created(
         requested_by=requested_by,
         seed=seed,
     )
-    warning.record(deps, name, "CREATE_WARNED", warnings)
+    warning.record(deps, name, "CREATE_WARNED", cleared.warnings)
     return environment

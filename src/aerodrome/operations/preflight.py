@@ -6,7 +6,7 @@ Every operation that begins a creation or a change asks here. All of it may bloc
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,8 +19,21 @@ from aerodrome.model.spec import Spec
 from aerodrome.release import installation, interpreters, locks
 from aerodrome.settings import EMBEDDED, Settings
 
+WARNS = frozenset({"AirflowVersion", "AirflowConfigurationOptions"})
+"""Members about which there may be something to warn of."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cleared:
+    """A configuration that may be begun."""
+
+    spec: Spec
+    """With the S3 versions of its files."""
+    warnings: tuple[str, ...]
+    """What is accepted and will surprise: a sentence each."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preflight:
     """Looks at this machine, at IAM and at the bucket."""
 
@@ -28,6 +41,26 @@ class Preflight:
     authorizer: Authorizer
     s3: Callable[[], Any]
     """A client of S3, where the source buckets are."""
+
+    def cleared(
+        self, name: str, spec: Spec, *, running: Spec | None = None, asked: Collection[str] | None = None
+    ) -> Cleared:
+        """Look at all that the environment `name` needs for the configuration `spec`.
+
+        `running` is what it has now (None = nothing): that Airflow version is not looked at again. `asked` are the
+        members that were asked for (None = all): the execution role is looked at when it is among them, and the bucket
+        always.
+
+        Raises:
+            CallerError: something is not fit.
+            RetryError: S3 does not answer.
+        """
+        if running is None or spec.airflow_version != running.airflow_version:
+            self.check_version(spec.airflow_version)
+        warnings = self.warnings(spec) if asked is None or not WARNS.isdisjoint(asked) else []
+        if asked is None or "ExecutionRoleArn" in asked:
+            self.check_execution_role(name, spec)
+        return Cleared(spec=self.with_file_versions(spec), warnings=tuple(warnings))
 
     def check_version(self, number: str) -> None:
         """Look for an interpreter for an Airflow version; what is installed already needs none.

@@ -8,6 +8,7 @@ then replaces it.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 from aerodrome.errors import CallerError
@@ -16,7 +17,7 @@ from aerodrome.model.change import Change, ChangeKind, Seed, Strategy
 from aerodrome.model.environment import Environment
 from aerodrome.model.history import Outcome
 from aerodrome.model.lifecycle import Event
-from aerodrome.model.spec import Document, Spec
+from aerodrome.model.spec import Document
 from aerodrome.operations import find, validation, warning
 from aerodrome.operations.dependencies import Dependencies
 from aerodrome.operations.grant import Grant
@@ -30,10 +31,15 @@ def update_environment(deps: Dependencies, given: Document, grant: Grant) -> dic
     found = validation.update_refusals(given, environment.spec, wanted, offered=deps.offered_versions)
     move = validation.move_refusal(environment.spec, wanted, offered=deps.offered_versions)
     validation.refuse([*found, f"AirflowVersion: {move}"] if move else found)
-    strategy = Strategy(given.get("WorkerReplacementStrategy", Strategy.GRACEFUL))
-    by = grant.principal.arn
-    begun = _begun(deps, environment, wanted, given.keys(), kind=ChangeKind.UPDATE, strategy=strategy, requested_by=by)
-    return {"Arn": begun.arn}
+    change = Change(
+        kind=ChangeKind.UPDATE,
+        spec=wanted,
+        revision=0,
+        strategy=Strategy(given.get("WorkerReplacementStrategy", Strategy.GRACEFUL)),
+        requested_at=deps.clock(),
+        requested_by=grant.principal.arn,
+    )
+    return {"Arn": _begun(deps, environment, change, asked=given.keys()).arn}
 
 
 def roll_back(deps: Dependencies, name: str, number: int, *, strategy: Strategy, requested_by: str) -> Environment:
@@ -54,15 +60,20 @@ def roll_back(deps: Dependencies, name: str, number: int, *, strategy: Strategy,
     move = validation.move_refusal(current, wanted, offered=deps.offered_versions)
     if move is not None:
         raise CallerError(f"{move}. A snapshot leads back too: aerodrome snapshots list {name}")
+    change = Change(
+        kind=ChangeKind.ROLLBACK,
+        spec=wanted,
+        revision=0,
+        strategy=strategy,
+        requested_at=deps.clock(),
+        requested_by=requested_by,
+    )
     return _begun_whole(
         deps,
         environment,
-        wanted,
+        change,
         what=f"Revision {number} of {name} cannot be applied again",
         instead="Choose another revision, or update the environment to what you need of this one.",
-        kind=ChangeKind.ROLLBACK,
-        strategy=strategy,
-        requested_by=requested_by,
     )
 
 
@@ -80,30 +91,26 @@ def restore_snapshot(
     """
     environment = find.for_operator(deps, name)
     snapshot = find.snapshot(deps, name, number)
+    change = Change(
+        kind=ChangeKind.RESTORE,
+        spec=snapshot.spec,
+        revision=0,
+        strategy=strategy,
+        requested_at=deps.clock(),
+        requested_by=requested_by,
+        seed=Seed(identifier=snapshot.identifier, number=snapshot.number),
+    )
     return _begun_whole(
         deps,
         environment,
-        snapshot.spec,
+        change,
         what=f"Snapshot {number} of {name} cannot be restored",
         instead="Choose another snapshot.",
-        kind=ChangeKind.RESTORE,
-        strategy=strategy,
-        requested_by=requested_by,
-        seed=Seed(identifier=snapshot.identifier, number=snapshot.number),
     )
 
 
 def _begun_whole(
-    deps: Dependencies,
-    environment: Environment,
-    wanted: Spec,
-    *,
-    what: str,
-    instead: str,
-    kind: ChangeKind,
-    strategy: Strategy,
-    requested_by: str,
-    seed: Seed | None = None,
+    deps: Dependencies, environment: Environment, change: Change, *, what: str, instead: str
 ) -> Environment:
     """The environment with a change begun to an earlier configuration, judged as an update that names all of it.
 
@@ -111,40 +118,18 @@ def _begun_whole(
         CallerError: such an update is refused: `what` cannot be done, why, and what to do `instead`.
     """
     lifecycle.transition(environment.status, Event.UPDATE_REQUESTED)
-    request = wanted.document()
-    found = validation.update_refusals(request, environment.spec, wanted, offered=deps.offered_versions)
+    current, wanted = environment.spec, change.spec
+    found = validation.update_refusals(wanted.document(), current, wanted, offered=deps.offered_versions)
     validation.refuse(found, what=what, instead=instead)
-    asked = request.keys()
-    return _begun(deps, environment, wanted, asked, kind=kind, strategy=strategy, requested_by=requested_by, seed=seed)
+    return _begun(deps, environment, change)
 
 
 def _begun(
-    deps: Dependencies,
-    environment: Environment,
-    wanted: Spec,
-    asked: Collection[str],
-    *,
-    kind: ChangeKind,
-    strategy: Strategy,
-    requested_by: str,
-    seed: Seed | None = None,
+    deps: Dependencies, environment: Environment, change: Change, *, asked: Collection[str] | None = None
 ) -> Environment:
-    """The environment with a change to `wanted` begun; what is not among the members `asked` for is not looked at."""
-    if wanted.airflow_version != environment.spec.airflow_version:
-        deps.preflight.check_version(wanted.airflow_version)
-    warns = not {"AirflowVersion", "AirflowConfigurationOptions"}.isdisjoint(asked)
-    warnings = deps.preflight.warnings(wanted) if warns else []
-    if "ExecutionRoleArn" in asked:
-        deps.preflight.check_execution_role(environment.name, wanted)
-    change = Change(
-        kind=kind,
-        spec=deps.preflight.with_file_versions(wanted),
-        revision=0,
-        strategy=strategy,
-        requested_at=deps.clock(),
-        requested_by=requested_by,
-        seed=seed,
-    )
-    begun = deps.environments.begin(environment, change)
-    warning.record(deps, environment.name, "UPDATE_WARNED", warnings)
+    """The environment with the change begun, of which these members were `asked` for; None = all."""
+    running = environment.spec
+    cleared = deps.preflight.cleared(environment.name, change.spec, running=running, asked=asked)
+    begun = deps.environments.begin(environment, replace(change, spec=cleared.spec))
+    warning.record(deps, environment.name, "UPDATE_WARNED", cleared.warnings)
     return begun

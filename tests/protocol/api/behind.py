@@ -22,6 +22,7 @@ from aerodrome.model.environment import Environment
 from aerodrome.model.spec import Spec
 from aerodrome.model.web_address import Ports
 from aerodrome.operations.dependencies import Dependencies
+from aerodrome.operations.preflight import Preflight
 from aerodrome.settings import Settings
 from protocol.api import raw
 from protocol.api.memory import EVERYTHING, MemoryIdentity, MemoryLogins, MemoryPrincipals
@@ -36,18 +37,18 @@ class Unsealed:
         return b"sealed"
 
 
-@dataclass
-class MemoryPreflight:
+class MemoryPreflight(Preflight):
     """Finds everything as it should be, unless a test arranges a problem."""
 
-    bucket_problem: Exception | None = None
-    buckets_checked: list[Spec] = field(default_factory=list)
-    role_problem: Exception | None = None
-    roles_checked: list[tuple[str, str]] = field(default_factory=list)
-    """Names of environments, and the ARNs of their roles."""
-    version_problem: Exception | None = None
-    versions_checked: list[str] = field(default_factory=list)
-    surprises: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.bucket_problem: Exception | None = None
+        self.buckets_checked: list[Spec] = []
+        self.role_problem: Exception | None = None
+        self.roles_checked: list[tuple[str, str]] = []
+        """Names of environments, and the ARNs of their roles."""
+        self.version_problem: Exception | None = None
+        self.versions_checked: list[str] = []
+        self.surprises: list[str] = []
 
     def check_execution_role(self, name: str, spec: Spec) -> None:
         self.roles_checked.append((name, spec.execution_role_arn))
