@@ -19,8 +19,8 @@ PAGE = ROOT / "docs" / "reference" / "error-codes.md"
 CODE = re.compile(r"[A-Z][A-Z0-9]+(?:_[A-Z0-9]+)*")
 CARRIERS = frozenset({"BrokenError", "ReleaseError", "Failure"})
 FAILED = "aerodrome.controller.plans.failed"
-OF_RELEASES = "aerodrome.release.failures"
-"""Every constant of that module is a code."""
+OF_CODES = frozenset({"aerodrome.release.failures", "aerodrome.model.phases"})
+"""Modules whose constants hold every code that they give."""
 
 
 @dataclass
@@ -70,7 +70,7 @@ def _read(path: Path, source: Path) -> _Module:
 
 
 def _of_module(module: _Module, modules: Mapping[str, _Module]) -> Iterator[tuple[str, int]]:
-    if module.name == OF_RELEASES:
+    if module.name in OF_CODES:
         for value in module.values.values():
             yield from ((code, value.lineno) for code in _literals(value))
     for function in ast.walk(module.tree):
@@ -118,32 +118,20 @@ def _codes(
             arguments = (*function.args.args, *function.args.kwonlyargs)
             if name in {argument.arg for argument in arguments}:
                 return []
-            found = _named(name, function, module, modules)
+            found = _named(name, module, modules)
             if found:
                 return found
     raise AssertionError(f"{module.path}:{told.lineno}: cannot tell which code this is: {ast.unparse(told)}")
 
 
-def _named(
-    name: str,
-    function: ast.FunctionDef | ast.AsyncFunctionDef,
-    module: _Module,
-    modules: Mapping[str, _Module],
-) -> list[str]:
-    """The codes behind a name: of this module, of another, or looked up in a table of this module."""
+def _named(name: str, module: _Module, modules: Mapping[str, _Module]) -> list[str]:
+    """The codes behind a name: a constant of this module or of another."""
     if name in module.values:
         return _literals(module.values[name])
     if name in module.imported:
         owner, _, constant = module.imported[name].rpartition(".")
         return _literals(modules[owner].values[constant])
-    tables = (
-        module.values[used.id]
-        for node in ast.walk(function)
-        if isinstance(node, ast.Assign) and name in {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
-        for used in ast.walk(node.value)
-        if isinstance(used, ast.Name) and used.id in module.values
-    )
-    return [code for table in tables for code in _literals(table)]
+    return []
 
 
 def _literals(value: ast.expr) -> list[str]:

@@ -32,19 +32,18 @@ from aerodrome.errors import BrokenError
 from aerodrome.room import words
 
 OWN = "OF_A_CONSTANT"
-LIMITS = {"phase": ("OF_A_TABLE", 3)}
-
-def act(phase, error, code):
+def act(error, code):
     BrokenError("…", code="WRITTEN")
     BrokenError("…", code=OWN)
     BrokenError("…", code=words.WORD)
     BrokenError("…", code=error.code)
     BrokenError("…", code=code)
-    late, limit = LIMITS.get(phase, ("", 0))
-    return failed(late, "…")
+    return failed("OF_A_FAILURE", "…")
 """
     )
-    assert set(error_codes.given(tmp_path)) == {"WRITTEN", "OF_A_CONSTANT", "OF_ANOTHER", "OF_A_TABLE"}
+    (tmp_path / "aerodrome" / "model").mkdir()
+    (tmp_path / "aerodrome" / "model" / "phases.py").write_text('LIMITS = {"phase": Limit("OF_A_LIMIT", 3)}\n')
+    assert set(error_codes.given(tmp_path)) == {"WRITTEN", "OF_A_CONSTANT", "OF_ANOTHER", "OF_A_FAILURE", "OF_A_LIMIT"}
     (room / "riddle.py").write_text("def act(ask):\n    BrokenError('…', code=ask())\n")
     with pytest.raises(AssertionError, match=r"riddle\.py:2: cannot tell"):
         error_codes.given(tmp_path)
