@@ -249,7 +249,8 @@ def test_an_empty_answer_is_an_empty_document(called: Any) -> None:
 @pytest.mark.usefixtures("web_socket")
 @pytest.mark.parametrize(("path", "status"), [("/slow", 504), ("/large", 502), ("/broken", 502)])
 def test_an_answer_that_does_not_come(called: Any, monkeypatch: pytest.MonkeyPatch, path: str, status: int) -> None:
-    monkeypatch.setattr(rest, "TIMEOUT", 0.5)
+    if status == 504:  # the others come, however busy the machine is
+        monkeypatch.setattr(rest, "TIMEOUT", 0.5)
     with pytest.raises(ClientError) as error:
         called.invoke_rest_api(Name="demo", Path=path, Method="GET")
 
