@@ -12,7 +12,7 @@ import hashlib
 import logging
 from typing import Any
 
-from aerodrome_auth.token import ROLES, Gateway
+from aerodrome_auth.token import ROLES, TokenVerifier
 from airflow.configuration import conf
 from airflow.www_rbac.security import AirflowSecurityManager
 from flask import g, redirect
@@ -73,7 +73,7 @@ class GatewaySecurityManager(AirflowSecurityManager):  # type: ignore[misc]  # k
     authremoteuserview = GatewayView
 
     def create_login_manager(self, app: Any) -> Any:
-        self._gateway = Gateway(
+        self._verifier = TokenVerifier(
             jwks=conf.get("aerodrome", "gateway_jwks"),
             issuer=conf.get("aerodrome", "gateway_issuer"),
             audience=conf.get("aerodrome", "gateway_audience"),
@@ -90,7 +90,7 @@ class GatewaySecurityManager(AirflowSecurityManager):  # type: ignore[misc]  # k
         if not header.startswith(SCHEME) or g.get("is_made", False):
             return None
         try:
-            subject, role_name = self._gateway.identify(header[len(SCHEME) :].strip())
+            subject, role_name = self._verifier.identify(header[len(SCHEME) :].strip())
         except Exception as error:  # noqa: BLE001 - see below
             # Whatever a hostile token makes the library raise, the answer is the same.
             log.warning("a token was refused: %s", type(error).__name__)
