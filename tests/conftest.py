@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,13 @@ for _name in [name for name in os.environ if name.startswith(("AWS_", "AERODROME
 
 @pytest.hookimpl(trylast=True)  # after pytest-randomly has shuffled them
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long ones first, or one process would work alone at the end."""
+    """The longest first, or one process would work alone at the end."""
     items.sort(key=lambda item: tiers.order(item.nodeid))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> tiers.FilesTogether | None:
-    """`--dist loadfile` as `make test` has it, and files that share an environment in one process."""
+    """`--dist loadfile` as `make test` has it, and files that share something in one process."""
     return tiers.FilesTogether(config, log) if config.getoption("dist") == "loadfile" else None
 
 
@@ -77,21 +78,27 @@ def versions() -> Path:
     return VERSIONS
 
 
+_of_this_unit = contextlib.ExitStack()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End what the tests of a unit shared; idle environments would use a processor to the end of the run."""
+    if nextitem is None or tiers.unit_of(nextitem.nodeid) != tiers.unit_of(item.nodeid):
+        _of_this_unit.close()
+
+
 @pytest.fixture(scope="session")
-def product(versions: Path) -> Iterator[Product]:
+def until_unit_ends() -> Iterator[contextlib.ExitStack]:
+    """Ends what is entered into it with the last test of the files that are named together in `tiers.SHARED`."""
+    yield _of_this_unit
+    _of_this_unit.close()
+
+
+@pytest.fixture(scope="session")
+def product(versions: Path, until_unit_ends: contextlib.ExitStack) -> Product:
     """One Aerodrome for all tests that leave it as they found it."""
-    with started(versions) as running:
-        yield running
-
-
-@pytest.fixture(scope="session", params=lines.WITH_REST)
-def shared_environment(request: pytest.FixtureRequest, product: Product) -> Iterator[Shared]:
-    """An environment of each line, for all tests that leave it as they found it; their files are in `tiers.SHARED`."""
-    made = Shared(f"shared-{request.param.replace('.', '-')}", request.param)
-    product.create(made.name, made.version)
-    product.wait_until(made.name, "AVAILABLE")
-    yield made
-    product.delete(made.name)
+    return until_unit_ends.enter_context(started(versions))
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +106,28 @@ def own_product(versions: Path) -> Iterator[Product]:
     """An Aerodrome for tests that kill it."""
     with started(versions) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def shared_environments(product: Product) -> Callable[[str], Shared]:
+    """The environment of a version that all tests leave as they found it, made when it is first asked for."""
+    made: dict[str, Shared] = {}
+
+    def of(version: str) -> Shared:
+        if version not in made:
+            name = f"shared-{version.replace('.', '-')}"
+            product.create(name, version)
+            product.wait_until(name, "AVAILABLE")
+            made[version] = Shared(name, version)
+        return made[version]
+
+    return of
+
+
+@pytest.fixture(scope="session", params=lines.WITH_REST)
+def shared_environment(request: pytest.FixtureRequest, shared_environments: Callable[[str], Shared]) -> Shared:
+    """Such an environment of each line."""
+    return shared_environments(request.param)
 
 
 @pytest.fixture

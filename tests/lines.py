@@ -19,3 +19,6 @@ FIRST = tuple(version for version in CHOSEN if version.startswith("1."))
 
 WITH_REST = tuple(version for version in CHOSEN if version not in FIRST)
 """Airflow 1.10 has no stable REST API, which most of our tests ask."""
+
+ONE = tuple(dict.fromkeys((*WITH_REST, *MAIN))) if "AERODROME_TEST_LINES" in os.environ else MAIN[:1]
+"""For what another test shows of the other main line: one of the two, and every line under `make lines`."""

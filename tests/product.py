@@ -190,13 +190,13 @@ class Product:
         [found] = [each for each in self.status()["environments"] if each["name"] == name]
         return dict(found)
 
-    def put_dag(self, name: str, text: str) -> None:
-        self.s3.put_object(Bucket=BUCKET, Key=f"dags/{name}.py", Body=text.encode())
+    def put_dag(self, name: str, text: str, *, bucket: str = BUCKET) -> None:
+        self.s3.put_object(Bucket=bucket, Key=f"dags/{name}.py", Body=text.encode())
 
-    def remove_dags(self, *names: str) -> None:
+    def remove_dags(self, *names: str, bucket: str = BUCKET) -> None:
         """All environments parse what lies in the bucket, and each update tries it."""
         for name in names:
-            self.s3.delete_object(Bucket=BUCKET, Key=f"dags/{name}.py")
+            self.s3.delete_object(Bucket=bucket, Key=f"dags/{name}.py")
 
     def rest(self, name: str, method: str, path: str, body: Any = None) -> Any:
         more = {} if body is None else {"Body": body}

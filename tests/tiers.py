@@ -8,18 +8,54 @@ from collections.abc import Iterable
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-LONG = ("acceptance", "faults", "browser", "contract")
-"""Tiers that start whole environments."""
+PRODUCT = "product"
+AIRFLOW = "airflow"
 
 SHARED = {
-    "tests/acceptance/test_life.py": "shared_environment",
-    "tests/acceptance/test_mwaa_hook.py": "shared_environment",
-    "tests/acceptance/release/test_lines.py": "shared_environment",
-    "tests/browser/test_web_login.py": "shared_environment",
-    "tests/acceptance/airflow/test_environment.py": "airflow",
-    "tests/acceptance/airflow/test_roles.py": "airflow",
+    "tests/acceptance/test_bad_beginnings.py": PRODUCT,
+    "tests/acceptance/test_life.py": PRODUCT,
+    "tests/acceptance/test_mwaa_hook.py": PRODUCT,
+    "tests/acceptance/test_terraform.py": PRODUCT,
+    "tests/acceptance/test_updates.py": PRODUCT,
+    "tests/acceptance/test_upgrades.py": PRODUCT,
+    "tests/acceptance/movielist/test_notes.py": PRODUCT,
+    "tests/acceptance/release/test_first_line.py": PRODUCT,
+    "tests/acceptance/release/test_lines.py": PRODUCT,
+    "tests/browser/test_web_login.py": PRODUCT,
+    "tests/acceptance/airflow/test_commands.py": AIRFLOW,
+    "tests/acceptance/airflow/test_environment.py": AIRFLOW,
+    "tests/acceptance/airflow/test_first.py": AIRFLOW,
+    "tests/acceptance/airflow/test_prelude.py": AIRFLOW,
+    "tests/acceptance/airflow/test_roles.py": AIRFLOW,
 }
-"""Files whose tests ask for one fixture that takes long to make → its name. One process runs all files of a name."""
+"""Files whose tests ask for what takes long to make → its name. One process runs all files of a name.
+
+An Aerodrome costs half a minute of a processor: it migrates a database of each line before its first environment.
+"""
+
+STAYING = (
+    "tests/acceptance/test_life.py",
+    "tests/acceptance/test_mwaa_hook.py",
+    "tests/acceptance/release/test_lines.py",
+    "tests/browser/test_web_login.py",
+)
+"""Files that share environments in the Aerodrome that they share. They come last: others bring it down and up again."""
+
+FIRST = (
+    PRODUCT,
+    "tests/faults/cell/test_deaths.py",  # needs no Airflow, which the process before this one installs meanwhile
+    "tests/faults/test_deaths.py",
+    "tests/faults/test_changes.py",
+    AIRFLOW,
+    "tests/acceptance/test_dev.py",
+    "tests/acceptance/release/test_requirements.py",
+    "tests/acceptance/release/test_verification.py",
+    "tests/acceptance/release/test_smoke.py",
+    "tests/acceptance/movielens/test_pipeline.py",
+    "tests/contract/test_backend_lives.py",
+    "tests/faults/test_full_disk.py",
+)
+"""What takes longest, in the order in which it begins; what begins last is to be short, or a process would be idle."""
 
 OUTCOMES = ("passed", "failed", "skipped", "error")
 """As pytest's own closing line calls them."""
@@ -30,19 +66,23 @@ def tier_of(nodeid: str) -> str:
     return nodeid.partition("tests/")[2].partition("/")[0]
 
 
-def order(nodeid: str) -> int:
-    """What runs first: whole environments, then those that are shared, for they stay until their process ends."""
-    if tier_of(nodeid) not in LONG:
-        return 2
-    return int(nodeid.partition("::")[0] in SHARED)
+def unit_of(nodeid: str) -> str:
+    """What one process runs as a whole: a file, or all files that share something."""
+    file = nodeid.partition("::")[0]
+    return SHARED.get(file, file)
+
+
+def order(nodeid: str) -> tuple[int, bool]:
+    """What is to begin first has the lowest."""
+    unit = unit_of(nodeid)
+    return FIRST.index(unit) if unit in FIRST else len(FIRST), nodeid.partition("::")[0] in STAYING
 
 
 class FilesTogether(LoadFileScheduling):
     """A file's tests run in one process, and so do the tests of files that share something."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = super()._split_scope(nodeid)
-        return SHARED.get(file, file)
+        return unit_of(nodeid)
 
 
 def lines(reports: Iterable[tuple[str, pytest.TestReport]]) -> list[str]:

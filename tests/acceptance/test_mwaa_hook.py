@@ -7,11 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from product import BUCKET, EXECUTION_ROLE, LIMIT, wait_for
+import lines
+from product import BUCKET, EXECUTION_ROLE, LIMIT, Shared, wait_for
 
 pytestmark = pytest.mark.timeout(4 * LIMIT)
-
-OTHER = "hook-other"
 
 CALLING = '''
 import base64, json, os, subprocess
@@ -27,14 +26,14 @@ try:
 except ImportError:
     from airflow.operators.python import PythonOperator
 
-OWN, OTHER = os.environ["AIRFLOW_ENV_NAME"], "@OTHER@"
-LINES = {OWN: int(os.environ["AIRFLOW_VERSION"][0]), OTHER: 3}
+OWN = os.environ["AIRFLOW_ENV_NAME"]
+LINES = @LINES@
 
 
 def client():
     """The API itself, from SigV4 to Airflow's own answer."""
     mwaa = boto3.client("mwaa")
-    for name in (OWN, OTHER):
+    for name in LINES:
         assert mwaa.get_environment(Name=name)["Environment"]["Name"] == name
         answer = mwaa.invoke_rest_api(Name=name, Path="/pools", Method="GET")
         assert answer["RestApiStatusCode"] == 200, answer
@@ -44,7 +43,7 @@ def client():
 def command_line():
     """A token of CreateCliToken, used as MWAA's guide does."""
     said = {}
-    for name in (OWN, OTHER):
+    for name in LINES:
         token = boto3.client("mwaa").create_cli_token(Name=name)
         answer = requests.post(
             "https://" + token["WebServerHostname"] + "/aws_mwaa/cli",
@@ -60,7 +59,7 @@ def command_line():
 def hook():
     """The Amazon provider's, by InvokeRestApi, and by a web session as where that is forbidden."""
     hook = MwaaHook(aws_conn_id="aws_default")
-    for name in (OWN, OTHER):
+    for name in LINES:
         for more in ({}, {"generate_local_token": True}):
             answer = hook.invoke_rest_api(
                 env_name=name, path="/pools", method="GET", airflow_version=LINES[name], **more
@@ -95,7 +94,7 @@ with DAG("falling_back", start_date=datetime(2024, 1, 1), schedule=None):
 
 with DAG("called", start_date=datetime(2024, 1, 1), schedule=None, is_paused_upon_creation=False):
     PythonOperator(task_id="nothing", python_callable=lambda: None)
-'''.replace("@BUCKET@", BUCKET).replace("@OTHER@", OTHER)
+'''.replace("@BUCKET@", BUCKET)
 
 ROLE = EXECUTION_ROLE.rpartition("/")[2]
 ALLOWED = {"Effect": "Allow", "Action": ["airflow:*", "s3:List*", "s3:Get*"], "Resource": "*"}
@@ -107,21 +106,14 @@ def policy(*statements: dict[str, object]) -> str:
 
 
 @pytest.fixture(scope="module")
-def other(product) -> Iterator[str]:
+def both(product, shared_environments) -> Iterator[list[Shared]]:
+    """An environment of each line, with the DAGs and with what the role needs for them."""
+    found = [shared_environments(version) for version in lines.MAIN]
     product.iam.put_role_policy(RoleName=ROLE, PolicyName="hook", PolicyDocument=policy(ALLOWED))
-    product.create(OTHER, "3.3.1")
-    product.put_dag("calling", CALLING)
-    product.wait_until(OTHER, "AVAILABLE")
-    yield OTHER
-    product.s3.delete_object(Bucket=BUCKET, Key="dags/calling.py")
-    product.delete(OTHER)
+    product.put_dag("calling", CALLING.replace("@LINES@", repr({each.name: int(each.version[0]) for each in found})))
+    yield found
+    product.remove_dags("calling")
     product.iam.delete_role_policy(RoleName=ROLE, PolicyName="hook")
-
-
-@pytest.fixture
-def environment(shared_environment, other):
-    assert other == OTHER
-    return shared_environment
 
 
 def value(product, name: str, run: str, task: str) -> str:
@@ -135,21 +127,24 @@ def logs(product, name: str) -> str:
     return "\n".join(sorted(texts, key=lambda text: "Task failed" in text))[-8000:]
 
 
-def test_dags_call_their_own_environment_and_another(product, environment):
-    name, version = environment
-    wait_for("the other environment has its DAG", lambda: product.listed(OTHER, "called"))
+@pytest.mark.parametrize("own", [0, 1], ids=lines.MAIN)
+def test_dags_call_their_own_environment_and_another(product, both, own):
+    name = both[own].name
+    for each in both:
+        wait_for("it has the DAG that is called", lambda each=each: product.listed(each.name, "called"))
     run = product.trigger(name, "calling")
     assert product.finished(name, "calling", run) == "success", logs(product, name)
-    assert all(each in value(product, name, run, "client") for each in (name, OTHER))
     said = value(product, name, run, "command_line")
-    assert version in said
-    assert "3.3.1" in said
+    for each in both:
+        assert each.name in value(product, name, run, "client")
+        assert each.version in said
     assert f"assumed-role/{ROLE}/" in value(product, name, run, "programs")
     assert "Found endpoint for" not in logs(product, name)
 
 
-def test_the_hook_falls_back_to_a_web_session_where_iam_forbids_invoke_rest_api(product, environment):
-    name, _ = environment
+@pytest.mark.parametrize("own", [0, 1], ids=lines.MAIN)
+def test_the_hook_falls_back_to_a_web_session_where_iam_forbids_invoke_rest_api(product, both, own):
+    name = both[own].name
     product.iam.put_role_policy(RoleName=ROLE, PolicyName="hook", PolicyDocument=policy(ALLOWED, DENIED))
     try:
         run = product.trigger(name, "falling_back")

@@ -137,10 +137,10 @@ def plugins(**files: str | bytes) -> bytes:
     return packed.getvalue()
 
 
-def put(product, key: str, content: str | bytes) -> str:
+def put(product, key: str, content: str | bytes, *, bucket: str = BUCKET) -> str:
     """Write an object; the id of its version."""
     body = content.encode() if isinstance(content, str) else content
-    return str(product.s3.put_object(Bucket=BUCKET, Key=key, Body=body)["VersionId"])
+    return str(product.s3.put_object(Bucket=bucket, Key=key, Body=body)["VersionId"])
 
 
 STARTUP = r"""
@@ -465,7 +465,7 @@ def test_a_newer_lock_is_applied_in_the_window_and_lets_tasks_end(product, stead
     product.wait_until(steady, "AVAILABLE")
 
     before = product.environment(steady)["revision"]
-    with watched(product, steady) as refusals:
+    with watched(product, steady, pause=0.3) as refusals:
         pretend_that_the_lock_is_older(product, steady)
         wait_for("maintenance begins", lambda: product.get(steady)["Status"] == "MAINTENANCE")
         found = product.wait_until(steady, "AVAILABLE")

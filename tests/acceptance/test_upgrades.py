@@ -10,31 +10,30 @@ import psycopg
 import pytest
 
 from acceptance.test_updates import LOOKING, WAITING, put
-from product import BUCKET, LIMIT, Product, wait_for
+from product import LIMIT, Product, wait_for
 
 pytestmark = pytest.mark.timeout(4 * LIMIT)
 
-
-@pytest.fixture(scope="module")
-def upgrading(own_product: Product) -> Product:
-    """An Aerodrome with two DAGs that both lines can import."""
-    own_product.put_dag("looking", LOOKING.format(dag="looking"))
-    own_product.put_dag("waiting", WAITING.format(bucket=BUCKET, dag="waiting"))
-    return own_product
+OWN_BUCKET = "to-be-upgraded"
+"""A rehearsal tries every DAG in the bucket; these are to be the only ones."""
 
 
 @pytest.fixture(scope="module")
-def resting(upgrading: Product) -> Iterator[str]:
-    """An environment of Airflow 2.11 that no test brings to another version."""
-    with_history(upgrading, "resting", "2.11.2")
-    yield "resting"
-    upgrading.delete("resting")
-
-
-def with_history(product: Product, name: str, version: str) -> None:
-    """Make an environment in which a DAG has run and a connection is kept."""
-    product.create(name, version)
+def moving(product: Product) -> Iterator[str]:
+    """An environment of Airflow 2.11 with a history; each test leaves it with that version."""
+    name = "moving"
+    product.make_bucket(OWN_BUCKET)
+    product.put_dag("looking", LOOKING.format(dag="looking"), bucket=OWN_BUCKET)
+    product.put_dag("waiting", WAITING.format(bucket=OWN_BUCKET, dag="waiting"), bucket=OWN_BUCKET)
+    product.create(name, "2.11.2", bucket=OWN_BUCKET)
     product.wait_until(name, "AVAILABLE")
+    make_history(product, name)
+    yield name
+    product.delete(name)
+
+
+def make_history(product: Product, name: str) -> None:
+    """Run a DAG, and keep a connection."""
     product.rest(name, "POST", "/connections", {"connection_id": "kept", "conn_type": "http", "password": "a secret"})
     assert product.finished(name, "looking", product.trigger(name, "looking")) == "success"
 
@@ -67,43 +66,41 @@ def succeeds(product: Product, name: str) -> None:
     assert product.rest(name, "GET", "/connections/kept")["conn_type"] == "http"
 
 
-def test_a_migration_that_fails_in_the_rehearsal_touches_nothing(upgrading, resting):
-    before = processes(upgrading, resting)
-    with database(upgrading, resting) as connection:
+def test_a_migration_that_fails_in_the_rehearsal_touches_nothing(product, moving):
+    before, kept = processes(product, moving), snapshots(product, moving)
+    with database(product, moving) as connection:
         connection.execute("CREATE TABLE dag_version (of_a_user int)")
-    upgrading.update(resting, AirflowVersion="3.3.1")
-    after = upgrading.wait_until(resting, "UPDATE_FAILED")
+    product.update(moving, AirflowVersion="3.3.1")
+    after = product.wait_until(moving, "UPDATE_FAILED")
     error = after["LastUpdate"]["Error"]
     assert error["ErrorCode"] == "MIGRATION_FAILED"
     assert "dag_version" in error["ErrorMessage"]
     assert after["AirflowVersion"] == "2.11.2"
-    assert processes(upgrading, resting) == before
-    assert snapshots(upgrading, resting) == []
-    with database(upgrading, resting) as connection:
+    assert processes(product, moving) == before
+    assert snapshots(product, moving) == kept
+    with database(product, moving) as connection:
         connection.execute("DROP TABLE dag_version")
 
 
-def test_a_dag_that_the_target_cannot_import_is_told_by_the_rehearsal(upgrading, resting):
-    upgrading.put_dag("old", "from airflow.operators.subdag import SubDagOperator\n")
-    there = upgrading.data / "environments" / resting / "dags" / "old.py"
+def test_a_dag_that_the_target_cannot_import_is_told_by_the_rehearsal(product, moving):
+    product.put_dag("old", "from airflow.operators.subdag import SubDagOperator\n", bucket=OWN_BUCKET)
+    there = product.data / "environments" / moving / "dags" / "old.py"
     wait_for("the file is there", there.exists)
-    upgrading.update(resting, AirflowVersion="3.3.1")
-    error = upgrading.wait_until(resting, "UPDATE_FAILED")["LastUpdate"]["Error"]
+    product.update(moving, AirflowVersion="3.3.1")
+    error = product.wait_until(moving, "UPDATE_FAILED")["LastUpdate"]["Error"]
     assert error["ErrorCode"] == "DAG_IMPORT_FAILED"
     assert "old.py" in error["ErrorMessage"]
-    upgrading.s3.delete_object(Bucket=BUCKET, Key="dags/old.py")
+    product.remove_dags("old", bucket=OWN_BUCKET)
     wait_for("the file is gone", lambda: not there.exists())
 
 
-def test_an_upgrade_and_the_ways_back(upgrading):
-    with_history(upgrading, "moving", "2.11.2")
-    upgrade_while_a_task_runs(upgrading, "moving")
-    [snapshot] = snapshots(upgrading, "moving")
+def test_an_upgrade_and_the_ways_back(product, moving):
+    upgrade_while_a_task_runs(product, moving)
+    [snapshot] = snapshots(product, moving)
     assert (snapshot["airflow_version"], snapshot["size"] > 0) == ("2.11.2", True)
-    clone(upgrading, "moving", snapshot["number"])
-    downgrade(upgrading, "moving")
-    restore(upgrading, "moving", snapshot["number"])
-    upgrading.delete("moving")
+    clone(product, moving, snapshot["number"])
+    downgrade(product, moving)
+    restore(product, moving, snapshot["number"])
 
 
 def upgrade_while_a_task_runs(product: Product, name: str) -> None:
@@ -118,7 +115,7 @@ def upgrade_while_a_task_runs(product: Product, name: str) -> None:
         lambda: (now := product.environment(name)["progress"])["phase"] == "drain" and "worker" in now["detail"],
     )
     assert runs(product, name, "waiting")[run] == "running"  # the web server goes on until the task has ended
-    put(product, "go/waiting", "")
+    put(product, "go/waiting", "", bucket=OWN_BUCKET)
     found = product.wait_until(name, "AVAILABLE")
     assert (found["AirflowVersion"], found["LastUpdate"]["Status"]) == ("3.3.1", "SUCCESS")
     assert history.items() <= runs(product, name, "looking").items()
@@ -153,8 +150,11 @@ def restore(product: Product, name: str, number: int) -> None:
     assert "RESTORE" in product.run("revisions", name).stdout
 
 
-def test_a_downgrade_of_a_database_that_has_been_of_3_from_its_beginning(upgrading):
+def test_a_downgrade_of_a_database_that_has_been_of_3_from_its_beginning(product, moving):
     """2.11 finds no tables of roles there."""
-    with_history(upgrading, "born-3", "3.3.1")
-    downgrade(upgrading, "born-3")
-    upgrading.delete("born-3")
+    assert moving  # its DAGs are in the bucket
+    product.create("born-3", "3.3.1", bucket=OWN_BUCKET)
+    product.wait_until("born-3", "AVAILABLE")
+    make_history(product, "born-3")
+    downgrade(product, "born-3")
+    product.delete("born-3")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
@@ -11,22 +12,48 @@ import tiers
 ROOT = Path(tiers.__file__).parents[1]
 
 
-def test_files_that_share_an_environment_are_there_and_ask_for_it() -> None:
-    for file, name in tiers.SHARED.items():
-        conftest = (ROOT / file).with_name("conftest.py")
-        asked = (ROOT / file).read_text() + (conftest.read_text() if conftest.exists() else "")
-        assert ("shared_environment" if name == "shared_environment" else "environment") in asked, file
+FILES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py"))
+STARTING = [file for file in FILES if tiers.tier_of(file) in {"acceptance", "browser", "faults"}]
+"""Those whose tests may have an Aerodrome; elsewhere the word means something else."""
 
 
-@pytest.mark.parametrize("name", {*tiers.SHARED.values()})
-def test_one_process_runs_all_of_them_after_those_that_share_nothing(name: str) -> None:
+def asked_for(file: str) -> set[str]:
+    """The names of the fixtures that a file and the conftest.py beside it ask others for."""
+    paths = [ROOT / file, (ROOT / file).with_name("conftest.py")]
+    nodes = [node for path in paths if path.exists() for node in ast.walk(ast.parse(path.read_text()))]
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
+    askers = [each for each in functions if each.name.startswith("test_") or is_fixture(each)]
+    return {each.arg for asker in askers for each in asker.args.args} - {each.name for each in functions}
+
+
+def is_fixture(function: ast.FunctionDef) -> bool:
+    return any("pytest.fixture" in ast.unparse(each) for each in function.decorator_list)
+
+
+def test_one_process_runs_all_files_that_ask_for_the_aerodrome_that_is_left_whole() -> None:
+    assert {file for file in STARTING if tiers.PRODUCT in asked_for(file)} == {
+        file for file, each in tiers.SHARED.items() if each == tiers.PRODUCT
+    }
+
+
+def test_one_process_runs_all_files_with_airflow_alone() -> None:
+    below = {file for file in FILES if file.startswith("tests/acceptance/airflow/")}
+    assert below == {file for file, each in tiers.SHARED.items() if each == tiers.AIRFLOW}
+
+
+def test_environments_that_stay_are_made_last() -> None:
+    shared = {file for file in STARTING if {"shared_environment", "shared_environments"} & asked_for(file)}
+    assert shared == {*tiers.STAYING}
+    alone = "tests/acceptance/test_bad_beginnings.py"
+    assert all(tiers.order(f"{alone}::test_x") < tiers.order(f"{file}::test_x") for file in shared)
+
+
+def test_what_takes_longest_begins_first() -> None:
     scheduler = tiers.FilesTogether.__new__(tiers.FilesTogether)
-    files = [file for file, each in tiers.SHARED.items() if each == name]
-    assert len(files) > 1
-    assert {scheduler._split_scope(f"{file}::test_x[1]") for file in files} == {name}
-    alone, quick = "tests/faults/test_changes.py::test_x", "tests/unit/test_tiers.py::test_x"
-    assert scheduler._split_scope(alone) == "tests/faults/test_changes.py"
-    assert tiers.order(alone) < tiers.order(f"{files[0]}::test_x") < tiers.order(quick)
+    assert all(unit in {scheduler._split_scope(f"{file}::test_x[1]") for file in FILES} for unit in tiers.FIRST)
+    begun = sorted(FILES, key=lambda file: tiers.order(f"{file}::test_x"))
+    units = list(dict.fromkeys(tiers.unit_of(file) for file in begun))
+    assert units[: len(tiers.FIRST)] == list(tiers.FIRST)
 
 
 def test_a_tier_is_told_with_its_counts_and_the_time_of_its_fixtures() -> None:
