@@ -1,4 +1,4 @@
 """The only room that knows Airflow: its versions, configuration, units, health and REST.
 
-What runs inside Airflow lies in inside/.
+The code that runs inside Airflow's processes is in inside/.
 """

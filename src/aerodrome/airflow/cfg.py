@@ -1,6 +1,6 @@
-"""Sections of an airflow.cfg: take user options apart, lay layers over each other, write the text.
+"""Sections of an airflow.cfg: sort user options into them, put layers on top of each other, write the text.
 
-Knows the file format and no option's meaning.
+It knows the file format, and the meaning of no option.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def split(options: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 
 def rename(sections: Sections, renames: Mapping[tuple[str, str], tuple[str, str]]) -> dict[str, dict[str, str]]:
-    """The sections with former option names replaced; an option given under its new name too keeps the new one."""
+    """The sections under present option names; an option given under its present name too keeps that value."""
     moved: dict[str, dict[str, str]] = {}
     for section, options in sections.items():
         for key, value in options.items():
@@ -69,5 +69,5 @@ def render(sections: Sections) -> str:
 
 
 def _escape(value: str) -> str:
-    """Airflow's parser interpolates `%`, which an option given as an environment variable would not be subject to."""
+    """Airflow's parser interpolates `%`; in an environment variable it would not."""
     return value.replace("%", "%%")

@@ -1,9 +1,9 @@
-"""Which commands of Airflow's command line `/aws_mwaa/cli` runs, and the reading of the text that asks for one.
+"""Which commands of Airflow's command line `/aws_mwaa/cli` runs, and how the text that asks for one is read.
 
-The gateway calls `parse` and hands the words to the backend. The lists are MWAA's (reference/mwaa.md, 5.3), as data for
-each line; what departs from them says why. Pure: whether the arguments make sense, Airflow's own parser says.
+The gateway calls `parse` and hands the words to the backend. The lists are MWAA's, as data for each line; a comment
+explains each departure. Pure: Airflow's own parser says whether the arguments make sense.
 
-Whoever holds a CLI token need not be allowed to put code or files into the environment, so options that name a file,
+Whoever has a CLI token need not be allowed to put code or files into the environment. So options that name a file,
 start another program or change the process's environment are refused where a command has them.
 """
 
@@ -21,13 +21,13 @@ LONGEST_TEXT = 64 * 1024
 """Characters of a request; arbitrary, and enough for the `--conf` of any run."""
 
 AIRFLOW = "airflow"
-"""The command's own name, which MWAA's users leave out and others are used to write."""
+"""The command's own name, which MWAA's users leave out and other people write."""
 
 DOCUMENTATION = "https://docs.aws.amazon.com/mwaa/latest/userguide/airflow-cli-command-reference.html"
 """Where MWAA lists the commands."""
 
 END = "--"
-"""What ends the options. What follows is checked like all else: whose options it ends, Airflow's parser says."""
+"""What ends the options. What follows is checked all the same: only Airflow's parser knows whose options it ends."""
 
 LINE_3 = 3
 
@@ -37,19 +37,19 @@ class Option:
     """An option of Airflow's that is refused."""
 
     long: str
-    """A name without hyphens is no option, but a word that stands for itself."""
+    """A name without hyphens is no option, but a word of its own."""
     short: str
     """One letter, or in Airflow 1.10 several; empty when it has none."""
     reason: str
     shortest: int = 1
-    """Letters of a short name of several that no other option of the command has for its own."""
+    """So many letters of a short name with several letters belong to no other option of the command."""
 
     def is_named_by(self, word: str) -> bool:
         """Whether Airflow's parser might take the word for this option.
 
-        It understands a beginning of a long name, and short options written together (`-vS path`), whose values only it
-        can tell from further options; so a short name counts wherever it stands. One of several letters is understood
-        by its beginning too, and never written together with others.
+        It understands the beginning of a long name, and short options written together (`-vS path`), whose values only
+        the parser can tell from further options. So a short name counts wherever it stands. A short name of several
+        letters is understood by its beginning too, and is never written together with others.
         """
         if not self.long.startswith("-"):
             return word == self.long
@@ -85,7 +85,7 @@ IMPORT = Option("--import", "i", _FILE)
 EXPORT = Option("--export", "e", _FILE)
 TO_IMPORT = Option("import", "", _FILE)
 TO_EXPORT = Option("export", "", _FILE)
-"""Commands below `variables` that 1.10.15 has beside its options. Only its parser knows where a word is one of them."""
+"""Commands below `variables` that 1.10.15 has beside its options; only its parser knows where a word is one of them."""
 
 _BOTH_LINES: Mapping[str, tuple[Option, ...]] = {
     "cheat-sheet": (),
@@ -137,7 +137,7 @@ _WITH_SUBDIR = frozenset(
     if name.startswith(("dags ", "tasks "))
     and name not in {"dags delete", "dags list-jobs", "dags list-runs", "tasks states-for-dag-run"}
 )
-"""The commands that have the option in Airflow 2; in the others its letter would be another's."""
+"""The commands that have this option in Airflow 2; in other commands its letter means another option."""
 
 _THIRD: Mapping[str, tuple[Option, ...]] = {
     **_BOTH_LINES,
@@ -177,7 +177,7 @@ _FIRST: Mapping[str, tuple[Option, ...]] = {
     "variables": (IMPORT, EXPORT, TO_IMPORT, TO_EXPORT),
     "version": (),
 }
-"""What 1.10.12 had; the commands of Airflow 2 that 1.10.15 has beside them are not among MWAA's."""
+"""The commands of 1.10.12. MWAA does not have the commands of Airflow 2 that 1.10.15 has as well."""
 
 ALLOWED: Mapping[int, Mapping[str, tuple[Option, ...]]] = MappingProxyType({3: _THIRD, 2: _SECOND, 1: _FIRST})
 """For each line, every command that is run, with the options of it that are refused."""
@@ -187,7 +187,7 @@ def parse(version: Version, text: str) -> list[str]:
     """The words of the command that `text` asks for, without the word `airflow`.
 
     Raises:
-        CallerError: the text is no command line, or the command or one of its options is not among the allowed.
+        CallerError: the text is no command line, or the command or one of its options is not allowed.
     """
     words = _split(text)
     if words[:1] == [AIRFLOW]:

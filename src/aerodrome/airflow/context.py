@@ -1,7 +1,6 @@
 """Everything that the configuration of one environment depends on, as one frozen value.
 
-The backends fill it in; the adapters turn it into files and units. It computes nothing, and its representation shows no
-secret.
+The backends fill it in; the adapters turn it into files and units. It computes nothing, and its `repr` shows no secret.
 """
 
 from __future__ import annotations
@@ -61,7 +60,9 @@ class Context:
     run: Path
     """Sockets; a short path."""
     temporary: Path
-    """TMPDIR of the units; the environment's own, for in a shared one its files have names that others have too."""
+    """TMPDIR of the units. It is the environment's own: in a shared folder other environments' files have the same
+    names.
+    """
     web_socket: Path
     """Unix socket of the web server, bound with mode 0600."""
     jwks: Path
@@ -110,7 +111,7 @@ class Context:
     revision: int = 1
     """Of the configuration: workers of two revisions may run side by side and must not share a host name."""
     takes_over: bool = False
-    """Whether the units start beside those of another revision that serve, and need not hurry."""
+    """Whether the units start beside those of another revision that serve, and so need not hurry."""
 
     workers: int = 1
     """How many workers run now."""
@@ -122,7 +123,7 @@ class Context:
     gid: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse keys that Airflow would accept silently and use wrongly."""
+        """Refuse keys that Airflow would accept without a word and then use wrongly."""
         if len(self.jwt_secret.encode()) < JWT_SECRET_BYTES:
             raise ValueError(f"jwt_secret must have at least {JWT_SECRET_BYTES} bytes")
         if not self.fernet_key or not self.secret_key:

@@ -1,6 +1,6 @@
 """Airflow 1.10: its configuration files and its units.
 
-The scheduler parses the DAG files itself, so there is neither DAG processor nor triggerer; all roles, tasks included,
+The scheduler parses the DAG files itself, so there is neither DAG processor nor triggerer. All roles, tasks included,
 hold the metadata database. The web server is the RBAC one, with a security manager of ours that believes only the
 gateway. There is no stable REST API. Pure.
 """
@@ -19,7 +19,7 @@ REST_PREFIX = None
 """MWAA offered none for this line; the experimental API is closed."""
 
 ONCE = frozenset({"scheduler"})
-"""The scheduler of this line knows of no second one."""
+"""A scheduler of this line does not know of a second one."""
 
 NEEDED_BY_TASKS: frozenset[str] = frozenset()
 
@@ -54,20 +54,21 @@ SQLALCHEMY_DATABASE_URI = conf.get("core", "sql_alchemy_conn")
 
 AUTH_TYPE = AUTH_REMOTE_USER
 """
-"""For who makes the roles: the pages of users, and so the permissions for them, are others for each kind of login."""
+"""For the command that makes the roles: each kind of login has its own pages of users, and its own permissions."""
 
 CELERY_CONFIG = "airflow.config_templates.default_celery.DEFAULT_CELERY_CONFIG"
 
 PARSING_INTERVAL = 1
-"""Seconds between two looks into the same DAG file (Airflow's own: 0). In this line it is what finds the next task of a
-run, so it is short; with 0, an idle environment would parse without end."""
+"""Seconds between two looks into the same DAG file (Airflow's own: 0). In this line such a look finds the next task of
+a run, so the interval is short; with 0, an idle environment would parse without end.
+"""
 
 NOWHERE = "postgresql+psycopg2:///?host=/nonexistent"
-"""For who gets no metadata database: this line refuses SQLite beside Celery already when it reads its configuration."""
+"""For processes that get no metadata database: this line refuses SQLite with Celery when it reads its configuration."""
 
 
 def configuration(context: Context) -> Mapping[Path, str]:
-    """control.cfg for the trusted roles, worker.cfg for those that run tasks, shared.cfg for neither; and the web's."""
+    """control.cfg for trusted roles, worker.cfg for roles that run tasks, shared.cfg without secrets; and the web's."""
     return {
         context.configuration / shared.CONTROL: _file(context, _control(context)),
         context.configuration / shared.WORKER: _file(context, _worker(context)),
@@ -88,7 +89,7 @@ def units(context: Context) -> tuple[UnitDocument, ...]:
 
 
 def _file(context: Context, own: cfg.Sections) -> str:
-    """One file: our defaults, the user's options, what is forced, and what is the role's own."""
+    """One file: our defaults, the user's options, what is forced, and what the role needs."""
     return sections.file(context, line_defaults=_defaults(context), line_forced=_forced(context), own=own)
 
 
@@ -136,7 +137,7 @@ def _queue(context: Context) -> dict[str, str]:
 
 
 def _transport(context: Context) -> dict[str, str]:
-    """What keeps environments apart that share a Redis: names of their own for all else that kombu keeps there."""
+    """What separates environments that share a Redis: names of their own for everything else that kombu keeps there."""
     prefix = context.key_prefix
     if prefix is None:
         return {}

@@ -1,8 +1,7 @@
 """Airflow 2: its configuration files and its units.
 
-All roles, tasks included, hold the metadata database here; the boundary between environments is a database and a role
-of their own. The web server is Flask-AppBuilder's, with a security manager of ours that believes only the gateway.
-Pure.
+All roles, tasks included, hold the metadata database; the boundary between environments is a database and a role of
+their own. The web server is Flask-AppBuilder's, with a security manager of ours that believes only the gateway. Pure.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from aerodrome.airflow.units import UnitDocument
 REST_PREFIX = "/api/v1"
 
 ONCE = frozenset({"dag-processor"})
-"""Two would tell the web server different import errors in turns."""
+"""Two of them would tell the web server different import errors in turns."""
 
 NEEDED_BY_TASKS: frozenset[str] = frozenset()
 
@@ -45,7 +44,7 @@ LOGOUT_REDIRECT_URL = "/aws_mwaa/logout"
 
 
 def configuration(context: Context) -> Mapping[Path, str]:
-    """control.cfg for the trusted roles, worker.cfg for those that run tasks, shared.cfg for neither; and the web's."""
+    """control.cfg for trusted roles, worker.cfg for roles that run tasks, shared.cfg without secrets; and the web's."""
     return {
         context.configuration / shared.CONTROL: _file(context, _control(context)),
         context.configuration / shared.WORKER: _file(context, _worker(context)),
@@ -67,7 +66,7 @@ def units(context: Context) -> tuple[UnitDocument, ...]:
 
 
 def _file(context: Context, own: cfg.Sections) -> str:
-    """One file: our defaults, the user's options, what is forced, and what is the role's own."""
+    """One file: our defaults, the user's options, what is forced, and what the role needs."""
     return sections.file(context, line_defaults=_defaults(context), line_forced=_forced(context), own=own)
 
 

@@ -20,17 +20,17 @@ DAG_BUNDLE = "dags-folder"
 """Airflow's name of the bundle that lies in `core.dags_folder`."""
 
 ONCE = frozenset({"dag-processor"})
-"""Two would tell the web server different import errors in turns."""
+"""Two of them would tell the web server different import errors in turns."""
 
 NEEDED_BY_TASKS: frozenset[str] = frozenset({"execution"})
-"""What running tasks speak to."""
+"""The units that running tasks speak to."""
 
 TOKEN_LIFETIME = 24 * 3600
 """Seconds that a task's token lives from queueing on (MWAA's value; Airflow's own 600 fails tasks that wait longer)."""
 
 
 def configuration(context: Context) -> Mapping[Path, str]:
-    """control.cfg for the trusted roles, worker.cfg for those that run tasks, shared.cfg for neither."""
+    """control.cfg for trusted roles, worker.cfg for roles that run tasks, shared.cfg without secrets."""
     return {
         context.configuration / shared.CONTROL: _file(context, _control(context)),
         context.configuration / shared.WORKER: _file(context, sections.NO_DATABASE),
@@ -45,7 +45,7 @@ def units(context: Context) -> tuple[UnitDocument, ...]:
         shared.unit(context, "scheduler", ["scheduler"], component="scheduler"),
         shared.unit(context, "dag-processor", ["dag-processor"], component="scheduler"),
         shared.unit(context, shared.WEB, ["api", "core", "--socket", str(context.web_socket)], component="webserver"),
-        # The first tasks would stand still for as long as it builds its routes.
+        # Otherwise the first tasks would wait while it builds its routes.
         shared.unit(
             context,
             "execution",
@@ -60,7 +60,7 @@ def units(context: Context) -> tuple[UnitDocument, ...]:
 
 
 def _file(context: Context, own: cfg.Sections) -> str:
-    """One file: our defaults, the user's options, what is forced, and what is the role's own."""
+    """One file: our defaults, the user's options, what is forced, and what the role needs."""
     return sections.file(context, line_defaults=_defaults(context), line_forced=_forced(context), own=own)
 
 

@@ -1,6 +1,6 @@
-"""The questions we put to Airflow's metadata database, as SQL texts with psycopg parameters.
+"""The statements that we send to Airflow's metadata database, as SQL texts with psycopg parameters.
 
-Who executes them is not here. Every statement touches only what Airflow itself would read or write there.
+Others execute them. Every statement touches only what Airflow itself would read or write there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LINE_2 = 2
 LINE_3 = 3
 
 NEEDED = ("dag", "dag_run", "task_instance", "slot_pool", "job", "connection", "variable", "xcom", "import_error")
-"""Tables of every line without which nothing goes."""
+"""Tables that every line has and cannot work without."""
 
 HEARTBEAT_LIMIT = 30
 """Seconds after which Airflow's own health page calls a job unhealthy."""
@@ -33,7 +33,9 @@ HAND_OVER = """
     ) AS scheduler
     WHERE task_instance.state = 'running' AND hostname LIKE %(hostnames)s
 """
-"""A scheduler looks for lost tasks among those that it has queued; it takes over another's every five minutes only."""
+"""A scheduler looks for lost tasks among those that it has queued. It takes over another scheduler's only every five
+minutes.
+"""
 
 TASKS_LOST_3 = """
     UPDATE task_instance SET last_heartbeat_at = last_heartbeat_at - interval '1 day'
@@ -82,7 +84,8 @@ class ParseRequest:
     """How the DAG processor is asked to parse one file before all others."""
 
     text: str
-    """A statement with one `%s` for the file; the id is as Airflow computes it, so asking twice is one request.
+    """A statement with one `%s` for the file; the id is computed as Airflow computes it, so asking twice is one
+    request.
 
     Airflow drops a request for a file that it is parsing at that moment; its own scan finds the change then.
     """
@@ -94,7 +97,7 @@ class ParseRequest:
 def parse_request(version: Version) -> ParseRequest | None:
     """How to ask; None: Airflow 1.10 cannot be asked.
 
-    In 3.x one row makes the DAG processor look for new files too; in 2.x each new file needs its row.
+    In 3.x one row also makes the DAG processor look for new files. In 2.x each new file needs its row.
     """
     if version.line < LINE_2:
         return None
@@ -128,8 +131,8 @@ def set_default_pool(slots: int) -> Query:
 def age_heartbeats(version: Version, hostnames: str, died_at: datetime | None = None) -> tuple[Query, ...]:
     """Let Airflow find the tasks of dead workers at its next look, instead of after five minutes.
 
-    Only for workers, by host names that are LIKE that, whose processes are all gone. `died_at` spares the tasks of a
-    successor with the same host name; None = there is none.
+    Only for workers whose host names match the LIKE pattern and whose processes are all gone. `died_at` spares the
+    tasks of a successor with the same host name; None = there is none.
     """
     parameters = {"hostnames": hostnames, "died_at": died_at}
     found = Query(TASKS_LOST_3 if version.line >= LINE_3 else TASKS_LOST, parameters)
@@ -138,7 +141,7 @@ def age_heartbeats(version: Version, hostnames: str, died_at: datetime | None = 
 
 
 def import_errors(version: Version) -> Query:
-    """Rows (file) of DAG files that fail to import; in 3.x by the path below the DAGs folder, else by all of it."""
+    """Rows (file) of DAG files that fail to import: in 3.x the path below the DAGs folder, else the whole path."""
     del version
     # DAG code may have put a view with rows without end in the table's place.
     return Query("SELECT left(filename, 4096) FROM import_error LIMIT 10000")
@@ -147,8 +150,8 @@ def import_errors(version: Version) -> Query:
 def complete_roles() -> Query:
     """Let the tables of users and roles number their rows.
 
-    The downgrade from 3 makes those that a database of 3 never had, but without anything that numbers rows, so that
-    2.11 can add no role to them. Tables that number theirs already are left alone.
+    A database that began as 3 never had these tables. The downgrade makes them, but without anything that numbers rows,
+    so 2.11 could add no role to them. Tables that number theirs already are left alone.
     """
     return Query(COMPLETE_ROLES)
 
@@ -166,7 +169,7 @@ def runs_without_place(source: Version, target: Version) -> Query | None:
 def roles_without_effect(source: Version, target: Version) -> Query | None:
     """Rows (name) of the roles that people made and that mean nothing after a move; None = all keep their meaning.
 
-    In Airflow 3 the roles are those that IAM grants, whatever the tables of Airflow 2 say.
+    In Airflow 3 IAM alone grants roles, whatever the tables of Airflow 2 say.
     """
     if source.line >= LINE_3 or target.line < LINE_3:
         return None
@@ -176,7 +179,7 @@ def roles_without_effect(source: Version, target: Version) -> Query | None:
 
 
 def requeue() -> Query:
-    """Let the scheduler queue again what was queued: the messages in the broker are of a version that is no more."""
+    """Let the scheduler queue again what was queued: the messages in the broker belong to a version that is gone."""
     return Query(
         "UPDATE task_instance SET state = 'scheduled', queued_dttm = NULL, queued_by_job_id = NULL, "
         "external_executor_id = NULL WHERE state = 'queued'"
@@ -189,9 +192,9 @@ def url(database: Database) -> str:
 
 
 def soundness() -> Query:
-    """One row: the revisions of the schema, at most two, and those of `NEEDED` that are not there or not its owner's.
+    """One row: the revisions of the schema, at most two, and the tables of `NEEDED` that the owner lacks.
 
-    Fails where not even the first can be read.
+    It fails if not even the first can be read.
     """
     return Query(
         "SELECT ARRAY(SELECT left(version_num::text, 64) FROM alembic_version LIMIT 2), "

@@ -1,8 +1,8 @@
 """How a metadata database gets its schema: the commands, their environment and their configuration file.
 
 Used once for each version, to build the template that environments are cloned from, and for each move of an environment
-from one version to another. Pure: whoever calls writes the file, runs the commands in order and stops at the first that
-fails. No user option enters: one that names plugin code would break the migration.
+from one version to another. Pure: the caller writes the file, runs the commands in order and stops at the first that
+fails. No user option is used: one that names plugin code would break the migration.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Migration:
     """What to write, and what to run."""
 
     home: Path
-    """The scratch folder of all of it."""
+    """The scratch folder of the whole migration."""
 
     configuration: Mapping[Path, str]
     """To be written with mode 0600 and removed afterwards: it holds the database's password."""
@@ -56,7 +56,8 @@ def moves(
 ) -> tuple[Migration, ...]:
     """The migrations, in order, that bring a `database` with a history from one version (and interpreter) to another.
 
-    The later of the two knows the way, so it is the one that downgrades too; the target then completes what is its own.
+    The later of the two versions knows both directions, so it also does the downgrade; the target then adds what is its
+    own.
     """
     (old, old_python), (new, new_python) = source, target
     last = _migration(new, new_python, folder / "to", database, fernet_key, _steps(new))
@@ -95,7 +96,7 @@ def _migration(
 
 
 def _airflow(version: Version, interpreter: Path) -> tuple[str, str, str]:
-    """The beginning of a command line; Airflow 1.10 is no module that could be run."""
+    """The beginning of a command line; Airflow 1.10 is no module that `python -m` could run."""
     if version.line == LINE_1:
         return str(interpreter), "-s", str(interpreter.with_name("airflow"))
     return str(interpreter), "-m", "airflow"

@@ -1,8 +1,8 @@
-"""The options that each version knows, what they were called before and are called since, and what looks like a slip.
+"""The options that each version knows, their earlier and later names, and what looks like a spelling mistake.
 
-The adapters rename a user's options by it, in both directions: an option written for another line reaches the one of
-today. `warnings` is for who takes AirflowConfigurationOptions from a caller. The lists lie in known/, one file for each
-version, and are made by `python -m aerodrome.airflow.options <version> <interpreter>` whenever a lock changes.
+The adapters use it to rename a user's options, in both directions: an option written for another line becomes the one
+of this line. Whoever takes AirflowConfigurationOptions from a caller uses `warnings`. The lists are in known/, one file
+for each version; `python -m aerodrome.airflow.options <version> <interpreter>` makes them whenever a lock changes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OUR_SECTIONS = frozenset({"mwaa"})
 """Sections of MWAA's own options, which Airflow does not know."""
 
 OPEN_SECTIONS = frozenset({"celery_broker_transport_options", "celery_result_backend_transport_options"})
-"""Sections whose keys are another program's."""
+"""Sections whose keys belong to another program."""
 
 Name = tuple[str, str]
 """Section and key."""
@@ -114,7 +114,7 @@ SAME = (
     ("triggerer.default_capacity", "triggerer.capacity"),
     ("workers.missing_dag_retires", "workers.missing_dag_retries"),
 )  # fmt: skip
-"""Names of one and the same option, the oldest first; only those whose values mean the same everywhere."""
+"""Names of one and the same option, the oldest first; only options whose values mean the same everywhere."""
 
 
 def file(version: str) -> Path:
@@ -147,10 +147,10 @@ def renames(version: str) -> Mapping[Name, Name]:
 
 
 def warnings(version: str, options: Mapping[str, str]) -> list[str]:
-    """A sentence for each option that this version will not heed, or heeds under another name.
+    """A sentence for each option that this version will ignore, or knows under another name.
 
-    A section that Airflow does not know is the user's own, as MWAA allows; a key that it does not know in one of its
-    sections is most likely a slip.
+    A section that Airflow does not know is the user's own, as MWAA allows. A key that it does not know in one of its
+    own sections is most likely a spelling mistake.
     """
     found = list(islice(_surprises(version, options), MOST_WARNINGS + 1))
     if len(found) > MOST_WARNINGS:
@@ -188,7 +188,7 @@ def _name(option: str) -> Name:
 
 
 def _indirect(option: str) -> str:
-    """The option that this one says where to get from."""
+    """The option whose value this one says how to get."""
     return option.removesuffix("_cmd").removesuffix("_secret")
 
 

@@ -1,8 +1,8 @@
 """Which third-party modules the warm process of a version imports before it forks.
 
-The lists lie in preload/, one file for each version, and are made by
-`python -m aerodrome.airflow.preloading <version> <interpreter>` whenever a lock changes. They hold no module of Airflow
-itself: those read an environment's configuration when they are imported, third-party modules do not.
+The lists are in preload/, one file for each version; `python -m aerodrome.airflow.preloading <version> <interpreter>`
+makes them whenever a lock changes. They hold no module of Airflow itself: Airflow's modules read an environment's
+configuration when they are imported, third-party modules do not.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def file(version: str) -> Path:
 
 
 def command(version: str, interpreter: Path) -> tuple[str, ...]:
-    """What prints the list."""
+    """The command that prints the list."""
     return (str(interpreter), "-I", str(INSIDE / "list_modules.py"), str(versions.lookup(version).line))
 
 

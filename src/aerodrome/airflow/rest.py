@@ -1,6 +1,6 @@
 """Airflow's REST API as InvokeRestApi sees it: parameters to request, answer to (status, document).
 
-Pure; the gateway's side sends the request over the web server's unix socket with a token. A path can never leave the
+Pure; `api.airflow_rest` sends the request over the web server's unix socket, with a token. A path can never leave the
 stable REST API: `/ui`, `/auth` and `/execution` are out of reach.
 """
 

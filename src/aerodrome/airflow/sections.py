@@ -1,7 +1,7 @@
 """The sections that all lines of Airflow share: our defaults, the user's options, and what no user may change.
 
-The adapters (`line1`, `line2`, `line3`) add their own part to each layer. Pure; the source of the lists is MWAA's
-behaviour, and every departure says why.
+The adapters (`line1`, `line2`, `line3`) add their own part to each layer. Pure. The lists follow MWAA's behaviour; a
+comment explains each departure.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ VISIBILITY_TIMEOUT = 7 * 24 * 3600
 twice, so it must outlast the longest task."""
 
 IDLE_SLEEP = 0.5
-"""Seconds the scheduler rests while nothing runs (Airflow's own: 1). While tasks run, inside/ paces it: see `pace`."""
+"""Seconds that the scheduler rests while nothing runs (Airflow's own: 1). While tasks run, inside/ sets the pace: see
+`scheduler_pace`.
+"""
 
 LISTING_INTERVAL = 5
 """Seconds between scans of the DAG folder (Airflow's own: 300); the sidecar's parse requests are the faster way."""
@@ -28,16 +30,16 @@ PARALLELISM_HEADROOM = 1.5
 """MWAA's factor between worker slots and `core.parallelism`."""
 
 NO_DATABASE: Mapping[str, Mapping[str, str]] = {"database": {"sql_alchemy_conn": "sqlite://"}}
-"""For who gets no metadata database: Airflow makes an engine at import, which connects to nothing."""
+"""For processes that get no metadata database: Airflow makes an engine at import, which connects to nothing."""
 
 DEFAULT_CELERY_CONFIG = "airflow.providers.celery.executors.default_celery.DEFAULT_CELERY_CONFIG"
 
 
 def check(options: Mapping[str, str]) -> None:
-    """See that the options can be used as what they must be.
+    """Refuse options whose values cannot be used.
 
     Raises:
-        CallerError: one cannot.
+        CallerError: a value cannot be used.
     """
     cfg.split({name: value for name, value in options.items() if all(name.partition("."))})
     _autoscale(options)
@@ -75,9 +77,9 @@ def database_url(database: Database) -> str:
 
 
 def file(context: Context, *, line_defaults: cfg.Sections, line_forced: cfg.Sections, own: cfg.Sections) -> str:
-    """The text of one airflow.cfg: what all lines set, what the line adds to each layer, what is the role's own.
+    """The text of one airflow.cfg: what all lines set, what the line adds to each layer, and what the role needs.
 
-    Whatever name an option is written under, it comes to stand under the one that the version knows.
+    Whatever name an option has when it comes, it gets the one that the version knows.
     """
     layers = (defaults(context), line_defaults, user(context), forced(context), line_forced, own)
     renames = options.renames(context.version)
@@ -114,7 +116,7 @@ def defaults(context: Context) -> dict[str, dict[str, str]]:
 
 
 def forced(context: Context) -> dict[str, dict[str, str]]:
-    """Options that hold whatever the user wrote; without secrets, save that the broker's URL may carry one."""
+    """Options that hold whatever the user wrote; without secrets, except that the broker's URL may carry one."""
     transport = _transport(context)
     sections = {
         "core": {
@@ -161,7 +163,7 @@ def gateway(context: Context) -> dict[str, dict[str, str]]:
 
 
 def user(context: Context) -> dict[str, dict[str, str]]:
-    """The user's options, without what means something else here."""
+    """The user's options, without those that mean something else here."""
     sections = cfg.split(context.options)
     # Airflow's worker command would hand the pair to Celery and let it resize the pool.
     sections.get("celery", {}).pop("worker_autoscale", None)

@@ -1,7 +1,7 @@
-"""What all unit specifications share: the environment of a process, built from an allow-list, and the shape itself.
+"""What all unit specifications share: the shape, and the environment of a process, built from an allow-list.
 
-The adapters say which units there are; the cell runs them. No secret may enter here: secrets lie in the configuration
-files that AIRFLOW_CONFIG points to.
+The adapters say which units there are; the cell runs them. No secret may enter here: secrets are in the configuration
+files that AIRFLOW_CONFIG names.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from aerodrome.airflow.context import Context
 from aerodrome.model.release import PATH_VARIABLE
 
 UMASK = 0o077
-"""Whatever a unit writes belongs to its user alone."""
+"""Files that a unit writes are for its user alone."""
 
 GRACE = 30
 """Seconds between the stop signal and SIGKILL; schedulers and web servers need a few."""
 
 WORKER_GRACE = 90
-"""Seconds; MWAA's own patience with a worker that still runs tasks. Scaling drains a worker before it stops it."""
+"""Seconds; MWAA waits as long for a worker that still runs tasks. Scaling drains a worker before it stops it."""
 
 CONTROL = "control.cfg"
 """The configuration of the roles that we trust: database, keys."""
@@ -31,10 +31,12 @@ WORKER = "worker.cfg"
 
 
 SHARED = "shared.cfg"
-"""What all roles share, without a secret: the configuration that Airflow is imported with before units are forked."""
+"""What all roles share, without a secret: units are forked from a process that imported Airflow with this
+configuration.
+"""
 
 READ_EARLY = ("BLIS_", "DYLD_", "GOTO_", "LD_", "MALLOC_", "MKL_", "NUMEXPR_", "OMP_", "OPENBLAS_", "REMAP_SIGTERM")
-"""Beginnings of variables that the dynamic loader and C libraries read when a program starts or is imported."""
+"""Variables that begin so are read by the dynamic loader and C libraries when a program starts or is imported."""
 
 
 class PreludeDocument(TypedDict):
@@ -119,7 +121,7 @@ def unit(
 
 
 def command(web: Mapping[str, Any], words: Sequence[str]) -> CommandDocument:
-    """The command `words` (without `airflow`), run as the web server's unit is: MWAA's commands run there too."""
+    """The command `words` (without `airflow`), run as the web server's unit runs: MWAA runs commands there too."""
     script = next(word for word in web["argv"] if word.endswith("boot.py"))
     return {
         "argv": [script, "cli", *words],
@@ -134,7 +136,7 @@ def command(web: Mapping[str, Any], words: Sequence[str]) -> CommandDocument:
 def prelude(context: Context) -> PreludeDocument:
     """Imports Airflow once for all units of the environment: shorter starts, shared memory.
 
-    The process that ran it must be replaced when the configuration changes; a unit that finds the shared file changed
+    The process that ran it must be replaced when the configuration changes. A unit that finds the shared file changed
     starts by exec instead.
     """
     return {
@@ -147,7 +149,7 @@ def prelude(context: Context) -> PreludeDocument:
 
 
 def workers(context: Context, *, config: str, concurrency: int, role: str = "worker") -> tuple[UnitDocument, ...]:
-    """`worker-1` to `worker-n`; each has a host name of its own, which Celery and `task_instance.hostname` carry."""
+    """`worker-1` to `worker-n`; each has a host name of its own, which Celery and `task_instance.hostname` use."""
     return tuple(
         unit(
             context,
@@ -162,17 +164,17 @@ def workers(context: Context, *, config: str, concurrency: int, role: str = "wor
 
 
 def hostname(worker: str, revision: int) -> str:
-    """What a worker takes for its host's name, and Airflow writes into `task_instance.hostname`."""
+    """The host name that a worker takes, and that Airflow writes into `task_instance.hostname`."""
     return f"{worker}.{revision}"
 
 
 def must_start_cold(env: Mapping[str, str]) -> bool:
-    """Whether a process with this environment cannot be a fork: something reads it earlier than a fork comes to be."""
+    """Whether a process with this environment cannot be a fork, because something reads it before a fork exists."""
     return any(name.startswith(READ_EARLY) for name in env)
 
 
 def environment(context: Context, *, component: str, config: Path) -> dict[str, str]:
-    """The whole environment of a process: nothing is inherited. What a startup script exported gives way to ours."""
+    """The whole environment of a process; nothing is inherited. Our variables win over those of a startup script."""
     exported = context.variables.get(component) or context.variables.get("scheduler") or {}
     ours = _ours(context, component=component, config=config) | aws(Cloud.of(context))
     site = context.site / "bin" if context.site else None
@@ -200,7 +202,7 @@ def _ours(context: Context, *, component: str, config: Path) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cloud:
-    """Where AWS is, for code of an environment: fields of the same names in `Context`."""
+    """Where AWS is, for code of an environment: the fields of the same names in `Context`."""
 
     region: str
     account_id: str
@@ -228,7 +230,7 @@ def aws(cloud: Cloud) -> dict[str, str]:
         "CUSTOMER_ACCOUNT_ID": cloud.account_id,
     }
     if cloud.aws_endpoint_url is not None:
-        # SDKs would put `env.` and the like before its host name, as before AWS's own.
+        # SDKs would put `env.` and the like before this host name too, as before AWS's own.
         variables["AWS_DISABLE_HOST_PREFIX_INJECTION"] = "true"
     optional = {
         "AWS_ENDPOINT_URL": cloud.aws_endpoint_url,

@@ -1,7 +1,7 @@
 """Which Airflow versions an environment may run, and the adapter that knows each.
 
-The first stop of every question about a version: the API validates with it, the controller and the backends get their
-adapter here. Nothing else in the tree compares version numbers.
+Every question about a version comes here first: the API validates with it, and the controller and the backends get
+their adapter here. No other module compares version numbers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from aerodrome.errors import CallerError
 
 
 class Adapter(Protocol):
-    """What one line (1.10, 2.x, 3.x) of Airflow must be able to say; each is a module of pure functions."""
+    """What one line (1.10, 2.x, 3.x) of Airflow must provide; each is a module of pure functions."""
 
     @property
     def REST_PREFIX(self) -> str | None:  # noqa: N802 - a constant of the module
@@ -46,7 +46,7 @@ class Version:
 
     number: str
     line: int
-    """The major number; what differs between lines is in the adapter."""
+    """The major number; the adapter has what differs between lines."""
     python: str
     """The minor version of the interpreter that its lock is compiled for."""
     adapter: Adapter
@@ -61,7 +61,7 @@ DEFAULT = "3.3.1"
 """What an environment gets when the request names no version."""
 
 _FIRST = Version(number="1.10.15", line=1, python="3.7", adapter=line1)
-"""Also runs when 1.10.12 is asked for, which can no longer be installed: the last patch release of its line."""
+"""The last patch release of its line. It also runs when 1.10.12 is asked for, which can no longer be installed."""
 
 OFFERED: Mapping[str, Version] = MappingProxyType(
     {
@@ -128,7 +128,7 @@ def lookup(number: str) -> Version:
 
 
 def warnings(number: str, given: Mapping[str, str]) -> list[str]:
-    """What will surprise whoever asked for the version `number` with these options: a sentence each."""
+    """What may surprise somebody who asks for the version `number` with these options: a sentence each."""
     version = lookup(number)
     found = options.warnings(version.number, given)
     if version.number == number:

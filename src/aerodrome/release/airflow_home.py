@@ -1,8 +1,8 @@
 """AIRFLOW_HOME as users' code finds it: where MWAA has it, and with what MWAA keeps below it.
 
-As root each process that runs users' code has a mount namespace in which a folder of ours is AIRFLOW_HOME, and the
-environment's folders are below it (`cell/mounts.py`). Where that is not to be had, AIRFLOW_HOME is the folder itself,
-with links. Units, trials, startup scripts and Airflow's commands all find it by this module.
+As root each process that runs users' code has a mount namespace in which a folder of ours is AIRFLOW_HOME, with the
+environment's folders below it (`cell/mounts.py`). Where that is impossible, AIRFLOW_HOME is the folder itself, with
+links. Units, trials, startup scripts and Airflow's commands all use this module.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ STARTUP = "startup/startup.sh"
 _OURS = 0o755
 _THEIRS_TO_READ = 0o640
 _SHARED = 0o1770
-"""The user of the code may make entries of its own, and neither rename nor remove those that are not its own."""
+"""The user may add entries, and may neither rename nor remove what belongs to others."""
 
 _PATIENCE = 20.0
 _MOUNTS = Path(__file__).parents[1] / "cell" / "mounts.py"
@@ -47,7 +47,7 @@ class Parts:
     logs: Path | None = None
 
     home: Path | None = None
-    """A folder whose entries are found there one by one, for who cannot change them; None = none."""
+    """A folder whose entries code finds there one by one, and cannot change; None = none."""
 
     requirements: Path | None = None
     """The file that is copied to requirements/requirements.txt; None = none."""
@@ -96,7 +96,7 @@ def seen(folder: Path, parts: Parts) -> HomeView:
 
 
 def lay_out(folder: Path, parts: Parts, user: UnixUser | None) -> HomeView:
-    """Make the folder, whose parent must be ours alone, for code of the user; done again, it mends what is not ours."""
+    """Make the folder, whose parent must be ours alone, for code of the user; a second call mends it."""
     folder.mkdir(mode=0o700, exist_ok=True)
     shown = can_be_shown()
     for name, target in _entries(parts).items():
@@ -122,7 +122,7 @@ def _entries(parts: Parts) -> dict[str, Path | None]:
 def _links(parts: Parts) -> dict[str, Path]:
     """The links among what the startup script left, and where they lead.
 
-    Code must follow them with its own rights: mounted, they would show what lies in folders that let nobody in.
+    Code must follow them with its own rights: if they were mounted, they would show what lies in closed folders.
     """
     return {each.name: each.readlink() for each in _home(parts) if each.is_symlink()}
 
@@ -132,7 +132,7 @@ def _home(parts: Parts) -> list[Path]:
 
 
 def _place(entry: Path, target: Path | None, *, shown: bool) -> None:
-    """Make what the target is mounted on, or the link to it."""
+    """Make the mount point at the target, or the link to it."""
     is_file = target is not None and target.is_file()
     if shown or target is None:
         if _is_ours(entry, is_file=is_file):
@@ -154,7 +154,7 @@ def _link(entry: Path, target: Path) -> None:
 
 
 def _copy(file: Path, target: Path, user: UnixUser | None) -> None:
-    """For the user to read, and nobody else: both files may hold secrets."""
+    """Copy for the user to read, and nobody else: both files may hold secrets."""
     _clear(target)
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "wb") as copy:
@@ -176,7 +176,7 @@ def _is_ours(entry: Path, *, is_file: bool) -> bool:
 
 
 def _make_mount_point() -> bool:
-    """As root: the empty folder of the machine that others are shown over; False = there is none."""
+    """As root: the machine's empty folder over which others are mounted; False = there is none."""
     if os.geteuid() != 0:
         return False
     with suppress(OSError):

@@ -1,6 +1,6 @@
-"""What of a release lies on disk, named by what it is made of. Pure.
+"""What a release is built from, hashed into the name of its folder on disk. Pure.
 
-`built_releases` names its folders by it; the release itself, options and all, is `model.release`'s.
+`built_releases` names its folders by it. `model.release` has the whole release, with options and all.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import json
 from dataclasses import asdict, dataclass
 
 _RECIPE = 5
-"""Raised when the same sources would be built into something else."""
+"""Raise it when the same inputs would be built into something else."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildInputs:
-    """What of a release lies on disk: by bytes, not by S3 versions, so that environments share what is equal."""
+    """What a release is built from: by bytes, not by S3 versions, so that environments share equal releases."""
 
     version: str
     """The Airflow version."""
@@ -24,15 +24,15 @@ class BuildInputs:
     """The SHA-256 of the pins that requirements are held to: the lock's, and the whole of Airflow's constraints."""
 
     requirements: str | None = None
-    """The SHA-256 of requirements.txt and of what it includes; None = none. So for the next two."""
+    """The SHA-256 of requirements.txt and of what it includes; None = no requirements. The next two are the same."""
 
     plugins: str | None = None
     startup: str | None = None
     surroundings: tuple[tuple[str, str], ...] = ()
-    """Variables that the startup script finds; they count only where there is one. So for the next."""
+    """Variables that the startup script finds; they count only where there is a script. So does the next."""
 
     reader: str = ""
-    """Whose rights it reads with."""
+    """Whose rights the script reads with."""
 
     @property
     def identifier(self) -> str:

@@ -1,7 +1,7 @@
 """Build a release: plugins, startup script, requirements, a trial of all; then it is on disk for good.
 
-The controller and `aerodrome check` call `build`. A release that is there already costs a look; one that fails leaves
-nothing. Which DAGs still parse is asked afterwards, for each environment, through `verification`.
+The backends and `aerodrome check` call `build`. If the release is there already, that costs a look; a build that fails
+leaves nothing. Afterwards `verification` is asked, for each environment, which DAGs still parse.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class BuildStep:
 
 
 Report = Callable[[BuildStep], None]
-"""Told each step from the thread that builds."""
+"""Called with each step, in the thread that builds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,21 +74,21 @@ class BuildContext:
     """The control plane's environment, of which an allow-list reaches uv."""
 
     user: UnixUser | None = None
-    """Whom user code runs as when we are root: somebody whom no running environment is."""
+    """The user that user code runs as when we are root; no running environment has it."""
 
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
     report: Report = lambda _: None
     on_line: Callable[[str], None] = lambda _: None
-    """Told what uv and the startup script print."""
+    """Called with each line that uv and the startup script print."""
 
     tick: Callable[[], None] = lambda: None
-    """Called several times a second; what it raises breaks the build off."""
+    """Called several times a second; an exception that it raises stops the build."""
 
     startup_limit: float = startup.LIMIT
 
 
 def build(wanted: UserFiles, context: BuildContext) -> Built:
-    """The release of these sources on this version, built unless it is there. Safe in several processes at once.
+    """The release of these files on this version, built unless it is there. Safe in several processes at once.
 
     Raises ReleaseError for what the user or a person must mend, RetryError when the package index cannot be reached,
     and what `tick` raises.
@@ -134,7 +134,7 @@ class _Build:
         for name, data in given.items():
             if data is not None:
                 private_files.write(top / name, data)
-        with self._step("plugins") as told:  # first, for a script may look at them
+        with self._step("plugins") as told:  # first, because a script may look at them
             told.append(f"{self._plugins(top / built_releases.PLUGINS)} files")
         exported = self._startup(top, scratch)
         holds = installed_packages.look(context.installation)
@@ -171,7 +171,7 @@ class _Build:
         return built_releases.finish(self._identifier, context.releases, told=document, startup=exported)
 
     def _private(self, spec: overlay.OverlaySpec, gone: frozenset[str], top: Path) -> overlay.OverlaySpec:
-        """The spec on a virtual environment of the release's own, without the packages that it replaces."""
+        """The spec for a virtual environment of the release's own, without the packages that it replaces."""
         old = spec.installation
         made = release_venv.make(old, spec.base.site, gone, folder=top, environ=spec.environ, tick=spec.tick)
         return replace(spec, installation=made, base=installed_packages.look(made))
@@ -196,7 +196,7 @@ class _Build:
             )
 
     def _found(self) -> dict[str, str]:
-        """What the script finds: MWAA's variables, and the way to the package index, but for its credentials."""
+        """What the script finds: MWAA's variables, and the address of the package index without credentials."""
         ways = uv_environment.for_pip(self._context.environ)
         version = self._context.installation.version
         return {**ways, **self._wanted.environ, **self._wanted.surroundings, "AIRFLOW_VERSION": version}
@@ -239,7 +239,7 @@ class _Build:
 
     @contextmanager
     def _step(self, name: str) -> Iterator[list[str]]:
-        """Report a step; what is put into the list is its detail."""
+        """Report a step; the caller puts its detail into the list."""
         self._context.tick()
         self._context.report(BuildStep(name))
         started = time.monotonic()
@@ -249,7 +249,7 @@ class _Build:
 
 
 def _scratch(top: Path) -> Path:
-    """A new scratch folder for the build in `top`; one that a killed build left is removed, for we hold its lock."""
+    """A new scratch folder for the build in `top`; what a killed build left is removed, because we hold its lock."""
     remove_scratch(top)
     return Path(tempfile.mkdtemp(prefix=_prefix(top)))
 

@@ -1,9 +1,9 @@
 """Built releases on disk: `<releases>/<identifier>/`, written once, never changed, shared between environments.
 
 A folder holds `site/` (packages), `plugins/`, `home/` (what the startup script wrote below AIRFLOW_HOME), `venv/` if it
-replaces what Airflow comes with, and `manifest.json`, which is written last: a folder without it is a build that was
-broken off. Only we read `requirements.txt` and `startup.sh` as they came, and `startup.json` (what the script
-exported): they may hold secrets.
+replaces what Airflow comes with, and `manifest.json`. The manifest is written last: a folder without it is a build that
+was broken off. `requirements.txt` and `startup.sh` as they came, and `startup.json` (what the script exported) may hold
+secrets, so only we read them.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ class Built:
     """What the user should know although nothing failed."""
 
     private: bool = False
-    """Whether it has a virtual environment of its own, for its packages replace some of the version's."""
+    """Whether it has a virtual environment of its own, because its packages replace some of the version's."""
 
     def on(self, installation: Installation) -> Installation:
-        """What its packages are installed on: the version, or its own environment made from that."""
+        """The installation under its packages: the version, or its own virtual environment made from that."""
         return replace(installation, own=self.folder / VENV) if self.private else installation
 
     @property
@@ -101,7 +101,7 @@ def parts(top: Path) -> Parts:
 
 
 def find(identifier: str, releases: Path) -> Built | None:
-    """The release, if it was built. Marks it as used now, for `collect` spares what was used of late."""
+    """The release, if it was built. Marks it as used now, because `collect` keeps what was used lately."""
     manifest = folder(identifier, releases) / MANIFEST
     try:
         told = json.loads(manifest.read_text(encoding="utf-8"))
@@ -119,7 +119,7 @@ def is_whole(identifier: str, releases: Path) -> bool:
 
 
 def finish(identifier: str, releases: Path, *, told: Mapping[str, Any], startup: Startup) -> Built:
-    """Declare a filled folder whole. `told` has version, packages, plugin_names and notes, and whatever else helps."""
+    """Declare a filled folder whole. `told` has version, packages, plugin_names and notes, and anything else useful."""
     top = folder(identifier, releases)
     _write(top / STARTUP, {name: dict(found) for name, found in startup.variables.items()}, 0o600)
     _write(top / MANIFEST, dict(told), 0o644)
@@ -127,7 +127,7 @@ def finish(identifier: str, releases: Path, *, told: Mapping[str, Any], startup:
 
 
 def begin(identifier: str, releases: Path) -> Path:
-    """The empty folder of a release that is to be built; what a broken-off build left is removed."""
+    """The empty folder of a release that is to be built; what a build left that was broken off is removed."""
     top = folder(identifier, releases)
     remove(identifier, releases)
     top.mkdir()
@@ -136,7 +136,7 @@ def begin(identifier: str, releases: Path) -> Path:
 
 
 def remove(identifier: str, releases: Path) -> None:
-    """Remove the folder; renamed first, so that a removal that is broken off leaves nothing under the real name."""
+    """Remove the folder. It is renamed first, so that a removal that breaks off leaves nothing under the real name."""
     top = folder(identifier, releases)
     grave = top.with_name(f".{identifier}.removed")
     trees.remove(grave)
@@ -175,7 +175,7 @@ def _if_there(path: Path) -> Path | None:
 def _opened(identifier: str, releases: Path) -> int:
     if not releases.is_dir():
         releases.mkdir(parents=True, exist_ok=True)
-        # Passable for the units of every environment, listed by none: who knows a name knows the content behind it.
+        # Units of every environment may pass through it and none may list it: whoever knows a name knows the content.
         releases.chmod(0o711)
     return os.open(releases / f".{identifier}.lock", os.O_RDWR | os.O_CREAT, 0o600)
 

@@ -1,6 +1,6 @@
 """Which built releases and installed Airflow versions nobody uses any more. The choice is pure (`removable`).
 
-The controller has it called now and then with what the ledger says is in use: the release and the version of every
+The controller calls it now and then with what the ledger says is in use: the release and the version of every
 environment, those that a change is to bring, and the versions of snapshots.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from aerodrome.release import building, built_releases, installation, locks
 
 KEEP = timedelta(days=7)
-"""How long an unused release is kept: going back to it is a question of seconds as long as it is there."""
+"""How long an unused release is kept: while it is there, going back to it takes seconds."""
 
 
 KEEP_OFFERED = timedelta(days=90)
@@ -29,17 +29,17 @@ class Present:
 
     identifier: str
     used: datetime
-    """When it was last in use or looked for; of a broken-off build, when that began."""
+    """When it was last in use or looked for; for a build that was broken off, when the build began."""
 
 
 def removable(present: Iterable[Present], used: Collection[str], *, now: datetime, keep: timedelta = KEEP) -> list[str]:
-    """Which may go, the longest unused first. Pure."""
+    """Which may be removed, the longest unused first. Pure."""
     idle = [found for found in present if found.identifier not in used and now - found.used > keep]
     return [found.identifier for found in sorted(idle, key=lambda found: (found.used, found.identifier))]
 
 
 def collect(releases: Path, used: Collection[str], *, now: datetime, keep: timedelta = KEEP) -> list[str]:
-    """Remove what may go, but what is being built; the identifiers that went.
+    """Remove what may be removed and is not being built; returns the identifiers that went.
 
     What is in use is marked so: when it no longer is, tasks of a replaced worker may still need it for a while. A build
     that was broken off is removed at once: its startup script had the role's credentials, and a copy of their token.
@@ -60,7 +60,7 @@ def collect(releases: Path, used: Collection[str], *, now: datetime, keep: timed
 
 
 def idle_versions(versions: Path, used: Collection[str], *, now: datetime) -> list[str]:
-    """The names of the installed versions that may go. What is in use is marked so, as `collect` does."""
+    """The names of the installed versions that may be removed. What is in use is marked so, as `collect` does."""
     present = []
     for marker in sorted(versions.glob(f"*/{installation.MARKER}")):
         identifier = marker.parent.name
@@ -73,7 +73,7 @@ def idle_versions(versions: Path, used: Collection[str], *, now: datetime) -> li
 
 
 def idle(present: Iterable[Present], used: Collection[str], offered: Collection[str], *, now: datetime) -> list[str]:
-    """Which installed versions may go: those on offer much later than others. Pure."""
+    """Which installed versions may be removed; those on offer are kept much longer than others. Pure."""
     known = [*present]
     new = [found for found in known if found.identifier in offered]
     old = [found for found in known if found.identifier not in offered]

@@ -1,6 +1,6 @@
-"""Which import errors of a new release are news: those that the running release does not have. Pure.
+"""Which import errors of a new release are new: those that the running release does not have. Pure.
 
-The controller compares what `verification` found under both; `aerodrome check` has nothing to compare with.
+The backends compare what `verification` found under both; `aerodrome check` has nothing to compare with.
 """
 
 from __future__ import annotations
@@ -47,8 +47,7 @@ def news(
         found: under the new release.
         before: under the running one, tried in the same way.
         broken: files that fail in the running environment itself, where that is known. A file that fails there may fail
-            in whatever way. One that only fails when tried, for it asks for variables that a trial has not, may fail
-            only as it did.
+            in any way. A file that fails only in a trial, which lacks variables that it needs, may fail only as before.
     """
     failed = {failure.file for failure in before} if broken is None else set(broken)
     same = {(failure.file, failure.kind, failure.message) for failure in before}

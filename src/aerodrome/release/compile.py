@@ -29,11 +29,11 @@ LISTED = "airflow-{version}.txt"
 """The same in a folder of such files (`--constraints`)."""
 
 _PLATFORM = "x86_64-manylinux_2_28"
-"""What Airflow's own constraints are for. What is installed fits every platform; the whole of the pins need not."""
+"""The platform of Airflow's own constraints. What is installed fits every platform; the other pins need not."""
 
 
 def arguments(lock: Lock) -> list[str]:
-    """The arguments of uv for what is installed: the whole truth of how it was resolved."""
+    """The arguments of uv for what is installed; nothing else decides how it is resolved."""
     return [
         "pip",
         "compile",
@@ -89,7 +89,7 @@ def header(lock: Lock, arguments: Sequence[str]) -> str:
 
 
 def held(listed: Mapping[str, str], lock: Lock) -> dict[str, str]:
-    """What of Airflow's constraints the lock is chosen under: all but where it departs. Pure."""
+    """Those of Airflow's constraints under which the lock is resolved: all but those it departs from. Pure."""
     return {name: version for name, version in listed.items() if name not in lock.departs}
 
 

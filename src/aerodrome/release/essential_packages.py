@@ -1,6 +1,6 @@
 """What Airflow cannot run with in another version: held even where a requirements.txt lifts the constraints.
 
-`overlay` holds uv to it. The versions are the lock's; MWAA holds the same packages in its essential constraints. Pure.
+`overlay` holds uv to it. The versions are the lock's. MWAA holds the same packages in its essential constraints. Pure.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _OURS = frozenset({"apache-airflow-providers-celery", "apache-airflow-providers-
 
 @dataclass(frozen=True)
 class BasePackage:
-    """A package of the base as it stands, and what it needs."""
+    """An installed package of the version, and what it needs."""
 
     name: str
     version: str
@@ -38,16 +38,16 @@ class BasePackage:
 
 
 def pins(base: Mapping[str, str]) -> dict[str, str]:
-    """Those of the base that must stay as they are."""
+    """The installed packages that must stay as they are."""
     return {name: version for name, version in base.items() if name in _NAMES | _OURS}
 
 
 def judge(
     base: Sequence[BasePackage], replaced: Mapping[str, str], requirements: Requirements, *, python: str
 ) -> tuple[str, ...]:
-    """Notes on what of the base asks for other versions than those that are to replace its own (name to version).
+    """Notes on installed packages that ask for other versions than those that replace theirs (name to version).
 
-    Raises ReleaseError if what asks is essential, or if an essential package is to be replaced.
+    Raises ReleaseError if an essential package asks so, or if an essential package is to be replaced.
     """
     held = pins({each.name: each.version for each in base})
     for name, other in replaced.items():
@@ -89,7 +89,7 @@ def _fits(need: Requirement, version: str) -> bool:
 
 
 OF_A_URL = "of that URL"
-"""Stands for the version of a source, which is not known before it is built."""
+"""Stands for the version of a source, which is not known before the source is built."""
 
 
 def _refused(requirements: Requirements, name: str, what: str) -> ReleaseError:

@@ -47,7 +47,7 @@ class ReleaseError(errors.BrokenError):
         package: str | None = None,
         tail: tuple[str, ...] = (),
     ) -> None:
-        """`file` is relative to where its kind lies (requirements.txt, a path in plugins or dags); lines begin at 1."""
+        """`file` is a path below the folder of its kind (requirements.txt, plugins or dags); lines begin at 1."""
         super().__init__(message, code=code, tail=tail)
         self.file = file
         self.line = line
@@ -55,5 +55,5 @@ class ReleaseError(errors.BrokenError):
 
 
 def at(file: str, line: int | None) -> str:
-    """A place, as every sentence names it."""
+    """File and line, as every sentence names them."""
     return f"{file}, line {line}" if line else file

@@ -1,4 +1,4 @@
-"""Which modules a package offers for import, by what it put into an overlay. Reads folders, imports nothing."""
+"""Which modules a package offers for import, read from the files that it put into an overlay. It imports nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from packaging.utils import canonicalize_name
 
 _NEVER = frozenset({"docs", "examples", "scripts", "test", "tests"})
 _DEEPEST = 5
-"""Levels of namespace that are gone down, as in airflow.providers.microsoft.azure."""
+"""How many levels of namespace are followed, as in airflow.providers.microsoft.azure."""
 
 
 def of(site: Path, packages: Collection[str]) -> dict[str, list[str]]:

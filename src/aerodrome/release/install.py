@@ -1,7 +1,7 @@
 """Install an Airflow version from its lock into an immutable folder of its own, once for all environments.
 
-A folder without the marker that `installation.finish` writes last is a broken-off installation, and is made anew. The
-backends call it from a thread. It starts no Airflow.
+`installation.finish` writes the marker last. A folder without the marker is an installation that was broken off, and is
+made anew. The backends call this module from a thread. It starts no Airflow.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ _COMPILE_RHYTHM = 1.0
 """Seconds between two counts of the compiled files: more often, and the counting would slow the compiling."""
 
 Report = Callable[[str, int, int], None]
-"""Told (phase, done, total) as things go on; the unit is the phase's own, total 0 = not known.
+"""Called with (phase, done, total) as things go on; the unit depends on the phase, total 0 = not known.
 
 Phases in order: `wait` (another process installs the same), `interpreter`, `resolve`, `download` (KiB), `install`
-(packages), `compile` (files), `done`."""
+(packages), `compile` (files), `done`.
+"""
 
 
 def install(
@@ -146,7 +147,7 @@ class _Job:
 
 @contextlib.contextmanager
 def _alone(job: _Job) -> Iterator[int]:
-    """Hold the lock of the folder; the descriptor it hangs on. Waits for another installer, if the caller lets it."""
+    """Hold the lock of the folder, as a descriptor. Waits for another installer, if the caller allows it."""
     descriptor = _opened(job.lock.identifier, job.versions)
     try:
         while not _locked(descriptor):
@@ -206,13 +207,13 @@ def _fill(job: _Job, python: interpreters.Interpreter, descriptor: int) -> None:
             cwd=job.folder,
             on_line=gauge.line,
             tick=gauge.tick,
-            # Should we die, our lock lives as long as this uv: nobody clears the folder under its hands.
+            # If we die, our lock lives as long as this uv: nobody removes the folder while it works there.
             hold=[descriptor],
         )
 
 
 def _offer(folder: Path) -> None:
-    """Give the programs a folder of their own, for PATH: the virtual environment's has a Python too."""
+    """Give the programs a folder of their own for PATH, because the virtual environment's `bin` has a Python too."""
     binaries = folder / installation.PROGRAMS
     _make_folder(binaries)
     for name in _PROGRAMS:
@@ -225,7 +226,7 @@ def _sync_arguments(lock: Lock, environ: Mapping[str, str]) -> list[str]:
         "sync",
         "--require-hashes",
         "--compile-bytecode",
-        # What is built from source is built by the lock's own setuptools, not by whatever came out today.
+        # The lock's own setuptools builds from source, not whatever version came out today.
         f"--build-constraints={lock.path}",
         str(lock.path),
     ]
@@ -234,7 +235,7 @@ def _sync_arguments(lock: Lock, environ: Mapping[str, str]) -> list[str]:
 
 
 class _Gauge:
-    """Turns uv's lines, and during the long silence of compilation the growing folder, into reports."""
+    """Turns uv's lines into reports, and the growing folder too while compilation says nothing."""
 
     def __init__(self, job: _Job, venv: Path) -> None:
         self._job = job

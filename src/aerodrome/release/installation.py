@@ -32,7 +32,7 @@ class Installation:
     """The SHA-256 of the lock that it was installed from."""
 
     own: Path | None = None
-    """The virtual environment that a release has of its own, in the version's place; None = the version's."""
+    """The virtual environment that a release has in place of the version's; None = the version's."""
 
     @property
     def venv(self) -> Path:
@@ -65,7 +65,7 @@ class Installation:
 
 
 def folder(lock: Lock, versions: Path) -> Path:
-    """Where this very lock is installed; without links in its path, for scripts name it and links may go."""
+    """Where this very lock is installed. The path has no links, because scripts name it and links may change."""
     return versions.resolve() / lock.identifier
 
 
@@ -95,7 +95,7 @@ def has_programs(versions: Path) -> bool:
 
 
 def mark_used(found: Installation) -> None:
-    """Note that it is used now, for `collect` spares what was used of late."""
+    """Note that it is used now, because `collect` keeps what was used lately."""
     with contextlib.suppress(OSError):
         os.utime(found.folder / MARKER)
 
@@ -121,8 +121,8 @@ def finish(lock: Lock, versions: Path, python: Interpreter) -> Installation:
 
 
 def let_all_read(top: Path) -> None:
-    """Let every user read what lies below `top`, and run what may be run."""
-    # Files linked from a cache of uv's that was filled under a stricter umask keep that umask's mode.
+    """Let every user read what is below `top`, and run the programs in it."""
+    # uv links files from its cache; if that was filled under a stricter umask, they have that umask's mode.
     for parent, folders, files in os.walk(top):
         for name in (*folders, *files):
             path = os.path.join(parent, name)  # noqa: PTH118 - tens of thousands of them

@@ -1,8 +1,8 @@
 """How our modules and a release's packages reach the interpreter of an Airflow version, and no other.
 
-`installation` puts `inside/aerodrome_path.py` into each version's virtual environment, and whoever makes another
-interpreter for units does so too. PYTHONPATH would reach every Python that a task starts, with other versions of what
-that has itself.
+`installation` puts `inside/aerodrome_path.py` into each version's virtual environment, and so does whoever makes
+another interpreter for units. PYTHONPATH would not do: it would reach every Python that a task starts, which may have
+other versions of the same packages.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MODE = 0o644
 
 
 def add(venv: Path) -> None:
-    """Put it into the virtual environment unless it is there; costs a look then.
+    """Put it into the virtual environment unless it is there; then it costs only a look.
 
     Raises BrokenError where we may not write.
     """
@@ -33,7 +33,7 @@ def add(venv: Path) -> None:
                 _write(site / name, data)
         except OSError as error:
             raise errors.BrokenError(f"cannot write to {site}: {error.strerror}", code=uv_output.CODE) from error
-        # By its own interpreter, for units could not keep what they compile.
+        # Its own interpreter compiles it, because units could not store what they compile.
         compiler = [str(venv / "bin" / "python"), "-I", "-m", "compileall", "-q", str(site / _MODULE.name)]
         subprocess.run(compiler, env={}, capture_output=True, timeout=_PATIENCE, check=False, umask=0o022)
 
@@ -46,5 +46,5 @@ def _holds(file: Path, data: bytes) -> bool:
 
 
 def _write(file: Path, data: bytes) -> None:
-    """Whole, for interpreters start meanwhile."""
+    """Write the file whole, because interpreters start meanwhile."""
     private_files.write(file, data, mode=_MODE)

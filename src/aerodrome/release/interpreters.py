@@ -1,6 +1,6 @@
 """Find a Python of the line that a lock needs: in named folders, uv's own, on PATH, under pyenv, or downloaded by uv.
 
-`install` calls `find`. The choice is pure (`choose`); looking and trying out are apart from it. It installs no package.
+`install` calls `find`. The choice is pure (`choose`) and separate from looking and trying. It installs no package.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Places:
     """Where to look."""
 
     folders: Sequence[Path] = ()
-    """Named by a person (`AERODROME_PYTHON_FOLDERS`); each holds Pythons, or installations of Python, or is one."""
+    """Named by a person (`AERODROME_PYTHON_FOLDERS`); each contains Pythons, or installations of Python, or is one."""
 
     downloads: Path
     """The folder that uv downloads a Python into when none is found."""
@@ -108,7 +108,7 @@ def look(line: str, places: Places, *, for_others: bool = False) -> Interpreter 
 def refusal(version: str, line: str, places: Places) -> errors.CallerError | None:
     """The refusal of an Airflow version whose Python is not here and that uv was told not to download.
 
-    None: it is here, or uv may try; should that fail, `find` says the same.
+    None = it is here, or uv may try; if that fails, `find` says the same.
     """
     if may_download(places.environ) or look(line, places) is not None:
         return None
@@ -124,7 +124,7 @@ def may_download(environ: Mapping[str, str]) -> bool:
 
 
 def how_to_get(line: str) -> str:
-    """What a person does who lacks a Python of the line."""
+    """What a person does to get a Python of the line."""
     return (
         f"Install Python {line} (your package manager, pyenv, or `uv python install {line}`), "
         "or name its folder in AERODROME_PYTHON_FOLDERS"
@@ -139,7 +139,7 @@ def choose(tried: Iterable[Interpreter | UnusablePython], line: str, *, for_othe
 
 
 def candidates(line: str, places: Places) -> list[Path]:
-    """Paths that look like a Python of the line, the more deliberate place first, each file once."""
+    """Paths that look like a Python of the line, each file once; what a person named comes first."""
     name = f"python{line}"
     seen: dict[Path, Path] = {}
     for path in _everywhere(name, places):
@@ -184,7 +184,7 @@ def _below(folder: Path, name: str) -> list[Path]:
 
 
 def open_to_all(path: Path) -> bool:
-    """Whether every user of the machine may come down to this program or folder."""
+    """Whether every user of the machine can reach this program or folder."""
     try:
         return bool(path.stat().st_mode & 0o001) and all(parent.stat().st_mode & 0o001 for parent in path.parents)
     except OSError:
@@ -192,7 +192,7 @@ def open_to_all(path: Path) -> bool:
 
 
 def _download(line: str, places: Places, tick: Callable[[], None]) -> str:
-    """Let uv download a Python; why it could not, or an empty string."""
+    """Let uv download a Python; returns why it could not, or an empty string."""
     environ = uv_environment.scrubbed(places.environ, uv_environment.pip_settings(places.environ))
     places.downloads.mkdir(parents=True, exist_ok=True)
     try:

@@ -38,16 +38,16 @@ class Lock:
     """The interpreter's line, as `3.12`; any patch level serves."""
 
     cutoff: date
-    """The last day (in UTC) of the uploads that the resolution could see: the day of Airflow's own constraints."""
+    """The last day (in UTC) whose uploads the resolution could see: the day of Airflow's own constraints."""
 
     later: tuple[tuple[str, date], ...] = ()
-    """Packages with a last day of their own, because an older one is at fault; the `.in` file says which fault."""
+    """Packages with a last day of their own, because an older version is at fault; the `.in` file says which fault."""
 
     departs: Mapping[str, str] = field(default_factory=dict, compare=False)
-    """Packages that are not what Airflow's own constraints for the version say, and why; normalised names."""
+    """Packages whose versions differ from Airflow's own constraints for the version, and why; normalised names."""
 
     constrained: bool = True
-    """Whether Airflow's own constraints for the version are to be had, and it was chosen under them."""
+    """Whether Airflow's own constraints for the version exist, and the lock was resolved under them."""
 
     @property
     def title(self) -> str:
@@ -139,7 +139,7 @@ PROGRAMS = Lock(version="programs", python="3.12", cutoff=date(2026, 11, 20), co
 
 
 INSTEAD = {"1.10.12": "1.10.15"}
-"""Versions that are asked for and answered by a later patch release: MWAA's 1.10.12 can no longer be resolved."""
+"""Versions that a later patch release answers to: MWAA's 1.10.12 can no longer be resolved."""
 
 
 def names(version: str) -> frozenset[str]:

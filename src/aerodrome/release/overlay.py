@@ -1,8 +1,8 @@
 """The packages that a user's requirements add to an installed Airflow version, in a folder of their own.
 
-`building` calls `resolve` and then `install`. Both run uv twice at most: first as ourselves without building anything,
-so that no code of a package runs; and only if a package comes as source, as the unprivileged user with a cache that is
-thrown away, for a source distribution is a program.
+`building` calls `resolve` and then `install`. Each runs uv at most twice. The first time uv runs as ourselves and
+builds nothing, so no code of a package runs. If a package comes as source, which is a program, uv runs a second time,
+as the unprivileged user and with a cache that is thrown away.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ from aerodrome.release.sandbox import Limits, WritablePaths
 from aerodrome.unix_users import UnixUser
 
 LIMIT = 600.0
-"""Seconds for resolving, and again for installing: MWAA's own patience with both together."""
+"""Seconds for resolving, and again for installing; MWAA allows as long for both together."""
 
 MOST_LINES = 20_000
-"""Lines of uv's output that are kept, the last ones; a package's program may print without end among them."""
+"""The last lines of uv's output that are kept; a package's program may print without end."""
 
 _INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL")
 _EXTRA_VARIABLES = ("UV_INDEX", "UV_EXTRA_INDEX_URL")
 
 Report = Callable[[str], None]
-"""Told each line of uv's that is worth showing."""
+"""Called with each line of uv's that is worth showing."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class OverlaySpec:
     """The release's unpacked plugins, which `--find-links` and paths of wheels mean."""
 
     scratch: Path
-    """A folder that only we may enter but the user of the build; removed by the caller."""
+    """A folder that only we and the user of the build may enter; the caller removes it."""
 
     environ: Mapping[str, str]
     """The control plane's environment, of which an allow-list reaches uv."""
@@ -84,7 +84,7 @@ class OverlaySpec:
 
 @dataclass(frozen=True)
 class Resolution:
-    """What must be installed beside the base."""
+    """What must be installed beside the version's packages."""
 
     packages: tuple[Package, ...]
     builds: bool
@@ -92,11 +92,11 @@ class Resolution:
 
     notes: tuple[str, ...] = ()
     replaced: frozenset[str] = frozenset()
-    """Packages of the base that must go for it: then the release needs a virtual environment of its own."""
+    """Packages of the version that must go: then the release needs a virtual environment of its own."""
 
 
 def resolve(spec: OverlaySpec) -> Resolution:
-    """Which packages are missing in the base. Raises ReleaseError or RetryError, and installs nothing."""
+    """Which packages the version lacks. Raises ReleaseError or RetryError, and installs nothing."""
     requested = uv_lines.to_resolve(spec.requirements, spec.plugins)
     if not requested:
         return Resolution((), builds=False)
@@ -191,7 +191,7 @@ def _run(
     builds: bool | None,
     site: Path | None = None,
 ) -> bool:
-    """Run uv over the lines; whether it had to build. `builds` None = only if there is no other way."""
+    """Run uv over the lines; returns whether it had to build. `builds` None = only if there is no other way."""
     file, limits = spec.scratch / "requirements.txt", spec.scratch / "constraints.txt"
     _write(file, [*uv_lines.indexes(spec.requirements, spec.plugins), *requested], spec.user)
     arguments = [*arguments, f"--requirements={file}", "--no-progress"]
@@ -273,9 +273,9 @@ def _build(spec: OverlaySpec, arguments: Sequence[str], on_line: Callable[[str],
     link_mode = list(_link_mode(spec))
     if spec.user is not None:
         for name in ("NETRC", "SSL_CLIENT_CERT", "UV_CONFIG_FILE", "UV_KEYRING_PROVIDER"):
-            own.pop(name, None)  # a package's program would read what they name
+            own.pop(name, None)  # a package's program could read the files that they name
         own["UV_CACHE_DIR"] = str(home / "cache")
-        # Linked from a cache that the builder owns, files could have another name, and another writer.
+        # If files were linked from a cache that the builder owns, the builder could still write to them.
         link_mode = ["--link-mode=copy"]
         for folder in filter(None, (home, site)):
             os.chown(folder, spec.user.uid, spec.user.gid)
@@ -303,7 +303,7 @@ def _build(spec: OverlaySpec, arguments: Sequence[str], on_line: Callable[[str],
 
 
 def _environ(spec: OverlaySpec) -> dict[str, str]:
-    """The environment of uv: an index of the user's replaces the machine's, whose credentials it must not see."""
+    """The environment of uv. A user's index replaces the machine's, whose credentials the user must not see."""
     kept = uv_environment.scrubbed(spec.environ, uv_environment.pip_settings(spec.environ))
     if spec.requirements.no_index:
         dropped: tuple[str, ...] = (*_INDEX_VARIABLES, *_EXTRA_VARIABLES, "UV_FIND_LINKS")
@@ -317,7 +317,7 @@ def _environ(spec: OverlaySpec) -> dict[str, str]:
 def _link_mode(spec: OverlaySpec) -> tuple[str, ...]:
     if "UV_LINK_MODE" in spec.environ:
         return ()
-    # Only where units cannot write what we own may files be one with those in uv's cache.
+    # Files may be hard links into uv's cache only where units cannot write what we own.
     return ("--link-mode=hardlink",) if spec.user is not None else ("--link-mode=clone",)
 
 

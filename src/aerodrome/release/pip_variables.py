@@ -18,7 +18,7 @@ _LISTS = {
     "PIP_ONLY_BINARY": "--only-binary",
     "PIP_TRUSTED_HOST": "--trusted-host",
 }
-"""Those with a value; several are separated by blanks."""
+"""Variables with a value; several values are separated by blanks."""
 
 _SWITCHES = {"PIP_NO_INDEX": "--no-index", "PIP_PRE": "--pre", "PIP_REQUIRE_HASHES": "--require-hashes"}
 
@@ -31,7 +31,7 @@ _IDLE = frozenset(
     PIP_TIMEOUT PIP_USER PIP_VERBOSE
     """.split()  # noqa: SIM905 - fifteen quoted words are harder to read
 )
-"""Those that change nothing of what is installed."""
+"""Variables that do not change what is installed."""
 
 
 def lines(variables: Mapping[str, str]) -> tuple[list[Line], tuple[str, ...]]:

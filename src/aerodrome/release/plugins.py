@@ -1,6 +1,6 @@
 """Unpack a plugins.zip that somebody else made, or copy a folder of plugins, into a release.
 
-`building` calls `unpack`; whether the plugins load is `verification`'s question. An archive is refused whole: one that
+`building` calls `unpack`; `verification` finds out whether the plugins load. An archive is refused whole: one that
 tries to leave its folder is not unpacked in part.
 """
 
@@ -46,9 +46,9 @@ _CHUNK = 2**20
 
 
 def unpack(source: Path, target: Path) -> int:
-    """Fill the new folder `target` from an archive or a folder; the number of files.
+    """Fill the new folder `target` from an archive or a folder; returns the number of files.
 
-    Raises ReleaseError for an archive that is none, that leads out of the folder, or that unpacks to too much.
+    Raises ReleaseError if the file is no archive, leads out of the folder, or unpacks to too much.
     """
     if source.is_dir():
         return _copy(source, target)
@@ -75,9 +75,9 @@ def unpack(source: Path, target: Path) -> int:
 
 
 def check_directory(source: Path) -> None:
-    """Look at the size of an archive's directory, which `zipfile` reads at once and keeps.
+    """Check the size of an archive's directory, which `zipfile` reads whole and keeps.
 
-    Raises ReleaseError when it is too large; what is no archive `zipfile` says itself.
+    Raises ReleaseError when it is too large. If the file is no archive, `zipfile` says so.
     """
     with source.open("rb") as file:
         file.seek(max(0, source.stat().st_size - _LONGEST_END))
@@ -157,7 +157,7 @@ def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, le
 
 
 def _copy(source: Path, target: Path) -> int:
-    """A folder of the caller's own machine; links are not followed, for a zip made of it would hold none either."""
+    """Copy a folder of the caller's own machine, without following links, which a zip of it would not hold."""
     total, count = 0, 0
     target.mkdir()
     for parent, folders, files in os.walk(source):

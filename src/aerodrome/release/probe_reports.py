@@ -1,6 +1,6 @@
-"""The findings of `inside/probe.py`, read with suspicion: user code runs under the same uid and might write some too.
+"""The findings of `inside/probe.py`, read with suspicion: user code runs under the same uid and may write some too.
 
-`verification` calls it. What has not the expected shape is dropped, and no more is kept than a person could read.
+`verification` calls it. A finding without the expected shape is dropped, and no more is kept than a person could read.
 """
 
 from __future__ import annotations

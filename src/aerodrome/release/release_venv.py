@@ -1,8 +1,8 @@
-"""A virtual environment of a release's own: the version's packages, but for those that the release replaces.
+"""A virtual environment of a release's own: the version's packages, without those that the release replaces.
 
-`building` calls it where a requirement puts another version in the place of a package that Airflow came with. Its
-packages lie in the release's `site/`, as those of every release; here is only what they stand on, as hard links of the
-version's own files: nobody but us may write to either.
+`building` calls it where a requirement replaces a package that Airflow came with by another version. The release's own
+packages lie in its `site/`, as in every release. Here is only what they stand on, as hard links to the version's own
+files; nobody but us may write to either.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _files(venv: Path) -> list[Path]:
 
 
 def _give(path: Path, target: Path, version: Installation, made: Installation) -> None:
-    """The file under its new name; a script that names the version's interpreter names the new one."""
+    """Put the file under its new name; a script that names the version's interpreter then names the new one."""
     if path.is_symlink():
         target.symlink_to(path.readlink())
         return

@@ -1,8 +1,8 @@
-"""What a requirements.txt asks for, as far as Aerodrome grants it. Pure: files are read by a function given.
+"""What a requirements.txt asks for, as far as Aerodrome grants it. Pure: the caller gives a function that reads files.
 
-`building` calls `read`; `overlay` hands the result to uv. An option that changes nothing of what is installed is passed
-over with a note; any other that is not on the list is refused with its line, for without it something else than the
-user wrote would be installed.
+`building` calls `read`; `overlay` hands the result to uv. An option that does not change what is installed is ignored,
+with a note. Any other option that is not on the list is refused with its line: without it something else than the user
+wrote would be installed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CONSTRAINTS_URL = re.compile(
 )
 
 _NOTHING = "/dev/null"
-"""What people name as constraints to have none."""
+"""What people name as constraints if they want none."""
 
 _LONG = re.compile(r"(--[A-Za-z][A-Za-z-]*)(?:\s*=\s*|\s+|$)(.*)", re.DOTALL)
 _SHORT = re.compile(r"(-[a-zA-Z])\s*(.*)", re.DOTALL)
@@ -52,7 +52,7 @@ _IDLE = frozenset({
     "--no-warn-script-location", "--prefer-binary", "--progress-bar", "--quiet", "--retries", "--timeout", "--upgrade",
     "--use-feature", "--use-pep517", "--user", "--verbose",
 })  # fmt: skip
-"""Options that change nothing of what is installed here, where wheels are preferred and every folder is new."""
+"""Options that do not change what is installed here, where wheels are preferred and every folder is new."""
 
 _PACKAGES = re.compile(r"[A-Za-z0-9._,:-]+")
 _HOST = re.compile(r"[A-Za-z0-9.\[\]:*-]+")
@@ -69,7 +69,7 @@ class Requirements:
     requested: tuple[Requirement, ...] = ()
     constraints: tuple[Requirement, ...] = ()
     constrained: bool = True
-    """Whether Airflow's own constraints hold; False = the file names others, and only what Airflow lives on is held."""
+    """Whether Airflow's own constraints hold; False = the file names others, and only essential packages are held."""
 
     index: Line | None = field(default=None, repr=False)
     """--index-url; the text may hold credentials."""
@@ -88,7 +88,7 @@ class Requirements:
     """Values that were put in for `${NAME}`, or that the startup script told pip: shown to nobody."""
 
     notes: tuple[str, ...] = ()
-    """What was understood otherwise than it was written, in sentences."""
+    """What was understood in another way than it was written, in sentences."""
 
     @cached_property
     def by_name(self) -> Mapping[str, Requirement]:
@@ -111,9 +111,9 @@ def read(
 ) -> Requirements:
     """What the file asks for, for this Airflow version on this line of Python (`3.12`).
 
-    `variables` are what `${NAME}` stands for (what the startup script exported, and configuration options as
-    `AIRFLOW__SECTION__KEY`); among them those of pip are obeyed. Raises ReleaseError, with file and line, for what
-    cannot be granted.
+    `variables` are the values of `${NAME}`: what the startup script exported, and configuration options as
+    `AIRFLOW__SECTION__KEY`. Those for pip are obeyed. Raises ReleaseError, with file and line, for what cannot be
+    granted.
     """
     reading = _Reading(version, python, files, variables or {})
     try:
@@ -162,7 +162,7 @@ class _Reading:
     notes: list[str] = field(default_factory=list)
     opened: int = 0
     official: bool = False
-    """Whether Airflow's own constraints are named by their address."""
+    """Whether the file names Airflow's own constraints by their address."""
 
     lifted: str | None = None
     """The place in requirements.txt that names constraints of its own, where there is one."""
@@ -186,7 +186,7 @@ class _Reading:
                 self._requirement(line, text, constraint=constraint)
 
     def comments(self, data: bytes, name: str) -> None:
-        """Look for constraints in comments: MWAA, which only looks for the words, applies Airflow's no longer."""
+        """Look for constraints in comments: MWAA only looks for the words, and then no longer applies Airflow's."""
         if self.lifted is None and not self.official:
             found = next((line for line in requirements_text.raw(data, name) if _mentions(line.text)), None)
             if found is None:
@@ -210,7 +210,7 @@ class _Reading:
             return self.variables[found[1]]
 
         text = _VARIABLE.sub(value, line.text)
-        # uv would expand again, from an environment that is not the user's; and one line must stay one.
+        # uv would expand it again, from an environment that is not the user's; and one line must stay one line.
         if any(sign in text for sign in ("${", "\\", "\n", "\r")):
             raise invalid(line, "a line must not hold a backslash, nor a variable that is not written ${LIKE_THIS}")
         return text
@@ -320,7 +320,7 @@ def _mentions(text: str) -> bool:
 
 
 _SHORTEST_SECRET = 4
-"""Letters; what is shorter would black out half of every sentence, and is no secret."""
+"""Letters; a shorter text is no secret, and hiding it would black out half of every sentence."""
 
 
 def _credentials(text: str) -> list[str]:

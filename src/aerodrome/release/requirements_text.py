@@ -42,7 +42,7 @@ class Line:
 
 
 def lines(data: bytes, file: str) -> list[Line]:
-    """The lines that say something. Raises ReleaseError for bytes that are no text."""
+    """The lines that are not empty. Raises ReleaseError for bytes that are no text."""
     if len(data) > LARGEST:
         raise _invalid(
             f"{file} has more than {LARGEST // 1024} KiB; nobody can have written so many requirements", file
@@ -84,7 +84,7 @@ def _decoded(data: bytes, file: str) -> str:
 
 
 def _declared(data: bytes) -> str:
-    """The encoding that one of the first two lines declares, as Python's own sources do; UTF-8 without."""
+    """The encoding that one of the first two lines declares, as in Python's own sources; else UTF-8."""
     for line in data.split(b"\n")[:2]:
         found = _DECLARED.search(line) if line.lstrip().startswith(b"#") else None
         if found and found[1].decode("ascii", errors="replace").lower() in _DECLARABLE:

@@ -1,7 +1,7 @@
-"""Run a program that is not ours: under limits, as an unprivileged user where we are root, to the end of all it began.
+"""Run a program that is not ours: under limits, as an unprivileged user where we are root, and to the end of all of it.
 
-Whatever builds, tries or moves calls it. `inside/supervise.py` does the work in a process of its own; this is our
-side of it. It knows nothing of what is run.
+Whatever builds, tries or migrates calls it. `inside/supervise.py` does the work in a process of its own; this module is
+our side of it. It does not know what it runs.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PATIENCE = 30.0
 
 @dataclass(frozen=True)
 class Limits:
-    """What a program may use; each of its processes for itself, but the time, which is the whole's."""
+    """What a program may use. Each limit is for one process; only the time is for all of them together."""
 
     seconds: float
     memory: int = 4 * 2**30
@@ -50,7 +50,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class WritablePaths:
-    """What a program may write to, where we are root and the kernel lets us; it reads the rest, as far as it may."""
+    """What a program may write to, where we are root and the kernel lets us restrict it; it may only read the rest."""
 
     folders: tuple[Path, ...]
     temporary: Path
@@ -74,9 +74,9 @@ _HELD: ContextVar[tuple[int, ...]] = ContextVar("held", default=())
 
 @contextmanager
 def holding(descriptor: int) -> Iterator[None]:
-    """Have a lock held by whoever supervises programs that are run meanwhile, until the last of them is gone.
+    """Have a lock held by the supervisors of the programs that run meanwhile, until the last of them is gone.
 
-    Should we be killed, nobody else takes the lock as long as they still write.
+    If we are killed, nobody else takes the lock as long as they still write.
     """
     token = _HELD.set((*_HELD.get(), descriptor))
     try:
@@ -86,7 +86,7 @@ def holding(descriptor: int) -> Iterator[None]:
 
 
 def held() -> tuple[int, ...]:
-    """The descriptors that are held so now, for programs that are run in another way."""
+    """The descriptors of such locks, for programs that are run in another way."""
     return _HELD.get()
 
 
@@ -108,13 +108,14 @@ def run(
 ) -> Ended:
     """Run the program, whose first word is an absolute path. Its environment is exactly `environ`.
 
-    Where we are root there must be a `user`, and not root, unless it is a program that is `ours`: one that Aerodrome
-    brings, and that runs no code of users.
+    Where we are root there must be a `user`, who is not root. The exception is a program that is `ours`: Aerodrome
+    brings it, and it runs no code of users.
 
-    `views` are folders with the paths at which the program finds them too (`airflow_home.Seen`); it is not run where
-    they cannot be shown. `given` are descriptors of ours that it has too. `on_line` is told each line of output;
-    `on_message` the bytes that it writes to the descriptor whose number it finds in AERODROME_CHANNEL, however many.
-    What `tick` raises, several times a second, ends the program and goes on to the caller.
+    `views` are folders with the paths at which the program finds them too (`airflow_home.HomeView`); it is not run
+    where they cannot be shown. `given` are descriptors of ours that it gets too. `on_line` is called with each line of
+    output, `on_message` with the bytes that the program writes to the descriptor whose number it finds in
+    AERODROME_CHANNEL, however many. If `tick`, called several times a second, raises something, the program is ended
+    and the caller gets the exception.
     """
     if os.geteuid() == 0 and not ours and (user is None or user.uid == 0):
         raise RuntimeError("as root, a program that is not ours runs as another user")
@@ -141,7 +142,7 @@ def run(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={},  # nothing of the program's environment may steer its supervisor
+            env={},  # no variable of the program may influence its supervisor
             cwd="/",
             start_new_session=True,
             pass_fds=(*passed, *kept, *given),
@@ -153,7 +154,7 @@ def run(
                 _request(supervisor, wanted)
                 followed.follow(tick, time.monotonic() + limits.seconds + _PATIENCE)
             finally:
-                # Our end of its standard input closes with this: the sign to kill everything and go.
+                # This closes our end of its standard input: the sign to kill everything and end.
                 _end(supervisor)
     finally:
         for descriptor in (report, channel, *passed):
@@ -163,7 +164,7 @@ def run(
 
 
 def let_in(folder: Path, user: UnixUser | None) -> None:
-    """Let the user enter the folder, and not list it; nobody else comes in. None = it is ours alone already."""
+    """Let the user enter the folder, but not list it; nobody else may enter. None = it is ours alone already."""
     if user is not None:
         os.chown(folder, -1, user.gid)
         folder.chmod(0o710)
@@ -190,7 +191,7 @@ def _end(supervisor: subprocess.Popen[bytes]) -> None:
 
 
 class _Followed:
-    """Everything that comes out of a supervisor, read as it comes."""
+    """Everything that a supervisor's descriptors give, read as it comes."""
 
     def __init__(
         self,
@@ -211,7 +212,7 @@ class _Followed:
             self._sources[channel] = on_message
 
     def follow(self, tick: Callable[[], None], deadline: float) -> None:
-        """Until every end is closed, which the supervisor sees to."""
+        """Read until every end is closed, which the supervisor makes sure of."""
         with selectors.DefaultSelector() as selector:
             for source, told in self._sources.items():
                 selector.register(source, selectors.EVENT_READ, told)

@@ -29,10 +29,10 @@ def seal(top: Path) -> None:
 
 
 def take_over(top: Path, uid: int) -> None:
-    """The same for what a program of that user wrote for itself: links may lead anywhere, for only such ones follow.
+    """The same for what a user's program wrote for itself; its links may lead anywhere, for only such programs follow.
 
-    A file that has another name becomes a copy. What is neither file nor folder, or not that user's, is removed: it was
-    linked here, and is somebody's who did not give it.
+    A file that has another name becomes a copy. What is neither file nor folder, or does not belong to that user, is
+    removed: it was linked here and belongs to somebody who did not give it.
     """
     mine = (os.geteuid(), os.getegid())
     for parent, folders, files in os.walk(top):
@@ -52,7 +52,7 @@ def take_over(top: Path, uid: int) -> None:
 
 
 def _replace_by_copy(path: str, found: os.stat_result) -> None:
-    # Under a name that the program cannot have known, and put a link there.
+    # Under a name that the program could not know, so it cannot have put a link there.
     descriptor, draft = tempfile.mkstemp(dir=Path(path).parent)
     with os.fdopen(descriptor, "wb") as copy, Path(path).open("rb") as file:
         shutil.copyfileobj(file, copy)

@@ -1,7 +1,7 @@
 """Modules of an overlay that would hide others: Python's own are left out, Airflow's are a conflict.
 
-`overlay` calls it after an installation. An overlay comes first on the path of Python, so its module would win; with
-pip, and so with MWAA, the standard library does.
+`overlay` calls it after an installation. An overlay comes first on Python's path, so its module would win. With pip,
+and so on MWAA, the standard library wins.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def remove(site: Path, base: InstalledPackages, requirements: Requirements) -> t
 
 
 def _hides(ours: Path, theirs: Path) -> Path | None:
-    """What of the base's an import would no longer find."""
+    """The modules of the version that an import would no longer find."""
     if not ours.is_dir() or not theirs.is_dir():
         return theirs if theirs.exists() and ours.is_file() and ours.read_bytes() != theirs.read_bytes() else None
     mark = ours / "__init__.py"

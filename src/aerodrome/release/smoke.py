@@ -1,7 +1,7 @@
 """Prove that a lock works: import every role, migrate a fresh database, build the web apps, run one task for real.
 
-`python -m aerodrome.release.smoke <version>`, and the acceptance test of each lock: that a resolution succeeded proves
-nothing. It has a PostgreSQL and a folder of its own, leaves neither, and touches no environment.
+`python -m aerodrome.release.smoke <version>` and the acceptance test of each lock run it, because a successful
+resolution proves nothing. It makes a PostgreSQL and a folder of its own, removes both, and touches no environment.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def run(installation: Installation, report: Callable[[str, float], None] = lambd
 def environment(installation: Installation, home: Path, url: str) -> dict[str, str]:
     """The complete environment of a step; each line reads the names that it knows. Pure."""
     driver_url = url.replace("postgresql://", "postgresql+psycopg2://")
-    # A backfill of Airflow 1.10 waits for whoever runs its tasks, and here is no worker.
+    # A backfill of Airflow 1.10 waits for a worker to run its tasks, and there is none.
     executor = "LocalExecutor" if _is_first(installation) else "CeleryExecutor"
     return {
         "PATH": f"{installation.venv / 'bin'}:{os.defpath}",
@@ -175,7 +175,7 @@ def _database(folder: Path) -> Iterator[str]:
 
 
 def _is_first(installation: Installation) -> bool:
-    """Whether it is Airflow 1.10, whose command line and DAGs are others."""
+    """Whether it is Airflow 1.10, which has another command line and other DAGs."""
     return installation.version.startswith("1.")
 
 
@@ -200,7 +200,7 @@ def _try(installation: Installation, step: Check, environ: Mapping[str, str], ho
 
 
 def _check(installation: Installation, home: Path, url: str) -> None:
-    """That the task ran, by what it left on disk and in the database: exit codes alone have lied before."""
+    """Check that the task ran, by what it left on disk and in the database: exit codes alone have lied before."""
     proof = home / "proof"
     if not proof.exists() or proof.read_text() != _PROOF:
         raise _failed(installation, "could not run one task: it left no proof")

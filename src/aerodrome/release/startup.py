@@ -1,8 +1,8 @@
 """Run a startup script once for each component, in a scratch process; keep what it exported, and what it wrote.
 
-`building` calls `run`. As with MWAA, bash sources the script, `exit` ends it without losing what it exported, and it
-has five minutes. It finds AIRFLOW_HOME where units find it; what it writes there is the release's, and the rest is not
-kept, which notes tell (`startup_notes`).
+`building` calls `run`. As on MWAA, bash sources the script, `exit` ends it without losing what it exported, and it has
+five minutes. It finds AIRFLOW_HOME where units find it. What it writes there belongs to the release; the rest is lost,
+and notes say so (`startup_notes`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LIMIT = 300.0
 """Seconds: MWAA's five minutes."""
 
 COMPONENTS = ("worker", "scheduler", "webserver")
-"""The values of MWAA_AIRFLOW_COMPONENT. What two of them write under one name, the first one's is kept."""
+"""The values of MWAA_AIRFLOW_COMPONENT. If two of them write under one name, the first one's file is kept."""
 
 LARGEST_HOME = 2 * 2**30
 """Bytes that a script may leave below AIRFLOW_HOME; dbt with an adapter takes a third of a gibibyte."""
@@ -36,7 +36,7 @@ MOST_IN_HOME = 200_000
 """Files and folders there."""
 
 MOST_AT_TOP = 1_000
-"""Of these, how many directly below AIRFLOW_HOME: each is mounted there, for each cell and each trial."""
+"""How many of these may be directly below AIRFLOW_HOME: each is a mount, for each cell and each trial."""
 
 _WRAPPER = Path(__file__).with_name("inside") / "startup.bash"
 _BASH = "/bin/bash"
@@ -56,10 +56,10 @@ _NOTE = "AERODROME_NOTE"
 _NOT_ITS_OWN = frozenset(
     {"airflow.cfg", "dags", "logs", "plugins", "requirements", "startup", "unittests.cfg", "webserver_config.py"}
 )
-"""What is below AIRFLOW_HOME and not the script's to leave there."""
+"""Entries below AIRFLOW_HOME that the script must not replace."""
 
 _PASSING = frozenset({".bash_history", ".cache", "airflow.cfg", "unittests.cfg"})
-"""What programs write by the way, and nobody misses."""
+"""Files that programs write by the way, and that nobody misses."""
 
 _SYNTAX = re.compile(r": line (\d+): ")
 
@@ -72,7 +72,7 @@ class Startup:
     notes: tuple[str, ...] = ()
 
     def of(self, component: str) -> Mapping[str, str]:
-        """The variables for a unit that bears this MWAA_AIRFLOW_COMPONENT."""
+        """The variables for a unit with this MWAA_AIRFLOW_COMPONENT."""
         return self.variables.get(component) or self.variables.get("scheduler") or {}
 
 
@@ -84,7 +84,7 @@ class ScriptContext:
     """An empty folder that the user may enter."""
 
     home: Path
-    """The folder of what the script writes below AIRFLOW_HOME, made if it writes anything. Its parent is ours."""
+    """The folder for what the script writes below AIRFLOW_HOME, made if it writes anything. Its parent is ours."""
 
     environ: Mapping[str, str] = field(repr=False)
     """What the script finds besides PATH, HOME and the component, such as AIRFLOW_ENV_NAME. A value that is the path of
@@ -103,7 +103,7 @@ class ScriptContext:
     """Seconds for each run."""
 
     on_line: Callable[[str], None] = lambda _: None
-    """Told each line that it prints."""
+    """Called with each line that it prints."""
 
     tick: Callable[[], None] = lambda: None
     """Called several times a second; what it raises ends the script."""
@@ -171,7 +171,7 @@ class _Run:
         self.variables, self.refused = startup_variables.exported(before, after)
 
     def leave(self, text: str) -> list[str]:
-        """Put what it wrote below AIRFLOW_HOME to what is kept; notes on what is not."""
+        """Move what it wrote below AIRFLOW_HOME to what is kept; returns notes on what is not kept."""
         self._home.mkdir(exist_ok=True)  # where it is not mounted, the script may have removed it
         notes = [
             startup_notes.not_kept(text, f"{airflow_home.AIRFLOW_HOME}/{entry.name}")
@@ -208,7 +208,7 @@ def _kept(home: Path) -> Path:
 
 
 def _take_over(context: ScriptContext) -> None:
-    """Put all that is kept in its place, and make it ours. No process of the script's can run any more."""
+    """Move all that is kept to its place, and make it ours. By now no process of the script can run."""
     home = context.home
     kept = _kept(home)
     if not kept.exists():
@@ -232,12 +232,12 @@ def _take_over(context: ScriptContext) -> None:
         )
     sealing.take_over(home, context.user.uid if context.user else os.geteuid())
     if airflow_home.can_be_shown():
-        # Nobody comes by this way. It may hold secrets, and any user can read in /proc where it is mounted from.
+        # Nobody may enter: it may hold secrets, and any user can read in /proc where it is mounted from.
         home.chmod(_PRIVATE)
 
 
 def _check_syntax(file: Path, user: UnixUser | None, tick: Callable[[], None]) -> None:
-    """Bash would tell a syntax error and go on behind the script."""
+    """Check the syntax first: bash would report a syntax error and go on behind the script."""
     done = sandbox.run(
         [_BASH, "--noprofile", "--norc", "-n", str(file)],
         environ={"LANG": "C.UTF-8"}, cwd=Path("/"), limits=Limits(_SYNTAX_LIMIT), user=user, tick=tick,

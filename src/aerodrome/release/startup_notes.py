@@ -1,4 +1,4 @@
-"""What a startup script does that is otherwise here than on MWAA, in sentences with the line. Pure.
+"""What a startup script does that works in another way here than on MWAA, in sentences with the line. Pure.
 
 `startup` calls it with what `inside/startup.bash` noticed, and with what the script exported.
 """
@@ -20,14 +20,14 @@ _LONGEST = 100
 """Characters of a command that are shown."""
 
 _TESTS = ("[", "((", "test ", "let ", "read ", "grep ", "false")
-"""Beginnings of commands that say no without having failed."""
+"""Beginnings of commands that may say no without having failed."""
 
 _PIP = re.compile(r"\bpip3?\s+install\b")
 _NOTHING = re.compile(r"(\"\"|'')?\s*(;|#|$)")
 
 
 def of(text: str, noticed: Sequence[str], variables: Mapping[str, str], refused: Sequence[str]) -> list[str]:
-    """The notes on one run: `noticed` are kind, line and words with tabs between; user code may have forged them."""
+    """The notes on one run. `noticed` are kind, line and words with tabs between; user code may have forged them."""
     notes = [f"{NAME} sets what it must not, so that has no effect: {', '.join(refused)}"] if refused else []
     told: set[tuple[str, str]] = set()
     before = ""
@@ -54,7 +54,7 @@ def not_kept(text: str, path: str) -> str:
 
 
 def bounded(notes: Sequence[str]) -> tuple[str, ...]:
-    """So many of the notes, each once."""
+    """At most so many of the notes, each once."""
     each = tuple(dict.fromkeys(notes))
     more = len(each) - MOST
     return (*each[:MOST], f"{NAME}: {more} more notes of this kind") if more > 0 else each

@@ -1,7 +1,7 @@
 """Which variables of a startup script reach an environment's units. Pure.
 
-`startup` calls `exported` on what the script left; whoever starts units lays the result under the Airflow configuration
-options and under everything that Aerodrome sets itself.
+`startup` calls `exported` on what the script left. Whoever starts units puts the result below the Airflow configuration
+options and below everything that Aerodrome sets itself.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ _INDIRECT = ("_CMD", "_SECRET")
 
 
 def exported(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The variables that a script set or changed and that units get; and the names of those that it must not set."""
+    """The variables that a script set or changed and that units get, and the names of those that it must not set."""
     changed = {
         name: value
         for name, value in after.items()
@@ -75,7 +75,7 @@ def exported(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[dict[
 
 
 def is_protected(name: str) -> bool:
-    """Whether no startup script may set the variable: MWAA's reserved ones, and what Aerodrome's units live on."""
+    """Whether no startup script may set the variable: MWAA reserves it, or Aerodrome's units depend on it."""
     if name in _PROTECTED or name.startswith(_PROTECTED_PREFIXES):
         return True
     option = name.removeprefix("AIRFLOW__")

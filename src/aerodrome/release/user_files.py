@@ -43,23 +43,24 @@ class UserFiles:
 
     startup: bytes | None = None
     dags: Callable[[str], bytes | None] = field(default=lambda _: None, repr=False)
-    """Gives a file among the DAGs by its path there, for requirements may find constraints there; None = no such file.
+    """Gives a file among the DAGs by its path there, because requirements may name constraints there; None = no such
+    file.
 
-    Must always give the same: it is asked for the release's hash, and again for its build.
+    It must always give the same: it is called for the release's hash, and again for its build.
     """
 
     surroundings: Mapping[str, str] = field(default_factory=dict)
     """What the startup script and DAGs find in their environment, such as AIRFLOW_ENV_NAME. No secrets."""
 
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """What the startup script finds besides, such as the way to AWS; no part of what the release is."""
+    """What the startup script finds besides, such as how to reach AWS; it is no part of the release's identity."""
 
     reader: str = ""
-    """Whose rights the startup script reads with: what it gets is nobody else's."""
+    """Whose rights the startup script reads with: nobody else may use a release that it made."""
 
 
 def inputs_of(sources: UserFiles, lock: Lock, options: Mapping[str, str] = MappingProxyType({})) -> BuildInputs:
-    """What the sources are, by their bytes, and by the values of the options that requirements name (`variables`)."""
+    """The build inputs: the files' bytes, and the values of the options that requirements name (`variables`)."""
     return BuildInputs(
         version=lock.version,
         lock=lock.pins_sha256,
@@ -72,7 +73,7 @@ def inputs_of(sources: UserFiles, lock: Lock, options: Mapping[str, str] = Mappi
 
 
 def file(sources: UserFiles, path: str) -> bytes | None:
-    """A file that requirements name, by the path that they name it by: see `requirements.Reader`."""
+    """A file that requirements name by its path: see `requirements.Reader`."""
     pure = PurePosixPath(path)
     if ".." in pure.parts:
         return None
@@ -128,7 +129,7 @@ def _of_plugins(plugins: Path | None, name: str) -> bytes | None:
 
 
 def among(folder: Path | None) -> Callable[[str], bytes | None]:
-    """Gives the files of a folder, or none of no folder."""
+    """A function that gives the files of a folder; none if there is no folder."""
     return partial(_below, folder)
 
 

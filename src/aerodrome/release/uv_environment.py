@@ -55,7 +55,7 @@ def scrubbed(environ: Mapping[str, str], pip: PipSettings) -> dict[str, str]:
 
 
 def for_pip(environ: Mapping[str, str]) -> dict[str, str]:
-    """The way to the package index for somebody's own pip or uv; addresses with credentials are not theirs to see."""
+    """How somebody's own pip or uv reaches the package index, without addresses that hold credentials."""
     settings = pip_settings(environ)
     named = {"PIP_INDEX_URL": settings.index_url, "PIP_CERT": settings.cert}
     passed = {name: value for name, value in environ.items() if name in _FOR_PIP}
@@ -64,9 +64,9 @@ def for_pip(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def pip_settings(environ: Mapping[str, str]) -> PipSettings:
-    """Pip's index and certificate: its variables, else its configuration files, the more personal one first.
+    """Pip's index and certificate, from its variables, else from its configuration files, the most personal one first.
 
-    Extra indexes are left out on purpose: uv asks an extra index first and would miss releases that it lacks.
+    Extra indexes are left out on purpose: uv asks an extra index first and would miss releases that the index lacks.
     """
     parsers = [_parsed(path) for path in _files(environ)]
     return PipSettings(

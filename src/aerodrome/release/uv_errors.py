@@ -1,7 +1,7 @@
 """What uv says when it cannot resolve or install a user's requirements, read for who is at fault and where. Pure.
 
-`overlay` calls `refusal`. uv explains itself in sentences; what is not understood is passed on whole as the tail, so
-that another uv's wording costs detail only.
+`overlay` calls `refusal`. uv explains itself in sentences. A sentence that is not understood is passed on as part of
+the tail, so a new wording of uv's costs only detail.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def refusal(
 
 
 class _UvOutput:
-    """One text of uv's; each method is one kind of failure, or None when it is another."""
+    """One text of uv's. Each method recognises one kind of failure, and returns None if it is another."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class _UvOutput:
         return None
 
     def index(self) -> errors.AerodromeError | None:
-        """An index that cannot be asked: a user's own is the user's to mend, the machine's is worth another try."""
+        """An index that cannot be asked: the user must mend the user's own; the machine's is worth another try."""
         status = _STATUS.search(self._text)
         unreachable = any(sign in self._text for sign in uv_output.NETWORK)
         if status is None and not unreachable:
@@ -223,7 +223,7 @@ class _UvOutput:
         return self._requirements.by_name.get(canonicalize_name(name))
 
     def _root(self) -> Requirement | None:
-        """The user's own requirement that an explanation ends with."""
+        """The user's own requirement at the end of an explanation."""
         return next((culprit for name in _ROOT.findall(self._text) if (culprit := self._requirement(name))), None)
 
     def _twice(self) -> Requirement | None:

@@ -1,6 +1,6 @@
 """The lines that uv is given for a user's requirements, and the plan that it answers with. Pure.
 
-`overlay` calls it. MWAA's folder of plugins is the release's own here, and what the base holds stays as it is.
+`overlay` calls it. The release's plugins take the place of MWAA's folder of plugins.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _SHOWN = 8
 
 
 def to_resolve(requirements: Requirements, plugins: Path) -> list[str]:
-    """What to resolve."""
+    """The lines to resolve."""
     return [_line(_located(requirement.text, plugins), requirement) for requirement in requirements.requested]
 
 
 def to_install(requirements: Requirements, plugins: Path, packages: Sequence[tuple[str, str]]) -> list[str]:
-    """What to install once names and versions are known."""
+    """The lines to install once names and versions are known."""
     direct = {requirement.name: requirement for requirement in requirements.requested if requirement.direct}
     return [
         _line(
@@ -36,7 +36,7 @@ def to_install(requirements: Requirements, plugins: Path, packages: Sequence[tup
 
 
 def constraints(requirements: Requirements, held: Mapping[str, str]) -> tuple[list[str], tuple[str, ...]]:
-    """The user's own constraints, but those on what stays as it is (`held`); and a note on these."""
+    """The user's own constraints, without those on packages that stay as they are (`held`); and a note on these."""
     kept, ignored = [], []
     for requirement in requirements.constraints:
         present = held.get(requirement.name)
@@ -63,7 +63,7 @@ def indexes(requirements: Requirements, plugins: Path) -> list[str]:
 
 
 def planned(lines: Sequence[str], base: Mapping[str, str]) -> tuple[dict[str, str], frozenset[str]]:
-    """Names and versions of what uv would install; and which packages of the base would have to go for it."""
+    """Names and versions of what uv would install, and which packages of the version would have to go."""
     matches = [match for line in lines if (match := _PLANNED.match(line))]
     found = [(match[1], str(canonicalize_name(match[2])), match[3] or _version(match[4])) for match in matches]
     gone = frozenset(name for sign, name, version in found if name in base and (sign == "-" or version != base[name]))
@@ -71,7 +71,7 @@ def planned(lines: Sequence[str], base: Mapping[str, str]) -> tuple[dict[str, st
 
 
 def _version(url: str) -> str:
-    """The version that the name of a wheel tells; of a source none is known before it is built."""
+    """The version in the name of a wheel; a source's version is not known before it is built."""
     try:
         return str(parse_wheel_filename(url.partition("#")[0].rpartition("/")[2])[1])
     except InvalidWheelFilename:

@@ -1,7 +1,7 @@
 """What uv prints, read: how far it is, and what its failure means for whom.
 
-`install` feeds it lines, `uv_process` asks it what a failure means. Pure; a line that it does not know means nothing,
-so that another uv's wording costs detail only.
+`install` feeds it lines, `uv_process` asks it what a failure means. Pure. A line that it does not know means nothing,
+so a new wording of uv's costs only detail.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class UvProgress:
     total: int = 0
     packages: int = 0
     sizes: tuple[tuple[str, int], ...] = ()
-    """Downloads under way and finished, in KiB; small ones are not announced by uv and weigh nothing."""
+    """Downloads under way and finished, in KiB; uv does not announce small ones, which add almost nothing."""
 
 
 def advance(progress: UvProgress, line: str) -> UvProgress:

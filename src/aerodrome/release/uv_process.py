@@ -22,7 +22,7 @@ from aerodrome import errors
 from aerodrome.release import uv_output
 
 UMASK = 0o022
-"""Installed files hold no secret, and units may run under a uid that is not ours."""
+"""Installed files hold no secret, and units may run under another uid."""
 
 LIMIT = 1800.0
 """Seconds for one run of uv; a whole installation takes about 10, over a thin line some minutes. Arbitrary."""
@@ -37,7 +37,7 @@ _Lines = queue.SimpleQueue[str | None]
 
 
 class CancelledError(errors.RetryError):
-    """The caller asked to stop, and nothing half made was left. What a `tick` raises to stop uv."""
+    """The caller asked to stop, and nothing half made was left; `tick` raises it to stop uv."""
 
 
 class EndlessError(errors.RetryError):
@@ -56,10 +56,10 @@ def run(
     limit: float = LIMIT,
     failure: Callable[[str, Sequence[str]], errors.AerodromeError] = uv_output.failure,
 ) -> None:
-    """Run `uv <arguments>` to its end, telling `on_line` each line and calling `tick` several times a second.
+    """Run `uv <arguments>` to its end, calling `on_line` with each line and `tick` several times a second.
 
-    What `tick` raises stops uv and goes on to the caller. `hold` names descriptors that uv keeps open as long as it
-    lives. Raises EndlessError after `limit` seconds, and what `failure` makes of `what` and the last lines if uv fails.
+    What `tick` raises stops uv and goes on to the caller. uv keeps the descriptors in `hold` open as long as it lives.
+    Raises EndlessError after `limit` seconds. If uv fails, raises what `failure` makes of `what` and the last lines.
     """
     with subprocess.Popen(
         [uv.find_uv_bin(), *arguments],

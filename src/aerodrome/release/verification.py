@@ -1,8 +1,8 @@
 """Try a built release before anything runs on it: imports, plugins, and every DAG, in scratch processes.
 
-`building` calls `try_content` before it declares a release whole; the controller calls `parse_dags` for each
-environment, with the new release and with the running one, and compares. No metadata database is reached: DAG code that
-asks for a variable or a connection finds what the environment variables say and nothing else.
+`building` calls `try_content` before it declares a release whole. The backends call `parse_dags` for each environment,
+with the new release and with the running one, and compare. No metadata database is reached: DAG code that asks for a
+variable or a connection finds what the environment variables say and nothing else.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ CONTENT_LIMIT = 180.0
 """Seconds for importing packages, and again for loading plugins."""
 
 FILE_LIMIT = 50.0
-"""Seconds for one DAG file whose `dag_file_processor_timeout` cannot be read: Airflow's own default."""
+"""Seconds for one DAG file if its `dag_file_processor_timeout` cannot be read: Airflow's own default."""
 
 DAGS_LIMIT = 1200.0
 """Seconds for all DAG files together."""
@@ -52,10 +52,10 @@ FERNET_FILE = "fernet"
 """Files of mode 0600 in the home of a trial that has secrets."""
 
 _ENDS = frozenset({"Killed", "SystemExit", "Timeout"})
-"""Kinds of failure that are a process's."""
+"""Kinds of failure that end a process."""
 
 _SOMEWHERE = "plugins"
-"""The file of a failure that does not say where it was."""
+"""Stands for the file of a failure that does not say where it was."""
 
 _NOTED = 10
 """Files that notes name one by one."""
@@ -66,7 +66,7 @@ _LINE_2 = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Secrets:
-    """What leads DAG code to its variables and connections in a metadata database."""
+    """What DAG code needs to reach its variables and connections in a metadata database."""
 
     database: str = field(repr=False)
     """The SQLAlchemy URL."""
@@ -111,7 +111,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class ParseResult:
-    """What came of parsing a folder of DAGs."""
+    """The result of parsing a folder of DAGs."""
 
     files: int
     dags: tuple[str, ...]
@@ -120,7 +120,7 @@ class ParseResult:
 
 @dataclass(frozen=True)
 class LoadResult:
-    """What came of trying packages and plugins."""
+    """The result of importing packages and loading plugins."""
 
     plugins: tuple[str, ...] = ()
     """Their names."""
@@ -132,7 +132,7 @@ class LoadResult:
 def try_content(trial: Trial, requirements: Requirements, *, starts: bool = False) -> LoadResult:
     """Import the packages that the user named and load the plugins.
 
-    `starts`: import what Airflow's own processes begin with, too, for their packages are not those of the lock.
+    `starts`: import what Airflow's own processes begin with too, because their packages are not those of the lock.
 
     Raises ReleaseError: REQUIREMENTS_INSTALL_FAILED for a package that cannot be imported, PLUGIN_IMPORT_FAILED.
     """
@@ -173,7 +173,7 @@ def try_content(trial: Trial, requirements: Requirements, *, starts: bool = Fals
 
 
 def _of_plugin(failure: ImportFailure) -> str:
-    """The sentence of a failure that Airflow does not survive, or that costs a plugin."""
+    """The sentence of a failure that keeps Airflow from starting, or that loses a plugin."""
     if failure.kind not in _ENDS or failure.file == _SOMEWHERE:
         return failure.sentence
     return (
@@ -183,7 +183,7 @@ def _of_plugin(failure: ImportFailure) -> str:
 
 
 def _passed_over(passed: Sequence[ImportFailure]) -> tuple[str, ...]:
-    """Notes about files that define no plugin and that Airflow's loader logs an error of."""
+    """Notes about files that define no plugin and whose errors Airflow only logs."""
     notes = [f"plugins.zip: {failure.sentence}; Airflow logs this and goes on" for failure in passed[:_NOTED]]
     more = len(passed) - len(notes)
     return (*notes, *([f"plugins.zip: {more} more files cannot be loaded as plugins"] if more > 0 else []))
@@ -197,11 +197,11 @@ def parse_dags(
     trial: Trial, dags: Path, *, limit: float = DAGS_LIMIT,
     report: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> ParseResult:  # fmt: skip
-    """Parse every DAG file as the DAG processor would; import errors are data. Where there is no file, nothing starts.
+    """Parse every DAG file as the DAG processor would; import errors are data. If there is no file, nothing starts.
 
-    Each file has as long as the options give it: `dag_file_processor_timeout`, and `dagbag_import_timeout` within.
-    `report` is told how many files of how many are done. Raises ReleaseError when not even Airflow starts, or when the
-    whole takes longer than `limit` seconds.
+    Each file has as long as the options say: `dag_file_processor_timeout`, and `dagbag_import_timeout` within it.
+    `report` is called with the number of files done and of all. Raises ReleaseError if not even Airflow starts, or if
+    the whole takes longer than `limit` seconds.
     """
     if not has_dag_files(dags):
         return ParseResult(0, (), ())
@@ -291,7 +291,7 @@ def _plugins(trial: Trial, home: Path) -> Path:
 
 
 def _database(trial: Trial, home: Path) -> dict[str, str]:
-    """The variables that name the database; a real one by files, for an environment is read by more than files are."""
+    """The variables that name the database; a real one is named by files, because others may read an environment."""
     if trial.secrets is None:
         return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "sqlite://"}
     files = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": DATABASE_FILE, "AIRFLOW__CORE__FERNET_KEY": FERNET_FILE}
@@ -381,7 +381,7 @@ def _errors(findings: Sequence[Mapping[str, Any]], event: str) -> list[Mapping[s
 
 
 def _of_ours(error: Mapping[str, Any], trial: Trial) -> ImportFailure | None:
-    """The failure, if it is of the plugins or of the overlay; a fault of the version itself is none of theirs."""
+    """The failure, if the plugins or the overlay are at fault, and not the version itself."""
     folders = [trial.site.resolve()] if trial.site is not None else []
     if trial.plugins is not None:
         folders.insert(0, airflow_home.path_of(PLUGINS, trial.plugins.resolve()))

@@ -1,7 +1,7 @@
 """Airflow 1.10's security manager: the gateway's token on each request names the user, who is made when first seen.
 
-As `aerodrome_auth.security` does for Airflow 2: no session is opened, of the five roles that IAM grants a user has the
-token's and no other, and roles that an environment's Admin has made and given to the user stay.
+As `aerodrome_auth.security` for Airflow 2: no session is opened. Of the five roles that IAM grants, a user has the
+token's alone; roles that an environment's Admin has made and given to the user stay.
 """
 
 # mypy: disable-error-code="import-not-found"
@@ -30,14 +30,14 @@ log = logging.getLogger(__name__)
 
 
 def _nobody(user_id: str) -> None:
-    """The user of a session."""
+    """The user of a session: none."""
     del user_id
 
 
 class Visitor:
-    """A user's row for the time of one request, with the roles of that request's token and not those of the table.
+    """A user's row for the time of one request, with the roles of that request's token instead of the table's.
 
-    The same user may ask with another role at this moment, and the rows are one for both.
+    The same user may ask with another role at the same moment, and both have one row.
     """
 
     is_authenticated = True
@@ -56,7 +56,7 @@ class GatewayView(AuthRemoteUserView):  # type: ignore[misc]  # known at run tim
 
     @expose("/login/")  # type: ignore[untyped-decorator]  # as above
     def login(self) -> Any:
-        """To the gateway's login; who is known already has come here for want of a right, and goes to the start."""
+        """To the gateway's login; a known user comes here for lack of a right, and goes to the start."""
         if g.user is not None and g.user.is_authenticated:
             return redirect(self.appbuilder.get_url_for_index)
         return redirect(LOGIN)
@@ -80,7 +80,7 @@ class GatewaySecurityManager(AirflowSecurityManager):  # type: ignore[misc]  # k
         )
         manager = super().create_login_manager(app)
         manager.request_loader(self._visitor)
-        # A session would name a user too, and is signed with a key of the environment's, which tasks could come by.
+        # A session would name a user too; tasks could get the environment's key that signs it.
         manager.user_loader(_nobody)
         return manager
 
@@ -92,7 +92,7 @@ class GatewaySecurityManager(AirflowSecurityManager):  # type: ignore[misc]  # k
         try:
             subject, role_name = self._verifier.identify(header[len(SCHEME) :].strip())
         except Exception as error:  # noqa: BLE001 - see below
-            # Whatever a hostile token makes the library raise, the answer is the same.
+            # Whatever error a hostile token causes in the library, the answer is the same.
             log.warning("a token was refused: %s", type(error).__name__)
             return None
         role = self.find_role(role_name)
@@ -108,10 +108,10 @@ class GatewaySecurityManager(AirflowSecurityManager):  # type: ignore[misc]  # k
         name = subject if len(subject) <= NAME_LIMIT else hashlib.sha256(subject.encode()).hexdigest()
         user = self.find_user(username=name)
         if user is None:
-            # A row's author is asked for while it is written, which would lead back here.
+            # Airflow asks for a row's author while it writes the row, which would lead back here.
             g.is_made = True
             self.add_user(name, subject[:NAME_LIMIT], "-", name + "@aerodrome.invalid", role)
             g.is_made = False
-            # Of two first requests at once, one lost the race and finds the other's row.
+            # Of two first requests at the same time, one comes too late and finds the other's row.
             user = self.find_user(username=name)
         return user

@@ -1,7 +1,7 @@
 """The script of every Airflow unit: `boot.py <role> [arguments]`.
 
-The cell runs it in a fork of its warm process (or anybody by exec); it makes both cases equal and hands over to
-`aerodrome_unit`. It must not import Airflow before the role has set the stage.
+The cell runs it in a fork of its warm process (or anybody by exec). It makes both cases equal and hands over to
+`aerodrome_unit`. It must not import Airflow before the role is ready for that.
 """
 
 # mypy: disable-error-code="import-not-found"
@@ -25,7 +25,7 @@ def settle() -> None:
         sys.path.insert(0, here)
     aerodrome_path.apply()
     time.tzset()
-    # A module that was imported before the fork may have asked for it.
+    # A module that was imported before the fork may have asked for it already.
     tempfile.tempdir = None
     # It says of each client that the environment has told it where AWS is.
     logging.getLogger("botocore.configprovider").setLevel(logging.WARNING)

@@ -1,8 +1,8 @@
 """What an interpreter of an Airflow version does for Aerodrome's processes when it starts, and for nobody else's.
 
-`release/interpreter_hook` puts it into the version's virtual environment, where a file `aerodrome.pth` imports it; what
-is forked from a process that had started before calls `apply` once more. An interpreter of any other virtual
-environment has no such module, so that it finds its own packages alone.
+`release/interpreter_hook` puts it into the version's virtual environment, where a file `aerodrome.pth` imports it. A
+fork of a process that had started before calls `apply` once more. An interpreter of any other virtual environment has
+no such module, so it finds its own packages alone.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import sys
 
 TYPE_CHECKING = False
-"""As type checkers know it; each interpreter would wait milliseconds for `typing`."""
+"""As type checkers know it; importing `typing` would cost each interpreter milliseconds."""
 
 if TYPE_CHECKING:
     from typing import Any, Callable
@@ -25,7 +25,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def apply() -> None:
-    """Take the folders of the environment variable onto the path; without it, do nothing."""
+    """Put the folders of the environment variable onto the path; without it, do nothing."""
     folders = [folder for folder in os.environ.get(VARIABLE, "").split(os.pathsep) if folder]
     if not folders:
         return

@@ -1,6 +1,6 @@
 """Try a release under Airflow's own interpreter: import its packages, load its plugins, parse its DAGs.
 
-`verification` starts it as a script with a JSON file as its argument; findings go as lines of JSON to the descriptor
+`verification` starts it as a script with a JSON file as its argument. Findings go as lines of JSON to the descriptor
 AERODROME_CHANNEL. Every piece of user code runs in a fork with a limit of its own, so that whatever one does (exit,
 hang, crash), the next is tried. It imports nothing of ours, and Airflow by name only: one text serves all lines.
 """
@@ -27,7 +27,7 @@ LARGEST = 64 * 1024
 """Bytes of one finding; a traceback is cut to its end."""
 
 TRACE = 30
-"""Lines of a traceback that are told."""
+"""Lines of a traceback that are reported."""
 
 LONGEST = 1000
 """Characters of one line of it."""
@@ -43,7 +43,7 @@ PLUGIN_WORDS = re.compile(r"\bAirflowPlugin\b|\bplugins_manager\b")
 REAL_EXIT = os._exit
 
 KEPT_FROM_FORKS = []  # type: list[int]
-"""Descriptors that user code has no business with."""
+"""Descriptors that user code must not have."""
 
 Finding = Dict[str, Any]
 
@@ -86,7 +86,7 @@ class Fork:
         return bool(data)
 
     def finish(self, *, in_time: bool) -> Finding:
-        """End it, and what it said or how it ended."""
+        """End it; returns what it said, or how it ended."""
         if not in_time:
             self._kill()
         os.close(self.source)
@@ -119,7 +119,7 @@ class Fork:
 
 
 def _answer(function: Callable[[], Finding], target: int) -> None:
-    """In the fork: run the function, tell, and end without running anybody's exit handlers."""
+    """In the fork: run the function, report, and end without running anybody's exit handlers."""
     try:
         os.setpgid(0, 0)
         told = function()
@@ -213,7 +213,7 @@ def without_loader(lines: list[str]) -> list[str]:
 
 
 def try_imports(roots: dict[str, list[str]]) -> Finding:
-    """Import each package's modules; a package of which none can be imported is told."""
+    """Import each package's modules; a package is reported if none of them can be imported."""
     errors = []
     for package, modules in roots.items():
         found = []
@@ -228,7 +228,7 @@ def try_imports(roots: dict[str, list[str]]) -> Finding:
 
 
 def try_plugins(folder: str, note: Note) -> Finding:
-    """Load every plugin as Airflow does. It keeps but a sentence of each error, so its log is heard."""
+    """Load every plugin as Airflow does. Airflow keeps only a sentence of each error, so its log is read."""
     heard = []  # type: list[tuple[str, Any]]
 
     class Ear(logging.Handler):
@@ -254,7 +254,7 @@ def try_plugins(folder: str, note: Note) -> Finding:
     known = {subject for subject, _ in heard}
     for subject, message in unheard.items():
         if subject not in known and not any(message == error["message"] for error in errors):
-            # Nothing was raised: a plugin that two files hold, for one imports it from the other, is passed over.
+            # Nothing was raised: two files hold the plugin, because one imports it from the other; that is ignored.
             path = str(subject).replace("$PLUGINS_FOLDER", folder)
             told = {"kind": "", "message": str(message)[:LONGEST], "trace": [], "subject": path, "survived": True}
             errors.append(told)
@@ -262,7 +262,7 @@ def try_plugins(folder: str, note: Note) -> Finding:
 
 
 def watch(folder: str, note: Note) -> None:
-    """Keep noted which file below the folder is being loaded, whatever ends the process meanwhile."""
+    """Keep a note of which file below the folder is being loaded, in case something ends the process meanwhile."""
 
     def began(event: str, args: Any) -> None:
         if event != "exec":
@@ -341,7 +341,7 @@ def parse(file: str) -> Finding:
 
 
 def unreadable(files: set[str]) -> list[Finding]:
-    """Errors of sources that are no text: Python may run them, but Airflow keeps them beside their DAGs."""
+    """Errors of sources that are no text: Python may run them, but Airflow stores them beside their DAGs."""
     if importlib.import_module("airflow").__version__.startswith("1."):
         return []
     errors = []
@@ -371,7 +371,7 @@ def serializer() -> Callable[[Any], Any]:
 
 
 def main() -> int:
-    """All that the file asks for; the exit code says only whether it came to its end."""
+    """Do all that the file asks for; the exit code says only whether it came to its end."""
     channel = int(os.environ.pop("AERODROME_CHANNEL"))
     os.set_inheritable(channel, False)  # noqa: FBT003 - the standard library's own
     KEPT_FROM_FORKS.append(channel)
@@ -391,7 +391,7 @@ def main() -> int:
     if not wanted.get("plugins") and not wanted.get("dags"):
         tell("end", {})
         return 0
-    gc.disable()  # for what stays: importing Airflow takes a sixth less
+    gc.disable()  # for objects that stay: importing Airflow takes a sixth less
     try:
         importlib.import_module("airflow")
         importlib.import_module("airflow.settings").initialize()

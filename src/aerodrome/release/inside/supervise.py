@@ -1,8 +1,9 @@
-"""Run one command under limits, as somebody else if told so, and leave none of its processes behind.
+"""Run one command under limits, as another user if asked to, and leave none of its processes behind.
 
-`sandbox` starts it as a script: what to run comes as JSON on standard input, how it ended goes as JSON to the
-descriptor named in it. User code runs below it, so it is the subreaper of all of them, and kills them when the command
-has ended, when the time is up, or when standard input closes because the control plane is gone. Standard library only.
+`sandbox` starts it as a script. What to run comes as JSON on standard input; how it ended goes as JSON to the
+descriptor named there. User code runs below it, so it is the subreaper of all those processes. It kills them when the
+command has ended, when the time is up, or when standard input closes because the control plane is gone. Standard
+library only.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ END_LIMIT = 10.0
 """Seconds to wait for killed processes to be gone; only one that hangs in the kernel takes longer."""
 
 CHAIN_AFTER = 2.0
-"""Seconds after which somebody new among them is no orphan any more, but one who forks faster than we look."""
+"""Seconds after which a new process among them is no orphan, but one that forks faster than we look."""
 
 
 def main() -> int:
@@ -58,7 +59,7 @@ def _request() -> str:
 
 
 def _become(wanted: dict[str, Any]) -> None:
-    """In the child: be the command. Returns never."""
+    """In the child: be the command. It never returns."""
     try:
         os.setsid()
         null = os.open(os.devnull, os.O_RDONLY)
@@ -103,7 +104,7 @@ def _show(views: list[list[str]], writable: Any) -> None:
 
 
 def _watch(child: int, deadline: float) -> tuple[int, str]:
-    """The exit code (negative: the signal) of the child, and what ended it: itself, time, or that we are alone."""
+    """The child's exit code (negative: the signal), and what ended it: itself, the time limit, or that we are alone."""
     why = "itself"
     while True:
         done = _reap(child)
@@ -116,7 +117,7 @@ def _watch(child: int, deadline: float) -> tuple[int, str]:
 
 
 def _reap(child: int) -> int | None:
-    """Reap whoever has ended; the child's code if it is among them."""
+    """Reap every process that has ended; returns the child's code if it is among them."""
     code = None
     while True:
         try:
@@ -141,7 +142,7 @@ def _kill(child: int) -> None:
 
 
 def _kill_rest(child: int, uid: int | None) -> bool:
-    """Kill what the command left; whoever loses its parent becomes ours, so a few rounds catch all. False = not all."""
+    """Kill what the command left. Orphans become ours, so a few rounds catch all; False = not all."""
     _kill(child)
     began = time.monotonic()
     known: set[int] = set()

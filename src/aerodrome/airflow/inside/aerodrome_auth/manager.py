@@ -1,7 +1,8 @@
-"""Airflow 3's auth manager: the gateway says who asks, `permissions` says what they may.
+"""Airflow 3's auth manager: the gateway says who asks, `permissions` says what they may do.
 
-No login page, no database, no cookie of its own: the gateway's session is the only one, and what it decides holds from
-the next request on. A token signed with the environment's own secret, which tasks could come by, means nothing here.
+It has no login page, no database and no cookie of its own. The gateway's session is the only one, and what the gateway
+decides counts from the next request on. A token signed with the environment's own secret, which tasks could get, means
+nothing here.
 """
 
 # mypy: disable-error-code="import-not-found"
@@ -60,7 +61,7 @@ class GatewayAuthManager(BaseAuthManager):  # type: ignore[misc]  # Airflow is k
         except jwt.InvalidTokenError:
             raise
         except Exception:  # noqa: BLE001 - see below
-            # Whatever else a hostile token makes the library raise, the answer is the same.
+            # Whatever other error a hostile token causes in the library, the answer is the same.
             raise jwt.InvalidTokenError("the token cannot be read") from None
 
     def deserialize_user(self, token: dict[str, Any]) -> GatewayUser:
@@ -79,7 +80,7 @@ class GatewayAuthManager(BaseAuthManager):  # type: ignore[misc]  # Airflow is k
         raise HTTPException(403, NO_TOKENS)
 
     def revoke_token(self, token: str) -> None:
-        """Nothing to revoke: the session that ends is the gateway's, which it ends itself."""
+        """Nothing to revoke: the only session is the gateway's, and the gateway ends it."""
 
     def get_url_login(self, **_: Any) -> str:
         return LOGIN
@@ -97,7 +98,7 @@ class GatewayAuthManager(BaseAuthManager):  # type: ignore[misc]  # Airflow is k
         return permissions.allowed(user.role, "dag", method, access_entity.name if access_entity else None)
 
     def is_authorized_backfill(self, *, method: str, user: GatewayUser, **_: Any) -> bool:
-        """Asked for by 3.0 and 3.1 only."""
+        """Only 3.0 and 3.1 ask for it."""
         return permissions.allowed(user.role, "backfill", method)
 
     def is_authorized_asset(self, *, method: str, user: GatewayUser, **_: Any) -> bool:

@@ -1,7 +1,7 @@
 """What each role may do in Airflow 3, as a table: the rights that Flask-AppBuilder's roles have in Airflow 2.
 
-Pure, and without an import of Airflow, so that it can be read and tested as what it is. What the table does not name is
-for Admin alone.
+Pure, and without an import of Airflow, so that it can be read and tested by itself. What the table does not name is for
+Admin alone.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Airflow 2's security manager: the gateway's token on each request names the user, who is made when first seen.
 
-No session is opened: identity follows the request, so a role that the gateway takes away is gone at once. The rights of
-the roles are Flask-AppBuilder's own rows. Of the five roles that IAM grants a user has the token's and no other; roles
-that an environment's Admin has made and given to the user stay, as in MWAA.
+No session is opened: identity comes with each request, so a role that the gateway takes away is gone at once. The
+rights of the roles are Flask-AppBuilder's own rows. Of the five roles that IAM grants, a user has the token's alone;
+roles that an environment's Admin has made and given to the user stay, as on MWAA.
 """
 
 # mypy: disable-error-code="import-not-found"
@@ -29,22 +29,22 @@ NAME_LIMIT = 64
 LOGIN = "/aws_mwaa/aws-console-sso"
 
 NO_RIGHT = frozenset({("can_nothing", "Nothing")})
-"""Of who has no right at all: Airflow takes an empty set for one that it has not looked up yet."""
+"""For users without any right: Airflow reads an empty set as "not looked up yet"."""
 
 log = logging.getLogger(__name__)
 
 
 def _nobody(user_id: str) -> None:
-    """The user of a session."""
+    """The user of a session: none."""
     del user_id
 
 
 class GatewayView(AuthRemoteUserView):  # type: ignore[misc]  # known at run time only
-    """Logs nobody in: the gateway does. Where it leads on logging out, the configuration says."""
+    """Logs nobody in, because the gateway does. The configuration says where a logout leads."""
 
     @expose("/login/")  # type: ignore[untyped-decorator]  # as above
     def login(self) -> Any:
-        """To the gateway's login; who is known already has come here for want of a right, and goes to the start."""
+        """To the gateway's login; a known user comes here for lack of a right, and goes to the start."""
         if g.user is not None and g.user.is_authenticated:
             return redirect(self.appbuilder.get_url_for_index)
         return redirect(LOGIN)
@@ -63,7 +63,7 @@ class GatewaySecurityManager(FabAirflowSecurityManagerOverride):  # type: ignore
         )
         manager = super().create_login_manager()
         manager.request_loader(self._user_of)
-        # A session would name a user too, and is signed with a key of the environment's, which tasks could come by.
+        # A session would name a user too; tasks could get the environment's key that signs it.
         manager.user_loader(_nobody)
         return manager
 
@@ -75,7 +75,7 @@ class GatewaySecurityManager(FabAirflowSecurityManagerOverride):  # type: ignore
         try:
             subject, role_name = self._gateway.identify(header[len(SCHEME) :].strip())
         except Exception as error:  # noqa: BLE001 - see below
-            # Whatever a hostile token makes the library raise, the answer is the same.
+            # Whatever error a hostile token causes in the library, the answer is the same.
             log.warning("a token was refused: %s", type(error).__name__)
             return None
         role = self.find_role(role_name)
@@ -89,7 +89,7 @@ class GatewaySecurityManager(FabAirflowSecurityManagerOverride):  # type: ignore
         user = self.find_user(username=name)
         if user is None:
             self.add_user(name, subject[:NAME_LIMIT], "-", name + "@aerodrome.invalid", role)
-            # Of two first requests at once, one lost the race and finds the other's row.
+            # Of two first requests at the same time, one comes too late and finds the other's row.
             user = self.find_user(username=name)
         if user is None or not user.is_active:
             return None
@@ -97,7 +97,7 @@ class GatewaySecurityManager(FabAirflowSecurityManagerOverride):  # type: ignore
         if set(user.roles) != roles:
             user.roles = list(roles)
             self.update_user(user)
-        # The same user may ask with another role at this moment, and the rows are one for both.
+        # The same user may ask with another role at the same moment, and both have one row.
         user._perms = self._rights(roles) or NO_RIGHT  # noqa: SLF001 - where Airflow keeps them for a request
         return user
 

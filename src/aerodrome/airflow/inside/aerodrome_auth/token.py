@@ -1,6 +1,6 @@
 """Verify the gateway's token: an RS256 JWT that lives a minute and names a user and a role.
 
-Shared by all lines (PyJWT 1.7 and later). Holds public keys only: whoever reads everything here can forge nothing.
+All lines share it (PyJWT 1.7 and later). It holds public keys only: whoever reads everything here can forge nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ROLES = tuple(LEVELS)
 
 
 class TokenVerifier:
-    """Who the gateway says is asking."""
+    """Says whom the gateway names in a token."""
 
     def __init__(self, jwks: str, issuer: str, audience: str) -> None:
         self._path = jwks
@@ -35,7 +35,7 @@ class TokenVerifier:
         """User and role.
 
         Raises:
-            jwt.InvalidTokenError: anything about the token is not as the gateway makes it.
+            jwt.InvalidTokenError: the token is not as the gateway makes them.
         """
         header = jwt.get_unverified_header(token)
         if header.get("alg") != ALGORITHM:

@@ -1,7 +1,7 @@
 """Airflow 1.10's scheduler and worker.
 
 Each does what Airflow's own command does in the foreground. A worker runs each task in a fork of the process that got
-it, where Airflow would start a new interpreter: that spares seconds, and the task knows its worker's host name.
+it, where Airflow would start a new interpreter. That saves seconds, and the task knows its worker's host name.
 """
 
 # mypy: disable-error-code="import-not-found"
@@ -100,10 +100,10 @@ def _prepare_for_tasks(**_: Any) -> None:
 
 
 class _Forking:
-    """What Airflow's task asks of the module `subprocess`."""
+    """What Airflow's task uses of the module `subprocess`."""
 
     STDOUT = None
-    """Whatever it is, it comes back as an argument that means nothing here."""
+    """Its value means nothing: it comes back as an argument that is ignored."""
 
     class CalledProcessError(Exception):
         """The command ended with an error."""
@@ -138,7 +138,7 @@ def _command(words: list[str]) -> None:
         from airflow import settings
         from airflow.bin import cli
 
-        # The connections of the parent are its own.
+        # The parent's connections belong to the parent.
         settings.engine.pool = settings.engine.pool.recreate()
         arguments = cli.CLIFactory.get_parser().parse_args(words)
         arguments.func(arguments)

@@ -27,7 +27,7 @@ WARM_UP_DELAY = 3
 """Seconds; by then the other units of the environment have started."""
 
 KEEP_ALIVE = 120
-"""Seconds; the gateway's connections should outlive its users' pauses."""
+"""Seconds; the gateway's connections should last longer than the pauses of its users."""
 
 
 def run(arguments: Namespace, notifier: Notifier) -> None:
@@ -39,7 +39,7 @@ def run(arguments: Namespace, notifier: Notifier) -> None:
         app,
         log_config=None,
         access_log=False,
-        # Only the gateway reaches the unix socket; the loopback port serves tasks, whose addresses mean nothing.
+        # Only the gateway reaches the unix socket. The loopback port serves tasks, whose addresses mean nothing.
         proxy_headers=arguments.socket is not None,
         forwarded_allow_ips="*",
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN,
@@ -72,9 +72,10 @@ async def _show_life(notifier: Notifier) -> None:
 
 
 async def _warm_up(app: Any, delay: float = 0) -> None:
-    """Have the execution API build its routes, one set for each version of it, which it does on its first request.
+    """Have the execution API build its routes now: by itself it does so on its first request.
 
-    That takes seconds of processor time, which the first task would otherwise wait, and other units' starts need not.
+    There is one set of routes for each of its versions. Building them takes seconds of processor time, for which the
+    first task or other units' starts would wait.
     """
     await asyncio.sleep(delay)
     scope = {

@@ -1,10 +1,10 @@
 """One command of Airflow's command line, in a process that is forked for it: `boot.py cli <words>`.
 
-Airflow's own parser and command run in this process, with the control roles' configuration; the exit code is theirs.
-Which commands may come here is decided before (airflow/commands.py).
+Airflow's own parser and command run in this process, with the control roles' configuration, and give the exit code.
+`airflow/commands.py` has decided before which commands may come here.
 
-The words may be secret (a connection's password), so they stand in no command line that `ps` shows: should this
-process have to start anew (see `prelude`), they wait in its standard input.
+The words may be secret (a connection's password), so no command line that `ps` shows has them. If this process has to
+start anew (see `prelude`), they wait in its standard input.
 """
 
 # mypy: disable-error-code="import-not-found"
@@ -33,10 +33,10 @@ def run(words: list[str]) -> None:
         del sys.argv[2:]
     prelude.adopt()
     sys.argv = ["airflow", *_kept()]
-    # Said by every command about DAGs, to who can install nothing; `dags show` says it by itself.
+    # Every command about DAGs says it, to people who can install nothing; `dags show` says it anyway.
     warnings.filterwarnings("ignore", message="Could not import graphviz")
     main = _command_line()
-    # Airflow 3 logs warnings to stdout, in the midst of a JSON document that somebody has asked for.
+    # Airflow 3 logs warnings to stdout, in the middle of a JSON document that somebody has asked for.
     warnings.showwarning = _warn
     if tuple(sys.argv[1:3]) in test_commands.COMMANDS:
         test_commands.speak_newest_only()
@@ -47,7 +47,7 @@ def run(words: list[str]) -> None:
 
 
 def _command_line() -> Any:
-    """Airflow's own, which reads `sys.argv`; 1.10 has it in a script that is no module."""
+    """Airflow's own command line, which reads `sys.argv`; 1.10 has it in a script that is no module."""
     if importlib.util.find_spec("airflow.__main__") is None:
         return _first
     from airflow.__main__ import main
@@ -77,7 +77,7 @@ def _keep(words: list[str]) -> None:
 
 
 def _kept() -> list[str]:
-    """The words; standard input is nothing afterwards."""
+    """The words; afterwards standard input is empty."""
     received = b""
     while True:
         chunk = os.read(STDIN, 65536)

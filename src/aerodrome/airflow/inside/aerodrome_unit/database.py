@@ -1,8 +1,9 @@
-"""Patience with the metadata database, which may be away for a moment: it is started again within a second or two.
+"""Patience with the metadata database: it may be away for a moment, and is started again within a second or two.
 
-Airflow asks once for a connection, and what it then was at has failed. Here whoever asks waits until the database lets
-it in, and a task that lost it before it began is begun again. What has a statement under way at that moment is told
-the truth: it failed. Keeps to the syntax of Python 3.7, and to what SQLAlchemy 1.3, 1.4 and 2 have in common.
+Airflow asks once for a connection; if it gets none, the work in hand fails. With this module every process waits until
+the database lets it in, and a task that lost the database before it began is begun again. A statement that was under
+way at that moment fails, and its caller is told so. Keeps to the syntax of Python 3.7, and to what SQLAlchemy 1.3, 1.4
+and 2 have in common.
 """
 
 # mypy: disable-error-code="import-not-found"
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 PATIENCE = 60.0
-"""Seconds that a connection is asked for; a recovery that takes longer is nothing to wait for in silence."""
+"""Seconds that a connection is tried for; if a recovery takes longer, somebody should see the failure."""
 
 PAUSES = (0.05, 1.0)
 """Seconds between two tries, the first and the longest; each is twice the one before."""
@@ -33,11 +34,11 @@ AWAY = (
     "recovery mode",
     "not yet accepting connections",
 )
-"""What libpq and PostgreSQL say where waiting helps; a wrong password or a full server is not among it."""
+"""What libpq and PostgreSQL say where waiting helps; a wrong password or a full server is not among these."""
 
 
 def be_patient() -> None:
-    """From now on this process, and what is forked from it, waits for the metadata database."""
+    """Have this process, and every fork of it, wait for the metadata database from now on."""
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
@@ -46,24 +47,24 @@ def be_patient() -> None:
 
 
 class Loss:
-    """Whether a process, or one that was forked from it since, has lost the database: they share the memory of it."""
+    """Whether a process, or one forked from it since, has lost the database; they share this in memory."""
 
     seen = mmap.mmap(-1, 1)
 
     @classmethod
     def forget(cls) -> None:
-        """Begin anew, apart from whoever this process was forked from."""
+        """Begin anew, separate from the process that this one was forked from."""
         cls.seen = mmap.mmap(-1, 1)
 
     @classmethod
     def note(cls, context: Any) -> None:
-        """Hear of an error."""
+        """Look at an error, and remember if it was a loss."""
         if context.is_disconnect:
             cls.seen[0] = 1
 
 
 def begun_again(execute: Callable[..., Any], is_queued: Callable[[Any], bool]) -> Callable[..., Any]:
-    """`execute(command, …)`, which begins a task that lost the database before it began anew.
+    """`execute(command, …)`, but a task that lost the database before it began is begun again.
 
     `is_queued` says of a command whether its task still waits to begin.
     """
@@ -73,7 +74,7 @@ def begun_again(execute: Callable[..., Any], is_queued: Callable[[Any], bool]) -
             Loss.forget()
             try:
                 return execute(command, *arguments)
-            except Exception:  # the kind is Airflow's, and another in each line
+            except Exception:  # Airflow's own class, which is another one in each line
                 if not Loss.seen[0] or not is_queued(command):
                     raise
         return execute(command, *arguments)
@@ -100,7 +101,7 @@ def is_away(message: str) -> bool:
 
 
 def _connect(dialect: Any, record: Any, arguments: Any, options: Any) -> Any:
-    """A connection; None leaves it to SQLAlchemy, for what is not the metadata database."""
+    """A connection; None leaves it to SQLAlchemy, for any database but the metadata database."""
     del record
     if getattr(dialect, "is_async", False) or not _is_ours(options):
         return None

@@ -12,7 +12,7 @@ from typing import Any
 
 
 def adopt(name: str) -> None:
-    """Answer `name` wherever the host is asked for its name, in modules that a warm process imported already too."""
+    """Answer `name` wherever the host is asked for its name, also in modules that a warm process imported already."""
 
     def answer(*_: Any) -> str:
         return name

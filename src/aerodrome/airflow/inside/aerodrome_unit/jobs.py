@@ -1,8 +1,8 @@
 """The roles that are jobs in Airflow's database: scheduler, DAG processor, triggerer.
 
-Each calls Airflow's own command function with the arguments that its command line would have made, which spares
-building that command line (half a second), and without its decorators, which reflect every table of the database
-(5 MB in each process). Ready means: the job's loop runs and its heartbeat is recorded.
+Each calls the function of Airflow's own command with the arguments that its command line would have made. Not building
+that command line saves half a second. Leaving out its decorators, which reflect every table of the database, saves 5 MB
+in each process. Ready means: the job's loop runs and its heartbeat is recorded.
 """
 
 # mypy: disable-error-code="import-not-found"
@@ -48,7 +48,7 @@ def run(arguments: Namespace, notifier: Notifier) -> None:
 
 
 def announce_first_heartbeat(role: str, notifier: Notifier) -> None:
-    """Have the first heartbeat of the loop tell the cell, and each that the loop goes on."""
+    """Have the loop's first heartbeat tell the cell that the unit is ready, and each further one that it goes on."""
     runner: Any = importlib.import_module(RUNNERS[role])
     perform = runner.perform_heartbeat
 
@@ -61,20 +61,20 @@ def announce_first_heartbeat(role: str, notifier: Notifier) -> None:
 
 
 def complete_models() -> None:
-    """Make the users' tables known, to which notes on tasks refer in Airflow 2; its command line does so in passing."""
+    """Load the users' tables, which notes on tasks refer to in Airflow 2; its command line loads them by the way."""
     if importlib.util.find_spec("airflow.sdk") is None:
         importlib.import_module("airflow.providers.fab.auth_manager.models")
 
 
 def load_providers_configuration() -> None:
-    """What a decorator of the commands does: providers' defaults of options become known."""
+    """Load providers' defaults of options, as a decorator of the commands does."""
     from airflow.providers_manager import ProvidersManager
 
     ProvidersManager().initialize_providers_configuration()
 
 
 def record_log_template() -> None:
-    """Tell the database how task logs are named now, when the user has changed that; old logs keep their names."""
+    """Write into the database how task logs are named now, if the user has changed that; old logs keep their names."""
     from airflow.configuration import conf
     from airflow.models.tasklog import LogTemplate
     from airflow.utils.db import synchronize_log_template
@@ -89,7 +89,7 @@ def record_log_template() -> None:
 
 
 def undecorated(command: Any) -> Any:
-    """Airflow's function of a command without what is around it."""
+    """The function of Airflow's command, without its decorators."""
     return inspect.unwrap(command)
 
 
@@ -114,7 +114,7 @@ def scheduler() -> None:
 
 def dag_processor() -> None:
     """Parse the DAG files."""
-    # Airflow 2 uses this submodule and relies on some other module to have imported it.
+    # Airflow 2 uses this submodule, and relies on another module to import it.
     import multiprocessing.connection  # noqa: F401 - for its side effect
 
     from airflow import settings

@@ -1,4 +1,4 @@
-"""Tell the cell that the unit serves, and from then on that it lives: lines into the pipe that it was given.
+"""Tell the cell that the unit serves, and from then on that it lives, by lines into the pipe that the cell gave it.
 
 The descriptor is taken out of the environment at once and closed in every child, so that no task can speak for the
 unit.
@@ -20,13 +20,15 @@ BEAT = 5.0
 
 PATIENCE = 120.0
 """Seconds that a main loop may take for one round: four times what Airflow itself gives a job before it calls it dead
-(`scheduler_health_check_threshold`). A database that does not answer for so long is not waited for in vain either."""
+(`scheduler_health_check_threshold`). A loop that waits for the database may wait as long.
+"""
 
 
 def stood(before: float, moved_at: float | None, began: float, ended: float) -> float:
     """Seconds for which the main loop has not come round, after a look that lasted from `began` to `ended`.
 
-    Time in which the whole process stood still is not the loop's, so a look adds little however long it was.
+    Time in which the whole process stood still does not count against the loop, so a look adds little, however long it
+    was.
     """
     if moved_at is None or moved_at >= began:
         return 0.0
@@ -36,8 +38,8 @@ def stood(before: float, moved_at: float | None, began: float, ended: float) -> 
 class Notifier:
     """The pipe to the cell; does nothing when there is none.
 
-    Until the unit is ready the garbage collector rests: a start builds a million objects that all live on, and looking
-    through them again and again took a fifth to a third of it.
+    Until the unit is ready the garbage collector rests. A start builds a million objects that all live on, and looking
+    through them again and again took a fifth to a third of the start.
     """
 
     def __init__(self) -> None:
@@ -50,7 +52,7 @@ class Notifier:
         if self._descriptor is not None:
             os.set_inheritable(self._descriptor, False)  # noqa: FBT003 - takes no keyword
             os.register_at_fork(after_in_child=self._close)
-            # A thread, for it needs the interpreter: whoever holds that for good, or is stopped, cannot beat.
+            # A thread, because it needs the interpreter: a process that holds it for good, or is stopped, cannot beat.
             threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def ready(self) -> None:
@@ -64,7 +66,7 @@ class Notifier:
             gc.enable()
 
     def moves(self) -> None:
-        """The main loop has come round; a unit that has said so once must go on saying it."""
+        """Note that the main loop has come round; a unit that has called this once must go on calling it."""
         self._moved_at = time.monotonic()
 
     def _watch(self) -> None:
@@ -82,7 +84,7 @@ class Notifier:
 
     def _say(self, lines: str) -> None:
         if self._descriptor is not None:
-            with contextlib.suppress(OSError):  # nobody has read for hours: a cell that comes will begin with the next
+            with contextlib.suppress(OSError):  # nobody has read for hours: a new cell will begin with the next line
                 os.write(self._descriptor, lines.encode() + b"\n")
 
     def _close(self) -> None:

@@ -1,8 +1,8 @@
 """Import Airflow once for all units of an environment, in the process that they are forked from.
 
 `boot.py prelude` does it there, with the part of the configuration that all roles share and that holds no secret. Each
-unit, once forked, calls `adopt`, which reads the configuration of its own role on top. What Airflow fixes when it is
-imported depends on nothing else; should the shared part have changed since, the unit starts anew, in the slow way.
+unit, once forked, calls `adopt`, which reads the configuration of its own role on top. What Airflow fixes at import
+depends on nothing else. If the shared part has changed since, the unit starts anew, in the slow way.
 """
 
 # mypy: disable-error-code="import-not-found"
@@ -62,7 +62,7 @@ LINE_1 = (
     "airflow.operators.bash_operator",
     "airflow.operators.dummy_operator",
 )
-"""What several roles need; a version that has no such module does without."""
+"""What several roles need; a version without such a module does without it."""
 
 METRICS = ("airflow._shared.observability.metrics.stats", "airflow.sdk._shared.observability.metrics.stats")
 
@@ -71,7 +71,7 @@ _loaded_from: dict[str, str] = {}
 
 
 def load() -> None:
-    """Import Airflow, unless code of the user would run by that: each unit then runs it for itself."""
+    """Import Airflow, unless that would run the user's code: then each unit imports it for itself."""
     path = os.environ[VARIABLE]
     if _has_local_settings(path):
         return
@@ -88,21 +88,21 @@ def load() -> None:
 
 
 def _configure_mappers() -> None:
-    """What SQLAlchemy does at the first query, in every process anew: 25 MB of it can be shared."""
+    """Do what SQLAlchemy does at the first query, in every process anew: 25 MB of it can be shared."""
     from sqlalchemy import orm
 
     orm.configure_mappers()
 
 
 def _read_metrics_registry() -> None:
-    """Airflow 3 reads a long YAML file at the first metric, in every process anew."""
+    """Read the long YAML file that Airflow 3 reads at the first metric, in every process anew."""
     for name in METRICS:
         with contextlib.suppress(ImportError, AttributeError):
             importlib.import_module(name)._get_registry()  # noqa: SLF001 - it has no public way
 
 
 def adopt() -> None:
-    """Make the unit's own configuration the one that counts, in a process that has Airflow from its parent."""
+    """Make the unit's own configuration the one that counts, in a process that inherited Airflow from its parent."""
     if "airflow" not in sys.modules:
         return
     if not _loaded_from or any(_digest(path) != digest for path, digest in _loaded_from.items()):

@@ -1,9 +1,9 @@
-"""What a worker has taken from the queue is kept under its own name, so that its successor gives it back.
+"""Keep what a worker has taken from the queue under the worker's own name, so that its successor gives it back.
 
-Celery keeps all messages that were taken and not done in one place, and hands them out again after half a day. A worker
-that dies would take tasks with it that it had not even begun: for Airflow they are queued, and nobody has them. Under
-this worker's name lies only what this worker took, and when it starts its former self is dead. A task that had begun
-is no longer queued; Airflow refuses to begin it a second time.
+Celery keeps all messages that were taken and not done in one place, and hands them out again after half a day. So a
+worker that dies would take tasks with it that it had not even begun: for Airflow they are queued, and nobody has them.
+Under this worker's name lies only what this worker took, and when it starts, its predecessor is dead. A task that had
+begun is no longer queued; Airflow refuses to begin it a second time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ PAUSES = {"interval_start": 0.2, "interval_step": 0.2, "interval_max": 1.0}
 
 
 def keep_under(app: Any, hostname: str) -> None:
-    """From now on messages are kept under the name of this worker."""
+    """Keep messages under the name of this worker from now on."""
     names = {key: key + "." + hostname for key in ("unacked", "unacked_index", "unacked_mutex")}
     options = dict(app.conf.broker_transport_options or {})
     options.update({key + "_key": name for key, name in names.items()})

@@ -1,6 +1,6 @@
 """From the command line of boot.py to the role; each role's module is imported only when it is asked for.
 
-Comes after boot.py; decides nothing about Airflow itself.
+`boot.py` calls it. It decides nothing about Airflow itself.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ MODULES = {
 
 
 ASKED = frozenset({"api", "webserver"})
-"""Roles that answer requests: whoever asks is told at once that the database is away, and asks again."""
+"""Roles that answer requests. They tell a caller at once that the database is away, and the caller asks again."""
 
 PRELUDE = "prelude"
-"""No role of a unit: prepares the process that units are forked from, and returns."""
+"""No role of a unit: it prepares the process that units are forked from, and returns."""
 
 CLI = "cli"
-"""No role of a unit either: one command of Airflow's command line, whose words are not ours to parse."""
+"""No role of a unit either: one command of Airflow's command line, whose words Airflow parses."""
 
 
 def run(argv: list[str]) -> None:
@@ -57,7 +57,7 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(prog="boot.py")
     result.add_argument("role", choices=[PRELUDE, *sorted(MODULES)])
     result.add_argument("apps", nargs="?", choices=["core", "execution"], help="the half of the API server")
-    result.add_argument("--hostname", help="the host name that the process shall believe in")
+    result.add_argument("--hostname", help="the host name that the process takes")
     result.add_argument("--concurrency", type=int, default=1, help="tasks that a worker runs at once")
     result.add_argument("--socket", help="unix socket of a web server")
     result.add_argument("--warm", action="store_true", help="be ready only when no first request has to wait")

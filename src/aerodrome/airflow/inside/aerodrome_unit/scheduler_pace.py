@@ -1,8 +1,8 @@
 """How long the scheduler rests between two loops that found nothing to do.
 
-Airflow rests `scheduler_idle_sleep_time` always: long is slow for short tasks, short burns a processor for long ones.
-Here the rest grows with the time since a task last came or went, so that a finished task waits for at most about a
-quarter of what it took, and an environment that only waits costs no more than before.
+Airflow always rests `scheduler_idle_sleep_time`. A long rest is slow for short tasks; a short one uses a whole
+processor during long ones. Here the rest grows with the time since a task last came or went. So a finished task waits
+at most about a quarter of the time that it took, and an environment that only waits costs no more than before.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ SHORTEST = 0.05
 """Seconds; a loop itself takes 10 to 30 milliseconds."""
 
 SHARE = 0.25
-"""Of the time since the last change; the largest delay that this adds to a task, as a share of its run time."""
+"""Share of the time since the last change; the largest delay that this adds to a task, as a share of its run time."""
 
 
 def rest(quiet: float, longest: float) -> float:

@@ -33,7 +33,7 @@ def loopback(port: int) -> socket.socket:
         os.set_inheritable(int(given), False)  # noqa: FBT003 - takes no keyword
         held = socket.socket(fileno=int(given))
         held.listen(BACKLOG)
-        # Only now, when it lets nobody else in: ended connections must not keep the port from the next one of us.
+        # Only now, when nobody else gets in: ended connections must not keep the port from our successor.
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         return held
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)

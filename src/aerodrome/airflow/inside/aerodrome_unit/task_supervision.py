@@ -1,7 +1,7 @@
-"""Let a worker's slot go as soon as its task's process is gone.
+"""Free a worker's slot as soon as its task's process is gone.
 
 Airflow 3's supervisor sleeps on the sockets of the task. A process that ends closes them a moment before it can be
-reaped; a supervisor that looks in between sleeps again, on nothing, for a whole heartbeat interval (5 s), and its slot
+reaped. A supervisor that looks in between sleeps again, on nothing, for a whole heartbeat interval (5 s), and its slot
 is lost for as long.
 """
 

@@ -1,8 +1,8 @@
-"""`dags test` and `tasks test` of Airflow 3, without what costs them seconds.
+"""`dags test` and `tasks test` of Airflow 3, without what makes them seconds slower.
 
 They run tasks in their own process, which speaks to an execution API in that process. Airflow generates the routes of
-every version that this API ever had, for tasks of an older SDK; here there is one, of the newest. Where Airflow or the
-library that it uses (Cadwyn) are not as they are known, nothing is changed.
+every version that this API ever had, for tasks with an older SDK. Here there is one SDK, the newest. If Airflow or its
+library Cadwyn are not as we know them, nothing is changed.
 """
 
 # mypy: disable-error-code="import-not-found"
@@ -47,7 +47,7 @@ def _newest(versions: Any) -> Any:
 
 
 def _is_of_older_versions(route: Any) -> bool:
-    """Whether the newest version has the route no more."""
+    """Whether the newest version no longer has the route."""
     from cadwyn.route_generation import _DELETED_ROUTE_TAG
 
     return _DELETED_ROUTE_TAG in getattr(route, "tags", ())

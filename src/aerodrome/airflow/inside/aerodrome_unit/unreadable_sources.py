@@ -1,8 +1,9 @@
-"""The DAG processor tells of a DAG file whose source it cannot read.
+"""Have the DAG processor report a DAG file whose source it cannot read.
 
 Python runs a file with a comment that is not UTF-8. Airflow keeps the source beside the DAG and fails to read it as
-text. Airflow 2 says so in its log alone; Airflow 3 has an import error, which is gone when it parses the file again,
-with the DAG as it is in the database by then. Here it is an import error for as long as the file is so.
+text. Airflow 2 says so only in its log. Airflow 3 has an import error, which disappears when it parses the file again,
+because by then the DAG in the database is the same. With this module it is an import error for as long as the file is
+so.
 """
 
 # mypy: disable-error-code="import-not-found"
@@ -25,7 +26,7 @@ def report_unreadable() -> None:
 
 
 def _report_where_they_are_serialized(serialization: Any) -> None:
-    """Airflow 3: what is raised there becomes the file's import error."""
+    """Airflow 3: an error that is raised there becomes the file's import error."""
     to_dict = serialization.to_dict
 
     def to_dict_of_readable(dag: Any, *args: Any, **kwargs: Any) -> Any:
@@ -51,7 +52,7 @@ def _report_where_they_are_saved(processor: Any) -> None:
 
 
 def unreadable(file: str) -> str | None:
-    """Why the source of a DAG file, which may lie in an archive, is no text; None = it is, or is gone by now."""
+    """Why the source of a DAG file, which may be in an archive, is no text; None = it is text, or is gone by now."""
     from airflow.utils.file import open_maybe_zipped
 
     try:

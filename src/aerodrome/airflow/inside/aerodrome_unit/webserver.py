@@ -25,7 +25,7 @@ SOCKET_UMASK = 0o177
 
 
 _inherited: list[Any] = []
-"""Pools of the parent, kept: were they collected, their connections would be closed for the parent too."""
+"""Pools of the parent, kept alive: if they were collected, their connections would be closed for the parent too."""
 
 
 def run(arguments: Namespace, notifier: Notifier) -> None:
@@ -80,7 +80,7 @@ def _application() -> Any:
 
 
 def _application_1() -> Any:
-    """Airflow 1.10's, of its two web servers the one that knows roles."""
+    """Airflow 1.10's: of its two web servers, the one that knows roles."""
     from airflow.www_rbac.app import cached_app
 
     return cached_app()
@@ -95,7 +95,7 @@ def _when_ready(notifier: Notifier) -> Any:
 
 
 def _post_fork(server: Any, worker: Any) -> None:
-    """Connections that were opened while the application was built belong to the parent."""
+    """Drop connections that were opened while the application was built: they belong to the parent."""
     from airflow import settings
 
     del server, worker
@@ -106,7 +106,7 @@ def _post_fork(server: Any, worker: Any) -> None:
 
 
 def _own_engines() -> list[Any]:
-    """Of the application of Airflow 1.10, which has one beside Airflow's."""
+    """The engines of Airflow 1.10's application, which has one beside Airflow's."""
     if "airflow.www_rbac.app" not in sys.modules:
         return []
     session = sys.modules["airflow.www_rbac.app"].appbuilder.get_session

@@ -1,6 +1,6 @@
 """The Celery worker: a fixed pool of processes that run tasks.
 
-Imports before the pool forks what every task would otherwise import by itself. Ready means that it consumes.
+Before the pool forks, it imports what every task would otherwise import for itself. Ready means that it consumes.
 """
 
 # mypy: disable-error-code="import-not-found"
@@ -79,7 +79,7 @@ def run(arguments: Namespace, notifier: Notifier) -> None:
 
 
 def _celery_worker(app: Any, argv: list[str]) -> None:
-    """Celery's command `worker` alone: all of its command line would import 200 modules, a shell and a web server."""
+    """Celery's command `worker` alone: the whole command line would import 200 modules, a shell and a web server."""
     from celery.bin.base import CLIContext
     from celery.bin.worker import worker
 
@@ -91,10 +91,10 @@ _FOREGROUND = {"daemon": False, "pid": None, "stdout": None, "stderr": None, "lo
 
 
 def _prepare_for_tasks(**_: Any) -> None:
-    """Import what tasks need, and hide it from the collector, whose run before each fork would unshare it."""
+    """Import what tasks need, and hide it from the collector, which before each fork would unshare it."""
     from billiard import util as billiard_util
 
-    # Each pool process makes a system call through a C declaration; what parses it is large, and shared from here on.
+    # Each pool process makes a system call through a C declaration. Its parser is large, and is shared from here on.
     billiard_util.get_pdeathsig()
     if importlib.util.find_spec("airflow.sdk") is None:
         _prepare_line_2()
@@ -141,7 +141,7 @@ def _prepare_line_3() -> None:
 
 
 def _import(names: tuple[str, ...]) -> None:
-    """Import what is there: a later version may have moved it, and its tasks then import it themselves."""
+    """Import what is there; if a later version has moved it, its tasks import it themselves."""
     for name in names:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
