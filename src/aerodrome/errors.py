@@ -8,19 +8,19 @@ from __future__ import annotations
 import errno
 
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-"""Numbers of `OSError`s that pass as soon as somebody has made space."""
+"""Numbers of `OSError`s that go away as soon as somebody has made space."""
 
 
 class AerodromeError(Exception):
-    """The root of every error of ours; never raised itself."""
+    """The root of all our errors; never raised itself."""
 
 
 class CallerError(AerodromeError):
-    """The caller must change the request: a field, its value, and the fix are named in the message."""
+    """The caller must change the request; the message names a field, its value, and the fix."""
 
 
 class NotFoundError(CallerError):
-    """What the request names does not exist (or exists no more)."""
+    """What the request names does not exist, or no longer exists."""
 
 
 class RetryError(AerodromeError):

@@ -1,9 +1,9 @@
-"""Passing an HTTP request on and its answer back, both ways as a stream: the core of every proxy of ours.
+"""Passing an HTTP request on and its answer back, both as a stream: the core of all our proxies.
 
 The API's passage to other AWS services (`api.upstream`) and the gateway to Airflow's web servers (`gateway.proxy`)
-share it; what may pass, under which name, and what a failure reads like, is theirs to say. Only what HTTP means for one
-hop (RFC 9110, 7.6.1) stays behind. Nothing is buffered, decompressed, followed or repeated here. A client that goes
-takes its request along.
+share it. They decide what may pass, under which name, and how a failure reads. Only headers that HTTP means for one hop
+(RFC 9110, 7.6.1) are removed here. Nothing is buffered, decompressed, followed or repeated. When the client goes, its
+request is cancelled.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ CHUNK = 256 * 1024
 """Bytes of an answer passed on at a time; arbitrary."""
 
 WHOLE = 64 * 1024
-"""An answer that says it is no longer than this is sent in one piece, which spares a small one two system calls."""
+"""An answer of this declared length or less is sent in one piece, which saves a small one two system calls."""
 
 _UNTOUCHED = frozenset({"User-Agent", "Accept", "Accept-Encoding", "Content-Type"})
 """Headers that the client library would add by itself."""
@@ -58,7 +58,7 @@ class UnansweredError(Exception):
     def __init__(self, reason: str, *, has_reached: bool) -> None:
         super().__init__(reason)
         self.has_reached = has_reached
-        """False when there was no connection, so that nothing can have happened."""
+        """False when there was no connection, so that nothing can have happened there."""
 
 
 class TooLongError(Exception):
@@ -70,11 +70,11 @@ class TooSlowError(Exception):
 
 
 class GoneError(Exception):
-    """The client went while its body was arriving; there is nobody to answer."""
+    """The client went while its body was arriving, so there is nobody to answer."""
 
 
 def client(connector: aiohttp.BaseConnector, *, connect: float) -> aiohttp.ClientSession:
-    """A client that adds nothing of its own; `connect` is in seconds, and an answer may take as long as it takes."""
+    """A client that adds nothing of its own. `connect` is in seconds; an answer may take any time."""
     return aiohttp.ClientSession(
         connector=connector,
         timeout=aiohttp.ClientTimeout(total=None, connect=connect),
@@ -85,7 +85,7 @@ def client(connector: aiohttp.BaseConnector, *, connect: float) -> aiohttp.Clien
 
 
 def passed(headers: Iterable[tuple[bytes, bytes]], also: frozenset[bytes] = frozenset()) -> list[tuple[bytes, bytes]]:
-    """Headers, in lower case, without those of one hop, those that Connection names, and those in `also`."""
+    """Headers, in lower case, without those for one hop, those that Connection names, and those in `also`."""
     found = [(name.lower(), value) for name, value in headers]
     dropped = HOP_BY_HOP | also
     for name, value in found:
@@ -118,7 +118,7 @@ class Body:
         return self._over.is_set()
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body; what ends it early is kept in `failure` and raised."""
+        """The body; an error that ends it early is kept in `failure` and raised."""
         length = 0
         deadline = None if self._seconds is None else asyncio.get_running_loop().time() + self._seconds
         while not self.is_over:
@@ -145,7 +145,9 @@ class Body:
         return message.get("body", b"")  # type: ignore[no-any-return]  # ASGI messages are untyped
 
     async def until_gone(self) -> None:
-        """Returns when the client has gone. While its body still arrives nobody looks: looking would eat of it."""
+        """Returns when the client has gone. Nobody looks while the body still arrives, for that would take a part of
+        it.
+        """
         await self._over.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass
@@ -206,7 +208,7 @@ async def _answer(
 
 
 async def _streamed(response: aiohttp.ClientResponse, started: dict[str, object], send: Send) -> bytes | None:
-    """Send the answer's beginning and all of it but the piece that is returned; None when it broke off."""
+    """Send the answer's beginning and all of it but the last piece, which is returned; None when it broke off."""
     has_started = False
     try:
         if response.content_length is not None and response.content_length <= WHOLE:
@@ -227,7 +229,7 @@ async def _streamed(response: aiohttp.ClientResponse, started: dict[str, object]
 
 
 def _text(name: bytes, value: bytes) -> tuple[str, str]:
-    """A header for the client library, which writes UTF-8: that comes out as it came in."""
+    """A header for the client library, which writes UTF-8, so that the bytes leave as they came."""
     try:
         return name.decode("latin-1"), value.decode()
     except UnicodeDecodeError:
@@ -249,7 +251,7 @@ class _Watch:
         return self
 
     def end(self) -> None:
-        """Look no more: the last piece of the answer is about to be sent."""
+        """Stop watching: the last piece of the answer is about to be sent."""
         if self._watcher is not None:
             self._watcher.cancel()
 

@@ -1,7 +1,7 @@
-"""Threads that must never be missing: what ends by an error is begun anew, and what does not move is told.
+"""Threads that must never be missing: one that ends by an error is restarted, one that hangs is reported.
 
-A thread has nobody above it. Without this, one error that nobody foresaw would leave a process that answers and does
-nothing. A thread cannot be killed, so one that hangs is only told of; `assembly` decides whom.
+Nobody watches over a thread. Without this module, one unforeseen error would leave a process that answers and does
+nothing. A thread cannot be killed, so a thread that hangs is only reported; `assembly` says to whom.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import structlog
 
 SHORTEST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
-"""Seconds before work that has ended by an error is begun anew; the pause doubles with each such end."""
+"""Seconds before work that has ended by an error is restarted; the pause doubles with each such end."""
 
 SOUND_AFTER = 60.0
 """Seconds of work after which earlier ends are forgotten."""
@@ -24,7 +24,7 @@ LOOK_EVERY = 2.0
 """Seconds between two looks at all threads."""
 
 LONGEST_ROUND = 10.0
-"""A longer pause between two looks was the process's, which was stopped."""
+"""If the pause between two looks was longer, the whole process had been stopped."""
 
 log = structlog.get_logger("threads")
 
@@ -35,17 +35,17 @@ def pause(failures: int) -> float:
 
 
 class SupervisedThread:
-    """A thread whose work is begun anew when it ends by an error; it ends when the work returns."""
+    """A thread whose work is restarted when it ends by an error; the thread ends when the work returns."""
 
     def __init__(self, name: str, work: Callable[[], None], *, patience: float | None = None) -> None:
-        """`patience` is after how many seconds without a `beat` it counts as hung; None = it never does."""
+        """After `patience` seconds without a `beat` the thread counts as hung; None = it never does."""
         self.name = name
         self.patience = patience
         self.falls = 0
         """How often it has ended by an error."""
 
         self.reason = ""
-        """By which, the last time."""
+        """The error that ended it the last time."""
 
         self._work = work
         self._beat_at = time.monotonic()
@@ -59,11 +59,11 @@ class SupervisedThread:
         self._thread.start()
 
     def beat(self) -> None:
-        """Called by the work: it moves."""
+        """Called by the work, to show that it goes on."""
         self._beat_at = time.monotonic()
 
     def join(self, timeout: float | None = None) -> None:
-        """Begin nothing anew any more, and wait until the work has returned; `timeout` in seconds."""
+        """Restart nothing any more, and wait until the work has returned; `timeout` in seconds."""
         self._ended.set()
         if self._thread.ident is not None:
             self._thread.join(timeout)
@@ -78,7 +78,7 @@ class SupervisedThread:
             began = time.monotonic()
             try:
                 self._work()
-            except BaseException as error:  # whatever it is, nobody else would begin the work anew
+            except BaseException as error:  # whatever it is, nobody else would restart the work
                 self.falls, self.reason = self.falls + 1, f"{type(error).__name__}: {error}"
                 log.exception("thread ended; it is begun anew", thread=self.name)
             else:
@@ -91,7 +91,7 @@ class SupervisedThread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reported:
-    """What has been told of a thread."""
+    """What has been reported of a thread."""
 
     falls: int = 0
     hung: bool = False
@@ -99,7 +99,7 @@ class Reported:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThreadEvent:
-    """Something to tell of a thread. `kind` is a word for the event log."""
+    """Something to report of a thread. `kind` is a word for the event log."""
 
     kind: str
     thread: str
@@ -109,7 +109,7 @@ class ThreadEvent:
 def news(
     name: str, known: Reported, *, falls: int, reason: str, quiet: float, patience: float | None
 ) -> list[ThreadEvent]:
-    """What is to be told of a thread as it is now, of which `known` has been told. Pure."""
+    """What must be reported of a thread as it is now; `known` has been reported already. Pure."""
     found = []
     if falls > known.falls:
         sentence = f"Aerodrome's thread {name} ended by an error and was begun anew: {reason}"
@@ -127,7 +127,7 @@ def news(
 
 
 class ThreadSupervisor:
-    """All threads that are kept, with what has been told of each. `tell` may raise; it is then tried again."""
+    """All supervised threads, with what was reported of each. If `tell` raises, it is called again later."""
 
     def __init__(self, threads: Iterable[SupervisedThread], tell: Callable[[ThreadEvent], None]) -> None:
         self._threads = [*threads]
@@ -138,11 +138,11 @@ class ThreadSupervisor:
         self._watch = SupervisedThread("watch", self._run)
 
     def start(self) -> None:
-        """Look after them from now on."""
+        """Watch them from now on."""
         self._watch.start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop watching."""
         self._stop.set()
         self._watch.join()
 
@@ -155,7 +155,7 @@ class ThreadSupervisor:
         return [f"Aerodrome's thread {name} does not move: see aerodrome events." for name in self.hung()]
 
     def look(self, now: float) -> None:
-        """Find what is new, and tell it; `now` is of the monotonic clock."""
+        """Find what is new, and report it; `now` is of the monotonic clock."""
         for each in self._threads:
             known, quiet = self._known[each.name], each.quiet_for(now)
             falls = each.falls
@@ -175,7 +175,7 @@ class ThreadSupervisor:
             now, before = time.monotonic(), looked_at
             looked_at = now
             if now - before > LONGEST_ROUND:
-                continue  # all of us stood still; the others have not had their turn yet
+                continue  # the whole process stood still; the others have not had their turn yet
             try:
                 self.look(now)
             except Exception as error:  # noqa: BLE001 - the ledger is away; what is untold stays

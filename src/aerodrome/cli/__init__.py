@@ -1,1 +1,1 @@
-"""The command line: a client of the public API, save for up, down and purge."""
+"""The command line: a client of the public API, except for up, down and purge."""

@@ -1,4 +1,4 @@
-"""boto3 clients of the running control plane, as the first administrator; and what their errors mean to a person."""
+"""boto3 clients of the running control plane, as the first administrator; and what their errors mean for a person."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SERVER_ERROR = 500
 
 
 def client(settings: Settings, port: int, service: str) -> Any:
-    """A client of one service: of ours, or, where the settings name the real AWS, of that for what is not ours.
+    """A client of one service: ours, or the real AWS where the settings name it and the service is not ours.
 
     Raises:
         CallerError: there is no administrator's key.
@@ -37,12 +37,12 @@ def client(settings: Settings, port: int, service: str) -> Any:
 
 @contextmanager
 def told() -> Iterator[None]:
-    """What a service refuses is the caller's to mend, and what does not answer is worth another try.
+    """Within the block, a refusal is for the caller to mend, and a service that does not answer is worth another try.
 
     Raises:
         NotFoundError: what is asked for does not exist.
         CallerError: the service refuses.
-        RetryError: it gives no answer, or fails itself.
+        RetryError: the service gives no answer, or fails itself.
     """
     try:
         yield

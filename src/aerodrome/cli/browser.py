@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 
 def is_there(environ: Mapping[str, str], platform: str) -> bool:
-    """Whether a browser with windows can be expected: one in a terminal would take the terminal over."""
+    """Whether a graphical browser can be expected; a text browser would take the terminal over."""
     if platform in {"darwin", "win32"}:
         return "SSH_CONNECTION" not in environ
     return any(environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))

@@ -1,4 +1,4 @@
-"""Waiting for the end of a change, with a bar that shows its phase and how far it is."""
+"""Waits for the end of a change, and shows a bar with its phase and how far it is."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What `aerodrome check` does: gather a folder's files, build a release of them, parse the DAGs, tell it all.
+"""What `aerodrome check` does: gather a folder's files, build a release of them, parse the DAGs, report everything.
 
-`check` calls it. Nothing of a running Aerodrome is asked or changed; Airflow versions are installed once below the data
-folder, everything else is scratch.
+`check` calls it. It neither asks nor changes a running Aerodrome. Airflow versions are installed once below the data
+folder; everything else is scratch.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _WORDS = {
 }
 
 _PASSED = ("AIRFLOW_VAR_", "AIRFLOW_CONN_")
-"""Prefixes of variables that DAGs under check find: what an environment has in its database, CI gives in these."""
+"""Prefixes of variables that DAGs under check find: CI gives in these what an environment has in its database."""
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Checked:
     """What a check found; the document that `--json` prints."""
 
     version: str
-    """Empty when none was named and nothing could be checked."""
+    """Empty when no version was named and nothing could be checked."""
 
     ok: bool = False
     seconds: float = 0.0
@@ -93,10 +93,10 @@ def gather(
     env: Sequence[str] = (),
     options: Sequence[str] = (),
 ) -> CheckRequest:
-    """The files to check: those named, else those that lie in the folder under their usual names.
+    """The files to check: those that are named, else those that lie in the folder under their usual names.
 
     `options` are AirflowConfigurationOptions as `section.key=value`. Raises CallerError for a version that is not on
-    offer, for a named file that does not exist, and for options that an environment would be refused.
+    offer, for a named file that does not exist, and for options that an environment would refuse.
     """
     given = _options(options)
     version = locks.of(version or next(iter(locks.LOCKS))).version
@@ -146,7 +146,7 @@ def _found(folder: Path, named: Path | None, *usual: str) -> Path | None:
 
 
 class CheckRun:
-    """One check, told as it goes."""
+    """One check, reported as it goes."""
 
     def __init__(self, wanted: CheckRequest, settings: Settings, console: Console, spinner: Status) -> None:
         self._wanted = wanted
@@ -157,7 +157,7 @@ class CheckRun:
         self._open: tuple[str, float] | None = None
 
     def run(self) -> Checked:
-        """Do everything; failures are in what is returned."""
+        """Do everything; the result has the failures."""
         started = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="aerodrome-check-") as scratch:
             try:
@@ -170,7 +170,7 @@ class CheckRun:
 
     def _try(self, scratch: Path) -> None:
         installation = self._install()
-        # Nobody whom an environment is, and to whom the folder under check is not his to write.
+        # A user that no environment has, and that may not write to the folder under check.
         user = users.checker_of(os.getpid(), first_uid=self._settings.first_uid)
         sandbox.let_in(scratch, user)
         if user is not None:
@@ -188,7 +188,7 @@ class CheckRun:
         built = building.build(self._wanted.sources, context)
         self._found.packages = [f"{name}=={version}" for name, version in built.packages]
         self._found.plugins = list(built.plugin_names)
-        # The same, in the same order, as a change of an environment notes.
+        # The same notes, in the same order, as of a change of an environment.
         self._found.notes = [*airflow_options.warnings(self._wanted.version, self._wanted.options), *built.notes]
         if self._wanted.dags is not None:
             self._parse(built, context, scratch, self._wanted.dags)
@@ -257,7 +257,7 @@ class CheckRun:
 def brought(dags: Path, include: Path | None, target: Path) -> Path:
     """The new folder `target`, which everybody may read, with the DAGs as they would lie in an environment.
 
-    Links stay links: what they lead to may be nobody else's.
+    Links stay links, because what they lead to may belong to somebody else.
     """
     for source, copy in ((dags, target), (include, target / project_layout.INCLUDE)):
         if source is not None:
@@ -268,7 +268,7 @@ def brought(dags: Path, include: Path | None, target: Path) -> Path:
 
 
 def _ignored(folder: str, names: list[str]) -> set[str]:
-    """What nobody would upload, and what is neither file, folder nor link."""
+    """Files that nobody would upload, and what is neither file, folder nor link."""
     return {name for name in names if _is_odd(Path(folder, name)) or ignored_files.is_unwanted(name)}
 
 

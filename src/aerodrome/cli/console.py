@@ -1,4 +1,4 @@
-"""How every command speaks: where it prints, and how it ends when something is wrong."""
+"""How every command prints, and how it ends when something is wrong."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from aerodrome.settings import Settings
 class Voice(Console):
     """A console that knows whether somebody looks: what goes into a pipe or a file is never wrapped and has no colour.
 
-    The file itself is asked, so that FORCE_COLOR, which CI systems set, does not make a script read escapes.
+    It asks the file itself. So FORCE_COLOR, which CI systems set, gives a script no escape sequences.
     """
 
     @property
@@ -30,7 +30,7 @@ class Voice(Console):
         return bool(self.file.isatty())
 
     def print(self, *objects: Any, **given: Any) -> None:
-        """Print as rich does; outside a terminal each line whole, however long."""
+        """Print as rich does; outside a terminal each line is printed whole, however long."""
         given.setdefault("highlight", False)
         if not self.is_terminal:
             given["soft_wrap"] = True
@@ -46,7 +46,7 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 @contextmanager
 def told() -> Iterator[Settings]:
-    """The settings; every error that has a sentence ends the command with that sentence and exit code 1."""
+    """The settings. An error that has a sentence ends the command with that sentence and exit code 1."""
     try:
         yield Settings()
     except ValidationError as error:

@@ -38,11 +38,11 @@ PROBE_LIMIT = 2.0
 """Seconds that a port may take to say whether somebody listens."""
 
 LOCALHOST = ".localhost"
-"""Names below it mean this machine (RFC 6761); browsers and curl know that by themselves, not every resolver does."""
+"""Names below it mean this machine (RFC 6761). Browsers and curl know that by themselves; not every resolver does."""
 
 
 class Level(StrEnum):
-    """How much a finding matters: a `fail` stops Aerodrome or the Airflow version that most will ask for."""
+    """How much a finding matters: a `fail` stops Aerodrome, or the Airflow version that most people will ask for."""
 
     OK = "ok"
     WARN = "warn"
@@ -61,12 +61,12 @@ class MachineFacts:
     """The variable that names the port → the port that another program holds."""
     running: bool
     domain: str
-    """What environments' host names end in."""
+    """The end of environments' host names."""
     domain_known: bool
     """Whether this machine's resolver finds names below it."""
     disk_free: int
     full_disks: tuple[str, ...] = ()
-    """A sentence for each that is full."""
+    """A sentence for each disk that is full."""
     memory_free: int
     open_files: int | None
     processes: int | None
@@ -126,7 +126,7 @@ def gather(settings: Settings, *, running: bool) -> MachineFacts:
 
 
 def busy(settings: Settings) -> dict[str, int]:
-    """The variables whose port is held by somebody, with the port; one that the system will choose is free."""
+    """The variables whose ports other programs hold, with the port; a port that the system will choose is free."""
     addresses = {
         "AERODROME_PORT": (settings.host, settings.port),
         "AERODROME_GATEWAY_PUBLIC": split_address(settings.gateway_public),

@@ -1,4 +1,4 @@
-"""What a client must have in its environment to reach Aerodrome instead of AWS. Pure."""
+"""The variables that a client needs to reach Aerodrome instead of AWS. Pure."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from aerodrome.identity import credentials_file
 from aerodrome.settings import AWS, Settings
 
 HIDING = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-"""Variables that would count more than a profile."""
+"""Variables that would win over a profile."""
 
 
 def exports(settings: Settings, port: int) -> dict[str, str]:
     """The variables of boto3, the AWS CLI and Terraform; the key itself stays in the administrator's profile file.
 
-    With the real AWS only MWAA is redirected: its requests need the profile, those of other services a key of AWS's.
+    With the real AWS only MWAA is redirected: its requests need the profile, those of other services need a key of
+    AWS's.
 
-    Host prefixes are switched off because `api.127.0.0.1` is no name; whoever has a wildcard DNS name needs no switch.
-    Terraform does not know the switch, and needs the line of docs/terraform.md.
+    Host prefixes are switched off because `api.127.0.0.1` is no name; a wildcard DNS name needs no such switch.
+    Terraform does not know the switch, and needs the line in docs/terraform.md.
     """
     endpoint = settings.url(port)
     common = {

@@ -17,7 +17,7 @@ PAUSE = 1.0
 """Seconds between two looks with `--follow`."""
 
 LOOK_BACK = 200
-"""Numbers before the newest that a later look asks for again: entries may become visible in another order."""
+"""Numbers before the newest that a later look asks for again: entries may become visible out of order."""
 
 _AGO = re.compile(r"([0-9]{1,6})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -27,7 +27,7 @@ def since(text: str, now: datetime) -> datetime:
     """The moment that `text` means: `90s`, `30m`, `1h`, `7d` before `now`, or a time in ISO 8601.
 
     Raises:
-        CallerError: it means none.
+        CallerError: the text is no time.
     """
     ago = _AGO.fullmatch(text)
     try:
@@ -59,7 +59,7 @@ def once(settings: Settings, filters: Mapping[str, Any]) -> list[dict[str, Any]]
 
 
 def follow(settings: Settings, filters: Mapping[str, Any]) -> Iterator[list[dict[str, Any]]]:
-    """The events that fit, then those that come, each once and as soon as they are seen; ends with an interrupt."""
+    """The events that fit, then new ones, each once and as soon as it is seen; ends with an interrupt."""
     seen: set[int] = set()
     newest = 0
     while True:
@@ -68,7 +68,7 @@ def follow(settings: Settings, filters: Mapping[str, Any]) -> Iterator[list[dict
             each for each in operator_client.ask(settings, "GET", path({**filters, **later})) if each["id"] not in seen
         ]
         if newest == 0 and found:
-            # What is older than the first answer was left out by the limit: it is not news.
+            # The limit left out what is older than the first answer: it is not new.
             seen |= set(range(found[-1]["id"] - LOOK_BACK, found[0]["id"]))
         newest = max([newest, *(each["id"] for each in found)])
         seen = {each for each in seen if each > newest - 2 * LOOK_BACK} | {each["id"] for each in found}

@@ -155,7 +155,7 @@ def _strategy(*, forced: bool) -> str:
 
 
 def _change(environment: str, path: str, *, wait: bool, as_json: bool) -> None:
-    """Begin a change and, when wished, wait for its end."""
+    """Begin a change and, if asked to, wait for its end."""
     with told() as settings:
         begun: dict[str, Any] = operator_client.ask(settings, "POST", path)
         number = begun["revision"]

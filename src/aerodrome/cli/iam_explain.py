@@ -19,7 +19,7 @@ def path(principal: str, action: str, resource: str, context: Sequence[str]) -> 
 
 
 def shown(answer: Mapping[str, Any]) -> RenderableType:
-    """The decision first, then every statement that was looked at; those that say nothing about it are dim."""
+    """The decision first, then every statement that was looked at; statements that did not apply are dim."""
     word = Text("allowed", "bold green") if answer["allowed"] else Text("denied", "bold red")
     lines: list[RenderableType] = [Text.assemble(word, ". ", clean(answer["sentence"]))]
     if answer["refusal"]:

@@ -1,7 +1,7 @@
 """`aerodrome login`: a one-time link to an environment's UI, for the owner of this machine.
 
-It asks the MWAA API as any client does, with the key of the first administrator, which lies in the data folder. The
-link holds a token that works once, within a minute.
+It asks the MWAA API as any client does, with the key of the first administrator in the data folder. The link holds a
+token that works once, within a minute.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ PAGE = "/aws_mwaa/aws-console-sso?login=true"
 
 
 def role(name: str) -> AirflowRole:
-    """The role of that name, in any case of letters.
+    """The role of that name, in upper or lower case.
 
     Raises:
-        CallerError: there is none.
+        CallerError: there is no such role.
     """
     for found in AirflowRole:
         if found.lower() == name.lower():
@@ -30,7 +30,7 @@ def role(name: str) -> AirflowRole:
 
 
 def link(settings: Settings, port: int, environment: str, wanted: AirflowRole | None) -> str:
-    """The address that logs in; with the highest role that IAM grants, or with the one that is wanted.
+    """The address that logs in, with the role that is asked for, or with the highest that IAM grants.
 
     Raises:
         CallerError: there is no administrator's key, or the API refuses.
@@ -45,7 +45,7 @@ def link(settings: Settings, port: int, environment: str, wanted: AirflowRole | 
 
 
 class _Wanting:
-    """Adds the header that asks for one role; before the request is signed, so that it is signed with the rest."""
+    """Adds the header that asks for one role, before the request is signed, so that the signature covers it."""
 
     def __init__(self, role: AirflowRole) -> None:
         self._role = role

@@ -1,6 +1,6 @@
-"""The command `aerodrome`: its verbs, their options and their words. What they do lies beside and below.
+"""The command `aerodrome`: its verbs, their options and their help. Other modules do the work.
 
-The rooms behind `up`, `down` and `doctor` take a second to import, so those commands import them themselves: `status`
+The modules behind `up`, `down` and `doctor` take a second to import, so those commands import them themselves: `status`
 must not wait for them.
 """
 
@@ -54,7 +54,7 @@ def _aerodrome(
 
 
 def _port(settings: Settings) -> int:
-    """The API's port; one that the system chose is asked for."""
+    """The API's port; if the system chose it, the port file says which."""
     return settings.port or int(operator_client.ask(settings, "GET", "/status")["port"])
 
 

@@ -1,6 +1,6 @@
 """The client of the operator's socket: what `status`, `events` and `database` ask the running control plane.
 
-The socket lies in the run folder with mode 0600, so whoever may read it may ask.
+The socket is in the run folder and has mode 0600, so whoever may open it may ask.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SECONDS = 20.0
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    """HTTP over a unix socket; the standard library leaves only the connecting to us."""
+    """HTTP over a unix socket; the standard library lacks only the connecting."""
 
     def __init__(self, path: Path) -> None:
         super().__init__("operator", timeout=SECONDS)

@@ -1,7 +1,7 @@
 """Where a project's files lie in its folder, for `aerodrome check` and `aerodrome dev`.
 
-Known are the layouts of MWAA's own local runner and of Astro's projects. What of a project has no place in an MWAA
-environment is told. `of` is pure; `look` asks the disk.
+It knows the layouts of MWAA's own local runner and of Astro's projects. It reports files that have no place in an MWAA
+environment. `of` is pure; `look` reads the disk.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ UNTAKEN = MappingProxyType({
     ".env": "export variables in startup.sh, as on MWAA",
     "airflow.cfg": "give options by --set, such as --set core.parallelism=8",
 })  # fmt: skip
-"""What else projects have → why it is not taken, and what to do."""
+"""Other files that projects have → why they are not uploaded, and what to do."""
 
 
 class PathKind(Enum):
-    """What lies under a name."""
+    """What a name is."""
 
     FILE = "file"
     FOLDER = "folder"
@@ -47,11 +47,11 @@ CANDIDATES = (*DAGS, *REQUIREMENTS, *PLUGINS, *STARTUP, INCLUDE, INCLUDE_AMONG_D
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """What of a folder is taken, by path below it; None = there is no such thing."""
+    """What is taken from a folder, by path below it; None = there is no such thing."""
 
     dags: str | None = None
     include: str | None = None
-    """Brought as the folder `include` among the DAGs, so that `from include…` works."""
+    """Uploaded as the folder `include` among the DAGs, so that `from include…` works."""
 
     requirements: str | None = None
     plugins: str | None = None
@@ -67,7 +67,7 @@ class Layout:
 
 
 def of(kinds: Mapping[str, PathKind]) -> Layout:
-    """The layout of a folder in which these of the candidates are. Pure."""
+    """The layout of a folder that has these of the candidates. Pure."""
     notes: list[str] = []
 
     def first(places: tuple[str, ...], *allowed: PathKind) -> str | None:

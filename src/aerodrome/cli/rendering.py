@@ -1,4 +1,4 @@
-"""What people and pipes read of a document. Pure: data in, rich renderables out.
+"""How documents look to people and in pipes. Pure: data in, rich renderables out.
 
 Every table is a `Rows`: on a terminal its cells are folded into columns, elsewhere each row is one line.
 """
@@ -54,7 +54,7 @@ class Rows:
         return len(self._rows)
 
     def add(self, *cells: str | Text) -> None:
-        """Add a row; what a terminal would take for a command becomes a space, ends of lines are kept."""
+        """Add a row. Characters that a terminal would obey become spaces; ends of lines are kept."""
         self._rows.append(tuple(clean(cell) for cell in cells))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -83,7 +83,7 @@ class Rows:
 
 
 def clean(text: str | Text) -> Text:
-    """The text without the characters that a terminal obeys, such as escapes in what a stranger sent."""
+    """The text without characters that a terminal obeys, such as escape sequences in a stranger's text."""
     found = text.copy() if isinstance(text, Text) else Text(text)
     found.plain = "".join(char if char.isprintable() or char == "\n" else " " for char in found.plain)
     return found
@@ -132,7 +132,7 @@ def environments(found: Iterable[Mapping[str, Any]]) -> Rows:
 
 
 def _failure(each: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Why an environment is not as it was to be."""
+    """Why an environment is not as it should be."""
     if each["status"] == "AVAILABLE":
         return None
     found: Mapping[str, Any] | None = each["failure"]
@@ -206,7 +206,7 @@ def events(found: Iterable[Mapping[str, Any]], *, header: bool = True) -> Rows:
 
 
 def _told(event: Mapping[str, Any]) -> tuple[str, Text]:
-    """Who, and the sentence; of an audit entry the act and its outcome before it."""
+    """Who did it, and the sentence; for an audit entry, the act and its outcome come first."""
     if event["allowed"] is None:
         return "", Text(event["sentence"])
     arn = event["principal"]
@@ -218,7 +218,7 @@ def _told(event: Mapping[str, Any]) -> tuple[str, Text]:
         outcome = f"allowed, answered with {error}"
     act = event["action"] if resource in {"", "*"} else f"{event['action']} on {resource}"
     style = "" if event["allowed"] else "red"
-    # Which policy allowed a request is worth a line to nobody who reads a table; `--json` has it.
+    # Nobody who reads a table needs to know which policy allowed a request; `--json` has it.
     why = "" if event["allowed"] and event["kind"] == Kind.API_REQUEST else f" {event['sentence']}"
     return who, Text(f"{act}: {outcome}.{why}", style)
 

@@ -11,10 +11,10 @@ Document = Mapping[str, Any]
 
 
 def chosen(revisions: Sequence[Document], before: int | None, after: int | None) -> tuple[Document, Document]:
-    """The two revisions that are meant: without numbers the one that runs, and the one that was applied before it.
+    """The two revisions to compare; without numbers, the one that runs and the one that was applied before it.
 
     Raises:
-        CallerError: there is none of that number, or no earlier one.
+        CallerError: there is no revision of that number, or no earlier one.
     """
     known = {each["number"]: each for each in revisions}
     for number in (before, after):

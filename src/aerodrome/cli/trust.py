@@ -1,7 +1,6 @@
-"""What `aerodrome trust` says: where the gateway's certificate authority lies, and how each program comes to trust it.
+"""What `aerodrome trust` prints: where the gateway's certificate authority is, and how each program comes to trust it.
 
-Pure; the authority itself is `gateway.certificates`'s. Nothing is installed here: a trust store is its owner's to
-change.
+Pure; `gateway.certificates` has the authority itself. Nothing is installed here: only its owner changes a trust store.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NAME = "aerodrome"
-"""Of the certificate within trust stores."""
+"""The certificate's name in trust stores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +22,11 @@ class Authority:
     fingerprint: str
     """SHA-256, as browsers show it."""
     names: tuple[str, ...]
-    """Domains that it may sign for; below all others it is refused."""
+    """Domains that it may sign for; clients refuse it for any other."""
 
 
 def commands(path: Path) -> dict[str, list[str]]:
-    """Lines for a shell, by whom they make trust it."""
+    """Lines for a shell, with the programs that they are for."""
     file = shlex.quote(str(path))
     return {
         "Debian, Ubuntu": [

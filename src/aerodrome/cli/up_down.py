@@ -25,7 +25,7 @@ GRACE = 30.0
 """Seconds that the control plane may take to finish the steps under way."""
 
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "USER", "LOGNAME", "PYENV_ROOT", "XDG_DATA_HOME")
-"""What the detached control plane takes over from the shell; and everything that begins with one of `PREFIXES`."""
+"""What the detached control plane takes over from the shell; also every variable that begins with one of `PREFIXES`."""
 
 PREFIXES = ("UV_", "PIP_", "SSL_", "AWS_", "HTTP_", "HTTPS_", "NO_", "http_", "https_", "no_")
 
@@ -62,7 +62,7 @@ def up(settings: Settings) -> State:
 
 
 def down(settings: Settings, *, report: Callable[[str], None] = lambda _: None) -> None:
-    """Stop the control plane, every environment, then the services; whatever of it runs, whoever started it."""
+    """Stop the control plane, every environment, then the services, whoever started them."""
     report("Stopping the control plane …")
     daemon.stop(control_plane(settings))
     shutdown.stop_all(settings.paths, report=report)
@@ -71,9 +71,9 @@ def down(settings: Settings, *, report: Callable[[str], None] = lambda _: None) 
 
 
 def purge(settings: Settings, *, keep_external: bool = False, report: Callable[[str], None] = lambda _: None) -> Found:
-    """Stop everything and remove the data folder and the run folder, and what lies on external servers.
+    """Stop everything and remove the data folder and the run folder, and what is on external servers.
 
-    Returns what there was on those: it is gone, or with `keep_external` still there.
+    Returns what there was on those servers: it is gone, or with `keep_external` still there.
 
     Raises:
         RetryError: an external server does not answer; then nothing was removed.
@@ -93,7 +93,7 @@ def purge(settings: Settings, *, keep_external: bool = False, report: Callable[[
 
 
 def what_else(settings: Settings) -> str:
-    """What a purge removes beside the data folder, as the rest of a sentence."""
+    """What a purge removes besides the data folder, as the rest of a sentence."""
     servers = {"PostgreSQL": settings.database_url, "Redis": settings.redis_url}
     named = [name for name, url in servers.items() if url != EMBEDDED]
     return f", and what is Aerodrome's in your {' and your '.join(named)}" if named else ""

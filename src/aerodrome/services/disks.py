@@ -1,6 +1,6 @@
 """Whether the disks that Aerodrome writes to are full, in a sentence that says what to do.
 
-`status` and `doctor` tell it. Nothing is stopped for it: everything that failed to write tries again.
+`status` and `doctor` show it. Nothing is stopped because of it: everything that failed to write tries again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FULL = 64 * MIB
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """One file system. Sizes in bytes; `files` is how many more it takes, None = without a limit."""
+    """One file system. Sizes in bytes; `files` is how many more it can hold, None = without a limit."""
 
     folder: Path
     """The first of our folders on it."""
@@ -50,7 +50,7 @@ REMEDY = "Free some space there: environments stand still meanwhile, and go on b
 
 
 def _lack(disk: Disk) -> str:
-    """What there is too little of; empty when there is enough."""
+    """What is missing; empty when there is enough."""
     if disk.free < FULL:
         return f"{disk.free // MIB} MiB free"
     return "no file can be made on it" if disk.files == 0 else ""

@@ -1,6 +1,6 @@
 """Folders that only their owner may change, and a lock that ends with its holder.
 
-Every service makes its places through this module; it decides no paths.
+Every service makes its folders through this module; it decides no paths.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """PostgreSQL for the ledger and the metadata databases: embedded on a unix socket, or an external one by URL.
 
-`up` starts or adopts the embedded server and returns a `Cluster`, the value that says how to reach it, which
-`databases` works on. The server is no child of ours and outlives us. Passwords go by file or over the
-socket, never by argv or environment.
+`up` starts or adopts the embedded server. It returns a `Cluster`, the value that says how to reach the server, which
+`databases` works on. The server is no child of ours and outlives us. Passwords go by file or over the socket, never by
+argv or environment.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAJOR = 18
 PROGRAMS = accounts.installation(MAJOR) / "bin"
 
 SERVER = "postgres"
-"""The name of the server's program, which each of its processes bears."""
+"""The name of the server's program, which all its processes have."""
 
 SUPERUSER = "postgres"
 
@@ -41,7 +41,7 @@ STOP_TIMEOUT = 30
 """Seconds for a fast stop before an immediate one, which the next start repairs."""
 
 ANSWER_TIMEOUT = 30
-"""Seconds for a server that lives to answer; one that starts or stops refuses for a moment."""
+"""Seconds until a living server must answer; while it starts or stops it refuses for a moment."""
 
 POLL = 0.02
 """Seconds between two looks."""
@@ -77,9 +77,9 @@ def cluster_if_up(paths: Paths) -> Cluster | None:
 
 
 def watched(paths: Paths) -> int | None:
-    """A descriptor that can be read from as soon as the server is dead, for the caller to close; None = there is none.
+    """A descriptor that becomes readable as soon as the server is dead; the caller closes it. None = there is none.
 
-    That is so when the server does not run, and where the system knows no such thing.
+    There is none when the server does not run, and where the system has no such descriptors.
     """
     process = _postmaster(paths)
     if process is None or not hasattr(os, "pidfd_open"):
@@ -131,7 +131,7 @@ def _sockets(paths: Paths) -> Path:
 
 
 def _initialise(paths: Paths, account: UnixUser | None, password: str) -> None:
-    """Make the data folder whole or not at all: aside first, then under its name."""
+    """Make the data folder whole or not at all: under another name first, then under its own."""
     aside = paths.postgres / f"{MAJOR}.new"
     password_file = paths.postgres / "initial-password"
     shutil.rmtree(aside, ignore_errors=True)
@@ -193,7 +193,7 @@ def _stop(paths: Paths, mode: str) -> None:
 
 
 def _make_sockets_folder(sockets: Path, account: UnixUser | None) -> None:
-    """The folder is PostgreSQL's own, and environments with users of theirs pass through it to the socket."""
+    """The folder is PostgreSQL's own; environments with users of their own pass through it to the socket."""
     if not sockets.exists():
         sockets.mkdir(mode=folders.house_mode())
     sockets.chmod(folders.house_mode())
@@ -207,7 +207,7 @@ def _write_configuration(data: Path, sockets: Path, account: UnixUser | None) ->
         ("pg_hba.conf", postgres_conf.host_based_authentication()),
     ):
         file = data / name
-        # The same text once more would cost a wait for the disk, which after a crash everybody waits for.
+        # Writing the same text again would cost a wait for the disk, while everybody waits after a crash.
         if not file.exists() or file.read_text(encoding="utf-8") != text:
             private_files.write(file, text, durable=True)
         _give(account, file)
@@ -220,7 +220,7 @@ def _give(account: UnixUser | None, *paths: Path) -> None:
 
 
 def _postmaster(paths: Paths) -> psutil.Process | None:
-    """The living server of this data folder; a bearer of a dead one's process id is not it."""
+    """The living server of this data folder; another process with a dead server's id does not count."""
     pid = _noted_pid(paths)
     if pid is None:
         return None
@@ -241,9 +241,9 @@ def _noted_pid(paths: Paths) -> int | None:
 def _remove_stale(paths: Paths) -> None:
     """Clear what a killed server left, once none of its backends can touch the data any more.
 
-    PostgreSQL refuses to start while the id in its pid file or socket lock lives, even as another program's.
+    PostgreSQL refuses to start while the id in its pid file or socket lock belongs to any living process.
     """
-    _end_leftovers(paths, patience=0.0)  # what they were at is lost anyway, and one that computes notices nothing
+    _end_leftovers(paths, patience=0.0)  # their work is lost anyway, and one that computes does not notice the signal
     (_data(paths) / "postmaster.pid").unlink(missing_ok=True)
     for left in _sockets(paths).glob(".s.PGSQL.*"):
         left.unlink(missing_ok=True)
@@ -260,7 +260,7 @@ def _end_leftovers(paths: Paths, *, patience: float) -> None:
 
 
 def _serve(paths: Paths, account: UnixUser | None, cluster: Cluster) -> None:
-    """Start the server unless it lives, and again if the one that we found was just dying; return when it answers."""
+    """Start the server unless it lives, and once more if the one that we found was just ending; return when it answers."""
     deadline = time.monotonic() + ANSWER_TIMEOUT
     while True:
         if _postmaster(paths) is None:

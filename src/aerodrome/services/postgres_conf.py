@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL's configuration as text. Pure; the files are ours, and each start brings them up to date."""
+"""The embedded PostgreSQL's configuration as text. Pure; the files are ours, and each start writes them anew."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ INITDB = (
     "--auth-local=scram-sha-256",
     "--auth-host=reject",
     "--encoding=UTF8",
-    # The built-in provider sorts alike on every machine, so an upgrade of libc breaks no index.
+    # The built-in provider sorts the same on every machine, so an upgrade of libc breaks no index.
     "--locale-provider=builtin",
     "--builtin-locale=C.UTF-8",
     "--locale=C",
@@ -32,12 +32,12 @@ def server(sockets: Path, *, shared: bool) -> str:
         "max_wal_size": "1GB",
         # After a crash the log since the last checkpoint is replayed before anybody is let in.
         "checkpoint_timeout": "1min",
-        # One call for the whole file system, in the place of one for each of ten thousand files.
+        # One call for the whole file system, instead of one for each of ten thousand files.
         "recovery_init_sync_method": "syncfs",
         "wal_level": "minimal",  # nobody replicates from here
         "max_wal_senders": "0",
         "max_parallel_workers_per_gather": "0",  # needs more of /dev/shm than a container has
-        "jit": "off",  # Airflow asks many small questions, which compiling only delays
+        "jit": "off",  # Airflow sends many small queries, which compilation only delays
         "idle_in_transaction_session_timeout": "15min",  # a lost client must not stop vacuum for ever
         "timezone": "UTC",
         "log_timezone": "UTC",

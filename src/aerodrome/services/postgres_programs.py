@@ -1,4 +1,4 @@
-"""Runs one of PostgreSQL's own programs (initdb, pg_ctl) to its end, as the user it needs; `postgres` says which."""
+"""Runs one of PostgreSQL's own programs (initdb, pg_ctl) to its end, as the user that `postgres` names."""
 
 from __future__ import annotations
 

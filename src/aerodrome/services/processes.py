@@ -1,6 +1,6 @@
-"""Which process is meant by a process id: the id alone is soon another's.
+"""Which process a process id means: the number alone may soon belong to another process.
 
-The daemon and PostgreSQL's adoption ask here. Reads only, and signals nothing.
+The daemon and PostgreSQL's adoption ask here. It only reads, and signals nothing.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ START_FIELD = 19
 
 
 def mark(pid: int) -> str | None:
-    """A word that no other process with this id has ever had, or None when none (or only a zombie) is left.
+    """A text that no other process with this id has ever had; None when there is no such process, or only a zombie.
 
-    On Linux: boot id and start time in kernel ticks, which no correction of the wall clock moves.
+    On Linux: boot id and start time in kernel ticks, which no correction of the wall clock changes.
     """
     if not BOOT_ID.exists():
         return _portable_mark(pid)

@@ -1,7 +1,7 @@
 """What an environment has queued, and the results of its tasks: set aside, put back, removed.
 
-They are a folder of its own Redis, which does not run meanwhile; or, in a Redis that environments share, the keys under
-a prefix of its own. Every function may be killed and called again.
+With a Redis of its own, that is a folder, and the Redis does not run meanwhile. In a Redis that environments share, it
+is the keys under the environment's prefix. Every function may be killed and called again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Queues:
     """The Redis that environments share; None = it has its own. May hold a password."""
 
     def set_aside(self, revision: int) -> None:
-        """Keep what is queued, out of sight, for the change of that revision; done once for each.
+        """Keep what is queued, out of sight, for the change of that revision; done once for each revision.
 
         Raises:
             RetryError: the shared Redis does not answer.
@@ -53,7 +53,7 @@ class Queues:
                 client.set(self._mark(revision), "")
 
     def put_back(self, revision: int) -> None:
-        """Undo `set_aside`: what was queued since then is lost.
+        """Undo `set_aside`; what was queued since then is lost.
 
         Raises:
             RetryError: the shared Redis does not answer.
@@ -67,7 +67,7 @@ class Queues:
         with _connected(self.url) as client:
             if client.exists(self._mark(revision)):
                 _remove(client, self._live)
-                # From here on what has this prefix is what was queued before.
+                # From here on this prefix holds what was queued before.
                 client.unlink(self._mark(revision))
             _move(client, self._aside(revision), self._live)
 
@@ -84,7 +84,7 @@ class Queues:
             _remove(client, self._all_aside)
 
     def remove(self) -> None:
-        """Remove every key of the environment from the shared Redis; its own goes with its folder.
+        """Remove every key of the environment from the shared Redis; a Redis of its own goes with its folder.
 
         Raises:
             RetryError: the shared Redis does not answer.
@@ -119,7 +119,7 @@ class Queues:
 
 
 def address(url: str) -> str:
-    """The URL for our client: of Celery's parameters it knows those of TLS, by other words. Pure."""
+    """The URL for our client, which has other names than Celery for the parameters of TLS. Pure."""
     parts = urlsplit(url)
     known = [
         (name, value.removeprefix("CERT_").lower() if name == "ssl_cert_reqs" else value)
@@ -131,12 +131,12 @@ def address(url: str) -> str:
 
 @contextmanager
 def _connected(url: str) -> Iterator[Any]:
-    """A client of the shared Redis; what goes wrong with it is worth another try."""
+    """A client of the shared Redis; an error of its makes the step worth another try."""
     client = redis.Redis.from_url(address(url), socket_connect_timeout=SECONDS, socket_timeout=SECONDS)
     try:
         yield client
     except redis.RedisError as error:
-        # Its sentence may hold the URL, and that a password.
+        # Its sentence may hold the URL, and the URL a password.
         sentence = f"the Redis of AERODROME_REDIS_URL does not answer as it should ({type(error).__name__})"
         raise errors.RetryError(sentence) from None
     finally:
@@ -144,7 +144,7 @@ def _connected(url: str) -> Iterator[Any]:
 
 
 def _keys(client: Any, prefix: str) -> Iterator[list[bytes]]:
-    """The keys that begin with the prefix, some at a time; listed first, for a scan may miss keys while some go."""
+    """The keys that begin with the prefix, in groups; all are listed first, for a scan may miss keys during removals."""
     found = list(client.scan_iter(match=f"{prefix}*", count=AT_ONCE))
     return (found[start : start + AT_ONCE] for start in range(0, len(found), AT_ONCE))
 

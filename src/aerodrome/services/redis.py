@@ -1,6 +1,6 @@
 """Redis for one environment, the broker and result backend of its Celery workers: configuration, unit, URLs.
 
-Pure but for looking for the program. The cell starts the unit; with an external Redis there is none.
+Pure except for the search for the program. The cell starts the unit; with an external Redis there is no unit.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ UMASK = 0o077
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoints:
-    """What Celery is told; the URLs of an external Redis may hold a password."""
+    """The URLs for Celery; those of an external Redis may hold a password."""
 
     broker_url: str = field(repr=False)
     result_backend: str = field(repr=False)
     key_prefix: str = ""
-    """`global_keyprefix` for the transport options of both; empty when nobody else is there."""
+    """`global_keyprefix` for the transport options of both; empty when no other environment uses this Redis."""
 
 
 def find_program() -> Path:
@@ -123,7 +123,7 @@ def external(url: str, identifier: str) -> Endpoints:
 
 
 def key_prefix(identifier: str) -> str:
-    """What the keys of an environment begin with in a Redis that it shares."""
+    """The prefix of an environment's keys in a Redis that it shares."""
     return f"aerodrome:{identifier}:"
 
 

@@ -31,7 +31,7 @@ class AirflowCli:
         self._environment = environment
 
     def import_troubles(self, airflow: str) -> list[ImportTrouble]:
-        """Import every DAG file now, with Airflow of this version; what cannot be imported.
+        """Import every DAG file now, with Airflow of this version; returns those that cannot be imported.
 
         Raises:
             RetryError: the gateway gives no answer.
@@ -40,7 +40,7 @@ class AirflowCli:
         major = int(airflow.split(".", maxsplit=1)[0])
         if major < _LINE_2:
             raise CallerError(f"Airflow {airflow} has no command that tries all DAG files: use aerodrome check.")
-        # Airflow 3 lists what its database has unless it is told to look; Airflow 2 always looks.
+        # Airflow 3 lists what its database has, unless an option tells it to parse; Airflow 2 always parses.
         local = "" if major == _LINE_2 else " --local"
         printed, said = self.run(f"dags list-import-errors{local} --output json")
         start = printed.find("[")
@@ -58,7 +58,7 @@ class AirflowCli:
 
         Raises:
             RetryError: the gateway gives no answer.
-            CallerError: it refuses the command.
+            CallerError: the gateway refuses the command.
         """
         with aws_clients.told():
             answer = self._mwaa.create_cli_token(Name=self._environment)
@@ -82,7 +82,7 @@ class AirflowCli:
 
 
 class _GatewayConnection(HTTPSConnection):
-    """To the gateway on this machine, by its address: not every resolver knows host names below localhost."""
+    """Connects to the gateway on this machine by its address: not every resolver knows host names below localhost."""
 
     def __init__(self, host: str, settings: Settings) -> None:
         name, _, port = host.partition(":")

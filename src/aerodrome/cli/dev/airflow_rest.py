@@ -1,4 +1,4 @@
-"""Airflow's REST API as a client of MWAA reaches it: InvokeRestApi. What differs between Airflow 2 and 3 ends here."""
+"""Airflow's REST API as a client of MWAA reaches it: InvokeRestApi. Hides the differences between Airflow 2 and 3."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PAGE = 100
 """Entries that Airflow gives at once at most."""
 
 _MOST_PAGES = 20
-"""Beyond that nobody reads what is told."""
+"""Nobody reads what comes after these."""
 
 _NOT_FOUND = 404
 _LINE_2 = 2
@@ -40,7 +40,7 @@ class Airflow:
         return self._major > 1
 
     def import_troubles(self) -> list[ImportTrouble]:
-        """What cannot be imported now."""
+        """The DAG files that cannot be imported now."""
         return airflow_troubles.read_imports(self._pages("/importErrors", "import_errors"))
 
     def failures(self, since: datetime) -> list[TaskFailure]:
@@ -62,7 +62,7 @@ class Airflow:
         return self._pages("/dags", "dags")
 
     def is_listed(self, dag: str) -> bool:
-        """Whether Airflow knows a DAG, and not only from former days."""
+        """Whether Airflow knows a DAG now, and did not only know it earlier."""
         try:
             found = self._call("GET", f"/dags/{_quoted(dag)}")
         except NotFoundError:
@@ -82,7 +82,7 @@ class Airflow:
         return str(self._call("GET", f"/dags/{_quoted(dag)}/dagRuns/{_quoted(run)}")["state"])
 
     def _pages(self, path: str, member: str, **query: Any) -> dict[str, Any]:
-        """A list that Airflow gives page by page, whole."""
+        """A whole list that Airflow gives page by page."""
         found: list[Any] = []
         for _ in range(_MOST_PAGES):
             page = self._call("GET", path, query={**query, "limit": _PAGE, "offset": len(found)})
@@ -102,7 +102,7 @@ class Airflow:
 
 
 def _meant(error: CallerError, request: str) -> CallerError | RetryError:
-    """What a refusal of InvokeRestApi means: Airflow's own status counts."""
+    """The error for a refusal of InvokeRestApi: Airflow's own status decides."""
     cause = error.__context__
     about: Any = cause.response if isinstance(cause, ClientError) else {}
     status = about.get("RestApiStatusCode")

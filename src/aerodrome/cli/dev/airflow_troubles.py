@@ -1,4 +1,4 @@
-"""Which of Airflow's troubles are news: each is told once, and once more when it is gone. Pure."""
+"""Which of Airflow's troubles are new: each is reported once, and once more when it is gone. Pure."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from aerodrome.cli.dev import tracebacks
 from aerodrome.cli.dev.tracebacks import Cause
 
 OVERLAP = timedelta(seconds=30)
-"""How far before the newest failure the next look begins: what ended first may become visible later."""
+"""How far before the newest failure the next look begins: an earlier failure may become visible later."""
 
 _NAMED = 5
-"""DAGs of one file that are named."""
+"""DAGs of one file that are named in a sentence."""
 
 _ADDRESS = re.compile(r"0x[0-9a-f]+")
 
@@ -30,7 +30,7 @@ class ImportTrouble:
 
     @property
     def sign(self) -> str:
-        """The same for the same trouble at every parse: addresses in memory differ each time."""
+        """Equal for the same trouble at every parse, although addresses in memory differ each time."""
         return _ADDRESS.sub("0x", self.cause.sentence)
 
 
@@ -43,7 +43,7 @@ class TaskFailure:
     task: str
     attempt: int
     index: int
-    """Of a mapped task; -1 = it is none."""
+    """Of a mapped task; -1 = the task is not mapped."""
     ended_at: datetime
     again: bool
     """Whether Airflow will try once more."""
@@ -56,7 +56,7 @@ class TaskFailure:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What was told already."""
+    """What was reported already."""
 
     imports: Mapping[str, str] = field(default_factory=dict)
     """File → sign of its trouble."""
@@ -67,16 +67,16 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class NewTroubles:
-    """What is to be told now."""
+    """What must be reported now."""
 
     appeared: tuple[ImportTrouble, ...] = ()
     gone: tuple[str, ...] = ()
-    """Files that had a trouble and have none."""
+    """Files that had a trouble and have none any more."""
     failed: tuple[TaskFailure, ...] = ()
 
 
 def imports(seen: Reported, found: Collection[ImportTrouble]) -> tuple[NewTroubles, Reported]:
-    """What is new of the import errors that Airflow has now."""
+    """Which of Airflow's present import errors are new."""
     now = {trouble.file: trouble.sign for trouble in found}
     appeared = [trouble for trouble in found if seen.imports.get(trouble.file) != trouble.sign]
     gone = sorted(file for file in seen.imports if file not in now)
@@ -85,7 +85,7 @@ def imports(seen: Reported, found: Collection[ImportTrouble]) -> tuple[NewTroubl
 
 
 def failures(seen: Reported, found: Collection[TaskFailure]) -> tuple[NewTroubles, Reported]:
-    """What is new of the failed attempts that ended since `seen.since`."""
+    """Which failed attempts that ended since `seen.since` are new."""
     fresh = sorted({*found} - seen.failures, key=lambda each: (each.ended_at, each.name, each.attempt))
     told = seen.failures | set(fresh)
     since = seen.since
@@ -96,7 +96,7 @@ def failures(seen: Reported, found: Collection[TaskFailure]) -> tuple[NewTrouble
 
 
 def read_imports(document: Any) -> list[ImportTrouble]:
-    """The import errors in Airflow's answer to GET /importErrors; of several for one file the last."""
+    """The import errors in Airflow's answer to GET /importErrors; if a file has several, the last one."""
     found: dict[str, ImportTrouble] = {}
     for each in document["import_errors"]:
         name = str(each.get("filename") or "")
@@ -107,7 +107,7 @@ def read_imports(document: Any) -> list[ImportTrouble]:
 
 
 def _in_file(cause: Cause | None, file: str, trace: str) -> Cause:
-    """The cause, which lies in the file that is imported where its traceback names no other of the project's."""
+    """The cause; it is in the imported file itself if the traceback names no other file of the project."""
     if cause is None:
         last = (trace.strip().splitlines() or ["no reason was given"])[-1]
         return Cause(last.strip(), file)
@@ -146,6 +146,6 @@ def parsed_since(document: Any, waiting: Mapping[str, datetime]) -> dict[str, li
 
 
 def names(dags: Sequence[str]) -> str:
-    """DAGs as a person reads them: some by name, the rest by their number."""
+    """The DAGs for a person: some by name, the rest as a number."""
     shown = ", ".join(dags[:_NAMED])
     return shown if len(dags) <= _NAMED else f"{shown} and {len(dags) - _NAMED} more"

@@ -1,6 +1,6 @@
-"""What an environment of a folder is made of: its bucket, its execution role, and the environment itself.
+"""What a folder's environment needs in AWS: its bucket, its execution role, and the environment itself.
 
-Everything is made only where it is missing. A client: boto3 and nothing else.
+Each is made only if it is missing. This module is a client: boto3 and nothing else.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from aerodrome.errors import CallerError, NotFoundError
 from aerodrome.settings import Settings
 
 TAG = "aerodrome:dev"
-"""Marks an environment that `aerodrome dev` made; the value says of which folder."""
+"""Marks an environment that `aerodrome dev` made; the value says for which folder."""
 
 POLICY = "aerodrome-dev"
-"""The role's policy that is ours; others that it has are left alone."""
+"""The role's policy that we make; other policies of the role are left alone."""
 
 TRUST = {
     "Version": "2012-10-17",
@@ -33,19 +33,19 @@ TRUST = {
         }
     ],
 }
-"""Lets MWAA's two service principals take on the role."""
+"""Lets MWAA's two service principals assume the role."""
 
 PRIVATE = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
 
 NETWORK = {"SubnetIds": ["subnet-dev-a", "subnet-dev-b"], "SecurityGroupIds": ["sg-dev"]}
-"""MWAA demands one; here it is a name only."""
+"""MWAA demands a network; here it is a name only."""
 
 _DELETED_AT_ONCE = 1000
 """Objects that S3 deletes in one request."""
 
 
 def policy(environment: str, bucket: str, *, region: str, account: str) -> dict[str, Any]:
-    """What MWAA's user guide gives an execution role, for this bucket and with the service's own key. Pure."""
+    """The rights that MWAA's user guide gives an execution role, for this bucket and the service's own key. Pure."""
     bucket_arn = f"arn:aws:s3:::{bucket}"
     of_bucket = [bucket_arn, f"{bucket_arn}/*"]
     log_groups = f"arn:aws:logs:{region}:{account}:log-group:airflow-{environment}-*"
@@ -75,14 +75,14 @@ def policy(environment: str, bucket: str, *, region: str, account: str) -> dict[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceNames:
-    """How everything of one folder is called."""
+    """The names of everything that belongs to one folder."""
 
     environment: str
     bucket: str
     prefix: str
-    """Before every key, with its slash: empty in a bucket of our own, `<environment>/` in one that was named."""
+    """The beginning of every key, with its slash: empty in a bucket of our own, `<environment>/` in one that was named."""
     role: str | None
-    """The role that is ours to make; None = one was named."""
+    """The role that we make; None = a role was named."""
     role_arn: str
     mark: str
     """The value of the environment's tag."""
@@ -108,7 +108,7 @@ class AwsResources:
         self._iam: Any = aws_clients.client(settings, port, "iam")
 
     def make_bucket(self) -> None:
-        """Make the bucket as MWAA wants it: versioned, closed to the public."""
+        """Make the bucket as MWAA demands it: versioned, closed to the public."""
         name, region = self.address.bucket, self._settings.region
         where = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
         with aws_clients.told():
@@ -132,7 +132,7 @@ class AwsResources:
             self._iam.put_role_policy(RoleName=name, PolicyName=POLICY, PolicyDocument=json.dumps(document))
 
     def mark_folder(self) -> None:
-        """Put the object that stands for the folder of DAGs: an environment may begin with none."""
+        """Put the object that stands for the folder of DAGs, because an environment may begin without any DAG."""
         with aws_clients.told():
             self._s3.put_object(Bucket=self.address.bucket, Key=self.address.dags)
 
@@ -145,12 +145,12 @@ class AwsResources:
         return {each["Key"].removeprefix(prefix): each["ETag"].strip('"') for each in objects if each["Key"] != prefix}
 
     def put_dag(self, path: str, data: bytes) -> None:
-        """Bring a DAG file."""
+        """Upload a DAG file."""
         with aws_clients.told():
             self._s3.put_object(Bucket=self.address.bucket, Key=f"{self.address.dags}{path}", Body=data)
 
     def delete_dags(self, paths: Iterable[str]) -> None:
-        """Take DAG files away."""
+        """Delete DAG files."""
         keys = [{"Key": f"{self.address.dags}{path}"} for path in paths]
         for first in range(0, len(keys), _DELETED_AT_ONCE):
             with aws_clients.told():
@@ -168,7 +168,7 @@ class AwsResources:
         return str(found["ETag"]).strip('"')
 
     def put(self, member: EnvironmentFile, data: bytes, digest: str) -> str:
-        """The version of a member's object that holds these bytes; put only if the newest does not."""
+        """The version of a member's object that holds these bytes; uploads it only if the newest version does not."""
         where = {"Bucket": self.address.bucket, "Key": self.address.key(member)}
         with aws_clients.told():
             try:
@@ -216,7 +216,7 @@ class AwsResources:
         options: Mapping[str, str] | None,
         airflow: str | None,
     ) -> None:
-        """Ask for a change: new versions of files, files that are `gone`, all options, a version."""
+        """Ask for a change: new versions of files, files that are `gone`, all options, an Airflow version."""
         request: dict[str, Any] = self._members(files, gone)
         if options is not None:
             request["AirflowConfigurationOptions"] = dict(options)
@@ -231,7 +231,7 @@ class AwsResources:
             self.mwaa.delete_environment(Name=self.address.environment)
 
     def adopt(self, arn: str) -> None:
-        """Mark an environment as one of this folder."""
+        """Mark an environment as this folder's."""
         with aws_clients.told():
             self.mwaa.tag_resource(ResourceArn=arn, Tags={TAG: self.address.mark})
 
@@ -243,9 +243,9 @@ class AwsResources:
 
 
 def check_is_ours(found: Mapping[str, Any], address: ResourceNames, *, named: bool) -> None:
-    """Refuse an environment that another folder, or somebody by hand, has made. Pure.
+    """Refuse an environment that another folder, or a person by hand, has made. Pure.
 
-    `named`: the person wrote the name; then an environment of a folder that has been moved may be taken over.
+    `named`: the person gave the name; then an environment of a folder that was moved may be taken over.
 
     Raises:
         CallerError: it is not this folder's.

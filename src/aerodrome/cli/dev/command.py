@@ -1,4 +1,4 @@
-"""The verb `aerodrome dev`: its options and their words. `session` does it; `main` registers it."""
+"""The verb `aerodrome dev`: its options and their help. `session` does the work; `main` registers the verb."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from aerodrome.errors import AerodromeError, CallerError
 from aerodrome.settings import EMBEDDED, Settings
 
 INTERRUPTED = 130
-"""The exit code of shells for what an interrupt has ended."""
+"""The exit code of shells after an interrupt."""
 
 
 def register(app: typer.Typer) -> None:
@@ -83,7 +83,7 @@ def dev(
 
 
 def _code(run: Callable[[], bool], teller: Teller, *, once: bool) -> int:
-    """Run a session; its exit code. What ends it is told before all is stopped, which takes its time."""
+    """Run a session; its exit code. It reports what ended the session before stopping everything, which takes time."""
     try:
         good = run()
     except AerodromeError as error:
@@ -113,10 +113,10 @@ def _checked(folder: Path) -> Path:
 
 
 def _check_owner(settings: Settings, bucket: str | None, role: str | None) -> None:
-    """Make nothing in an account that is not ours unless told.
+    """Make nothing in somebody else's account unless told to.
 
     Raises:
-        CallerError: bucket or role would have to be made at an endpoint that is somebody's.
+        CallerError: a bucket or a role would have to be made at an endpoint that belongs to somebody else.
     """
     if settings.aws_endpoint_url != EMBEDDED and not (bucket and role):
         raise CallerError(
@@ -126,10 +126,10 @@ def _check_owner(settings: Settings, bucket: str | None, role: str | None) -> No
 
 
 def read_options(given: Sequence[str]) -> Mapping[str, str | None]:
-    """`core.x=y` texts as configuration options; None takes one away. Pure.
+    """`core.x=y` texts as configuration options; None removes one. Pure.
 
     Raises:
-        CallerError: a text is none.
+        CallerError: a text is not of that form.
     """
     found: dict[str, str | None] = {}
     for text in given:

@@ -1,4 +1,4 @@
-"""The person's folder: what of it belongs into the bucket, as it is now. Reads; what follows, `steps` decides."""
+"""The person's folder: which of its files belong into the bucket now. It reads; `steps` decides what follows."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from aerodrome.cli.project_layout import INCLUDE, Layout
 from aerodrome.sidecar import object_keys
 
 RESCAN = 5.0
-"""Seconds after which folders are read though nothing was heard of a change: not every file system tells."""
+"""Seconds after which folders are read although no change was reported: not every file system reports changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileContent:
-    """What a file that is a member of the environment holds."""
+    """The content of a file that is a member of the environment."""
 
     digest: str
     read: Callable[[], bytes]
 
 
 class Folder:
-    """One folder; `note` is told what is not taken of it."""
+    """One folder; `note` is called with what is not taken from it."""
 
     def __init__(self, path: Path, note: Callable[[str], None]) -> None:
         self.path = path
@@ -40,7 +40,7 @@ class Folder:
         self._zip: tuple[Mapping[str, folder_tree.FileEntry], FileContent] | None = None
 
     def rounds(self, every: float) -> Iterator[None]:
-        """One turn as soon as a file changes, and one `every` so many seconds; folders that come are watched too."""
+        """One turn as soon as a file changes, and one `every` so many seconds; new folders are watched too."""
         self._scan()
         while True:
             watched = list(self._trees)
@@ -60,9 +60,9 @@ class Folder:
                     break
 
     def _scan(self, *, changed: bool = True) -> None:
-        """Take the layout anew, and read the trees if something in them may be otherwise.
+        """Read the layout again, and the trees if something in them may have changed.
 
-        Files beside the trees are looked at whenever they are asked for: editors replace them, which ends a watch.
+        Files beside the trees are read whenever they are asked for: editors replace them, which ends a watch.
         """
         self._layout = project_layout.look(self.path)
         for note in self._layout.notes:
@@ -74,7 +74,7 @@ class Folder:
             self._scanned_at = time.monotonic()
 
     def dags(self) -> dict[str, folder_tree.FileEntry]:
-        """The files that are to lie among the DAGs, by their paths there."""
+        """The files that belong among the DAGs, by their paths there."""
         found: dict[str, folder_tree.FileEntry] = {}
         if self._layout.dags:
             found |= self._trees.get(self.path / self._layout.dags, {})
@@ -99,7 +99,7 @@ class Folder:
         return {member: content for member, content in found.items() if content is not None}
 
     def _content(self, path: Path) -> FileContent | None:
-        """A file as it is; a folder as an archive of what it holds, or None if that is nothing."""
+        """A file as it is; a folder as an archive of its files, or None if it has none."""
         files = self._trees.get(path)
         if files is None:
             entry = self._reader.file(path)

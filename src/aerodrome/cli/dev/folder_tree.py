@@ -1,4 +1,4 @@
-"""What a folder holds now: names and hashes of the files below it. Reads, and decides nothing."""
+"""What a folder holds now: names and hashes of the files below it. It reads, and decides nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class FileEntry:
 
     path: Path
     digest: str
-    """MD5 in hexadecimal: what S3 gives as the ETag of an object that was put at once."""
+    """MD5 in hexadecimal: S3's ETag of an object that was uploaded in one piece."""
     size: int
     """Bytes."""
     program: bool
@@ -28,13 +28,13 @@ class FileEntry:
 
 
 class TreeReader:
-    """Reads trees again and again; files that look untouched are not read twice."""
+    """Reads trees again and again, but does not read twice a file that looks unchanged."""
 
     def __init__(self) -> None:
         self._known: dict[Path, tuple[tuple[int, ...], FileEntry]] = {}
 
     def tree(self, folder: Path) -> dict[str, FileEntry]:
-        """Every wanted file below the folder, by its path there; what vanishes or cannot be read is left out."""
+        """Every wanted file below the folder, by its path there; files that vanish or cannot be read are left out."""
         found: dict[str, FileEntry] = {}
         for path in _walk(folder):
             name = path.relative_to(folder).as_posix()
@@ -66,7 +66,7 @@ def digest(data: bytes) -> str:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """All files, links followed, but no folder within itself."""
+    """All files, through links, but no folder inside itself."""
     entered = {os.path.realpath(folder)}
     for parent, folders, files in os.walk(folder, followlinks=True):
         kept = []
@@ -82,7 +82,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _contains(real: str, entered: set[str]) -> bool:
-    """Whether a folder was entered already, or is one that holds such a one."""
+    """Whether the walk is in this folder already."""
     return any(each == real or each.startswith(real + os.sep) for each in entered)
 
 

@@ -14,7 +14,7 @@ NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], None]]:
-    """Within the block each of these signals is a KeyboardInterrupt, the first time; gives what holds off any further.
+    """Within the block the first of these signals is a KeyboardInterrupt; yields a function that holds off any other.
 
     Only the main thread may enter.
     """

@@ -1,4 +1,4 @@
-"""Who is at work in which folder, and who stops Aerodrome: the last session, if a session started it."""
+"""Which session works in which folder, and who stops Aerodrome: the last session, if a session started it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def alone(settings: Settings, environment: str, mark: str, folder: Path) -> Iter
     """Be the only session of a folder, and of an environment.
 
     Raises:
-        CallerError: another session is at it.
+        CallerError: another session works there.
     """
     home = _home(settings)
     with contextlib.ExitStack() as held:
@@ -43,7 +43,7 @@ def alone(settings: Settings, environment: str, mark: str, folder: Path) -> Iter
 
 @contextlib.contextmanager
 def running(settings: Settings, teller: Teller, *, leaving: Callable[[], None] = lambda: None) -> Iterator[int]:
-    """Aerodrome, started if need be, as the port of its API; the last session to leave undoes a session's start.
+    """Start Aerodrome if need be; yields its API's port. The last session stops it, if a session started it.
 
     `leaving` is called before anything is stopped.
     """
@@ -91,7 +91,7 @@ def _is_last(descriptor: int) -> bool:
 
 
 def _is_ours(settings: Settings, started: Path) -> bool:
-    """Whether what runs was started by a session: this one, or an earlier one that left us here or was killed."""
+    """Whether a session started what runs: this one, or an earlier one that left it to us or was killed."""
     try:
         return started.read_text(encoding="utf-8") == _control_plane(settings)
     except FileNotFoundError:
@@ -99,5 +99,5 @@ def _is_ours(settings: Settings, started: Path) -> bool:
 
 
 def _control_plane(settings: Settings) -> str:
-    """What tells this run of the control plane from every other one."""
+    """A text that tells this run of the control plane from every other one."""
     return (settings.paths.run / "control-plane.pid").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What environment, bucket and role of a folder are called. Pure: the same folder always gives the same names."""
+"""The names of a folder's environment, bucket and role. Pure: the same folder always gives the same names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aerodrome.errors import CallerError
 from aerodrome.model.environment import NAME
 
 LONGEST_DERIVED = 40
-"""Characters of a name that is made of a folder's."""
+"""Characters of a name that is derived from a folder's."""
 
 LONGEST_BUCKET = 63
 LONGEST_ROLE = 64
@@ -39,7 +39,7 @@ def checked(name: str) -> str:
 
 
 def bucket(environment: str) -> str:
-    """The environment's own bucket; names of buckets know no capitals and no underscores."""
+    """The environment's own bucket; names of buckets have no capitals and no underscores."""
     plain = environment.lower().replace("_", "-").strip("-")
     return _fitted(PREFIX + plain, LONGEST_BUCKET, of=environment, exact=plain == environment)
 
@@ -50,12 +50,12 @@ def role(environment: str) -> str:
 
 
 def mark(folder: Path) -> str:
-    """What tells an environment of this folder from those of others; the value of its tag."""
+    """The value of the environment's tag, which tells this folder's environments from those of others."""
     return hashlib.sha256(str(folder).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def _fitted(text: str, limit: int, *, of: str, exact: bool) -> str:
-    """The text; where it had to be changed or cut its beginning with a hash, for it may have become another's."""
+    """The text; if it had to be changed or cut, its beginning with a hash, because another text may give the same."""
     if exact and len(text) <= limit:
         return text
     return f"{text[: limit - _HASH - 1].rstrip('-')}-{_digest(of)}"

@@ -1,4 +1,4 @@
-"""What goes on in Airflow, told as it happens: import errors, files that were read, tasks that failed."""
+"""Reports what happens in Airflow as it happens: import errors, files that were read, tasks that failed."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ EVERY = 1.0
 """Seconds between two looks."""
 
 PARSED_WITHIN = timedelta(seconds=60)
-"""How long a DAG file is looked for in Airflow's list; one that defines no DAG never gets there."""
+"""How long a DAG file is looked for in Airflow's list; a file that defines no DAG never gets there."""
 
 LOG_ATTEMPTS = 5
-"""Looks for a failure's reason in a log that may not be there yet."""
+"""How often the reason of a failure is looked for in a log that may not be there yet."""
 
 LOGS_A_LOOK = 10
-"""Logs that one look asks for; a flood of failures is not to hold up what a person saves meanwhile."""
+"""Logs that one look asks for; a flood of failures must not hold up a file that a person saves."""
 
 
 @dataclass
 class Observer:
-    """Tells each trouble once."""
+    """Reports each trouble once."""
 
     teller: Teller
     _seen: Reported = field(default_factory=lambda: Reported(since=clock.now()))
@@ -41,16 +41,16 @@ class Observer:
     _looked_at: float = float("-inf")
 
     def expect(self, files: Iterable[str]) -> None:
-        """Tell when Airflow has read these files, which were put just now."""
+        """Report when Airflow has read these files, which were put just now."""
         self._parsing |= dict.fromkeys(files, clock.now())
 
     def forget(self, files: Iterable[str]) -> None:
-        """These files are gone."""
+        """Forget these files, which are gone."""
         for file in files:
             self._parsing.pop(file, None)
 
     def look(self, airflow: Airflow, *, settled: bool) -> None:
-        """Tell what is new, if it is time for a look; while its environment is not `settled`, Airflow may be away."""
+        """Report what is new, if it is time for a look; while its environment is not `settled`, Airflow may be away."""
         if not airflow.has_rest or time.monotonic() - self._looked_at < EVERY:
             return
         try:
@@ -58,7 +58,7 @@ class Observer:
             self._tell_parsed(airflow)
             self.tell_failures(airflow)
         except RetryError:
-            return  # web servers are replaced now and then: nothing is known, and nothing is gone
+            return  # web servers are replaced now and then: then nothing is known to be new or gone
         except CallerError as error:
             if settled and str(error) != self._refused:
                 self._refused = str(error)
@@ -67,7 +67,7 @@ class Observer:
             self._looked_at = time.monotonic()
 
     def tell_imports(self, found: list[ImportTrouble]) -> None:
-        """Tell which of these are new, and which of those that were told are gone."""
+        """Report which of these are new, and which of those that were reported are gone."""
         news, self._seen = airflow_troubles.imports(self._seen, found)
         for trouble in news.appeared:
             self.forget([trouble.file])
@@ -78,7 +78,7 @@ class Observer:
             self.teller.say("import-error-gone", Mark.GOOD, f"{file}: its import error is gone", file=file)
 
     def tell_failures(self, airflow: Airflow) -> bool:
-        """Tell which attempts of tasks failed, and why; False while a reason is still looked for."""
+        """Report which attempts of tasks failed, and why; False while a reason is still being looked for."""
         if self._seen.since is None:
             return True
         news, self._seen = airflow_troubles.failures(self._seen, airflow.failures(self._seen.since))
@@ -102,7 +102,7 @@ class Observer:
         return not self._unexplained
 
     def _tell_parsed(self, airflow: Airflow) -> None:
-        """Tell which of the files that were put have been read, and their DAGs."""
+        """Report which of the files that were put have been read, and their DAGs."""
         now = clock.now()
         self._parsing = {file: at for file, at in self._parsing.items() if now - at < PARSED_WITHIN}
         if not self._parsing:

@@ -1,4 +1,4 @@
-"""How `aerodrome dev` speaks: a line an event for a person, a JSON document an event for a script."""
+"""How `aerodrome dev` prints: for a person a line for each event, for a script a JSON document."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aerodrome.cli import rendering
 
 
 class Mark(Enum):
-    """What stands before a line."""
+    """The mark before a line."""
 
     GOOD = ("✓", "green")
     BAD = ("✗", "red")
@@ -30,10 +30,10 @@ class Mark(Enum):
 
 
 class Teller:
-    """Tells what happens; while something takes its time, a bar below it.
+    """Prints events; while something takes its time, it shows a bar below them.
 
-    When nobody listens any more (a closed terminal, the end of a pipe) it raises KeyboardInterrupt, once: what was
-    started is to be stopped all the same.
+    When nobody reads any more (a closed terminal, the end of a pipe), it raises KeyboardInterrupt, once: what was
+    started must be stopped all the same.
     """
 
     def __init__(self, console: Console, now: Callable[[], datetime], *, as_json: bool) -> None:
@@ -46,7 +46,7 @@ class Teller:
         self._said = ""
 
     def say(self, event: str, mark: Mark, sentence: str, **about: Any) -> None:
-        """Tell an event; `about` is for scripts."""
+        """Print an event; `about` is for scripts."""
         with self._heard():
             self._say(event, mark, sentence, about)
 
@@ -87,7 +87,7 @@ class Teller:
         self._bar.update(self._task, description=words, total=total, completed=fraction or 0.0)
 
     def quiet(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._said = ""
         if self._bar is not None:
             bar, self._bar, self._task = self._bar, None, None
@@ -98,7 +98,7 @@ class Teller:
     def _heard(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, SystemExit):  # the latter is what rich makes of a broken pipe
+        except (OSError, SystemExit):  # rich turns a broken pipe into the latter
             if not self._deserted:
                 self._deserted = True
                 raise KeyboardInterrupt from None

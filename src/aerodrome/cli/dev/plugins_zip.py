@@ -8,13 +8,13 @@ import zipfile
 from collections.abc import Iterable
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The earliest time that a zip archive can hold: the files' own would make other bytes of the same content."""
+"""The earliest time that a zip archive can hold; with the files' own times the same content would give other bytes."""
 
 PLAIN, PROGRAM = stat.S_IFREG | 0o644, stat.S_IFREG | 0o755
 
 
 def packed(files: Iterable[tuple[str, bytes, bool]]) -> bytes:
-    """The archive of files, each a path, its bytes, and whether it is a program."""
+    """The archive of these files; each is a path, its bytes, and whether it is a program."""
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data, program in sorted(files):

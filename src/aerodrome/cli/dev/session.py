@@ -1,4 +1,4 @@
-"""One session of `aerodrome dev`: the only part of it that acts. What is to be done, `steps` decides."""
+"""One session of `aerodrome dev`: the only part of it that acts. `steps` decides what to do."""
 
 from __future__ import annotations
 
@@ -36,29 +36,29 @@ from aerodrome.release.failures import DAG_IMPORT_FAILED
 from aerodrome.settings import Settings
 
 SETTLED = frozenset({"AVAILABLE", "UPDATE_FAILED", "CREATE_FAILED"})
-"""Statuses in which an environment stays as it is; UNAVAILABLE, as it is while it starts, ends by itself."""
+"""Statuses in which an environment stays as it is. UNAVAILABLE, its status while it starts, ends by itself."""
 
 ROUND = 0.25
 """Seconds between two looks at folder and environment while nothing happens."""
 
 SYNCED_WITHIN = 60.0
-"""Seconds that the environment may take to bring what is in the bucket; it looks every second."""
+"""Seconds that the environment may take to fetch what is in the bucket; it looks every second."""
 
 LISTED_WITHIN = 120.0
-"""Seconds that a DAG which is to run may take into Airflow's list."""
+"""Seconds until a DAG that is to run must be in Airflow's list."""
 
 _MANY = 10
-"""Files beyond which they are told by their number."""
+"""With more files than this, their number is reported instead of their names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DevOptions:
-    """What the command line says."""
+    """The options of the command line."""
 
     folder: Path
     address: ResourceNames
     named: bool
-    """Whether the environment's name was given, rather than derived."""
+    """Whether the command line gave the environment's name."""
     makes_bucket: bool
     airflow: str | None = None
     options: Mapping[str, str | None] = field(default_factory=dict)
@@ -85,13 +85,13 @@ class Session:
         self._current = Current(dags={}, members=None, state=EnvironmentState.ABSENT)
         self._asked_at = time.monotonic()
         self._removing = False
-        """Whether an environment that could not be created is on its way out."""
+        """Whether an environment that could not be created is being deleted."""
         self._is_up = False
         """Whether it was seen serving by this session."""
         self._has_asked = False
         """Whether this session asked for a change."""
         self._waits_for_dags = False
-        """The last change failed for a DAG's sake: it is worth another try as soon as a DAG changes."""
+        """The last change failed because of a DAG: it is worth another try as soon as a DAG changes."""
         self._airflow: Airflow | None = None
         self._ok = True
 
@@ -161,7 +161,7 @@ class Session:
         return {member: digest for member, digest in digests.items() if digest is not None}
 
     def _know(self, **news: Any) -> None:
-        """Something of the bucket or the environment is otherwise than it was."""
+        """Note that the bucket or the environment has changed."""
         self._current = replace(self._current, **news)
 
     def _note(self, sentence: str) -> None:
@@ -184,7 +184,7 @@ class Session:
             )
             self._act(steps.decide(wanted, self._current), dags, members)
         except FileNotFoundError:
-            return  # an editor is at it: the next round sees what it left
+            return  # an editor is writing: the next round sees the result
         if self._airflow is not None and self._is_up and not self._options.once:
             self._observer.look(self._airflow, settled=self._current.state is EnvironmentState.SETTLED)
 
@@ -255,13 +255,13 @@ class Session:
     def _bring(
         self, which: Iterable[EnvironmentFile], members: Mapping[EnvironmentFile, FileContent]
     ) -> tuple[dict[EnvironmentFile, str], dict[EnvironmentFile, str]]:
-        """Put these files where they are not yet; the version of each, and the digest of what was put."""
+        """Upload these files if need be; returns the version of each, and its digest."""
         data = {member: members[member].read() for member in which}
         digests = {member: folder_tree.digest(each) for member, each in data.items()}
         return {member: self._aws.put(member, each, digests[member]) for member, each in data.items()}, digests
 
     def _began(self, digests: Mapping[EnvironmentFile, str], options: Mapping[str, str], airflow: str | None) -> None:
-        """A change was asked for."""
+        """Note that a change was asked for."""
         self._know(members=dict(digests), options=options, airflow=airflow, state=EnvironmentState.BUSY)
         self._asked_at = time.monotonic()
         self._has_asked = True
@@ -275,7 +275,7 @@ class Session:
     # The environment
 
     def _look_at_environment(self) -> None:
-        """See how a change goes on, and tell its end."""
+        """See how far a change is, and report its end."""
         if self._current.state is not EnvironmentState.BUSY:
             return
         found = self._status()
@@ -307,7 +307,7 @@ class Session:
         for note in self._remarks(shown):
             self._note(note)
         error = (found.get("LastUpdate") or {}).get("Error") or {}
-        # What failed before this session is tried anew, if the files are still the same.
+        # A change that failed before this session is tried again, if the files are still the same.
         if self._has_asked and (found["Status"] != "AVAILABLE" or error):
             self._failed(found["Status"], error, seconds)
         else:
@@ -323,7 +323,7 @@ class Session:
             self._welcome()
 
     def _failed(self, status: str, error: Mapping[str, Any], seconds: float) -> None:
-        """Tell why a change failed, and what that means."""
+        """Report why a change failed, and what that means."""
         self._ok = False
         self._waits_for_dags = error.get("ErrorCode") == DAG_IMPORT_FAILED
         code, message = error.get("ErrorCode") or status, str(error.get("ErrorMessage") or "no reason was given")
@@ -335,12 +335,12 @@ class Session:
         self._teller.say("failed", Mark.BAD, words, code=code, message=message, status=status, seconds=seconds)
 
     def _remarks(self, shown: Mapping[str, Any]) -> list[str]:
-        """What the revision that now runs has to say."""
+        """The notes on the revision that now runs."""
         found = operator_client.ask(self._settings, "GET", f"/environments/{self._name}/revisions")
         return [note for each in found if each["number"] == shown["revision"] for note in each["report"]]
 
     def _welcome(self) -> None:
-        """Tell the way into Airflow, in a browser where there is one."""
+        """Open Airflow in a browser where there is one, or print the link."""
         if self._options.once:
             return
         address = logging_in.link(self._settings, self._port, self._name, None)
@@ -407,7 +407,7 @@ class Session:
 
 
 def _serves(shown: Mapping[str, Any]) -> bool:
-    """Whether every unit of an environment is ready, or it is not one that could be."""
+    """Whether every unit of an environment is ready, or the environment could not be created."""
     units = shown["units"]
     return shown["status"] == "CREATE_FAILED" or (bool(units) and all(unit["state"] == "ready" for unit in units))
 
@@ -415,10 +415,10 @@ def _serves(shown: Mapping[str, Any]) -> bool:
 def address(
     folder: Path, settings: Settings, *, name: str | None, bucket: str | None, role: str | None
 ) -> ResourceNames:
-    """How everything of a folder is called. Pure.
+    """The names of everything that belongs to a folder. Pure.
 
     Raises:
-        CallerError: the name that was given is none.
+        CallerError: the name that was given is not valid.
     """
     environment = naming.checked(name) if name else naming.environment(folder)
     own_role = naming.role(environment)

@@ -12,7 +12,7 @@ from enum import Enum, StrEnum
 
 
 class EnvironmentFile(StrEnum):
-    """The files that are members of an environment; the values are MWAA's prefixes of their members."""
+    """The files that are members of an environment; the values are the prefixes of MWAA's names for their members."""
 
     REQUIREMENTS = "Requirements"
     PLUGINS = "Plugins"
@@ -30,12 +30,12 @@ class EnvironmentFile(StrEnum):
 
     @property
     def key(self) -> str:
-        """What the object is called."""
+        """The object's name."""
         return {"Requirements": "requirements.txt", "Plugins": "plugins.zip", "StartupScript": "startup.sh"}[self.value]
 
 
 class EnvironmentState(Enum):
-    """How the environment is, as far as it matters for what may be asked of it."""
+    """How the environment is, as far as it decides what may be asked of it."""
 
     ABSENT = "absent"
     BUSY = "busy"
@@ -53,7 +53,7 @@ class Desired:
     """Digest of each file that there is."""
 
     options: Mapping[str, str | None] = field(default_factory=dict)
-    """Configuration options that were given; None takes one away."""
+    """Configuration options that were given; None removes one."""
 
     airflow: str | None = None
     """The Airflow version that was asked for; None = whichever it has."""
@@ -61,11 +61,11 @@ class Desired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Current:
-    """What the bucket holds, and what the environment was last asked to be, whether or not that worked."""
+    """What the bucket holds, and what the environment was last asked to be, whether that worked or not."""
 
     dags: Mapping[str, str]
     members: Mapping[EnvironmentFile, str] | None
-    """None = nothing was asked yet."""
+    """None = nothing has been asked for yet."""
     options: Mapping[str, str] = field(default_factory=dict)
     airflow: str | None = None
     state: EnvironmentState
@@ -80,7 +80,7 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Take a DAG file out of the bucket."""
+    """Delete a DAG file from the bucket."""
 
     path: str
 
@@ -96,7 +96,7 @@ class Update:
 
     members: tuple[EnvironmentFile, ...] = ()
     options: Mapping[str, str] | None = None
-    """All of them, as they are to be; None = as they are."""
+    """All options, as they must be; None = as they are."""
     airflow: str | None = None
 
 
