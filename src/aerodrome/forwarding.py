@@ -145,9 +145,7 @@ class Body:
         return message.get("body", b"")  # type: ignore[no-any-return]  # ASGI messages are untyped
 
     async def until_gone(self) -> None:
-        """Returns when the client has gone. Nobody looks while the body still arrives, for that would take a part of
-        it.
-        """
+        """Returns when the client has gone. Nobody looks while the body arrives: that would take a part of it."""
         await self._over.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass

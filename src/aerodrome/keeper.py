@@ -1,7 +1,7 @@
 """Keeps the services that all environments share: PostgreSQL and the AWS emulator, or their external twins.
 
 It starts or adopts them, looks every second whether they live (PostgreSQL's death it sees at once), starts them again
-when not, and stops them for `down`. And it grants the emulator's wishes for databases, which that must not make itself.
+when not, and stops them for `down`. It also makes the databases that the emulator asks for and must not make itself.
 It must outlive any failure of theirs, and decides nothing about environments.
 """
 
@@ -146,7 +146,7 @@ class Keeper:
             self._provide_warehouses()
 
     def _provide_warehouses(self) -> None:
-        """Make the databases that the emulator wishes for."""
+        """Make the databases that the emulator asks for."""
         cluster = self.cluster()
         make = partial(databases.ensure_own, cluster, connection_limit=warehouses.MOST_CONNECTIONS)
         warehouses.provide(launch.redshift_folder(self._settings.paths.aws), cluster, make)

@@ -139,7 +139,7 @@ def confine_sql(folders: list[str]) -> None:
 
     def confined(*arguments: Any, **options: Any) -> duckdb.DuckDBPyConnection:
         connection = connect(*arguments, **options)
-        connection.execute("SET disabled_optimizers = 'type_pushdown'")  # MiniStack's own wish, before the lock
+        connection.execute("SET disabled_optimizers = 'type_pushdown'")  # as MiniStack does, before the lock
         connection.execute(f"SET memory_limit = '{SQL_MEMORY}'")
         connection.execute(f"SET threads = {SQL_THREADS}")
         connection.execute(f"SET temp_directory = {_literal(tempfile.gettempdir())}")

@@ -93,7 +93,7 @@ def describe(folder: Path, *, port: int, region: str, account_id: str) -> Emulat
 
 
 def redshift_folder(folder: Path) -> Path:
-    """Where an emulator wishes for databases and finds the ways to them: mode 0700, made by the caller too."""
+    """Where an emulator asks for databases and finds how to reach them: mode 0700, made by the caller too."""
     return folder / "redshift"
 
 

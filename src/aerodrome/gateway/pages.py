@@ -27,13 +27,13 @@ SCRIPT = """
 (async () => {
   const words = document.getElementById("words");
   const token = location.hash.slice(1);
-  const wish = new URLSearchParams(location.search).get("next") || "/";
+  const asked = new URLSearchParams(location.search).get("next") || "/";
   history.replaceState(null, "", location.pathname + location.search);
   if (!token) { return; }
   words.textContent = "Logging in\\u2026";
   let next = "/";
   try {
-    const url = new URL(wish, location.origin);
+    const url = new URL(asked, location.origin);
     if (url.origin === location.origin) { next = url.pathname + url.search + url.hash; }
   } catch { /* not an address: the front page */ }
   try {

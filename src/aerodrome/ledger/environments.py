@@ -65,7 +65,7 @@ class Environments:
         Raises:
             CallerError: the name is taken, or the quota is reached.
         """
-        wish = Change(
+        asked = Change(
             kind=ChangeKind.CREATE,
             spec=spec,
             revision=1,
@@ -98,9 +98,9 @@ class Environments:
                 ),
                 failure=None,
                 sealed_secrets=sealed_secrets,
-                revision=wish.revision,
+                revision=asked.revision,
                 deployed=None,
-                change=rows.change_document(wish),
+                change=rows.change_document(asked),
             )
             row = connection.execute(statement.returning(environment)).one()
             _add_revision(connection, rows.revision_values(row.identifier, wish, row.spec))

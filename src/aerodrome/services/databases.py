@@ -319,7 +319,7 @@ def _settle_sequences(cluster: Cluster, name: str) -> None:
 
 
 def _join(connection: psycopg.Connection, name: str) -> None:
-    """Make us a member of the role: a non-superuser may otherwise neither give it a database nor touch that database."""
+    """Make us a member of the role: else a non-superuser may neither give it a database nor touch that database."""
     row = connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
     if row is not None and row[0]:
         return

@@ -260,7 +260,7 @@ def _end_leftovers(paths: Paths, *, patience: float) -> None:
 
 
 def _serve(paths: Paths, account: UnixUser | None, cluster: Cluster) -> None:
-    """Start the server unless it lives, and once more if the one that we found was just ending; return when it answers."""
+    """Start the server unless it lives, and once more if the one that we found was ending; return when it answers."""
     deadline = time.monotonic() + ANSWER_TIMEOUT
     while True:
         if _postmaster(paths) is None:

@@ -144,7 +144,7 @@ def _connected(url: str) -> Iterator[Any]:
 
 
 def _keys(client: Any, prefix: str) -> Iterator[list[bytes]]:
-    """The keys that begin with the prefix, in groups; all are listed first, for a scan may miss keys during removals."""
+    """The keys that begin with the prefix, in groups; all are listed first: a scan may miss keys during removals."""
     found = list(client.scan_iter(match=f"{prefix}*", count=AT_ONCE))
     return (found[start : start + AT_ONCE] for start in range(0, len(found), AT_ONCE))
 

@@ -31,7 +31,7 @@ from product import wait_for
 ROLE = "customer"
 THEIRS = ("env_somebody", "tmpl_somebody")
 OURS = ("env_{0}", "snap_{0}_3")
-WISH = {
+REQUEST = {
     "ExecutionRoleArn": "arn:aws:iam::000000000000:role/r",
     "SourceBucketArn": "arn:aws:s3:::bucket",
     "DagS3Path": "dags",
@@ -91,7 +91,7 @@ def identifier(settings: Settings, server: Cluster, broker: str) -> Iterator[str
     migrate(engine)
     made = Environments(engine, region="us-east-1", account="000000000000").create(
         "mine",
-        defaults.complete("mine", WISH, latest_version="3.3.1"),
+        defaults.complete("mine", REQUEST, latest_version="3.3.1"),
         {},
         sealed_secrets=b"s",
         quota=10,

@@ -13,7 +13,7 @@ import pytest
 from psycopg import sql
 
 from aerodrome.emulator.redshift import warehouses
-from aerodrome.emulator.redshift.warehouses import REFUSAL, WAY_IN, WISH, Access, Warehouse
+from aerodrome.emulator.redshift.warehouses import REFUSAL, REQUEST, WAY_IN, Access, Warehouse
 from aerodrome.errors import RetryError
 from aerodrome.services import clusters, databases
 
@@ -45,7 +45,7 @@ def provide(server, folder):
 
 
 def wish(folder, warehouse):
-    (folder / f"{warehouse.key}{WISH}").write_text(json.dumps(dataclasses.asdict(warehouse)))
+    (folder / f"{warehouse.key}{REQUEST}").write_text(json.dumps(dataclasses.asdict(warehouse)))
 
 
 def way_in(folder, warehouse):
@@ -120,7 +120,7 @@ def test_there_is_a_most(cluster, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"endpoint": 1', '{"other": "x"}'])
 def test_a_wish_that_cannot_be_read_holds_up_no_other(cluster, tmp_path, text):
-    (tmp_path / f"0{WISH}").write_text(text)
+    (tmp_path / f"0{REQUEST}").write_text(text)
     wish(tmp_path, DEV)
     provide(cluster, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [f"{DEV.key}{WAY_IN}"]
@@ -137,4 +137,4 @@ def test_a_server_that_is_away_is_asked_again_later(cluster, tmp_path):
     wish(tmp_path, DEV)
     with pytest.raises(RetryError, match="does not answer"):
         provide(dataclasses.replace(cluster, host="/nonexistent"), tmp_path)
-    assert (tmp_path / f"{DEV.key}{WISH}").exists()
+    assert (tmp_path / f"{DEV.key}{REQUEST}").exists()

@@ -78,7 +78,7 @@ def careless(port: int, client_of: Callable[..., Any]) -> Any:
 
 
 @pytest.fixture
-def wish() -> dict[str, Any]:
+def creation() -> dict[str, Any]:
     """The least that CreateEnvironment takes."""
     return {
         "Name": "demo",

@@ -14,7 +14,7 @@ from protocol.api import raw
 
 NETWORK = {"SubnetIds": ["subnet-1", "subnet-2"], "SecurityGroupIds": ["sg-1"]}
 
-# (what is wrong, members that replace or join the least wish, words that the sentence must have)
+# (what is wrong, members that replace or join the least request, words that the sentence must have)
 REFUSED: list[tuple[str, dict[str, Any], list[str]]] = [
     ("a name past its limit", {"Name": "n" * 81}, ["'name'", "length less than or equal to 80"]),
     ("a name that begins with a digit", {"Name": "1st"}, ["'1st'", "'name'", "a letter first"]),
@@ -143,10 +143,10 @@ REFUSED: list[tuple[str, dict[str, Any], list[str]]] = [
 
 @pytest.mark.parametrize(("members", "words"), [case[1:] for case in REFUSED], ids=[case[0] for case in REFUSED])
 def test_a_bad_member_is_named_and_nothing_is_made(
-    careless: Any, behind: Any, wish: dict[str, Any], members: dict[str, Any], words: list[str]
+    careless: Any, behind: Any, creation: dict[str, Any], members: dict[str, Any], words: list[str]
 ) -> None:
     with pytest.raises(ClientError) as error:
-        careless.create_environment(**{**wish, **members})
+        careless.create_environment(**{**creation, **members})
 
     answer = error.value.response
     assert answer["Error"]["Code"] == "ValidationException"
@@ -157,9 +157,9 @@ def test_a_bad_member_is_named_and_nothing_is_made(
 
 
 @pytest.mark.parametrize("value", ["geheim-größe", "top-secret\n", ""])
-def test_option_values_are_never_repeated(careless: Any, wish: dict[str, Any], value: str) -> None:
+def test_option_values_are_never_repeated(careless: Any, creation: dict[str, Any], value: str) -> None:
     with pytest.raises(ClientError) as error:
-        careless.create_environment(**wish, AirflowConfigurationOptions={"smtp.smtp_password": value})
+        careless.create_environment(**creation, AirflowConfigurationOptions={"smtp.smtp_password": value})
 
     text = error.value.response["Error"]["Message"]
     assert "'airflowConfigurationOptions.smtp.smtp_password'" in text
@@ -168,22 +168,22 @@ def test_option_values_are_never_repeated(careless: Any, wish: dict[str, Any], v
     assert "secret" not in text
 
 
-def test_several_mistakes_are_told_at_once(careless: Any, wish: dict[str, Any]) -> None:
+def test_several_mistakes_are_told_at_once(careless: Any, creation: dict[str, Any]) -> None:
     with pytest.raises(ClientError) as shapes:
-        careless.create_environment(**{**wish, "Name": "1", "MinWorkers": 0})
+        careless.create_environment(**{**creation, "Name": "1", "MinWorkers": 0})
     with pytest.raises(ClientError) as meanings:
-        careless.create_environment(**{**wish, "DagS3Path": "/dags", "KmsKey": "alias/mine"})
+        careless.create_environment(**{**creation, "DagS3Path": "/dags", "KmsKey": "alias/mine"})
 
     assert "2 validation errors detected" in shapes.value.response["Error"]["Message"]
     assert "DagS3Path" in meanings.value.response["Error"]["Message"]
     assert "KmsKey" in meanings.value.response["Error"]["Message"]
 
 
-def test_the_longest_name_and_the_widest_wish_pass(mwaa: Any, behind: Any, wish: dict[str, Any]) -> None:
+def test_the_longest_name_and_the_widest_request_pass(mwaa: Any, behind: Any, creation: dict[str, Any]) -> None:
     name = "n" + "-_9" * 26 + "x"
     assert len(name) == 80
     mwaa.create_environment(
-        **{**wish, "Name": name},
+        **{**creation, "Name": name},
         EnvironmentClass="mw1.2xlarge",
         MinWorkers=25,
         MaxWorkers=25,
@@ -203,16 +203,16 @@ def test_the_longest_name_and_the_widest_wish_pass(mwaa: Any, behind: Any, wish:
     assert spec.plugins_s3_path is None
 
 
-def test_unknown_fields_are_ignored(port: int, behind: Any, wish: dict[str, Any]) -> None:
-    body = json.dumps({**wish, "Colour": {"deep": [1]}, "LoggingConfiguration": {"NoSuchLogs": 5}}).encode()
+def test_unknown_fields_are_ignored(port: int, behind: Any, creation: dict[str, Any]) -> None:
+    body = json.dumps({**creation, "Colour": {"deep": [1]}, "LoggingConfiguration": {"NoSuchLogs": 5}}).encode()
     answer = raw.ask(port, "PUT", "/environments/demo?unknown=1&unknown=2", body=body)
 
     assert answer.status == 200
     assert behind.environments.rows["demo"].spec.logging_configuration["TaskLogs"]["Enabled"] is True
 
 
-def test_null_is_the_same_as_left_out(port: int, wish: dict[str, Any]) -> None:
-    answer = raw.ask(port, "PUT", "/environments/demo", body=json.dumps({**wish, "KmsKey": None}).encode())
+def test_null_is_the_same_as_left_out(port: int, creation: dict[str, Any]) -> None:
+    answer = raw.ask(port, "PUT", "/environments/demo", body=json.dumps({**creation, "KmsKey": None}).encode())
 
     assert answer.status == 200
 
@@ -247,9 +247,9 @@ def test_a_body_that_cannot_be_read(port: int, behind: Any, body: bytes, word: s
     assert behind.environments.rows == {}
 
 
-def test_ten_megabytes_are_answered_properly(careless: Any, wish: dict[str, Any]) -> None:
+def test_ten_megabytes_are_answered_properly(careless: Any, creation: dict[str, Any]) -> None:
     with pytest.raises(ClientError, match="longer than 1048576 bytes") as error:
-        careless.create_environment(**wish, AirflowConfigurationOptions={"core.x": "x" * 10_000_000})
+        careless.create_environment(**creation, AirflowConfigurationOptions={"core.x": "x" * 10_000_000})
 
     assert error.value.response["Error"]["Code"] == "ValidationException"
 
@@ -320,21 +320,23 @@ def test_no_such_operation(port: int, method: str, path: str) -> None:
     ],
 )
 def test_trouble_with_the_bucket_is_told(
-    mwaa: Any, behind: Any, wish: dict[str, Any], problem: Exception, status: int, code: str
+    mwaa: Any, behind: Any, creation: dict[str, Any], problem: Exception, status: int, code: str
 ) -> None:
     behind.preflight.bucket_problem = problem
     with pytest.raises(ClientError) as error:
-        mwaa.create_environment(**wish)
+        mwaa.create_environment(**creation)
 
     assert error.value.response["Error"] == {"Code": code, "Message": str(problem)}
     assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
     assert behind.environments.rows == {}
 
 
-def test_a_mistake_of_ours_tells_its_kind_only(mwaa: Any, behind: Any, wish: dict[str, Any], logged: list[Any]) -> None:
+def test_a_mistake_of_ours_tells_its_kind_only(
+    mwaa: Any, behind: Any, creation: dict[str, Any], logged: list[Any]
+) -> None:
     behind.preflight.bucket_problem = KeyError("password=hunter2")
     with pytest.raises(ClientError) as error:
-        mwaa.create_environment(**wish)
+        mwaa.create_environment(**creation)
 
     assert error.value.response["Error"]["Code"] == "InternalServerException"
     assert "hunter2" not in error.value.response["Error"]["Message"]

@@ -38,8 +38,8 @@ from protocol.api.serving import served
 
 
 @pytest.fixture
-def available(mwaa: Any, behind: Any, wish: dict[str, Any]) -> Any:
-    mwaa.create_environment(**wish)
+def available(mwaa: Any, behind: Any, creation: dict[str, Any]) -> Any:
+    mwaa.create_environment(**creation)
     behind.change("demo", status=Status.AVAILABLE)
     return mwaa
 
@@ -203,7 +203,7 @@ def key() -> rsa.RSAPrivateKey:
 
 @pytest.fixture
 def called(
-    deps: ApiDependencies, key: rsa.RSAPrivateKey, behind: Any, client_of: Any, wish: dict[str, Any]
+    deps: ApiDependencies, key: rsa.RSAPrivateKey, behind: Any, client_of: Any, creation: dict[str, Any]
 ) -> Iterator[Any]:
     paths = deps.operations.settings.paths
 
@@ -213,7 +213,7 @@ def called(
     caller = airflow_rest.Caller(minter=tokens.Minter(key), web_server=web_server, clock=clock.now)
     with served(create_app(replace(deps, operations=replace(deps.operations, rest=caller.call)))) as port:
         client = client_of("mwaa", f"http://127.0.0.1:{port}", inject_host_prefix=False)
-        client.create_environment(**wish)
+        client.create_environment(**creation)
         behind.change("demo", status=Status.AVAILABLE)
         yield client
 

@@ -24,8 +24,8 @@ def settings(tmp_path: Path, port: int) -> Settings:
 
 
 @pytest.fixture
-def available(mwaa: Any, behind: Any, wish: dict[str, Any]) -> None:
-    mwaa.create_environment(**wish)
+def available(mwaa: Any, behind: Any, creation: dict[str, Any]) -> None:
+    mwaa.create_environment(**creation)
     behind.change("demo", status=Status.AVAILABLE)
 
 

@@ -16,8 +16,8 @@ ROLE = "arn:aws:airflow:us-east-1:000000000000:role/demo"
 
 
 @pytest.fixture
-def demo(mwaa: Any, behind: Any, wish: dict[str, Any]) -> Any:
-    mwaa.create_environment(**wish)
+def demo(mwaa: Any, behind: Any, creation: dict[str, Any]) -> Any:
+    mwaa.create_environment(**creation)
     behind.change("demo", status=Status.AVAILABLE)
     return mwaa
 
@@ -40,8 +40,8 @@ def test_a_web_token_says_who_and_where(demo: Any, behind: Any) -> None:
     assert issued.principal.arn == "arn:aws:iam::000000000000:user/admin"
 
 
-def test_the_address_has_the_listeners_port(mwaa: Any, wish: dict[str, Any], behind: Any) -> None:
-    mwaa.create_environment(**wish, WebserverAccessMode="PUBLIC_ONLY")
+def test_the_address_has_the_listeners_port(mwaa: Any, creation: dict[str, Any], behind: Any) -> None:
+    mwaa.create_environment(**creation, WebserverAccessMode="PUBLIC_ONLY")
     behind.change("demo", status=Status.AVAILABLE)
 
     expected = "00000001.us-east-1.airflow.localhost:4562"

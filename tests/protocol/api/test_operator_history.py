@@ -102,8 +102,8 @@ class World:
 
 
 @pytest.fixture
-def world(wish: dict[str, Any]) -> World:
-    return World(defaults.complete("demo", {**wish, "AirflowVersion": "2.11.2"}, latest_version="3.3.1"))
+def world(creation: dict[str, Any]) -> World:
+    return World(defaults.complete("demo", {**creation, "AirflowVersion": "2.11.2"}, latest_version="3.3.1"))
 
 
 @pytest.fixture

@@ -55,9 +55,9 @@ def refusal(call: Any, **members: Any) -> str:
 
 
 @pytest.fixture
-def demo(mwaa: Any, behind: Any, wish: dict[str, Any]) -> Any:
+def demo(mwaa: Any, behind: Any, creation: dict[str, Any]) -> Any:
     """The client, with an environment that is available."""
-    mwaa.create_environment(**wish)
+    mwaa.create_environment(**creation)
     behind.change("demo", status=Status.AVAILABLE)
     behind.audited.clear()
     return mwaa
@@ -71,10 +71,10 @@ def test_every_operation_is_in_these_tests(mwaa: Any) -> None:
 @pytest.mark.parametrize("operation", CALLS)
 @pytest.mark.parametrize("exists", [True, False])
 def test_whoever_may_do_nothing_is_refused_the_same_way(
-    mwaa: Any, behind: Any, wish: dict[str, Any], operation: str, *, exists: bool
+    mwaa: Any, behind: Any, creation: dict[str, Any], operation: str, *, exists: bool
 ) -> None:
     if exists:
-        mwaa.create_environment(**wish)
+        mwaa.create_environment(**creation)
         behind.change("demo", status=Status.AVAILABLE)
     behind.audited.clear()
     behind.grant()
@@ -91,9 +91,11 @@ def test_whoever_may_do_nothing_is_refused_the_same_way(
 
 
 @pytest.mark.parametrize("operation", CALLS)
-def test_the_action_and_its_resource_are_enough(mwaa: Any, behind: Any, wish: dict[str, Any], operation: str) -> None:
+def test_the_action_and_its_resource_are_enough(
+    mwaa: Any, behind: Any, creation: dict[str, Any], operation: str
+) -> None:
     if operation != "create_environment":
-        mwaa.create_environment(**wish, Tags={"a": "1"})
+        mwaa.create_environment(**creation, Tags={"a": "1"})
         behind.change("demo", status=Status.AVAILABLE)
     name = mwaa.meta.method_to_api_mapping[operation]
     scope = permissions.TABLE[name].scope
@@ -112,16 +114,16 @@ def test_the_action_and_its_resource_are_enough(mwaa: Any, behind: Any, wish: di
     assert (entry.allowed, entry.action, entry.resource) == (True, f"airflow:{name}", resource)
 
 
-def test_tags_at_a_creation_need_the_right_to_tag(mwaa: Any, behind: Any, wish: dict[str, Any]) -> None:
+def test_tags_at_a_creation_need_the_right_to_tag(mwaa: Any, behind: Any, creation: dict[str, Any]) -> None:
     passing = allow("iam:PassRole", "*")
     behind.grant(allow("airflow:CreateEnvironment", DEMO), passing)
 
-    sentence = refusal(mwaa.create_environment, **wish, Tags={"team": "data"})
+    sentence = refusal(mwaa.create_environment, **creation, Tags={"team": "data"})
     assert f"not authorized to perform: airflow:TagResource on resource: {DEMO} because" in sentence
     only = {"StringEquals": {"aws:RequestTag/team": "data"}}
     behind.grant(allow("airflow:CreateEnvironment", DEMO), allow("airflow:TagResource", DEMO, **only), passing)
-    refusal(mwaa.create_environment, **wish, Tags={"team": "other"})
-    mwaa.create_environment(**wish, Tags={"team": "data"})
+    refusal(mwaa.create_environment, **creation, Tags={"team": "other"})
+    mwaa.create_environment(**creation, Tags={"team": "data"})
     assert behind.audited[-1].action == "airflow:CreateEnvironment"
 
 
@@ -188,24 +190,24 @@ def test_an_explicit_deny_is_told_as_such(mwaa: Any, behind: Any) -> None:
     assert "with an explicit deny" in refusal(mwaa.list_environments)
 
 
-def test_a_role_must_be_passed_to_mwaa(mwaa: Any, behind: Any, wish: dict[str, Any]) -> None:
-    role = wish["ExecutionRoleArn"]
+def test_a_role_must_be_passed_to_mwaa(mwaa: Any, behind: Any, creation: dict[str, Any]) -> None:
+    role = creation["ExecutionRoleArn"]
     behind.grant(allow("airflow:*"))
-    sentence = refusal(mwaa.create_environment, **wish)
+    sentence = refusal(mwaa.create_environment, **creation)
     assert f"is not authorized to perform: iam:PassRole on resource: {role}" in sentence
     assert behind.audited[-1].action == "iam:PassRole"
 
     behind.grant(
         allow("airflow:*"), allow("iam:PassRole", role, StringEquals={"iam:PassedToService": "ec2.amazonaws.com"})
     )
-    refusal(mwaa.create_environment, **wish)
+    refusal(mwaa.create_environment, **creation)
     assert behind.environments.rows == {}
     assert behind.preflight.buckets_checked == []
 
     behind.grant(
         allow("airflow:*"), allow("iam:PassRole", role, StringLike={"iam:PassedToService": "airflow.amazonaws.com"})
     )
-    mwaa.create_environment(**wish)
+    mwaa.create_environment(**creation)
 
 
 def test_an_update_passes_a_role_only_when_it_names_one(demo: Any, behind: Any) -> None:
@@ -217,10 +219,10 @@ def test_an_update_passes_a_role_only_when_it_names_one(demo: Any, behind: Any) 
     demo.update_environment(Name="demo")
 
 
-def test_a_role_that_mwaa_cannot_assume_is_refused(mwaa: Any, behind: Any, wish: dict[str, Any]) -> None:
+def test_a_role_that_mwaa_cannot_assume_is_refused(mwaa: Any, behind: Any, creation: dict[str, Any]) -> None:
     behind.preflight.role_problem = CallerError("Failed to assume role x.")
     with pytest.raises(ClientError, match="Failed to assume role") as error:
-        mwaa.create_environment(**wish)
+        mwaa.create_environment(**creation)
 
     assert error.value.response["Error"]["Code"] == "ValidationException"
     assert behind.environments.rows == {}

@@ -23,9 +23,9 @@ def host(port: int) -> str:
 
 
 @pytest.fixture
-def tagging(mwaa: Any, behind: Any, wish: dict[str, Any], host: str) -> dict[str, str]:
+def tagging(mwaa: Any, behind: Any, creation: dict[str, Any], host: str) -> dict[str, str]:
     """The headers of a good request that adds a tag to `demo`."""
-    mwaa.create_environment(**wish)
+    mwaa.create_environment(**creation)
     behind.audited.clear()
     return raw.signed("POST", TARGET, BODY, {"Host": host, "Content-Type": "application/json"})
 

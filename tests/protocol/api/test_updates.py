@@ -57,9 +57,9 @@ ELSEWHERE = {"Name", "LoggingConfiguration", "NetworkConfiguration", "WorkerRepl
 
 
 @pytest.fixture
-def demo(mwaa: Any, behind: Any, wish: dict[str, Any]) -> Any:
+def demo(mwaa: Any, behind: Any, creation: dict[str, Any]) -> Any:
     """A client; the environment `demo` is available."""
-    mwaa.create_environment(**wish, **BEFORE)
+    mwaa.create_environment(**creation, **BEFORE)
     behind.environments.request("demo", Event.CREATED, clock.now())
     return mwaa
 

@@ -184,7 +184,7 @@ def surroundings(monkeypatch, tmp_path):
 class Session:
     """A session of `aerodrome dev` that tells one thing and is content."""
 
-    def __init__(self, _wish, _settings, _port, teller):
+    def __init__(self, _options, _settings, _port, teller):
         self._teller = teller
 
     def run(self):

@@ -80,7 +80,7 @@ class ResourceNames:
     environment: str
     bucket: str
     prefix: str
-    """The beginning of every key, with its slash: empty in a bucket of our own, `<environment>/` in one that was named."""
+    """What keys begin with, slash included: nothing in a bucket of our own, `<environment>/` in one that was named."""
     role: str | None
     """The role that we make; None = a role was named."""
     role_arn: str

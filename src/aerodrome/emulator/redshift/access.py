@@ -1,4 +1,4 @@
-"""The way to a database: by the keeper's note, and where there is none or it no longer fits, by a wish for one.
+"""How to reach a database: by the keeper's note, or by a request where no note fits.
 
 See `warehouses`. The control plane must be up when a database is used for the first time, and then never again.
 """
@@ -16,7 +16,7 @@ from psycopg import conninfo
 
 from aerodrome import private_files
 from aerodrome.emulator.redshift import warehouses
-from aerodrome.emulator.redshift.warehouses import REFUSAL, WAY_IN, WISH, Access, Warehouse
+from aerodrome.emulator.redshift.warehouses import REFUSAL, REQUEST, WAY_IN, Access, Warehouse
 
 PATIENCE = 60.0
 """Seconds until a database must be there; the keeper looks every second."""
@@ -47,17 +47,17 @@ def connected(folder: Path, warehouse: Warehouse, check: Callable[[], None]) -> 
             try:
                 return connect(access)
             except psycopg.OperationalError as error:
-                # Another server perhaps, or the role's own statements have changed its password: a wish mends that.
+                # Another server perhaps, or the role's own statements have changed its password: a request mends that.
                 if time.monotonic() > deadline:
                     raise UnavailableError("the database does not let its own role in") from error
-        _wish(folder, warehouse)
+        _ask_for(folder, warehouse)
         _wait(folder, warehouse, deadline, check)
 
 
 def known(folder: Path, warehouse: Warehouse) -> Access | None:
     """The way in, when there is one already."""
     found = warehouses.read(folder / f"{warehouse.key}{WAY_IN}")
-    return None if (folder / f"{warehouse.key}{WISH}").exists() else found
+    return None if (folder / f"{warehouse.key}{REQUEST}").exists() else found
 
 
 def connect(access: Access) -> psycopg.Connection:
@@ -78,17 +78,17 @@ def connect(access: Access) -> psycopg.Connection:
     return psycopg.connect(text, autocommit=True)
 
 
-def _wish(folder: Path, warehouse: Warehouse) -> None:
-    private_files.write(folder / f"{warehouse.key}{WISH}", dumps(asdict(warehouse)))
+def _ask_for(folder: Path, warehouse: Warehouse) -> None:
+    private_files.write(folder / f"{warehouse.key}{REQUEST}", dumps(asdict(warehouse)))
 
 
 def _wait(folder: Path, warehouse: Warehouse, deadline: float, check: Callable[[], None]) -> None:
-    """Return when the wish was granted."""
-    wish, refusal = folder / f"{warehouse.key}{WISH}", folder / f"{warehouse.key}{REFUSAL}"
-    while wish.exists():
+    """Return when the request was granted."""
+    request, refusal = folder / f"{warehouse.key}{REQUEST}", folder / f"{warehouse.key}{REFUSAL}"
+    while request.exists():
         check()
         if time.monotonic() > deadline:
-            wish.unlink(missing_ok=True)
+            request.unlink(missing_ok=True)
             raise UnavailableError(
                 f"no database was made within {PATIENCE:.0f} seconds; that is done by Aerodrome's control plane, which "
                 "must be up when a database is used for the first time"

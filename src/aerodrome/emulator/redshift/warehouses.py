@@ -1,8 +1,9 @@
 """The databases behind the Redshift Data API: what each is called, and how it comes to be.
 
-The emulator, where the statements of DAG code arrive, may make neither databases nor roles. It leaves a wish in a
+The emulator, where the statements of DAG code arrive, may make neither databases nor roles. It leaves a request in a
 folder of ours; the keeper calls `provide` again and again, which writes the way in, has the database made, and takes
-the wish away. A wish for what exists mends it: the role may have changed its password, or shut its database.
+the request away. A request for what exists mends it: the role may have changed its password, or closed its
+database.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ MOST = 32
 MOST_CONNECTIONS = 12
 """Of one role: its statements, and those that end them."""
 
-WISH = ".wish"
-"""What the file of a wish ends in; it holds a `Warehouse`."""
+REQUEST = ".request"
+"""The ending of a request's file; it holds a `Warehouse`."""
 
 WAY_IN = ".json"
-"""The file with an `Access`; it is good when there is no wish beside it."""
+"""The file with an `Access`; it counts when there is no request beside it."""
 
 REFUSAL = ".refused"
-"""The file that comes in the place of a way in: a sentence for whoever wished."""
+"""The file that comes in the place of a way in: a sentence for whoever asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,20 +90,20 @@ class Server(Protocol):
 
 
 def provide(folder: Path, server: Server, make: Callable[[str, str], None]) -> None:
-    """Grant every wish in the folder.
+    """Answer every request in the folder.
 
     `make` makes the database of that name, or mends it, with a role of the same name and that password, which owns it
-    and nothing else. What it raises goes on to the caller, and the wish stays.
+    and nothing else. What it raises goes on to the caller, and the request stays.
     """
-    for wish in sorted(folder.glob(f"*{WISH}")):
-        warehouse = _wished(wish)
+    for request in sorted(folder.glob(f"*{REQUEST}")):
+        warehouse = _read_request(request)
         if warehouse is not None:
             _provide(folder, server, warehouse, make)
-        wish.unlink()
+        request.unlink()
 
 
 def names(folder: Path) -> list[str]:
-    """The databases that were made for the wishes in the folder; each has a role of its name."""
+    """The databases that were made for the requests in the folder; each has a role of its name."""
     return sorted(access.name for access in known(folder))
 
 
@@ -140,8 +141,8 @@ def _provide(folder: Path, server: Server, warehouse: Warehouse, make: Callable[
     make(access.name, access.password)
 
 
-def _wished(wish: Path) -> Warehouse | None:
+def _read_request(request: Path) -> Warehouse | None:
     try:
-        return Warehouse(**json.loads(wish.read_text(encoding="utf-8")))
+        return Warehouse(**json.loads(request.read_text(encoding="utf-8")))
     except (ValueError, TypeError):
         return None
