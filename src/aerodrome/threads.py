@@ -90,7 +90,7 @@ class SupervisedThread:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reported:
+class ThreadReport:
     """What has been reported of a thread."""
 
     falls: int = 0
@@ -107,7 +107,7 @@ class ThreadEvent:
 
 
 def news(
-    name: str, known: Reported, *, falls: int, reason: str, quiet: float, patience: float | None
+    name: str, known: ThreadReport, *, falls: int, reason: str, quiet: float, patience: float | None
 ) -> list[ThreadEvent]:
     """What must be reported of a thread as it is now; `known` has been reported already. Pure."""
     found = []
@@ -132,7 +132,7 @@ class ThreadSupervisor:
     def __init__(self, threads: Iterable[SupervisedThread], tell: Callable[[ThreadEvent], None]) -> None:
         self._threads = [*threads]
         self._tell = tell
-        self._known = {each.name: Reported() for each in self._threads}
+        self._known = {each.name: ThreadReport() for each in self._threads}
         self._untold: list[ThreadEvent] = []
         self._stop = threading.Event()
         self._watch = SupervisedThread("watch", self._run)

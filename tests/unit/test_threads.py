@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome import threads
-from aerodrome.threads import Reported, SupervisedThread, ThreadSupervisor, news
+from aerodrome.threads import SupervisedThread, ThreadReport, ThreadSupervisor, news
 
 WAIT = 20.0
 
@@ -66,12 +66,12 @@ def test_the_pause_grows_to_its_bound(failures):
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.floats(0, 200)), max_size=30))
 def test_each_end_and_each_hang_is_told_once(steps):
-    known, falls, told = Reported(), 0, []
+    known, falls, told = ThreadReport(), 0, []
     for more, quiet in steps:
         falls += more
         found = news("any", known, falls=falls, reason="why", quiet=quiet, patience=60)
         told += [each.kind for each in found]
-        known = Reported(falls=falls, hung=quiet > 60)
+        known = ThreadReport(falls=falls, hung=quiet > 60)
         assert news("any", known, falls=falls, reason="why", quiet=quiet, patience=60) == []
     hangs = [kind for kind in told if kind != "THREAD_RESTARTED"]
     assert hangs == (["THREAD_HUNG", "THREAD_MOVES"] * len(hangs))[: len(hangs)]

@@ -72,7 +72,7 @@ COMPLETE_ROLES = r"""
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class DatabaseQuery:
     """One statement; `parameters` go by `%s` or `%(name)s`."""
 
     text: str
@@ -115,72 +115,72 @@ def parse_request(version: Version) -> ParseRequest | None:
     )
 
 
-def running_jobs() -> Query:
+def running_jobs() -> DatabaseQuery:
     """Rows (job_type, hostname, age of the last heartbeat in seconds) of the jobs that say they run."""
-    return Query(
+    return DatabaseQuery(
         "SELECT job_type, hostname, extract(epoch FROM now() - latest_heartbeat)::float8 "
         "FROM job WHERE state = 'running' AND job_type IN ('SchedulerJob', 'TriggererJob', 'DagProcessorJob')"
     )
 
 
-def set_default_pool(slots: int) -> Query:
+def set_default_pool(slots: int) -> DatabaseQuery:
     """Give the default pool its size; for a database freshly cloned, where no user has set it yet."""
-    return Query("UPDATE slot_pool SET slots = %s WHERE pool = 'default_pool'", (slots,))
+    return DatabaseQuery("UPDATE slot_pool SET slots = %s WHERE pool = 'default_pool'", (slots,))
 
 
-def age_heartbeats(version: Version, hostnames: str, died_at: datetime | None = None) -> tuple[Query, ...]:
+def age_heartbeats(version: Version, hostnames: str, died_at: datetime | None = None) -> tuple[DatabaseQuery, ...]:
     """Let Airflow find the tasks of dead workers at its next look, instead of after five minutes.
 
     Only for workers whose host names match the LIKE pattern and whose processes are all gone. `died_at` spares the
     tasks of a successor with the same host name; None = there is none.
     """
     parameters = {"hostnames": hostnames, "died_at": died_at}
-    found = Query(TASKS_LOST_3 if version.line >= LINE_3 else TASKS_LOST, parameters)
+    found = DatabaseQuery(TASKS_LOST_3 if version.line >= LINE_3 else TASKS_LOST, parameters)
     # 1.10 has one scheduler, which looks after all tasks.
-    return (found,) if version.line < LINE_2 else (Query(HAND_OVER, parameters), found)
+    return (found,) if version.line < LINE_2 else (DatabaseQuery(HAND_OVER, parameters), found)
 
 
-def import_errors(version: Version) -> Query:
+def import_errors(version: Version) -> DatabaseQuery:
     """Rows (file) of DAG files that fail to import: in 3.x the path below the DAGs folder, else the whole path."""
     del version
     # DAG code may have put a view with rows without end in the table's place.
-    return Query("SELECT left(filename, 4096) FROM import_error LIMIT 10000")
+    return DatabaseQuery("SELECT left(filename, 4096) FROM import_error LIMIT 10000")
 
 
-def complete_roles() -> Query:
+def complete_roles() -> DatabaseQuery:
     """Let the tables of users and roles number their rows.
 
     A database that began as 3 never had these tables. The downgrade makes them, but without anything that numbers rows,
     so 2.11 could add no role to them. Tables that number theirs already are left alone.
     """
-    return Query(COMPLETE_ROLES)
+    return DatabaseQuery(COMPLETE_ROLES)
 
 
-def runs_without_place(source: Version, target: Version) -> Query | None:
+def runs_without_place(source: Version, target: Version) -> DatabaseQuery | None:
     """One row (count) of the runs that a move between versions removes; None = it removes none.
 
     Airflow 3 has runs without a logical date, as its API and its UI trigger them; its own downgrade deletes them.
     """
     if source.line < LINE_3 or target.line >= LINE_3:
         return None
-    return Query("SELECT count(*) FROM dag_run WHERE logical_date IS NULL")
+    return DatabaseQuery("SELECT count(*) FROM dag_run WHERE logical_date IS NULL")
 
 
-def roles_without_effect(source: Version, target: Version) -> Query | None:
+def roles_without_effect(source: Version, target: Version) -> DatabaseQuery | None:
     """Rows (name) of the roles that people made and that mean nothing after a move; None = all keep their meaning.
 
     In Airflow 3 IAM alone grants roles, whatever the tables of Airflow 2 say.
     """
     if source.line >= LINE_3 or target.line < LINE_3:
         return None
-    return Query(
+    return DatabaseQuery(
         "SELECT name FROM ab_role WHERE NOT name = ANY(%s) ORDER BY name", ([str(role) for role in AirflowRole],)
     )
 
 
-def requeue() -> Query:
+def requeue() -> DatabaseQuery:
     """Let the scheduler queue again what was queued: the messages in the broker belong to a version that is gone."""
-    return Query(
+    return DatabaseQuery(
         "UPDATE task_instance SET state = 'scheduled', queued_dttm = NULL, queued_by_job_id = NULL, "
         "external_executor_id = NULL WHERE state = 'queued'"
     )
@@ -191,12 +191,12 @@ def url(database: Database) -> str:
     return sections.database_url(database)
 
 
-def soundness() -> Query:
+def soundness() -> DatabaseQuery:
     """One row: the revisions of the schema, at most two, and the tables of `NEEDED` that the owner lacks.
 
     It fails if not even the first can be read.
     """
-    return Query(
+    return DatabaseQuery(
         "SELECT ARRAY(SELECT left(version_num::text, 64) FROM alembic_version LIMIT 2), "
         "ARRAY(SELECT name FROM unnest(%s::text[]) AS wanted (name) "
         "WHERE has_table_privilege(to_regclass(name), 'UPDATE') IS NOT TRUE)",

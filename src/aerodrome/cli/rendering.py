@@ -16,8 +16,8 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from aerodrome.cli.doctor import Finding, Level
-from aerodrome.model.audit import Kind
+from aerodrome.cli.doctor import DoctorFinding, Level
+from aerodrome.model.audit import AuditKind
 
 STATUS_STYLES = {
     "AVAILABLE": "green",
@@ -219,7 +219,7 @@ def _told(event: Mapping[str, Any]) -> tuple[str, Text]:
     act = event["action"] if resource in {"", "*"} else f"{event['action']} on {resource}"
     style = "" if event["allowed"] else "red"
     # Nobody who reads a table needs to know which policy allowed a request; `--json` has it.
-    why = "" if event["allowed"] and event["kind"] == Kind.API_REQUEST else f" {event['sentence']}"
+    why = "" if event["allowed"] and event["kind"] == AuditKind.API_REQUEST else f" {event['sentence']}"
     return who, Text(f"{act}: {outcome}.{why}", style)
 
 
@@ -231,7 +231,7 @@ def members(document: Mapping[str, Any]) -> Rows:
     return table
 
 
-def findings(found: Iterable[Finding]) -> Rows:
+def findings(found: Iterable[DoctorFinding]) -> Rows:
     """The doctor's report."""
     table = Rows("", "checked", "found", "fix")
     for each in found:

@@ -59,7 +59,7 @@ GRACEFUL = 3.0
 """Seconds that open requests get at a stop."""
 
 
-class Front:
+class EmulatorFront:
     """The ASGI application that answers for MiniStack, or refuses."""
 
     def __init__(self, inner: Application, redshift: Redshift, identity: str) -> None:
@@ -155,7 +155,7 @@ def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-async def keep_checkpoints(front: Front, save: Callable[[], None]) -> None:
+async def keep_checkpoints(front: EmulatorFront, save: Callable[[], None]) -> None:
     """Save after changes, for ever; the longer a save takes, the longer the pause."""
     while True:
         await front.changed.wait()
@@ -166,7 +166,7 @@ async def keep_checkpoints(front: Front, save: Callable[[], None]) -> None:
         await asyncio.sleep((time.monotonic() - began) / CHECKPOINT_SHARE)
 
 
-async def run(front: Front, redshift: Redshift, save: Callable[[], None], port: int) -> None:
+async def run(front: EmulatorFront, redshift: Redshift, save: Callable[[], None], port: int) -> None:
     """Serve until SIGTERM; MiniStack then saves everything itself."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
@@ -208,7 +208,7 @@ def main() -> None:
         endpoint_url=f"http://{LOOPBACK}:{options.port}",
         region=os.environ["MINISTACK_REGION"],
     )
-    asyncio.run(run(Front(app.app, redshift, options.identity), redshift, save, options.port))
+    asyncio.run(run(EmulatorFront(app.app, redshift, options.identity), redshift, save, options.port))
 
 
 if __name__ == "__main__":

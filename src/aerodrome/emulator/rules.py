@@ -60,7 +60,7 @@ READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class EmulatorRefusal:
     """Why a request is not passed on to MiniStack."""
 
     status: int
@@ -68,20 +68,22 @@ class Refusal:
     message: str
 
 
-def refusal(path: str, query: str, headers: Mapping[str, str]) -> Refusal | None:
+def refusal(path: str, query: str, headers: Mapping[str, str]) -> EmulatorRefusal | None:
     """Why this request is refused, or None. Header names are in lower case."""
     if signed_for(query, headers) in OURS:
-        return Refusal(
+        return EmulatorRefusal(
             403,
             "AccessDeniedException",
             "the embedded emulator does not serve Amazon MWAA, IAM and STS; send this to Aerodrome's own endpoint",
         )
     if path.startswith(PRIVATE_PATHS) or path.startswith("//"):
-        return Refusal(403, "AccessDeniedException", "the emulator's administration is not served")
+        return EmulatorRefusal(403, "AccessDeniedException", "the emulator's administration is not served")
     if "origin" in headers:
-        return Refusal(403, "AccessDeniedException", "requests from web pages are not served")
+        return EmulatorRefusal(403, "AccessDeniedException", "requests from web pages are not served")
     if int_or_zero(headers.get("content-length", "")) > BODY_LIMIT:
-        return Refusal(413, "EntityTooLarge", f"a request may have {BODY_LIMIT} bytes; upload larger objects in parts")
+        return EmulatorRefusal(
+            413, "EntityTooLarge", f"a request may have {BODY_LIMIT} bytes; upload larger objects in parts"
+        )
     return None
 
 

@@ -27,7 +27,7 @@ from aerodrome.gateway.requests import GatewayRequest, Refusal
 from aerodrome.gateway.sessions import RevokedError, Sessions
 from aerodrome.ledger.logins import Login
 from aerodrome.model import web_address
-from aerodrome.model.audit import Kind
+from aerodrome.model.audit import AuditKind
 from aerodrome.model.environment import Environment
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -177,7 +177,7 @@ class Gateway:
                 auditing.record(
                     self._deps,
                     visit,
-                    Kind.WEB_REQUEST,
+                    AuditKind.WEB_REQUEST,
                     f"Passed to Airflow as {user.role}: {said}.",
                     principal=user.principal,
                     allowed=status not in {401, 403},
@@ -187,7 +187,7 @@ class Gateway:
     def _refused(self, visit: GatewayRequest, status: int, sentence: str, *, user: Login | None = None) -> Refusal:
         """A refusal, recorded in the audit log."""
         principal = user.principal if user else None
-        auditing.record(self._deps, visit, Kind.WEB_REQUEST, sentence, principal=principal, allowed=False)
+        auditing.record(self._deps, visit, AuditKind.WEB_REQUEST, sentence, principal=principal, allowed=False)
         return Refusal(status, sentence, headers={"www-authenticate": "Bearer"} if status == 401 else None)  # noqa: PLR2004
 
     def _forget(self, known: Mapping[str, Environment]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from aerodrome.gateway.dependencies import GatewayDependencies
 from aerodrome.gateway.requests import GatewayRequest
-from aerodrome.model.audit import Entry, Kind
+from aerodrome.model.audit import AuditKind, Entry
 from aerodrome.model.principals import Principal
 
 LONGEST_ACTION = 256
@@ -17,7 +17,7 @@ LONGEST_ACTION = 256
 def record(
     deps: GatewayDependencies,
     visit: GatewayRequest,
-    kind: Kind,
+    kind: AuditKind,
     sentence: str,
     *,
     principal: Principal | None = None,

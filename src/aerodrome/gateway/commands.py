@@ -24,7 +24,7 @@ from aerodrome.gateway.ledger_threads import LedgerThreads
 from aerodrome.gateway.login import BEARER, LONGEST_TOKEN
 from aerodrome.gateway.requests import GatewayRequest, Refusal
 from aerodrome.ledger.logins import Login
-from aerodrome.model.audit import Kind
+from aerodrome.model.audit import AuditKind
 
 LONGEST_COMMAND = 64 * 1024
 """Bytes."""
@@ -77,12 +77,18 @@ class CliEndpoint:
             if login is not None and login.issued_at >= environment.created_at:
                 return login
         sentence = "The CLI token is not valid: it lives a minute, works once, and only for its own environment."
-        auditing.record(self._deps, visit, Kind.CLI_COMMAND, sentence, allowed=False)
+        auditing.record(self._deps, visit, AuditKind.CLI_COMMAND, sentence, allowed=False)
         raise Refusal(401, sentence)
 
     def _record(self, visit: GatewayRequest, login: Login, action: str, sentence: str, *, allowed: bool) -> None:
         auditing.record(
-            self._deps, visit, Kind.CLI_COMMAND, sentence, principal=login.principal, allowed=allowed, action=action
+            self._deps,
+            visit,
+            AuditKind.CLI_COMMAND,
+            sentence,
+            principal=login.principal,
+            allowed=allowed,
+            action=action,
         )
 
     @asynccontextmanager

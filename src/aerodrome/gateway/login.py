@@ -15,7 +15,7 @@ from aerodrome.gateway.dependencies import GatewayDependencies
 from aerodrome.gateway.requests import GatewayRequest, Refusal
 from aerodrome.gateway.sessions import RevokedError, Sessions
 from aerodrome.ledger.logins import SESSION_LIFETIME
-from aerodrome.model.audit import Kind
+from aerodrome.model.audit import AuditKind
 
 LONGEST_FORM = 16 * 1024
 LONGEST_TOKEN = 4096
@@ -42,14 +42,14 @@ async def log_in(visit: GatewayRequest, deps: GatewayDependencies, sessions: Ses
     opened = await sessions.log_in(visit, token) if token else None
     if opened is None:
         sentence = "The login token is not valid: it lives a minute, works once, and only for its own environment."
-        auditing.record(deps, visit, Kind.WEB_LOGIN, sentence, allowed=False)
+        auditing.record(deps, visit, AuditKind.WEB_LOGIN, sentence, allowed=False)
         raise Refusal(401, sentence)
     secret, login = opened
     user = login.principal.airflow_name
     auditing.record(
         deps,
         visit,
-        Kind.WEB_LOGIN,
+        AuditKind.WEB_LOGIN,
         f"{user} logged in as {login.role}.",
         principal=login.principal,
         detail={"role": login.role},
@@ -75,7 +75,7 @@ async def log_out(visit: GatewayRequest, deps: GatewayDependencies, sessions: Se
     await sessions.log_out(secrets)
     if login is not None:
         who = f"{login.principal.airflow_name} logged out."
-        auditing.record(deps, visit, Kind.WEB_LOGOUT, who, principal=login.principal)
+        auditing.record(deps, visit, AuditKind.WEB_LOGOUT, who, principal=login.principal)
     answer = pages.logged_out(visit)
     answer.headers["set-cookie"] = cookies.ended(name)
     return answer

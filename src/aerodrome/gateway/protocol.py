@@ -40,7 +40,7 @@ class _BadRequestError(Exception):
     """Raised within the parser, which stops it."""
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class GatewayProtocol(HttpToolsProtocol):
     """One connection of a client."""
 
     def __init__(self, *positional: Any, **named: Any) -> None:

@@ -18,7 +18,7 @@ from aerodrome.clock import Clock
 from aerodrome.errors import CallerError
 from aerodrome.gateway.app import Gateway, Listener
 from aerodrome.gateway.certificates import Certificates
-from aerodrome.gateway.protocol import BoundedProtocol
+from aerodrome.gateway.protocol import GatewayProtocol
 from aerodrome.model.web_address import Ports
 from aerodrome.settings import Paths, Settings, split_address
 
@@ -45,7 +45,7 @@ class GatewayServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 gateway.on(listener),
-                http=BoundedProtocol,
+                http=GatewayProtocol,
                 ws="none",
                 lifespan="on",
                 log_config=None,
@@ -66,8 +66,8 @@ class GatewayServer(uvicorn.Server):
         await self.lifespan.startup()
         loop = asyncio.get_running_loop()
 
-        def protocol() -> BoundedProtocol:
-            return BoundedProtocol(
+        def protocol() -> GatewayProtocol:
+            return GatewayProtocol(
                 config=self.config, server_state=self.server_state, app_state=self.lifespan.state, _loop=loop
             )
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from aerodrome.errors import BrokenError
 from aerodrome.identity.errors import MalformedPolicyError
 from aerodrome.identity.policy import grammar
-from aerodrome.identity.policy.statements import Effect, Mismatch, Policy, Request, Statement
+from aerodrome.identity.policy.statements import Effect, Mismatch, PolicyDocument, PolicyStatement, Request
 from aerodrome.model.principals import Granted, PolicyText
 
 
@@ -32,7 +32,7 @@ class Considered:
     layer: Layer
     source: str
     """Where the policy stands, such as "managed policy AmazonMWAAReadOnlyAccess of group data"."""
-    statement: Statement
+    statement: PolicyStatement
     mismatch: Mismatch | None
     """The first thing that did not match; None: the statement applies."""
 
@@ -97,7 +97,7 @@ def consider(layer: Layer, texts: Iterable[PolicyText], request: Request) -> lis
     ]
 
 
-def read(text: PolicyText, *, trust: bool = False) -> Policy:
+def read(text: PolicyText, *, trust: bool = False) -> PolicyDocument:
     """A stored policy.
 
     Raises:

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from aerodrome.identity.evaluation import Considered, Layer, read
-from aerodrome.identity.policy.statements import Effect, Mismatch, Principals, Request, Statement, StatementElement
+from aerodrome.identity.policy.statements import (
+    Effect,
+    Mismatch,
+    PolicyStatement,
+    PrincipalElement,
+    Request,
+    StatementElement,
+)
 from aerodrome.model.principals import PolicyText, Principal, PrincipalKind
 
 ARN_ACCOUNT = 4
@@ -64,7 +71,7 @@ def _names(asking: Principal) -> _Names:
     return _Names(frozenset({asking.arn, asking.unique_id}), role, account)
 
 
-def naming(principals: Principals, asking: Asking, effect: Effect) -> Naming:
+def naming(principals: PrincipalElement, asking: Asking, effect: Effect) -> Naming:
     """How a statement's Principal or NotPrincipal names who asks."""
     if isinstance(asking, FederatedPrincipal):
         named = asking.provider in principals.federated
@@ -75,7 +82,7 @@ def naming(principals: Principals, asking: Asking, effect: Effect) -> Naming:
     return _left_out(principals, names, effect) if principals.negated else _named(principals, names)
 
 
-def _outside(principals: Principals, effect: Effect, *, named: bool) -> Naming:
+def _outside(principals: PrincipalElement, effect: Effect, *, named: bool) -> Naming:
     """Services and federated principals: `*` lets none of them in, but does deny them."""
     if principals.negated:
         applies = not named and effect is Effect.DENY
@@ -84,7 +91,7 @@ def _outside(principals: Principals, effect: Effect, *, named: bool) -> Naming:
     return Naming.DIRECT if applies else Naming.NONE
 
 
-def _named(principals: Principals, names: _Names) -> Naming:
+def _named(principals: PrincipalElement, names: _Names) -> Naming:
     listed = set(principals.aws)
     if principals.everyone or names.direct & listed:
         return Naming.DIRECT
@@ -93,7 +100,7 @@ def _named(principals: Principals, names: _Names) -> Naming:
     return Naming.ACCOUNT if names.account & listed else Naming.NONE
 
 
-def _left_out(principals: Principals, names: _Names, effect: Effect) -> Naming:
+def _left_out(principals: PrincipalElement, names: _Names, effect: Effect) -> Naming:
     """NotPrincipal: a deny spares who is listed with role and account; an allow reaches nobody who is listed at all."""
     listed = set(principals.aws)
     chain = [group for group in (names.direct, names.role, names.account) if group]
@@ -115,7 +122,7 @@ def consider(text: PolicyText, asking: Asking, request: Request) -> tuple[list[C
     return trace, closest
 
 
-def _not_named(statement: Statement, asking: Asking) -> Mismatch:
+def _not_named(statement: PolicyStatement, asking: Asking) -> Mismatch:
     principals = statement.principals
     listed: Sequence[str] = (*principals.aws, *principals.service, *principals.federated) if principals else ()
     name = "NotPrincipal" if principals and principals.negated else "Principal"

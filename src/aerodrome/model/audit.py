@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 
-class Kind(StrEnum):
+class AuditKind(StrEnum):
     """What an entry is about."""
 
     API_REQUEST = "API_REQUEST"
@@ -26,7 +26,7 @@ class Entry:
     """One audited act."""
 
     at: datetime
-    kind: Kind
+    kind: AuditKind
     environment: str | None
     """None: it concerns no single environment."""
     principal: str | None

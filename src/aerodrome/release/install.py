@@ -58,7 +58,7 @@ def install(
 
     Raises:
         CallerError: the version is not on offer.
-        RetryError: the package index cannot be reached, or (uv_process.CancelledError) the caller asked to stop.
+        RetryError: the package index cannot be reached, or (uv_process.UvCancelledError) the caller asked to stop.
         BrokenError: a person must act: no Python, no space, or a package that cannot be installed.
     """
     present = installation.find(version, versions)
@@ -142,7 +142,7 @@ class _Job:
 
     def check(self) -> None:
         if self.cancelled():
-            raise uv_process.CancelledError(f"the installation of {self.lock.title} was cancelled")
+            raise uv_process.UvCancelledError(f"the installation of {self.lock.title} was cancelled")
 
 
 @contextlib.contextmanager

@@ -203,7 +203,7 @@ def _download(line: str, places: Places, tick: Callable[[], None]) -> str:
             cwd=places.downloads,
             tick=tick,
         )
-    except uv_process.CancelledError:
+    except uv_process.UvCancelledError:
         raise
     except (errors.BrokenError, errors.RetryError) as error:
         return str(error)

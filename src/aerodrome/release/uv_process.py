@@ -36,7 +36,7 @@ _Lines = queue.SimpleQueue[str | None]
 """What uv printed, line by line; None = it closed its output."""
 
 
-class CancelledError(errors.RetryError):
+class UvCancelledError(errors.RetryError):
     """The caller asked to stop, and nothing half made was left; `tick` raises it to stop uv."""
 
 

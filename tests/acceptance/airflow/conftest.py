@@ -280,7 +280,7 @@ def put() -> Callable[[Environment, str, str | bytes], None]:
         aside.rename(path)
         request = metadata.parse_request(environment.version)
         named = path.name if request.style == "relative" else str(path)
-        environment.execute(metadata.Query(request.text, (named,)))
+        environment.execute(metadata.DatabaseQuery(request.text, (named,)))
 
     return place
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from aerodrome.airflow import metadata, units
-from aerodrome.airflow.metadata import Query
+from aerodrome.airflow.metadata import DatabaseQuery
 
 ROLES = ("Public", "Viewer", "User", "Op", "Admin")
 
@@ -80,7 +80,7 @@ def write(environment, name, text):
 
 def states(environment, dag):
     query = "SELECT task_id, state, hostname FROM task_instance WHERE dag_id = %s ORDER BY task_id"
-    return environment.execute(Query(query, (dag,)))
+    return environment.execute(DatabaseQuery(query, (dag,)))
 
 
 def location(headers):
@@ -92,7 +92,7 @@ def location(headers):
 def chain(first, wait_for):
     """The name of a DAG whose one scheduled run has ended."""
     write(first, "chain", CHAIN.format(name="chain", length=3))
-    query = Query("SELECT state FROM dag_run WHERE dag_id = 'chain' AND state IN ('success', 'failed')")
+    query = DatabaseQuery("SELECT state FROM dag_run WHERE dag_id = 'chain' AND state IN ('success', 'failed')")
     assert wait_for("the run's end", lambda: first.execute(query), limit=180) == [("success",)]
     return "chain"
 
@@ -131,11 +131,11 @@ def test_a_task_on_a_killed_worker_is_retried(first, wait_for):
         first.execute(statement)
     wait_for("the task's end", lambda: [state for _, state, _ in states(first, "stubborn")] == ["success"])
     query = "SELECT state, try_number FROM task_instance WHERE dag_id = 'stubborn'"
-    assert first.execute(Query(query)) == [("success", 2)]
+    assert first.execute(DatabaseQuery(query)) == [("success", 2)]
 
 
 def test_the_web_server_shows_the_log_of_a_task(first, chain):
-    [(date,)] = first.execute(Query("SELECT execution_date FROM dag_run WHERE dag_id = %s", (chain,)))
+    [(date,)] = first.execute(DatabaseQuery("SELECT execution_date FROM dag_run WHERE dag_id = %s", (chain,)))
     path = f"/get_logs_with_metadata?dag_id={chain}&task_id=t0&try_number=1&metadata=null"
     status, document = first.call("GET", f"{path}&execution_date={date.isoformat().replace('+', '%2B')}")
     assert status == 200

@@ -14,13 +14,13 @@ from aerodrome.ledger import audit, schema
 from aerodrome.ledger.audit import Audit
 from aerodrome.ledger.environments import Environments
 from aerodrome.ledger.migrate import migrate
-from aerodrome.model.audit import Entry, Kind
+from aerodrome.model.audit import AuditKind, Entry
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ADA = "arn:aws:iam::000000000000:user/ada"
 ENTRY = Entry(
     at=NOW,
-    kind=Kind.API_REQUEST,
+    kind=AuditKind.API_REQUEST,
     environment="one",
     principal=ADA,
     action="airflow:GetEnvironment",
@@ -124,7 +124,7 @@ def test_reads_may_be_left_out_and_refused_ones_stay(log, engine):
         replace(ENTRY, allowed=False),
         replace(ENTRY, action="airflow:InvokeRestApi", detail={"method": "GET"}),
         replace(ENTRY, action="airflow:InvokeRestApi", detail={"method": "POST"}),
-        replace(ENTRY, action="dags list", kind=Kind.CLI_COMMAND, detail={}),
+        replace(ENTRY, action="dags list", kind=AuditKind.CLI_COMMAND, detail={}),
     ]
     Environments(engine, region="us-east-1", account="0").record("one", "CREATED", "x", {}, NOW)
     rows = recorded(log, *entries, engine=engine).entries(reads=False, lifecycle=True)

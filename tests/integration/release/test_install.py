@@ -150,7 +150,7 @@ def test_a_half_made_folder_is_made_anew(lock, environ, versions):
 
 def test_cancelling_stops_uv_and_leaves_nothing(silent_index, versions):
     environ, _ = silent_index
-    with pytest.raises(uv_process.CancelledError, match=r"the installation of Airflow 0\.0\.1 was cancelled"):
+    with pytest.raises(uv_process.UvCancelledError, match=r"the installation of Airflow 0\.0\.1 was cancelled"):
         install.install(
             VERSION,
             versions,
@@ -168,7 +168,7 @@ def test_cancelling_ends_the_wait_for_another_installer(silent_index, versions):
     stop, running = threading.Event(), threading.Event()
 
     def first():
-        with pytest.raises(uv_process.CancelledError):
+        with pytest.raises(uv_process.UvCancelledError):
             install.install(
                 VERSION,
                 versions,
@@ -183,7 +183,7 @@ def test_cancelling_ends_the_wait_for_another_installer(silent_index, versions):
     try:
         assert running.wait(60)
         waited = []
-        with pytest.raises(uv_process.CancelledError):
+        with pytest.raises(uv_process.UvCancelledError):
             install.install(
                 VERSION,
                 versions,

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from aerodrome.errors import CallerError
-from aerodrome.model.audit import Kind
+from aerodrome.model.audit import AuditKind
 from aerodrome.model.lifecycle import Status
 from aerodrome.operations import permissions
 from protocol.api import raw
@@ -83,7 +83,7 @@ def test_whoever_may_do_nothing_is_refused_the_same_way(
     action = f"airflow:{mwaa.meta.method_to_api_mapping[operation]}"
     [entry] = behind.audited
     assert sentence.startswith(f"User: {ADMIN} is not authorized to perform: {action} on resource: {entry.resource}")
-    assert (entry.kind, entry.principal, entry.action, entry.allowed) == (Kind.API_REQUEST, ADMIN, action, False)
+    assert (entry.kind, entry.principal, entry.action, entry.allowed) == (AuditKind.API_REQUEST, ADMIN, action, False)
     assert entry.environment == (None if operation == "list_environments" else "demo")
     assert (entry.address, entry.detail["error"]) == ("127.0.0.1", "AccessDeniedException")
     assert behind.rest_calls == []

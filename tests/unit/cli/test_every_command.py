@@ -173,7 +173,7 @@ def surroundings(monkeypatch, tmp_path):
     monkeypatch.setattr(main, "_port", lambda _: 4560)
     monkeypatch.setattr(operator_client, "is_up", lambda _: False)
     monkeypatch.setattr(doctor, "gather", lambda *_, **__: None)
-    finding = doctor.Finding(subject="disk", level=doctor.Level.FAIL, found=TOLD, fix="buy one")
+    finding = doctor.DoctorFinding(subject="disk", level=doctor.Level.FAIL, found=TOLD, fix="buy one")
     monkeypatch.setattr(doctor, "judge", lambda _: [finding])
     errors = [{"code": "X", "message": TOLD, "tail": ["one", "two"]}]
     monkeypatch.setattr(check_run.CheckRun, "run", lambda _: check_run.Checked("3.3.1", errors=errors, notes=[TOLD]))

@@ -14,7 +14,7 @@ from aerodrome.model.iam.directory import Change, Directory
 from aerodrome.model.iam.entities import KeyUse
 
 
-class Principals(Protocol):
+class PrincipalStore(Protocol):
     """IAM in the ledger, as the API sees it."""
 
     @property
@@ -36,7 +36,7 @@ class Principals(Protocol):
 class QueryDependencies:
     """Everything behind the query protocol."""
 
-    principals: Principals
+    principals: PrincipalStore
     authorizer: Authorizer
     """Over the same principals."""
     session_tokens: SessionTokens

@@ -79,7 +79,7 @@ def forget_workers(cluster: Cluster, name: str, owner: str, password: str, versi
 
 
 def execute(
-    cluster: Cluster, name: str, password: str, *statements: metadata.Query, owner: str | None = None
+    cluster: Cluster, name: str, password: str, *statements: metadata.DatabaseQuery, owner: str | None = None
 ) -> list[tuple[Any, ...]]:
     """Execute statements with the rights of the database's owner; the rows of the last, if it has any."""
     rows: list[tuple[Any, ...]] = []

@@ -26,7 +26,7 @@ _ANY = "~"
 """Airflow's word for every DAG, or every run."""
 
 
-class Airflow:
+class AirflowRest:
     """The Airflow of one environment. Every method may raise RetryError while its web server is not there."""
 
     def __init__(self, mwaa: Any, environment: str, version: str) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from aerodrome import clock
 from aerodrome.cli.dev import airflow_troubles
-from aerodrome.cli.dev.airflow_rest import Airflow
+from aerodrome.cli.dev.airflow_rest import AirflowRest
 from aerodrome.cli.dev.airflow_troubles import ImportTrouble, Reported, TaskFailure
 from aerodrome.cli.dev.output import Mark, Teller
 from aerodrome.errors import CallerError, RetryError
@@ -49,7 +49,7 @@ class Observer:
         for file in files:
             self._parsing.pop(file, None)
 
-    def look(self, airflow: Airflow, *, settled: bool) -> None:
+    def look(self, airflow: AirflowRest, *, settled: bool) -> None:
         """Report what is new, if it is time for a look; while its environment is not `settled`, Airflow may be away."""
         if not airflow.has_rest or time.monotonic() - self._looked_at < EVERY:
             return
@@ -77,7 +77,7 @@ class Observer:
         for file in news.gone:
             self.teller.say("import-error-gone", Mark.GOOD, f"{file}: its import error is gone", file=file)
 
-    def tell_failures(self, airflow: Airflow) -> bool:
+    def tell_failures(self, airflow: AirflowRest) -> bool:
         """Report which attempts of tasks failed, and why; False while a reason is still being looked for."""
         if self._seen.since is None:
             return True
@@ -101,7 +101,7 @@ class Observer:
             self.teller.say("task-failed", Mark.BAD, f"{words}\n{why}", map_index=failure.index, **about)
         return not self._unexplained
 
-    def _tell_parsed(self, airflow: Airflow) -> None:
+    def _tell_parsed(self, airflow: AirflowRest) -> None:
         """Report which of the files that were put have been read, and their DAGs."""
         now = clock.now()
         self._parsing = {file: at for file, at in self._parsing.items() if now - at < PARSED_WITHIN}

@@ -15,7 +15,7 @@ from aerodrome.cli import browser, operator_client
 from aerodrome.cli import login as logging_in
 from aerodrome.cli.dev import aws_resources, folder_tree, naming, steps
 from aerodrome.cli.dev.airflow_cli import AirflowCli
-from aerodrome.cli.dev.airflow_rest import Airflow
+from aerodrome.cli.dev.airflow_rest import AirflowRest
 from aerodrome.cli.dev.aws_resources import AwsResources, ResourceNames
 from aerodrome.cli.dev.folder import FileContent, Folder
 from aerodrome.cli.dev.observer import Observer
@@ -92,7 +92,7 @@ class Session:
         """Whether this session asked for a change."""
         self._waits_for_dags = False
         """The last change failed because of a DAG: it is worth another try as soon as a DAG changes."""
-        self._airflow: Airflow | None = None
+        self._airflow: AirflowRest | None = None
         self._ok = True
 
     def run(self) -> bool:
@@ -317,7 +317,7 @@ class Session:
             self._remove()
             return
         self._know(state=EnvironmentState.SETTLED, airflow=found["AirflowVersion"])
-        self._airflow = Airflow(self._aws.mwaa, self._name, found["AirflowVersion"])
+        self._airflow = AirflowRest(self._aws.mwaa, self._name, found["AirflowVersion"])
         if not self._is_up:
             self._is_up = True
             self._welcome()
@@ -382,7 +382,7 @@ class Session:
             f"The DAGs have not come from the bucket into {self._name}: see aerodrome events {self._name}."
         )
 
-    def _ran(self, airflow: Airflow, dag: str) -> bool:
+    def _ran(self, airflow: AirflowRest, dag: str) -> bool:
         """Run a DAG to its end; whether it succeeded."""
         if not airflow.has_rest:
             raise CallerError("--run needs Airflow 2 or later.")

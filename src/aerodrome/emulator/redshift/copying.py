@@ -21,7 +21,7 @@ _SWITCHES = frozenset({"on", "off", "true", "false", "preset"})
 S3 = "s3://"
 
 
-class RefusedError(Exception):
+class CopyRefusedError(Exception):
     """A statement is not run; the message says why."""
 
 
@@ -59,7 +59,7 @@ def load(tokens: Sequence[Token]) -> Load:
     """What the tokens of a COPY ask for.
 
     Raises:
-        RefusedError: something in it is not understood, or cannot be done here.
+        CopyRefusedError: something in it is not understood, or cannot be done here.
     """
     return _Reader(tokens).read()
 
@@ -267,4 +267,4 @@ _OPTIONS: Mapping[str, Callable[[_Reader, str], None]] = {
 
 
 def _refuse(sentence: str) -> NoReturn:
-    raise RefusedError(f"COPY: {sentence}")
+    raise CopyRefusedError(f"COPY: {sentence}")

@@ -16,7 +16,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aerodrome.emulator.redshift.copying import S3, Load, RefusedError
+from aerodrome.emulator.redshift.copying import S3, CopyRefusedError, Load
 
 LONGEST_LINE = 4 * 2**20
 """Characters; Redshift's longest row has 4 MB."""
@@ -41,12 +41,12 @@ def rows(s3: Any, wanted: Load, check: Callable[[], None]) -> Iterator[Row]:
     """All rows of all objects, in the order of their keys; `check` is called at each line.
 
     Raises:
-        RefusedError: there is no object, or one cannot be fetched or read.
+        CopyRefusedError: there is no object, or one cannot be fetched or read.
     """
     try:
         keys = _keys(s3, wanted)
         if not keys:
-            raise RefusedError(
+            raise CopyRefusedError(
                 f"the specified S3 prefix '{wanted.prefix}' does not exist in the bucket '{wanted.bucket}'"
             )
         for key in keys:
@@ -56,7 +56,7 @@ def rows(s3: Any, wanted: Load, check: Callable[[], None]) -> Iterator[Row]:
             finally:
                 body.close()
     except (BotoCoreError, ClientError) as error:
-        raise RefusedError(f"S3 gives no objects of {wanted.source}: {error}") from error
+        raise CopyRefusedError(f"S3 gives no objects of {wanted.source}: {error}") from error
 
 
 def _keys(s3: Any, wanted: Load) -> list[str]:
@@ -78,7 +78,7 @@ def _rows(body: Any, wanted: Load, key: str, check: Callable[[], None]) -> Itera
                 yield Row(fields or [""], key, number)
     except (csv.Error, UnicodeDecodeError, EOFError, OSError, ValueError) as error:
         where = f"{S3}{wanted.bucket}/{key}, behind line {number}"
-        raise RefusedError(f"{where}: {' '.join(str(error).split())[:200]}") from error
+        raise CopyRefusedError(f"{where}: {' '.join(str(error).split())[:200]}") from error
 
 
 def _reader(lines: Iterator[str], wanted: Load) -> Any:

@@ -22,7 +22,7 @@ from aerodrome.emulator.redshift import requests, running, shown, sql, warehouse
 from aerodrome.emulator.redshift.requests import Document
 from aerodrome.emulator.redshift.running import Surroundings
 from aerodrome.emulator.redshift.sql import ParameterError, Query, Understood
-from aerodrome.emulator.redshift.statement import ENDED, Part, Statement, Status
+from aerodrome.emulator.redshift.statement import ENDED, Part, Statement, StatementStatus
 from aerodrome.emulator.redshift.statements import Statements
 from aerodrome.emulator.redshift.wire import ServiceError
 
@@ -109,7 +109,7 @@ class Service:
         statement, part = self._found(given["Id"])
         await self._wait(given, statement)
         chosen = statement.parts[0] if part is None and not statement.is_batch else part
-        has_ended = chosen is not None and chosen.course.status is Status.FINISHED
+        has_ended = chosen is not None and chosen.course.status is StatementStatus.FINISHED
         result = chosen.result if chosen and has_ended and statement.course.status in ENDED else None
         if result is None:
             sentence = "Query does not have result. Please check query status with DescribeStatement."

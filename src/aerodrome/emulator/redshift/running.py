@@ -19,10 +19,10 @@ from psycopg.pq import DiagnosticField, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
 from aerodrome.emulator.redshift import access, objects, receiving, results
-from aerodrome.emulator.redshift.copying import S3, Load, RefusedError
+from aerodrome.emulator.redshift.copying import S3, CopyRefusedError, Load
 from aerodrome.emulator.redshift.results import Result
 from aerodrome.emulator.redshift.sql import Query
-from aerodrome.emulator.redshift.statement import Part, Statement, Status, Stop, StoppedError
+from aerodrome.emulator.redshift.statement import Part, Statement, StatementStatus, Stop, StoppedError
 from aerodrome.emulator.redshift.warehouses import Warehouse
 
 LONGEST = 900.0
@@ -63,14 +63,16 @@ def carry_out(statement: Statement, around: Surroundings) -> None:
     except StoppedError:
         _end(statement, *_stopped(statement))
     except FailedError as error:
-        _end(statement, Status.FAILED, str(error))
+        _end(statement, StatementStatus.FAILED, str(error))
     except (access.UnavailableError, psycopg.Error) as error:
-        _end(statement, *(_stopped(statement) if statement.stop else (Status.FAILED, _said(str(error)))))
+        _end(statement, *(_stopped(statement) if statement.stop else (StatementStatus.FAILED, _said(str(error)))))
     except BaseException as error:
-        _end(statement, Status.FAILED, _said(f"the embedded Redshift Data API failed ({type(error).__name__})"))
+        _end(
+            statement, StatementStatus.FAILED, _said(f"the embedded Redshift Data API failed ({type(error).__name__})")
+        )
         raise
     else:
-        statement.course.end(Status.FINISHED)
+        statement.course.end(StatementStatus.FINISHED)
     finally:
         statement.has_ended.set()
 
@@ -89,7 +91,7 @@ def end(statement: Statement, why: Stop, around: Surroundings) -> None:
 
 def abort(statement: Statement) -> None:
     """The end of a statement that has not begun."""
-    _end(statement, Status.ABORTED, None)
+    _end(statement, StatementStatus.ABORTED, None)
     statement.has_ended.set()
 
 
@@ -131,25 +133,25 @@ def _all_parts(statement: Statement, connection: psycopg.Connection, around: Sur
         part.course.begin()
         try:
             _part(statement, part, connection, around)
-        except (RefusedError, FailedError) as error:
-            said = _said(str(error)) if isinstance(error, RefusedError) else str(error)
+        except (CopyRefusedError, FailedError) as error:
+            said = _said(str(error)) if isinstance(error, CopyRefusedError) else str(error)
             statement.check()
-            part.course.end(Status.FAILED, said)
+            part.course.end(StatementStatus.FAILED, said)
             raise FailedError(f"Query #{number} failed with {said}" if statement.is_batch else said) from error
         except receiving.TooLargeError as error:
             said = _said(f"the result is larger than {RESULT_LIMIT} bytes, which is the most that is kept here")
-            part.course.end(Status.FAILED, said)
+            part.course.end(StatementStatus.FAILED, said)
             raise FailedError(said) from error
         else:
-            part.course.end(Status.FINISHED)
+            part.course.end(StatementStatus.FINISHED)
     if statement.is_transaction:
         _command(statement, connection, "COMMIT")
 
 
 def _part(statement: Statement, part: Part, connection: psycopg.Connection, around: Surroundings) -> None:
     match part.understood.plan:
-        case RefusedError() as refusal:
-            raise RefusedError(str(refusal))
+        case CopyRefusedError() as refusal:
+            raise CopyRefusedError(str(refusal))
         case Load() as wanted:
             part.course.rows = _load(statement, wanted, connection, around)
         case Query() as query:
@@ -200,7 +202,7 @@ def _load(statement: Statement, wanted: Load, connection: psycopg.Connection, ar
                     copy.write_row(_values(wanted, types, row))
             return cursor.rowcount
     except psycopg.Error as error:
-        raise RefusedError(_load_error(wanted, error, begins)) from error
+        raise CopyRefusedError(_load_error(wanted, error, begins)) from error
 
 
 def _columns(connection: psycopg.Connection, wanted: Load, table: sql.Identifier) -> dict[str, bool]:
@@ -215,14 +217,14 @@ def _columns(connection: psycopg.Connection, wanted: Load, table: sql.Identifier
     known = {str(name): bool(is_text) for name, is_text in rows}
     unknown = [name for name in wanted.columns if name not in known]
     if unknown:
-        raise RefusedError(f'column "{unknown[0]}" of relation "{wanted.table[-1]}" does not exist')
+        raise CopyRefusedError(f'column "{unknown[0]}" of relation "{wanted.table[-1]}" does not exist')
     return {name: known[name] for name in wanted.columns} if wanted.columns else known
 
 
 def _values(wanted: Load, types: dict[str, bool], row: objects.Row) -> list[str | None]:
     if len(row.fields) != len(types):
         where = f"{S3}{wanted.bucket}/{row.key}, line {row.line}"
-        raise RefusedError(f"{where}: {len(row.fields)} fields, and {len(types)} columns to fill")
+        raise CopyRefusedError(f"{where}: {len(row.fields)} fields, and {len(types)} columns to fill")
     return [
         None if field == wanted.null or (field == "" and (wanted.empty_is_null or not is_text)) else field
         for field, is_text in zip(row.fields, types.values(), strict=True)
@@ -266,19 +268,19 @@ def _said(sentence: str) -> str:
     return f"ERROR: {sentence}"
 
 
-def _stopped(statement: Statement) -> tuple[Status, str | None]:
+def _stopped(statement: Statement) -> tuple[StatementStatus, str | None]:
     if statement.stop is Stop.LATE:
-        return Status.FAILED, _said(f"the statement was ended: it may take {LONGEST:.0f} seconds")
-    return Status.ABORTED, None
+        return StatementStatus.FAILED, _said(f"the statement was ended: it may take {LONGEST:.0f} seconds")
+    return StatementStatus.ABORTED, None
 
 
-def _end(statement: Statement, status: Status, error: str | None) -> None:
+def _end(statement: Statement, status: StatementStatus, error: str | None) -> None:
     """The end of a statement, and of the parts that have none yet."""
     for part in statement.parts:
-        if part.course.status is Status.STARTED:
+        if part.course.status is StatementStatus.STARTED:
             part.course.end(status, error)
-        elif part.course.status is Status.SUBMITTED:
-            part.course.end(Status.ABORTED)
+        elif part.course.status is StatementStatus.SUBMITTED:
+            part.course.end(StatementStatus.ABORTED)
     statement.course.end(status, error)
 
 

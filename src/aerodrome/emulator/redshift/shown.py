@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aerodrome.emulator.redshift.statement import Course, Part, Statement, Status
+from aerodrome.emulator.redshift.statement import Course, Part, Statement, StatementStatus
 
 ECHOED = ("ClusterIdentifier", "WorkgroupName", "Database", "DbUser", "SecretArn")
 """What answers repeat of a submission."""
@@ -60,7 +60,7 @@ def is_wanted(statement: Statement, given: Mapping[str, Any]) -> bool:
 def _course(identifier: str, course: Course, parts: Sequence[Part]) -> dict[str, Any]:
     [only, *others] = parts
     results = [part.result for part in parts if part.result]
-    is_known = not others and course.status is Status.FINISHED
+    is_known = not others and course.status is StatementStatus.FINISHED
     return {
         "Id": identifier,
         "Status": str(course.status),

@@ -15,7 +15,7 @@ from sqlglot.dialects.postgres import Postgres
 from sqlglot.errors import TokenError
 
 from aerodrome.emulator.redshift import copying
-from aerodrome.emulator.redshift.copying import Load, RefusedError
+from aerodrome.emulator.redshift.copying import CopyRefusedError, Load
 
 TRANSACTIONS = frozenset({"abort", "begin", "commit", "end", "release", "rollback", "savepoint", "start"})
 """First words of statements that begin and end transactions."""
@@ -45,7 +45,7 @@ class Understood:
 
     shown: str
     """The text that is remembered: without secrets."""
-    plan: Query | Load | RefusedError
+    plan: Query | Load | CopyRefusedError
 
 
 def understand(text: str, parameters: Mapping[str, str]) -> Understood:
@@ -63,9 +63,9 @@ def understand(text: str, parameters: Mapping[str, str]) -> Understood:
     query = _with_values(text, tokens, parameters)
     try:
         return _planned(text, tokens, query)
-    except RefusedError as refusal:
+    except CopyRefusedError as refusal:
         # Anew, for the one that was raised holds on to all that was looked at.
-        return Understood(shown=copying.without_secrets(text, tokens), plan=RefusedError(str(refusal)))
+        return Understood(shown=copying.without_secrets(text, tokens), plan=CopyRefusedError(str(refusal)))
 
 
 def _planned(text: str, tokens: Sequence[Token], query: Query) -> Understood:
@@ -74,12 +74,14 @@ def _planned(text: str, tokens: Sequence[Token], query: Query) -> Understood:
     if word == "copy":
         return Understood(shown=copying.without_secrets(text, tokens), plan=copying.load(statement))
     if word in TRANSACTIONS:
-        raise RefusedError(
+        raise CopyRefusedError(
             f"{word.upper()} is not available here: a statement is a transaction of its own, and so are all of a "
             "BatchExecuteStatement together"
         )
     if word == "unload":
-        raise RefusedError("UNLOAD is not available here: read the rows by GetStatementResult, or write them yourself")
+        raise CopyRefusedError(
+            "UNLOAD is not available here: read the rows by GetStatementResult, or write them yourself"
+        )
     if word in {"create", "alter"} and any(token.token_type is TokenType.TABLE for token in statement[1:4]):
         _refuse_layout(statement)
     return Understood(shown=text, plan=query)
@@ -91,7 +93,7 @@ def _one(tokens: Sequence[Token]) -> list[Token]:
     if not ends:
         return list(tokens)
     if any(token.token_type is not TokenType.SEMICOLON for token in tokens[ends[0] :]):
-        raise RefusedError("this is more than one statement: BatchExecuteStatement takes several, each by itself")
+        raise CopyRefusedError("this is more than one statement: BatchExecuteStatement takes several, each by itself")
     return list(tokens[: ends[0]])
 
 
@@ -100,7 +102,7 @@ def _refuse_layout(statement: Sequence[Token]) -> None:
         word = token.text.lower()
         is_call = word == "encode" and following is not None and following.token_type is TokenType.L_PAREN
         if word in LAYOUT and token.token_type not in _QUOTED and not is_call:
-            raise RefusedError(
+            raise CopyRefusedError(
                 f"{word.upper()} is a word of Redshift's own: PostgreSQL, which runs the statement here, lays its "
                 "tables out by itself. Leave it out"
             )

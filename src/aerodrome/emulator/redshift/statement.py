@@ -24,7 +24,7 @@ from aerodrome.emulator.redshift.warehouses import Warehouse
 NANOSECONDS = 1_000_000_000
 
 
-class Status(StrEnum):
+class StatementStatus(StrEnum):
     """The service's own words."""
 
     SUBMITTED = "SUBMITTED"
@@ -34,7 +34,7 @@ class Status(StrEnum):
     ABORTED = "ABORTED"
 
 
-ENDED = frozenset({Status.FINISHED, Status.FAILED, Status.ABORTED})
+ENDED = frozenset({StatementStatus.FINISHED, StatementStatus.FAILED, StatementStatus.ABORTED})
 
 
 class Stop(StrEnum):
@@ -53,7 +53,7 @@ class StoppedError(Exception):
 class Course:
     """How a statement, or one of a batch's, goes."""
 
-    status: Status = Status.SUBMITTED
+    status: StatementStatus = StatementStatus.SUBMITTED
     created_at: datetime = field(default_factory=clock.now)
     updated_at: datetime = field(default_factory=clock.now)
     error: str | None = None
@@ -63,10 +63,10 @@ class Course:
     _took: float | None = None
 
     def begin(self) -> None:
-        self._move(Status.STARTED)
+        self._move(StatementStatus.STARTED)
         self._began = time.monotonic()
 
-    def end(self, status: Status, error: str | None = None) -> None:
+    def end(self, status: StatementStatus, error: str | None = None) -> None:
         self._took = None if self._began is None else time.monotonic() - self._began
         self.error = error
         self._move(status)
@@ -76,7 +76,7 @@ class Course:
         """Nanoseconds; -1 before the end."""
         return -1 if self._took is None else int(self._took * NANOSECONDS)
 
-    def _move(self, status: Status) -> None:
+    def _move(self, status: StatementStatus) -> None:
         self.updated_at = clock.now()
         self.status = status
 

@@ -15,7 +15,7 @@ from aerodrome.identity.errors import MalformedPolicyError
 from aerodrome.identity.policy import conditions, document, patterns
 from aerodrome.identity.policy.conditions import Condition
 from aerodrome.identity.policy.patterns import Pattern
-from aerodrome.identity.policy.statements import Effect, Policy, Principals, Statement
+from aerodrome.identity.policy.statements import Effect, PolicyDocument, PolicyStatement, PrincipalElement
 
 VERSIONS = ("2008-10-17", "2012-10-17")
 WITH_VARIABLES = "2012-10-17"
@@ -48,7 +48,7 @@ _KEPT = 16 * 1024
 """Characters of the longest document whose parsed form is cached; no store has longer ones."""
 
 
-def parse(text: str) -> Policy:
+def parse(text: str) -> PolicyDocument:
     """An identity-based policy, a permissions boundary or a session policy.
 
     Raises:
@@ -57,7 +57,7 @@ def parse(text: str) -> Policy:
     return _kept(text, trust=False) if len(text) <= _KEPT else _policy(text, trust=False)
 
 
-def parse_trust(text: str) -> Policy:
+def parse_trust(text: str) -> PolicyDocument:
     """The trust policy of a role.
 
     Raises:
@@ -67,11 +67,11 @@ def parse_trust(text: str) -> Policy:
 
 
 @lru_cache(maxsize=2048)
-def _kept(text: str, *, trust: bool) -> Policy:
+def _kept(text: str, *, trust: bool) -> PolicyDocument:
     return _policy(text, trust=trust)
 
 
-def _policy(text: str, *, trust: bool) -> Policy:
+def _policy(text: str, *, trust: bool) -> PolicyDocument:
     found = document.read(text)
     _known(found, _ELEMENTS)
     version = document.text(found.get("Version", VERSIONS[0]), "Version")
@@ -92,7 +92,7 @@ def _policy(text: str, *, trust: bool) -> Policy:
     named = [statement.sid for statement in statements if statement.sid]
     if len(set(named)) < len(named):
         raise MalformedPolicyError("Statement IDs (SID) in a single policy must be unique.")
-    return Policy(version=version, id=identifier, statements=tuple(statements))
+    return PolicyDocument(version=version, id=identifier, statements=tuple(statements))
 
 
 def _known(found: Mapping[str, Any], elements: set[str]) -> None:
@@ -101,13 +101,13 @@ def _known(found: Mapping[str, Any], elements: set[str]) -> None:
         raise MalformedPolicyError(f"Syntax errors in policy: unknown element {min(unknown)[:64]!r}.")
 
 
-def _statement(number: int, found: object, *, trust: bool, variables: bool) -> Statement:
+def _statement(number: int, found: object, *, trust: bool, variables: bool) -> PolicyStatement:
     if not isinstance(found, dict):
         raise MalformedPolicyError("Syntax errors in policy: a statement must be a JSON object.")
     _known(found, _OF_STATEMENT)
     actions, not_action = _actions(found, trust=trust)
     resources, not_resource = _resources(found, trust=trust, variables=variables)
-    return Statement(
+    return PolicyStatement(
         number=number,
         sid=_sid(found),
         effect=_effect(found),
@@ -210,7 +210,7 @@ def _compared(value: object) -> str:
     return document.text(str(value) if isinstance(value, document.Number) else value, "a condition's value")
 
 
-def _principals(found: Mapping[str, Any], *, trust: bool) -> Principals | None:
+def _principals(found: Mapping[str, Any], *, trust: bool) -> PrincipalElement | None:
     either = _either(found, "Principal")
     if not trust:
         if either is not None:
@@ -220,7 +220,7 @@ def _principals(found: Mapping[str, Any], *, trust: bool) -> Principals | None:
         raise MalformedPolicyError("Missing required field Principal")
     value, negated = either
     if value == "*":
-        return Principals(everyone=True, negated=negated)
+        return PrincipalElement(everyone=True, negated=negated)
     if not isinstance(value, dict) or not value:
         raise MalformedPolicyError("Syntax errors in policy: Principal must be * or name principals by their kind.")
     _known(value, {"AWS", "Service", "Federated"})
@@ -232,7 +232,7 @@ def _principals(found: Mapping[str, Any], *, trust: bool) -> Principals | None:
     if not any(named.values()):
         raise MalformedPolicyError("Syntax errors in policy: Principal names nobody.")
     aws = named.get("AWS", ())
-    return Principals(
+    return PrincipalElement(
         everyone="*" in aws,
         aws=tuple(name for name in aws if name != "*"),
         service=named.get("Service", ()),

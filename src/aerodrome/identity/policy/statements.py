@@ -42,7 +42,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Principals:
+class PrincipalElement:
     """The Principal or NotPrincipal element of a trust policy."""
 
     everyone: bool = False
@@ -69,7 +69,7 @@ class Mismatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
+class PolicyStatement:
     """One statement of a policy."""
 
     number: int
@@ -84,7 +84,7 @@ class Statement:
     """Empty in a trust policy."""
     not_resource: bool
     conditions: tuple[Condition, ...]
-    principals: Principals | None
+    principals: PrincipalElement | None
     """None but in a trust policy."""
 
     @property
@@ -152,9 +152,9 @@ def _unmet(condition: Condition, context: Context) -> Mismatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class PolicyDocument:
     """A whole policy, valid by IAM's grammar."""
 
     version: str
     id: str
-    statements: tuple[Statement, ...]
+    statements: tuple[PolicyStatement, ...]

@@ -48,7 +48,7 @@ KEPT_FROM_FORKS = []  # type: list[int]
 Finding = Dict[str, Any]
 
 
-class Note:
+class LastWords:
     """A few words that a fork leaves for whoever finds it dead."""
 
     def __init__(self) -> None:
@@ -65,7 +65,9 @@ class Note:
 class Fork:
     """One function in a process of its own, its answer, and its deadline."""
 
-    def __init__(self, subject: str, function: Callable[[], Finding], limit: float, note: Note | None = None) -> None:
+    def __init__(
+        self, subject: str, function: Callable[[], Finding], limit: float, note: LastWords | None = None
+    ) -> None:
         self.subject = subject
         self.note = note
         self.deadline = time.monotonic() + limit
@@ -227,7 +229,7 @@ def try_imports(roots: dict[str, list[str]]) -> Finding:
     return {"errors": errors}
 
 
-def try_plugins(folder: str, note: Note) -> Finding:
+def try_plugins(folder: str, note: LastWords) -> Finding:
     """Load every plugin as Airflow does. Airflow keeps only a sentence of each error, so its log is read."""
     heard = []  # type: list[tuple[str, Any]]
 
@@ -261,7 +263,7 @@ def try_plugins(folder: str, note: Note) -> Finding:
     return {"errors": errors, "plugins": sorted(str(plugin.name) for plugin in plugins)[:MOST_DAGS]}
 
 
-def watch(folder: str, note: Note) -> None:
+def watch(folder: str, note: LastWords) -> None:
     """Keep a note of which file below the folder is being loaded, in case something ends the process meanwhile."""
 
     def began(event: str, args: Any) -> None:
@@ -402,7 +404,7 @@ def main() -> int:
     gc.freeze()
     gc.enable()
     if wanted.get("plugins"):
-        note = Note()
+        note = LastWords()
         folder = wanted["plugins"]
         for _, finding in run(iter([Fork("plugins", lambda: try_plugins(folder, note), wanted["limit"], note)]), 1):
             tell("plugins", finding)

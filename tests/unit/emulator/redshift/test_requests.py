@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from aerodrome.emulator.redshift import operations, requests, shown, wire
 from aerodrome.emulator.redshift.results import PAGE_ROWS, Result
 from aerodrome.emulator.redshift.sql import understand
-from aerodrome.emulator.redshift.statement import Part, Statement, Status
+from aerodrome.emulator.redshift.statement import Part, Statement, StatementStatus
 from aerodrome.emulator.redshift.warehouses import Access, Warehouse
 from aerodrome.emulator.redshift.wire import ServiceError
 
@@ -127,7 +127,7 @@ def statement(*texts, given=None):
 def test_what_is_shown_has_members_of_the_model_only(texts):
     each = statement(*texts, given={"Database": "dev", "ClusterIdentifier": "one"})
     each.course.begin()
-    each.course.end(Status.FAILED, "ERROR: x")
+    each.course.end(StatementStatus.FAILED, "ERROR: x")
     described = shown.described(each, None, each.identifier)
     output = wire.operation("RedshiftData.DescribeStatement").output_shape
     assert set(described) <= set(output.members)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome.emulator.redshift import sql
-from aerodrome.emulator.redshift.copying import Load, RefusedError
+from aerodrome.emulator.redshift.copying import CopyRefusedError, Load
 from aerodrome.emulator.redshift.sql import ParameterError, Query
 
 SOURCE = "from 's3://bucket/some/key' iam_role 'arn:aws:iam::1:role/R'"
@@ -19,7 +19,7 @@ def plan(text, **parameters):
 
 def refusal(text):
     found = plan(text)
-    assert isinstance(found, RefusedError), found
+    assert isinstance(found, CopyRefusedError), found
     return str(found)
 
 
@@ -59,7 +59,7 @@ def test_any_text_is_understood_somehow(text, parameters):
         found = sql.understand(text, parameters)
     except ParameterError:
         return
-    assert isinstance(found.plan, Query | Load | RefusedError)
+    assert isinstance(found.plan, Query | Load | CopyRefusedError)
 
 
 @given(

@@ -13,7 +13,7 @@ from aerodrome.emulator.redshift import running, statements
 from aerodrome.emulator.redshift.results import Result
 from aerodrome.emulator.redshift.running import Surroundings
 from aerodrome.emulator.redshift.sql import understand
-from aerodrome.emulator.redshift.statement import Part, Statement, Status, Stop
+from aerodrome.emulator.redshift.statement import Part, Statement, StatementStatus, Stop
 from aerodrome.emulator.redshift.statements import Statements
 from aerodrome.emulator.redshift.warehouses import Warehouse
 from aerodrome.emulator.redshift.wire import ServiceError
@@ -45,7 +45,7 @@ class Work:
         each.course.begin()
         self.begun.append(each.identifier)
         self.gate.wait(30)
-        each.course.end(Status.ABORTED if each.stop else Status.FINISHED)
+        each.course.end(StatementStatus.ABORTED if each.stop else StatementStatus.FINISHED)
         each.has_ended.set()
 
 
@@ -74,7 +74,7 @@ def test_one_database_takes_not_all_places(work):
         work.gate.set()
         await until(lambda: len(work.begun) == 11)
         await asyncio.gather(*(kept.ended(f"{number:08}", 30) for number in range(10)))
-        assert {each.course.status for each in kept.newest_first()} == {Status.FINISHED}
+        assert {each.course.status for each in kept.newest_first()} == {StatementStatus.FINISHED}
 
     asyncio.run(scenario())
 
@@ -86,7 +86,7 @@ def test_no_more_run_than_there_are_places(work):
             kept.add(statement(number, cluster=f"c{number}"))
         await until(lambda: len(work.begun) == statements.AT_ONCE)
         await kept.cancel(kept.find(f"{statements.AT_ONCE:08}"))
-        assert kept.find(f"{statements.AT_ONCE:08}").course.status is Status.ABORTED
+        assert kept.find(f"{statements.AT_ONCE:08}").course.status is StatementStatus.ABORTED
         work.gate.set()
         await until(lambda: len(work.begun) == statements.AT_ONCE + 4)
 
@@ -156,7 +156,7 @@ def test_waiting_has_an_end(work):
         kept = Statements(AROUND, THREADS)
         kept.add(statement(1))
         await kept.ended("00000001", 0.01)
-        assert kept.find("00000001").course.status is not Status.FINISHED
+        assert kept.find("00000001").course.status is not StatementStatus.FINISHED
         await kept.ended("unknown", 10)
         work.gate.set()
 
