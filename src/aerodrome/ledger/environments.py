@@ -103,7 +103,7 @@ class Environments:
                 change=rows.change_document(asked),
             )
             row = connection.execute(statement.returning(environment)).one()
-            _add_revision(connection, rows.revision_values(row.identifier, wish, row.spec))
+            _add_revision(connection, rows.revision_values(row.identifier, asked, row.spec))
             _record(connection, name, "CREATE_REQUESTED", "Creation was asked for.", {}, now)
             return rows.environment(row)
 
