@@ -136,7 +136,7 @@ class Heard:
 def world(monkeypatch):
     found = World()
     monkeypatch.setattr(session, "AwsResources", lambda *_: found)
-    monkeypatch.setattr(session, "Airflow", Airflow)
+    monkeypatch.setattr(session, "AirflowRest", Airflow)
     monkeypatch.setattr(operator_client, "ask", found.answer)
     monkeypatch.setattr(login, "link", lambda *_: "https://x/aws_mwaa/aws-console-sso#t")
     return found
