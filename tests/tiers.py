@@ -23,6 +23,7 @@ SHARED = {
     "tests/acceptance/release/test_lines.py": PRODUCT,
     "tests/browser/test_web_login.py": PRODUCT,
     "tests/acceptance/airflow/test_commands.py": AIRFLOW,
+    "tests/acceptance/airflow/test_drain.py": AIRFLOW,
     "tests/acceptance/airflow/test_environment.py": AIRFLOW,
     "tests/acceptance/airflow/test_first.py": AIRFLOW,
     "tests/acceptance/airflow/test_prelude.py": AIRFLOW,

@@ -297,6 +297,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@pytest.fixture(scope="session")
+def interpreter_of_version() -> Callable[[str], Path]:
+    return interpreter_of
+
+
 def interpreter_of(version: str) -> Path:
     """The version's Python, installed unless an earlier test did."""
     return install.install(version, VERSIONS, environ=os.environ).python

@@ -61,6 +61,7 @@ def worker(arguments: Namespace, notifier: Notifier) -> None:
     if arguments.hostname:
         reserved_messages.keep_under(app, arguments.hostname)
         reserved_messages.give_back(app)
+    reserved_messages.give_back_late_ones()
     command(app=app).run(
         optimization="fair",
         O="fair",
