@@ -18,6 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from aerodrome import private_files, trees
+from aerodrome.airflow import option_variables, startup_variables
 from aerodrome.release import (
     built_releases,
     installed_packages,
@@ -28,7 +29,6 @@ from aerodrome.release import (
     sandbox,
     sealing,
     startup,
-    startup_variables,
     user_files,
     uv_environment,
     verification,
@@ -211,7 +211,7 @@ class _Build:
             files=lambda path: user_files.file(self._wanted, path),
             variables={
                 **startup_variables.under_options(exported.of("scheduler"), self._context.options),
-                **user_files.variables(self._context.options),
+                **option_variables.of(self._context.options),
             },
         )
 

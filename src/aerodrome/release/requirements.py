@@ -111,9 +111,8 @@ def read(
 ) -> Requirements:
     """What the file asks for, for this Airflow version on this line of Python (`3.12`).
 
-    `variables` are the values of `${NAME}`: what the startup script exported, and configuration options as
-    `AIRFLOW__SECTION__KEY`. Those for pip are obeyed. Raises ReleaseError, with file and line, for what cannot be
-    granted.
+    `variables` are the values of `${NAME}`: what the startup script exported, and configuration options by the names of
+    their variables. Those for pip are obeyed. Raises ReleaseError, with file and line, for what cannot be granted.
     """
     reading = _Reading(version, python, files, variables or {})
     try:

@@ -21,6 +21,7 @@ from pathlib import Path
 import psycopg
 
 from aerodrome import errors, settings
+from aerodrome.airflow import option_variables
 from aerodrome.release import install, interpreters
 from aerodrome.release.installation import Installation
 
@@ -118,29 +119,15 @@ def run(installation: Installation, report: Callable[[str, float], None] = lambd
 
 
 def environment(installation: Installation, home: Path, url: str) -> dict[str, str]:
-    """The complete environment of a step; each line reads the names that it knows. Pure."""
+    """The complete environment of a step. Pure."""
     driver_url = url.replace("postgresql://", "postgresql+psycopg2://")
-    # A backfill of Airflow 1.10 waits for a worker to run its tasks, and there is none.
-    executor = "LocalExecutor" if _is_first(installation) else "CeleryExecutor"
     return {
         "PATH": f"{installation.venv / 'bin'}:{os.defpath}",
         "HOME": str(home),
         "LC_ALL": "C.UTF-8",
         "TMPDIR": str(home),
         "AIRFLOW_HOME": str(home / "airflow"),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
-        "AIRFLOW__CORE__EXECUTOR": executor,
-        "AIRFLOW__CORE__SQL_ALCHEMY_CONN": driver_url,
-        "AIRFLOW__CORE__LOAD_DEFAULT_CONNECTIONS": "False",
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CELERY__BROKER_URL": f"redis+socket://{home / 'redis.sock'}",
-        "AIRFLOW__CELERY__RESULT_BACKEND": f"redis+socket://{home / 'redis.sock'}",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": driver_url,
-        "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
-        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-        "AIRFLOW__API_AUTH__JWT_SECRET": "0123456789abcdef" * 4,
-        "AIRFLOW__WEBSERVER__RBAC": "True",
-        "AIRFLOW__WEBSERVER__SECRET_KEY": "smoke",
+        **option_variables.of_smoke_test(installation.version, home=home, database=driver_url),
     }
 
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aerodrome import private_files, trees
+from aerodrome.airflow import startup_variables
 from aerodrome.cell import mounts
-from aerodrome.release import airflow_home, sandbox, sealing, startup_notes, startup_variables
+from aerodrome.release import airflow_home, sandbox, sealing, startup_notes
 from aerodrome.release.airflow_home import Parts
 from aerodrome.release.failures import STARTUP_SCRIPT_FAILED, ReleaseError, at
 from aerodrome.release.sandbox import Ended, Limits, WritablePaths

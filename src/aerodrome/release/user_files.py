@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
+from aerodrome.airflow import option_variables
 from aerodrome.release import requirements_text
 from aerodrome.release.build_inputs import BuildInputs
 from aerodrome.release.failures import ReleaseError
@@ -60,7 +61,7 @@ class UserFiles:
 
 
 def inputs_of(sources: UserFiles, lock: Lock, options: Mapping[str, str] = MappingProxyType({})) -> BuildInputs:
-    """The build inputs: the files' bytes, and the values of the options that requirements name (`variables`)."""
+    """The build inputs: the files' bytes, and the values of the options that requirements name as variables."""
     return BuildInputs(
         version=lock.version,
         lock=lock.pins_sha256,
@@ -84,11 +85,6 @@ def file(sources: UserFiles, path: str) -> bytes | None:
     return None
 
 
-def variables(options: Mapping[str, str]) -> dict[str, str]:
-    """Options (`section.key`) as the environment variables that requirements may name: `AIRFLOW__SECTION__KEY`."""
-    return {"AIRFLOW__" + name.replace(".", "__").upper(): value for name, value in options.items()}
-
-
 def _requirements(sources: UserFiles, options: Mapping[str, str]) -> str:
     """The hash of requirements.txt and of everything that it includes or takes from an option, however deep."""
     found = {"": sources.requirements or b""}
@@ -100,7 +96,7 @@ def _requirements(sources: UserFiles, options: Mapping[str, str]) -> str:
             if read is not None:
                 found[included] = read
                 left.append((included, read))
-    for name, value in variables(options).items():
+    for name, value in option_variables.of(options).items():
         if any(f"${{{name}}}".encode() in data for data in found.values()):
             found[f"${name}"] = value.encode()
     return _digest((name, iter([data])) for name, data in sorted(found.items()))

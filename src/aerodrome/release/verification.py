@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from aerodrome import private_files, trees
+from aerodrome.airflow import option_variables, startup_variables
 from aerodrome.model.release import PATH_VARIABLE
 from aerodrome.release import (
     airflow_home,
@@ -26,7 +26,6 @@ from aerodrome.release import (
     probe_reports,
     sandbox,
     smoke_inside,
-    startup_variables,
 )
 from aerodrome.release.airflow_home import DAGS, LOGS, PLUGINS, HomeView, Parts
 from aerodrome.release.comparison import ImportFailure
@@ -61,7 +60,6 @@ _NOTED = 10
 """Files that notes name one by one."""
 
 _PROBE = Path(__file__).with_name("inside") / "probe.py"
-_LINE_2 = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,10 +252,9 @@ def _may_be_dags(path: Path) -> bool:
 
 def environment(trial: Trial, home: Path, seen: HomeView, dags: Path | None) -> dict[str, str]:
     """The complete environment of a trial whose own files are in `home`."""
-    major = int(trial.installation.version.split(".")[0])
     site = trial.site / "bin" if trial.site else None
     path = [str(each) for each in (trial.installation.python.parent, site, trial.installation.programs) if each]
-    options = {"AIRFLOW__" + name.replace(".", "__").upper(): value for name, value in trial.options.items()}
+    options = option_variables.of(trial.options)
     kept = {name: value for name, value in options.items() if not startup_variables.is_protected(name)}
     own = {
         "HOME": str(seen.path),
@@ -270,36 +267,18 @@ def environment(trial: Trial, home: Path, seen: HomeView, dags: Path | None) -> 
         "AIRFLOW_HOME": str(seen.path),
         "AIRFLOW_VERSION": trial.installation.version,
         "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
-        "AIRFLOW__CORE__DAGS_FOLDER": str(airflow_home.path_of(DAGS, (dags or home / "dags").resolve())),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(_plugins(trial, home)),
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        # Airflow 2 refuses any other executor beside SQLite; neither is used.
-        "AIRFLOW__CORE__EXECUTOR": "SequentialExecutor" if major <= _LINE_2 else "LocalExecutor",
-        "AIRFLOW__CORE__DAGBAG_IMPORT_ERROR_TRACEBACK_DEPTH": "50",
-        **_database(trial, home),
-        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
-        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        **option_variables.of_trial(
+            trial.installation.version,
+            dags=airflow_home.path_of(DAGS, (dags or home / DAGS).resolve()),
+            plugins=airflow_home.path_of(PLUGINS, (trial.plugins or home / PLUGINS).resolve()),
+            logs=home / LOGS,
+            secrets=(home / DATABASE_FILE, home / FERNET_FILE) if trial.secrets else None,
+        ),
         "MWAA_AIRFLOW_COMPONENT": "scheduler",
     }
     started = startup_variables.under_options(trial.startup.of("scheduler"), trial.options)
     path += [folder for folder in started.get("PATH", "/usr/local/bin:/usr/bin:/bin").split(":") if folder not in path]
     return {**trial.defaults, **started, **kept, **trial.variables, **own, "PATH": ":".join(path)}
-
-
-def _plugins(trial: Trial, home: Path) -> Path:
-    return airflow_home.path_of(PLUGINS, (trial.plugins or home / PLUGINS).resolve())
-
-
-def _database(trial: Trial, home: Path) -> dict[str, str]:
-    """The variables that name the database; a real one is named by files, because others may read an environment."""
-    if trial.secrets is None:
-        return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "sqlite://"}
-    files = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": DATABASE_FILE, "AIRFLOW__CORE__FERNET_KEY": FERNET_FILE}
-    return {
-        # Airflow 3 lets only its own server processes ask the database.
-        "_AIRFLOW_PROCESS_CONTEXT": "server",
-        **{f"{name}_CMD": shlex.join(["cat", str(home / file)]) for name, file in files.items()},
-    }
 
 
 def _write_secrets(trial: Trial, home: Path) -> None:

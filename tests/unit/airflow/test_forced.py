@@ -10,8 +10,7 @@ from unittest import mock
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aerodrome.airflow import cfg, options, sections
-from aerodrome.release import startup_variables
+from aerodrome.airflow import cfg, options, sections, startup_variables
 
 FORMER = {
     "api.auth_backends": "api.auth_backend",

@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from aerodrome import errors
+from aerodrome.airflow import option_variables
 from aerodrome.backends.releases import fetching
 from aerodrome.cli import check_run
 from aerodrome.cli.dev.folder import Folder
@@ -60,7 +61,7 @@ def understood(wanted, options):
     try:
         return requirements.read(
             wanted.requirements, version="3.3.1", python="3.12",
-            files=lambda path: user_files.file(wanted, path), variables=user_files.variables(options),
+            files=lambda path: user_files.file(wanted, path), variables=option_variables.of(options),
         )  # fmt: skip
     except ReleaseError as error:
         return str(error)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aerodrome.airflow import startup_variables
 from aerodrome.release import (
     building,
     built_releases,
@@ -17,7 +18,6 @@ from aerodrome.release import (
     import_names,
     locks,
     probe_reports,
-    startup_variables,
     user_files,
 )
 from aerodrome.release.build_inputs import BuildInputs

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from aerodrome import private_files
+from aerodrome.airflow import startup_variables, versions
 from aerodrome.airflow import units as airflow_units
-from aerodrome.airflow import versions
 from aerodrome.airflow.context import Context
 from aerodrome.backends.local import environment_folders
 from aerodrome.backends.local.environment import LocalEnvironment
 from aerodrome.identity import tokens
 from aerodrome.model import web_address
 from aerodrome.model.orders import CellOrder
-from aerodrome.release import airflow_home, startup_variables
+from aerodrome.release import airflow_home
 from aerodrome.release.airflow_home import Parts
 from aerodrome.release.built_releases import Built
 from aerodrome.release.installation import Installation

@@ -1,13 +1,15 @@
 """Which variables of a startup script reach an environment's units. Pure.
 
-`startup` calls `exported` on what the script left. Whoever starts units puts the result below the Airflow configuration
-options and below everything that Aerodrome sets itself.
+`release.startup` calls `exported` on what the script left. Whoever starts units puts the result below the Airflow
+configuration options and below everything that Aerodrome sets itself.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+
+from aerodrome.airflow import option_variables
 
 LARGEST = 128 * 1024
 """Bytes of one variable: what Linux lets a program be started with (MAX_ARG_STRLEN)."""
@@ -78,12 +80,12 @@ def is_protected(name: str) -> bool:
     """Whether no startup script may set the variable: MWAA reserves it, or Aerodrome's units depend on it."""
     if name in _PROTECTED or name.startswith(_PROTECTED_PREFIXES):
         return True
-    option = name.removeprefix("AIRFLOW__")
+    option = name.removeprefix(option_variables.PREFIX)
     plain = next((option.removesuffix(suffix) for suffix in _INDIRECT if option.endswith(suffix)), option)
     return option != name and (option in _PROTECTED_OPTIONS or plain in _PROTECTED_OPTIONS)
 
 
 def under_options(variables: Mapping[str, str], options: Mapping[str, str]) -> dict[str, str]:
     """The variables without those that an Airflow configuration option (`section.key`) sets too: the option wins."""
-    set_by_options = {"AIRFLOW__" + name.replace(".", "__").upper() for name in options}
+    set_by_options = option_variables.of(options)
     return {name: value for name, value in variables.items() if name.upper() not in set_by_options}
