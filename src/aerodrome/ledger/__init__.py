@@ -1,4 +1,4 @@
 """The control plane's PostgreSQL database: environments, observed state, events.
 
-The only room with SQL of our own tables; it decides nothing. `memory` is the same without a database, for tests.
+Only this room has SQL for tables of our own; it decides nothing. `memory` is the same without a database, for tests.
 """

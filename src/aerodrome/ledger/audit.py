@@ -1,8 +1,8 @@
-"""The audit log: who did, or was refused, what. Entries stand among the events of environments, in one table.
+"""The audit log: who did what, and who was refused what. Entries share one table with the events of environments.
 
-`Audit.record` is the `model.audit.Recorder` that the API and the gateway are given. It never waits: a thread of its own
-writes what has gathered. What may be lost, and when, is said at `record` and in the log. Entries are bounded in number
-and age; the events of environments themselves are never removed here.
+`Audit.record` is the `model.audit.Recorder` that the API and the gateway get. It never waits: a thread writes the
+entries in batches. `record` says what can be lost and when, and the log says what was. The number and age of entries
+are bounded; nothing here removes the events of environments themselves.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ MOST_NAMELESS = 100_000
 """Entries without a principal: anybody can cause them, so they have a bound of their own and displace no others."""
 
 WAITING = 20_000
-"""Entries that may wait for the writer; some 20 MB at most."""
+"""Entries that may wait for the writer; about 20 MB at most."""
 
 WAITING_NAMELESS = WAITING // 2
-"""When so many wait, entries without a principal are dropped first."""
+"""From so many waiting entries on, those without a principal are dropped."""
 
 BATCH = 500
 GATHERING = 0.1
@@ -40,7 +40,7 @@ GATHERING = 0.1
 
 PRUNE_EVERY = 3600.0
 PRUNE_AFTER = 10_000
-"""Seconds, or entries, between two looks for what is too old or too much."""
+"""Seconds, or entries, between two searches for entries that are too old or too many."""
 
 PAUSE = 1.0
 """Seconds before a batch that could not be written is tried again."""
@@ -49,7 +49,7 @@ CLOSING = 10.0
 """Seconds that `close` waits for the last batch."""
 
 LONGEST = 1024
-"""Characters of a text that came from a client."""
+"""Characters that are kept of a text from a client."""
 
 log = structlog.get_logger("aerodrome.audit")
 
@@ -68,9 +68,9 @@ class Audit:
         self.writer.start()
 
     def record(self, entry: Entry) -> None:
-        """Take an entry and return at once; it is in the ledger within a second while the ledger answers.
+        """Take an entry and return at once; while the ledger answers, the entry is in it within a second.
 
-        When the ledger is away for so long that `WAITING` entries wait, further ones are dropped, counted and logged.
+        If the ledger is away until `WAITING` entries wait, further ones are dropped, and the log gets their number.
         """
         room = WAITING if entry.principal is not None else WAITING_NAMELESS
         if self._waiting.qsize() >= room:
@@ -96,10 +96,10 @@ class Audit:
         reads: bool = True,
         lifecycle: bool = False,
     ) -> list[dict[str, Any]]:
-        """The newest entries that fit, oldest first; `action` may end in `*`.
+        """The newest entries that match all filters, oldest first; `action` may end in `*`.
 
         Without `reads`, requests that were allowed and changed nothing are left out. `lifecycle` adds the environments'
-        own events, which have no principal and no action: filters leave them out.
+        own events. They have no principal and no action, so a filter on either leaves them out.
         """
         statement = sa.select(event).where(event.c.id > after).order_by(event.c.id.desc()).limit(limit)
         if not lifecycle:
@@ -121,7 +121,7 @@ class Audit:
         return [dict(row) for row in reversed(found)]
 
     def prune(self) -> int:
-        """Remove entries that are too old or too many; returns how many went."""
+        """Remove entries that are too old or too many; returns how many were removed."""
         return sum(self._prune(nameless=nameless) for nameless in (False, True))
 
     def _prune(self, *, nameless: bool) -> int:
@@ -134,7 +134,7 @@ class Audit:
             return connection.execute(statement).rowcount
 
     def _write(self) -> None:
-        """The writer's life: gather, write, now and then prune; a ledger that is away is waited for."""
+        """The writer's loop: gather, write, and prune now and then; it waits for a ledger that is away."""
         pruned_at, written = time.monotonic(), 0
         while True:
             batch = self._gathered()
@@ -154,7 +154,7 @@ class Audit:
             log.warning("audit_not_pruned", error=type(error).__name__)
 
     def _gathered(self) -> list[Entry]:
-        """What waits, at most a batch of it; empty when nothing came for a second."""
+        """The waiting entries, at most a batch of them; empty when none came for a second."""
         try:
             batch = [self._waiting.get(timeout=0 if self._closing.is_set() else 1.0)]
         except queue.Empty:
@@ -168,7 +168,7 @@ class Audit:
         return batch
 
     def _insert(self, batch: Sequence[Entry]) -> None:
-        """Write a batch; a ledger that is away is waited for, a batch that it will never take is given up."""
+        """Write a batch: wait for a ledger that is away, and give up a batch that the ledger refuses."""
         while True:
             is_last_try = self._closing.is_set()
             try:
@@ -221,7 +221,7 @@ _READS = sa.or_(
 
 
 def _fits(action: str) -> sa.ColumnElement[bool]:
-    """The action itself, or everything that begins with what stands before a last `*`."""
+    """The action itself, or every action that begins with the text before a last `*`."""
     if action.endswith("*"):
         return event.c.action.startswith(action[:-1], autoescape=True)
     return event.c.action == action

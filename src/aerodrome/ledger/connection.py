@@ -9,18 +9,18 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 Engine = sa.Engine
-"""What each part of the ledger works over."""
+"""What each part of the ledger works on."""
 
 LedgerError = SQLAlchemyError
-"""Whatever goes wrong between us and the ledger."""
+"""Any error between us and the ledger."""
 
 LedgerAwayError = OperationalError
-"""It does not answer; it is asked again later."""
+"""The ledger does not answer; whoever asked tries again later."""
 
 
 @contextmanager
 def opened(url: str) -> Iterator[Engine]:
-    """An engine on the database of that URL (`postgresql+psycopg://…`), as long as the context lasts."""
+    """An engine for the database at this URL (`postgresql+psycopg://…`), as long as the context lasts."""
     engine = sa.create_engine(url, pool_pre_ping=True)
     try:
         yield engine

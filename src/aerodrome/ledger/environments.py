@@ -1,7 +1,7 @@
-"""The table of environments, their revisions and events: what the API wishes and what the controller found.
+"""The tables of environments, their revisions and events: what was asked for, and what the controller found.
 
-Each method is one transaction. Every change notifies the channel `aerodrome`, payload the environment's name, so that a
-waiting controller wakes; a lost notice costs time only, for the controller looks by itself as well.
+Each method is one transaction. Every event of an environment sends its name on the channel `aerodrome`, so that a
+waiting controller wakes. A lost notice costs only time, because the controller also looks by itself.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from aerodrome.model.spec import Spec
 
 CHANNEL = "aerodrome"
 OF_AN_EVENT = (event.c.id, event.c.at, event.c.environment, event.c.kind, event.c.sentence, event.c.detail)
-"""What is told of an event that is no audit entry."""
+"""The columns that are shown of an environment's own event."""
 
 QUOTA_LOCK = 4561
 """Key of the advisory lock under which environments are counted and added, so that a quota cannot be overrun."""
@@ -60,7 +60,7 @@ class Environments:
         requested_by: str | None = None,
         seed: Seed | None = None,
     ) -> Environment:
-        """Add an environment in status CREATING; with a seed its database is to be made from that snapshot.
+        """Add an environment in status CREATING; with a seed, its database is made from that snapshot.
 
         Raises:
             CallerError: the name is taken, or the quota is reached.
@@ -119,7 +119,7 @@ class Environments:
             return [rows.environment(row) for row in connection.execute(sa.select(environment))]
 
     def names(self, *, after: str | None = None, limit: int | None = None) -> list[str]:
-        """Names in byte order, those that follow `after` only."""
+        """At most `limit` names in byte order; with `after`, only those that follow it."""
         ordered = environment.c.name.collate("C")
         statement = sa.select(environment.c.name).order_by(ordered).limit(limit)
         if after is not None:
@@ -128,7 +128,7 @@ class Environments:
             return list(connection.scalars(statement))
 
     def request(self, name: str, happened: lifecycle.Event, now: datetime) -> Environment:
-        """Let an event happen to an environment, by the lifecycle's table.
+        """Apply an event to an environment, by the lifecycle's table.
 
         Raises:
             NotFoundError: there is no such environment.
@@ -148,11 +148,11 @@ class Environments:
             return after
 
     def begin(self, seen: Environment, change: Change) -> Environment:
-        """Begin a change of an environment that was `seen` so; `change.revision` is given out here.
+        """Begin a change of an environment, if it is still as it was `seen`; the change's number is given out here.
 
         Raises:
-            NotFoundError: it is gone.
-            CallerError: its status does not allow a change, or another change came between.
+            NotFoundError: the environment is gone.
+            CallerError: its status does not allow a change, or another change began in the meantime.
         """
         with self._engine.begin() as connection:
             before = _locked(connection, seen.name)
@@ -174,7 +174,7 @@ class Environments:
     def set_progress(
         self, name: str, progress: Progress, *, failure: Failure | None = None, change: Change | None = None
     ) -> None:
-        """Write down what is being done; when given, why the present work has failed, and how far the change is."""
+        """Write down what is being done and, when given, why it has failed and how far the change has come."""
         changes: dict[str, Any] = {"progress": rows.progress_document(progress)}
         if failure is not None:
             changes["failure"] = rows.failure_document(failure)
@@ -184,7 +184,7 @@ class Environments:
             connection.execute(sa.update(environment).where(environment.c.name == name).values(**changes))
 
     def revisions(self, name: str) -> list[Revision]:
-        """Every configuration that the environment had or was to have, the oldest first."""
+        """Every revision of the environment, applied or not, the oldest first."""
         joined = sa.select(revision).join(environment).where(environment.c.name == name).order_by(revision.c.number)
         with self._engine.begin() as connection:
             return [rows.revision(row) for row in connection.execute(joined)]
@@ -194,19 +194,19 @@ class Environments:
         self._change_tags(name, environment.c.tags.concat(sa.cast(dict(tags), postgresql.JSONB)))
 
     def remove_tags(self, name: str, keys: Iterable[str]) -> None:
-        """Remove tags; keys that do not exist are passed over."""
+        """Remove tags; keys that do not exist are ignored."""
         without = environment.c.tags.op("-", return_type=postgresql.JSONB())(
             sa.cast(list(keys), postgresql.ARRAY(sa.Text))
         )
         self._change_tags(name, without)
 
     def record(self, name: str | None, kind: str, sentence: str, detail: Mapping[str, Any], now: datetime) -> None:
-        """Add an event that changes no status; one without a name is about Aerodrome itself."""
+        """Add an event that changes no status; an event without a name is about Aerodrome itself."""
         with self._engine.begin() as connection:
             _record(connection, name, kind, sentence, detail, now)
 
     def events(self, name: str, *, limit: int = 100) -> list[dict[str, Any]]:
-        """The newest events of an environment, oldest first, without audit entries; they outlive it."""
+        """The newest events of an environment, oldest first, without audit entries; events outlive environments."""
         own = sa.and_(event.c.environment == name, event.c.allowed.is_(None))
         newest = sa.select(*OF_AN_EVENT).where(own).order_by(event.c.id.desc()).limit(limit)
         with self._engine.begin() as connection:
@@ -221,7 +221,7 @@ class Environments:
 
 
 def _locked(connection: sa.Connection, name: str) -> Environment:
-    """The environment, which nobody else changes until the transaction ends."""
+    """The environment, locked: nobody else changes it until the transaction ends."""
     row = connection.execute(sa.select(environment).where(environment.c.name == name).with_for_update()).one_or_none()
     if row is None:
         raise NotFoundError(f"Environment {name} not found.")

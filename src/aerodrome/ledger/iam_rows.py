@@ -1,6 +1,6 @@
-"""Between the rows of IAM's tables and a directory: reading all of them, and writing the difference of two directories.
+"""Reads a directory from the rows of IAM's tables, and writes the difference of two directories into them.
 
-Called by `principals` within its transaction. It knows no rule of IAM.
+`principals` calls it within its transaction. It knows no rule of IAM.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from aerodrome.model.iam.directory import FIELDS, Directory
 from aerodrome.model.iam.entities import Entity, Key, KeyUse, Policy, PolicyVersion
 
 _COLUMNS = frozenset({"name", "unique_id", "arn", "created_at"})
-"""Fields of an entity that have a column; all others stand in its document."""
+"""Fields of an entity that have a column; all others are in its document."""
 
 _TUPLES = frozenset({"attached", "groups", "client_ids", "thumbprints"})
 
@@ -26,7 +26,7 @@ _KINDS: Mapping[str, type[Entity]] = {kind.__name__.lower(): kind for kind in FI
 
 
 def read(connection: sa.Connection, empty: Directory) -> Directory:
-    """Every entity and key, in the directory that `empty` is the beginning of."""
+    """Every entity and key, in a directory with the partition, account and AWS policies of `empty`."""
     tables: dict[str, Any] = {where: {} for where in FIELDS.values()}
     for row in connection.execute(sa.select(iam_entity)):
         tables[FIELDS[_KINDS[row.kind]]][row.key] = _entity(row)
@@ -46,11 +46,11 @@ def read_uses(connection: sa.Connection) -> dict[str, KeyUse]:
 
 
 def write(connection: sa.Connection, before: Directory, after: Directory) -> None:
-    """What makes the rows of `before` those of `after`."""
+    """Turn the rows of `before` into the rows of `after`."""
     for kind, where in FIELDS.items():
         old: Mapping[str, Entity] = getattr(before, where)
         new: Mapping[str, Entity] = getattr(after, where)
-        # Removals first: an entity that is renamed keeps its unique id and must not meet itself.
+        # Removals first: a renamed entity keeps its unique id, so its new row would collide with its old one.
         gone = [key for key in old if key not in new]
         if gone:
             here = sa.and_(iam_entity.c.kind == kind.__name__.lower(), iam_entity.c.key.in_(gone))
@@ -62,7 +62,7 @@ def write(connection: sa.Connection, before: Directory, after: Directory) -> Non
 
 
 def write_use(connection: sa.Connection, access_key_id: str, use: KeyUse) -> None:
-    """When a key was used last; a key that is gone is passed over."""
+    """Write when a key was used last; a key that is gone is ignored."""
     here = access_key.c.access_key_id == access_key_id
     values = {"last_used_at": use.at, "last_used_service": use.service, "last_used_region": use.region}
     connection.execute(sa.update(access_key).where(here).values(**values))
@@ -100,7 +100,7 @@ def _row(key: str, entity: Entity) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A field as JSON has it."""
+    """A field as a JSON value."""
     match value:
         case tuple():
             return list(value)

@@ -1,6 +1,6 @@
-"""Login tokens and web sessions: what was handed out, to whom, for which environment, until when.
+"""Login tokens and web sessions: what was issued, to whom, for which environment, and until when.
 
-The API issues tokens, the gateway redeems them and keeps its sessions here. Only digests are stored, so nobody who
+The API issues tokens; the gateway redeems them and keeps its sessions here. Only digests are stored, so nobody who
 reads the ledger can log in. Methods block; each is one transaction.
 """
 
@@ -21,10 +21,10 @@ from aerodrome.model.principals import Principal, PrincipalKind
 Kind = Literal["web", "cli"]
 
 TOKEN_LIFETIME = timedelta(seconds=60)
-"""MWAA's, of both kinds of token."""
+"""As on MWAA, for both kinds of token."""
 
 SESSION_LIFETIME = timedelta(hours=12)
-"""MWAA's."""
+"""As on MWAA."""
 
 TOKEN_BYTES = 32
 
@@ -34,16 +34,16 @@ class Login:
     """Who a token or a session stands for."""
 
     role: str | None
-    """Of Airflow; None for a CLI token, which has none."""
+    """Airflow's role; None for a CLI token."""
     principal: Principal
     issued_at: datetime
-    """When the token was issued, or the session opened: older than the environment means that it was for another one
-    of the same name."""
+    """When the token was issued, or the session opened. If that was before the environment was created, the login was
+    for an earlier environment of the same name."""
     expires_at: datetime
 
 
 class Logins:
-    """The ledger's tokens and sessions, over one engine. `environment` is always a name."""
+    """The ledger's tokens and sessions, over one engine. `environment` is always an environment's name."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
@@ -58,7 +58,7 @@ class Logins:
         now: datetime,
         token: str | None = None,
     ) -> str:
-        """A token that may be redeemed once within a minute; `token` is used when given, which must be secret."""
+        """A token that can be redeemed once, within a minute. If `token` is given, it is used; it must be secret."""
         issued = token or secrets.token_urlsafe(TOKEN_BYTES)
         with self._engine.begin() as connection:
             connection.execute(sa.delete(login_token).where(login_token.c.expires_at <= now))
@@ -75,9 +75,9 @@ class Logins:
         return issued
 
     def redeem(self, token: str, kind: Kind, environment: str, *, now: datetime) -> Login | None:
-        """Who the token was issued to; None when it is not valid for this.
+        """Whom the token was issued to; None when it is not valid for this kind and environment.
 
-        Of many who redeem at once, one succeeds. A token that is shown in the wrong place is spent as well.
+        If several requests redeem a token at once, one succeeds. A token that is used in the wrong place is spent too.
         """
         statement = sa.delete(login_token).where(login_token.c.digest == _digest(token)).returning(login_token)
         with self._engine.begin() as connection:
@@ -104,7 +104,7 @@ class Logins:
         return secret
 
     def session(self, token: str, environment: str, *, now: datetime) -> Login | None:
-        """Whose session it is; None when there is none for this environment, or none any more."""
+        """Whose session it is; None when this environment has no such session, or it has ended."""
         found = sa.and_(
             web_session.c.digest == _digest(token),
             web_session.c.environment == environment,
@@ -115,13 +115,13 @@ class Logins:
         return _login(row) if row else None
 
     def close_session(self, token: str) -> None:
-        """End a session; one that does not exist is passed over."""
+        """End a session; one that does not exist is ignored."""
         with self._engine.begin() as connection:
             connection.execute(sa.delete(web_session).where(web_session.c.digest == _digest(token)))
 
 
 def forget(connection: sa.Connection, environment: str) -> None:
-    """End every session of an environment that goes, and void the tokens that could open another."""
+    """End every session of an environment that is removed, and remove the tokens that could open another."""
     connection.execute(sa.delete(web_session).where(web_session.c.environment == environment))
     connection.execute(sa.delete(login_token).where(login_token.c.environment == environment))
 

@@ -1,8 +1,8 @@
 """The ledger in memory, public so that anyone can test an API or a controller against it.
 
-It keeps to the same contract as the one on PostgreSQL (tests/contract): the same refusals and sentences, the same texts
-as PostgreSQL would have stored them, and each method as one transaction. It forgets everything with its process, and
-has neither principals nor logins.
+It fulfils the same contract as the ledger on PostgreSQL (tests/contract): the same refusals and sentences, texts as
+PostgreSQL stores them, and one transaction for each method. It forgets everything when its process ends, and it has
+neither principals nor logins.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from aerodrome.model.spec import Spec
 
 
 class MemoryEnvironments:
-    """What `Environments` is, without a database; its methods are documented there."""
+    """`Environments` without a database; its methods are documented there."""
 
     def __init__(self, *, region: str = "us-east-1", account: str = "000000000000") -> None:
         self.rows: dict[str, Environment] = {}
-        """The environments as they are; a test may put there what no sequence of calls leads to."""
+        """The environments as they are; a test may put one here that no sequence of calls would make."""
 
         self.listeners: list[queue.SimpleQueue[str]] = []
-        """Each is told the name of every environment that an event happens to."""
+        """Each gets the name of every environment that an event happens to."""
 
         self._region = region
         self._account = account
@@ -180,7 +180,7 @@ class MemoryEnvironments:
             return copy.deepcopy(own[max(0, len(own) - limit) :])
 
     def _found(self, name: str) -> Environment:
-        """As it is, so that nobody who changes what he was given changes it here."""
+        """The environment with tags of its own, so that a caller who changes them changes nothing here."""
         if name not in self.rows:
             raise NotFoundError(f"Environment {name} not found.")
         found = self.rows[name]
@@ -197,7 +197,7 @@ class MemoryEnvironments:
 
 
 class MemorySnapshots:
-    """What `Snapshots` is, beside environments in memory."""
+    """`Snapshots` without a database, beside environments in memory."""
 
     def __init__(self, environments: MemoryEnvironments) -> None:
         self._environments = environments
@@ -222,7 +222,7 @@ class MemorySnapshots:
 
 
 class MemoryNotices:
-    """What `Notices` is, about environments in memory."""
+    """`Notices` without a database, about environments in memory."""
 
     def __init__(self, environments: MemoryEnvironments) -> None:
         self._environments = environments

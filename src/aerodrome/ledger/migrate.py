@@ -1,4 +1,4 @@
-"""Bring the ledger's database to the newest schema; safe to run at every start and from two starts at once."""
+"""Bring the ledger's database to the newest schema; safe to run at every start, and from two starts at once."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ DATABASE = "aerodrome"
 """The ledger's database, and the role that owns it."""
 
 MIGRATION_LOCK = 4560
-"""Key of the advisory lock that keeps two starts from migrating at once; any fixed number would do."""
+"""Key of the advisory lock that keeps two starts from migrating at once; the number is arbitrary."""
 
 
 def migrate(engine: sa.Engine, *, to: str = "head") -> None:
-    """Run what migrations are missing, up to the one named, all in one transaction."""
+    """Run all missing migrations up to `to`, in one transaction."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with engine.begin() as connection:

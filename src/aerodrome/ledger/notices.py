@@ -1,4 +1,4 @@
-"""Wake-ups: names of environments that something happened to, as PostgreSQL notifies them."""
+"""Wake-ups: PostgreSQL's notices with the names of environments that something happened to."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from aerodrome.ledger.environments import CHANNEL
 
 
 class Notices:
-    """Listens on a connection of its own. Notices may be lost; nothing may depend on one."""
+    """Listens on a connection of its own. A notice can be lost, so nothing may depend on it."""
 
     def __init__(self, conninfo: str) -> None:
         self._conninfo = conninfo
         self._connection: psycopg.Connection[tuple[object, ...]] | None = None
 
     def wait(self, seconds: float) -> set[str]:
-        """The names notified within `seconds` (returns at the first); raises psycopg.Error when the ledger is away."""
+        """The names notified within `seconds`; returns at the first notice.
+
+        Raises:
+            psycopg.Error: the ledger is away.
+        """
         try:
             connection = self._connected()
             return {notice.payload for notice in connection.notifies(timeout=seconds, stop_after=1)}
@@ -24,7 +28,7 @@ class Notices:
             raise
 
     def close(self) -> None:
-        """End the connection; the next `wait` opens another."""
+        """Close the connection; the next `wait` opens another."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None

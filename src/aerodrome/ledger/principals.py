@@ -1,8 +1,8 @@
-"""IAM's directory in the ledger: what changes it, and what requests are authenticated and authorised by.
+"""IAM's directory in the ledger: how it changes, and what it answers when requests are authenticated and authorised.
 
-The directory stands in memory as well, immutable, so that reading costs microseconds; one control plane process writes.
-Each change is one transaction: the rules (`model.iam`) make the next directory, the difference is written. The class
-answers `identity.store.IdentityStore` by its shape.
+The directory is also in memory, immutable, so that a read costs microseconds; one control plane process writes it.
+Each change is one transaction: the rules (`model.iam`) make the next directory, and the difference is written. By its
+shape, the class is an `identity.store.IdentityStore`.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ WRITE_LOCK = 4562
 """Key of the advisory lock under which IAM is changed."""
 
 USE_WRITTEN_EVERY = timedelta(minutes=1)
-"""How often the last use of one key is written at most."""
+"""The shortest time between two writes of one key's last use."""
 
 ADMINISTRATOR = "administrator"
 ADMINISTRATOR_POLICY = "AdministratorAccess"
 
 SERVICE = "airflow-env.amazonaws.com"
-"""What an environment's own part is called in policies."""
+"""The name of an environment's own service in policies."""
 
 _SERVICE_KEY = re.compile(r"AKIAAERODROME([A-Z2-7]{7})")
 """The access key id of an environment's service: its identifier's 32 bits in base 32."""
@@ -50,7 +50,7 @@ log = structlog.get_logger("aerodrome.iam")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewKey:
-    """An access key whose secret is known this one time."""
+    """A new access key, with its secret, which cannot be read again later."""
 
     user_name: str
     user_arn: str
@@ -89,10 +89,10 @@ class Principals:
         return self._directory
 
     def change(self, decide: Change) -> Directory:
-        """Change IAM in one transaction and return what it is then; blocks.
+        """Change IAM in one transaction and return the new directory; blocks.
 
         Raises:
-            IamError: the rules are against it; nothing was changed.
+            IamError: the rules do not allow the change; nothing was changed.
         """
         with self._changing:
             try:
@@ -102,7 +102,7 @@ class Principals:
                     after = decide(before)
                     iam_rows.write(connection, before, after)
             except sa.exc.DBAPIError:
-                # The commit may have gone through all the same: what was revoked must not live on in memory.
+                # The commit may have succeeded all the same: memory must not keep what the ledger has revoked.
                 with suppress(sa.exc.DBAPIError), self._engine.begin() as connection:
                     self._directory = iam_rows.read(connection, self._empty)
                 raise
@@ -110,7 +110,7 @@ class Principals:
             return after
 
     def access_key(self, access_key_id: str) -> AccessKey | None:
-        """The long-term key of that id, active or not; an environment's own only while the environment exists."""
+        """The long-term key with this id, active or not; an environment's key ends with the environment."""
         directory = self._directory
         stored = directory.keys.get(access_key_id)
         if stored is not None:
@@ -129,10 +129,10 @@ class Principals:
         return found if found is not None and found.access_key_id == access_key_id else None
 
     def granted(self, principal: Principal) -> Granted | None:
-        """The policies of a principal; None when it exists no more, or when another has its name now.
+        """The policies of a principal; None when it no longer exists, or another principal has its name now.
 
-        A service has none of its own: the trust policy of an execution role is all that it needs. One that serves no
-        environment yet is MWAA itself, which is asked about before an environment is created.
+        A service has no policies of its own: it needs only the trust policy of an execution role. A service without an
+        environment is MWAA itself; it is asked about before an environment is created.
         """
         if principal.kind is not PrincipalKind.SERVICE:
             return grants.granted(self._directory, principal)
@@ -144,7 +144,7 @@ class Principals:
         return grants.trust(self._directory, role_arn)
 
     def used(self, access_key_id: str, service: str, region: str, now: datetime) -> None:
-        """Note that a key was used; it is written soon, though at most once a minute."""
+        """Note that a key was used; this is written soon, but at most once a minute for each key."""
         if access_key_id not in self._directory.keys:
             return
         use = KeyUse(at=now, service=service, region=region)
@@ -158,16 +158,16 @@ class Principals:
             self._writer.submit(self._write_use, access_key_id, use)
 
     def last_use(self, access_key_id: str) -> KeyUse | None:
-        """When a key was used last; None: never."""
+        """When a key was used last; None = never."""
         return self._uses.get(access_key_id)
 
     def ensure_administrator(
         self, now: datetime, *, keep: Callable[[NewKey], None] = lambda _key: None
     ) -> NewKey | None:
-        """The first user with every permission and one access key; None when there are users already.
+        """Create the first user, with every permission and one access key; None when there are users already.
 
-        `keep` puts the key where its owner finds it, before the user exists for good: a key must not be lost between.
-        Who has deleted all users, and so locked everybody out, gets in again by this.
+        `keep` puts the key where its owner finds it, and does so before the user is committed, so that no key is lost.
+        If a person has deleted all users, and so locked everybody out, this lets that person in again.
         """
         key_id = identifiers.access_key_id(secrets.token_bytes(identifiers.RANDOM_BYTES))
         secret = identifiers.secret_access_key(secrets.token_bytes(identifiers.RANDOM_BYTES))
@@ -188,7 +188,7 @@ class Principals:
         return new if key_id in self.change(first_user).keys else None
 
     def service_access_key(self, environment_name: str, identifier: str) -> tuple[str, str]:
-        """The access key of an environment's service, derived and stored nowhere; it ends with the environment."""
+        """The access key of an environment's service. It is derived and never stored, and ends with the environment."""
         key_id = "AKIAAERODROME" + base64.b32encode(bytes.fromhex(identifier)).decode().rstrip("=")
         message = f"service access key\n{environment_name}\n{identifier}".encode()
         digest = hmac.digest(self._service_key, message, hashlib.sha256)

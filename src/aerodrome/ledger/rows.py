@@ -1,4 +1,4 @@
-"""Between the ledger's rows and the model's values: pure, both ways."""
+"""Turns the ledger's rows into the model's values, and back. Pure."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def environment(row: Any) -> Environment:
 
 
 def environment_values(after: Environment) -> dict[str, Any]:
-    """All that an event may change of an environment, by the columns of its row."""
+    """Everything in an environment that an event may change, by column."""
     return {
         "status": after.status,
         "spec": after.spec.document(),
@@ -50,7 +50,7 @@ def environment_values(after: Environment) -> dict[str, Any]:
 
 
 def revision_values(identifier: str, change: Change, spec: dict[str, Any]) -> dict[str, Any]:
-    """A revision that was asked for, by the columns of its row; `spec` is the change's, as a document."""
+    """A revision that was asked for, by column; `spec` is the change's spec as a document."""
     return {
         "identifier": identifier,
         "number": change.revision,

@@ -1,4 +1,4 @@
-"""The ledger's tables. Alembic's migrations are the truth for databases; a test holds the two together."""
+"""The ledger's tables. Alembic's migrations make them in a database; a test holds that both are the same."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ event = sa.Table(
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("sentence", sa.Text, nullable=False),
     sa.Column("detail", postgresql.JSONB, nullable=False),
-    # Of audit entries only:
+    # Only audit entries have these:
     sa.Column("principal", sa.Text, index=True),
     sa.Column("action", sa.Text),
     sa.Column("resource", sa.Text),
@@ -80,7 +80,7 @@ iam_entity = sa.Table(
     "iam_entity",
     metadata,
     sa.Column("kind", sa.Text, primary_key=True),
-    sa.Column("key", sa.Text, primary_key=True),  # the name in lower case: IAM's names differ by more than that
+    sa.Column("key", sa.Text, primary_key=True),  # the name in lower case: IAM does not tell names apart by case
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("unique_id", sa.Text, nullable=False, unique=True),
     sa.Column("arn", sa.Text, nullable=False, unique=True),

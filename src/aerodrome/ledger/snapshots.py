@@ -1,6 +1,6 @@
-"""The table of snapshots: which metadata databases are kept, as of when, and what configuration belongs to each.
+"""The table of snapshots: which metadata databases are kept, from when, and with which configuration.
 
-The databases and archives themselves are the backend's. Each method is one transaction.
+The backend has the databases and archives themselves. Each method is one transaction.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Snapshots:
         self._engine = engine
 
     def add(self, taken: Snapshot) -> None:
-        """Write a snapshot down; writing it again does nothing.
+        """Write a snapshot down; to write it again does nothing.
 
         Raises:
             NotFoundError: its environment is gone.
@@ -48,7 +48,7 @@ class Snapshots:
             return [rows.snapshot(row) for row in connection.execute(joined)]
 
     def remove(self, identifier: str, number: int) -> None:
-        """Forget a snapshot; one that is not there is passed over."""
+        """Forget a snapshot; one that is not there is ignored."""
         here = sa.and_(snapshot.c.identifier == identifier, snapshot.c.number == number)
         with self._engine.begin() as connection:
             connection.execute(sa.delete(snapshot).where(here))

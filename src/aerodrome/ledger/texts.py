@@ -1,7 +1,7 @@
-"""Texts of strangers (DAG code, packages, requests) as PostgreSQL stores them. Pure.
+"""Texts from outside (DAG code, packages, requests), made fit for PostgreSQL. Pure.
 
-`audit`, `rows` and `environments` write nothing of theirs that did not pass here: for a NUL byte or half of a surrogate
-pair the database would refuse the whole row.
+`audit`, `rows` and `environments` pass every such text through here: the database would refuse the whole row for one
+NUL byte or half of a surrogate pair.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ LONGEST = 8192
 
 
 def text(value: str, longest: int = LONGEST) -> str:
-    """Bounded, without NUL and halves of surrogate pairs."""
+    """The text, no longer than `longest`, without NUL and halves of surrogate pairs."""
     return value[:longest].replace("\x00", "").encode(errors="replace").decode()
 
 
 def document(value: Any, longest: int = LONGEST) -> Any:
-    """A JSON document with all its texts and keys so; what is no JSON becomes text."""
+    """A JSON document with all its texts and keys made fit; a value that is no JSON becomes text."""
     match value:
         case str():
             return text(value, longest)

@@ -1,1 +1,1 @@
-"""Alembic's migrations of the ledger: one file a change of schema, never edited after a release."""
+"""Alembic's migrations of the ledger: one file for each change of the schema, never edited after a release."""

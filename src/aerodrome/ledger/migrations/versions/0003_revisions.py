@@ -13,7 +13,8 @@ depends_on = None
 
 KNOWN = (
     """UPDATE environment SET last_update = last_update || '{"strategy": null}'""",
-    # Which lock they were installed from nobody wrote down: the present one is taken, and maintenance notes it.
+    # Nobody wrote down which lock they were installed from. An empty one means the present lock, which the next
+    # maintenance writes down.
     """
     UPDATE environment
     SET deployed = jsonb_build_object(
@@ -39,11 +40,11 @@ KNOWN = (
     FROM environment
     """,
 )
-"""What becomes of environments that were there before: each is the first revision of itself."""
+"""What happens to environments that exist already: each becomes its own first revision."""
 
 
 def upgrade() -> None:
-    """Widen the table of environments, and make those of what is remembered of each."""
+    """Widen the table of environments, and make the tables of revisions and snapshots."""
     op.add_column("environment", sa.Column("revision", sa.Integer, nullable=False, server_default="1"))
     op.alter_column("environment", "revision", server_default=None)
     op.add_column("environment", sa.Column("deployed", postgresql.JSONB))
