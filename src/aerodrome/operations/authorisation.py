@@ -1,8 +1,8 @@
-"""Whether IAM allows an operation, asked by the table in `permissions`.
+"""Asks IAM whether an operation is allowed, by the table in `permissions`.
 
-A door calls `judge` when the input is known to be well formed and before anything is looked at: a refusal is the same
-whether or not an environment exists. It blocks for one look into the ledger, for the tags of the environment. The
-gateway asks `still_granted` for as long as a session lasts.
+A door calls `judge` after it has checked the form of the input, and before it looks at anything else: a refusal is the
+same whether or not an environment exists. `judge` blocks for one look into the ledger, for the environment's tags. The
+gateway asks `still_granted` as long as a session lasts.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ Context = Mapping[str, tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What IAM said about one request."""
+    """IAM's answer about one request."""
 
     action: str
     resource: str
     allowed: bool
     sentence: str
-    """Why; for the audit log, and not for the caller."""
+    """Why; for the audit log, not for the caller."""
     refusal: str = ""
-    """AWS's words to a caller who is refused."""
+    """What a refused caller is told, in AWS's words."""
     role: str | None = None
     """The Airflow role that was granted, for actions on roles."""
 
@@ -48,10 +48,10 @@ def judge(
     *,
     wanted: str | None = None,
 ) -> Verdict:
-    """What IAM says; `known` are the global condition keys, `wanted` the one role that the caller wants at most.
+    """IAM's answer; `known` are the global condition keys, `wanted` is the one role that the caller wants (None = any).
 
     Raises:
-        CallerError: `wanted` is no role.
+        CallerError: `wanted` is none of Airflow's roles.
     """
     permission = permissions.TABLE[operation]
     action = permissions.action(operation)
@@ -91,9 +91,9 @@ def _on(deps: Dependencies, principal: Principal, request: Request) -> Verdict:
 def _on_role(
     deps: Dependencies, action: str, environment: str, principal: Principal, known: Context, wanted: str | None
 ) -> Verdict:
-    """The highest role that is granted counts, or the wanted one alone; refused is whoever has none."""
+    """Grant the highest role that IAM allows, or only the wanted one; refuse a caller without any."""
     if wanted is not None and wanted not in list(AirflowRole):
-        raise CallerError(f"The role '{wanted[:64]}' is wanted, which is none: choose one of {', '.join(AirflowRole)}.")
+        raise CallerError(f"Airflow has no role '{wanted[:64]}': choose one of {', '.join(AirflowRole)}.")
     place = {"region": deps.settings.region, "account": deps.settings.account_id, "environment": environment}
     if wanted is None:
         role, decision = deps.authorizer.highest_role(principal, **place, action=action, context=known)
@@ -110,7 +110,7 @@ def _on_role(
 
 
 def _passing(role_arn: str, environment_arn: str, known: Context) -> Request:
-    """The question whether the execution role may be passed to MWAA."""
+    """Asks whether the caller may pass the execution role to MWAA."""
     passing = {"iam:passedtoservice": (permissions.PASSED_TO,), "iam:associatedresourcearn": (environment_arn,)}
     return Request(action=permissions.PASS_ROLE, resource=role_arn, context={**known, **passing})
 
@@ -126,7 +126,7 @@ def _verdict(principal: Principal, request: Request, decision: Decision) -> Verd
 
 
 def _tags(deps: Dependencies, operation: str, resource: str) -> Mapping[str, str]:
-    """The tags of the environment that an action is about; one that is being created has none yet."""
+    """The tags of the environment that an action is about; an environment that is being created has none yet."""
     if operation == "CreateEnvironment":
         return {}
     found = deps.environments.get(arns.environment_name(resource) or "")

@@ -1,4 +1,4 @@
-"""Airflow's command line in an environment: one command as text, run as its web server."""
+"""Airflow's command line in an environment: runs one command, given as text, as the web server would."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from aerodrome.backends.contract import CommandResult, Runtime
 from aerodrome.model.environment import Environment
 
 MOST_COMMANDS = 64
-"""Airflow commands that run at once. Each holds a thread for up to a minute; they have threads of their own, for else
-four in each of ten environments would leave none to the API."""
+"""Airflow commands that run at once. Each holds a thread for up to a minute. They have threads of their own: four
+commands in each of ten environments would otherwise leave no thread for the API."""
 
 
 class Commands:
@@ -24,8 +24,8 @@ class Commands:
         """Run a command, given without the word `airflow`.
 
         Raises:
-            CallerError: the command is not one that is allowed.
-            RetryError: it cannot be run just now.
+            CallerError: the command is not allowed.
+            RetryError: the command cannot run now.
         """
         argv = commands.parse(versions.lookup(environment.spec.airflow_version), text)
         run, serving = self._runtime.run_command, environment.serving

@@ -1,6 +1,6 @@
-"""CreateEnvironment and the clone of a snapshot: judge what is wanted, look at version, role and bucket, write it.
+"""CreateEnvironment and the clone of a snapshot: judge the request, check version, role and bucket, write it down.
 
-Nothing is started here: the controller does that when the ledger tells it. A refused request leaves nothing behind.
+Nothing starts here: the controller does that when it reads the ledger. A refused request leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAY_BE_EMPTY = frozenset({*updates.FILES, *updates.FILES.values()})
 
 
 def create_environment(deps: Dependencies, given: Document, grant: Grant) -> dict[str, Any]:
-    """Answers with the ARN as soon as the environment is in the ledger; status CREATING."""
+    """Answer with the ARN as soon as the environment is in the ledger; status CREATING."""
     request = {member: value for member, value in given.items() if value != "" or member not in MAY_BE_EMPTY}
     validation.refuse(_refusals(deps, request["Name"], request))
     secrets = EnvironmentSecrets.generate()
@@ -35,15 +35,15 @@ def create_environment(deps: Dependencies, given: Document, grant: Grant) -> dic
 def clone_snapshot(deps: Dependencies, name: str, number: int, *, clone: str, requested_by: str) -> Environment:
     """Create the environment `clone` from snapshot `number` of the environment `name`; status CREATING.
 
-    What the snapshot's connections and variables hold can be read there: of the secrets it keeps their key.
+    Of the secrets, the clone keeps the Fernet key, so that it can read the snapshot's connections and variables.
 
     Raises:
         NotFoundError: there is no such environment, or no such snapshot.
-        CallerError: the new name is taken or no name, the quota is reached, or CreateEnvironment would refuse the
+        CallerError: the new name is taken or not valid, the quota is reached, or CreateEnvironment would refuse the
             snapshot's configuration.
     """
     if not NAME.fullmatch(clone):
-        raise CallerError(f"{clone[:100]} is no name: use at most 80 letters, digits, - and _, a letter first.")
+        raise CallerError(f"{clone[:100]} is not a name: use at most 80 letters, digits, - and _, a letter first.")
     source = find.for_operator(deps, name)
     snapshot = find.snapshot(deps, name, number)
     request = {"Name": clone, **snapshot.spec.document()}
@@ -71,7 +71,7 @@ def _created(
     requested_by: str,
     seed: Seed | None = None,
 ) -> Environment:
-    """The environment that a request which nothing stands against asks for, in the ledger."""
+    """Write the environment of a request without refusals into the ledger."""
     name = request["Name"]
     spec = defaults.complete(name, request, latest_version=deps.latest_version)
     cleared = deps.preflight.cleared(name, spec)

@@ -1,4 +1,4 @@
-"""DeleteEnvironment: the request to remove an environment; the controller takes it apart."""
+"""DeleteEnvironment: the request to remove an environment; the controller removes it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,6 @@ from aerodrome.operations.dependencies import Dependencies
 
 
 def delete_environment(deps: Dependencies, given: Document) -> dict[str, Any]:
-    """Asking once more while it is going is no error."""
+    """Ask for the removal; to ask again while it is under way is no error."""
     deps.environments.request(given["Name"], Event.DELETE_REQUESTED, deps.clock())
     return {}

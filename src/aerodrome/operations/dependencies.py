@@ -1,7 +1,7 @@
 """What operations work with, as one value that `assembly` fills in.
 
-Operations see the ledger, IAM, the bucket and Airflow only through these fields, so that tests may put memory behind
-them. It must not grow into a place where things are looked up: every field is a dependency of some operation.
+Operations reach the ledger, IAM, the bucket and Airflow only through these fields, so that tests can replace them with
+fakes. It must not become a place where things are looked up: an operation depends on every field.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from aerodrome.settings import Settings
 
 
 class Archives(Protocol):
-    """Where snapshots lie."""
+    """Has the databases and archives of snapshots."""
 
     def remove_snapshot(self, identifier: str, number: int) -> None:
         """Remove a snapshot's database and archive; `identifier` is its environment's. Blocks."""
 
 
 class RestCall(Protocol):
-    """One call of an environment's Airflow REST API, in somebody's name."""
+    """One call of an environment's Airflow REST API, in a caller's name."""
 
     async def __call__(
         self, environment: Environment, method: str, path: str, query: Any, body: Any, *, subject: str, role: str
@@ -38,14 +38,14 @@ class RestCall(Protocol):
 
         Raises:
             CallerError: path or query is not acceptable.
-            RetryError: the web server cannot be reached, so nothing can have happened. Every other mishap is a status
-                of 502 or 504.
+            RetryError: the web server cannot be reached, so nothing has happened. For every other failure on the way,
+                the status is 502 or 504.
         """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependencies:
-    """Everything that operations work with. The ledger and what lies behind it block."""
+    """Everything that operations work with. Calls into the ledger and into AWS block."""
 
     environments: Environments
     snapshots: Snapshots
@@ -57,13 +57,13 @@ class Dependencies:
     rest: RestCall
 
     offered_versions: tuple[str, ...]
-    """Airflow versions that an environment may be created with or moved to."""
+    """Airflow versions that an environment can be created with or moved to."""
 
     latest_version: str
-    """The one that is taken when a request names none."""
+    """The Airflow version for a request that names none."""
 
     gateway_ports: Ports
-    """Where the gateway answers, for the addresses that callers are told."""
+    """The gateway's ports, for the addresses that callers get."""
 
     settings: Settings
     clock: Clock

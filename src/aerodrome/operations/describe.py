@@ -1,8 +1,9 @@
 """GetEnvironment: the ledger's environment as MWAA's `Environment` object.
 
-Pure but for the look-up. `WebserverUrl` has no scheme, as MWAA answers in practice, whatever the model's pattern says,
-but a port when the gateway's is not 443; `LastUpdate` is always there, since Terraform's provider reads it unasked.
-Members that Aerodrome has nothing true to say about (CeleryExecutorQueue, VPC endpoint services) are left out.
+Pure but for the look-up. `WebserverUrl` has no scheme, because MWAA's real answers have none, whatever the model's
+pattern says; it has a port when the gateway's is not 443. `LastUpdate` is always there, because Terraform's provider
+reads it without a check. Members for which Aerodrome has no true value (CeleryExecutorQueue, VPC endpoint services) are
+left out.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ from aerodrome.operations.dependencies import Dependencies
 from aerodrome.settings import Settings
 
 LONGEST_ERROR = 1024
-"""Characters of ErrorMessage in the service model."""
+"""Characters that the service model allows in ErrorMessage."""
 
 LONGEST_SENTENCE = 700
-"""Characters of it that the sentence itself may take when log lines follow; arbitrary."""
+"""Characters that the sentence may take when log lines follow it; arbitrary."""
 
 BETWEEN_LINES = " | "
-"""Stands for a line end: the model's pattern allows none in ErrorMessage."""
+"""Replaces a line end: the model's pattern allows none in ErrorMessage."""
 
 
 def get_environment(deps: Dependencies, given: Document) -> dict[str, Any]:
-    """The environment as it stands now."""
+    """The environment as it is now."""
     environment = find.by_name(deps, given["Name"])
     return {"Environment": described(environment, deps.settings, deps.gateway_ports)}
 
@@ -50,7 +51,7 @@ def described(environment: Environment, settings: Settings, ports: Ports) -> dic
 
 
 def error_message(failure: Failure) -> str:
-    """The sentence, and as many of the last log lines as fit behind it, within the model's length and on one line."""
+    """The sentence, then as many of the last log lines as the model's length allows, all on one line."""
     sentence = _one_line(failure.message) or "No reason was recorded."
     if not failure.tail:
         return _shortened(sentence, LONGEST_ERROR)

@@ -1,4 +1,4 @@
-"""What a request names (an environment, a revision, a snapshot), or the sentence that there is none."""
+"""Finds what a request names (an environment, a revision, a snapshot), or says that it does not exist."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def by_name(deps: Dependencies, name: str) -> Environment:
     """
     found = deps.environments.get(name)
     if found is None:
-        raise NotFoundError(f"Environment '{name}' not found: ListEnvironments tells which ones exist.")
+        raise NotFoundError(f"Environment '{name}' not found: ListEnvironments shows which ones exist.")
     return found
 
 
@@ -33,25 +33,25 @@ def with_web_server(deps: Dependencies, name: str, operation: str) -> Environmen
     if environment.status not in lifecycle.WITH_WEB_SERVER:
         raise CallerError(
             f"Environment '{name}' is {environment.status}: {operation} needs one that is {Status.AVAILABLE}. "
-            "GetEnvironment tells when it is."
+            "GetEnvironment shows its status."
         )
     return environment
 
 
 def by_arn(deps: Dependencies, arn: str) -> Environment:
-    """The environment with this ARN; account and region count.
+    """The environment with this ARN; account and region must match too.
 
     Raises:
         NotFoundError: there is none.
     """
     found = deps.environments.get(arns.environment_name(arn) or "")
     if found is None or found.arn != arn:
-        raise NotFoundError(f"ResourceArn {arn} names no environment here: GetEnvironment tells an environment's ARN.")
+        raise NotFoundError(f"No environment has the ResourceArn {arn}: GetEnvironment shows an environment's ARN.")
     return found
 
 
 def for_operator(deps: Dependencies, name: str) -> Environment:
-    """The environment `name`, for the operator, who asks no API.
+    """The environment `name`, for the operator, who does not use MWAA's API.
 
     Raises:
         NotFoundError: there is none.
@@ -63,10 +63,10 @@ def for_operator(deps: Dependencies, name: str) -> Environment:
 
 
 def revision(deps: Dependencies, name: str, number: int) -> Revision:
-    """A revision of an environment that is there.
+    """A revision of an environment that exists.
 
     Raises:
-        NotFoundError: there is none of that number.
+        NotFoundError: it has no revision with that number.
     """
     for each in deps.environments.revisions(name):
         if each.number == number:
@@ -75,10 +75,10 @@ def revision(deps: Dependencies, name: str, number: int) -> Revision:
 
 
 def snapshot(deps: Dependencies, name: str, number: int) -> Snapshot:
-    """A snapshot of an environment that is there.
+    """A snapshot of an environment that exists.
 
     Raises:
-        NotFoundError: there is none of that number.
+        NotFoundError: it has no snapshot with that number.
     """
     for each in deps.snapshots.of(name):
         if each.number == number:

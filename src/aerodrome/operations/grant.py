@@ -1,4 +1,4 @@
-"""What an operation may know of its caller: who it is, and which Airflow role IAM granted."""
+"""What an operation knows about its caller: who it is, and which Airflow role IAM granted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Grant:
 
     principal: Principal
     at: datetime
-    """When the request arrived; tokens that it makes count from then."""
+    """When the request arrived; the life of the tokens that it makes begins then."""
     role: str | None = None
     """Set for operations whose resource is an Airflow role."""
 

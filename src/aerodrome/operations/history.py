@@ -1,4 +1,4 @@
-"""What an environment was: its revisions and its snapshots, and the end of a snapshot."""
+"""The past of an environment: lists its revisions and snapshots, and removes a snapshot."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aerodrome.operations.dependencies import Dependencies
 
 
 def revisions(deps: Dependencies, name: str) -> tuple[list[Revision], int]:
-    """Every revision of an environment, the oldest first, and the number of the one that it has now."""
+    """Every revision of an environment, the oldest first, and the number of its present one."""
     current = find.for_operator(deps, name).revision
     return deps.environments.revisions(name), current
 
@@ -26,7 +26,7 @@ def remove_snapshot(deps: Dependencies, name: str, number: int) -> None:
 
     Raises:
         NotFoundError: there is no such environment, or no such snapshot.
-        CallerError: a change that is under way needs it.
+        CallerError: a change that is under way needs the snapshot.
     """
     environment = find.for_operator(deps, name)
     found = find.snapshot(deps, name, number)

@@ -1,6 +1,6 @@
 """ListEnvironments: names in order, a page at a time.
 
-The token is opaque to callers: the last name of the page before, packed so that a made-up one is recognised.
+The token is opaque to callers. It is the last name of the page before, packed so that a made-up token is recognised.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from aerodrome.model.spec import Document
 from aerodrome.operations.dependencies import Dependencies
 
 PAGE = 25
-"""Names on a page when MaxResults is not given: the most that it may be."""
+"""Names on a page when MaxResults is not given; MaxResults can be no larger."""
 
 _TOKEN = re.compile(r"1:([a-zA-Z][0-9a-zA-Z_-]{0,79})")
-"""Version of the token's form, and the name behind which the next page begins."""
+"""The version of the token's form, and the name after which the next page begins."""
 
 
 def list_environments(deps: Dependencies, given: Document) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def list_environments(deps: Dependencies, given: Document) -> dict[str, Any]:
 
 
 def packed(name: str) -> str:
-    """The token of the page behind `name`."""
+    """The token of the page that begins after `name`."""
     return base64.urlsafe_b64encode(f"1:{name}".encode()).decode()
 
 

@@ -1,6 +1,6 @@
-"""CreateWebLoginToken and CreateCliToken: one-time tokens that the gateway takes within a minute.
+"""CreateWebLoginToken and CreateCliToken: one-time tokens that the gateway accepts within a minute.
 
-The role within a web token is what IAM granted at this moment; the gateway does not ask for more later.
+A web token has the role that IAM granted when it was made; the gateway never gives its session a higher one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What IAM must allow for each MWAA operation: action, resource and condition keys, as AWS's reference lists them.
 
-`authorisation` asks by it, and `tools/reference.py` writes the page "who may do what" from it. What Aerodrome has
-beyond MWAA's API has no row: AWS has no action for it, and only the machine's owner may ask for it. Pure.
+`authorisation` asks IAM by it, and `tools/reference.py` writes the reference's page "Permissions" from it. Operations
+beyond MWAA's API have no row: AWS has no action for them, and only the machine's owner can ask for them. Pure.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from aerodrome.model import arns
 from aerodrome.model.spec import Document
 
 PREFIX = "airflow"
-"""Before the actions of MWAA in a policy."""
+"""The prefix of MWAA's actions in a policy."""
 
 TAG_RESOURCE = "TagResource"
-"""The operation whose permission is needed as well by whoever gives tags at a creation."""
+"""The operation whose permission CreateEnvironment needs as well, when it gives tags."""
 
 WEB_LOGIN = "CreateWebLoginToken"
-"""The operation whose permission a web session needs for as long as it lasts."""
+"""The operation whose permission a web session needs as long as it lasts."""
 
 PASS_ROLE = "iam:PassRole"  # noqa: S105 - an action
 PASSED_TO = "airflow.amazonaws.com"
@@ -44,9 +44,9 @@ class Permission:
     keys: tuple[str, ...] = ()
     """Condition keys beside the global ones."""
     passes_role: bool = False
-    """True when naming an execution role needs iam:PassRole on it as well."""
+    """Whether a request that names an execution role needs iam:PassRole on it as well."""
     tags: bool = False
-    """True when tags in the request need the permission of TagResource as well."""
+    """Whether a request with tags needs the permission of TagResource as well."""
 
 
 _REQUEST_TAG, _TAG_KEYS, _RESOURCE_TAG = "aws:RequestTag/${TagKey}", "aws:TagKeys", "aws:ResourceTag/${TagKey}"
@@ -74,7 +74,7 @@ def action(operation: str) -> str:
 
 
 def environment_name(given: Document) -> str | None:
-    """The environment that an input is about; None for ListEnvironments, and for an ARN that is none."""
+    """The name of the environment that an input is about; None for ListEnvironments, and for another resource's ARN."""
     if "ResourceArn" in given:
         return arns.environment_name(given["ResourceArn"])
     name: str | None = given.get("Name", given.get("EnvironmentName"))
@@ -82,14 +82,14 @@ def environment_name(given: Document) -> str | None:
 
 
 def environment_arn(given: Document, *, region: str, account: str) -> str:
-    """The resource of an action on an environment: an ARN counts as it was given, whatever it names."""
+    """The resource of an action on an environment; an ARN in the input is used as it was given, whatever it names."""
     if "ResourceArn" in given:
         return str(given["ResourceArn"])
     return arns.environment(region=region, account=account, name=environment_name(given) or "")
 
 
 def tag_context(given: Document, tags: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """The condition keys of tags: those of the request and those that the environment has (`tags`)."""
+    """The condition keys of tags: those of the request, and the environment's own (`tags`)."""
     found: dict[str, tuple[str, ...]] = {}
     requested: Mapping[str, str] = given.get("Tags") or {}
     for key, value in requested.items():
@@ -102,5 +102,5 @@ def tag_context(given: Document, tags: Mapping[str, str]) -> dict[str, tuple[str
 
 
 def _add(found: dict[str, tuple[str, ...]], key: str, value: str) -> None:
-    """Keys that differ only in the case of letters are one key with several values: IAM does not tell them apart."""
+    """Add a value. Keys that differ only by case are one key with several values: IAM does not tell them apart."""
     found[key] = (*found.get(key, ()), value)

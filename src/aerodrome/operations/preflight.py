@@ -1,6 +1,6 @@
-"""What a configuration needs outside of itself, looked at before it is accepted: version, execution role, bucket.
+"""Checks what a configuration needs outside of itself, before it is accepted: version, execution role, bucket.
 
-Every operation that begins a creation or a change asks here. All of it may block: S3 and the ledger are asked.
+Every operation that begins a creation or a change asks here. Every check may block, because it asks S3 or the ledger.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from aerodrome.release import installation, interpreters, locks
 from aerodrome.settings import EMBEDDED, Settings
 
 WARNS = frozenset({"AirflowVersion", "AirflowConfigurationOptions"})
-"""Members about which there may be something to warn of."""
+"""Members that can cause a warning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cleared:
-    """A configuration that may be begun."""
+    """A configuration that passed every check."""
 
     spec: Spec
-    """With the S3 versions of its files."""
+    """The configuration, with the S3 versions of its files filled in."""
     warnings: tuple[str, ...]
-    """What is accepted and will surprise: a sentence each."""
+    """What is accepted and will surprise: a sentence for each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,19 +40,19 @@ class Preflight:
     settings: Settings
     authorizer: Authorizer
     s3: Callable[[], Any]
-    """A client of S3, where the source buckets are."""
+    """Makes a client of the S3 that has the source buckets."""
 
     def cleared(
         self, name: str, spec: Spec, *, running: Spec | None = None, asked: Collection[str] | None = None
     ) -> Cleared:
-        """Look at all that the environment `name` needs for the configuration `spec`.
+        """Check all that the environment `name` needs for the configuration `spec`.
 
-        `running` is what it has now (None = nothing): that Airflow version is not looked at again. `asked` are the
-        members that were asked for (None = all): the execution role is looked at when it is among them, and the bucket
+        `running` is its present configuration (None = none): that Airflow version is not checked again. `asked` are the
+        members that were asked for (None = all): the execution role is checked only when it is among them, the bucket
         always.
 
         Raises:
-            CallerError: something is not fit.
+            CallerError: a check failed.
             RetryError: S3 does not answer.
         """
         if running is None or spec.airflow_version != running.airflow_version:
@@ -63,10 +63,10 @@ class Preflight:
         return Cleared(spec=self.with_file_versions(spec), warnings=tuple(warnings))
 
     def check_version(self, number: str) -> None:
-        """Look for an interpreter for an Airflow version; what is installed already needs none.
+        """Look for an interpreter for an Airflow version, unless the version is installed already.
 
         Raises:
-            CallerError: the version is on offer, and this machine cannot run it.
+            CallerError: the version is offered, but this machine cannot run it.
         """
         folder = self.settings.paths.versions
         if installation.find(number, folder) is not None:
@@ -79,7 +79,7 @@ class Preflight:
     def check_execution_role(self, name: str, spec: Spec) -> None:
         """Ask IAM whether MWAA may assume the role for the environment `name`.
 
-        Where IAM is another's, nothing is asked: it says so itself when the role is assumed.
+        Nothing is asked unless IAM is ours: another IAM refuses by itself when the role is assumed.
 
         Raises:
             CallerError: the role does not exist or does not trust MWAA.
@@ -92,10 +92,10 @@ class Preflight:
         execution_role.check(self.authorizer, spec.execution_role_arn, account=account, context=about)
 
     def with_file_versions(self, spec: Spec) -> Spec:
-        """Look at the bucket, and fill in the S3 versions of the files that are named without one.
+        """Check the bucket, and fill in the S3 versions of the files that are named without one.
 
         Raises:
-            CallerError: the bucket or a file in it is not fit.
+            CallerError: the bucket or a file in it cannot be used.
             RetryError: S3 does not answer.
         """
         named = {
@@ -122,5 +122,5 @@ class Preflight:
         )
 
     def warnings(self, spec: Spec) -> list[str]:
-        """What is accepted and will surprise: a sentence each."""
+        """What is accepted and will surprise: a sentence for each."""
         return versions.warnings(spec.airflow_version, spec.airflow_configuration_options)

@@ -1,6 +1,6 @@
 """InvokeRestApi: one call of an environment's Airflow REST API, in the caller's name and with the role IAM granted.
 
-The call itself is `Dependencies.rest`; here only what is sent, and which answer is an error.
+`Dependencies.rest` makes the call; this module decides what is sent, and which answer is an error.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from aerodrome.operations.dependencies import Dependencies
 from aerodrome.operations.grant import Grant
 
 _ERROR = 300
-"""From here on an answer is an error: redirections lead nowhere that the caller could go."""
+"""The first status that is an error: a redirection leads to no place that the caller can reach."""
 
 MOST_PARAMETERS = 100
-"""Parameters in the query of a Path; arbitrary."""
+"""Parameters that the query of a Path may have; arbitrary."""
 
 
 class RestApiError(AerodromeError):
@@ -38,7 +38,7 @@ async def invoke_rest_api(deps: Dependencies, given: Document, grant: Grant) -> 
 
     Raises:
         RestApiError: Airflow's answer is an error.
-        CallerError: the environment is not available, or Airflow's REST API cannot be asked so.
+        CallerError: the environment is not available, or the request is none for Airflow's REST API.
     """
     environment = await to_thread.run_sync(find.with_web_server, deps, given["Name"], "InvokeRestApi")
     path, _, query_in_path = given["Path"].partition("?")
@@ -57,10 +57,10 @@ async def invoke_rest_api(deps: Dependencies, given: Document, grant: Grant) -> 
 
 
 def merged(query_in_path: str, parameters: Any) -> Any:
-    """The query of the Path and QueryParameters as one; a name that both have keeps the values of both.
+    """The query of the Path and QueryParameters as one; a name in both keeps the values of both.
 
     Raises:
-        CallerError: the query of the Path is not one.
+        CallerError: the query of the Path is not valid.
     """
     if not query_in_path:
         return parameters
@@ -81,10 +81,10 @@ def merged(query_in_path: str, parameters: Any) -> Any:
 
 
 def body(document: Any) -> Any:
-    """The body as a document: MWAA takes an object as well as a string that holds JSON.
+    """The body as a document: MWAA accepts an object, and a string that holds JSON.
 
     Raises:
-        CallerError: it is a string that holds none.
+        CallerError: the body is a string that holds no JSON.
     """
     if not isinstance(document, str):
         return document

@@ -18,7 +18,7 @@ Operation = Callable[[Dependencies, Document, Grant], Awaitable[dict[str, Any]]]
 
 
 def _in_thread(blocking: Blocking) -> Operation:
-    """The ledger and AWS clients block; the event loop must not. Who asks makes no difference to these."""
+    """For operations that do not need the caller. The ledger and AWS clients block; the event loop must not."""
 
     async def run(deps: Dependencies, given: Document, _grant: Grant) -> dict[str, Any]:
         return await to_thread.run_sync(blocking, deps, given)

@@ -10,14 +10,14 @@ from aerodrome.operations import find, validation
 from aerodrome.operations.dependencies import Dependencies
 
 MOST_TAGS = 50
-"""Tags of one resource (quota of AWS; the model limits one request only)."""
+"""Tags that one resource may have (AWS's quota; the model limits only one request)."""
 
 TAGS_CHANGED = "TAGS_CHANGED"
-"""The kind of event that the log gets."""
+"""The kind of the events that say so."""
 
 
 def tag_resource(deps: Dependencies, given: Document) -> dict[str, Any]:
-    """Add tags; the 50 of a resource are counted after the merge."""
+    """Add tags; they are counted together with those that the environment has."""
     environment = find.by_arn(deps, given["ResourceArn"])
     tags = given["Tags"]
     reserved = list(validation.reserved_tags(tags))
@@ -35,7 +35,7 @@ def tag_resource(deps: Dependencies, given: Document) -> dict[str, Any]:
 
 
 def untag_resource(deps: Dependencies, given: Document) -> dict[str, Any]:
-    """Remove tags; a key that is not there is no error."""
+    """Remove tags; a key that the environment does not have is no error."""
     environment = find.by_arn(deps, given["ResourceArn"])
     keys = given["tagKeys"]
     deps.environments.remove_tags(environment.name, keys)

@@ -1,4 +1,4 @@
-"""Operations of MWAA that this release does not offer: each answers with a declared error and an honest sentence."""
+"""Operations of MWAA that Aerodrome does not offer: each answers with a declared error that says so."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from aerodrome.operations.dependencies import Dependencies
 
 
 def publish_metrics(_deps: Dependencies, _given: Document) -> dict[str, Any]:
-    """MWAA's own model calls it internal and no longer available."""
+    """Refuse: MWAA's own model calls the operation internal and no longer available."""
     raise CallerError("PublishMetrics is internal to MWAA and no longer available; nothing was published.")

@@ -1,8 +1,8 @@
-"""UpdateEnvironment, roll back and restore: judge what is wanted, look at version, role and bucket, write the change.
+"""UpdateEnvironment, roll back and restore: judge the request, check version, role and bucket, write the change down.
 
-A roll back and a restore are updates whose request is the whole of an earlier configuration, so they are refused where
-such an update is. Nothing is changed here: the controller builds and tries what is wanted beside what runs, and only
-then replaces it.
+A roll back and a restore are updates that ask for a whole earlier configuration, so they are refused where such an
+update is refused. Nothing in the environment changes here: the controller builds and tries the new configuration beside
+what runs, and only then replaces it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from aerodrome.operations.grant import Grant
 
 
 def update_environment(deps: Dependencies, given: Document, grant: Grant) -> dict[str, Any]:
-    """Answers with the ARN as soon as the change is in the ledger; status UPDATING."""
+    """Answer with the ARN as soon as the change is in the ledger; status UPDATING."""
     environment = find.by_name(deps, given["Name"])
     lifecycle.transition(environment.status, Event.UPDATE_REQUESTED)
     wanted = updates.updated(environment.spec, given)
@@ -47,8 +47,8 @@ def roll_back(deps: Dependencies, name: str, number: int, *, strategy: Strategy,
 
     Raises:
         NotFoundError: there is no such environment, or no such revision.
-        CallerError: that revision never ran, runs already, cannot be reached from here, or UpdateEnvironment would
-            refuse its configuration.
+        CallerError: that revision never ran, runs already, or cannot be reached by a migration; or UpdateEnvironment
+            would refuse its configuration.
     """
     environment = find.for_operator(deps, name)
     revision = find.revision(deps, name, number)
@@ -82,8 +82,8 @@ def restore_snapshot(
 ) -> Environment:
     """Begin the change to a snapshot, its database and its configuration; status UPDATING.
 
-    What is there now becomes a snapshot itself. The database comes with its Airflow version, so that no migration
-    must lead there.
+    The present database and configuration become a snapshot too. The snapshot's database has the snapshot's Airflow
+    version, so no migration needs to lead to that version.
 
     Raises:
         NotFoundError: there is no such environment, or no such snapshot.
@@ -112,10 +112,10 @@ def restore_snapshot(
 def _begun_whole(
     deps: Dependencies, environment: Environment, change: Change, *, what: str, instead: str
 ) -> Environment:
-    """The environment with a change begun to an earlier configuration, judged as an update that names all of it.
+    """Begin a change to an earlier configuration; it is judged as an update that names every member.
 
     Raises:
-        CallerError: such an update is refused: `what` cannot be done, why, and what to do `instead`.
+        CallerError: such an update is refused. The sentence says `what` cannot be done, why, and what to do `instead`.
     """
     lifecycle.transition(environment.status, Event.UPDATE_REQUESTED)
     current, wanted = environment.spec, change.spec
@@ -127,7 +127,7 @@ def _begun_whole(
 def _begun(
     deps: Dependencies, environment: Environment, change: Change, *, asked: Collection[str] | None = None
 ) -> Environment:
-    """The environment with the change begun, of which these members were `asked` for; None = all."""
+    """Begin the change and return the environment; `asked` are the members that were asked for (None = all)."""
     running = environment.spec
     cleared = deps.preflight.cleared(environment.name, change.spec, running=running, asked=asked)
     begun = deps.environments.begin(environment, replace(change, spec=cleared.spec))

@@ -1,7 +1,7 @@
-"""What CreateEnvironment and UpdateEnvironment demand beyond the service model: pure sentences, with field and fix.
+"""What CreateEnvironment and UpdateEnvironment demand beyond the service model: sentences with field and fix. Pure.
 
-`create` and `update` ask after the wire has validated shapes, so every value here has its type; a configuration of the
-past is judged as the request that names all of it. What this release does not honour is refused here, never ignored.
+`create` and `update` ask after the door has validated shapes, so every value here has its type. An earlier
+configuration is judged as a request that names every member. What Aerodrome cannot do is refused here, never ignored.
 Sources: MWAA user guide (environment class, networking, options).
 """
 
@@ -18,23 +18,23 @@ FORBIDDEN_OPTIONS = {
     "core.multi_team": "MWAA does not support multi-team deployments",
     "triggerer.queues_enabled": "MWAA does not support triggerer queues",
 }
-"""Options that MWAA's user guide says cannot be set."""
+"""Options that cannot be set, by MWAA's user guide, and why."""
 
 RESERVED_TAG_PREFIX = "aws:"
 
 PUBLIC_AND_PRIVATE_SINCE = (3, 2)
-"""The first Airflow line with WebserverAccessMode PUBLIC_AND_PRIVATE (API reference of UpdateEnvironment)."""
+"""The first minor version with WebserverAccessMode PUBLIC_AND_PRIVATE (API reference of UpdateEnvironment)."""
 
 
 def refuse(found: Sequence[str], *, what: str = "", instead: str = "") -> None:
-    """Raise CallerError when anything was found: `what` is refused, the sentences, and what to do `instead`."""
+    """Raise CallerError if there are sentences: it says `what` is refused, the sentences, and what to do `instead`."""
     if found:
         parts = [f"{what}: " if what else "", ". ".join(found), ".", f" {instead}" if instead else ""]
         raise CallerError("".join(parts))
 
 
 def creation_refusals(name: str, request: Document, *, offered: Sequence[str], latest: str) -> list[str]:
-    """Everything that stands against creating this environment; empty when nothing does."""
+    """Every reason to refuse the creation of this environment; empty when there is none."""
     found = [
         *_network(request.get("NetworkConfiguration", {})),
         *_members(request),
@@ -50,7 +50,7 @@ def creation_refusals(name: str, request: Document, *, offered: Sequence[str], l
 
 
 def update_refusals(request: Document, current: Spec, wanted: Spec, *, offered: Sequence[str]) -> list[str]:
-    """Everything that stands against this update of `current` to `wanted`, but for `move_refusal`."""
+    """Every reason to refuse this update of `current` to `wanted`, except `move_refusal`."""
     return [
         *_members(request),
         *_version(wanted.airflow_version, offered, running=current.airflow_version),
@@ -62,14 +62,14 @@ def update_refusals(request: Document, current: Spec, wanted: Spec, *, offered: 
 
 
 def move_refusal(current: Spec, wanted: Spec, *, offered: Sequence[str]) -> str | None:
-    """Why no migration leads from one Airflow version to the other; None = one does, or `wanted` is not offered."""
+    """Why no migration leads from one Airflow version to the other; None = one does, or the version is not offered."""
     if wanted.airflow_version not in {*offered, current.airflow_version}:
         return None
     return versions.move_refusal(current.airflow_version, wanted.airflow_version)
 
 
 def _members(request: Document) -> Iterator[str]:
-    """What is demanded of single members, in both operations."""
+    """Demands on single members, in both operations."""
     if "DagS3Path" in request:
         yield from _path(
             "DagS3Path", request["DagS3Path"], "the folder of the bucket that holds the DAGs, such as dags"
@@ -85,7 +85,7 @@ def _class(request: Document) -> Iterator[str]:
 
 
 def reserved_tags(tags: Mapping[str, str]) -> Iterator[str]:
-    """AWS keeps a prefix of tag keys for itself, in any case of letters."""
+    """AWS reserves a prefix of tag keys, in upper and lower case."""
     for key in tags:
         if key.lower().startswith(RESERVED_TAG_PREFIX):
             yield f"Tags: the key '{key}' begins with '{RESERVED_TAG_PREFIX}', which is reserved: choose another key"
@@ -121,7 +121,7 @@ def _files(request: Document) -> Iterator[str]:
 
 
 def _lone_versions(given: Document, paths: Document) -> Iterator[str]:
-    """Versions of files that have no path, neither in the request nor, at an update, before."""
+    """Versions of files that have no path: neither this request nor an earlier one gave it (`paths`)."""
     for path, version in updates.FILES.items():
         if given.get(version) and not paths.get(path):
             yield f"{version} was given without {path}: give both, or leave {version} out"
@@ -140,7 +140,7 @@ def option_refusals(options: Mapping[str, str]) -> Iterator[str]:
 
 
 def _version(version: str, offered: Sequence[str], *, running: str = "") -> Iterator[str]:
-    """What is no longer offered may go on where it is `running`."""
+    """A version that is no longer offered is allowed where it is `running`."""
     if version not in {*offered, running}:
         yield f"AirflowVersion '{version}' is not offered: choose one of {', '.join(offered)}"
 
@@ -161,12 +161,12 @@ def _not_offered(request: Document) -> Iterator[str]:
     if request.get("EndpointManagement") == "CUSTOMER":
         yield "EndpointManagement CUSTOMER is not offered by this release of Aerodrome yet: use SERVICE or leave it out"
     if "KmsKey" in request:
-        yield "KmsKey is refused: this release of Aerodrome does not encrypt with customer keys yet; leave KmsKey out"
+        yield "KmsKey is refused: this release of Aerodrome cannot encrypt with customer keys yet. Leave KmsKey out"
 
 
 def _counts(spec: Spec) -> Iterator[str]:
     chosen = classes.CLASSES.get(spec.environment_class)
-    if chosen is None:  # which `_class` tells
+    if chosen is None:  # `_class` says so
         return
     yield from _bounds("MinWorkers", spec.min_workers, 1, chosen.most_workers, chosen)
     yield from _bounds("MaxWorkers", spec.max_workers, 1, chosen.most_workers, chosen)
@@ -182,7 +182,7 @@ def _schedulers(spec: Spec, chosen: classes.EnvironmentClass) -> Iterator[str]:
         yield from _bounds("Schedulers", spec.schedulers, chosen.fewest_schedulers, chosen.most_schedulers, chosen)
     elif spec.schedulers != 1:
         yield (
-            f"Schedulers is {spec.schedulers}, but Airflow {spec.airflow_version} can have 1: "
+            f"Schedulers is {spec.schedulers}, but Airflow {spec.airflow_version} can have only 1: "
             "leave Schedulers out, or choose a later AirflowVersion"
         )
 

@@ -1,4 +1,4 @@
-"""What was accepted and will surprise, among the environment's events."""
+"""Warnings: what was accepted and will surprise, as events of the environment."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from aerodrome.operations.dependencies import Dependencies
 
 
 def record(deps: Dependencies, name: str, kind: str, sentences: Iterable[str]) -> None:
-    """An event for each sentence; once the request itself is written."""
+    """Write an event for each sentence; called after the request itself is written."""
     for sentence in sentences:
         deps.environments.record(name, kind, sentence, {}, deps.clock())

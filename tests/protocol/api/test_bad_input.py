@@ -82,7 +82,7 @@ REFUSED: list[tuple[str, dict[str, Any], list[str]]] = [
     ),
     ("an unknown access mode", {"WebserverAccessMode": "OPEN"}, ["'OPEN'", "enum value set: [PRIVATE_ONLY"]),
     ("endpoints of the customer", {"EndpointManagement": "CUSTOMER"}, ["EndpointManagement", "use SERVICE"]),
-    ("a key of the customer", {"KmsKey": "alias/mine"}, ["KmsKey", "leave KmsKey out"]),
+    ("a key of the customer", {"KmsKey": "alias/mine"}, ["KmsKey", "Leave KmsKey out"]),
     ("requirements by address", {"RequirementsS3Path": "s3://bucket/r.txt"}, ["RequirementsS3Path", "leave out"]),
     (
         "plugins above the bucket",
@@ -93,7 +93,7 @@ REFUSED: list[tuple[str, dict[str, Any], list[str]]] = [
     (
         "two schedulers of Airflow 1.10",
         {"AirflowVersion": "1.10.15", "Schedulers": 2},
-        ["Schedulers is 2", "Airflow 1.10.15 can have 1"],
+        ["Schedulers is 2", "Airflow 1.10.15 can have only 1"],
     ),
     (
         "a version without its path",

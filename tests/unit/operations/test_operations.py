@@ -104,7 +104,7 @@ def test_airflow_1_10_takes_one_scheduler_and_no_other_number(name: str, schedul
         assert found == []
         return
     [sentence] = found
-    assert f"Schedulers is {schedulers}, but Airflow 1.10.12 can have 1: leave Schedulers out" in sentence
+    assert f"Schedulers is {schedulers}, but Airflow 1.10.12 can have only 1: leave Schedulers out" in sentence
 
 
 @pytest.mark.parametrize("path", ["dags", "dags/", "team/dags", "a b/ü", ".hidden", "a..b"])
