@@ -1,5 +1,5 @@
-"""Where units, their databases and their releases are: the contract, its fakes in memory, and the real ones.
+"""Carries out orders for units, databases and releases: the contract, its fakes in memory, and the real parts.
 
 `contract` says what a runtime, databases and releases do; `local/` is the runtime of cells on this machine. Effects
-only; decisions are the controller's.
+only; the controller decides.
 """

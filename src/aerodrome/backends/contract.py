@@ -1,11 +1,11 @@
 """What a backend is: three parts that carry out orders (`model.orders`) and say what they see (`model.observed`).
 
-The runtime is where units live. Databases and releases are the same for every runtime. A part is told what shall be,
-in orders that are safe to repeat, and works out nothing that the controller knows: which change is under way, which
-revision serves, how long anybody has patience. What a machine or a cluster needs besides (folders, processes that a
-crash left) is its own business and shows nowhere here.
+The runtime is where units live. Databases and releases are the same for every runtime. An order tells a part what shall
+be, and giving it again changes nothing. A part never works out what the controller knows: which change is under way,
+which revision serves, how long to be patient. A part keeps its machine's or cluster's own chores to itself (folders,
+processes that a crash left); this contract shows none of them.
 
-Every part raises `RetryError` for what passes by itself and `BrokenError` for what a person must mend.
+Every part raises `RetryError` for trouble that passes by itself, and `BrokenError` for trouble that a person must mend.
 docs/decisions/0025 maps each verb to objects of Kubernetes.
 """
 
@@ -22,36 +22,36 @@ from aerodrome.model.release import Deployed
 from aerodrome.model.tenant import Tenant
 
 COMMAND_TIMEOUT = 60.0
-"""Seconds that a command may run; the clients of MWAA's CLI endpoint wait about as long."""
+"""Seconds that a command may run; clients of MWAA's CLI endpoint wait about as long."""
 
 OUTPUT_LIMIT = 6 * 2**20
-"""Bytes of both outputs of a command together; MWAA's quota for the answers of its REST API."""
+"""Bytes that both outputs of a command may have together; MWAA's quota for answers of its REST API."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandResult:
-    """How a command ended. A command that was stopped has a sentence about it at the end of `stderr`."""
+    """How a command ended. If it was stopped, a sentence at the end of `stderr` says so."""
 
     stdout: bytes = field(repr=False)
     stderr: bytes = field(repr=False)
     exit_code: int
-    """As a shell has it: 128 and more for the number of a signal."""
+    """As in a shell: for a command that a signal ended, 128 and the signal's number."""
 
 
 class WebServer(Protocol):
-    """The web server that an environment's requests go to now; equal for as long as that is the same one."""
+    """The web server that gets an environment's requests now; two values are equal if they mean the same web server."""
 
     def connector(self, **options: Any) -> Any:
-        """A new `aiohttp.BaseConnector` that reaches it and nothing else; `options` are that class's own."""
+        """A new `aiohttp.BaseConnector` that reaches this web server and nothing else; `options` are that class's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownCell:
-    """A cell as a person is shown it."""
+    """A cell as a person sees it."""
 
     cell: Cell
     processes: Mapping[str, int | str] = field(default_factory=dict)
-    """Where units run, by their names: a process id on a machine, a pod's name in a cluster. Others do not run."""
+    """A unit's name → its process id on a machine, or its pod's name in a cluster. Units without a row do not run."""
 
 
 class Runtime(Protocol):
@@ -60,29 +60,29 @@ class Runtime(Protocol):
     def look(self, tenant: Tenant, *, is_leaving: bool = False) -> RuntimeSeen:
         """The facts of this moment; quick, and without any effect.
 
-        Of an environment that `is_leaving` it is enough to know what is there: nobody waits for a cell's answer.
+        For an environment that `is_leaving` it is enough to know what exists: a cell's answer is not waited for.
         """
 
     def show(self, tenant: Tenant) -> tuple[ShownCell, Mapping[int, ShownCell]]:
-        """The services' cell and those of revisions, for a person, who waits for an answer less long."""
+        """The services' cell and the revisions' cells, for a person, who waits a shorter time for an answer."""
 
     def carry_out(self, tenant: Tenant, order: RuntimeOrder) -> None:
-        """Begin what makes it so; `look` tells when it is. Doing it again does nothing."""
+        """Begin to carry the order out; `look` tells when it is done. To repeat it does nothing."""
 
     def web_server(self, tenant: Tenant) -> WebServer:
-        """Where requests go; also while nobody listens there."""
+        """Where requests go, even while nobody listens there."""
 
     def run_command(
         self, tenant: Tenant, revision: int, argv: Sequence[str], *, timeout: float = COMMAND_TIMEOUT
     ) -> CommandResult:
         """Run one command of Airflow's command line, as a revision's web server, and wait for its end.
 
-        `argv` is without `airflow`. Several at once may run. Raises `RetryError` when the environment cannot take the
-        command now.
+        `argv` is without `airflow`. Several commands may run at once. Raises `RetryError` when the environment cannot
+        run the command now.
         """
 
     def tail(self, tenant: Tenant, unit: str, revision: int | None = None) -> tuple[str, ...]:
-        """The last lines that a unit of a revision (None: a service) printed; empty when there are none."""
+        """The last lines that a unit of a revision (None = a service) printed; empty when it printed nothing."""
 
 
 class Databases(Protocol):
@@ -93,20 +93,20 @@ class Databases(Protocol):
     ) -> DatabaseSeen:
         """The facts of this moment; quick, and without any effect.
 
-        `revision` is the one whose long work and copies are of interest. A database that `is_used` by a living cell is
-        there, which need not be looked up again and again. Where the environment `is_unsettled` (it is being made,
-        undone or removed), copies are looked for; else, now and then, what its code has changed of its database, and
-        what of that keeps `running` from working with it.
+        The long work and the copies of `revision` are told. If a living cell uses the database (`is_used`), it exists,
+        so nobody looks it up again. If the environment `is_unsettled` (it is being made, undone or removed), copies are
+        looked for. Otherwise a look into the database tells now and then what the environment's code has changed there,
+        and what of that keeps `running` from working.
 
         Raises:
-            AerodromeError: the long work has failed; once, so that it can be begun again.
+            AerodromeError: the long work has failed. Only one look raises it, so that the work can begin again.
         """
 
     def carry_out(self, tenant: Tenant, order: DatabaseOrder) -> None:
-        """Do it, or begin it where the order is one of `orders.LONG`."""
+        """Carry the order out, or begin to if it is one of `orders.LONG`."""
 
     def remove_snapshot(self, identifier: str, number: int) -> None:
-        """Remove a snapshot of the environment of that identifier: its database and its archive."""
+        """Remove a snapshot: its database and its archive; `identifier` is its environment's."""
 
 
 class Releases(Protocol):
@@ -115,21 +115,21 @@ class Releases(Protocol):
     def look(self, tenant: Tenant, *, revision: int, version: str, lock: str, running: Deployed | None) -> ReleasesSeen:
         """The facts of this moment; quick, and without any effect.
 
-        `version`, as it was asked for, by `lock` (empty: the present one) is what must be installed, `revision` the one
-        whose long work is of interest, `running` the release whose files are needed.
+        `version` (as it was asked for) must be installed by `lock` (empty = the present lock). The long work of
+        `revision` is told. `running` is the release whose files are needed.
 
         Raises:
-            AerodromeError: the long work has failed; once, so that it can be begun again.
+            AerodromeError: the long work has failed. Only one look raises it, so that the work can begin again.
         """
 
     def carry_out(self, tenant: Tenant, order: ReleaseOrder) -> None:
-        """Begin it; `look` tells how far it is."""
+        """Begin to carry the order out; `look` tells how far it has come."""
 
     def collect(self, used: Collection[str], versions: Collection[tuple[str, str]], now: datetime) -> None:
-        """Remove built releases and installed versions that nobody has used for long.
+        """Remove built releases and installed versions that nobody has used for a long time.
 
-        `used` are the contents of releases that are in use; `versions` the versions, each with its lock's SHA-256
-        (empty: the present lock). What runs is in use besides.
+        `used` are the contents of releases in use; `versions` are the versions in use, each with its lock's SHA-256
+        (empty = the present lock). What runs is in use as well.
         """
 
 

@@ -1,4 +1,4 @@
-"""What the control plane provides to every part of a backend: settings, secrets, and where AWS is."""
+"""What the control plane gives every part of a backend: settings, secrets, and the addresses of AWS."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from aerodrome.services.clusters import Cluster
 from aerodrome.settings import EMBEDDED, Settings
 
 SESSION_NAME = "AmazonMWAA-airflow"
-"""The session name of the execution role, as MWAA's is."""
+"""The session name of the execution role, as on MWAA."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlPlane:
-    """The same for every environment."""
+    """The values that are the same for every environment."""
 
     settings: Settings
     cluster: Callable[[], Cluster]
-    """The PostgreSQL of ledger and metadata databases."""
+    """The PostgreSQL server with the ledger and the metadata databases."""
 
     vault: Vault
     key_set: Mapping[str, Any] = field(repr=False)
     """The public keys of the tokens that Airflow accepts."""
 
     aws_endpoint_url: str | None
-    """None: the real AWS."""
+    """None = the real AWS."""
 
     mwaa_endpoint_url: str
     gateway_ports: Ports
     service_key: Callable[[str, str], tuple[str, str]]
-    """Name and identifier of an environment → access key id and secret of its own part towards our STS."""
+    """Name and identifier of an environment → access key id and secret of its service, for our STS."""
 
     @property
     def iam_endpoint_url(self) -> str | None:
-        """Where IAM and STS are: ours beside the embedded emulator; None where the AWS endpoint has its own."""
+        """Where IAM and STS are: ours with the embedded emulator; None when the AWS endpoint has its own."""
         return self.mwaa_endpoint_url if self.settings.aws_endpoint_url == EMBEDDED else None
 
     def secrets(self, tenant: Tenant) -> EnvironmentSecrets:
@@ -56,7 +56,7 @@ class ControlPlane:
         return self.vault.open(tenant.sealed_secrets)
 
     def role_source(self, tenant: Tenant) -> Credentials | None:
-        """The keys that assume an execution role; None = what botocore finds on the host, for the real AWS."""
+        """The keys that assume an execution role; None = those that botocore finds on the host, for the real AWS."""
         if self.settings.aws_endpoint_url == EMBEDDED:
             key_id, secret = self.service_key(tenant.name, tenant.identifier)
             return Credentials(access_key_id=key_id, secret_access_key=secret)
@@ -66,7 +66,7 @@ class ControlPlane:
         """A client of S3 with the rights of an environment's execution role.
 
         Raises:
-            BrokenError: the role is denied. RetryError: STS does not answer.
+            BrokenError: STS denies the role. RetryError: STS does not answer.
         """
         region = self.settings.region
         url = self.iam_endpoint_url or self.aws_endpoint_url

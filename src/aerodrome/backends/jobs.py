@@ -1,7 +1,7 @@
-"""Long orders, each carried out in a thread of its own; `observed.Work` is what is told of them.
+"""Carries out long orders, each in a thread of its own; `observed.Work` is what a look tells about them.
 
-One for each environment at a time: beginning another one forgets the last. They die with the control plane, and the
-controller gives the order again, so every one of them must bear that.
+An environment has one at a time: another one replaces it. The thread dies with the control plane, and the controller
+gives the order again. So every long order must be safe to begin again at any point.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ log = structlog.get_logger("aerodrome.backends")
 
 
 class GivenUpError(RetryError):
-    """Nobody wants the work any more."""
+    """The work is not wanted any more."""
 
 
 @dataclass
 class Job:
-    """One piece of work and how far it is. What it runs may call `tell` and must call `check` now and then."""
+    """One long order and how far it has come. What it runs may call `tell`, and must call `check` often."""
 
     revision: int
     order: type[LongOrder]
@@ -36,11 +36,11 @@ class Job:
     ended: threading.Event = field(default_factory=threading.Event)
 
     def tell(self, detail: str, fraction: float | None = None) -> None:
-        """Say what it is doing."""
+        """Say what the work is doing."""
         self.seen = Work(order=self.order, done=False, detail=detail, fraction=fraction)
 
     def check(self) -> None:
-        """Raise GivenUpError when it is not wanted any more."""
+        """Raise GivenUpError when the work is not wanted any more."""
         if self.cancelled.is_set():
             raise GivenUpError("the change was given up")
 
@@ -53,7 +53,7 @@ class Jobs:
         self._lock = threading.Lock()
 
     def begin(self, identifier: str, revision: int, order: type[LongOrder], run: Callable[[Job], Work]) -> None:
-        """Begin what an order asks for, unless it is under way."""
+        """Begin what an order asks for, unless it is under way already."""
         with self._lock:
             known = self._jobs.get(identifier)
             if known is not None and (known.revision, known.order) == (revision, order) and not known.ended.is_set():
@@ -69,7 +69,7 @@ class Jobs:
         """The work of that revision for one of these orders, under way or done; None = none was begun.
 
         Raises:
-            AerodromeError: it failed; once, so that it can be begun again.
+            AerodromeError: the work failed. Only one call raises it, so that the work can begin again.
         """
         with self._lock:
             job = self._jobs.get(identifier)
@@ -81,7 +81,7 @@ class Jobs:
             return job.seen
 
     def cancel(self, identifier: str) -> None:
-        """Give up what is done for an environment, and return when it has ended."""
+        """Give up an environment's work, and return when it has ended."""
         with self._lock:
             job = self._jobs.pop(identifier, None)
         if job is not None:
@@ -89,7 +89,7 @@ class Jobs:
             job.ended.wait()
 
     def close(self) -> None:
-        """Give up everything, without waiting."""
+        """Give up all work, without waiting for its end."""
         with self._lock:
             for job in self._jobs.values():
                 job.cancelled.set()
@@ -105,7 +105,7 @@ def _run(job: Job, run: Callable[[Job], Work]) -> None:
     except OSError as error:
         passes = error.errno in DISK_FULL
         job.error = RetryError("Waiting for space: the disk is full.") if passes else _fault(error)
-    except BaseException as error:  # noqa: BLE001 - a thread has nobody above it: who waits for it is told
+    except BaseException as error:  # noqa: BLE001 - nobody catches a thread's error; whoever waits must see it
         job.error = _fault(error)
     finally:
         job.ended.set()

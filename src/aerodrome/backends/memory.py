@@ -1,6 +1,6 @@
 """A backend in memory, public so that anyone can test a controller against it.
 
-Its three parts share one state, hold to the same contract as the real ones (tests/contract), and can be told to
+Its three parts share one state and fulfil the same contract as the real ones (tests/contract). A test can tell them to
 misbehave.
 """
 
@@ -61,7 +61,7 @@ ONCE = "dag-processor"
 """The unit that must not run for two revisions at once."""
 
 LOCK = "lock"
-"""What every version is installed from."""
+"""The lock that every version is installed from."""
 
 
 def units(order: CellOrder) -> tuple[str, ...]:
@@ -76,21 +76,21 @@ class FakeCell:
     order: CellOrder | ServicesOrder | None = None
     alive: bool = True
     leftovers: bool = False
-    """Units run although it is dead."""
+    """Whether units run although the cell is dead."""
 
     units: dict[str, str] = field(default_factory=dict)
-    """Names and states."""
+    """Units' names and states."""
 
     wanted: tuple[str, ...] = ()
     restarts: int = 0
     silent: bool = False
-    """It gives no answer."""
+    """Whether the cell gives no answer."""
 
     trouble: str = ""
-    """Why nobody waits for its answer any longer."""
+    """Why its answer is not waited for any longer."""
 
     hung: tuple[str, float] | None = None
-    """Why its first unit was ended, and when."""
+    """Why and when its first unit was ended."""
 
     died_at: float | None = None
     """When its first worker died."""
@@ -119,7 +119,7 @@ class FakeCell:
         return Unit(name=name, state=state, restarts=self.restarts, hung=hung, exited_at=at or died_at)
 
     def end(self) -> None:
-        """Let nothing of it run any more."""
+        """End the cell and all its units."""
         self.alive, self.leftovers, self.silent, self.trouble, self.units = False, False, False, "", {}
 
 
@@ -128,7 +128,7 @@ class FakeEnvironment:
     """What exists of one environment."""
 
     databases: dict[str, str] = field(default_factory=dict)
-    """Names (`live`, `coming`, `snap-<n>`) and the Airflow version that each is of."""
+    """Names (`live`, `coming`, `snap-<n>`), and the Airflow version of each."""
 
     exists: bool = False
     services: FakeCell | None = None
@@ -140,21 +140,21 @@ class FakeEnvironment:
     """The number of the database whose messages are in the queue."""
 
     work: dict[type, tuple[int, Work]] = field(default_factory=dict)
-    """The last long order of databases and of releases, and the revision that each was for."""
+    """The last long work of databases and of releases, with its revision."""
 
     lost: str | None = None
     """The release whose files are gone."""
 
     altered: tuple[str, ...] = ()
-    """What its code has changed of its database, in words."""
+    """What its code has changed in its database, in words."""
 
     printed: set[int | None] = field(default_factory=set, compare=False)
-    """The revisions whose units have run here: what they printed stays until everything goes."""
+    """The revisions whose units have run here (None = services); what they printed stays until everything goes."""
 
 
 @dataclass
 class MemoryBackend:
-    """The state that the three parts share; `failures` holds an error to raise for an order's title, until removed."""
+    """The state that the three parts share; `failures` maps an order's title to the error that such orders raise."""
 
     installed: set[str] = field(default_factory=set)
     environments: dict[str, FakeEnvironment] = field(default_factory=dict)
@@ -164,10 +164,10 @@ class MemoryBackend:
     """The state that units of newly started cells have."""
 
     restarts: int = 0
-    """How often they have been started."""
+    """How often units of newly started cells have been started again."""
 
     busy: bool = False
-    """Whether workers that drain have tasks that do not end."""
+    """Whether draining workers have tasks that do not end."""
 
     patch: Patch | None = None
     unreadable: Failure | None = None
@@ -178,25 +178,25 @@ class MemoryBackend:
 
     removed_snapshots: list[tuple[str, int]] = field(default_factory=list)
     in_use: list[tuple[frozenset[str], frozenset[tuple[str, str]]]] = field(default_factory=list)
-    """The contents and the versions that were in use, at each collection."""
+    """For each collection, the contents and the versions that were in use."""
 
     commands: list[tuple[str, tuple[str, ...], float]] = field(default_factory=list)
-    """What was run: environment, words and time limit."""
+    """The commands that were run: environment, words and time limit."""
 
     result: CommandResult = field(default_factory=lambda: CommandResult(stdout=b"", stderr=b"", exit_code=0))
     """How every command ends."""
 
     @property
     def parts(self) -> Backend:
-        """The backend as a controller takes it."""
+        """The backend in the form that a controller takes."""
         return Backend(runtime=MemoryRuntime(self), databases=MemoryDatabases(self), releases=MemoryReleases(self))
 
     def of(self, tenant: Tenant) -> FakeEnvironment:
-        """What exists of an environment, to look at: nothing is made by that."""
+        """What exists of an environment; to look makes nothing."""
         return self.environments.get(tenant.name, FakeEnvironment())
 
     def take(self, tenant: Tenant, order: Order, *, version: str | None = None) -> FakeEnvironment:
-        """Note an order, and what it is about; `version` is what must be installed for it."""
+        """Note an order and return its environment; `version` must be installed for it (None = none needs to be)."""
         self.taken.append(order)
         if title(order) in self.failures:
             raise self.failures[title(order)]
@@ -207,7 +207,7 @@ class MemoryBackend:
 
 @dataclass
 class MemoryRuntime:
-    """Holds to backends.contract.Runtime."""
+    """Fulfils `backends.contract.Runtime`."""
 
     backend: MemoryBackend
 
@@ -302,7 +302,7 @@ class MemoryRuntime:
 
 @dataclass
 class MemoryDatabases:
-    """Holds to backends.contract.Databases."""
+    """Fulfils `backends.contract.Databases`."""
 
     backend: MemoryBackend
 
@@ -332,7 +332,7 @@ class MemoryDatabases:
 
 @dataclass
 class MemoryReleases:
-    """Holds to backends.contract.Releases."""
+    """Fulfils `backends.contract.Releases`."""
 
     backend: MemoryBackend
 
@@ -396,5 +396,5 @@ def _work(known: FakeEnvironment, part: type, revision: int) -> Work | None:
 
 
 def _die(cell: FakeCell) -> None:
-    """A cell that gave no answer for too long is ended alone: its units go on."""
+    """End a cell that gave no answer for too long, without its units, which go on."""
     cell.alive, cell.leftovers, cell.silent, cell.trouble = False, True, False, ""

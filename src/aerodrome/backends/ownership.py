@@ -1,4 +1,4 @@
-"""Folders that belong to the user whom an environment's code runs as; or to us, where that is nobody else."""
+"""Folders that belong to the user whom an environment's code runs as; to us, if its code runs as ourselves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ READABLE = 0o644
 
 
 def make_folder(path: Path, owner: UnixUser | None) -> None:
-    """Make a private folder of the owner's. By descriptor, for a unit might swap the name for a link."""
+    """Make a private folder for the owner. It works by descriptor, because a unit might replace the name by a link."""
     path.mkdir(mode=folders.PRIVATE, exist_ok=True)
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:

@@ -1,8 +1,9 @@
-"""What an installation has on servers that are not its own, and its removal: for `aerodrome purge`.
+"""Finds and removes what an installation has on external servers, for `aerodrome purge`.
 
-An embedded PostgreSQL or Redis goes with the data folder. In external ones lie the ledger, the databases of
-environments with their snapshots, templates, users' databases, those of the Redshift Data API, their roles, and keys.
-All are found by names that the ledger and the data folder tell, never by guessing at what somebody else may own.
+An embedded PostgreSQL or Redis goes with the data folder. An external PostgreSQL has the ledger, the environments'
+databases with their snapshots, templates, users' databases, those of the Redshift Data API, and their roles. An
+external Redis has keys. The names of all of them come from the ledger and the data folder, and are never guessed:
+somebody else may own what has a similar name.
 """
 
 from __future__ import annotations
@@ -27,18 +28,18 @@ from aerodrome.settings import EMBEDDED, Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What there is on external servers; empty where all is embedded."""
+    """What exists on external servers; empty when everything is embedded."""
 
     databases: tuple[str, ...] = ()
-    """The ledger's last: while it is there, the rest can be found again."""
+    """The ledger's database comes last: while it exists, the rest can be found again."""
 
     roles: tuple[str, ...] = ()
     queues: tuple[Queues, ...] = ()
     unseen: str = ""
-    """What there may be besides."""
+    """A sentence about what may exist as well; empty when everything was seen."""
 
     def sentences(self) -> list[str]:
-        """What there is, one thing a line; in PostgreSQL as what removes it there."""
+        """What exists, one thing in each line; things in PostgreSQL as the statements that remove them."""
         return [
             *([self.unseen] if self.unseen else []),
             *(f'DROP DATABASE "{name}" WITH (FORCE);' for name in self.databases),
@@ -51,11 +52,11 @@ UNSEEN = Found(
     unseen=f"a server does not answer: databases and roles {migrate.DATABASE}, env_…, next_…, try_…, snap_…, "
     f"{names.TEMPLATE}…, user_…, redshift_…, and Redis keys aerodrome:… and aerodrome-aside:…"
 )
-"""What there may be where nobody can look."""
+"""For a server that does not answer: what may exist there."""
 
 
 def is_external(settings: Settings) -> bool:
-    """Whether anything lies outside the data folder."""
+    """Whether anything is outside the data folder."""
     return settings.database_url != EMBEDDED or settings.redis_url != EMBEDDED
 
 
@@ -73,7 +74,7 @@ def look(settings: Settings, cluster: Cluster) -> Found:
             return Found(queues=queues)
         found = tuple(_databases(settings, cluster, known))
         ledger = (migrate.DATABASE,) if has_ledger else ()
-        # Of a snapshot there is no role: it belongs to the environment's.
+        # A snapshot has no role of its own: the environment's role owns it.
         roles = {*found, *(names.live(each) for each in known), *ledger}
         held = tuple(name for name in sorted(roles) if databases.role_exists(cluster, name))
         return Found(databases=(*found, *ledger), roles=held, queues=queues)
@@ -82,7 +83,7 @@ def look(settings: Settings, cluster: Cluster) -> Found:
 
 
 def remove(cluster: Cluster, found: Found) -> None:
-    """Remove all of it; killed in its midst, it may be called with what is found then.
+    """Remove everything that was found. After a kill in between, call it again with what `look` finds then.
 
     Raises:
         RetryError: Redis does not answer.

@@ -106,8 +106,8 @@ def installation(tmp_path):
     ("attack", "told"),
     [
         ("SELECT 1", ""),
-        ("DROP TABLE dag, job", "Tables are gone or not the environment's any more: dag, job."),
-        ("REVOKE ALL ON dag FROM current_user", "Tables are gone or not the environment's any more: dag."),
+        ("DROP TABLE dag, job", "Tables are gone or no longer belong to the environment: dag, job."),
+        ("REVOKE ALL ON dag FROM current_user", "Tables are gone or no longer belong to the environment: dag."),
         (
             "UPDATE alembic_version SET version_num = 'x'",
             "The schema's revision is x, and Airflow 3.3.1 works with head.",

@@ -1,7 +1,7 @@
 """Archives of databases, written and read by PostgreSQL's own pg_dump and pg_restore.
 
-Both work with the rights of the database's owner alone, whatever hostile code has left in it. The password lies in
-memory that only we and they reach; that and they end with us, however we end.
+Both have only the rights of the database's owner, because hostile code may have left something in it. The password is
+in memory that only we and the two programs reach. That memory and the programs end with us, however we end.
 """
 
 from __future__ import annotations
@@ -20,22 +20,24 @@ from aerodrome.services.clusters import Cluster
 CODE = "ARCHIVE_FAILED"
 
 LOCK_WAIT = 60
-"""Seconds that a dump waits for a table that somebody has locked, as DAG code may for ever."""
+"""Seconds that a dump waits for a locked table; DAG code can lock one for ever."""
 
 LIMITS = Limits(seconds=24 * 3600, file=2**62)
-"""Of a program: what a database holds may be large, and whoever waits for it may give up earlier."""
+"""Wide, because a database can be large; whoever waits for the program may give up earlier."""
 
 MOST_LINES = 10_000
-"""Lines that a program may print; what the database holds may print through it without end."""
+"""Lines that a program may print; hostile content of the database can make it print without end."""
 
 _TAIL = 12
 
 
 def dump(cluster: Cluster, database: str, owner: str, password: str, target: Path, tick: Callable[[], None]) -> int:
-    """Write an archive of the database as it is at this moment, whole or not at all; its bytes. Others go on using it.
+    """Write an archive of the database as it is now, whole or not at all; its bytes. The database stays in use.
+
+    Calls `tick` several times a second; an error that it raises ends the dump.
 
     Raises:
-        BrokenError: it could not be written. What `tick` raises, several times a second, ends it.
+        BrokenError: the archive could not be written.
     """
     draft = _draft(target)
     draft.unlink(missing_ok=True)
@@ -53,7 +55,7 @@ def dump(cluster: Cluster, database: str, owner: str, password: str, target: Pat
 
 
 def remove(target: Path) -> None:
-    """Remove an archive, and what a broken-off dump left of it."""
+    """Remove an archive, and what an interrupted dump left of it."""
     for path in (target, _draft(target)):
         path.unlink(missing_ok=True)
 
@@ -61,8 +63,10 @@ def remove(target: Path) -> None:
 def restore(cluster: Cluster, database: str, owner: str, password: str, source: Path, tick: Callable[[], None]) -> None:
     """Fill the empty database from an archive.
 
+    Calls `tick` several times a second; an error that it raises ends the restore.
+
     Raises:
-        BrokenError: it could not be read. What `tick` raises, several times a second, ends it.
+        BrokenError: the archive could not be read.
     """
     arguments = ("--no-owner", "--no-privileges", "--exit-on-error", "--jobs=2", str(source))
     _run("pg_restore", cluster, database, owner, password, arguments, tick)
@@ -119,7 +123,7 @@ def _escaped(password: str) -> str:
 
 @contextmanager
 def _in_memory(text: str) -> Iterator[int]:
-    """The descriptor of a file that is on no disk and has no name."""
+    """The descriptor of a file in memory, which has no name."""
     descriptor = os.memfd_create("password")
     try:
         os.fchmod(descriptor, private_files.MODE)

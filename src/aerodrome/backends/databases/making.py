@@ -27,13 +27,13 @@ TAIL_LINES = 12
 
 
 def ensure_template(cluster: Cluster, installation: Installation) -> str:
-    """The name of the version's template, migrated and frozen; built when there is none (several seconds, once)."""
+    """The name of the version's template, migrated and frozen; it is built if it does not exist (several seconds)."""
     name = names.template(installation.folder.name)
     if databases.is_template(cluster, name):
         return name
     with databases.advisory_lock(cluster, name):
         if not databases.is_template(cluster, name):
-            databases.drop_database(cluster, name)  # what a broken-off build left
+            databases.drop_database(cluster, name)  # what an interrupted build left
             password = secrets.token_urlsafe(24)
             databases.ensure_role(cluster, name, password)
             databases.ensure_database(cluster, name, name)
@@ -44,7 +44,7 @@ def ensure_template(cluster: Cluster, installation: Installation) -> str:
 
 
 def drop_template(cluster: Cluster, installation: str) -> None:
-    """Remove the template of the installation of that name, with its role. Nothing happens when there is none."""
+    """Remove the template of the installation of that name, with its role, if they exist."""
     databases.drop_database(cluster, names.template(installation))
     databases.drop_role(cluster, names.template(installation))
 
@@ -52,7 +52,7 @@ def drop_template(cluster: Cluster, installation: str) -> None:
 def ensure_database(
     cluster: Cluster, name: str, password: str, installation: Installation, options: Mapping[str, str]
 ) -> None:
-    """Clone the template for an environment and give the default pool the size that its options say."""
+    """Clone the template for an environment, and give the default pool the size that `options` name."""
     template = ensure_template(cluster, installation)
     databases.ensure_role(cluster, name, password)
     is_new = not databases.database_exists(cluster, name)

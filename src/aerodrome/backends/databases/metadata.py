@@ -1,6 +1,7 @@
-"""What is in a metadata database: asked and told with the rights of the environment that owns it, never with ours.
+"""Reads and writes the content of a metadata database with the rights of the environment that owns it, never with ours.
 
-Its code may have put anything there, such as a trigger, which runs with the rights of whoever changes a row.
+The environment's code may have put anything there, such as a trigger, which runs with the rights of whoever changes a
+row.
 """
 
 from __future__ import annotations
@@ -22,31 +23,31 @@ from aerodrome.services import clusters
 from aerodrome.services.clusters import Cluster
 
 LONGEST = 200
-"""Characters of an error that DAG code may have written."""
+"""Characters that are kept of an error, whose text DAG code may have written."""
 
 RESTORE = "Put back what was changed, or restore a snapshot."
 
 PATIENCE = 5
-"""Seconds for a statement in an environment's database; what its code has put there may take for ever."""
+"""Seconds that a statement in an environment's database may take; the environment's code can make it run for ever."""
 
 
 def age_heartbeats(
     cluster: Cluster, name: str, password: str, version: Version, deaths: Mapping[str, datetime]
 ) -> None:
-    """Let Airflow find the tasks of workers that are known to be dead: host names, and the moments of their deaths."""
+    """Let Airflow find the tasks of dead workers at once; `deaths` maps their host names to when they died."""
     told = [metadata.age_heartbeats(version, hostname, died_at) for hostname, died_at in deaths.items()]
     execute(cluster, name, password, *itertools.chain.from_iterable(told))
 
 
 def age_all_heartbeats(cluster: Cluster, name: str, password: str, version: Version, hostnames: str) -> None:
-    """As `age_heartbeats`, for workers whose host names are LIKE that and which are all gone."""
+    """As `age_heartbeats`, for every worker whose host name matches the LIKE pattern; all of them must be gone."""
     execute(cluster, name, password, *metadata.age_heartbeats(version, hostnames))
 
 
 def import_errors(cluster: Cluster, name: str, password: str, version: Version, dags: Path) -> frozenset[str]:
-    """The DAG files that the environment reports as failing, by their paths below the DAGs folder."""
+    """The DAG files that the environment reports as failing, as paths below the DAGs folder."""
     rows = execute(cluster, name, password, metadata.import_errors(version))
-    # Absolute paths are those of the units, and an earlier revision's may have found the folder elsewhere.
+    # Absolute paths are those that units saw; units of an earlier revision may have seen the folder elsewhere.
     folders = (airflow_home.path_of(airflow_home.DAGS, dags), dags)
     paths = (str(path) for (path,) in rows if path)
     return frozenset(
@@ -56,16 +57,16 @@ def import_errors(cluster: Cluster, name: str, password: str, version: Version, 
 
 
 def damage(cluster: Cluster, name: str, password: str, installation: Installation) -> str:
-    """What in the database keeps this Airflow from working with it, in a sentence; empty when nothing is known to."""
+    """What in the database keeps this Airflow from working, in a sentence; empty when no such thing is known."""
     head = metadata.schema_head(installation.packages / "airflow")
     try:
         [(found, missing)] = execute(cluster, name, password, metadata.soundness())
-    except psycopg.OperationalError:  # it is away, or slow: no word about what is in it
+    except psycopg.OperationalError:  # the database is away or slow, which says nothing about its content
         return ""
     except psycopg.Error as error:
         return f"Airflow's schema cannot be read: {str(error).splitlines()[0][:LONGEST]}. {RESTORE}"
     if missing:
-        return f"Tables are gone or not the environment's any more: {', '.join(missing)}. {RESTORE}"
+        return f"Tables are gone or no longer belong to the environment: {', '.join(missing)}. {RESTORE}"
     if head is not None and found != [head]:
         told = ", ".join(found) or "none"
         return f"The schema's revision is {told}, and Airflow {installation.version} works with {head}. {RESTORE}"
@@ -73,7 +74,7 @@ def damage(cluster: Cluster, name: str, password: str, installation: Installatio
 
 
 def forget_workers(cluster: Cluster, name: str, owner: str, password: str, version: Version) -> None:
-    """Tell a copy that no worker of it lives, and that nothing is queued with any broker."""
+    """Write into a copy that none of its workers lives, and that no broker has any of its tasks queued."""
     statements = (metadata.requeue(), *metadata.age_heartbeats(version, "%"))
     execute(cluster, name, password, *statements, owner=owner)
 
@@ -81,14 +82,14 @@ def forget_workers(cluster: Cluster, name: str, owner: str, password: str, versi
 def execute(
     cluster: Cluster, name: str, password: str, *statements: metadata.DatabaseQuery, owner: str | None = None
 ) -> list[tuple[Any, ...]]:
-    """Execute statements with the rights of the database's owner; the rows of the last, if it has any."""
+    """Execute statements with the rights of the database's owner; returns the rows of the last, if it has any."""
     rows: list[tuple[Any, ...]] = []
     with psycopg.connect(
         cluster.dsn(name, owner or name, password),
         autocommit=True,
         connect_timeout=clusters.CONNECT_TIMEOUT,
         options=f"-c statement_timeout={PATIENCE}s",
-        client_encoding="utf8",  # whatever its code has set for the role
+        client_encoding="utf8",  # the environment's code may have set another for the role
     ) as connection:
         for statement in statements:
             done = connection.execute(statement.text, statement.parameters)

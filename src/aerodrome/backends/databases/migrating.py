@@ -1,8 +1,8 @@
-"""An environment's metadata database on its way to another Airflow version or back to a snapshot: the long work.
+"""The long work that brings a metadata database to another Airflow version, or back to a snapshot.
 
-The database that runs is never migrated. A copy is, twice: once for the rehearsal, from an archive that is written
-while the environment works, and once when everybody is out; that second copy takes the place of the original
-(`swapping`), which becomes the snapshot.
+The database that runs is never migrated; copies are. The first copy is for the rehearsal: it comes from an archive that
+is written while the environment works. The second is made when nobody uses the database any more. It takes the place of
+the original (`swapping`), and the original becomes the snapshot.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from aerodrome.unix_users import UnixUser
 
 CODE = "MIGRATION_FAILED"
 MEMORY = 4 * 2**30
-"""Bytes that a migration may take; it reads a history row by row, but not always."""
+"""Bytes of memory that a migration may take; it reads most history row by row, but not all."""
 
 TAIL_LINES = 20
 
 MOST_SHOWN = 10
-"""Names within one sentence."""
+"""Names that one sentence shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +52,7 @@ class EnvironmentDatabases:
 
     cluster: Cluster
     identifier: str
-    """Of the environment."""
+    """The environment's."""
 
     password: str = field(repr=False)
     snapshots: Path
@@ -60,16 +60,16 @@ class EnvironmentDatabases:
 
     @property
     def live(self) -> str:
-        """The name of its database, and of the role that owns that and every copy."""
+        """The name of the environment's database, and of the role that owns it and every copy."""
         return names.live(self.identifier)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MigrationTarget:
-    """What a database is to be migrated to."""
+    """What a database is migrated to."""
 
     source: Installation
-    """What it is of now: of the seed, where there is one."""
+    """The version that the database, or the seed if there is one, is of now."""
 
     spec: Spec
     installation: Installation
@@ -77,13 +77,13 @@ class MigrationTarget:
     """The release; None = the bare version."""
 
     seed: Seed
-    """The snapshot that a copy is made from; that of the change itself, where it keeps its database."""
+    """The snapshot that a copy is made from; the change's own snapshot if the environment keeps its database."""
 
     fernet_key: str = field(repr=False)
 
 
 def seed_database(job: Job, owned: EnvironmentDatabases, seed: Seed, version: Version) -> Work:
-    """Make the first database of an environment from a snapshot; it gets its name when it is whole."""
+    """Make the first database of an environment from a snapshot; the database gets its name when it is whole."""
     cluster, live, name = owned.cluster, owned.live, names.coming(owned.identifier)
     databases.ensure_role(cluster, live, owned.password)
     databases.drop_database(cluster, name)
@@ -94,7 +94,7 @@ def seed_database(job: Job, owned: EnvironmentDatabases, seed: Seed, version: Ve
 
 
 def write_archive(job: Job, owned: EnvironmentDatabases, number: int) -> Work:
-    """Dump the live database beside everybody who uses it."""
+    """Dump the live database while it is in use."""
     target = names.archive(owned.snapshots, owned.identifier, number)
     folders.make(target.parent, folders.PRIVATE)
     job.tell("Writing an archive of the metadata database.")
@@ -111,7 +111,8 @@ def rehearse(
 ) -> Work:
     """Migrate a copy, try the DAGs on it, and remove it.
 
-    `running` is the configuration that runs, `broken` the DAG files that the environment itself reports as failing.
+    `running` is the configuration that runs; `broken` gives the DAG files that the environment itself reports as
+    failing.
     """
     job, name = trying.job, names.rehearsal(owned.identifier)
     databases.drop_database(owned.cluster, name)
@@ -135,9 +136,9 @@ def rehearse(
 def make_coming(
     job: Job, owned: EnvironmentDatabases, target: MigrationTarget, user: UnixUser | None, *, is_seeded: bool
 ) -> Work:
-    """Make the database that is to come, whole or not at all; nobody is in the live one, and nobody gets in.
+    """Make the coming database, whole or not at all. Nobody uses the live one, and it is closed for everybody.
 
-    `is_seeded`: it is made of the seed, and not of the live one.
+    If `is_seeded`, the coming database is made from the seed, otherwise from the live one.
     """
     coming = names.coming(owned.identifier)
     databases.drop_database(owned.cluster, coming)
@@ -153,10 +154,10 @@ def make_coming(
 
 
 def fill(owned: EnvironmentDatabases, name: str, seed: Seed, tick: Callable[[], None]) -> None:
-    """Make the database `name` of a snapshot: a copy of its database, or of what its archive holds.
+    """Make the database `name` from a snapshot: copy the snapshot's database, or restore its archive.
 
-    The copy of another's database would be that one's in all its parts, and to hand them over (REASSIGN OWNED) would
-    hand over the original too; an archive holds no owners.
+    A snapshot of another environment is always restored from its archive, which holds no owners. In a copy of the
+    database everything would belong to the other environment, and REASSIGN OWNED would hand over the original too.
     """
     cluster, owner = owned.cluster, owned.live
     template = names.snapshot(seed.identifier, seed.number)
@@ -173,7 +174,7 @@ def fill(owned: EnvironmentDatabases, name: str, seed: Seed, tick: Callable[[], 
 def _migrate(
     job: Job, owned: EnvironmentDatabases, target: MigrationTarget, name: str, user: UnixUser | None
 ) -> tuple[str, ...]:
-    """Bring a copy to the target's schema; what a person should know of it."""
+    """Bring a copy to the target's schema; returns what a person should know about it."""
     old, new = versions.lookup(target.source.version), versions.lookup(target.installation.version)
     database = names.reached(owned.cluster, name, owned.password, owner=owned.live)
     lost = (*_runs_without_place(owned, name, old, new), *_roles_without_effect(owned, name, old, new))
@@ -200,7 +201,7 @@ def _runs_without_place(owned: EnvironmentDatabases, name: str, source: Version,
         return ()
     [(count,)] = metadata.execute(owned.cluster, name, owned.password, question, owner=owned.live)
     sentence = (
-        f"{count} runs have no logical date and no place in Airflow {target.number}: the snapshot alone keeps them."
+        f"{count} runs have no logical date. Airflow {target.number} cannot keep such runs: only the snapshot has them."
     )
     return (sentence,) if count else ()
 
@@ -213,14 +214,14 @@ def _roles_without_effect(owned: EnvironmentDatabases, name: str, source: Versio
     found = [str(role) for (role,) in rows]
     shown = ", ".join(found[:MOST_SHOWN]) + (", …" if len(found) > MOST_SHOWN else "")
     sentence = (
-        f"Airflow {target.number} has no roles but those that IAM grants. Without effect there: {shown}. "
-        "Whoever has one of them gets the rights of the role that IAM grants, in every DAG."
+        f"Airflow {target.number} knows only the roles that IAM grants. Without effect there: {shown}. "
+        "A user who has one of them gets the rights of the role that IAM grants, in every DAG."
     )
     return (sentence,) if found else ()
 
 
 def _run(job: Job, owned: EnvironmentDatabases, name: str, planned: Migration, user: UnixUser | None) -> None:
-    """Run migrations as the environment's own user: what the database holds is code of its users (pickles among it)."""
+    """Run migrations as the environment's own user: the database holds code of its users, such as pickles."""
     metadata.execute(owned.cluster, name, owned.password, *planned.statements, owner=owned.live)
     ownership.make_folder(planned.home, user)
     for path, text in planned.configuration.items():

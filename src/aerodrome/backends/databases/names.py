@@ -1,4 +1,4 @@
-"""The names of an environment's databases, and which of them there are. No other module makes one."""
+"""The names of an environment's databases, and which of them exist. No other module makes such a name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from aerodrome.services import databases
 from aerodrome.services.clusters import Cluster
 
 TEMPLATE = "tmpl_"
-"""Before the names of templates, and of the roles that they were built as."""
+"""The prefix of the names of templates, and of the roles that built them."""
 
 
 def live(identifier: str) -> str:
@@ -18,17 +18,17 @@ def live(identifier: str) -> str:
 
 
 def coming(identifier: str) -> str:
-    """The database that is to be the live one."""
+    """The coming database: it will become the live one."""
     return f"next_{identifier}"
 
 
 def rehearsal(identifier: str) -> str:
-    """The copy that a migration is rehearsed on."""
+    """The copy for the rehearsal of a migration."""
     return f"try_{identifier}"
 
 
 def snapshot(identifier: str, number: int) -> str:
-    """What the live one becomes when that revision's takes its place."""
+    """The snapshot: the live database becomes it when the revision's database takes its place."""
     return f"snap_{identifier}_{number}"
 
 
@@ -48,23 +48,23 @@ def templates(cluster: Cluster) -> tuple[str, ...]:
 
 
 def reached(cluster: Cluster, name: str, password: str, *, owner: str | None = None) -> Database:
-    """How Airflow reaches a database of the cluster, as the role that owns it (None: the one of its name)."""
+    """How Airflow reaches a database of the cluster, as `owner` (None = the role with the database's name)."""
     return Database(host=cluster.host, port=cluster.port, name=name, user=owner or name, password=password)
 
 
 def others(cluster: Cluster, identifier: str) -> tuple[str, ...]:
-    """The databases that are copies and snapshots of an environment's."""
+    """The copies and snapshots of an environment's database."""
     prefixes = (coming(identifier), rehearsal(identifier), f"snap_{identifier}_")
     return tuple(name for prefix in prefixes for name in databases.databases(cluster, prefix))
 
 
 def has_others(cluster: Cluster, snapshots: Path, identifier: str) -> bool:
-    """Whether an environment has left copies or snapshots, or archives of them."""
+    """Whether copies, snapshots or archives of an environment exist."""
     return (snapshots / identifier).exists() or bool(others(cluster, identifier))
 
 
 def has_unfinished(cluster: Cluster, identifier: str, number: int) -> bool:
-    """Whether the unfinished change of that number has left databases, or the live one closed."""
+    """Whether the unfinished change with this number has left databases, or has left the live one closed."""
     names = (coming(identifier), rehearsal(identifier), snapshot(identifier, number))
     return any(databases.database_exists(cluster, name) for name in names) or databases.is_closed(
         cluster, live(identifier)

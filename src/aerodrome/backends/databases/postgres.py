@@ -1,4 +1,4 @@
-"""The metadata databases of all environments on one PostgreSQL; holds to `contract.Databases`."""
+"""The metadata databases of all environments on one PostgreSQL; fulfils `contract.Databases`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from aerodrome.release.installation import Installation
 from aerodrome.services import databases
 
 LOOK_EVERY = 15.0
-"""Seconds between two looks into an environment's database, which cost two connections and one question."""
+"""Seconds between two looks into an environment's database; a look costs two connections and one query."""
 
 LONG = (SeedDatabase, Archive, Rehearse, Migrate)
 
@@ -51,7 +51,7 @@ log = structlog.get_logger("aerodrome.backends")
 
 
 class PostgresDatabases:
-    """The databases by the identifiers of their environments."""
+    """The databases, by their environments' identifiers."""
 
     def __init__(
         self, control_plane: ControlPlane, installer: Installer, jobs: Jobs, environments: TrialEnvironments
@@ -61,9 +61,9 @@ class PostgresDatabases:
         self._jobs = jobs
         self._environments = environments
         self._looks: dict[str, tuple[float, tuple[str, ...], str]] = {}
-        """When each environment's database was last looked into, and what was found."""
+        """When each environment's database was last looked into, and what was found: altered things, damage."""
         self._left: dict[str, tuple[str, ...]] = {}
-        """What could not be set anew in each environment's database, as an external server may forbid it."""
+        """What could not be put back in each environment's database; an external server may forbid it."""
 
     def look(
         self, tenant: Tenant, *, revision: int, running: Deployed | None, is_used: bool, is_unsettled: bool
@@ -128,7 +128,7 @@ class PostgresDatabases:
         return self._control_plane.settings.paths.snapshots
 
     def _password(self, tenant: Tenant) -> str:
-        """Of the environment's role in the database."""
+        """The password of the environment's database role."""
         return self._control_plane.secrets(tenant).database_password
 
     def _exists(self, tenant: Tenant) -> bool:
@@ -141,7 +141,7 @@ class PostgresDatabases:
             ) from error
 
     def _look_into(self, tenant: Tenant, running: Deployed | None) -> tuple[tuple[str, ...], str]:
-        """What the environment has altered and damaged there, as of `LOOK_EVERY` seconds ago at most."""
+        """What the environment's code has altered and damaged there; the answer may be `LOOK_EVERY` seconds old."""
         at, altered, damage = self._looks.get(tenant.identifier, (-math.inf, (), ""))
         if not tenant.sealed_secrets or time.monotonic() - at <= LOOK_EVERY:
             return altered, damage
@@ -153,7 +153,7 @@ class PostgresDatabases:
             if not altered and running is not None:
                 installed = self._installer.installed(running.version, running.lock)
                 damage = metadata.damage(cluster, name, password, installed)
-        except (psycopg.OperationalError, RetryError):  # the database is away, or the version: others tell that
+        except (psycopg.OperationalError, RetryError):  # the database or the version is away: other code says so
             altered, damage = (), ""
         self._looks[tenant.identifier] = (time.monotonic(), altered, damage)
         return altered, damage
@@ -212,7 +212,7 @@ class PostgresDatabases:
         installed = self._installer.installed(order.deployed.version, order.deployed.lock)
         own = Seed(identifier=tenant.identifier, number=order.revision)
         return MigrationTarget(
-            # A snapshot is of the version that it is restored with.
+            # A snapshot is restored with its own version.
             source=installed if order.seed else self._installer.installed(running.version, running.lock),
             spec=order.spec,
             installation=installed,
@@ -232,7 +232,7 @@ class PostgresDatabases:
 
 @contextlib.contextmanager
 def _unless_damaged(tenant: Tenant) -> Iterator[None]:
-    """Go on where the database answers with an error: Airflow finds lost tasks by itself, only later."""
+    """Go on if the database answers with an error: Airflow finds lost tasks by itself too, only later."""
     try:
         yield
     except psycopg.Error as error:

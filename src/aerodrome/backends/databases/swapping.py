@@ -1,4 +1,4 @@
-"""The database that is to come in the place of the live one, and back; the end of copies. Each may be done again."""
+"""Puts the coming database in the live one's place, and back; removes copies. Every step is safe to repeat."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aerodrome.services.clusters import Cluster
 
 
 def swap(cluster: Cluster, identifier: str, number: int) -> None:
-    """Put the database that is to come in its place; the live one becomes the snapshot of that number."""
+    """Put the coming database in the live one's place; the live one becomes the snapshot with this number."""
     live, coming, snapshot = names.live(identifier), names.coming(identifier), names.snapshot(identifier, number)
     if databases.database_exists(cluster, coming):
         if not databases.database_exists(cluster, snapshot):

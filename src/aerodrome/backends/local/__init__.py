@@ -1,5 +1,5 @@
 """The runtime of cells on this machine.
 
-`runtime.LocalRuntime` is the door. What a machine needs besides (folders, ports, processes that a crash left) is done
-here and shows nowhere else.
+`runtime.LocalRuntime` is the entry. This package does the machine's own chores (folders, ports, processes that a crash
+left) and shows them to nobody.
 """

@@ -15,7 +15,7 @@ from aerodrome.backends.releases.installing import Installer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalBackend(Backend):
-    """The three parts, which share what works in the background."""
+    """The three parts, which share the installer and the long work."""
 
     runtime: LocalRuntime
     databases: PostgresDatabases
@@ -23,13 +23,13 @@ class LocalBackend(Backend):
     jobs: Jobs
 
     def close(self) -> None:
-        """Break off what runs in this process; cells and warm processes go on."""
+        """End what runs in this process; cells and warm processes go on."""
         self.releases.close()
         self.jobs.close()
 
 
 def made(control_plane: ControlPlane) -> LocalBackend:
-    """The backend; nothing runs yet."""
+    """A new backend; it starts nothing."""
     installer, jobs = Installer(control_plane.settings), Jobs()
     runtime = LocalRuntime(control_plane, installer, jobs)
     databases = PostgresDatabases(control_plane, installer, jobs, runtime)

@@ -1,6 +1,6 @@
-"""The client of warm processes and cells: one JSON object a line over a unix socket, one answer a line.
+"""The client of warm processes and cells: over a unix socket, a request and its answer are one line of JSON each.
 
-The protocol is the cell's (aerodrome/cell); this side only asks.
+`aerodrome.cell` defines the protocol; this side only asks.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from aerodrome.errors import RetryError
 from aerodrome.model.observed import Unit
 
 ANSWER_LIMIT = 4 * 2**20
-"""Bytes; a longer answer is a fault of the other side."""
+"""Bytes that an answer may have; a longer one is the other side's fault."""
 
 
 def ask(path: Path, request: Mapping[str, Any], *, seconds: float = 5.0) -> dict[str, Any] | None:
     """The answer to a request; None when nobody listens.
 
     Raises:
-        RetryError: somebody listens but gives no sound answer in time.
+        RetryError: somebody listens but gives no valid answer in time.
     """
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
@@ -37,14 +37,14 @@ def ask(path: Path, request: Mapping[str, Any], *, seconds: float = 5.0) -> dict
     try:
         answer: dict[str, Any] = json.loads(line)
     except ValueError as error:
-        raise RetryError(f"no sound answer at {path}") from error
+        raise RetryError(f"no valid answer at {path}") from error
     if not answer.get("ok"):
         raise RetryError(f"refused at {path}: {answer.get('error', 'no reason given')}")
     return answer
 
 
 def answers(path: Path) -> bool:
-    """Whether somebody listens and gives a sound answer."""
+    """Whether somebody listens and gives a valid answer."""
     try:
         return ask(path, {"op": "status"}) is not None
     except RetryError:
@@ -52,7 +52,7 @@ def answers(path: Path) -> bool:
 
 
 def units(answer: Mapping[str, Any]) -> tuple[Unit, ...]:
-    """The units within a cell's status."""
+    """The units in a cell's status."""
     return tuple(
         Unit(
             name=unit["name"],
@@ -68,7 +68,7 @@ def units(answer: Mapping[str, Any]) -> tuple[Unit, ...]:
 
 
 def pids(answer: Mapping[str, Any]) -> dict[str, int]:
-    """The process ids of those that have a process, by their names."""
+    """The process ids of the units that have a process, by the units' names."""
     return {unit["name"]: unit["pid"] for unit in answer["units"] if unit["pid"] is not None}
 
 
@@ -92,5 +92,5 @@ def _in_words(last_exit: Mapping[str, Any] | None) -> str:
     if last_exit.get("signal"):
         return f"killed by signal {last_exit['signal']}"
     if last_exit.get("code") is None:
-        return "in a way that nobody saw"  # a former cell's child, or a unit that could not be started
+        return "an end that nobody saw"  # a child of the cell's predecessor, or a unit that could not be started
     return f"exit code {last_exit['code']}"

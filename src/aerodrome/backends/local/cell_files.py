@@ -1,6 +1,6 @@
-"""What a revision's cell and its units read: Airflow's files, and the list of units.
+"""The files that a revision's cell and its units read: Airflow's configuration, and the list of units.
 
-Secrets go into files of mode 0600 only.
+Only files of mode 0600 hold secrets.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class CellFiles:
 
     @cached_property
     def units(self) -> list[dict[str, Any]]:
-        """The specifications of all units, whichever of them are kept."""
+        """The specifications of all units, also of those that are not kept now."""
         adapter = versions.lookup(self.installation.version).adapter
         return [dict(unit) for unit in adapter.units(self.context)]
 
     def write(self, kept: Collection[str]) -> None:
-        """Write every file that the cell and its units read; it begins with the units that are `kept`."""
+        """Write every file that the cell and its units read; the cell begins with the units that are `kept`."""
         environment, context, revision = self.environment, self.context, self.order.revision
         environment_folders.prepare_cell(environment.paths, revision, environment.owner)
         environment.write_trust()
@@ -71,7 +71,7 @@ class CellFiles:
         private_files.write(cell.config, json.dumps(config))
 
     def change(self) -> None:
-        """Write what another order changes for a cell that runs; what stays as it was is not touched."""
+        """Write what a changed order changes for a running cell; configuration that stays the same is not written."""
         for path, text in self._configuration.items():
             if not path.is_file() or path.read_text(encoding="utf-8") != text:
                 private_files.write(path, text, owner=self.environment.owner)
@@ -84,7 +84,7 @@ class CellFiles:
 
     @cached_property
     def context(self) -> Context:
-        """The environment as the airflow room wants to know it."""
+        """The environment in the form that the room `airflow` takes."""
         environment, order, built = self.environment, self.order, self.built
         paths, plane, tenant = environment.paths, environment.control_plane, environment.tenant
         settings, owner, secrets = plane.settings, environment.owner, environment.secrets
@@ -146,7 +146,7 @@ class CellFiles:
 
     @property
     def _exported(self) -> Mapping[str, Mapping[str, str]]:
-        """What the startup script exported and no configuration option sets as well."""
+        """The variables that the startup script exported, without those that a configuration option sets."""
         if self.built is None:
             return {}
         options = self.order.options

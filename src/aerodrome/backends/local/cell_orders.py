@@ -1,7 +1,7 @@
-"""Orders for cells of Airflow's units, carried out: started, told, drained, ended.
+"""Carries out orders for the cells of revisions: starts them, tells them what changed, drains them, ends them.
 
-An order is written down when it has been carried out whole (`recorded_orders`). A control plane that dies before that
-leaves a cell whose order nobody knows; the controller gives the order again.
+An order is written down after it has been carried out completely (`recorded_orders`). If the control plane dies before
+that, nobody knows the cell's order, and the controller gives it again.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class CellOrders:
         self._paths = environments.control_plane.settings.paths
 
     def carry_out(self, tenant: Tenant, order: CellOrder) -> None:
-        """Begin what makes it so."""
+        """Begin to carry the order out."""
         cell = self._environments.paths(tenant).cell(order.revision)
         if order.keep is Keep.NOTHING:
             self._end(cell, order)
@@ -46,7 +46,7 @@ class CellOrders:
                 self._bring_back(cell, order) if order.keep is Keep.TASKS else self._start(tenant, cell, order)
             elif (known := recorded_orders.read(cell)) != order:
                 self._tell(tenant, cell, order, known if isinstance(known, CellOrder) else None)
-        except CallerError as error:  # an option that cannot be read as what it must be
+        except CallerError as error:  # an option whose value cannot be read
             raise BrokenError(str(error), code="CONFIGURATION_INVALID") from error
 
     def _start(self, tenant: Tenant, cell: CellPaths, order: CellOrder) -> None:
@@ -60,7 +60,7 @@ class CellOrders:
         recorded_orders.write(cell, order)
 
     def _tell(self, tenant: Tenant, cell: CellPaths, order: CellOrder, known: CellOrder | None) -> None:
-        """Tell a living cell what it is to be from now on; `known` is what it was told last."""
+        """Tell a living cell what it shall be from now on; `known` is the order that it was told last."""
         units = cell_states.units(cell)
         if order.keep is not Keep.TASKS and (known is None or not units or not _same_units(order, known)):
             files = self._files(tenant, order)
@@ -68,7 +68,7 @@ class CellOrders:
             files.change()
             units = files.units
         if not units:
-            raise RetryError(f"nothing tells which units the cell at {cell.run} has")
+            raise RetryError(f"no file says which units the cell at {cell.run} has")
         recorded_orders.forget(cell)
         if order.keep is Keep.TASKS:
             _drain(cell, order, units)
@@ -77,12 +77,12 @@ class CellOrders:
         recorded_orders.write(cell, order)
 
     def _bring_back(self, cell: CellPaths, order: CellOrder) -> None:
-        """Let somebody look after the units again that a cell left when it died, with what it was last told to keep."""
+        """Start a new cell for the units that a dead one has left; it keeps what the dead one was last told to keep."""
         if not leftovers.exist(cell):
             return
         deployed = order.deployed
         installed = self._installer.installed(deployed.version, deployed.lock)
-        if deployed.content is not None:  # gone with the release, its own environment is not needed for this
+        if deployed.content is not None:  # if the release is gone, this works without the release's own environment
             own = built_releases.folder(deployed.content, self._paths.releases) / installation.VENV
             installed = replace(installed, own=own) if own.is_dir() else installed
         warm.spawn(self._paths, installed, cell.config)
@@ -95,37 +95,40 @@ class CellOrders:
         recorded_orders.write(cell, order)
 
     def _files(self, tenant: Tenant, order: CellOrder) -> CellFiles:
-        """The files of the cell; nothing is made where Airflow or the release is missing."""
+        """The files of the cell; if Airflow or the release is missing, nothing is made."""
         deployed = order.deployed
         installed = self._installer.installed(deployed.version, deployed.lock)
         built = building.on_disk(deployed, self._paths.releases)
         if built is not None and built.private:
             installed = built.on(installed)
-            interpreter_hook.add(installed.venv)  # an earlier Aerodrome may have made it
+            interpreter_hook.add(installed.venv)  # an earlier Aerodrome may have made it without the hook
         environment = self._environments.prepared(tenant)
         port = self._environments.port(tenant, environment.paths.cell(order.revision))
         return CellFiles(environment=environment, order=order, installation=installed, built=built, execution_port=port)
 
 
 def _kept(order: CellOrder, units: list[dict[str, Any]]) -> frozenset[str]:
-    """The names of the units that run, where more than what tasks need is kept."""
+    """The names of the units that run under `Keep.ALL` and `Keep.SHARED`."""
     once = versions.lookup(order.deployed.version).adapter.ONCE if order.keep is Keep.SHARED else frozenset()
     return frozenset(str(unit["name"]) for unit in units) - once
 
 
 def _same_units(order: CellOrder, known: CellOrder) -> bool:
-    """Whether the two differ in what is kept alone."""
+    """Whether both orders describe the same units, whatever they say about what is kept."""
     return replace(order, keep=known.keep, patience=known.patience, web_servers=known.web_servers) == known
 
 
 def _drain(cell: CellPaths, order: CellOrder, units: list[dict[str, Any]]) -> None:
-    """Stop everything but what running tasks need, and who shows them; workers have the order's patience to end."""
+    """Stop everything but what running tasks need, and the web server that shows them.
+
+    Workers have the order's patience to end.
+    """
     needed = versions.lookup(order.deployed.version).adapter.NEEDED_BY_TASKS
     shown = frozenset({airflow_units.WEB} if order.web_servers > 0 else ())
     patient = [_with_patience(unit, order.patience) if unit["name"].startswith(WORKER) else unit for unit in units]
     answer = cell_client.ask(cell.socket, {"op": "status"})
     present = {unit.name for unit in cell_client.units(answer)} if answer is not None else set()
-    # First the patience, for a worker's runs from the moment at which it is told to stop.
+    # The patience comes first, because it counts from the moment when a worker is told to stop.
     _apply(cell, patient, present)
     _apply(cell, patient, (needed | shown) & present)
 

@@ -1,4 +1,4 @@
-"""What is seen of cells: `model.observed.Cell`, from their own answers and, where there is none, from their files."""
+"""Looks at cells: makes `model.observed.Cell` from a cell's own answer or, if it gives none, from its files."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ GLANCE = 2.0
 
 
 class CellStates:
-    """Looks at cells, and remembers for how long some gave no answer."""
+    """Looks at cells, and remembers how long some of them have given no answer."""
 
     def __init__(self) -> None:
         self._silences = Silences()
 
     def look(self, cell: CellPaths, *, is_leaving: bool = False) -> Cell:
-        """The cell as it is now; of one that is to go, that it is there is enough."""
+        """The cell as it is now; for a leaving environment, it is enough to know that the cell exists."""
         try:
             answer = cell_client.ask(cell.socket, {"op": "status"}, seconds=self._silences.patience(cell))
         except RetryError:
@@ -34,10 +34,10 @@ class CellStates:
         return _seen(cell, answer)
 
     def is_alive(self, cell: CellPaths) -> bool:
-        """Whether it can be told something; one that was silent for too long is ended first, and it alone.
+        """Whether the cell takes requests. A cell that was silent for too long is ended first, without its units.
 
         Raises:
-            RetryError: it gives no answer, which may pass.
+            RetryError: the cell gives no answer, which may pass.
         """
         if self._is_hung(cell):
             leftovers.end_cell(cell)
@@ -45,23 +45,25 @@ class CellStates:
         return cell_client.ask(cell.socket, {"op": "status"}) is not None
 
     def is_leaving(self, cell: CellPaths) -> bool:
-        """Tell it to stop every unit in order and then to end; false when nobody looks after units that it has left.
+        """Tell the cell to stop every unit in order and then to end.
+
+        False when the cell is dead or hung and has left units: nobody stops those in order.
 
         Raises:
-            RetryError: it gives no answer, which may pass.
+            RetryError: the cell gives no answer, which may pass.
         """
         if self._is_hung(cell):
             return False
         return cell_client.ask(cell.socket, {"op": "shutdown"}) is not None or not leftovers.exist(cell)
 
     def _is_hung(self, cell: CellPaths) -> bool:
-        """Whether it has given no answer for too long, as far as we looked."""
+        """Whether the cell has given no answer for too long, as far as we have looked."""
         state, _ = silence.judged(self._silences.seconds(cell), stopped=leftovers.is_stopped(cell))
         return state is CellState.LOST
 
 
 def shown(cell: CellPaths) -> ShownCell:
-    """The cell as it is now, for a person; one that gives no answer is shown as it wrote itself down last."""
+    """The cell as it is now, for a person; a cell without an answer is shown by what it last wrote down."""
     try:
         answer = cell_client.ask(cell.socket, {"op": "status"}, seconds=GLANCE)
     except RetryError:
@@ -70,7 +72,7 @@ def shown(cell: CellPaths) -> ShownCell:
 
 
 def units(cell: CellPaths) -> list[dict[str, Any]]:
-    """The specifications of all units that it has when everything is kept; empty when nobody knows."""
+    """The specifications of all units that the cell has when everything is kept; empty when no file says them."""
     try:
         found: list[dict[str, Any]] = json.loads(cell.units.read_text(encoding="utf-8"))["units"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -89,7 +91,7 @@ def _seen(cell: CellPaths, answer: Mapping[str, Any] | None) -> Cell:
 
 
 def _silent(cell: CellPaths, seconds: float) -> Cell:
-    """A cell that gives no answer, with the units that it is known to keep."""
+    """A cell that gives no answer, with the units that it should have and those that it wrote down."""
     wanted = _wanted(cell)
     state, trouble = silence.judged(seconds, stopped=leftovers.is_stopped(cell))
     return Cell(

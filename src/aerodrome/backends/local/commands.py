@@ -1,7 +1,7 @@
-"""One Airflow command in a process that the environment's cell forks for it, with its outputs brought back.
+"""Runs one Airflow command in a process that the environment's cell forks, and brings its outputs back.
 
-`runtime.LocalRuntime.run_command` calls it. The outputs are two files of ours in a folder that units cannot write to:
-the cell opens them, the command's process gets descriptors only, and we read by the descriptors that made them.
+`runtime.LocalRuntime.run_command` calls it. The outputs are two files of ours in a folder that units cannot write to.
+The cell opens them, the command's process gets only descriptors, and we read by the descriptors that we made them with.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from aerodrome.errors import RetryError
 log = structlog.get_logger("aerodrome.backends")
 
 PATIENCE = 15.0
-"""Seconds beyond the command's own time for its start and its end."""
+"""Seconds for the command's start and end, beyond its own time."""
 
 SIGNALLED = 128
-"""Added to a signal's number it makes a shell's exit code."""
+"""This and a signal's number make a shell's exit code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,10 @@ class Output:
 
 
 def run(paths: EnvironmentPaths, cell: CellPaths, words: Sequence[str], *, timeout: float) -> CommandResult:
-    """Run the command as the web server of that cell would; returns when it has ended.
+    """Run the command as the cell's web server would; returns when the command has ended.
 
     Raises:
-        RetryError: there is no cell, or it cannot take the command now.
+        RetryError: there is no cell, or it cannot run the command now.
     """
     with _output(paths.run) as stdout, _output(paths.run) as stderr:
         request = {
@@ -67,7 +67,7 @@ def run(paths: EnvironmentPaths, cell: CellPaths, words: Sequence[str], *, timeo
             answer = cell_client.ask(cell.socket, request, seconds=timeout + PATIENCE)
         except RetryError as error:
             log.warning("command_not_run", reason=str(error))
-            # The sentence goes to whoever asked, who need not know where what lies on this machine.
+            # The caller gets this sentence, and must not learn this machine's paths.
             raise RetryError("the environment cannot run the command now; try again later", delay=5) from error
         if answer is None:
             raise RetryError("the environment does not run")
@@ -76,8 +76,8 @@ def run(paths: EnvironmentPaths, cell: CellPaths, words: Sequence[str], *, timeo
 
 def _result(answer: dict[str, Any], stdout: bytes, stderr: bytes, timeout: float) -> CommandResult:
     sentences = {
-        "timeout": f"The command was stopped: it may run for {timeout:g} seconds.",
-        "output": f"The command was stopped: its output may have {OUTPUT_LIMIT} bytes.",
+        "timeout": f"The command was stopped: it may run for at most {timeout:g} seconds.",
+        "output": f"The command was stopped: its output may have at most {OUTPUT_LIMIT} bytes.",
     }
     killed = answer["killed"]
     if killed is not None and killed not in sentences:
@@ -105,7 +105,7 @@ def _web_unit(cell: CellPaths) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _output(folder: Path) -> Iterator[Output]:
-    """An empty file that is gone afterwards."""
+    """An empty file, which is removed afterwards."""
     try:
         descriptor, path = tempfile.mkstemp(dir=folder, prefix=".command-")
     except FileNotFoundError:

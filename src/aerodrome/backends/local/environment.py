@@ -1,4 +1,4 @@
-"""One environment on this machine: everything beside its orders that the files of its cells are made from."""
+"""One environment on this machine: what the files of its cells are made from, beside the orders."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class LocalEnvironment:
 
     secrets: EnvironmentSecrets = field(repr=False)
     credentials_port: int
-    """Loopback port on which the sidecar gives out the execution role's credentials."""
+    """Loopback port on which the sidecar hands out the execution role's credentials."""
 
     @property
     def redis(self) -> redis.Endpoints:
@@ -56,11 +56,11 @@ class LocalEnvironment:
 
     @property
     def defaults(self) -> dict[str, str]:
-        """What its code finds in its environment unless its startup script says something else."""
+        """Environment variables that its code gets unless its startup script sets them."""
         return trust.variables(self.paths.trust)
 
     def variables(self, version: str) -> dict[str, str]:
-        """What its code finds in its environment when it is tried on that Airflow version, and not run."""
+        """Environment variables that its code gets when it is only tried on that Airflow version."""
         plane = self.control_plane
         cloud = airflow_units.Cloud(
             region=plane.settings.region,
@@ -75,12 +75,12 @@ class LocalEnvironment:
         return {"AIRFLOW_ENV_NAME": self.tenant.name, **airflow_units.aws(cloud)}
 
     def write_trust(self) -> None:
-        """Write the file that `defaults` leads to."""
+        """Write the file that the variables of `defaults` name."""
         text = trust.bundle(self.control_plane.settings.paths.authority)
         private_files.write(self.paths.trust, text, mode=ownership.READABLE)
 
     def cell_config(self, cell: CellPaths, logs: Path, units: list[dict[str, Any]]) -> dict[str, Any]:
-        """What a cell with these units reads, but for a nursery and the folders that it shows at other places."""
+        """The configuration of a cell with these units, without a nursery and without views of folders."""
         return {
             "environment": self.tenant.name,
             "views": [],

@@ -1,7 +1,7 @@
-"""The folders and files of one environment, and whose they are.
+"""The folders and files of one environment, and their owners.
 
-As root, units run under a uid of the environment's own: what they may write to belongs to that uid, what steers them
-belongs to us. Otherwise everything belongs to whoever runs the control plane.
+If we are root, units run under a uid of the environment's own: what they may write to belongs to that uid, and what
+controls them belongs to us. Otherwise everything belongs to the user who runs the control plane.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ OURS_TO_READ = 0o755
 """Mode of a folder that we write and units read; the folder above it keeps everyone else out."""
 
 LOGS_KEPT = 5
-"""Revisions whose units' logs are kept; arbitrary, enough to see what came before a trouble."""
+"""Revisions whose units' logs are kept; arbitrary, enough to see what happened before a failure."""
 
 OURS_TO_PASS = 0o710
-"""Mode of the two folders that all others lie in: the environment's group passes through, other environments do not."""
+"""Mode of the two folders that hold all others: the environment's group passes through, other environments do not."""
 
 
 _WEB_SOCKET = re.compile(r"web-(\d+)\.sock")
@@ -32,7 +32,7 @@ _WEB_SOCKET = re.compile(r"web-(\d+)\.sock")
 
 
 def prepare(paths: EnvironmentPaths, owner: UnixUser | None) -> None:
-    """Make every folder; doing it again mends modes and owners."""
+    """Make every folder; to repeat it mends modes and owners."""
     for whole in (paths.home, paths.run):
         folders.make(whole.parent)
         _make_passable(whole, owner)
@@ -50,11 +50,11 @@ def prepare_cell(paths: EnvironmentPaths, revision: int, owner: UnixUser | None)
     folders.make(paths.cell(revision).run, folders.PRIVATE)
     folders.make(paths.unit_logs / str(revision), folders.PRIVATE)
     ownership.make_folder(paths.configuration / str(revision), owner)
-    _make_passable(paths.airflow_homes, owner)  # which an environment of an earlier Aerodrome lacks
+    _make_passable(paths.airflow_homes, owner)  # an environment of an earlier Aerodrome does not have it
 
 
 def remove_cell(paths: EnvironmentPaths, revision: int) -> None:
-    """Remove what only the cell of a revision has used, but for what it printed."""
+    """Remove what only the cell of a revision has used, except what its units printed."""
     paths.web_socket(revision).unlink(missing_ok=True)
     trees.remove(paths.configuration / str(revision), paths.airflow_home(revision), paths.cell(revision).run)
     kept = sorted(_numbered(paths.unit_logs), reverse=True)
@@ -62,12 +62,12 @@ def remove_cell(paths: EnvironmentPaths, revision: int) -> None:
 
 
 def revisions(paths: EnvironmentPaths) -> list[int]:
-    """The revisions whose cells have left anything."""
+    """The revisions whose cells have a folder."""
     return sorted(_numbered(paths.run))
 
 
 def point(link: Path, target: Path) -> None:
-    """Let a link of ours lead to the target, from one moment to the next."""
+    """Point a link of ours to the target, atomically."""
     aside = link.with_name(f".{link.name}.{os.getpid()}")
     aside.unlink(missing_ok=True)
     aside.symlink_to(target)
@@ -75,7 +75,7 @@ def point(link: Path, target: Path) -> None:
 
 
 def served(paths: EnvironmentPaths) -> int | None:
-    """The revision whose web server the link leads to; None = there is none."""
+    """The revision whose web server the link points to; None = there is no link."""
     try:
         found = _WEB_SOCKET.fullmatch(paths.web.readlink().name)
     except OSError:
@@ -84,7 +84,7 @@ def served(paths: EnvironmentPaths) -> int | None:
 
 
 def are_prepared(paths: EnvironmentPaths) -> bool:
-    """Whether `prepare` has run since the last reboot (run folders below /tmp vanish with one)."""
+    """Whether `prepare` has run since the last reboot, which removes run folders below /tmp."""
     needed = (
         paths.dags,
         paths.unit_logs,
@@ -105,7 +105,7 @@ def remove(paths: EnvironmentPaths) -> None:
     """Remove every trace on disk.
 
     Raises:
-        RetryError: something is left.
+        RetryError: something could not be removed.
     """
     left = trees.remove(paths.run, paths.home)
     if not are_gone(paths):
@@ -113,12 +113,12 @@ def remove(paths: EnvironmentPaths) -> None:
 
 
 def _make_passable(path: Path, owner: UnixUser | None) -> None:
-    """A folder of ours that the owner's group alone passes through."""
+    """Make a folder of ours that only the owner's group passes through."""
     folders.make(path, folders.PRIVATE if owner is None else OURS_TO_PASS)
     if owner is not None:
         os.chown(path, -1, owner.gid)
 
 
 def _numbered(folder: Path) -> list[int]:
-    """The numbers that are names in a folder, which need not be there."""
+    """The numbers among the names in a folder; empty when there is no such folder."""
     return [int(each.name) for each in folder.iterdir() if each.name.isdecimal()] if folder.is_dir() else []

@@ -17,23 +17,23 @@ from aerodrome.unix_users import UnixUser
 
 
 class LocalEnvironments:
-    """Knows where everything of an environment is; makes its folders and chooses its ports."""
+    """Knows where an environment has everything; makes its folders and chooses its ports."""
 
     def __init__(self, control_plane: ControlPlane) -> None:
         self.control_plane = control_plane
         self._settings = control_plane.settings
         self._choosing = threading.Lock()
-        """Of ports: two environments must not find the same one free."""
+        """Held while a port is chosen: two environments must not find the same one free."""
 
     def paths(self, tenant: Tenant) -> EnvironmentPaths:
         return paths.of(self._settings.paths, tenant.name, tenant.identifier)
 
     def owner(self, tenant: Tenant) -> UnixUser | None:
-        """Whom its units run as."""
+        """The user whom its units run as."""
         return users.owner_of(tenant.number, first_uid=self._settings.first_uid)
 
     def builder(self, tenant: Tenant) -> UnixUser | None:
-        """Whom its packages and startup script run as before they are tried."""
+        """The user whom its packages and startup script run as before they are tried."""
         return users.builder_of(tenant.number, first_uid=self._settings.first_uid)
 
     def queues(self, tenant: Tenant) -> Queues:
@@ -41,7 +41,7 @@ class LocalEnvironments:
         return Queues(identifier=tenant.identifier, spool=self.paths(tenant).spool, url=url)
 
     def prepared(self, tenant: Tenant) -> LocalEnvironment:
-        """The environment, with its folders made where they are not there."""
+        """The environment; its folders are made if they do not exist."""
         secrets, found = self.control_plane.secrets(tenant), self.paths(tenant)
         if not environment_folders.are_prepared(found):
             environment_folders.prepare(found, self.owner(tenant))
@@ -55,7 +55,7 @@ class LocalEnvironments:
         )
 
     def port(self, tenant: Tenant, cell: CellPaths) -> int:
-        """The port of the last start, if units still use it or nobody else does; else a new one, noted at once."""
+        """The port of the last start, if its units still use it or nobody does; otherwise a new one, noted at once."""
         with self._choosing:
             last = ports.remembered(cell.port)
             if last is not None and (leftovers.exist(cell) or cell_client.answers(cell.socket) or ports.is_free(last)):
@@ -64,7 +64,7 @@ class LocalEnvironments:
             chosen = ports.choose(
                 self._settings.data, tenant.number, lambda port: port not in taken and ports.is_free(port)
             )
-            if not cell.run.is_dir():  # that of the services is the environment's own, which its units pass through
+            if not cell.run.is_dir():  # the services' cell is in the environment's run folder, which units pass through
                 folders.make(cell.run, folders.PRIVATE)
             private_files.write(cell.port, str(chosen))
             return chosen

@@ -1,7 +1,7 @@
-"""What a dead cell left running, found and ended without a cell.
+"""Finds what a dead cell left running, and ends it without a cell.
 
-Processes are known from the cell's own state file (number and kernel start time, so that a number used again is spared)
-and, as root, by the uid that is the environment's alone.
+The cell's own state file tells the processes: process id and kernel start time, so that another process that has the
+same id later is spared. If we are root, the uid that only this environment has tells them too.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from aerodrome.services import processes
 from aerodrome.unix_users import UnixUser
 
 PATIENCE = 10.0
-"""Seconds that killed processes may take to vanish."""
+"""Seconds that killed processes may take to end."""
 
 
 _KILL_ALL = "import os, signal, sys; os.setuid(int(sys.argv[1])); os.kill(-1, signal.SIGKILL)"
 
 
 def exist(cell: CellPaths) -> bool:
-    """Whether a unit runs that the state file knows."""
+    """Whether any unit in the state file runs."""
     return any(True for _ in _recorded(cell.state))
 
 
 def end(cells: Iterable[CellPaths], owner: UnixUser | None) -> None:
-    """Kill the cells, all that they began, their units and what else runs under the owner's uid.
+    """Kill the cells, all that they started, their units, and everything else that runs under the owner's uid.
 
     Raises:
-        RetryError: something outlived its SIGKILL so far.
+        RetryError: some process has not ended yet after its SIGKILL.
     """
     sessions: set[int] = set()
     begun: list[psutil.Process] = []
     for each in cells:
-        with contextlib.suppress(psutil.Error):  # it is just dying
+        with contextlib.suppress(psutil.Error):  # it is ending now
             process = process_of(each)
             if process is not None:
-                begun += process.children(recursive=True)  # also what has left its unit's session
+                begun += process.children(recursive=True)  # also processes that have left their unit's session
                 process.kill()
         sessions |= {unit.pid for unit in _recorded(each.state)}
     theirs = [*begun, *(process for process in psutil.process_iter() if _belongs(process, sessions, owner))]
@@ -61,14 +61,14 @@ def end(cells: Iterable[CellPaths], owner: UnixUser | None) -> None:
 
 
 def _kill_all_of(uid: int) -> None:
-    """Kill every process of the user at once, under a lock of the kernel's: a chain of forks outruns whoever lists it.
+    """Kill every process of the user at once, under a lock of the kernel: a chain of forks is faster than any listing.
 
     Raises:
-        RetryError: somebody keeps it from it.
+        RetryError: the program that kills them did not end in time.
     """
     command = [sys.executable, "-I", "-S", "-c", _KILL_ALL, str(uid)]
     try:
-        # That there is nobody to kill is an error for it, and none for us.
+        # The program fails if there is nobody to kill, which is no error for us.
         subprocess.run(command, env={}, cwd="/", capture_output=True, timeout=PATIENCE, check=False)
     except subprocess.TimeoutExpired as error:
         raise RetryError(f"the processes of user {uid} are still ending") from error
@@ -76,14 +76,14 @@ def _kill_all_of(uid: int) -> None:
 
 def process_of(cell: CellPaths) -> psutil.Process | None:
     """The cell's own process; None when it is dead."""
-    with contextlib.suppress(OSError, ValueError, psutil.Error):  # psutil's are no OSErrors; a dead cell is usual
+    with contextlib.suppress(OSError, ValueError, psutil.Error):  # a dead cell is usual; psutil's are no OSErrors
         process = psutil.Process(int(cell.pid_file.read_text()))
         return process if _holds(process, cell.socket) else None
     return None
 
 
 def is_stopped(cell: CellPaths) -> bool:
-    """Whether its process is stopped by a signal."""
+    """Whether a signal has stopped the cell's process."""
     with contextlib.suppress(psutil.Error):
         process = process_of(cell)
         return process is not None and process.status() == psutil.STATUS_STOPPED
@@ -91,10 +91,10 @@ def is_stopped(cell: CellPaths) -> bool:
 
 
 def end_cell(cell: CellPaths) -> None:
-    """Kill the cell and nothing that it keeps.
+    """Kill the cell, and none of its units.
 
     Raises:
-        RetryError: it outlived its SIGKILL so far.
+        RetryError: the cell has not ended yet after its SIGKILL.
     """
     process = process_of(cell)
     if process is None:
@@ -107,7 +107,7 @@ def end_cell(cell: CellPaths) -> None:
 
 
 def recorded_units(cell: CellPaths) -> dict[str, int]:
-    """The units with a process that the cell wrote down last, with their process ids; they may be dead by now."""
+    """The units with a process, as the cell last wrote them down, with their process ids; they may be dead by now."""
     try:
         document = json.loads(cell.state.read_text())
         return {str(unit["spec"]["name"]): int(unit["pid"]) for unit in document["units"]}
@@ -132,7 +132,10 @@ def _recorded(state: Path) -> Iterator[psutil.Process]:
 
 
 def _belongs(process: psutil.Process, sessions: set[int], owner: UnixUser | None) -> bool:
-    """Whether it is of a unit's session (each unit leads one; Airflow 2's tasks leave its group, not its session)."""
+    """Whether the process is in a unit's session, or has the owner's uid.
+
+    Each unit leads a session; Airflow 2's tasks leave their unit's group, but not its session.
+    """
     with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
         return os.getsid(process.pid) in sessions or (owner is not None and process.uids().real == owner.uid)
     return False

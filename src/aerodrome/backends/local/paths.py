@@ -1,6 +1,6 @@
-"""Where the files of environments and of their cells lie on this machine. Computes paths only.
+"""Where the files of environments and of their cells are on this machine. It only computes paths.
 
-Nobody outside the local runtime knows them, but who works on this machine beside the control plane (`cli`).
+Only the local runtime knows them, and `cli`, which works on the same machine.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ class EnvironmentPaths:
 
     @property
     def unit_logs(self) -> Path:
-        """What the units print; apart from `logs`, for the cell writes here and units write there."""
+        """What the units print; not in `logs`, because the cell writes here and units write there."""
         return self.home / "unit-logs"
 
     @property
     def airflow_homes(self) -> Path:
-        """What is AIRFLOW_HOME for the units, a folder for each revision."""
+        """The folders that units have as AIRFLOW_HOME, one for each revision."""
         return self.home / "airflow-home"
 
     def airflow_home(self, revision: int) -> Path:
-        """What is AIRFLOW_HOME for a revision's units."""
+        """The folder that a revision's units have as AIRFLOW_HOME."""
         return self.airflow_homes / str(revision)
 
     @property
@@ -63,16 +63,16 @@ class EnvironmentPaths:
 
     @property
     def queue(self) -> Path:
-        """Of which number (`ServicesOrder.queue`) what lies in `spool` is."""
+        """The file with the number (`ServicesOrder.queue`) of the queue that is in `spool`."""
         return self.home / "queue"
 
     @property
     def services(self) -> CellPaths:
-        """Of the cell that keeps Redis and the sidecar."""
+        """The files of the services' cell, which keeps Redis and the sidecar."""
         return CellPaths(self.run)
 
     def cell(self, revision: int) -> CellPaths:
-        """Of the cell that keeps a revision's units."""
+        """The files of the cell that keeps a revision's units."""
         return CellPaths(self.run / str(revision))
 
     @property
@@ -85,12 +85,12 @@ class EnvironmentPaths:
 
     @property
     def credentials_token(self) -> Path:
-        """What units show to the sidecar for the execution role's credentials."""
+        """The token that units show the sidecar to get the execution role's credentials."""
         return self.run / "token"
 
     @property
     def unit_sockets(self) -> Path:
-        """With `temporary` the only part of the run folder that the units themselves may write to."""
+        """This and `temporary` are the only parts of the run folder that units may write to."""
         return self.run / "u"
 
     def web_socket(self, revision: int) -> Path:
@@ -99,7 +99,7 @@ class EnvironmentPaths:
 
     @property
     def temporary(self) -> Path:
-        """TMPDIR of the units; below the run folder, for some put sockets into it."""
+        """TMPDIR of the units; below the run folder, whose path is short, because some units put sockets into it."""
         return self.run / "t"
 
     @property
@@ -117,7 +117,7 @@ class EnvironmentPaths:
 
     @property
     def key_set(self) -> Path:
-        """The public keys of the tokens that Airflow accepts; where units cannot put others in their place."""
+        """The public keys of the tokens that Airflow accepts; units cannot write there."""
         return self.run / "jwks.json"
 
     @property
@@ -138,12 +138,12 @@ class CellPaths:
 
     @property
     def order(self) -> Path:
-        """The order that it follows; not there while another is being carried out."""
+        """The order that the cell follows; it does not exist while another order is being carried out."""
         return self.run / "order.json"
 
     @property
     def units(self) -> Path:
-        """The specifications of all units that it has when everything is kept."""
+        """The specifications of all units that the cell has when everything is kept."""
         return self.run / "units.json"
 
     @property
@@ -160,5 +160,5 @@ class CellPaths:
 
     @property
     def port(self) -> Path:
-        """Which loopback port is its units' own: Airflow 3's execution API, or the sidecar, listens there."""
+        """The number of its units' loopback port: Airflow 3's execution API, or the sidecar, listens there."""
         return self.run / "port"

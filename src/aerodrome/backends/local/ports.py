@@ -1,4 +1,4 @@
-"""Loopback ports of an environment: the same one at every start of a cell as long as it is free."""
+"""Loopback ports of an environment: a cell gets the same port at every start, as long as that one is free."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pathlib import Path
 from aerodrome.errors import BrokenError
 
 FIRST = 20000
-"""Below the range that Linux hands out to clients (32768 and up), so that no passing connection takes a port."""
+"""Below the range that Linux gives to clients (32768 and up), so that no client's connection takes a port."""
 
 LAST = 29999
 
 APART = 4
-"""An environment's services have one, and each revision that runs."""
+"""Ports between two environments' first ones: an environment needs one for its services and one for each revision."""
 
 
 def choose(installation: Path, number: int, is_free: Callable[[int], bool]) -> int:
-    """A free port for the environment of that number, each beginning some apart.
+    """A free port for the environment with that number; the environments' searches begin `APART` ports apart.
 
-    Where they begin depends on the installation too: two of them would else begin at the same ports, and a port that is
-    free when it is chosen may be the other one's a second later.
+    The beginning depends on the installation too. Otherwise two installations would begin at the same port, and a port
+    that one of them finds free could be the other's a second later.
     """
     begin = zlib.crc32(os.fsencode(installation))
     start = FIRST + (begin + APART * number) % (LAST - FIRST)
@@ -36,13 +36,13 @@ def choose(installation: Path, number: int, is_free: Callable[[int], bool]) -> i
 
 
 def noted(run: Path) -> set[int]:
-    """Every port that any cell below the run folder has chosen, whether it listens already or not."""
+    """Every port that any cell below the run folder has chosen, whether somebody listens there already or not."""
     found = (remembered(note) for pattern in ("*/port", "*/*/port") for note in run.glob(pattern))
     return {port for port in found if port is not None}
 
 
 def remembered(note: Path) -> int | None:
-    """The port of the last start; None when there was none."""
+    """The port of the last start; None when there was no start."""
     try:
         port: int = int(note.read_text())
     except (OSError, ValueError):
@@ -51,7 +51,7 @@ def remembered(note: Path) -> int | None:
 
 
 def is_free(port: int) -> bool:
-    """Whether nobody has it: neither to listen, nor bound to do so later with one of the options for sharing.
+    """Whether nobody listens on the port, or has bound it with one of the options for sharing, to listen later.
 
     Connections that have ended do not count.
     """

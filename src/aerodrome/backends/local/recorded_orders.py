@@ -1,7 +1,7 @@
-"""The order that a cell follows, written down beside its other files: nothing else tells what was stopped on purpose.
+"""The order that a cell follows, in a file beside its others: nothing else tells what was stopped on purpose.
 
-It is there only when it has been carried out whole; before another one is begun with, it is forgotten. It may hold
-secrets, for users put them into configuration options.
+The file exists only after the order has been carried out completely; it is removed before another order begins. It may
+hold secrets, because users put them into configuration options.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from aerodrome.model.release import Deployed
 
 
 def read(cell: CellPaths) -> CellOrder | ServicesOrder | None:
-    """The order; None = nobody knows, or there is none."""
+    """The order; None = there is none, or it is not known."""
     try:
         document = json.loads(cell.order.read_text(encoding="utf-8"))
         document["keep"] = Keep(document["keep"])
@@ -26,18 +26,18 @@ def read(cell: CellPaths) -> CellOrder | ServicesOrder | None:
             return ServicesOrder(**document)
         document["deployed"] = Deployed(**document["deployed"])
         return CellOrder(**document)
-    except (OSError, ValueError, KeyError, TypeError):  # TypeError: of another Aerodrome
+    except (OSError, ValueError, KeyError, TypeError):  # TypeError: another version of Aerodrome wrote it
         return None
 
 
 def write(cell: CellPaths, order: CellOrder | ServicesOrder) -> None:
-    """Note that the order has been carried out."""
+    """Write down that the order has been carried out."""
     document = {each.name: getattr(order, each.name) for each in fields(order)}
     private_files.write(cell.order, json.dumps(document, default=_plain))
 
 
 def forget(cell: CellPaths) -> None:
-    """Note that another order is being carried out."""
+    """Remove the file, because another order is about to be carried out."""
     cell.order.unlink(missing_ok=True)
 
 

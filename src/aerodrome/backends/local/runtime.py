@@ -1,4 +1,4 @@
-"""Cells on this machine; holds to `contract.Runtime`."""
+"""Cells on this machine; fulfils `contract.Runtime`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class LocalRuntime:
         self._paths = control_plane.settings.paths
         self._installer = installer
         self._jobs = jobs
-        """Work in the background uses an environment's user and folders, so it ends before those go."""
+        """Long work uses an environment's user and folders, so it ends before those are removed."""
         self._environments = LocalEnvironments(control_plane)
         self._states = CellStates()
         self._cells = CellOrders(self._environments, installer, self._states)
@@ -58,7 +58,7 @@ class LocalRuntime:
             exists=not environment_folders.are_gone(paths),
             services=self._states.look(paths.services, is_leaving=is_leaving),
             cells={
-                # A start that was refused has left its folder.
+                # A refused start has left its folder.
                 revision: replace(cell, state=CellState.ENDED) if cell.state is CellState.ABSENT else cell
                 for revision, cell in found.items()
             },
@@ -102,7 +102,7 @@ class LocalRuntime:
         return daemon.tail((logs if revision is None else logs / str(revision)) / f"{unit}.log", lines=TAIL_LINES)
 
     def trial_environment(self, tenant: Tenant, version: str) -> TrialEnvironment:
-        """What code of an environment finds when it is built for that Airflow version or tried on it."""
+        """What an environment's code finds when it is built for that Airflow version, or tried on it."""
         environment = self._environments.prepared(tenant)
         environment.write_trust()
         return TrialEnvironment(
@@ -116,7 +116,7 @@ class LocalRuntime:
     # What belongs to an installed version: its warm process
 
     def warm_up(self, version: str) -> None:
-        """Start the warm process of an installed version, so that the next creation need not wait for it."""
+        """Start the warm process of an installed version, so that the next creation does not wait for it."""
         found = self._installer.find(version)
         if found is not None:
             self._installer.ensure_programs()

@@ -1,7 +1,7 @@
-"""The cell that keeps Redis and the sidecar: of no Airflow version, so it runs under our own interpreter.
+"""The services' cell, which keeps Redis and the sidecar. It has no Airflow version, so our own interpreter runs it.
 
-`service_orders` starts it; from then on it is asked like every other cell. It outlives every revision, and the control
-plane.
+`service_orders` starts it; from then on it takes requests like every other cell. It outlives every revision, and the
+control plane.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from aerodrome.backends.local.paths import EnvironmentPaths
 from aerodrome.services import daemon
 
 START_LIMIT = 60.0
-"""Seconds until it answers, on a loaded machine; a tenth of one is usual."""
+"""Seconds that it may take to answer on a loaded machine; a tenth of a second is usual."""
 
 
 def start(paths: EnvironmentPaths) -> None:

@@ -1,4 +1,4 @@
-"""What Redis, the sidecar and their cell read. They have a cell of their own, for they outlive every revision."""
+"""The files that Redis, the sidecar and their cell read. They have their own cell: they outlive every revision."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _redis_unit(environment: LocalEnvironment) -> list[dict[str, Any]]:
 
 
 def _sidecar_unit(environment: LocalEnvironment) -> dict[str, Any]:
-    """The sidecar runs as ourselves: it holds keys that the environment must not see."""
+    """The sidecar's unit. It runs as ourselves, because it holds keys that the environment must not see."""
     paths = environment.paths
     return {
         "name": SIDECAR,

@@ -1,7 +1,7 @@
-"""Orders for the cell of an environment's services, carried out; and its queue, which must be that of the database.
+"""Carries out orders for the services' cell of an environment, and keeps its queue with its database.
 
-What is queued is of a version of Airflow and of its database. While another database is in place it is put aside, and
-it comes back with its own; Redis does not run meanwhile.
+A queue belongs to one database, and to the Airflow version of that database. While another database is in place, the
+queue is put aside; it comes back with its own database. Redis does not run while queues are exchanged.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ServiceOrders:
         self._states = states
 
     def carry_out(self, tenant: Tenant, order: ServicesOrder) -> None:
-        """Begin what makes it so."""
+        """Begin to carry the order out."""
         paths = self._environments.paths(tenant)
         if order.keep is Keep.NOTHING:
             self._end(tenant, paths, order)
@@ -45,7 +45,7 @@ class ServiceOrders:
         self._environments.prepared(tenant)
         if _queue(paths) != order.queue:
             self._change_queue(tenant, paths, order.queue, is_alive=is_alive)
-        environment = self._environments.prepared(tenant)  # whose queue may have been put aside, with its folder
+        environment = self._environments.prepared(tenant)  # again: the queue may have been put aside, with its folder
         recorded_orders.forget(paths.services)
         if is_alive:
             _tell(environment, order, is_known=known is not None)
@@ -57,14 +57,17 @@ class ServiceOrders:
         """Kill every process of the environment.
 
         Raises:
-            RetryError: something outlived its SIGKILL so far.
+            RetryError: some process has not ended yet after its SIGKILL.
         """
         paths = self._environments.paths(tenant)
         every = [paths.services, *map(paths.cell, environment_folders.revisions(paths))]
         leftovers.end(every, self._environments.owner(tenant))
 
     def forget_queues_before(self, tenant: Tenant, revision: int) -> None:
-        """Remove what was put aside, unless the queue is that of the revision or of one before: it may come back."""
+        """Remove the queues that were put aside, if the present queue belongs to a revision after this one.
+
+        Otherwise a queue that was put aside may still come back.
+        """
         number = _queue(self._environments.paths(tenant))
         if number is not None and number > revision:
             self._environments.queues(tenant).forget_aside()
@@ -77,16 +80,16 @@ class ServiceOrders:
             recorded_orders.write(cell, order)
 
     def _change_queue(self, tenant: Tenant, paths: EnvironmentPaths, wanted: int, *, is_alive: bool) -> None:
-        """Put aside what is queued, or bring back what was; each may be done again at any point.
+        """Put the present queue aside, or bring an earlier one back; both are safe to repeat at any point.
 
         Raises:
-            RetryError: Redis is just ending.
+            RetryError: Redis has not ended yet.
         """
         number, queues = _queue(paths), self._environments.queues(tenant)
         if number is not None:
             if is_alive:
                 cell_client.ask(paths.services.socket, {"op": "shutdown"})
-                raise RetryError("waiting for Redis to end, for its queue is to be replaced", delay=0.2)
+                raise RetryError("waiting for Redis to end, because its queue is replaced", delay=0.2)
             leftovers.end([paths.services], None)
             if wanted > number:
                 queues.set_aside(wanted)
@@ -96,7 +99,7 @@ class ServiceOrders:
 
 
 def _queue(paths: EnvironmentPaths) -> int | None:
-    """Of which number the queue is; None = nobody has noted it."""
+    """The number of the present queue; None = nobody has written it down."""
     try:
         return int(paths.queue.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -104,7 +107,7 @@ def _queue(paths: EnvironmentPaths) -> int | None:
 
 
 def _tell(environment: LocalEnvironment, order: ServicesOrder, *, is_known: bool) -> None:
-    """Let the sidecar begin anew with another configuration; also where we may have been killed in between."""
+    """Restart the sidecar if its configuration changed, or if its order is not known: we may have died in between."""
     paths = environment.paths
     text = service_files.sidecar(environment, order)
     is_same = paths.sidecar_config.is_file() and paths.sidecar_config.read_text(encoding="utf-8") == text
@@ -112,7 +115,7 @@ def _tell(environment: LocalEnvironment, order: ServicesOrder, *, is_known: bool
         return
     private_files.write(paths.sidecar_config, text)
     if cell_client.ask(paths.services.socket, {"op": "restart", "unit": service_files.SIDECAR}) is None:
-        raise RetryError("the cell of the services is gone")
+        raise RetryError("the services' cell is gone")
 
 
 def _start(environment: LocalEnvironment, order: ServicesOrder) -> None:
@@ -123,4 +126,4 @@ def _start(environment: LocalEnvironment, order: ServicesOrder) -> None:
         if error.code != "SERVICE_ENDED" or ports.is_free(environment.credentials_port):
             raise
         # Somebody was faster; the next try chooses another port.
-        raise RetryError(f"port {environment.credentials_port} is somebody else's by now") from error
+        raise RetryError(f"another program has taken port {environment.credentials_port}") from error

@@ -1,6 +1,6 @@
-"""Stop every cell and warm process of this installation, without ledger or control plane.
+"""Stops every cell and warm process of this installation, without ledger or control plane.
 
-They are found by the files in the run folder; `aerodrome down` works whatever else is alive or dead.
+The files in the run folder tell which there are, so `aerodrome down` works whatever else is alive or dead.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from aerodrome.errors import RetryError
 from aerodrome.settings import Paths
 
 LIMIT = 120.0
-"""Seconds for all cells together; a worker may use its grace of 90 for tasks that are about to end."""
+"""Seconds for all cells together; a worker has 90 of them for tasks that are about to end."""
 
 POLL = 0.1
 
 
 def stop_all(paths: Paths, *, report: Callable[[str], None]) -> None:
-    """Stop the cells of Airflow's units side by side, then those of the services, then the warm processes."""
+    """Stop all cells of revisions at the same time, then those of services, then the warm processes."""
     deadline = time.monotonic() + LIMIT
     for pattern in ("*/*/cell.json", "*/cell.json"):
         _stop([CellPaths(config.parent) for config in paths.run.glob(pattern)], deadline, report)
@@ -29,7 +29,7 @@ def stop_all(paths: Paths, *, report: Callable[[str], None]) -> None:
 
 
 def _stop(found: Iterable[CellPaths], deadline: float, report: Callable[[str], None]) -> None:
-    """Stop cells in order, and end what remains."""
+    """Ask cells to stop, wait for them, and kill what remains."""
     waiting = [cell for cell in found if _ask_to_stop(cell)]
     while waiting and time.monotonic() < deadline:
         environments = len({_environment(cell) for cell in waiting})
@@ -40,13 +40,13 @@ def _stop(found: Iterable[CellPaths], deadline: float, report: Callable[[str], N
 
 
 def _environment(cell: CellPaths) -> Path:
-    """The run folder of the environment whose cell it is."""
+    """The run folder of the cell's environment."""
     return cell.run.parent if cell.run.name.isdecimal() and (cell.run.parent / "cell.json").exists() else cell.run
 
 
 def _ask_to_stop(cell: CellPaths) -> bool:
-    """Whether the cell is still there; asking again does no harm."""
+    """Ask the cell to stop; whether it still exists. To ask again does no harm."""
     try:
         return cell_client.ask(cell.socket, {"op": "shutdown"}) is not None
     except RetryError:
-        return not leftovers.is_stopped(cell)  # that one would never hear it
+        return not leftovers.is_stopped(cell)  # a process that a signal has stopped never answers

@@ -1,4 +1,4 @@
-"""Cells that give no answer: for how long each has been silent, and when that is too long. The judgement is pure."""
+"""Cells that give no answer: how long each has been silent, and when that is too long. The judgement is pure."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from aerodrome.backends.local.paths import CellPaths
 from aerodrome.model.observed import CellState
 
 STOPPED_PATIENCE = 10.0
-"""Seconds for which the process of a cell may be stopped by a signal until it is replaced."""
+"""Seconds that a signal may keep a cell's process stopped before the cell is replaced."""
 
 CELL_PATIENCE = 90.0
-"""Seconds for which a cell may give no answer; it hears nothing while a nursery imports, a minute at the most."""
+"""Seconds that a cell may give no answer; it answers nothing while its nursery imports, for a minute at most."""
 
 ANSWER_PATIENCE = 5.0
-"""Seconds in which a cell answers on the busiest machine; one that starts its nursery may take a minute."""
+"""Seconds within which a cell answers on the busiest machine, unless it starts its nursery."""
 
 SHORT_PATIENCE = 1.0
 
 LONGEST_LOOK = 10.0
-"""Seconds that count at most between two looks: a machine that slept, or a control plane, heard no answer either."""
+"""The most seconds that count between two looks: while the machine or the control plane slept, nobody asked."""
 
 
 def judged(seconds: float, *, stopped: bool) -> tuple[CellState, str]:
-    """What a cell is that has been silent for so long, and its trouble; `stopped` = its process is, by a signal."""
+    """A cell's state and trouble after so many seconds of silence; `stopped` = a signal has stopped its process."""
     if seconds <= (STOPPED_PATIENCE if stopped else CELL_PATIENCE):
         return CellState.SILENT, ""
     cause = "was stopped by a signal" if stopped else "gave no answer"
@@ -32,18 +32,18 @@ def judged(seconds: float, *, stopped: bool) -> tuple[CellState, str]:
 
 
 class Silences:
-    """For how long cells have given no answer. Forgotten with this process, which then begins to count anew."""
+    """How long cells have given no answer. A new control plane begins to count from zero."""
 
     def __init__(self) -> None:
         self._seen: dict[Path, tuple[float, float]] = {}
         """A cell's folder → seconds of silence, and when it was last looked at."""
 
     def patience(self, cell: CellPaths) -> float:
-        """Seconds to wait for its answer: others wait meanwhile, so one that is known to be silent gets less."""
+        """Seconds to wait for the cell's answer; a known silent one gets fewer, because others wait meanwhile."""
         return SHORT_PATIENCE if cell.run in self._seen else ANSWER_PATIENCE
 
     def note(self, cell: CellPaths, now: float | None = None) -> float:
-        """It has given no answer again; returns for how many seconds it has been silent, as far as we looked."""
+        """Note that the cell gave no answer again; returns the seconds of its silence, as far as we have looked."""
         now = time.monotonic() if now is None else now
         silent, looked_at = self._seen.get(cell.run, (ANSWER_PATIENCE, now))
         silent += min(now - looked_at, LONGEST_LOOK)
@@ -51,9 +51,9 @@ class Silences:
         return silent
 
     def seconds(self, cell: CellPaths) -> float:
-        """For how long it has been silent, as far as we looked; 0 = it answered last."""
+        """The seconds of the cell's silence, as far as we have looked; 0 = it answered when it was asked last."""
         return self._seen.get(cell.run, (0.0, 0.0))[0]
 
     def forget(self, cell: CellPaths) -> None:
-        """It has answered, or it is gone."""
+        """Note that the cell has answered, or is gone."""
         self._seen.pop(cell.run, None)

@@ -1,6 +1,7 @@
-"""The certificate authorities that code of an environment trusts: the public ones, this machine's, and our own.
+"""The certificate authorities that an environment's code trusts: the public ones, this machine's, and our own.
 
-Python, curl and the AWS SDKs each read another variable and forget all others then, so one file has everything.
+Python, curl and the AWS SDKs each have their own variable, and then trust only the file that it names. So one file has
+all authorities.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ from pathlib import Path
 import botocore
 
 VARIABLES = ("AWS_CA_BUNDLE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
-"""What libraries and programs find such a file by."""
+"""The variables that name such a file to libraries and programs."""
 
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\n.+?\n-----END CERTIFICATE-----", re.DOTALL)
 
 
 def variables(bundle: Path) -> dict[str, str]:
-    """The variables that lead to the file, for what the user has not set to another."""
+    """The variables with the path of the file, as defaults."""
     return dict.fromkeys(VARIABLES, str(bundle))
 
 
 def bundle(authority: Path) -> str:
-    """The text of the file; `authority` is our own certificate, which need not be there."""
+    """The text of the file; `authority` is our own certificate, which may not exist."""
     public = Path(botocore.__file__).with_name("cacert.pem")
     system = ssl.get_default_verify_paths().cafile
     files = [public, *([Path(system)] if system else []), authority]

@@ -1,7 +1,7 @@
-"""The way to a web server's socket, which lies in a folder that hostile code may write to.
+"""Connects to a web server's socket, which is in a folder that hostile code may write to.
 
-As root the control plane could follow a link from there to any socket of this machine, such as a cell's, which does
-what root says. So not a byte is sent before it is known who listens.
+Hostile code could put a link there to any socket of this machine, such as a cell's. A control plane that is root would
+follow it, and the cell would obey. So the control plane sends nothing before it knows who listens.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ _PEER = struct.Struct("3i")
 
 @dataclass(frozen=True, slots=True)
 class LinkedWebServer:
-    """The web server that a link of ours leads to now; holds to `contract.WebServer`."""
+    """The web server that a link of ours points to now; fulfils `contract.WebServer`."""
 
     socket: Path
 
     def connector(self, **options: Any) -> UnitConnector:
-        """A new connector that reaches it and nothing else."""
+        """A new connector that reaches this web server and nothing else."""
         return UnitConnector(path=str(self.socket), **options)
 
 
 def behind(link: Path) -> LinkedWebServer:
-    """The web server that the link leads to; at the link itself while there is none yet, where nobody listens."""
+    """The web server that the link points to; the link's own path if it does not exist yet, where nobody listens."""
     try:
         return LinkedWebServer(link.readlink())
     except OSError:
@@ -41,9 +41,10 @@ def behind(link: Path) -> LinkedWebServer:
 
 
 class UnitConnector(aiohttp.UnixConnector):
-    """Connects to a server that runs as the owner of the folder that its socket lies in, and to no other.
+    """Connects only to a server that runs as the owner of the folder that has its socket.
 
-    What the environment's own code listens with in the server's place is not told apart: it has the same user.
+    It cannot tell the web server from other code of the same environment that listens in its place: both have the same
+    user.
     """
 
     async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109 - aiohttp's
@@ -59,6 +60,6 @@ class UnitConnector(aiohttp.UnixConnector):
         if connected is None:
             return False
         with socket.socket(fileno=os.dup(connected.fileno())) as same:
-            # As the kernel noted them when the other side began to listen.
+            # The kernel noted these when the other side began to listen.
             _, uid, _ = _PEER.unpack(same.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
         return bool(uid == Path(self.path).parent.lstat().st_uid)

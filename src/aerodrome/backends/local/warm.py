@@ -1,4 +1,4 @@
-"""The warm processes: one for each installed Airflow version, from which the cells of all its environments fork."""
+"""The warm processes: one for each installed Airflow version; all cells of that version are forks of it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from aerodrome.settings import Paths
 PROGRAM = Path(aerodrome.cell.__file__).with_name("warm.py")
 
 _SHORT = 12
-"""Letters of a release's name in the socket's; a lock's hash is shorter."""
+"""Letters of a release's name in its socket's name; a lock's hash is shorter."""
 
 START_LIMIT = 60.0
-"""Seconds that the imports may take on a loaded machine; about two are usual."""
+"""Seconds that the imports may take on a loaded machine; two seconds are usual."""
 
 
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/", "LANG": "C.UTF-8", "TZ": "UTC"}
-"""Of warm processes and cells; units get one of their own."""
+"""Environment variables of warm processes and cells; units get their own."""
 
 
 def describe(paths: Paths, installation: Installation) -> daemon.Daemon:
@@ -43,28 +43,28 @@ def describe(paths: Paths, installation: Installation) -> daemon.Daemon:
 
 
 def start(paths: Paths, installation: Installation) -> None:
-    """Start it unless it runs; returns at once."""
+    """Start the warm process unless it runs; returns at once."""
     daemon.start(describe(paths, installation))
 
 
 def spawn(paths: Paths, installation: Installation, config: Path) -> int:
-    """Let a cell be forked that follows `config`; returns its process id."""
+    """Let the warm process fork a cell that follows `config`; returns the cell's process id."""
     described = describe(paths, installation)
     socket = _socket(paths, installation)
     if daemon.is_stopped(described):
-        daemon.stop(described)  # nobody's unit dies with it, and it would keep every start waiting
+        daemon.stop(described)  # no unit dies with it, and while it is stopped every start would wait
     daemon.start(described)
     daemon.wait_until(described, lambda: cell_client.answers(socket), timeout=START_LIMIT)
     answer = cell_client.ask(socket, {"op": "spawn", "config": str(config)}, seconds=START_LIMIT)
     if installation.own is not None:
-        daemon.stop(described)  # it serves this one cell, which outlives it
+        daemon.stop(described)  # it was only for this cell, which outlives it
     if answer is None:
-        raise RetryError(f"the {described.name} ended while a cell was asked for")
+        raise RetryError(f"the {described.name} ended before it had forked a cell")
     return int(answer["pid"])
 
 
 def stop(paths: Paths, identifier: str) -> None:
-    """End the warm process of the installation of that name; cells that were forked from it go on."""
+    """End the warm process of the installation of that name; its cells go on."""
     daemon.stop(
         daemon.Daemon(
             name=f"warm-{identifier}",
@@ -79,7 +79,7 @@ def stop(paths: Paths, identifier: str) -> None:
 
 
 def stop_all(paths: Paths) -> None:
-    """End every warm process, whatever version it is of."""
+    """End the warm processes of all versions."""
     for pid_file in paths.run.glob("warm-*.pid"):
         stop(paths, pid_file.name.removeprefix("warm-").removesuffix(".pid"))
 
@@ -89,10 +89,10 @@ def _name(installation: Installation) -> str:
 
 
 def _modules(installation: Installation) -> Path:
-    """What is imported ahead; nothing in a release's own environment, part of whose packages lies elsewhere."""
+    """The list of modules to import; empty for a release's own environment, part of whose packages are elsewhere."""
     return Path(os.devnull) if installation.own else preloading.file(installation.version)
 
 
 def _socket(paths: Paths, installation: Installation) -> Path:
-    # Named by the lock's hash alone: socket paths must be short.
+    # Only the lock's hash names it, because socket paths must be short.
     return paths.run / f"w{_name(installation).rpartition('-')[2][:_SHORT]}.sock"

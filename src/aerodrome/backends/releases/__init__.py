@@ -1,5 +1,5 @@
-"""Installed Airflow versions and the releases that are built on them and tried.
+"""Installed Airflow versions, and the releases that are built on them and tried.
 
-`built.BuiltReleases` is the door; `release` does the work. Effects only; what is wanted when is the controller's
-decision.
+`built.BuiltReleases` is the entry; the room `release` does the work. Effects only; the controller decides what is
+wanted when.
 """

@@ -1,7 +1,7 @@
-"""A release: its files fetched, built, and the environment's DAGs tried on it beside what runs.
+"""Builds a release: fetches its files, builds it, and tries the environment's DAGs on it beside what runs.
 
-A job in the background (`jobs`). It changes nothing of the environment; that a release was built shows on disk, that
-the DAGs were tried only in what this returns.
+This is long work (`jobs`). It changes nothing in the environment. A built release is on disk; that its DAGs were tried
+is written down only in the result.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def build(
     before: tuple[Candidate, Deployed] | None,
     broken: Callable[[], frozenset[str]],
 ) -> Work:
-    """Build what is wanted, and try the DAGs on it where `before` is known to compare with.
+    """Build the wanted release, and try the DAGs on it if there is a release `before` to compare with.
 
-    Another Airflow version is compared when the database is moved, for then DAGs find their variables too.
+    For another Airflow version the DAGs are not tried here, but in the rehearsal: there they find their variables too.
 
     Raises:
-        ReleaseError: it cannot be built, or brings import errors. RetryError: S3 or the package index is away.
+        ReleaseError: the release cannot be built, or causes import errors. RetryError: S3 or the package index is away.
     """
     version, lock = wanted.installation.version, wanted.installation.lock
     with trials.scratch_folder(trying.around.owner) as scratch:
@@ -58,35 +58,35 @@ def build(
 
 
 def rebuild(trying: Trials, tenant: Tenant, candidate: Candidate, wanted: str) -> Work:
-    """Build a release again that an environment runs and whose folder is gone, from the versions that its spec names.
+    """Build a running release again whose folder is gone, from the file versions that its spec names.
 
     Raises:
-        ReleaseError: it cannot be built. RetryError: S3 or the package index is away.
+        ReleaseError: the release cannot be built. RetryError: S3 or the package index is away.
     """
-    with built_releases.held(wanted, trying.releases, trying.job.check):  # another environment may just build the same
+    with built_releases.held(wanted, trying.releases, trying.job.check):  # another environment may be building it now
         if not built_releases.is_whole(wanted, trying.releases):
             built_releases.remove(wanted, trying.releases)
     with trials.scratch_folder(trying.around.owner) as scratch:
         built = _built(trying, tenant, candidate, scratch)
     if built.identifier != wanted:
         raise ReleaseError(
-            "the folder of the release is gone from the disk, and what it was built with has changed since: "
-            "update the environment, which builds a new one",
+            "the folder of the release is gone from the disk, and what it was built with has changed since then: "
+            "update the environment to build a new release",
             code=RELEASE_MISSING,
         )
     return Work(order=Rebuild, done=True)
 
 
 def find(deployed: Deployed, releases: Path) -> Built | None:
-    """What of a release lies on disk; None = it is the bare version, or was removed."""
+    """The release's folder on disk; None = the release is the bare version, or its folder was removed."""
     return None if deployed.content is None else built_releases.find(deployed.content, releases)
 
 
 def on_disk(deployed: Deployed, releases: Path) -> Built | None:
-    """What of a release lies on disk; None = it is the bare version.
+    """The release's folder on disk; None = the release is the bare version.
 
     Raises:
-        BrokenError: it was removed.
+        BrokenError: the folder was removed.
     """
     found = find(deployed, releases)
     if found is None and deployed.content is not None:
@@ -97,7 +97,7 @@ def on_disk(deployed: Deployed, releases: Path) -> Built | None:
 def _news(
     deployed: Deployed, spec: Spec, built: Built | None, before: tuple[Candidate, Deployed] | None
 ) -> tuple[str, ...]:
-    """What the user should know of the release, but for what was so before."""
+    """What the user should know about the release, without what was already true before."""
     told = options.warnings(deployed.version, spec.airflow_configuration_options)
     notes = built.notes if built else ()
     if before is None:
@@ -126,7 +126,7 @@ def _parsed_before(trying: Trials, before: tuple[Candidate, Deployed], scratch: 
 
 
 def _differ(one: Deployed, spec: Spec, before: tuple[Candidate, Deployed]) -> bool:
-    """Whether DAGs may fare differently with the one than they did before."""
+    """Whether DAGs may behave differently with this release than with the one before."""
     candidate, other = before
     is_other = (one.identifier, one.lock, one.content) != (other.identifier, other.lock, other.content)
     return is_other or fetching.moves_dags(spec, candidate.spec)

@@ -1,4 +1,4 @@
-"""Releases built on this machine, and the Airflow versions installed for them; holds to `contract.Releases`."""
+"""Releases built on this machine, and the Airflow versions installed for them; fulfils `contract.Releases`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from aerodrome.release import built_releases, collect, install, locks
 from aerodrome.release.installation import Installation
 
 REBUILD_PAUSE = 60.0
-"""Seconds until a lost release that could not be built again is tried anew."""
+"""Seconds between two attempts to build a lost release again."""
 
 log = structlog.get_logger("aerodrome.backends")
 
@@ -40,10 +40,10 @@ class VersionUser(Protocol):
         """The versions that run, each with its lock's SHA-256."""
 
     def version_installed(self, installed: Installation) -> None:
-        """Make what belongs to an installed version, unless it is there."""
+        """Make what belongs to an installed version, unless it exists."""
 
     def version_removed(self, identifier: str) -> None:
-        """Remove what belonged to the installation of that name, which is just being removed."""
+        """Remove what belongs to the installation of that name, which is being removed."""
 
 
 class BuiltReleases:
@@ -59,7 +59,7 @@ class BuiltReleases:
         import_errors: Callable[[Tenant, str], frozenset[str]],
         users: Sequence[VersionUser],
     ) -> None:
-        """`import_errors` are the DAG files that an environment of that Airflow version reports as failing."""
+        """`import_errors` gives the DAG files that an environment with that Airflow version reports as failing."""
         self._control_plane = control_plane
         self._paths = control_plane.settings.paths
         self._installer = installer
@@ -68,7 +68,7 @@ class BuiltReleases:
         self._import_errors = import_errors
         self._users = users
         self._rebuilt: dict[str, float] = {}
-        """When a lost release of each environment was last tried to be built again."""
+        """When the last attempt to build each environment's lost release again ended."""
 
     def look(self, tenant: Tenant, *, revision: int, version: str, lock: str, running: Deployed | None) -> ReleasesSeen:
         if not lock:
@@ -101,11 +101,11 @@ class BuiltReleases:
         self._collect_versions(versions, now)
 
     def close(self) -> None:
-        """Break off what runs in this process."""
+        """End the installations that run in this process."""
         self._installer.cancel()
 
     def _work(self, tenant: Tenant, revision: int) -> Work | None:
-        """The work under way or done; a rebuild that failed is forgotten after a while, to be tried again."""
+        """The work under way or done; a failed rebuild is forgotten after a pause, so that it is tried again."""
         found = self._jobs.seen(tenant.identifier, revision, (Build, Rebuild))
         if found is None or found.trouble is None:
             return found
@@ -159,10 +159,10 @@ class BuiltReleases:
     def _collect_versions(self, used: Collection[tuple[str, str]], now: datetime) -> None:
         folder = self._paths.versions
         if folder.is_symlink():
-            return  # a folder of several installations of Aerodrome: others may use what we do not
+            return  # several installations of Aerodrome share the folder: others may use what we do not
         names = {locks.PROGRAMS.identifier}  # all versions use them
         for version, lock in {*used, *(each for user in self._users for each in user.versions_in_use())}:
-            with contextlib.suppress(CallerError):  # not on offer any more, so without a present lock
+            with contextlib.suppress(CallerError):  # no longer offered, so it has no present lock
                 names.add(locks.identifier(version, lock or locks.of(version).sha256))
         for identifier in collect.idle_versions(folder, names, now=now):
             with install.alone_at_once(identifier, folder) as ours:
@@ -174,7 +174,7 @@ class BuiltReleases:
 
 
 def _patch(running: Deployed | None) -> Patch | None:
-    """What Aerodrome would install today for the minor version that runs; None = nothing else."""
+    """What Aerodrome would install today for the minor version that runs; None = what runs."""
     if running is None:
         return None
     newest = locks.of(airflow_versions.newest_patch(running.version))

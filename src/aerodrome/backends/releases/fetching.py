@@ -1,7 +1,7 @@
-"""The files that a spec names, read from the source bucket in the very versions that it names; and its DAGs.
+"""Reads the files that a spec names from the source bucket, in the S3 versions that it names; and its DAGs.
 
-`building` calls it before it builds. It reads with the rights of the execution role, as MWAA does. What is in
-the files is `release`'s question.
+`building` calls it before it builds. It reads with the rights of the execution role, as MWAA does. The room `release`
+reads what is in the files.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from aerodrome.release.failures import (
 from aerodrome.release.user_files import UserFiles
 
 LARGEST_TEXT = requirements_text.LARGEST
-"""Bytes of requirements.txt and of a startup script; one more is read, so that whoever reads it sees it is too long."""
+"""Bytes of requirements.txt and of a startup script. One more is read, so that the reader sees that it is too long."""
 
 MOST_DAG_FILES = 50_000
 LARGEST_DAGS = 2**30
-"""Files and bytes of a DAGs folder that is looked at before the sidecar brings it; arbitrary, far above any."""
+"""Files and bytes of a DAGs folder that is tried before the sidecar brings it; arbitrary, far above any real one."""
 
 LARGEST_DAG = 100 * 2**20
-"""Bytes of one of its files; the sidecar brings no larger one."""
+"""Bytes of one file in it; the sidecar brings no larger one."""
 
 _CHUNK = 2**20
 
 GET, GET_VERSION, LIST = "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"
 
 _REFUSED = re.compile(r"not authorized to perform: (?P<action>[\w:]+) on resource: \"?(?P<resource>[^\s\"]+)")
-"""AWS's sentence for a refusal."""
+"""AWS's sentence when it refuses."""
 
 
 def has_files(spec: Spec) -> bool:
@@ -54,7 +54,7 @@ def has_files(spec: Spec) -> bool:
 
 
 def fetch(s3: Any, spec: Spec, sources: UserFiles, folder: Path, tick: Callable[[], None]) -> UserFiles:
-    """`sources` with the spec's files; plugins.zip lies in `folder`, and what is among the DAGs is read when asked for.
+    """`sources` with the spec's files; plugins.zip is in `folder`, and a file among the DAGs is read when asked for.
 
     Raises:
         ReleaseError: a file or its version cannot be read. RetryError: S3 does not answer.
@@ -76,7 +76,7 @@ def fetch(s3: Any, spec: Spec, sources: UserFiles, folder: Path, tick: Callable[
 
 
 def moves_dags(wanted: Spec, running: Spec) -> bool:
-    """Whether the DAGs are to come from another place."""
+    """Whether the DAGs come from another bucket or folder than before."""
     return _dags_place(wanted) != _dags_place(running)
 
 
@@ -85,7 +85,7 @@ def _dags_place(spec: Spec) -> tuple[str, str]:
 
 
 def fetch_dags(s3: Any, spec: Spec, folder: Path, tick: Callable[[], None]) -> None:
-    """Bring the DAGs of a spec into an empty folder, for whoever is to parse them; of odd keys the sidecar will tell.
+    """Bring the DAGs of a spec into an empty folder, to be parsed. Odd keys are left out; the sidecar will report them.
 
     Raises:
         ReleaseError: the bucket cannot be read, or holds too much. RetryError: S3 does not answer.
@@ -125,7 +125,7 @@ def _fetch_dag(bucket: _Bucket, key: str, folder: Path, path: PurePosixPath) -> 
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _ENTERED, _READ = 0o755, 0o644
-"""The DAGs are parsed as the environment's own user, whatever our umask is."""
+"""Modes that let the environment's own user parse the DAGs, whatever our umask is."""
 
 
 class _Bucket:
@@ -137,7 +137,7 @@ class _Bucket:
         self._tick = tick
 
     def read(self, key: str, version: str | None) -> bytes:
-        """At most one byte more than a text may have."""
+        """The object's bytes, at most one more than a text may have."""
         try:
             text: bytes = self._get(key, version)["Body"].read(LARGEST_TEXT + 1)
         except BotoCoreError as error:
@@ -145,14 +145,14 @@ class _Bucket:
         return text
 
     def find(self, key: str) -> bytes | None:
-        """As `read`; None for what is not there."""
+        """As `read`; None when the object cannot be read."""
         try:
             return self.read(key, None)
         except ReleaseError:
             return None
 
     def listed(self, prefix: str) -> Iterator[tuple[str, int]]:
-        """Keys below a prefix, and the bytes of each."""
+        """Keys below a prefix, and the size of each in bytes."""
         try:
             for page in self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=prefix):
                 self._tick()
@@ -197,11 +197,11 @@ class _Bucket:
         return answer
 
     def _why(self, error: ClientError, action: str, resource: str) -> str:
-        """What the role lacks, and the statement that gives it; empty when it is not a question of rights."""
+        """Which right the role lacks, and the statement that gives it; empty when no right is lacking."""
         if _code(error) not in buckets.DENIED:
             return ""
         said = _REFUSED.search(str(error.response.get("Error", {}).get("Message", "")))
-        if said is not None:  # of an encrypted object it is the key that is refused
+        if said is not None:  # for an encrypted object, AWS refuses the key and not the object
             action, resource = said["action"], said["resource"]
         statement = json.dumps({"Effect": "Allow", "Action": action, "Resource": resource})
         return (

@@ -1,4 +1,4 @@
-"""Installations of Airflow versions in the background, one a version, however many environments wait for it."""
+"""Installs Airflow versions in the background: each version once, however many environments wait for it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _WORDS = {
 
 
 class Installer:
-    """Installs versions in threads of its own and tells how far each is."""
+    """Installs versions in threads of its own, and tells how far each has come."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -37,17 +37,17 @@ class Installer:
         self._cancelled = threading.Event()
 
     def find(self, version: str) -> Installation | None:
-        """The version, when it is installed and finished."""
+        """The version, if it is installed completely."""
         with self._lock:
             if version in self._jobs:
                 return None
         return installation.find(version, self._settings.paths.versions)
 
     def installed(self, version: str, lock: str) -> Installation:
-        """The version by that lock, or by the present one where that lock's is gone.
+        """The version installed by that lock or, if that installation is gone, by the present lock.
 
         Raises:
-            RetryError: it is not installed yet.
+            RetryError: the version is not installed yet.
         """
         found = installation.at(version, lock, self._settings.paths.versions) or self.find(version)
         if found is None:
@@ -55,9 +55,9 @@ class Installer:
         return found
 
     def progress(self, version: str, lock: str) -> InstallationProgress:
-        """How far the version by that lock is, or by the present one, which is installed where that is gone.
+        """How far the installation by that lock is or, if that one is gone, the installation by the present lock.
 
-        Raises what its installation ended with, once, so that it can be tried again.
+        Raises the error that ended the installation. Only one call raises it, so that the installation can begin again.
         """
         with self._lock:
             job = self._jobs.get(version)
@@ -72,7 +72,7 @@ class Installer:
     def ensure(self, version: str, finish: Callable[[Installation], None]) -> None:
         """Start the installation unless it is under way or done.
 
-        `finish` is called in the same thread after the packages: what else belongs to an installed version.
+        After the packages, the same thread calls `finish`, which makes what else belongs to an installed version.
         """
         with self._lock:
             if version in self._jobs or self._cancelled.is_set():
@@ -83,11 +83,11 @@ class Installer:
             ).start()
 
     def cancel(self) -> None:
-        """Break every installation off; nothing half made is left."""
+        """End every installation; nothing unfinished is left."""
         self._cancelled.set()
 
     def ensure_programs(self) -> None:
-        """Start the installation of the programs beside the versions, for one that an earlier Aerodrome installed."""
+        """Start to install the programs beside the versions, if an earlier Aerodrome has installed versions without."""
         if not installation.has_programs(self._settings.paths.versions):
             threading.Thread(target=self._try_programs, name="install-programs", daemon=True).start()
 
@@ -128,7 +128,7 @@ class Installer:
             finish(installed)
         except errors.AerodromeError as error:
             job.error = error
-        except BaseException as error:  # noqa: BLE001 - a thread has nobody above it; the waiting environment is told
+        except BaseException as error:  # noqa: BLE001 - nobody catches a thread's error; environments must see it
             message = f"Airflow {version} could not be installed: {error}"
             job.error = errors.BrokenError(message, code="VERSION_INSTALL_FAILED")
         else:

@@ -1,6 +1,6 @@
-"""The environment's DAGs, tried on a release beside what runs.
+"""Tries the environment's DAGs on a release, beside what runs.
 
-What a trial needs of the runtime is a `TrialEnvironment`, and nothing else of the runtime is known here.
+A trial needs a `TrialEnvironment` from the runtime, and knows nothing else of the runtime.
 """
 
 from __future__ import annotations
@@ -45,25 +45,25 @@ class TrialEnvironment:
     """Whom its units run as; None = ourselves."""
 
     builder: UnixUser | None
-    """Whom its packages and startup script run as, when we are root: nobody whom an environment is."""
+    """Whom its packages and startup script run as, if we are root: a user that no environment's units have."""
 
     variables: Mapping[str, str] = field(repr=False)
-    """What DAG code finds in its environment besides."""
+    """Environment variables that DAG code gets as well."""
 
     defaults: Mapping[str, str]
-    """And what it finds there unless the startup script says something else."""
+    """Environment variables that DAG code gets unless the startup script sets them."""
 
 
 class TrialEnvironments(Protocol):
-    """Gives what trials need; a runtime does."""
+    """Gives what trials need; a runtime does this."""
 
     def trial_environment(self, tenant: Tenant, version: str) -> TrialEnvironment:
-        """That of an environment, for code that is tried on an Airflow version."""
+        """What code of an environment finds when it is tried on an Airflow version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A configuration and the Airflow that it is built for and tried on."""
+    """A configuration, and the Airflow installation that it is built for and tried on."""
 
     spec: Spec
     installation: Installation
@@ -74,17 +74,17 @@ class Trials:
     """The trials of one environment."""
 
     job: Job
-    """Is told how far they are."""
+    """The job that learns how far the trials are."""
 
     around: TrialEnvironment
     releases: Path
     """The folder of all built releases."""
 
     s3: Callable[[], Any]
-    """A client that has the rights of the execution role which the environment is to have."""
+    """Makes a client with the rights of the execution role that the environment will have."""
 
     def with_dags_of(self, wanted: Spec, running: Spec, scratch: str) -> Trials:
-        """The trials of the DAGs that the environment is to have: those of another place are fetched into `scratch`."""
+        """The trials of the DAGs that the environment will have; DAGs of another place are fetched into `scratch`."""
         if not fetching.moves_dags(wanted, running):
             return self
         self.job.tell("Reading the DAGs from the bucket.")
@@ -96,7 +96,7 @@ class Trials:
     def parse(
         self, candidate: Candidate, built: Built | None, scratch: str, secrets: Secrets | None = None
     ) -> ParseResult:
-        """Parse the DAGs; with secrets they find the metadata database that those lead to."""
+        """Parse the DAGs; with `secrets`, they find the metadata database that these lead to."""
         trial = building.trial(
             built,
             self.build_context(candidate),
@@ -114,7 +114,7 @@ class Trials:
         return verification.parse_dags(trial, self.around.dags, report=report)
 
     def build_context(self, candidate: Candidate) -> BuildContext:
-        """What releases for a candidate are built with."""
+        """What a candidate's release is built with."""
 
         def report(step: building.BuildStep) -> None:
             if step.seconds is None or step.name == "found":
@@ -132,16 +132,16 @@ class Trials:
 
 
 def scratch_folder(user: UnixUser | None) -> tempfile.TemporaryDirectory[str]:
-    """A folder that its user may enter, and not list; outside the data folder, where paths may be long."""
+    """A folder that its user may enter but not list; outside the data folder, whose path may be too long."""
     folder = tempfile.TemporaryDirectory(prefix="aerodrome-trial-", ignore_cleanup_errors=True)
     sandbox.let_in(Path(folder.name), user)
     return folder
 
 
 def refuse_news(tried: ParseResult, *, broken: frozenset[str], before: Callable[[], ParseResult] | None) -> None:
-    """Raise ReleaseError for import errors that what runs does not have.
+    """Raise ReleaseError for import errors that the running release does not have.
 
-    `broken` are the files that the environment itself reports as failing; `before` tries what runs in the same way.
+    `broken` are the files that the environment itself reports as failing; `before` parses with the running release.
     """
     known = [failure for failure in tried.failures if failure.file not in broken]
     if known and before is not None:
