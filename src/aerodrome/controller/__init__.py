@@ -1,4 +1,4 @@
-"""Observe, plan (pure), act: brings every environment to the state that the ledger asks for.
+"""Brings every environment to the state that the ledger asks for: observe, plan (pure), act.
 
-Only this room calls a backend.
+Only this room gives orders to a backend.
 """

@@ -53,14 +53,14 @@ def services_as_ordered(observed: Observed, order: ServicesOrder) -> Plan | None
 
 
 def database(observed: Observed, phase: Phase) -> Plan | None:
-    """The rights and settings of the database that the environment's code has changed and that can be set anew."""
+    """Puts back the rights and settings of the database that the environment's code has changed."""
     altered = observed.database.altered
     if not altered:
         return None
-    sentence = f"What runs there has changed {', '.join(altered)}: set anew, for Airflow could not work with it."
+    sentence = f"Code of the environment has changed {', '.join(altered)}. It is put back, so that Airflow can work."
     return Take(
         phase=phase,
-        detail="Setting anew what was changed of the database.",
+        detail="Putting back what was changed in the database.",
         orders=(MendDatabase(),),
         note=EventNote(kind="NOTE", sentence=sentence),
         again_after=0,
@@ -73,7 +73,7 @@ def release(environment: Environment, observed: Observed, phase: Phase) -> Plan 
 
 
 def rebuilding(environment: Environment, observed: Observed, phase: Phase) -> Plan | None:
-    """The building of a lost release; None also when it cannot be built."""
+    """Builds a lost release again; None also when that has failed."""
     work, running, detail = observed.work(Rebuild), environment.deployed, "Building the lost release again."
     if not observed.releases.is_lost or running is None:
         return None
@@ -91,7 +91,7 @@ def rebuilding(environment: Environment, observed: Observed, phase: Phase) -> Pl
 
 
 def unbuilt(observed: Observed, phase: Phase) -> Plan | None:
-    """What keeps a lost release from being built again."""
+    """Tells what keeps a lost release from being built again."""
     work = observed.work(Rebuild)
     if not observed.releases.is_lost or work is None or work.trouble is None:
         return None
@@ -99,7 +99,7 @@ def unbuilt(observed: Observed, phase: Phase) -> Plan | None:
 
 
 def troubled(trouble: Failure, phase: Phase) -> Wait:
-    """The plan to wait for a person, and to tell what is wrong."""
+    """The plan to wait for a person, which tells what is wrong."""
     return Wait(phase=phase, detail=f"{trouble.code}: {trouble.message}", trouble=trouble, again_after=CALM)
 
 
@@ -159,15 +159,15 @@ def hopeless(environment: Environment, observed: Observed, revision: int) -> Pla
 
 
 def silent(environment: Environment, observed: Observed) -> Plan | None:
-    """What becomes of cells that give no answer. Nothing else is decided without their word.
+    """Waits for cells that give no answer, or replaces them; nothing else is decided before they answer.
 
-    A cell that is replaced goes alone: its units go on, and the next one takes them over as after any death of a cell.
+    A cell that is replaced is ended alone: its units go on, and the next cell adopts them, as after any cell's death.
     """
     everything = ((None, observed.services), *observed.cells.items())
     phase = Phase(environment.progress.phase)
     for whose, each in everything:
         if each.state is CellState.LOST and each.trouble and each.order is not None:
-            name = "The cell of the services" if whose is None else f"The cell of revision {whose}"
+            name = "The services' cell" if whose is None else f"The cell of revision {whose}"
             sentence = f"{name} {each.trouble}; it is replaced, and its units go on."
             note = EventNote(kind="CELL_HUNG", sentence=sentence, revision=whose)
             return Take(phase=phase, detail=sentence, orders=(each.order,), note=note, again_after=0)

@@ -1,9 +1,9 @@
-"""The decisions about a change, from the request to units that serve. What runs is left alone until the last step.
+"""The decisions about a change, from the request to units that serve. What runs goes on until the last step. Pure.
 
-A creation is a change from nothing. An update starts the new revision's cell beside the old one and switches when all
-of it serves. Where the metadata database moves (another Airflow version, a snapshot), that is rehearsed on a copy
-first; then the old cell is drained, the database replaced, and the new cell started. Whatever fails, `undoing`
-follows. Pure.
+A creation is a change from nothing. An update starts the new revision's cell beside the old one, and switches when all
+of it serves. If the metadata database moves (another Airflow version, a snapshot), the move is rehearsed on a copy
+first; then the old cell is drained, the database replaced, and the new cell started. If anything fails, `undoing`
+follows.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def advance(environment: Environment, observed: Observed, change: Change, now: d
 
 
 def _meanwhile(environment: Environment, observed: Observed, change: Change) -> Plan | None:
-    """The services, and the cell that runs until the change replaces it; None = both are there."""
+    """The services, and the cell that runs until the change replaces it; None = both run."""
     running, phase = environment.deployed, Phase(environment.progress.phase)
     ground = bringing_up.services(observed, ordering.services(environment)) or bringing_up.database(observed, phase)
     if ground is not None or running is None or change.swapped or observed.cell(change.revision).alive:
@@ -88,7 +88,7 @@ def _placed(environment: Environment, change: Change, built: Deployed) -> Deploy
 
 
 def _database(observed: Observed, change: Change) -> Plan | None:
-    """The database of a new environment. Making it from a snapshot has no limit of time: snapshots may be large."""
+    """The database of a new environment. There is no time limit to make it from a snapshot, which can be large."""
     if observed.database.exists:
         return None
     releases = observed.releases
@@ -120,7 +120,7 @@ def _units(environment: Environment, observed: Observed, change: Change) -> Plan
 
 
 def _switched(observed: Observed, change: Change) -> Plan | None:
-    """The services and the requests, led to the cell of the change; None = they are."""
+    """Points the services and the requests to the cell of the change; None = they are."""
     if change.deployed is None:
         return None
     order = ordering.services_of(change.spec, change.deployed.database)

@@ -1,4 +1,4 @@
-"""The decisions about environments that are to stay as they are: watch them, and bring back what is lost. Pure."""
+"""The decisions about environments without a change: watch them, and bring back what is lost. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DAMAGED = "DATABASE_DAMAGED"
 
 
 def recover(environment: Environment, observed: Observed) -> Plan:
-    """An environment that lost its processes. It worked once, so it is tried without end; cells back off themselves."""
+    """Bring back an environment that lost its processes. It worked once, so this has no limit; cells back off."""
     missing = bringing_up.ground(observed, ordering.services(environment))
     if missing is not None:
         return missing
@@ -36,7 +36,7 @@ def recover(environment: Environment, observed: Observed) -> Plan:
 
 
 def served(environment: Environment, observed: Observed) -> Plan | None:
-    """The cell that serves: all units ready, services and requests led to it. None = so it is."""
+    """The cell that serves, with all units ready, and services and requests pointed to it; None = it is so."""
     running = environment.deployed
     if running is None:
         return None
@@ -50,7 +50,7 @@ def served(environment: Environment, observed: Observed) -> Plan | None:
 
 
 def pointed(observed: Observed, revision: int) -> Plan | None:
-    """The requests, led to a revision's web server; None = they are."""
+    """Points the requests to a revision's web server; None = they are."""
     if observed.runtime.served == revision:
         return None
     orders = (Point(revision=revision),)
@@ -58,7 +58,7 @@ def pointed(observed: Observed, revision: int) -> Plan | None:
 
 
 def watch(environment: Environment, observed: Observed, now: datetime) -> Plan:
-    """A settled environment. Cells look after units; the controller looks after cells."""
+    """Watch a settled environment. Cells look after units; the controller looks after cells."""
     revision = environment.serving
     if not observed.services.alive or not observed.cell(revision).alive:
         return Happen(phase=Phase.LOST, detail="The cell is gone.", event=Event.LOST)
@@ -85,7 +85,7 @@ def watch(environment: Environment, observed: Observed, now: datetime) -> Plan:
 
 
 def deaths(seen: RuntimeSeen, told: Mapping[tuple[int, str], float]) -> tuple[Death, ...]:
-    """The workers that died, without those that Airflow was `told` of (revision and worker → the time of its death)."""
+    """The workers that died, without those that Airflow was `told` about (revision and worker → time of death)."""
     return tuple(
         Death(revision=revision, worker=worker.name, at=worker.exited_at)
         for revision, cell in seen.cells.items()
@@ -95,13 +95,13 @@ def deaths(seen: RuntimeSeen, told: Mapping[tuple[int, str], float]) -> tuple[De
 
 
 def hangs(observed: Observed) -> list[tuple[int | None, Unit]]:
-    """The units that their cells killed because they did nothing any more, each with its revision (None: a service)."""
+    """The units that their cells killed because they hung, each with its revision (None = a service)."""
     everything = ((None, observed.services), *observed.cells.items())
     return [(whose, unit) for whose, each in everything for unit in each.units if unit.hung]
 
 
 def _as_ordered(environment: Environment, observed: Observed) -> Plan | None:
-    """What a broken-off change has left different from the present orders; None = nothing."""
+    """What an interrupted change has left different from the present orders; None = nothing."""
     running = environment.deployed
     if running is None:
         return None
@@ -112,7 +112,7 @@ def _as_ordered(environment: Environment, observed: Observed) -> Plan | None:
 
 
 def _lost_tasks(environment: Environment, observed: Observed, revision: int) -> Plan | None:
-    """The report of dead workers to Airflow; None = Airflow knows, or cannot be told yet."""
+    """Reports dead workers to Airflow; None = Airflow knows about them, or cannot be told yet."""
     # Lost tasks are handed to a scheduler. Airflow finds a dead scheduler only after five minutes.
     if not observed.deaths or SCHEDULER not in observed.cell(revision).ready or environment.deployed is None:
         return None

@@ -15,15 +15,15 @@ from aerodrome.model.orders import Keep, Order, Remove, ReportDeaths
 from aerodrome.model.phases import Phase
 
 FORCED_LIMIT = timedelta(seconds=15)
-"""How long the tasks of earlier revisions may hold up a FORCED change; those of its own workers have five seconds."""
+"""How long tasks of earlier revisions may delay a FORCED change; those of its own workers have five seconds."""
 
 LET_GO = frozenset({Keep.TASKS, Keep.NOTHING})
-"""What a cell keeps that was told to end."""
+"""What a cell that was told to end may keep."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Move:
-    """What is next for one cell. No orders = its tasks are waited for."""
+    """The next move for one cell. No orders = wait for its tasks."""
 
     revision: int
     detail: str
@@ -31,7 +31,7 @@ class _Move:
 
 
 def retire(environment: Environment, others: Mapping[int, Cell]) -> Plan:
-    """The end of cells that do not serve any more; there is at least one."""
+    """Ends cells that do not serve any more; there is at least one."""
     move = _next([_retirement(environment, revision, found) for revision, found in sorted(others.items())])
     if not move.orders:
         return Wait(phase=Phase.READY, detail=move.detail, again_after=CALM)
@@ -39,7 +39,7 @@ def retire(environment: Environment, others: Mapping[int, Cell]) -> Plan:
 
 
 def emptied(environment: Environment, observed: Observed, strategy: Strategy, now: datetime) -> Plan | None:
-    """The end of everything that uses the database before that is replaced; None = nothing does."""
+    """Ends everything that uses the database, before the database is replaced; None = nothing uses it."""
     running = {revision: found for revision, found in sorted(observed.cells.items()) if found.runs}
     if running:
         move = _next([_retirement(environment, revision, found) for revision, found in running.items()])
@@ -56,7 +56,7 @@ def emptied(environment: Environment, observed: Observed, strategy: Strategy, no
 
 
 def services(environment: Environment, observed: Observed, phase: Phase) -> Plan | None:
-    """The end of Redis and the sidecar; None = they do not run."""
+    """Ends Redis and the sidecar; None = they do not run."""
     if observed.services.alive:
         order = ordering.stopping_services(environment)
         return Take(phase=phase, detail="Stopping Redis and the sidecar.", orders=(order,))
@@ -67,7 +67,7 @@ def services(environment: Environment, observed: Observed, phase: Phase) -> Plan
 
 
 def removal(environment: Environment, revision: int) -> tuple[Order, ...]:
-    """The orders to remove what an ended cell has left. Airflow is told first that its workers are gone."""
+    """The orders to remove what an ended cell has left; the first one tells Airflow that its workers are gone."""
     change = environment.change
     if change is not None and change.swapped:  # the database of these workers goes too
         return (Remove(revision=revision),)
@@ -83,7 +83,7 @@ def is_over(environment: Environment, phase: Phase, limit: timedelta, now: datet
 
 
 def _next(moves: list[_Move]) -> _Move:
-    """The first cell that can move; one that waits for its tasks holds up no other."""
+    """The move of the first cell that can move; a cell that waits for its tasks delays no other."""
     return next((move for move in moves if move.orders), moves[0])
 
 

@@ -1,6 +1,6 @@
-"""The loop: observe, plan, act, write down; several environments side by side, one thread at a time for each.
+"""The loop: observe, plan, act, write down; for several environments at once, with one thread at a time for each.
 
-Everything that changes the world goes out through `Controller._order`. The loop wakes by notice, by the time that
+Everything that changes the world goes through `Controller._order`. The loop wakes when a notice comes, at the time that
 the last plan named, or at the latest after `CALM` seconds.
 """
 
@@ -36,7 +36,7 @@ from aerodrome.model.phases import Phase
 from aerodrome.threads import SupervisedThread
 
 WORKERS = 4
-"""How many environments are worked on side by side; each takes a thread only while something is done for it."""
+"""How many environments are worked on at once; each takes a thread only while something is done for it."""
 
 FAULT_PAUSE = 2.0
 """Seconds before another try after a fault that nobody foresaw."""
@@ -45,7 +45,7 @@ FAULT_LIMIT = 3
 """How many faults in a row end a change."""
 
 LONGEST_ROUND = timedelta(seconds=30)
-"""After a longer pause between two rounds the machine has slept; no change may fail because of that."""
+"""A longer pause between two rounds means that the machine has slept; no change may fail because of that."""
 
 PATIENCE = 60.0
 """Seconds that a round may take; it only reads the ledger and starts what is due, in other threads."""
@@ -57,13 +57,13 @@ UNDER_CHANGE = frozenset({Status.CREATING, Status.UPDATING, Status.CREATING_SNAP
 """Statuses in which a failure ends the change."""
 
 UNSETTLED = frozenset({Status.CREATING, Status.CREATE_FAILED, Status.ROLLING_BACK, Status.DELETING})
-"""Statuses in which copies of the database are looked for, and not what code has changed in it."""
+"""Statuses in which a look finds copies of the database, instead of what code has changed in it."""
 
 UNIT_HUNG = "UNIT_HUNG"
-"""The kind of event for a unit that did nothing any more."""
+"""The kind of event for a unit that hung."""
 
 SAME_MOMENT = 1.0
-"""Seconds by which a cell's times for the same event may differ between two answers."""
+"""Seconds by which two answers of a cell may differ about the time of the same event."""
 
 log = structlog.get_logger("controller")
 
@@ -94,7 +94,7 @@ class Controller:
         self._faults: dict[str, int] = {}
         self._hangs: dict[str, dict[tuple[int | None, str], float]] = {}
         self._deaths: dict[str, dict[tuple[int, str], float]] = {}
-        """Workers' deaths that Airflow was told of. Forgotten with this process: telling twice does no harm."""
+        """Workers' deaths that Airflow was told about. A new control plane tells them again, which does no harm."""
         self._noticed: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -107,7 +107,7 @@ class Controller:
             thread.start()
 
     def stop(self) -> None:
-        """Work no more; steps under way are finished first."""
+        """Stop working; steps under way are finished first."""
         self._stop.set()
         self._wake.set()
         for thread in self.threads:
@@ -150,7 +150,7 @@ class Controller:
         for name, due in self._due.items():
             if name in self._running:
                 if name in noticed:
-                    self._noticed.put(name)  # looked at again afterwards, for something may have happened meanwhile
+                    self._noticed.put(name)  # look again afterwards: something may have happened meanwhile
             elif due <= now:
                 self._running[name] = pool.submit(self.reconcile, name)
                 self._running[name].add_done_callback(lambda _: self._wake.set())
@@ -158,7 +158,7 @@ class Controller:
         return max(0.0, min([CALM, *waiting]))
 
     def _forgive_pauses(self) -> None:
-        """Start the clock of every running phase anew after a pause; our own start counts as one."""
+        """Restart the clock of every running phase after a pause; our own start counts as a pause."""
         now, before = self._clock(), self._round_at
         is_pause = before is None or now - before > LONGEST_ROUND
         for environment in self._environments.all() if is_pause else ():
@@ -304,7 +304,7 @@ class Controller:
         self._record_report(environment, change)
 
     def _collect(self) -> None:
-        """Remove releases and versions that nobody uses; what goes wrong is told, and tried again the next time."""
+        """Remove releases and versions that nobody uses; an error is logged, and the next round tries again."""
         try:
             environments, now = self._environments.all(), self._clock()
             snapshots = [each for environment in environments for each in self._snapshots.of(environment.name)]
@@ -330,7 +330,7 @@ class Controller:
             self._environments.record(environment.name, "NOTE", sentence, {"revision": change.revision}, self._clock())
 
     def _tell_hangs(self, environment: Environment, observed: Observed) -> None:
-        """Write an event for each unit that its cell had to kill; once, also after a restart of the control plane."""
+        """Write one event for each unit that its cell had to kill, even if the control plane restarts in between."""
         for whose, unit in keeping.hangs(observed):
             at = unit.exited_at or 0.0
             if environment.identifier not in self._hangs:

@@ -1,8 +1,8 @@
-"""When an environment is maintained, and what that brings. Pure.
+"""When an environment is maintained, and what maintenance changes. Pure.
 
 Once a week, in the two hours that begin at WeeklyMaintenanceWindowStart (UTC), an environment gets the patch release of
-its minor version and the lock that Aerodrome installs today. A window that was missed, because the machine slept, is
-not made up before the next one; nor is maintenance that failed tried again in its window, whatever was asked for since.
+its minor version and the lock that Aerodrome installs today. If a window is missed, because the machine slept, the next
+one does the maintenance. If maintenance fails, it is not tried again in the same window, whatever is asked for then.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def window(start: str, now: datetime) -> tuple[datetime, datetime]:
     day, hour, minute = start.split(":")
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     begins = midnight + timedelta(days=_DAYS.index(day) - now.weekday(), hours=int(hour), minutes=int(minute))
-    # Of this week, the one before (which may reach into this), and the next.
+    # The windows of last week (which may reach into this week), of this week, and of the next.
     for each in (begins - WEEK, begins, begins + WEEK):
         if now < each + WINDOW:
             return each, each + WINDOW
@@ -47,6 +47,6 @@ def due(environment: Environment, patch: Patch | None, now: datetime) -> Change 
         return None
     running = environment.deployed
     moves = running is not None and running.version != patch.version
-    # AirflowVersion stays as it was asked for when another version answers to it (1.10.15 to 1.10.12).
+    # AirflowVersion stays as it was asked for if another version stands in for it (1.10.15 for 1.10.12).
     spec = replace(environment.spec, airflow_version=patch.version) if moves else environment.spec
     return Change(kind=ChangeKind.MAINTENANCE, spec=spec, revision=0, strategy=Strategy.GRACEFUL, requested_at=now)

@@ -36,11 +36,11 @@ def moved(
 
 
 def working(observed: Observed, order: LongOrder, phase: Phase, detail: str) -> Plan:
-    """The progress of a long order, which is given when it is not under way."""
+    """The progress of a long order; if it is not under way, the order is given."""
     work = observed.work(type(order))
     if work is None:
         orders: tuple[Order, ...] = (order,)
-        if observed.database.exists and not isinstance(order, Migrate):  # it opens the database by itself
+        if observed.database.exists and not isinstance(order, Migrate):  # Migrate opens the database by itself
             orders = (MendDatabase(), order)
         return Take(phase=phase, detail=detail, orders=orders, again_after=0)
     return Wait(phase=phase, detail=work.detail or detail, fraction=work.fraction)

@@ -21,7 +21,7 @@ CHANGING = frozenset({
 """Statuses in which a change is under way."""
 
 TEARDOWN = frozenset({Status.DELETING, Status.CREATE_FAILED})
-"""Statuses in which everything is ended, after a time by force; nobody waits for a cell's answer."""
+"""Statuses in which everything is ended, by force after a time; a cell's answer is not waited for."""
 
 
 def plan(environment: Environment, observed: Observed, now: datetime) -> Plan:

@@ -1,6 +1,6 @@
-"""The decisions about an environment that goes: everything is removed, what needs other things first.
+"""The decisions about an environment that is removed: each thing goes before the things that it needs. Pure.
 
-A failed creation keeps its files: the logs are what a person needs next. Pure.
+A failed creation keeps its files, because a person needs its logs next.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from aerodrome.model.orders import DropDatabase, Remove
 from aerodrome.model.phases import Phase
 
 STOP_LIMIT = timedelta(seconds=20)
-"""How long the units of an environment that goes may take to stop. Its tasks are not waited for beyond that."""
+"""How long the units of an environment that is removed may take to stop; its tasks get no more time than that."""
 
 
 def tear_down(environment: Environment, observed: Observed, now: datetime, done: Event) -> Plan:
-    """The next move towards nothing; `done` is what has happened when there is nothing."""
+    """The next move of the removal; `done` is the event that happens when nothing is left."""
     late = letting_go.is_over(environment, Phase.STOP, STOP_LIMIT, now)
     stopping = _stopping(environment, observed, late=late)
     if stopping is not None:
@@ -33,7 +33,7 @@ def tear_down(environment: Environment, observed: Observed, now: datetime, done:
 
 
 def _stopping(environment: Environment, observed: Observed, *, late: bool) -> Plan | None:
-    """The end of every process, units before services; None = there is none."""
+    """Ends every process, units before services; None = no process runs."""
     for revision, cell in sorted(observed.cells.items()):
         if cell.runs:
             forced = late or cell.state is CellState.LOST

@@ -24,7 +24,7 @@ STARTING = frozenset({Phase.SERVICES, Phase.START})
 
 
 def undo(environment: Environment, observed: Observed, change: Change, now: datetime) -> Plan:
-    """The next move back."""
+    """The next move back to what ran before."""
     return (
         _let_go(environment, observed, change, now)
         or _database(environment, observed, change)
@@ -37,7 +37,7 @@ def undo(environment: Environment, observed: Observed, change: Change, now: date
 
 
 def _let_go(environment: Environment, observed: Observed, change: Change, now: datetime) -> Plan | None:
-    """The end of the failed revision's cell: at once when its database goes, else with the tasks that it has taken."""
+    """Ends the failed revision's cell: at once if its database is removed, otherwise after the tasks it has taken."""
     revision = change.revision
     failed = observed.cell(revision)
     if revision == environment.serving or revision not in observed.cells:
@@ -63,7 +63,7 @@ def _let_go(environment: Environment, observed: Observed, change: Change, now: d
 
 
 def _database(environment: Environment, observed: Observed, change: Change) -> Plan | None:
-    """The return of the earlier database, with its queue; Redis must not run meanwhile."""
+    """Puts the earlier database back, with its queue; Redis must not run meanwhile."""
     if not observed.database.unfinished:
         return None
     stopping = letting_go.services(environment, observed, Phase.RESTORE) if change.swapped else None
@@ -74,7 +74,7 @@ def _database(environment: Environment, observed: Observed, change: Change) -> P
 
 
 def _lost(environment: Environment, observed: Observed, change: Change, now: datetime) -> Plan | None:
-    """The end of waiting for the earlier revision; None = it serves, or has time left."""
+    """Gives up waiting for the earlier revision; None = it serves, or has time left."""
     if observed.services.all_ready and observed.cell(environment.serving).all_ready:
         return None
     if _time_to_serve(environment, now) <= RESTORE_LIMIT:
