@@ -1,7 +1,7 @@
-"""Settings of the control plane, and where its files lie.
+"""Settings of the control plane, and the paths of its files.
 
-Read from `AERODROME_*` variables; every field says its unit and what its special values mean. No other module reads the
-environment of the control plane.
+The settings come from `AERODROME_*` variables; every field says its unit and the meaning of special values. No other
+module reads settings from the environment.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 EMBEDDED = "embedded"
-"""The value of a service setting that means: we start and stop it ourselves."""
+"""The value of a service setting that means: Aerodrome starts and stops the service itself."""
 
 AWS = "aws"
-"""The value of `aws_endpoint_url` that means: the real AWS, without an endpoint of our own."""
+"""The value of `aws_endpoint_url` that means: the real AWS."""
 
 SOCKET_PATH_LIMIT = 100
-"""Bytes; Linux allows 107 for a unix socket's path, macOS 103."""
+"""Bytes that a unix socket's path may have here; Linux allows 107, macOS 103."""
 
 HIGHEST_PORT = 65535
 
@@ -32,71 +32,74 @@ DOMAIN = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*"
 """A DNS name in lower case."""
 
 LONGEST_SOCKET_SUFFIX = len("/01234567/t/pymp-12345678/listener-12345678")
-"""Bytes that the longest socket name below the run folder takes: one that Python's multiprocessing makes for a unit."""
+"""Bytes of the longest socket name below the run folder: one that Python's multiprocessing makes for a unit."""
 
 
 class Settings(BaseSettings):
-    """What a person may set; each field is the variable `AERODROME_<NAME>`."""
+    """What a person can set; each field is the variable `AERODROME_<NAME>`."""
 
     model_config = SettingsConfigDict(
         env_prefix="AERODROME_", extra="ignore", frozen=True, use_attribute_docstrings=True
     )
 
     data: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("aerodrome")))
-    """The folder that holds everything that must survive; `aerodrome purge` removes it."""
+    """The folder with everything that must survive a restart; `aerodrome purge` removes it."""
 
     host: str = "127.0.0.1"
     """The address of the API. Loopback only: it speaks plain HTTP, and the AWS emulator behind it trusts everybody."""
 
     port: int = Field(default=4560, ge=0, le=65535)
-    """TCP port of the API; 0 lets the system choose once."""
+    """TCP port of the API; 0 = the system chooses one, which is then kept."""
 
     region: str = "us-east-1"
-    """The AWS region that ARNs carry."""
+    """The AWS region in ARNs."""
 
     account_id: str = Field(default="000000000000", pattern=r"^\d{12}$")
-    """The AWS account that ARNs carry; the embedded emulator's own account by default."""
+    """The AWS account in ARNs; the default is the embedded emulator's own account."""
 
     database_url: str = EMBEDDED
     """PostgreSQL >= 14 for ledger and metadata databases: `embedded`, or the URL of a role that may create both."""
 
     redis_url: str = EMBEDDED
-    """`embedded` (one Redis for each environment), or a `redis://` URL that all share, each under a key prefix."""
+    """`embedded` (one Redis for each environment), or the `redis://` URL of one Redis that all environments share, each
+    under its own key prefix."""
 
     aws_endpoint_url: str = EMBEDDED
-    """`embedded` (MiniStack), `aws` (the real one), or any compatible endpoint's URL."""
+    """`embedded` (MiniStack), `aws` (the real AWS), or the URL of a compatible endpoint."""
 
     aws_port: int = Field(default=4561, ge=0, le=65535)
-    """TCP port of the embedded AWS emulator on loopback; 0 lets the system choose once."""
+    """TCP port of the embedded AWS emulator on loopback; 0 = the system chooses one, which is then kept."""
 
     quota_environments: int = Field(default=10, ge=1)
-    """How many environments may exist at once (MWAA's default quota is 10)."""
+    """How many environments may exist at the same time (MWAA's default quota is 10)."""
 
     snapshots_kept: int = Field(default=5, ge=1)
-    """How many snapshots of its metadata database an environment keeps; a newer one takes the oldest one's place."""
+    """How many snapshots of its metadata database an environment keeps; a new one then replaces the oldest."""
 
     python_folders: str = ""
-    """More folders to look for interpreters in, separated by `:`; searched before PATH."""
+    """More folders with Python interpreters, separated by `:`; they are searched before PATH."""
 
     first_uid: int = Field(default=30000, ge=11_000)
     """As root, environment number n runs under the uid `first_uid + n`, which no account need have; its packages are
     built, and folders checked, under one of the 10,000 below."""
 
     gateway_public: str = "127.0.0.1:4562"
-    """Where the gateway answers for environments whose web server is public: `address:port`; port 0 lets the system
-    choose once."""
+    """`address:port` where the gateway answers for environments whose web server is public; port 0 = the system
+    chooses one, which is then kept."""
 
     gateway_private: str = "127.0.0.1:4563"
-    """Where it answers for those whose web server is private: an address that only your own network reaches."""
+    """`address:port` where the gateway answers for environments whose web server is private; only your own network
+    should reach the address."""
 
     gateway_domain: str = ""
-    """The domain that environments' host names are made below; empty: `<region>.airflow.localhost`."""
+    """The domain of environments' host names; empty = `<region>.airflow.localhost`."""
 
     gateway_certificate: str = ""
-    """Path of a PEM file: a certificate for `*.<gateway_domain>` and its chain; empty: one by our own local CA."""
+    """Path of a PEM file with a certificate for `*.<gateway_domain>` and its chain; empty = one by Aerodrome's local
+    CA."""
 
     gateway_key: str = ""
-    """Path of the PEM file with that certificate's private key."""
+    """Path of the PEM file with the private key of that certificate."""
 
     @field_validator("gateway_public", "gateway_private")
     @classmethod
@@ -114,21 +117,21 @@ class Settings(BaseSettings):
 
     @property
     def domain(self) -> str:
-        """The domain that environments' host names are made below."""
+        """The domain of environments' host names."""
         return self.gateway_domain or f"{self.region}.airflow.localhost"
 
     def variables(self) -> dict[str, str]:
-        """The variables that make these settings, for a child process."""
+        """These settings as variables, for a child process."""
         return {f"AERODROME_{name.upper()}": str(value) for name, value in self.model_dump().items()}
 
     def url(self, port: int) -> str:
-        """Where clients find the API that listens on `port`."""
+        """The URL of the API when it listens on `port`."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{port}"
 
     @property
     def paths(self) -> Paths:
-        """Where the files lie."""
+        """The paths of the files."""
         return Paths(self.data.expanduser().absolute())
 
 
@@ -136,13 +139,13 @@ def split_address(text: str) -> tuple[str, int]:
     """`127.0.0.1:4562` or `[::1]:4562` as address and port.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the text is neither.
     """
     address, separator, port = text.rpartition(":")
     if address.startswith("[") and address.endswith("]"):
         address = address[1:-1]
     elif ":" in address:
-        raise ValueError(f"{text!r}: an IPv6 address must stand in brackets, such as [::1]:4562")
+        raise ValueError(f"{text!r}: an IPv6 address needs brackets, such as [::1]:4562")
     if not separator or not address or not port.isascii() or not port.isdecimal() or int(port) > HIGHEST_PORT:
         raise ValueError(f"{text!r} is not an address and a port, such as 127.0.0.1:4562")
     return address, int(port)
@@ -150,7 +153,7 @@ def split_address(text: str) -> tuple[str, int]:
 
 @dataclass(frozen=True)
 class Paths:
-    """The layout of the data folder. Computes paths only; the room that owns a folder makes it."""
+    """The layout of the data folder. It only computes paths; the room that owns a folder makes it."""
 
     data: Path
 
@@ -168,7 +171,7 @@ class Paths:
 
     @property
     def user_databases(self) -> Path:
-        """A file with the password for each of people's own databases, of its name."""
+        """The folder with a password file for each of people's own databases; the file has the database's name."""
         return self.keys / "databases"
 
     @property
@@ -178,12 +181,12 @@ class Paths:
 
     @property
     def ca(self) -> Path:
-        """The gateway's local certificate authority and the certificate it serves with."""
+        """The gateway's local certificate authority, and the certificate that the gateway serves with."""
         return self.data / "ca"
 
     @property
     def authority(self) -> Path:
-        """The certificate of that authority, which people and units may trust."""
+        """The certificate of that authority, which people and units can trust."""
         return self.ca / "ca.pem"
 
     @property
@@ -197,7 +200,7 @@ class Paths:
 
     @property
     def snapshots(self) -> Path:
-        """Archives of metadata databases, a folder for each environment."""
+        """Archives of metadata databases, with a folder for each environment."""
         return self.data / "snapshots"
 
     @property
@@ -206,7 +209,7 @@ class Paths:
 
     @property
     def run(self) -> Path:
-        """Sockets and pid files: below the data folder when socket paths stay short enough, else below /tmp."""
+        """Sockets and pid files: below the data folder if socket paths stay short enough, otherwise below /tmp."""
         inside = self.data / "run"
         if len(os.fsencode(inside)) + LONGEST_SOCKET_SUFFIX <= SOCKET_PATH_LIMIT:
             return inside
@@ -215,15 +218,15 @@ class Paths:
 
     @property
     def operator_socket(self) -> Path:
-        """Where the control plane answers `aerodrome status` and the like."""
+        """The socket where the control plane answers commands such as `aerodrome status`."""
         return self.run / "operator.sock"
 
     @property
     def port_file(self) -> Path:
-        """The TCP port that the running control plane listens on."""
+        """The file with the TCP port that the running control plane listens on."""
         return self.run / "port"
 
     @property
     def gateway_ports_file(self) -> Path:
-        """The TCP ports that the running gateway listens on: the public one, then the private one."""
+        """The file with the TCP ports that the running gateway listens on: the public one, then the private one."""
         return self.run / "gateway-ports"
