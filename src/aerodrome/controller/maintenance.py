@@ -38,7 +38,7 @@ def window(start: str, now: datetime) -> tuple[datetime, datetime]:
 
 
 def due(environment: Environment, patch: Patch | None, now: datetime) -> Change | None:
-    """The maintenance that is to begin now; None = none is."""
+    """The maintenance that begins now; None = none is due."""
     if patch is None or environment.tags.get(OPT_OUT, "").strip().lower() == "off":
         return None
     begins, _ = window(environment.spec.weekly_maintenance_window_start, now)

@@ -92,7 +92,7 @@ def _replaced(
         return _long(observed, rehearse, replace(change, rehearsed=True), Phase.REHEARSAL, detail)
     if not change.migrated:
         migrate = Migrate(revision=change.revision, seed=change.seed, spec=change.spec, deployed=wanted, before=before)
-        detail = "Making the metadata database that is to come."
+        detail = "Making the coming metadata database."
         return letting_go.emptied(environment, observed, change.strategy, now) or _long(
             observed, migrate, replace(change, migrated=True), Phase.MIGRATE, detail
         )

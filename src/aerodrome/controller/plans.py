@@ -29,7 +29,7 @@ class EventNote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """Nothing is to be done now."""
+    """Do nothing now."""
 
     phase: Phase
     detail: str
@@ -97,7 +97,7 @@ class Begin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fail:
-    """The change under way has failed, and is to be undone."""
+    """The change under way has failed, and will be undone."""
 
     failure: Failure
     failing: tuple[str, int | None] | None = None

@@ -15,7 +15,7 @@ LedgerError = SQLAlchemyError
 """Any error between us and the ledger."""
 
 LedgerAwayError = OperationalError
-"""The ledger does not answer; whoever asked tries again later."""
+"""The ledger does not answer; the caller tries again later."""
 
 
 @contextmanager

@@ -184,7 +184,7 @@ class DatabaseSeen:
     """There are copies, snapshots or archives of it, of whichever change."""
 
     altered: tuple[str, ...] = ()
-    """What code of the environment has changed of it and can be set anew, in words; looked at now and then."""
+    """What code of the environment has changed in it and can be put back, in words; looked at now and then."""
 
     damage: str = ""
     """What code has damaged so that a person must mend it, in a sentence; looked at now and then."""

@@ -195,7 +195,7 @@ class SwapBack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MendDatabase:
-    """Set anew the rights and settings of the database and its role, which code of the environment may change."""
+    """Put back the rights and settings of the database and its role, which code of the environment may change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ LOCK_WAIT = 60
 """Seconds that a dump waits for a locked table; DAG code can lock one for ever."""
 
 LIMITS = Limits(seconds=24 * 3600, file=2**62)
-"""Wide, because a database can be large; whoever waits for the program may give up earlier."""
+"""Wide, because a database can be large; the work that waits for the program may give up earlier."""
 
 MOST_LINES = 10_000
 """Lines that a program may print; hostile content of the database can make it print without end."""

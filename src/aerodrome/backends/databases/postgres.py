@@ -164,7 +164,7 @@ class PostgresDatabases:
         if found:
             left = databases.altered(cluster, name, password)
             self._left[tenant.identifier] = left
-            log.warning("database set anew", environment=tenant.name, altered=found, left=left)
+            log.warning("database put back", environment=tenant.name, altered=found, left=left)
         self._looks[tenant.identifier] = (time.monotonic(), (), "")
 
     def _report_deaths(self, tenant: Tenant, order: ReportDeaths) -> None:
@@ -238,4 +238,4 @@ def _unless_damaged(tenant: Tenant) -> Iterator[None]:
     except psycopg.Error as error:
         if error.sqlstate is None:  # it does not answer
             raise
-        log.warning("not told of lost tasks", environment=tenant.name, error=str(error).splitlines()[0])
+        log.warning("Airflow not told about lost tasks", environment=tenant.name, error=str(error).splitlines()[0])

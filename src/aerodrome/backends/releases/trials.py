@@ -36,7 +36,7 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialEnvironment:
-    """What an environment's code finds when it is built or tried, and whom it runs as."""
+    """What an environment's code finds when it is built or tried, and the user that it runs as."""
 
     dags: Path
     """The DAGs that the environment has now."""
