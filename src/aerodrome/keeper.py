@@ -184,6 +184,7 @@ class Keeper:
             port=launch.choose_port(settings.paths.aws, settings.aws_port),
             region=settings.region,
             account_id=settings.account_id,
+            domain=settings.domain,
         )
 
     def _daemon(self, described: launch.Emulator) -> daemon.Daemon:

@@ -16,7 +16,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from aerodrome.api import browsers, credential_scope, mwaa, queries, unsigned
+from aerodrome import browsers
+from aerodrome.api import credential_scope, mwaa, queries, unsigned
 from aerodrome.api.dependencies import ApiDependencies
 from aerodrome.api.query import models
 from aerodrome.api.upstream import Upstream

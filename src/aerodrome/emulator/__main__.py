@@ -26,7 +26,7 @@ import duckdb
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
-from aerodrome.emulator import athena, rules
+from aerodrome.emulator import athena, memory, parts, rules
 from aerodrome.emulator.redshift.entry import Redshift
 
 Scope = MutableMapping[str, Any]
@@ -55,6 +55,9 @@ CHECKPOINT_SHARE = 0.05
 KEEP_ALIVE = 75.0
 """Seconds that an idle connection stays open: longer than the pauses of those that look every second or minute."""
 
+STANDSTILL = 30.0
+"""Seconds without a byte of a body that is not over; arbitrary."""
+
 GRACEFUL = 3.0
 """Seconds that open requests get at a stop."""
 
@@ -62,10 +65,13 @@ GRACEFUL = 3.0
 class EmulatorFront:
     """The ASGI application that answers for MiniStack, or refuses."""
 
-    def __init__(self, inner: Application, redshift: Redshift, identity: str) -> None:
+    def __init__(self, inner: Application, redshift: Redshift, *, identity: str, domain: str) -> None:
         self._inner = inner
         self._redshift = redshift
         self._identity = identity
+        self._domain = domain
+        self._budget = memory.Budget()
+        self._trimmer = memory.Trimmer()
         self.changed = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,7 +88,7 @@ class EmulatorFront:
         if path == rules.HEALTH:
             await _respond(send, 200, {"emulator": self._identity})
             return
-        refusal = rules.refusal(path, scope["query_string"].decode("latin-1"), headers)
+        refusal = rules.refusal(path, scope["query_string"].decode("latin-1"), headers, domain=self._domain)
         if refusal is not None:
             await _respond(send, refusal.status, {"__type": refusal.code, "message": refusal.message})
             return
@@ -90,19 +96,33 @@ class EmulatorFront:
             status, body = await self._redshift.answer(headers, _bounded(receive))
             await _send(send, status, body, [(b"content-type", b"application/x-amz-json-1.1")])
             return
-        await self._inner(scope, _bounded(receive), send)
+        length = rules.body_length(scope["method"], headers)
+        try:
+            async with self._budget.share(length):
+                await self._inner(scope, _bounded(receive), send)
+        except memory.BusyError:
+            await _respond(
+                send, 503, {"__type": "SlowDown", "message": "other large requests are under way; try again"}
+            )
+            return
+        self._trimmer.after(length)
         if rules.changes_state(scope["method"], headers):
             self.changed.set()
 
 
 def _bounded(receive: Receive) -> Receive:
-    """A body without a declared length ends, as if its sender had gone, where it is too long."""
-    received = 0
+    """A body ends, as if its sender had gone, where it is too long or stands still: it holds a part of the budget."""
+    received, is_over = 0, False
 
     async def bounded() -> Message:
-        nonlocal received
-        message = await receive()
+        nonlocal received, is_over
+        try:
+            async with asyncio.timeout(None if is_over else STANDSTILL):
+                message = await receive()
+        except TimeoutError:
+            return {"type": "http.disconnect"}
         received += len(message.get("body", b""))
+        is_over = not message.get("more_body", False)
         return message if received <= rules.BODY_LIMIT else {"type": "http.disconnect"}
 
     return bounded
@@ -187,18 +207,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The embedded AWS emulator.")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--identity", required=True, help="what the health check answers")
+    parser.add_argument("--domain", required=True, help="the domain of environments' pages, which are strangers here")
     options = parser.parse_args()
     temporary = Path(os.environ["TMPDIR"])
     shutil.rmtree(temporary, ignore_errors=True)  # copies for queries that a kill cut short
     temporary.mkdir(mode=0o700)
     confine_sql([os.environ["S3_DATA_DIR"], str(temporary)])
     confine_process(options.port)
+    memory.limit_process()
     # Only now: MiniStack reads its environment and loads the objects at import.
     from ministack import app  # noqa: PLC0415
     from ministack.core import persistence  # noqa: PLC0415
     from ministack.services import athena as ministack_athena  # noqa: PLC0415
+    from ministack.services import s3 as ministack_s3  # noqa: PLC0415
 
     athena.correct(ministack_athena)
+    parts.correct(ministack_s3)
 
     def save() -> None:
         persistence.save_all(app._build_persistence_save_dict())  # noqa: SLF001 -- the version is pinned
@@ -208,7 +232,8 @@ def main() -> None:
         endpoint_url=f"http://{LOOPBACK}:{options.port}",
         region=os.environ["MINISTACK_REGION"],
     )
-    asyncio.run(run(EmulatorFront(app.app, redshift, options.identity), redshift, save, options.port))
+    front = EmulatorFront(app.app, redshift, identity=options.identity, domain=options.domain)
+    asyncio.run(run(front, redshift, save, options.port))
 
 
 if __name__ == "__main__":

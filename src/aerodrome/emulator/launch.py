@@ -57,11 +57,22 @@ class Emulator:
         return f"http://{LOOPBACK}:{self.port}"
 
 
-def describe(folder: Path, *, port: int, region: str, account_id: str) -> Emulator:
-    """The emulator whose files lie in `folder` (mode 0700, made by the caller) on a port that `choose_port` gave."""
+def describe(folder: Path, *, port: int, region: str, account_id: str, domain: str) -> Emulator:
+    """The emulator whose files lie in `folder` (mode 0700, made by the caller) on a port that `choose_port` gave.
+
+    `domain` is the one below which environments have their pages: web pages of theirs are refused.
+    """
     identity = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
     return Emulator(
-        argv=(sys.executable, "-I", "-m", "aerodrome.emulator", f"--port={port}", f"--identity={identity}"),
+        argv=(
+            sys.executable,
+            "-I",
+            "-m",
+            "aerodrome.emulator",
+            f"--port={port}",
+            f"--identity={identity}",
+            f"--domain={domain}",
+        ),
         env={
             "PATH": os.defpath,
             "HOME": str(folder),

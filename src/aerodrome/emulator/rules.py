@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
+from aerodrome import browsers
+
 HEALTH = "/_ministack/health"
 """The one path of MiniStack's own that is answered; our program answers it itself."""
 
@@ -47,7 +49,7 @@ REDSHIFT_DATA = "redshift-data"
 REDSHIFT_TARGET = "redshiftdata."
 """How such a request's target begins, in lower case."""
 
-BODY_LIMIT = 512 * 2**20
+BODY_LIMIT = 128 * 2**20
 """Bytes of one request, which MiniStack holds in memory; SDKs send more than 8 MiB in parts."""
 
 SIGNED_BY = re.compile(r"Credential=([^/,\s]+)/")
@@ -68,8 +70,11 @@ class EmulatorRefusal:
     message: str
 
 
-def refusal(path: str, query: str, headers: Mapping[str, str]) -> EmulatorRefusal | None:
-    """Why this request is refused, or None. Header names are in lower case."""
+def refusal(path: str, query: str, headers: Mapping[str, str], *, domain: str) -> EmulatorRefusal | None:
+    """Why this request is refused, or None. Header names are in lower case.
+
+    `domain` is the one below which environments have their pages.
+    """
     if signed_for(query, headers) in OURS:
         return EmulatorRefusal(
             403,
@@ -78,8 +83,8 @@ def refusal(path: str, query: str, headers: Mapping[str, str]) -> EmulatorRefusa
         )
     if path.startswith(PRIVATE_PATHS) or path.startswith("//"):
         return EmulatorRefusal(403, "AccessDeniedException", "the emulator's administration is not served")
-    if "origin" in headers:
-        return EmulatorRefusal(403, "AccessDeniedException", "requests from web pages are not served")
+    if sentence := browsers.refusal(headers, domain=domain):
+        return EmulatorRefusal(403, "AccessDeniedException", sentence)
     if int_or_zero(headers.get("content-length", "")) > BODY_LIMIT:
         return EmulatorRefusal(
             413, "EntityTooLarge", f"a request may have {BODY_LIMIT} bytes; upload larger objects in parts"
@@ -113,6 +118,13 @@ def changes_state(method: str, headers: Mapping[str, str]) -> bool:
     if method in READING_METHODS:
         return False
     return not READING_TARGET.search(headers.get("x-amz-target", ""))
+
+
+def body_length(method: str, headers: Mapping[str, str]) -> int:
+    """The bytes that a request's body may have: what it declares, or all that is allowed when it declares nothing."""
+    if "content-length" in headers:
+        return min(int_or_zero(headers["content-length"]), BODY_LIMIT)
+    return 0 if "transfer-encoding" not in headers or method in READING_METHODS else BODY_LIMIT
 
 
 def int_or_zero(text: str) -> int:

@@ -30,7 +30,9 @@ def endpoint_url() -> Iterator[str]:
     """The embedded emulator's own address."""
     folder = Path(tempfile.mkdtemp(prefix="aero-"))
     port = launch.choose_port(folder, 0)
-    described = launch.describe(folder, port=port, region="us-east-1", account_id="000000000000")
+    described = launch.describe(
+        folder, port=port, region="us-east-1", account_id="000000000000", domain="pages.localhost"
+    )
     process = Daemon(
         name="AWS emulator",
         argv=described.argv,

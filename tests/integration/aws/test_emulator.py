@@ -12,8 +12,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from aerodrome.aws import clients
-from aerodrome.emulator import launch
+from aerodrome.emulator import launch, memory, rules
 from aerodrome.services import daemon
+
+MIB = 2**20
 
 
 def ask(service, method: str, path: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
@@ -44,7 +46,11 @@ def test_it_has_one_listener_on_loopback_and_no_children(service):
 def test_its_health_says_whose_it_is(service):
     assert launch.answers(service.described)
     stranger = launch.describe(
-        service.folder / "other", port=service.described.port, region="us-east-1", account_id="0" * 12
+        service.folder / "other",
+        port=service.described.port,
+        region="us-east-1",
+        account_id="0" * 12,
+        domain="pages.localhost",
     )
     assert not launch.answers(stranger)
 
@@ -88,8 +94,40 @@ def test_its_administration_is_refused(service, method, path):
     assert json.loads(body)["__type"] == "AccessDeniedException"
 
 
-def test_a_web_page_cannot_read_a_bucket(service):
-    assert ask(service, "GET", "/bucket", {"Origin": "https://evil.example"})[0] == 403
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Host": "evil.example", "User-Agent": "Mozilla/5.0"},
+    ],
+)
+def test_a_web_page_cannot_reach_it(service, headers):
+    assert ask(service, "GET", "/", headers)[0] == 403
+
+
+def test_what_was_large_leaves_no_memory_taken(own_service):
+    s3, body = own_service.client("s3"), secrets.token_bytes(100 * MIB)
+    process = psutil.Process(own_service.pid)
+    s3.create_bucket(Bucket="large")
+    before = process.memory_info().rss
+    s3.put_object(Bucket="large", Key="object", Body=body)
+    upload = s3.create_multipart_upload(Bucket="large", Key="parts")["UploadId"]
+    of_upload = {"Bucket": "large", "Key": "parts", "UploadId": upload}
+    etags = [s3.upload_part(**of_upload, PartNumber=number, Body=body[: 50 * MIB])["ETag"] for number in range(1, 5)]
+    time.sleep(memory.TRIM_EVERY)  # free memory is given back at most so often
+    s3.put_object(Bucket="large", Key="small", Body=body[: 2 * MIB])
+    assert process.memory_info().rss - process.memory_info().shared < before + 100 * MIB
+    parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, start=1)]
+    s3.complete_multipart_upload(**of_upload, MultipartUpload={"Parts": parts})
+    assert (
+        s3.get_object(Bucket="large", Key="parts", Range=f"bytes={50 * MIB}-{50 * MIB + 9}")["Body"].read() == body[:10]
+    )
+
+
+def test_what_would_fill_the_memory_is_refused(service):
+    headers = {"Content-Length": str(rules.BODY_LIMIT + 1)}
+    assert ask(service, "PUT", "/bucket/key", headers)[0] == 413
 
 
 def test_an_object_is_found_by_path_and_by_host(service):
@@ -174,7 +212,11 @@ def test_everything_survives_an_orderly_stop(own_service):
 
 def test_a_taken_port_is_told_in_the_log(service, own_service):
     taken = launch.describe(
-        own_service.folder / "second", port=service.described.port, region="us-east-1", account_id="0" * 12
+        own_service.folder / "second",
+        port=service.described.port,
+        region="us-east-1",
+        account_id="0" * 12,
+        domain="pages.localhost",
     )
     (own_service.folder / "second").mkdir()
     process = daemon.Daemon(

@@ -7,7 +7,8 @@ from botocore.loaders import Loader
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerodrome.api import browsers, credential_scope, front, unsigned
+from aerodrome import browsers
+from aerodrome.api import credential_scope, front, unsigned
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ FOLDER = Path("/data/aws")
 def test_its_environment_is_complete_and_holds_nothing_of_the_hosts(monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "host-secret")
     monkeypatch.setenv("DOCKER_HOST", "tcp://somewhere")
-    found = launch.describe(FOLDER, port=4561, region="eu-west-1", account_id="123456789012")
+    found = launch.describe(FOLDER, port=4561, region="eu-west-1", account_id="123456789012", domain="pages.localhost")
     assert not [name for name in found.env if name.startswith("AWS_")]
     assert found.env["DOCKER_HOST"] == "unix:///nonexistent"
     assert (found.env["PERSIST_STATE"], found.env["S3_PERSIST"]) == ("1", "1")
@@ -22,7 +22,8 @@ def test_its_environment_is_complete_and_holds_nothing_of_the_hosts(monkeypatch)
 
 def test_two_data_folders_have_two_identities():
     first, second = (
-        launch.describe(folder, port=1, region="us-east-1", account_id="0" * 12) for folder in (FOLDER, FOLDER / "b")
+        launch.describe(folder, port=1, region="us-east-1", account_id="0" * 12, domain="d")
+        for folder in (FOLDER, FOLDER / "b")
     )
     assert first.identity != second.identity
 

@@ -1,8 +1,8 @@
 """Web pages of strangers must not reach services on this machine through a person's browser.
 
-`front` asks before anything else. A page elsewhere may send requests to localhost (cross-site), or point a name of its
-own at 127.0.0.1 (DNS rebinding); both would let it write DAGs into a bucket and so run code here. Clients that are not
-browsers are not concerned, whatever Host they use. Pure.
+The API (`api.front`) and the embedded AWS emulator ask before anything else. A page elsewhere may send requests to
+localhost (cross-site), or point a name of its own at 127.0.0.1 (DNS rebinding); both would let it write DAGs into a
+bucket and so run code here. Clients that are not browsers are not concerned, whatever Host they use. Pure.
 """
 
 from __future__ import annotations
