@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 Clock = Callable[[], datetime]
-"""Returns the present moment, aware, in UTC."""
+"""Returns the present time, aware, in UTC."""
 
 
 def now() -> datetime:
-    """The present moment in UTC."""
+    """The present time in UTC."""
     return datetime.now(UTC)

@@ -1,6 +1,6 @@
 """Errors that say who must act: the caller, nobody yet, or a person.
 
-Every error that leaves a room is one of these; its message is a sentence fit for a person and holds no secret.
+Every error that leaves a room is one of these; its message is a sentence for a person and holds no secret.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-"""Numbers of `OSError`s that go away as soon as somebody has made space."""
+"""Numbers of `OSError`s that pass when somebody makes space."""
 
 
 class AerodromeError(Exception):
@@ -24,7 +24,7 @@ class NotFoundError(CallerError):
 
 
 class RetryError(AerodromeError):
-    """Nobody need act: the same step is worth trying again after `delay` seconds."""
+    """Nobody needs to act: the same step may succeed after `delay` seconds."""
 
     def __init__(self, message: str, *, delay: float = 1.0) -> None:
         super().__init__(message)
@@ -34,7 +34,7 @@ class RetryError(AerodromeError):
 class BrokenError(AerodromeError):
     """A person must act: something is broken, and the message says what and where to look.
 
-    `code` is the specific word that MWAA's `LastUpdate.Error.ErrorCode` carries; `tail` the last useful log lines.
+    `code` is the word for MWAA's `LastUpdate.Error.ErrorCode`; `tail` has the last useful log lines.
     """
 
     def __init__(self, message: str, *, code: str = "INTERNAL_FAILURE", tail: tuple[str, ...] = ()) -> None:

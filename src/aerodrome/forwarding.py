@@ -1,9 +1,9 @@
-"""Passing an HTTP request on and its answer back, both as a stream: the core of all our proxies.
+"""Passes an HTTP request on and its answer back, both as a stream: the core of all our proxies.
 
-The API's passage to other AWS services (`api.upstream`) and the gateway to Airflow's web servers (`gateway.proxy`)
-share it. They decide what may pass, under which name, and how a failure reads. Only headers that HTTP means for one hop
-(RFC 9110, 7.6.1) are removed here. Nothing is buffered, decompressed, followed or repeated. When the client goes, its
-request is cancelled.
+The API's way to other AWS services (`api.upstream`) and the gateway's way to Airflow's web servers (`gateway.proxy`)
+share it. They decide what may pass, under which name, and how a failure is told. This module removes only headers for
+one hop (RFC 9110, 7.6.1). It buffers, decompresses, follows and repeats nothing. If the client goes away, its request
+is cancelled.
 """
 
 from __future__ import annotations
@@ -161,10 +161,10 @@ async def exchange(
     *,
     returned: Callable[[int, Headers], tuple[int, list[tuple[bytes, bytes]]]],
 ) -> int | None:
-    """Send a request and give its answer back; the status, or None when the client went before the answer was whole.
+    """Send a request and give its answer back; returns the status, or None when the client went away before the end.
 
-    `returned` turns the answer's status and headers into those that the client sees. An answer that breaks off is left
-    incomplete, so that the client sees it broken off.
+    `returned` turns the answer's status and headers into those that the client sees. If an answer breaks off, the
+    client's answer breaks off too, so that the client can see that.
 
     Raises:
         UnansweredError: no answer came.
@@ -235,7 +235,7 @@ def _text(name: bytes, value: bytes) -> tuple[str, str]:
 
 
 class _Watch:
-    """A block that ends, quietly, as soon as the client has gone."""
+    """A block that ends without an error as soon as the client has gone away."""
 
     def __init__(self, body: Body) -> None:
         self._body = body

@@ -1,8 +1,8 @@
-"""Structured logging: one line an event, to standard error or a file, never a secret, and never an exception.
+"""Structured logging: one line for each event, to standard error or a file, never a secret, and never an exception.
 
-Rooms take a logger by `structlog.get_logger(...)`; only the entry points call `configure`. Who logs is often just
-answering an error; were the line to raise another (a full disk, a closed stream), nobody would be left to answer that.
-So a line that cannot be made or written is dropped and counted, and the next one that can be says how many were.
+Rooms get a logger by `structlog.get_logger(...)`; only the entry points call `configure`. Code often logs while it
+handles an error. If the line raised another error (a full disk, a closed stream), nobody would handle that one. So a
+line that cannot be made or written is dropped and counted, and the next line that is written says how many were.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ class Lines:
             try:
                 self._stream.write(line + "\n")
                 self._stream.flush()
-            except Exception:  # noqa: BLE001 - whatever fails: nobody who logs can do anything about it
+            except Exception:  # noqa: BLE001 - whatever fails: the caller cannot do anything about it
                 self.dropped += 1
             else:
-                self.dropped = 0  # the line has told of them
+                self.dropped = 0  # this line has reported them
 
     debug = info = warning = warn = error = critical = fatal = exception = log = msg
 
@@ -71,11 +71,11 @@ class Lines:
 
 
 def _steady(level: int, lines: Lines) -> type[Any]:
-    """The logger of this level, but for what its processors raise."""
+    """The logger of this level, which raises nothing that its processors raise."""
     filtering: type[Any] = structlog.make_filtering_bound_logger(level)
 
     class Steady(filtering):  # type: ignore[misc]  # structlog makes the class when it is asked for one
-        """A bound logger that gives a line up rather than raise."""
+        """A bound logger that drops a line instead of raising."""
 
         def _proxy_to_logger(self, method_name: str, event: str | None = None, **facts: Any) -> Any:
             try:

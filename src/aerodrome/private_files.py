@@ -1,7 +1,7 @@
-"""Files that only their owner reads, written whole or not at all.
+"""Writes files that only their owner can read, whole or not at all.
 
-A file is written beside its place under a name that nobody can know beforehand, and takes its place in one step:
-whoever reads meanwhile sees the old or the new one, and a link that a stranger put there is replaced, not followed.
+A file is written beside its place, under a name that nobody can guess, and then renamed into its place. A reader sees
+the old file or the new one, and a link that hostile code put there is replaced, not followed.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ MODE = 0o600
 def write(
     path: Path, content: str | bytes, *, owner: UnixUser | None = None, mode: int = MODE, durable: bool = False
 ) -> None:
-    """Write or replace the file; None as its owner = ourselves.
+    """Write or replace the file; owner None = ourselves.
 
-    `durable` waits for the disk, so that the file survives a loss of power: for what cannot be made again.
+    `durable` waits for the disk, so that the file survives a loss of power: for content that cannot be made again.
     """
     beside = _beside(path, content, owner=owner, mode=mode, durable=durable)
     try:
@@ -31,10 +31,10 @@ def write(
 
 
 def create(path: Path, content: str | bytes) -> None:
-    """Write a new file of ours durably, and never replace one.
+    """Write a new file of ours durably; never replaces a file.
 
     Raises:
-        FileExistsError: there is one.
+        FileExistsError: the file exists.
     """
     beside = _beside(path, content, owner=None, mode=MODE, durable=True)
     try:

@@ -1,4 +1,4 @@
-"""The removal of folders that strangers have filled."""
+"""Removes folders that code of strangers has filled."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 
 def remove(*paths: Path) -> str:
-    """Remove folders and all that is in them; what `rm` says of those that it cannot, empty if nothing is left.
+    """Remove folders and everything in them; returns what `rm` says about those that it cannot remove, or nothing.
 
-    Not `shutil.rmtree`, which goes no deeper than Python's stack: units and packages may have made folders in folders
-    without end.
+    `shutil.rmtree` would not do: it goes no deeper than Python's stack, and units and packages can nest folders without
+    end.
     """
     command = ["rm", "-rf", "--", *map(str, paths)]
     return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False).stderr.strip()

@@ -1,5 +1,5 @@
-"""Clients of the AWS services that an environment uses, wherever these are: the real AWS, the emulator, or another's.
+"""Clients of the AWS services that an environment uses: of the real AWS, the emulator, or another endpoint.
 
-Belongs here: making clients, what CreateEnvironment asks of a bucket, and a role's credentials. Does not belong here:
-the embedded AWS (`emulator`), our own wire protocols (`api`), and syncing a bucket to disk (`sidecar`).
+Here are clients, the demands of CreateEnvironment on a bucket, and a role's credentials. Not here are the embedded AWS
+(`emulator`), our own wire protocols (`api`), and the copying of a bucket to disk (`sidecar`).
 """

@@ -1,6 +1,6 @@
-"""What CreateEnvironment asks of its source bucket: `inspect` reads facts, `judge` decides on them.
+"""What CreateEnvironment demands of its source bucket: `inspect` reads facts, `judge` decides on them.
 
-`api` or `controller` turns findings into the caller's error; nothing here changes a bucket.
+`operations.preflight` calls `check`, which raises the findings as one error. Nothing here changes a bucket.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from aerodrome import errors
 MISSING = frozenset({"404", "NoSuchBucket", "NoSuchKey", "NoSuchVersion", "NotFound"})
 DENIED = frozenset({"403", "AccessDenied", "AllAccessDisabled", "InvalidAccessKeyId", "SignatureDoesNotMatch"})
 BAD_VERSION = frozenset({"400", "InvalidArgument"})
-"""S3's answer to a version id that it never gave out; a HEAD's error carries the status alone."""
+"""S3's answers to a version id that it never gave out; the error of a HEAD has only the status."""
 
 BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 
 US_EAST_1 = "us-east-1"
-"""The region whose location constraint S3 gives as null."""
+"""The region for which S3 answers null as the location constraint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,38 +43,38 @@ class WantedFile:
     """Its field of the request: `RequirementsS3Path`."""
     path: str
     version: str | None = None
-    """The S3 version id; None means the latest."""
+    """The S3 version id; None = the latest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What was found; of a bucket that is missing or closed to us nothing else is known."""
+    """What was found; if the bucket is missing or closed to us, nothing else is known."""
 
     exists: bool = True
     readable: bool = True
     region: str | None = None
     versioning: str | None = None
-    """`Enabled`, `Suspended`, or None when it never was."""
+    """`Enabled`, `Suspended`, or None when it was never enabled."""
     public_access_blocks: frozenset[str] = frozenset()
     """The settings of the bucket's public access block that are on."""
     dag_prefix_exists: bool = False
     files: tuple[tuple[WantedFile, str, str], ...] = ()
-    """Each named file with `readable`, `missing` or `denied`, and the version id of what was found (else empty)."""
+    """Each named file with `readable`, `missing` or `denied`, and its version id (empty if it was not found)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BucketProblem:
-    """One thing that the caller must put right."""
+    """One thing that the caller must correct."""
 
     field: str
     message: str
 
 
 def check(s3: Any, wanted: Wanted) -> dict[str, str]:
-    """The S3 version ids of the named files by their fields, the latest where none was named.
+    """The S3 version ids of the named files, by their fields; the latest one if the request names none.
 
     Raises:
-        CallerError: every finding in one sentence each.
+        CallerError: something is wrong; its message has a sentence for each finding.
         RetryError: the endpoint does not answer.
     """
     facts = inspect(s3, wanted)
@@ -198,7 +198,7 @@ def _file_state(s3: Any, bucket: str, file: WantedFile) -> tuple[str, str]:
         found = s3.head_object(Bucket=bucket, Key=file.path, **version)
     except ClientError as error:
         code = _code(error)
-        # A HEAD of a delete marker is 405: that version holds no file.
+        # S3 answers 405 to a HEAD of a delete marker: that version holds no file.
         if code in MISSING or code == "405" or (file.version is not None and code in BAD_VERSION):
             return "missing", ""
         if code in DENIED:

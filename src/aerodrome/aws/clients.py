@@ -1,7 +1,7 @@
 """boto3 clients for the configured AWS endpoint, with nothing taken from the host's environment or files.
 
-The one exception is a person's choice: `aerodrome.settings.AWS` as the endpoint means the real AWS with the chain of
-credentials that boto3 knows. Makes clients only; what they are asked is for the rooms that use them.
+The one exception is a person's choice: `aerodrome.settings.AWS` as the endpoint means the real AWS, with boto3's usual
+chain of credentials. This module only makes clients; the rooms that use them make the requests.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from aerodrome.settings import AWS, EMBEDDED, Settings
 
 CONNECT_TIMEOUT = 3
 READ_TIMEOUT = 30
-"""Seconds; the sidecar looks every second, and a request that hangs must not last."""
+"""Seconds. They are short, because the sidecar looks every second and must not wait long for a request that hangs."""
 
 ATTEMPTS = 3
-"""Attempts of one request; the caller's own loop comes again anyway."""
+"""Attempts of one request; the caller's own loop tries again anyway."""
 
 POOL = 16
-"""Connections of one client, for as many downloads at once."""
+"""Connections of one client, so that as many downloads can run at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where the AWS services are, and as whom they are asked."""
+    """Where the AWS services are, and the credentials for them."""
 
     region: str
     url: str | None
-    """None: the real AWS."""
+    """None = the real AWS."""
     credentials: Credentials | None
-    """None: what boto3 finds on the host, allowed for the real AWS only."""
+    """None = what boto3 finds on the host; this is allowed only for the real AWS."""
 
 
 def configured(settings: Settings, emulator_url: str | None = None) -> Endpoint:
-    """The endpoint that the settings name; `emulator_url` is where the embedded emulator answers, if it is that."""
+    """The endpoint that the settings name; `emulator_url` is the embedded emulator's URL, if they name that one."""
     urls = {EMBEDDED: emulator_url, AWS: None}
     return Endpoint(
         region=settings.region,
@@ -51,8 +51,8 @@ def configured(settings: Settings, emulator_url: str | None = None) -> Endpoint:
 
 
 def client(endpoint: Endpoint, service: str, more: Config | None = None) -> Any:
-    """A client of one service, safe to share between threads; `more` counts more than our usual configuration."""
-    session: Any = _session(endpoint)  # the stubs know names of services as literals only
+    """A client of one service, safe to share between threads; `more` overrides our usual configuration."""
+    session: Any = _session(endpoint)  # the stubs know names of services only as literals
     config = _config(endpoint, service)
     return session.client(service, endpoint_url=endpoint.url, config=config.merge(more) if more else config)
 
@@ -60,7 +60,7 @@ def client(endpoint: Endpoint, service: str, more: Config | None = None) -> Any:
 def _session(endpoint: Endpoint) -> boto3.session.Session:
     if endpoint.credentials is None:
         if endpoint.url is not None:
-            raise ValueError("the host's credentials are for the real AWS only")
+            raise ValueError("the host's credentials are only for the real AWS")
         return boto3.session.Session(region_name=endpoint.region)
     found = endpoint.credentials
     return boto3.session.Session(
@@ -92,7 +92,7 @@ def _config(endpoint: Endpoint, service: str) -> Config:
     )
     if endpoint.url is None:
         return common
-    # No proxy of the host's between us and our endpoint, and no bucket in a host name that resolves nowhere.
+    # No proxy of the host between us and our endpoint, and no bucket in a host name, which would not resolve.
     ours = Config(
         proxies={},
         request_checksum_calculation="when_required",

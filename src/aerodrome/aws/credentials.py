@@ -1,6 +1,7 @@
-"""The control plane's own credentials towards the configured AWS endpoint.
+"""The control plane's own credentials for the configured AWS endpoint.
 
-The emulator takes fixed ones, the real AWS the host's chain (boto3 asks it), another endpoint a file of the person's.
+The emulator gets fixed ones. For the real AWS, boto3 asks the host's chain. For another endpoint, a person provides a
+file.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from aerodrome import errors
 from aerodrome.settings import AWS, EMBEDDED, Settings
 
 EMULATOR_KEY = "test"
-"""What MiniStack takes for its default account; it checks no signature, and only loopback reaches it."""
+"""The key that means MiniStack's default account; it checks no signature, and only loopback reaches it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """An access key; one of a role is temporary and has a session token."""
+    """An access key; a role's key is temporary and has a session token."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
@@ -27,13 +28,13 @@ class Credentials:
 EMULATOR = Credentials(access_key_id=EMULATOR_KEY, secret_access_key=EMULATOR_KEY)
 
 KEY_FILE = "aws"
-"""The file below the data folder's `keys` that holds `AccessKeyId` and `SecretAccessKey` for another endpoint."""
+"""The file in the data folder's `keys` with `AccessKeyId` and `SecretAccessKey` for another endpoint."""
 
 
 def configured(settings: Settings) -> Credentials | None:
-    """The credentials for the endpoint that the settings name; None means what boto3 finds on the host.
+    """The credentials for the endpoint that the settings name; None = what boto3 finds on the host.
 
-    Another endpoint without a key file is taken for an emulator, which accepts any key.
+    Another endpoint without a key file counts as an emulator, which accepts any key.
 
     Raises:
         CallerError: the key file cannot be read.

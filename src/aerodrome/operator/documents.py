@@ -1,4 +1,4 @@
-"""The JSON documents that the operator's socket answers with: their form is the command line's to rely on. Pure."""
+"""The JSON documents that the operator's socket answers with; the command line relies on their form. Pure."""
 
 from __future__ import annotations
 

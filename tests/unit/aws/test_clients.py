@@ -50,7 +50,7 @@ def test_buckets_go_into_the_path_where_host_names_resolve_nowhere():
 
 
 def test_the_hosts_credentials_are_for_the_real_aws_only():
-    with pytest.raises(ValueError, match="real AWS only"):
+    with pytest.raises(ValueError, match="only for the real AWS"):
         clients.client(Endpoint(region="us-east-1", url=URL, credentials=None), "s3")
 
 
