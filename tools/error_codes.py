@@ -1,7 +1,7 @@
 """Which ErrorCodes the code can give, read from its syntax trees; docs/reference/error-codes.md must explain each.
 
-A code is what a `BrokenError`, a `ReleaseError` or a `Failure` is made with, or what `controller.plans.failed` is told.
-One that cannot be read off is a fault of this module's, and says where.
+A code is an argument of `BrokenError`, `ReleaseError`, `Failure` or `controller.plans.failed`. If this module cannot
+read a code, it raises an error that says where.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ CODE = re.compile(r"[A-Z][A-Z0-9]+(?:_[A-Z0-9]+)*")
 CARRIERS = frozenset({"BrokenError", "ReleaseError", "Failure"})
 FAILED = "aerodrome.controller.plans.failed"
 OF_CODES = frozenset({"aerodrome.release.failures", "aerodrome.model.phases"})
-"""Modules whose constants hold every code that they give."""
+"""Modules that have every code that they give in a constant."""
 
 
 @dataclass
 class _Module:
-    """One file: its constants, what its imported names stand for, and its tree."""
+    """One file: its constants, the meaning of its imported names, and its tree."""
 
     name: str
     path: Path
@@ -35,7 +35,7 @@ class _Module:
 
 
 def given(source: Path = SOURCE) -> dict[str, list[str]]:
-    """Every code, and the places that it comes from."""
+    """Every code, and the places that give it."""
     modules = {module.name: module for module in (_read(path, source) for path in sorted(source.rglob("*.py")))}
     found: dict[str, list[str]] = {}
     for module in modules.values():
@@ -45,12 +45,12 @@ def given(source: Path = SOURCE) -> dict[str, list[str]]:
 
 
 def explained(page: Path = PAGE) -> set[str]:
-    """The codes that have a row on the page: the first cell of each is the code alone."""
+    """The codes that have a row on the page; the first cell of such a row is only the code."""
     return set(re.findall(r"^\| `([^`]+)` \|", page.read_text(), flags=re.MULTILINE))
 
 
 def differences() -> list[str]:
-    """What the page lacks, and what it has that no code gives; a sentence each."""
+    """A sentence for each code that the page lacks, and for each row whose code nothing gives."""
     codes, told = given(), explained()
     return [
         *(f"{code} is not explained ({codes[code][0]})" for code in sorted(codes.keys() - told)),
@@ -82,7 +82,7 @@ def _of_module(module: _Module, modules: Mapping[str, _Module]) -> Iterator[tupl
 
 
 def _told(call: ast.Call, module: _Module) -> ast.expr | None:
-    """The expression of the code that a call carries; None = it carries none."""
+    """The expression of the code in a call; None = the call has no code."""
     match call.func:
         case ast.Name(id=name) if module.imported.get(name) == FAILED:
             return call.args[0]
@@ -92,7 +92,7 @@ def _told(call: ast.Call, module: _Module) -> ast.expr | None:
 
 
 def _defaults(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[tuple[str, int]]:
-    """The code of who names none."""
+    """The default codes of a function's arguments, for calls that name no code."""
     for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
         if argument.arg == "code" and default is not None:
             yield from ((code, default.lineno) for code in _literals(default))
@@ -104,7 +104,7 @@ def _codes(
     module: _Module,
     modules: Mapping[str, _Module],
 ) -> list[str]:
-    """The codes that an expression may be; none of what is passed on, for that was somebody else's."""
+    """The codes that an expression can be; none if it passes a code on, because that code was given elsewhere."""
     match told:
         case ast.Constant(value=str(text)):
             return [text]

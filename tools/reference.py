@@ -1,6 +1,6 @@
 """Write docs/reference/ from the code: `python -m tools.reference`. A test fails when a file is out of date.
 
-error-codes.md is written by hand, for what a person must do stands in no code; that it has every code is checked.
+People write error-codes.md, because no code says what a person must do; a check holds that the page has every code.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _page(lines: list[str]) -> str:
 
 
 def main() -> None:
-    """Write every page, and say what the one that is written by hand lacks."""
+    """Write every page, and say what error-codes.md lacks."""
     FOLDER.mkdir(exist_ok=True)
     for name, make in PAGES.items():
         (FOLDER / name).write_text(make())

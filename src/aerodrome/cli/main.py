@@ -156,7 +156,7 @@ def events(
 
 
 def _follow(batches: Iterator[list[dict[str, Any]]], *, as_json: bool) -> None:
-    """Print what comes: a table that goes on, or one JSON document a line."""
+    """Print what comes: a table that goes on, or one JSON document per line."""
     header = True
     for found in batches:
         if as_json:

@@ -172,7 +172,7 @@ def _told(replaced: Mapping[str, str], base: InstalledPackages) -> tuple[str, ..
     if not replaced:
         return ()
     each = ", ".join(f"{name} {version} for {base.packages[name]}" for name, version in replaced.items())
-    return (f"the release has a virtual environment of its own, for it replaces what Airflow comes with: {each}",)
+    return (f"the release has its own virtual environment, because it replaces what Airflow comes with: {each}",)
 
 
 def installed(site: Path) -> list[tuple[str, str]]:

@@ -26,7 +26,7 @@ def remove(site: Path, base: InstalledPackages, requirements: Requirements) -> t
             continue
         if module in base.modules:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-            notes.append(f"the module {module} is left out, for it is Python's own")
+            notes.append(f"the module {module} is left out, because it is Python's own")
         elif hidden := _hides(entry, base.site / entry.name):
             raise _conflict(site, hidden.relative_to(base.site).as_posix(), requirements)
     paths = sorted(entry.name for entry in site.glob("*.pth"))

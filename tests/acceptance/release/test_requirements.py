@@ -62,7 +62,7 @@ def test_a_package_from_source_is_built_as_nobody_and_belongs_to_us(build, airfl
 
 def test_a_module_of_pythons_own_is_left_out(build, airflow):
     built = build("enum34\n")
-    assert built.notes == ("the module enum is left out, for it is Python's own",)
+    assert built.notes == ("the module enum is left out, because it is Python's own",)
     assert run(built, airflow, "import enum; print(enum.Enum.__name__)") == "Enum"
 
 

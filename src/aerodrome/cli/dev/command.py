@@ -54,7 +54,7 @@ def dev(
         str | None, typer.Option(help="Use this bucket, below a prefix of the environment's name; none is made.")
     ] = None,
     role: Annotated[str | None, typer.Option(help="Use the execution role of this ARN; none is made.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON document a line, for a script.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document per line, for a script.")] = False,
 ) -> None:
     """Run a folder as an environment and follow every change of it: DAGs at once, all else as a tried update."""
     from aerodrome.cli.dev import lifetime, session  # noqa: PLC0415 - the rooms behind it take their time to import
