@@ -22,7 +22,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
-from . import kernel, listeners, readiness
+from . import kernel, listeners, readiness, seccomp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,6 +157,7 @@ def _reset_signals(*, python: bool) -> None:
 def _take_identity(uid: int | None, gid: int | None) -> None:
     if uid is not None:
         kernel.forbid_new_privileges()
+        seccomp.refuse_user_namespaces()
     if os.geteuid() == 0 and gid is not None:
         os.setgroups([])
     if gid is not None:

@@ -7,12 +7,14 @@ import os
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from integration.cell import harness
 
 NOBODY = 65534
+namespace_attacks = Path(__file__).with_name("namespace_attacks.py")
 
 REPORT = """
 import json, os, signal, sys, time, types
@@ -179,6 +181,20 @@ def test_an_executed_unit_of_another_user_has_no_way_back(one_cell) -> None:
 
     harness.until(lambda: "end" in one_cell.text("shell"), "the shell's report")
     assert one_cell.text("shell").split() == [str(NOBODY), str(NOBODY), "NoNewPrivs:", "1", "end"]
+
+
+@ROOT_ONLY
+@pytest.mark.parametrize("how", ["fork", "exec"])
+def test_a_unit_of_another_user_makes_no_user_namespace(cell, how) -> None:
+    script = namespace_attacks.read_text()
+    argv = {} if how == "fork" else {"argv": [cell.warm.command[0], "-I", "-c", script]}
+    cell.start(cell.unit("attacker", script, how=how, uid=NOBODY, gid=NOBODY, **argv))
+
+    harness.until(lambda: "end\n" in cell.text("attacker"), "the end of the attacks")
+    *attacks, usual, _ = cell.text("attacker").splitlines()
+    assert len(attacks) >= 5
+    assert [line for line in attacks if not line.endswith(": refused")] == []
+    assert usual == "threads, children: 1 0"
 
 
 @ROOT_ONLY

@@ -145,6 +145,17 @@ def test_as_root_the_program_is_somebody_else_without_groups_or_a_way_back():
     assert "Permission denied" in ended.tail[3]
 
 
+@AS_ROOT
+def test_a_program_makes_no_user_namespace():
+    attacks = Path(__file__).parents[1] / "cell" / "namespace_attacks.py"
+    program = [sys.executable, "-I", "-c", attacks.read_text()]
+    ended = sandbox.run(program, environ={"PATH": os.defpath}, cwd=Path("/"), limits=Limits(30), user=NOBODY)
+    *tried, usual, end = ended.tail
+    assert len(tried) >= 5
+    assert [line for line in tried if not line.endswith(": refused")] == []
+    assert (usual, end) == ("threads, children: 1 0", "end")
+
+
 def test_a_killed_caller_takes_the_program_along():
     code = (
         "from pathlib import Path; from aerodrome.release import sandbox; from aerodrome.unix_users import UnixUser\n"

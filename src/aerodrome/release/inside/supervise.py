@@ -72,11 +72,13 @@ def _become(wanted: dict[str, Any]) -> None:
                 least = value if hard == resource.RLIM_INFINITY else min(value, hard)
                 resource.setrlimit(kind, (least, least))
         _show(wanted["views"], wanted["writable"])
+        refuse_user_namespaces = _of_cell("seccomp.py")["refuse_user_namespaces"]
         if wanted["uid"] is not None:
             os.setgroups([])
             os.setgid(wanted["gid"])
             os.setuid(wanted["uid"])
         _prctl(PR_SET_NO_NEW_PRIVS, 1)
+        refuse_user_namespaces()
         os.chdir(wanted["cwd"])
         os.execve(wanted["argv"][0], wanted["argv"], wanted["env"])  # noqa: S606 - no shell is wanted
     except BaseException as error:  # noqa: BLE001 - nothing of ours may run on in the child
@@ -92,8 +94,7 @@ def _show(views: list[list[str]], writable: Any) -> None:
     """
     if not views and writable is None:
         return
-    rooms = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
-    mounts = runpy.run_path(os.path.join(rooms, "cell", "mounts.py"))
+    mounts = _of_cell("mounts.py")
     left = mounts["leave"]()
     hidden = mounts["show"](views) if left else [path for _, path in views]
     if hidden:
@@ -101,6 +102,12 @@ def _show(views: list[list[str]], writable: Any) -> None:
         raise OSError(what)
     if writable is not None and left:
         mounts["shut"](*writable)
+
+
+def _of_cell(module: str) -> dict[str, Any]:
+    """A module of the cell's, which is found beside our room."""
+    rooms = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+    return runpy.run_path(os.path.join(rooms, "cell", module))
 
 
 def _watch(child: int, deadline: float) -> tuple[int, str]:
