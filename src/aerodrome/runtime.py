@@ -15,19 +15,22 @@ import sys
 from collections.abc import Iterator
 
 import structlog
-import uvicorn
-from starlette.applications import Starlette
 
 from aerodrome import assembly, clock, log
-from aerodrome.api.protocol import BoundedProtocol
+from aerodrome.api import app as api
 from aerodrome.assembly import Applications
 from aerodrome.errors import AerodromeError, CallerError
 from aerodrome.gateway import serving
 from aerodrome.gateway.certificates import Certificates
 from aerodrome.gateway.serving import GatewayServer
 from aerodrome.keeper import Keeper
+from aerodrome.listening.server import Server
+from aerodrome.operator import app as operator
 from aerodrome.services import folders
 from aerodrome.settings import Paths, Settings
+
+GRACEFUL_SHUTDOWN = 5
+"""Seconds that open requests may hold up a stop."""
 
 logger = structlog.get_logger("runtime")
 
@@ -64,8 +67,11 @@ async def _serve(
 ) -> None:
     """Answer on all sockets until a signal comes."""
     with _operator_socket(paths) as own:
-        servers: dict[uvicorn.Server, socket.socket] = dict(gateway)
-        servers |= {_Server(applications.front): listener, _Server(applications.operator): own}
+        servers: dict[Server, socket.socket] = dict(gateway)
+        servers |= {
+            Server(applications.front, api.LIMITS, timeout_graceful_shutdown=GRACEFUL_SHUTDOWN): listener,
+            Server(applications.operator, operator.LIMITS, timeout_graceful_shutdown=GRACEFUL_SHUTDOWN): own,
+        }
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, _leave, *servers)
@@ -74,28 +80,7 @@ async def _serve(
         await asyncio.gather(*(server.serve(sockets=[socket]) for server, socket in servers.items()))
 
 
-class _Server(uvicorn.Server):
-    """One of several servers in one process: signals are handled once, for all."""
-
-    def __init__(self, application: Starlette) -> None:
-        config = uvicorn.Config(
-            application,
-            http=BoundedProtocol,
-            ws="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,  # a client's X-Forwarded-For would become its address in policies and in the audit log
-            timeout_graceful_shutdown=5,
-        )
-        super().__init__(config)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def _leave(*servers: uvicorn.Server) -> None:
+def _leave(*servers: Server) -> None:
     for server in servers:
         server.should_exit = True
 

@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -23,11 +24,11 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from hypercorn.asyncio import serve
-from hypercorn.config import Config
 
 from aerodrome.emulator import athena, memory, parts, rules
 from aerodrome.emulator.redshift.entry import Redshift
+from aerodrome.listening.crowd import Limits
+from aerodrome.listening.server import Server
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -52,14 +53,17 @@ CHECKPOINT_INTERVAL = 1.0
 CHECKPOINT_SHARE = 0.05
 """The part of the time that checkpoints may take: a large state is saved less often."""
 
-KEEP_ALIVE = 75.0
+KEEP_ALIVE = 75
 """Seconds that an idle connection stays open: longer than the pauses of those that look every second or minute."""
 
 STANDSTILL = 30.0
 """Seconds without a byte of a body that is not over; arbitrary."""
 
-GRACEFUL = 3.0
+GRACEFUL = 3
 """Seconds that open requests get at a stop."""
+
+LIMITS = Limits(total=1024, each_peer=768)
+"""Of the listener; what the API passes on comes from one peer."""
 
 
 class EmulatorFront:
@@ -188,16 +192,21 @@ async def keep_checkpoints(front: EmulatorFront, save: Callable[[], None]) -> No
 
 async def run(front: EmulatorFront, redshift: Redshift, save: Callable[[], None], port: int) -> None:
     """Serve until SIGTERM; MiniStack then saves everything itself."""
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    config = Config()
-    config.bind = [f"{LOOPBACK}:{port}"]
-    config.accesslog = None
-    config.loglevel = "WARNING"
-    config.keep_alive_timeout = KEEP_ALIVE
-    config.graceful_timeout = GRACEFUL
+    server = Server(
+        front,
+        LIMITS,
+        lifespan="on",
+        date_header=False,  # MiniStack writes it
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=GRACEFUL,
+    )
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, setattr, server, "should_exit", True)  # noqa: FBT003
     checkpoints = asyncio.create_task(keep_checkpoints(front, save))
-    await serve(front, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+    # asyncio turns Nagle's algorithm off only where the protocol is named; with it an answer may wait 40 ms.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((LOOPBACK, port))
+        await server.serve(sockets=[listener])
     checkpoints.cancel()
     await redshift.close()
 

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import structlog
-import uvicorn
 
 from aerodrome.clock import Clock
 from aerodrome.errors import CallerError
 from aerodrome.gateway.app import Gateway, Listener
 from aerodrome.gateway.certificates import Certificates
-from aerodrome.gateway.protocol import GatewayProtocol
+from aerodrome.listening.crowd import Limits
+from aerodrome.listening.server import Server
 from aerodrome.model.web_address import Ports
 from aerodrome.settings import Paths, Settings, split_address
 
@@ -32,30 +32,26 @@ GRACEFUL_SHUTDOWN = 5
 
 HANDSHAKE_SECONDS = 10.0
 
+LIMITS = Limits(total=2000, each_peer=1000)
+"""Of each listener; many people may share an address."""
+
 RENEWAL_LOOK = timedelta(hours=1)
 """Time between two checks of how long the certificate is still valid."""
 
 log = structlog.get_logger("aerodrome.gateway")
 
 
-class GatewayServer(uvicorn.Server):
+class GatewayServer(Server):
     """One listener; `runtime` handles signals."""
 
     def __init__(self, gateway: Gateway, listener: Listener, certificates: Certificates, clock: Clock) -> None:
         super().__init__(
-            uvicorn.Config(
-                gateway.on(listener),
-                http=GatewayProtocol,
-                ws="none",
-                lifespan="on",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                timeout_keep_alive=KEEP_ALIVE,
-                timeout_graceful_shutdown=GRACEFUL_SHUTDOWN,
-                ssl_context_factory=lambda _config, _default: certificates.context,
-            )
+            gateway.on(listener),
+            LIMITS,
+            lifespan="on",
+            timeout_keep_alive=KEEP_ALIVE,
+            timeout_graceful_shutdown=GRACEFUL_SHUTDOWN,
+            ssl_context_factory=lambda _config, _default: certificates.context,
         )
         self._certificates = certificates
         self._clock = clock
@@ -66,8 +62,8 @@ class GatewayServer(uvicorn.Server):
         await self.lifespan.startup()
         loop = asyncio.get_running_loop()
 
-        def protocol() -> GatewayProtocol:
-            return GatewayProtocol(
+        def protocol() -> asyncio.Protocol:
+            return self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn calls it
                 config=self.config, server_state=self.server_state, app_state=self.lifespan.state, _loop=loop
             )
 
@@ -89,10 +85,6 @@ class GatewayServer(uvicorn.Server):
         if self._renewing is not None:
             self._renewing.cancel()
         await super().shutdown(sockets)
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
     async def _renew(self) -> None:
         while True:

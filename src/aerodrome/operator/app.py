@@ -24,6 +24,7 @@ from aerodrome.errors import AerodromeError, CallerError, NotFoundError
 from aerodrome.identity import authorizer
 from aerodrome.identity.authorizer import principal_context
 from aerodrome.ledger import connection
+from aerodrome.listening.crowd import Limits
 from aerodrome.model import arns
 from aerodrome.model.change import Strategy
 from aerodrome.model.iam import grants
@@ -34,6 +35,9 @@ from aerodrome.operations.dependencies import Dependencies
 from aerodrome.operator import documents
 from aerodrome.operator.dependencies import OperatorDependencies
 from aerodrome.services import databases, folders
+
+LIMITS = Limits(total=128, each_peer=128)
+"""Of the listener, whose socket only the machine's owner may open."""
 
 LONGEST_NAME = 40
 """Characters of a database's name; PostgreSQL takes 63, of which our prefix is a part."""

@@ -23,6 +23,7 @@ from pathlib import Path
 import structlog
 
 from aerodrome.errors import BrokenError
+from aerodrome.listening import heads
 from aerodrome.sidecar.credentials import RoleCredentials
 
 PATH = "/credentials"
@@ -86,19 +87,18 @@ class TokenFile:
         return self._token
 
 
-def answer(head: bytes, *, token: bytes | None, credentials: RoleCredentials | None, trouble: str | None) -> Answer:
-    """Decide about one request. `trouble` is the sentence that says why there are no credentials."""
-    request_line, *lines = head.rstrip(b"\r\n").split(b"\r\n")
-    words = request_line.split(b" ")
-    if len(words) != 3 or not words[2].startswith(b"HTTP/1."):  # noqa: PLR2004 - method, target, version
+def answer(raw: bytes, *, token: bytes | None, credentials: RoleCredentials | None, trouble: str | None) -> Answer:
+    """Decide about one request by its head. `trouble` is the sentence that says why there are no credentials."""
+    try:
+        head = heads.read(raw)
+    except heads.BadHeadError:
         return MALFORMED
-    fields = [(name.strip().lower(), value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
-    shown = [value for name, value in fields if name == b"authorization"]
+    shown = [value for name, value in head.headers if name == b"authorization"]
     if not shown:
         return UNAUTHORIZED
     if len(shown) > 1 or token is None or not hmac.compare_digest(shown[0], token):
         return FORBIDDEN
-    return _answer_unit(words[0], words[1], credentials, trouble)
+    return _answer_unit(head.method, head.target, credentials, trouble)
 
 
 def _answer_unit(method: bytes, target: bytes, credentials: RoleCredentials | None, trouble: str | None) -> Answer:

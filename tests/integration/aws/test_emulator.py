@@ -11,9 +11,11 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
+import malformed
 from aerodrome.aws import clients
 from aerodrome.emulator import launch, memory, rules
 from aerodrome.services import daemon
+from protocol.api import raw
 
 MIB = 2**20
 
@@ -92,6 +94,11 @@ def test_its_administration_is_refused(service, method, path):
     status, body = ask(service, method, path)
     assert status == 403
     assert json.loads(body)["__type"] == "AccessDeniedException"
+
+
+@pytest.mark.parametrize("name", malformed.CASES)
+def test_a_head_that_is_none_is_refused_and_nothing_behind_it_is_read(service, name):
+    assert malformed.is_refused(raw.send(service.described.port, malformed.smuggled(name, "localhost")))
 
 
 @pytest.mark.parametrize(

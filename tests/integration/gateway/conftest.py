@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import jwt
 import pytest
@@ -35,6 +36,7 @@ from aerodrome.identity.tokens import Minter
 from aerodrome.ledger.environments import Environments
 from aerodrome.ledger.logins import Logins
 from aerodrome.ledger.migrate import migrate
+from aerodrome.listening.crowd import Limits
 from aerodrome.model import defaults
 from aerodrome.model.audit import Entry
 from aerodrome.model.environment import Environment
@@ -45,6 +47,9 @@ from aerodrome.settings import Settings
 from waiting import wait_for
 
 from .airflow import Airflow, running
+
+MOST_CONNECTIONS = 50
+"""On each listener here; the product's number would take a test minutes to reach."""
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
@@ -273,7 +278,8 @@ def _running_gateway(world: World, sockets: tuple[socket.socket, socket.socket])
         )
     )
     kept = certificates.Certificates(world.settings, now=clock.now())
-    both = serving.servers(gateway, sockets, kept, clock.now)
+    with mock.patch.object(serving, "LIMITS", Limits(total=MOST_CONNECTIONS, each_peer=MOST_CONNECTIONS)):
+        both = serving.servers(gateway, sockets, kept, clock.now)
 
     async def serve() -> None:
         await asyncio.gather(*(server.serve(sockets=[bound]) for server, bound in both))

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from aerodrome.gateway import protocol
+import malformed
+from aerodrome.listening import protocol
 from waiting import wait_for
 
 GET = b"GET /x HTTP/1.1\r\nHost: HOST\r\nCookie: COOKIE\r\n"
@@ -103,49 +104,12 @@ def test_request_lines_for_another_host(world, cookie, target):
     assert not world.reached
 
 
-@pytest.mark.parametrize(
-    "shape",
-    [
-        POST + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        POST + b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
-        POST + b"Content-Length: 0\r\nContent-Length: 44\r\n\r\n",
-        POST + b"Content-Length: 0, 44\r\n\r\n",
-        POST + b"Content-Length: +0\r\n\r\n",
-        POST + b"Content-Length: -1\r\n\r\n",
-        POST + b"Content-Length : 0\r\n\r\n",
-        POST + b"Content-Length: 99999999999999999999999\r\n\r\n",
-        POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-        POST + b"Transfer-Encoding: identity\r\n\r\n",
-        POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-        POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
-        POST + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
-        POST + b"Transfer-Encoding:\x0bchunked\r\n\r\n0\r\n\r\n",
-        POST.replace(b"1.1", b"1.0") + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        GET + b"X-A: a\r\n b: c\r\n\r\n",
-        GET + b" X-A: a\r\n\r\n",
-        GET + b"X-A: a\nContent-Length: 44\r\n\r\n",
-        GET + b"X-A: a\rX-B: b\r\n\r\n",
-        GET + b"X-A: a\x00b\r\n\r\n",
-        GET + b"X-A\r\n\r\n",
-        GET + b": a\r\n\r\n",
-        GET.replace(b"\r\n", b"\n") + b"\n",
-        GET + b"Host: HOST\r\n\r\n",
-        GET.replace(b"HTTP/1.1", b"HTTP/2.0") + b"\r\n",
-        GET.replace(b" HTTP/1.1", b"") + b"\r\n",
-        GET.replace(b"GET", b"get") + b"\r\n",
-        GET + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
-        GET
-        + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n\r\n",
-        b"CONNECT HOST HTTP/1.1\r\nHost: HOST\r\n\r\n",
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        b"\x16\x03\x01\x00\xa5",
-    ],
-)
+@pytest.mark.parametrize("shape", malformed.CASES)
 def test_shapes_that_smuggle(world, cookie, shape):
-    answer = world.raw((shape + SECOND).replace(b"COOKIE", cookie.encode()))
-    assert status(answer) in {400, 404, 405, None}
-    assert "GET /smuggled" not in world.airflow.seen
-    assert "POST /x" not in world.airflow.seen
+    logged_in = b"Host: HOST\r\nCookie: " + cookie.encode()
+    answer = world.raw(malformed.smuggled(shape, "HOST").replace(b"Host: HOST", logged_in))
+    assert malformed.is_refused(answer)
+    assert world.airflow.seen == []
     assert still_serves(world, cookie)
 
 
@@ -166,9 +130,9 @@ def test_a_chunked_body_arrives_and_a_trailer_is_no_header(world, cookie):
     assert status(answer) == 200
     assert b'"length": 5' in answer
     answer = world.raw(head + b"1\r\na\r\n0\r\nAuthorization: Bearer x\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n")
+    assert status(answer) == 200
     assert b"6.6.6.6" not in answer
     assert b"Bearer x" not in answer
-    assert status(answer) != 200
 
 
 def test_pipelined_requests_are_answered_in_order(world, cookie):
@@ -281,8 +245,7 @@ def test_a_slow_loris_is_shown_out(world, cookie, begin):
     assert still_serves(world, cookie)
 
 
-def test_hundreds_of_idle_connections_make_room(world, cookie, monkeypatch):
-    monkeypatch.setattr(protocol, "MOST_CONNECTIONS", 50)
+def test_hundreds_of_idle_connections_make_room(world, cookie):
     idle = [world.connect() for _ in range(150)]
     try:
         assert still_serves(world, cookie)

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
-import uvicorn
+from aerodrome.api.app import LIMITS
+from aerodrome.listening.crowd import Limits
+from aerodrome.listening.server import Server
 
-from aerodrome.api.protocol import BoundedProtocol
 
-
-class Impatient(uvicorn.Server):
+class Impatient(Server):
     """Stops at once, where uvicorn would look every tenth of a second; a thousand tests stop one."""
 
     async def main_loop(self) -> None:
@@ -25,21 +25,12 @@ class Impatient(uvicorn.Server):
 
 
 @contextmanager
-def served(app: Any, *, lifespan: Literal["on", "off"] = "on") -> Iterator[int]:
+def served(app: Any, *, lifespan: Literal["on", "off"] = "on", limits: Limits = LIMITS) -> Iterator[int]:
     """The port on which `app` answers for the time of the block."""
     # As the product makes it: without the protocol's name asyncio leaves Nagle's algorithm on, 40 ms for each answer.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(
-            app,
-            http=BoundedProtocol,
-            ws="none",
-            log_config=None,
-            lifespan=lifespan,
-            proxy_headers=False,
-            timeout_graceful_shutdown=5,
-        )
-        server = Impatient(config)
+        server = Impatient(app, limits, lifespan=lifespan, timeout_graceful_shutdown=5)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         deadline = time.monotonic() + 30

@@ -9,14 +9,14 @@ from contextlib import ExitStack
 
 import pytest
 
-from aerodrome.api import protocol
+from aerodrome.listening import protocol
+from aerodrome.listening.crowd import Limits
 from protocol.api.serving import served
 
 
 @pytest.fixture
 def quick(monkeypatch):
     monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.3)
-    monkeypatch.setattr(protocol, "MOST_CONNECTIONS", 8)
 
 
 async def hello(scope, _receive, send):
@@ -27,7 +27,7 @@ async def hello(scope, _receive, send):
 
 @pytest.fixture
 def port(quick):  # noqa: ARG001 - set before the server starts
-    with served(hello, lifespan="off") as found:
+    with served(hello, lifespan="off", limits=Limits(total=8, each_peer=8)) as found:
         yield found
 
 

@@ -335,14 +335,16 @@ def test_mwaas_host_without_a_signature_is_refused_too(front: int) -> None:
 
 
 def test_request_lines_in_absolute_form(front: int) -> None:
-    ours = raw.ask(front, "GET", "http://api.airflow.us-east-1.amazonaws.com/environments?MaxResults=1")
+    host = "api.airflow.us-east-1.amazonaws.com"
+    ours = raw.ask(front, "GET", f"http://{host}/environments?MaxResults=1", Host=host)
     theirs = raw.ask(
         front, "GET", "http://bucket.s3.amazonaws.com/a%2Fb?x=1", service="s3", Host="bucket.s3.amazonaws.com"
     )
 
     assert ours.json == {"Environments": []}
     assert theirs.json["line"] == "GET /a%2Fb?x=1"
-    assert raw.ask(front, "GET", "http://127.0.0.1", service=None).json["status"] == "ok"
+    assert raw.ask(front, "GET", f"http://127.0.0.1:{front}", service=None).json["status"] == "ok"
+    assert raw.ask(front, "GET", f"http://{host}/environments", Host="elsewhere").status == 400
 
 
 @pytest.mark.parametrize("target", ["*", "host:443", "ftp://x/y"])

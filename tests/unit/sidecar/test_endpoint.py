@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import malformed
 from aerodrome.sidecar import endpoint
 from aerodrome.sidecar.config import AccessKeys
 from aerodrome.sidecar.credentials import RoleCredentials
@@ -51,7 +52,6 @@ def test_the_right_token_gets_the_keys():
         (GOOD.replace(b"Authorization", b"authoriZATION"), 200),
         (GOOD.replace(b"Authorization", b"X-Other"), 401),
         (GOOD.replace(b"GET", b"POST"), 405),
-        (GOOD.replace(b"GET", b"get"), 405),
         (GOOD.replace(b"/credentials", b"/"), 404),
         (GOOD.replace(b"/credentials", b"/credentials/../x"), 404),
         (GOOD.replace(b" HTTP/1.1", b""), 400),
@@ -61,6 +61,12 @@ def test_the_right_token_gets_the_keys():
 )
 def test_each_request_has_its_answer(head, status):
     assert answer(head)[0] == status
+
+
+@pytest.mark.parametrize("name", malformed.CASES)
+def test_a_head_that_is_none_is_refused(name):
+    head = malformed.CASES[name].replace(b"Host: HOST", b"Host: h\r\nAuthorization: " + TOKEN)
+    assert answer(head)[0] == 400
 
 
 def test_without_a_token_nobody_is_let_in():

@@ -1,0 +1,34 @@
+"""A uvicorn server with our protocol: what all of ours have in common."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import uvicorn
+
+from aerodrome.listening.crowd import Limits
+from aerodrome.listening.protocol import bounded
+
+
+class Server(uvicorn.Server):
+    """One listener of possibly several in a process; whoever makes it handles signals. `options` are uvicorn's."""
+
+    def __init__(self, application: Any, limits: Limits, **options: Any) -> None:
+        super().__init__(
+            uvicorn.Config(
+                application,
+                http=bounded(limits),  # type: ignore[arg-type]  # it makes what is asked for
+                ws="none",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,  # a client's X-Forwarded-For would be its address in policies and in the audit log
+                **options,
+            )
+        )
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

@@ -1,0 +1,99 @@
+"""Who makes room on a crowded listener: those who have least to lose, of the peer who has most."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aerodrome.listening import crowd
+from aerodrome.listening.crowd import Client, Crowd, Limits, Phase
+
+LIMITS = Limits(total=6, each_peer=4, passed_on=3, passed_on_each_peer=2)
+
+
+def client(peer="a", phase=Phase.HEAD, since=0.0, received=0, **more):
+    return Client(peer, since, phase, received, **more)
+
+
+def crowded(*clients):
+    found = Crowd(LIMITS)
+    for each in clients:
+        assert found.enter(each, 100.0).leaving is None
+    return found
+
+
+def test_there_is_room_until_there_is_none():
+    found = crowded(*(client(peer) for peer in "aaabbb"))
+    assert found.enter(client("c"), 100.0).is_free
+
+
+def test_the_peer_that_has_most_makes_room():
+    clients = [client(peer) for peer in "aaaabb"]
+    room = crowded(*clients).enter(client("c"), 100.0)
+    assert room.is_free
+    assert room.leaving in clients[:4]
+
+
+def test_who_has_its_share_makes_room_for_itself_alone():
+    clients = [client("a", since=float(number)) for number in range(4)]
+    assert crowded(client("b", since=-1.0), *clients).enter(client("a"), 100.0).leaving is clients[0]
+
+
+def test_the_order_in_which_they_leave():
+    leaving = client(phase=Phase.LEAVING, since=99.9)
+    waiting = client(phase=Phase.HEAD, since=90.0)
+    slow = client(phase=Phase.BODY, since=90.0, received=10)
+    fast = client(phase=Phase.BODY, since=10.0, received=10_000_000)
+    found = crowded(fast, slow, waiting, leaving)
+    for expected in (leaving, waiting, slow, fast):
+        newcomer = client(since=100.0, phase=Phase.SERVED)
+        assert found.enter(newcomer, 100.0).leaving is expected
+        found.leave(expected)
+
+
+def test_whoever_is_served_or_has_just_begun_stays():
+    served = [client(phase=Phase.SERVED) for _ in range(3)]
+    room = crowded(*served, client(phase=Phase.BODY, since=99.5)).enter(client(), 100.0)
+    assert not room.is_free
+    assert room.leaving is None
+
+
+def test_what_is_passed_on_has_a_number_of_its_own():
+    clients = [client(peer, Phase.SERVED) for peer in "aabb"]
+    found = crowded(*clients, client("c", Phase.SERVED))
+    assert [found.pass_on(each, 100.0).is_free for each in clients] == [True, True, True, False]
+    clients[0].is_passed_on = False
+    assert found.pass_on(clients[3], 100.0).is_free
+
+
+def test_one_peer_has_a_part_of_it_and_its_slowest_makes_room():
+    slow = client("a", Phase.BODY, received=1)
+    fast = client("a", Phase.BODY, received=10**6)
+    newest = client("a", Phase.BODY, since=100.0)
+    found = crowded(slow, fast, newest)
+    for each in (slow, fast):
+        assert found.pass_on(each, 1.0).leaving is None
+    assert found.pass_on(newest, 100.0).leaving is slow
+
+
+def test_a_byte_in_five_seconds_is_too_slow_and_a_modem_is_not():
+    assert crowd.is_too_slow(2, 10.0)
+    assert not crowd.is_too_slow(4200 * 10, 10.0)
+
+
+@given(peers=st.lists(st.sampled_from("abc"), max_size=60), phases=st.data())
+def test_the_bounds_hold_when_who_has_to_leaves(peers, phases):
+    found = Crowd(LIMITS)
+    inside = []
+    for now, peer in enumerate(peers):
+        each = client(peer, phases.draw(st.sampled_from(Phase)), since=float(now))
+        room = found.enter(each, float(now))
+        inside.append(each)
+        gone = room.leaving if room.is_free else each
+        if gone is not None:
+            assert gone in inside
+            assert gone.phase is not Phase.SERVED or gone is each
+            found.leave(gone)
+            inside.remove(gone)
+        assert len(found) == len(inside) <= LIMITS.total
+        assert all(sum(other.peer == name for other in inside) <= LIMITS.each_peer for name in "abc")
