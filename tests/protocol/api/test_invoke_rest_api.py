@@ -34,7 +34,7 @@ from aerodrome.errors import CallerError, RetryError
 from aerodrome.identity import tokens
 from aerodrome.model.lifecycle import Status
 from aerodrome.model.tenant import Tenant
-from protocol.api.serving import served
+from protocol.api.serving import Impatient, served
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ def on_socket(path: Path) -> Iterator[None]:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
-        server = uvicorn.Server(uvicorn.Config(airflow, log_config=None, lifespan="off", timeout_graceful_shutdown=0))
+        server = Impatient(uvicorn.Config(airflow, log_config=None, lifespan="off", timeout_graceful_shutdown=0))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
