@@ -64,7 +64,7 @@ def make_environment() -> Callable[[Context, Keys], Environment]:
     return make
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def scratch() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="aero-airflow-", dir="/tmp"))
     folder.chmod(0o711)
@@ -72,7 +72,7 @@ def scratch() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def redis_server(scratch: Path) -> Iterator[Path]:
     """The unix socket of a Redis of our own."""
     path = scratch / "redis.sock"
@@ -307,7 +307,7 @@ def interpreter_of(version: str) -> Path:
     return install.install(version, VERSIONS, environ=os.environ).python
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def template(scratch: Path, cluster: clusters.Cluster) -> Callable[[str], str]:
     """Migrates the template database of a version, once."""
 
@@ -351,7 +351,7 @@ def carry_out(plan: migrate.Migration, folder: Path) -> None:
         assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def make_context(
     scratch: Path, cluster: clusters.Cluster, redis_server: Path, template: Callable[[str], str]
 ) -> Callable[..., Context]:
@@ -422,7 +422,7 @@ def running(context: Context, keys: Keys) -> Iterator[Environment]:
     assert all(code in {0, -signal.SIGTERM} for code in codes.values()), codes
 
 
-@pytest.fixture(scope="session", params=lines.FIRST)
+@pytest.fixture(scope="package", params=lines.FIRST)
 def first(request: Any, make_context: Callable[..., Context]) -> Iterator[Environment]:
     """A running environment of Airflow 1.10, which has no REST API to ask."""
     keys = Keys()
@@ -431,7 +431,7 @@ def first(request: Any, make_context: Callable[..., Context]) -> Iterator[Enviro
         yield result
 
 
-@pytest.fixture(scope="session", params=lines.WITH_REST)
+@pytest.fixture(scope="package", params=lines.WITH_REST)
 def environment(request: Any, make_context: Callable[..., Context]) -> Iterator[Environment]:
     """A running environment of each offered version."""
     keys = Keys()

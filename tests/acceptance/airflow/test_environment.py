@@ -75,7 +75,7 @@ def finished(environment, path):
     return state if state in {"success", "failed"} else None
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chain(environment, wait_for, put):
     """The path of a finished run of three tasks."""
     put(environment, "chain", CHAIN.format(name="chain", length=3))

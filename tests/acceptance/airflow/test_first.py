@@ -88,7 +88,7 @@ def location(headers):
     return re.sub(r"^http://localhost/", "/", headers["location"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chain(first, wait_for):
     """The name of a DAG whose one scheduled run has ended."""
     write(first, "chain", CHAIN.format(name="chain", length=3))

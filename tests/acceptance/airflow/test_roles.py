@@ -75,7 +75,7 @@ UI = {
 }
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def dag(environment, put, wait_for):
     put(environment, "of_roles", DAG)
     wait_for("the DAG", lambda: environment.rest("GET", "/dags/of_roles")[0] == 200)
