@@ -101,11 +101,10 @@ def product(versions: Path, until_unit_ends: contextlib.ExitStack) -> Product:
     return until_unit_ends.enter_context(started(versions))
 
 
-@pytest.fixture(scope="module")
-def own_product(versions: Path) -> Iterator[Product]:
-    """An Aerodrome for tests that kill it."""
-    with started(versions) as running:
-        yield running
+@pytest.fixture(scope="session")
+def mortal_product(versions: Path, until_unit_ends: contextlib.ExitStack) -> Product:
+    """Another for all tests that kill it; each leaves it running."""
+    return until_unit_ends.enter_context(started(versions))
 
 
 @pytest.fixture(scope="session")

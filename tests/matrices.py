@@ -6,9 +6,10 @@ import os
 
 import pytest
 
-EVERY_FAULT = pytest.mark.skipif(
-    not os.environ.get("AERODROME_TEST_FAULTS"), reason="one of a kind runs already; `make faults` runs all"
-)
+ALL_FAULTS = bool(os.environ.get("AERODROME_TEST_FAULTS"))
+"""Whether this is `make faults`."""
+
+EVERY_FAULT = pytest.mark.skipif(not ALL_FAULTS, reason="one of a kind runs already; `make faults` runs all")
 """Marks a fault on real processes beside another of its kind, which always runs."""
 
 

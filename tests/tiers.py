@@ -9,6 +9,7 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 PRODUCT = "product"
+MORTAL = "mortal_product"
 AIRFLOW = "airflow"
 
 SHARED = {
@@ -22,6 +23,8 @@ SHARED = {
     "tests/acceptance/release/test_first_line.py": PRODUCT,
     "tests/acceptance/release/test_lines.py": PRODUCT,
     "tests/browser/test_web_login.py": PRODUCT,
+    "tests/faults/test_changes.py": MORTAL,
+    "tests/faults/test_deaths.py": MORTAL,
     "tests/acceptance/airflow/test_commands.py": AIRFLOW,
     "tests/acceptance/airflow/test_drain.py": AIRFLOW,
     "tests/acceptance/airflow/test_environment.py": AIRFLOW,
@@ -39,14 +42,15 @@ STAYING = (
     "tests/acceptance/test_mwaa_hook.py",
     "tests/acceptance/release/test_lines.py",
     "tests/browser/test_web_login.py",
+    "tests/acceptance/airflow/test_environment.py",
+    "tests/acceptance/airflow/test_roles.py",
 )
-"""Files that share environments in the Aerodrome that they share. They come last: others bring it down and up again."""
+"""Files that share environments in what they share. They come last: others bring it down and up, or are slowed."""
 
 FIRST = (
     PRODUCT,
     "tests/faults/cell/test_deaths.py",  # needs no Airflow, which the process before this one installs meanwhile
-    "tests/faults/test_deaths.py",
-    "tests/faults/test_changes.py",
+    MORTAL,
     AIRFLOW,
     "tests/acceptance/test_dev.py",
     "tests/acceptance/release/test_requirements.py",
@@ -89,7 +93,7 @@ class FilesTogether(LoadFileScheduling):
 def lines(reports: Iterable[tuple[str, pytest.TestReport]]) -> list[str]:
     """A line for each tier: how many tests ended in which way, and the seconds that they took with their fixtures.
 
-    The seconds are those of all processes together; two of them work at once under `make test`.
+    The seconds are those of all processes together; three of them work at once under `make test`.
     """
     seconds: Counter[str] = Counter()
     counts: Counter[tuple[str, str]] = Counter()

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from acceptance.test_updates import LOOKING, WAITING, plugins, put
+from acceptance.test_updates import LOOKING, REQUIREMENTS, WAITING, plugins, put
+from matrices import EVERY_FAULT
 from product import BUCKET, LIMIT, Product, wait_for
 
 SETTLED = {"AVAILABLE", "UPDATE_FAILED", "UNAVAILABLE"}
@@ -18,14 +19,14 @@ SETTLED = {"AVAILABLE", "UPDATE_FAILED", "UNAVAILABLE"}
 IMPOSSIBLE = {"scheduler.max_tis_per_query": "many"}
 """Options with which no scheduler starts."""
 
-pytestmark = pytest.mark.timeout(2 * LIMIT + 300)
+pytestmark = pytest.mark.timeout(4 * LIMIT + 300)
 
 
 @pytest.fixture(scope="module")
-def stubborn(own_product: Product) -> Product:
-    own_product.put_dag("looking", LOOKING.format(dag="looking"))
-    own_product.put_dag("waiting", WAITING.format(bucket=BUCKET, dag="waiting"))
-    return own_product
+def stubborn(mortal_product: Product) -> Product:
+    mortal_product.put_dag("looking", LOOKING.format(dag="looking"))
+    mortal_product.put_dag("waiting", WAITING.format(bucket=BUCKET, dag="waiting"))
+    return mortal_product
 
 
 @pytest.fixture
@@ -67,16 +68,49 @@ def begin_to_wait(product: Product, name: str) -> str:
     return run
 
 
-def check_whole(product: Product, name: str) -> None:
-    """What holds of an environment that has settled."""
-    assert product.finished(name, "looking", product.trigger(name, "looking")) == "success"
+def check_whole(product: Product, name: str) -> str:
+    """What holds of an environment that has settled; the run by which that was seen."""
+    run = product.trigger(name, "looking")
+    assert product.finished(name, "looking", run) == "success"
     wait_for("no other cell is left", lambda: product.environment(name)["other_cells"] == [])
     shown = product.environment(name)
     assert {unit["state"] for unit in shown["units"]} == {"ready"}
     folder = product.data / "run" / shown["identifier"]
     assert len([each for each in folder.iterdir() if each.name.isdecimal()]) == 1
+    return run
 
 
+def test_an_update_that_fails_and_an_upgrade_and_a_downgrade_that_fails(stubborn, made):
+    """Between them they take each kind of step: build, rehearse, migrate, start; and back from each."""
+    made("moved", "2.11.2")
+    run = begin_to_wait(stubborn, "moved")
+    archive = put(stubborn, "moved/plugins.zip", plugins())
+    given = {"PluginsS3Path": "moved/plugins.zip", "PluginsS3ObjectVersion": archive}
+    put(stubborn, "moved/conflict.txt", f"{REQUIREMENTS}calf\n")
+    stubborn.update("moved", RequirementsS3Path="moved/conflict.txt", **given)
+    assert "release" in kill_in_every_phase(stubborn, "moved")
+    found = stubborn.get("moved")
+    assert (found["Status"], found["LastUpdate"]["Error"]["ErrorCode"]) == ("UPDATE_FAILED", "REQUIREMENTS_CONFLICT")
+    assert stubborn.task("moved", "waiting", run, "wait")["state"] == "running"
+
+    put(stubborn, "go/waiting", "")  # the drain does not wait for long
+    stubborn.update("moved", AirflowVersion="3.3.1")
+    assert {"rehearsal", "migrate", "start"} <= {*kill_in_every_phase(stubborn, "moved")}
+    found = stubborn.get("moved")
+    assert (found["Status"], found["AirflowVersion"]) == ("AVAILABLE", "3.3.1"), found["LastUpdate"]
+    assert stubborn.finished("moved", "waiting", run) == "success"
+    assert stubborn.task("moved", "waiting", run, "wait")["try_number"] == 1
+    run = check_whole(stubborn, "moved")
+
+    stubborn.update("moved", AirflowVersion="2.11.2", AirflowConfigurationOptions=IMPOSSIBLE)
+    assert {"rehearsal", "migrate", "start"} <= {*kill_in_every_phase(stubborn, "moved")}
+    found = stubborn.get("moved")
+    assert (found["Status"], found["AirflowVersion"]) == ("UPDATE_FAILED", "3.3.1")
+    check_whole(stubborn, "moved")
+    assert run in {each["dag_run_id"] for each in stubborn.rest("moved", "GET", "/dags/looking/dagRuns")["dag_runs"]}
+
+
+@EVERY_FAULT
 def test_an_update(stubborn, made):
     made("updated", "2.11.2")
     run = begin_to_wait(stubborn, "updated")
@@ -91,6 +125,7 @@ def test_an_update(stubborn, made):
     check_whole(stubborn, "updated")
 
 
+@EVERY_FAULT
 def test_a_failing_update(stubborn, made):
     made("kept", "3.3.1")
     run = begin_to_wait(stubborn, "kept")
@@ -102,28 +137,3 @@ def test_a_failing_update(stubborn, made):
     assert stubborn.finished("kept", "waiting", run) == "success"
     assert stubborn.task("kept", "waiting", run, "wait")["try_number"] == 1
     check_whole(stubborn, "kept")
-
-
-def test_an_upgrade(stubborn, made):
-    made("upgraded", "2.11.2")
-    run = begin_to_wait(stubborn, "upgraded")
-    put(stubborn, "go/waiting", "")  # the drain does not wait for long
-    stubborn.update("upgraded", AirflowVersion="3.3.1")
-    assert {"rehearsal", "migrate", "start"} <= {*kill_in_every_phase(stubborn, "upgraded")}
-    found = stubborn.get("upgraded")
-    assert (found["Status"], found["AirflowVersion"]) == ("AVAILABLE", "3.3.1"), found["LastUpdate"]
-    assert stubborn.finished("upgraded", "waiting", run) == "success"
-    assert stubborn.task("upgraded", "waiting", run, "wait")["try_number"] == 1
-    check_whole(stubborn, "upgraded")
-
-
-def test_a_failing_downgrade_comes_back_to_the_old_version(stubborn, made):
-    made("returned", "3.3.1")
-    run = stubborn.trigger("returned", "looking")
-    assert stubborn.finished("returned", "looking", run) == "success"
-    stubborn.update("returned", AirflowVersion="2.11.2", AirflowConfigurationOptions=IMPOSSIBLE)
-    assert {"rehearsal", "migrate", "start"} <= {*kill_in_every_phase(stubborn, "returned")}
-    found = stubborn.get("returned")
-    assert (found["Status"], found["AirflowVersion"]) == ("UPDATE_FAILED", "3.3.1")
-    check_whole(stubborn, "returned")
-    assert run in {each["dag_run_id"] for each in stubborn.rest("returned", "GET", "/dags/looking/dagRuns")["dag_runs"]}

@@ -35,10 +35,10 @@ with DAG("{dag}", start_date=datetime(2024, 1, 1), schedule=None):
 
 
 @pytest.fixture(scope="module")
-def hardy(own_product):
-    own_product.create(NAME)
-    own_product.wait_until(NAME, "AVAILABLE")
-    return own_product
+def hardy(mortal_product):
+    mortal_product.create(NAME)
+    mortal_product.wait_until(NAME, "AVAILABLE")
+    return mortal_product
 
 
 def all_ready(product):

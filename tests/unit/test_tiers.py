@@ -19,7 +19,11 @@ STARTING = [file for file in FILES if tiers.tier_of(file) in {"acceptance", "bro
 
 def asked_for(file: str) -> set[str]:
     """The names of the fixtures that a file and the conftest.py beside it ask others for."""
-    paths = [ROOT / file, (ROOT / file).with_name("conftest.py")]
+    return asked_by(ROOT / file, (ROOT / file).with_name("conftest.py"))
+
+
+def asked_by(*paths: Path) -> set[str]:
+    """The names of the fixtures that are asked for in these files and made in none of them."""
     nodes = [node for path in paths if path.exists() for node in ast.walk(ast.parse(path.read_text()))]
     functions = [node for node in nodes if isinstance(node, ast.FunctionDef)]
     askers = [each for each in functions if each.name.startswith("test_") or is_fixture(each)]
@@ -30,9 +34,10 @@ def is_fixture(function: ast.FunctionDef) -> bool:
     return any("pytest.fixture" in ast.unparse(each) for each in function.decorator_list)
 
 
-def test_one_process_runs_all_files_that_ask_for_the_aerodrome_that_is_left_whole() -> None:
-    assert {file for file in STARTING if tiers.PRODUCT in asked_for(file)} == {
-        file for file, each in tiers.SHARED.items() if each == tiers.PRODUCT
+@pytest.mark.parametrize("name", [tiers.PRODUCT, tiers.MORTAL])
+def test_one_process_runs_all_files_that_ask_for_an_aerodrome_that_is_shared(name: str) -> None:
+    assert {file for file in STARTING if name in asked_for(file)} == {
+        file for file, each in tiers.SHARED.items() if each == name
     }
 
 
@@ -43,7 +48,8 @@ def test_one_process_runs_all_files_with_airflow_alone() -> None:
 
 def test_environments_that_stay_are_made_last() -> None:
     shared = {file for file in STARTING if {"shared_environment", "shared_environments"} & asked_for(file)}
-    assert shared == {*tiers.STAYING}
+    below = {file for file in FILES if "/airflow/" in file and "environment" in asked_by(ROOT / file)}
+    assert shared | below == {*tiers.STAYING}
     alone = "tests/acceptance/test_bad_beginnings.py"
     assert all(tiers.order(f"{alone}::test_x") < tiers.order(f"{file}::test_x") for file in shared)
 

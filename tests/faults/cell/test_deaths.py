@@ -11,6 +11,7 @@ import sys
 
 from aerodrome.cell import kernel
 from integration.cell import harness
+from matrices import EVERY_FAULT
 
 TASKS = """
 import os, signal, time
@@ -462,6 +463,25 @@ def test_what_does_nothing_any_more_is_killed_with_its_children_and_says_why(one
     harness.until(lambda: fresh_pid(one_cell, "sound", first["sound"]), "a new one")
 
 
+def test_an_adopted_unit_that_has_beaten_once_must_go_on(one_cell) -> None:
+    once = BEATING.replace("while True:\n        os.write(fd", "if True:\n        os.write(fd")
+    specification = one_cell.unit("once", once, ready="notify")
+    pid = one_cell.start(specification)
+    first = one_cell.ready("once")
+
+    def beats() -> dict[int, bool]:
+        return {unit["pid"]: unit["beats"] for unit in json.loads(one_cell.state.read_text())["units"]}
+
+    harness.until(lambda: beats()[first], "a state file that knows")
+    kill(pid)
+    one_cell.write(specification, one_cell.unit("other"))
+    start_again(one_cell)
+    other = one_cell.ready("other")
+    harness.until(lambda: other in beats(), "a state file of the new cell")
+    assert beats()[first]
+
+
+@EVERY_FAULT  # for half a minute it waits
 def test_an_adopted_unit_is_watched_on(one_cell) -> None:
     go = one_cell.folder / "go-holding"
     pid = one_cell.start(
