@@ -20,13 +20,14 @@ quickstart: .venv/.synced ## From nothing to a finished workflow on real Airflow
 	$(RUN)/python -m examples.movielens --airflow-version $(VERSION)
 
 test: check ## Every test on the two main lines (faults, lines and bench are longer); says what it skipped and why
-	$(RUN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 30 --durations-min 1
+	$(RUN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations 30 --durations-min 1
 
 faults: .venv/.synced ## Every fault at every place on real processes (make test kills at one place of a kind)
 	AERODROME_TEST_FAULTS=every $(RUN)/pytest tests/faults tests/acceptance/release/test_verification.py tests/unit/controller
 
 lines: .venv/.synced ## The other Airflow lines, and popular packages on the two main ones
-	AERODROME_TEST_LINES="$(OTHER_LINES)" $(RUN)/pytest tests/acceptance/release tests/acceptance/airflow tests/acceptance/movielist
+	AERODROME_TEST_LINES="$(OTHER_LINES)" $(RUN)/pytest tests/acceptance/release tests/acceptance/airflow \
+		tests/acceptance/movielist tests/acceptance/movielens tests/acceptance/test_updates.py
 
 check: .venv/.synced ## Style, types, import directions (about ten seconds)
 	$(RUN)/ruff format --check .

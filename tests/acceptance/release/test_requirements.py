@@ -46,6 +46,7 @@ def test_only_what_the_base_lacks_is_installed_compiled_and_shared(build, airflo
     assert [step.name for step in steps] == ["found"]
 
 
+@ALIKE
 def test_no_requirements_make_an_empty_overlay(build):
     assert build("\n# none\n").packages == ()
     assert build().packages == ()
@@ -60,6 +61,7 @@ def test_a_package_from_source_is_built_as_nobody_and_belongs_to_us(build, airfl
     assert not any(path.stat().st_mode & 0o022 for path in built.site.rglob("*"))
 
 
+@ALIKE
 def test_a_module_of_pythons_own_is_left_out(build, airflow):
     built = build("enum34\n")
     assert built.notes == ("the module enum is left out, because it is Python's own",)
@@ -117,6 +119,7 @@ def test_a_package_that_airflow_came_with_is_replaced_in_an_environment_of_the_r
     assert list(airflow.venv.glob("lib/python*/site-packages/pycurl*"))
 
 
+@ALIKE
 def test_an_index_that_the_startup_script_names_is_asked_and_its_credentials_are_shown_to_nobody(context, server):
     script = f"export PIP_INDEX_URL={server.replace('://', '://me:hunter2@')}/mine\n".encode()
     said = []
@@ -177,12 +180,14 @@ def test_two_lines_that_exclude_each_other_are_both_named(build):
     assert caught.value.code == "REQUIREMENTS_CONFLICT"
 
 
+@ALIKE
 def test_a_package_that_hides_one_of_the_base_is_a_conflict(build):
     with pytest.raises(ReleaseError, match="shadowing brings requests") as caught:
         build("shadowing\n")
     assert (caught.value.code, caught.value.line) == ("REQUIREMENTS_CONFLICT", 1)
 
 
+@ALIKE
 def test_a_package_that_cannot_be_imported_is_found_out(build):
     with pytest.raises(ReleaseError, match="unimportable is installed and cannot be imported") as caught:
         build("cow\nunimportable\n")
