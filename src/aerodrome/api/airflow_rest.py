@@ -1,7 +1,7 @@
-"""One REST call to an environment's Airflow, with a freshly minted token.
+"""Makes one REST call to an environment's Airflow, with a new token.
 
-`assembly` gives `Caller.call` to the operations. What may be asked, and how an answer reads, is `airflow.rest`'s to
-say; here are only the connection and its failures. In whose name, and with which role, the caller says.
+`assembly` gives `Caller.call` to the operations. `airflow.rest` says what may be asked and how an answer is read; this
+module has only the connection and its failures. The caller says in whose name, and with which role.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class Caller:
     async def call(
         self, environment: Environment, method: str, path: str, query: Any, body: Any, *, subject: str, role: str
     ) -> tuple[int, Any]:
-        """Airflow's status and document; 502 or 504 when it gave none in time.
+        """Airflow's status and document; 502 or 504 when Airflow gave no answer in time.
 
         Raises:
-            CallerError: path or query is not one of Airflow's REST API.
+            CallerError: path or query is none of Airflow's REST API.
             RetryError: the web server cannot be reached.
         """
         version = versions.lookup(environment.spec.airflow_version)
@@ -70,7 +70,7 @@ async def _sent(session: aiohttp.ClientSession, name: str, request: rest.RestReq
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:
-    """The body, read one byte past the limit at most."""
+    """The body; reading stops once it is longer than the limit."""
     found = bytearray()
     async for chunk in response.content.iter_any():
         found += chunk

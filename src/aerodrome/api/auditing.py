@@ -1,7 +1,7 @@
-"""What a request leaves behind in the audit log: gathered while it is answered, recorded once at its end.
+"""The audit log's entry for a request: gathered while the request is answered, recorded once at its end.
 
-Bodies, secrets, tokens and signatures never come here; of a caller who could not be identified only the id of the
-access key is kept.
+Bodies, secrets, tokens and signatures never come here. If a caller could not be identified, the entry has only the
+access key's id.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from aerodrome.operations import permissions
 
 @dataclass(slots=True, kw_only=True)
 class Trail:
-    """One request on its way; every step writes down what it found out."""
+    """What is known about one request so far; every step writes down what it found out."""
 
     at: datetime
     address: str
@@ -32,18 +32,18 @@ class Trail:
     detail: dict[str, Any] = field(default_factory=dict)
 
     def about(self, given: Document) -> None:
-        """Note what a well-formed input is about; of a REST call the method and the path, without their content."""
+        """Note which environment a well-formed input is about, and a REST call's method and path without its query."""
         self.environment = permissions.environment_name(given)
         if "Method" in given:
             self.detail |= {"method": given["Method"], "path": given["Path"].partition("?")[0]}
 
     def failed(self, code: str, message: str) -> None:
-        """Note that the answer is an error; its sentence is the entry's unless a decision was noted before."""
+        """Note that the answer is an error. The entry gets its sentence unless a decision was noted before."""
         self.detail["error"] = code
         self.sentence = self.sentence or message
 
     def entry(self) -> Entry:
-        """The entry as it stands now."""
+        """The entry with what is known so far."""
         return Entry(
             at=self.at,
             kind=AuditKind.API_REQUEST,

@@ -1,1 +1,1 @@
-"""The operations of IAM: inputs → a change of the directory, or a look at it → outputs as the model names them."""
+"""The operations of IAM: each changes or reads the directory, and answers with the members that the model names."""

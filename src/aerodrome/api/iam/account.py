@@ -7,7 +7,7 @@ from aerodrome.model.iam.quotas import QUOTAS
 
 
 def get_account_summary(call: Call) -> Output:
-    """Counts and quotas; what does not exist here counts nothing."""
+    """Counts and quotas; the count of what Aerodrome does not have is 0."""
     iam = call.iam
     counts = {
         "Users": len(iam.users),
@@ -30,5 +30,5 @@ def get_account_summary(call: Call) -> Output:
 
 
 def list_account_aliases(_call: Call) -> Output:
-    """The account has none."""
+    """The account has no aliases."""
     return {"AccountAliases": [], "IsTruncated": False}

@@ -1,4 +1,4 @@
-"""Whom an operation is about when it names nobody: the user who signed."""
+"""The user that an operation is about: the named one, or the user who signed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def user_name(call: Call) -> str:
     """The UserName that was given, or the caller's own.
 
     Raises:
-        IamError: none was given and the caller is no user.
+        IamError: none was given, and the caller is not a user.
     """
     given: str | None = call.given.get("UserName")
     if given is not None:
@@ -23,6 +23,6 @@ def user_name(call: Call) -> str:
 
 
 def owner_of_key(call: Call) -> User | None:
-    """Whose the access key is that was asked about."""
+    """The user who has the access key that the call names; None when nobody has it."""
     found = call.iam.keys.get(call.given["AccessKeyId"])
     return call.iam.users_by_id.get(found.user_id) if found else None

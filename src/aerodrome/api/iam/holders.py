@@ -1,4 +1,4 @@
-"""Operations on the policies of users, groups and roles: inline, attached, boundary. One set, made for each kind."""
+"""Operations on the policies of users, groups and roles: inline, attached, boundary. Each kind gets the same set."""
 
 from __future__ import annotations
 
@@ -110,5 +110,5 @@ def _list_attached(kind: Kind) -> Blocking:
 
 
 def _path(policy_arn: str) -> str:
-    """The path within a policy's ARN: `/` of `arn:aws:iam::aws:policy/AdministratorAccess`."""
+    """The path in a policy's ARN: `/` for `arn:aws:iam::aws:policy/AdministratorAccess`."""
     return "/" + policy_arn.partition(":policy/")[2].rpartition("/")[0]

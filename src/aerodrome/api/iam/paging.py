@@ -1,6 +1,7 @@
-"""Marker and MaxItems: one page of things that have an order.
+"""Marker and MaxItems: one page of ordered things.
 
-A marker is opaque to callers: the place of the last thing on the page before, packed so that a made-up one is known.
+A marker is opaque to callers. It is the place of the last thing on the page before, packed so that a made-up marker is
+recognised.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def page(
 
 
 def page_by_name(things: Iterable[NamedT], given: Mapping[str, Any]) -> tuple[list[NamedT], Output]:
-    """As `page`: those whose path begins with PathPrefix, in the order of their names."""
+    """As `page`, for the things whose path begins with PathPrefix, ordered by name."""
     prefix = given.get("PathPrefix", "/")
     return page((each for each in things if each.path.startswith(prefix)), given, lambda each: each.name)
 

@@ -1,7 +1,7 @@
 """What IAM must allow for each of its own operations: the resources and the condition keys of a call.
 
-`table` asks before an operation runs. Resources are those of AWS's service authorization reference; an entity that does
-not exist has the ARN that it would have, so that a refusal tells nobody what exists. Reads only.
+`table` asks before an operation runs. Resources are those of AWS's service authorization reference. An entity that does
+not exist gets the ARN that it would have, so that a refusal does not tell what exists. This module only reads.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from aerodrome.model.iam.directory import key
 from aerodrome.model.iam.entities import Entity, Group, Policy, Provider, Role, User
 
 Subject = tuple[str, Entity | None]
-"""A resource, and the entity when it exists."""
+"""A resource, and its entity if that exists."""
 
 SubjectsOf = Callable[[Call], Iterable[Subject]]
 
@@ -25,7 +25,7 @@ def _anything(_call: Call) -> list[Subject]:
 
 
 def _below(kind: str) -> SubjectsOf:
-    """Lists are about whatever lies below a path."""
+    """The subject of a list: everything below a path."""
 
     def subjects(call: Call) -> list[Subject]:
         return [(call.iam.arn(kind, call.given.get("PathPrefix", "/"), ""), None)]
@@ -38,7 +38,7 @@ def _user(call: Call) -> list[Subject]:
 
 
 def _user_and_target(call: Call) -> list[Subject]:
-    """Whoever renames needs permission on both names."""
+    """The subjects of a renaming, which needs permission on both names."""
     subject = _named(call, "user", call.iam.users, call.given["UserName"])
     return [subject, _target(call, "user", call.given["UserName"], call.given.get("NewUserName"), subject[1])]
 
@@ -141,7 +141,7 @@ _SUBJECTS: Mapping[SubjectsOf, str] = {
 }
 
 TABLE: Mapping[str, SubjectsOf] = {name: of for of, names in _SUBJECTS.items() for name in names.split()}
-"""Operation → what it is about. Every operation that is offered has a row; a test compares."""
+"""Operation → its subjects. Every operation that is offered has a row; a test compares."""
 
 
 TAGGING: Mapping[str, str] = {
@@ -150,7 +150,7 @@ TAGGING: Mapping[str, str] = {
     "CreatePolicy": "iam:TagPolicy",
     "CreateOpenIDConnectProvider": "iam:TagOpenIDConnectProvider",
 }
-"""Operation → the action that it needs as well when it gives tags."""
+"""Operation → the action that it also needs when it gives tags."""
 
 
 def check(call: Call, operation: str) -> None:

@@ -104,7 +104,7 @@ def list_entities_for_policy(call: Call) -> Output:
     policy, prefix = iam.policy(given["PolicyArn"]), given.get("PathPrefix", "/")
     wanted = given.get("EntityFilter")
     if wanted in {"LocalManagedPolicy", "AWSManagedPolicy"}:
-        raise IamError(INVALID_INPUT, f"EntityFilter {wanted} names no kind of entity: use User, Role or Group.")
+        raise IamError(INVALID_INPUT, f"EntityFilter {wanted} is not a kind of entity here: use User, Role or Group.")
     usage = given.get("PolicyUsageFilter")
     users: list[Holder] = [] if usage == BOUNDARY else policies.attached_to(iam, policy.arn)
     bounded = [] if usage not in {None, BOUNDARY} else policies.bounded_by(iam, policy.arn)

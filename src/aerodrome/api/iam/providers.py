@@ -8,7 +8,7 @@ from aerodrome.model.iam import providers
 
 
 def create_provider(call: Call) -> Output:
-    """The issuer is not asked yet: it may start later."""
+    """Register a provider. Its issuer is not asked yet, because it may start later."""
     given = call.given
     after = call.change(
         lambda iam: providers.create(

@@ -80,7 +80,7 @@ def list_instance_profiles_for_role(call: Call) -> Output:
 
 
 def create_service_linked_role(call: Call) -> Output:
-    """Only MWAA's; it takes no suffix."""
+    """Create MWAA's service-linked role, the only one here; it takes no suffix."""
     service, description = call.given["AWSServiceName"], call.given.get("Description", "")
     if "CustomSuffix" in call.given:
         raise roles.no_suffix(service)
@@ -94,7 +94,7 @@ def create_service_linked_role(call: Call) -> Output:
 
 
 def delete_service_linked_role(call: Call) -> Output:
-    """Done at once; the task id of the answer is AWS's form, and its status is not asked for here."""
+    """Delete the role at once. The task id in the answer has AWS's form; its status cannot be asked for here."""
     role = call.iam.role(call.given["RoleName"])
     call.change(lambda iam: roles.delete_service_linked(iam, role.name))
     return {"DeletionTaskId": f"task{role.path}{role.name}/{uuid.uuid4()}"}

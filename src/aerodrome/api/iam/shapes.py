@@ -84,7 +84,7 @@ def tags_of(given: Mapping[str, Any]) -> dict[str, str]:
     """The tags of an input.
 
     Raises:
-        IamError: a key is there twice.
+        IamError: a key was given twice.
     """
     listed = given.get("Tags", ())
     found = {tag["Key"]: tag["Value"] for tag in listed}

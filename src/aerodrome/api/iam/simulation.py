@@ -1,6 +1,6 @@
-"""SimulatePrincipalPolicy and SimulateCustomPolicy: what IAM would say, by the very evaluation that says it.
+"""SimulatePrincipalPolicy and SimulateCustomPolicy: IAM's answer, by the same evaluation that answers real requests.
 
-One result for each action on each resource. Service control policies and resource policies do not exist here.
+There is one result for each action on each resource. Service control policies and resource policies do not exist here.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from aerodrome.model.iam.errors import INVALID_INPUT, NO_SUCH_ENTITY, IamError
 from aerodrome.model.principals import Granted, PolicyText, Principal
 
 MOST_RESULTS = 1000
-"""Actions times resources of one call."""
+"""Actions times resources that one call may name."""
 
 MOST_CHARACTERS = 16 * 1024 * 1024
-"""Of policies that are judged for one page, counted once for each result; a second's work. Pages are shorter then."""
+"""Characters of policies that are evaluated for one page, counted for each result: a second's work. More = a shorter
+page."""
 
 UNOFFERED = ("ResourcePolicy", "OrderedOrganizationPolicyInputList", "PolicyExclusionList")
 
@@ -38,7 +39,7 @@ _SOURCE = re.compile(r"(?P<form>managed|inline) policy (?P<name>\S+) of (?P<kind
 
 
 def simulate_principal_policy(call: Call) -> Output:
-    """What the policies of a user, group or role allow, with further ones if given."""
+    """What the policies of a user, group or role allow, together with those that the request adds."""
     holder = _holder(call.iam, call.given["PolicySourceArn"])
     own, known = _of(call, holder)
     boundary = _boundary(call.given) or own.boundary
@@ -109,7 +110,7 @@ def _simulated(call: Call, granted: Granted, known: Context) -> Output:
 
 
 def _fitting(granted: Granted, wanted: int) -> int:
-    """How many results a page may have: whoever may simulate must not keep everybody else waiting."""
+    """How many results a page may have: a simulation must not keep other requests waiting."""
     texts = [*granted.identity, *([granted.boundary] if granted.boundary else [])]
     return max(1, min(wanted, MOST_CHARACTERS // (1 + sum(len(text.document) for text in texts))))
 
@@ -159,7 +160,7 @@ def _statement(found: Considered, aws: Collection[str]) -> Output:
 
 
 def _missing(trace: Sequence[Considered], context: Context) -> list[str]:
-    """Condition keys that decided nothing, since no value was given for them."""
+    """Condition keys that decided nothing, because the request gave no value for them."""
     about = [found for found in trace if found.mismatch is None or found.mismatch.part is StatementElement.CONDITION]
     keys = {condition.key for found in about for condition in found.statement.conditions}
     return sorted(key for key in keys if key.lower() not in context)

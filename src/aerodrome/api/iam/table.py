@@ -67,7 +67,7 @@ _BLOCKING: Mapping[str, Blocking] = {
 
 
 def _permitted(name: str, act: Blocking) -> Operation:
-    """The operation in a worker thread, for the ledger blocks; IAM is asked first."""
+    """The operation in a worker thread, because the ledger blocks; IAM is asked first."""
 
     def checked(call: Call) -> Output:
         permissions.check(call, name)

@@ -23,7 +23,7 @@ _FINDING: Mapping[str, tuple[Find, Find]] = {
     "Policy": (lambda iam, call: iam.policy(call.given["PolicyArn"]), _policy_to_change),
     "OpenIDConnectProvider": (lambda iam, call: iam.provider(call.given["OpenIDConnectProviderArn"]),) * 2,
 }
-"""Kind → how to find what is to be read, and what is to be changed."""
+"""Kind → how to find an entity to read it, and to change it."""
 
 
 def operations() -> Mapping[str, Blocking]:

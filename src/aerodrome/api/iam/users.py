@@ -12,7 +12,7 @@ from aerodrome.model.iam.errors import INVALID_INPUT, IamError
 _STATUSES = {"Active": True, "Inactive": False}
 
 NEVER = "N/A"
-"""Service and region of a key that was never used."""
+"""The service and region that are answered for a key that was never used."""
 
 
 def create_user(call: Call) -> Output:
@@ -63,7 +63,7 @@ def list_groups_for_user(call: Call) -> Output:
 
 
 def create_access_key(call: Call) -> Output:
-    """The secret is in this answer and, sealed, in the ledger; nowhere else."""
+    """Create a key. Its secret is in this answer and, sealed, in the ledger; nowhere else."""
     name = callers.user_name(call)
     key_id = identifiers.access_key_id(secrets.token_bytes(identifiers.RANDOM_BYTES))
     secret = identifiers.secret_access_key(secrets.token_bytes(identifiers.RANDOM_BYTES))

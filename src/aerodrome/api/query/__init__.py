@@ -1,5 +1,5 @@
-"""The AWS query protocol, the server's side, for IAM and STS: form fields in, XML out, all by botocore's models.
+"""The server's side of the AWS query protocol, for IAM and STS: form fields in, XML out, all by botocore's models.
 
-Knows the protocol and the life of a request; what an operation means is `api/iam`'s and `api/sts`'s. Signatures are
+It knows the protocol and the steps of a request; `api/iam` and `api/sts` know what an operation means. Signatures are
 verified before `service.answer` is called.
 """

@@ -1,6 +1,6 @@
 """One call of an IAM or STS operation: what came in, who asks, and what IAM said about it.
 
-`service` makes it, the operations read it; the audit log is told from what is left in it.
+`service` makes it, and the operations read it. The audit log's entry is made from it at the end.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ Output = dict[str, Any]
 
 @dataclass(kw_only=True)
 class Call:
-    """A call on its way; `action` and what follows are what the audit log gets."""
+    """A call while it is answered; the audit log gets `action` and the members that follow."""
 
     deps: QueryDependencies
     given: Mapping[str, Any]
     """The validated input."""
     principal: Principal | None
-    """Who signed; None for AssumeRoleWithWebIdentity alone."""
+    """Who signed; None only for AssumeRoleWithWebIdentity."""
     now: datetime
     context: Context
     """The condition keys that every request has."""
@@ -40,9 +40,9 @@ class Call:
     allowed: bool = False
     sentence: str = ""
     federated: str | None = None
-    """Who asks with a web identity token, once it is verified."""
+    """Who asks with a web identity token, after it is verified."""
     environment: str | None = field(default=None)
-    """The environment whose own service asks."""
+    """The environment, if its own service asks."""
 
     @property
     def iam(self) -> Directory:
@@ -53,7 +53,7 @@ class Call:
         """Who signed.
 
         Raises:
-            IamError: nobody did.
+            IamError: nobody signed.
         """
         if self.principal is None:
             raise IamError(ACCESS_DENIED, "The request is not signed.")
@@ -68,7 +68,7 @@ class Call:
         return identifiers.unique_id(prefix, secrets.token_bytes(identifiers.RANDOM_BYTES))
 
     def authorise(self, resource: str, context: Context, *, also: str | None = None) -> None:
-        """Note what IAM says of this call, or of another action that it needs (`also`).
+        """Ask IAM about this call, or about another action that it needs (`also`), and note the answer.
 
         Raises:
             IamError: AccessDenied, in AWS's words.

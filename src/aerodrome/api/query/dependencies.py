@@ -1,4 +1,4 @@
-"""What IAM and STS need from the rest of Aerodrome, as one value that `runtime` fills in."""
+"""What IAM and STS need from the rest of Aerodrome, as one value that `assembly` fills in."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ class PrincipalStore(Protocol):
         """IAM as it is now; costs nothing."""
 
     def change(self, decide: Change) -> Directory:
-        """Change IAM in one transaction and return what it is then; blocks.
+        """Change IAM in one transaction and return the new directory; blocks.
 
         Raises:
-            IamError: the rules are against it; nothing was changed.
+            IamError: the rules do not allow the change; nothing was changed.
         """
 
     def last_use(self, access_key_id: str) -> KeyUse | None:
-        """When an access key was used last; None: never."""
+        """When an access key was used last; None = never."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class QueryDependencies:
-    """Everything behind the query protocol."""
+    """Everything that IAM and STS work with."""
 
     principals: PrincipalStore
     authorizer: Authorizer
-    """Over the same principals."""
+    """Asks about the same principals."""
     session_tokens: SessionTokens
     region: str
 
@@ -46,9 +46,9 @@ class QueryDependencies:
     """Seals the secret of a new access key."""
 
     execution_roles_of: Callable[[str], Collection[str]]
-    """Name of an environment → the ARNs of the roles that it may act as; none for no environment. Blocks."""
+    """Name of an environment → the ARNs of the roles that it may act as; none if it does not exist. Blocks."""
 
     issuers: Issuers
-    """The OpenID Connect issuers whose tokens AssumeRoleWithWebIdentity takes."""
+    """The OpenID Connect issuers whose tokens AssumeRoleWithWebIdentity accepts."""
 
     clock: Clock

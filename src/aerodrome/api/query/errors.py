@@ -1,6 +1,7 @@
-"""Errors of the query protocol: which code and status an exception leaves with.
+"""Turns an exception into a code and status of the query protocol.
 
-The last step before `answers`. What nobody foresaw is logged with its cause and told as the service's own failure.
+It is the last step before `answers`. An unexpected error is logged with its cause, and answered as the service's own
+failure.
 """
 
 from __future__ import annotations
@@ -39,12 +40,12 @@ COMMON: Mapping[str, HTTPStatus] = {
     UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     "InternalFailure": HTTPStatus.INTERNAL_SERVER_ERROR,
 }
-"""Codes that every service answers with and no model declares (AWS: common errors) → status."""
+"""Codes that every service can answer and no model declares (AWS: common errors) → status."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueryError:
-    """What leaves: code, status and a sentence."""
+    """The answer: code, status and a sentence."""
 
     code: str
     status: int

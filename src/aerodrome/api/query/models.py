@@ -20,7 +20,7 @@ XMLNS: Mapping[Service, str] = {
 
 @cache
 def model(service: Service) -> ServiceModel:
-    """The service model, read once; models under `~/.aws/models` are not looked at."""
+    """The service model, read once; models under `~/.aws/models` are ignored."""
     loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
     return ServiceModel(loader.load_service_model(service, "service-2"), service)
 

@@ -1,7 +1,7 @@
 """Form fields → an operation and its input as Python values, or a ValidationError that names what is wrong.
 
-Fields come in the query (GET) or the body (POST), flat: `Tags.member.1.Key=team`. They become a tree first and are read
-by the input shape then; fields that the shape does not know are ignored, as AWS ignores them. Pure.
+Fields come flat, in the query (GET) or the body (POST): `Tags.member.1.Key=team`. They become a tree first, which is
+then read by the input shape. Fields that the shape does not know are ignored, as AWS ignores them. Pure.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from aerodrome.api.wire import constraints, requests
 from aerodrome.model.iam.errors import VALIDATION, IamError
 
 MOST_FIELDS = 1000
-"""AssumeRole with fifty tags has some two hundred; the rest is room for simulations."""
+"""AssumeRole with fifty tags has about two hundred; the rest is for simulations."""
 
 DEEPEST = 8
-"""Parts of a field's name; no input of the two services goes deeper than five."""
+"""Parts that a field's name may have; no input of the two services has more than five."""
 
 UNSIGNED = "AssumeRoleWithWebIdentity"
-"""The one operation that is not signed: its token says who asks."""
+"""The one operation without a signature: its token says who asks."""
 
 _OWN = ("Action", "Version")
 _SIGNATURE = re.compile(r"X-Amz-", re.IGNORECASE)
 _NUMBER = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
 _WHOLE = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 _UNFIT = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML cannot carry, so that no answer could repeat it."""
+"""Characters that XML cannot have, so that no answer could repeat them."""
 
 _Tree = dict[str, Any]
 _LEAF = ""
@@ -39,10 +39,10 @@ _LEAF = ""
 
 
 def fields(query: str, body: bytes) -> dict[str, str]:
-    """All fields of a request, signatures apart.
+    """All fields of a request, without those of the signature.
 
     Raises:
-        IamError: they are no form, or too many, or one is there twice.
+        IamError: they are no form, or too many, or one was given twice.
     """
     found: dict[str, str] = {}
     for part in (query.encode("latin-1"), body):
@@ -107,7 +107,7 @@ def _tree(given: Mapping[str, str]) -> _Tree:
 
 
 def _value(shape: Shape, node: _Tree) -> Any:
-    """A node of the tree as its shape says; text that does not fit stays text and fails validation."""
+    """A node of the tree as its shape's type; text that does not fit stays text, and validation refuses it."""
     if isinstance(shape, StructureShape):
         return {member: _value(inner, node[member]) for member, inner in shape.members.items() if member in node}
     if isinstance(shape, ListShape):
@@ -116,7 +116,7 @@ def _value(shape: Shape, node: _Tree) -> Any:
         return [_value(shape.member, members[number]) for number in numbers]
     text = node.get(_LEAF)
     if text is None:
-        return {}  # there are fields below a scalar only: no string, number or boolean
+        return {}  # only fields below a scalar were given, so there is no string, number or boolean
     if shape.type_name in constraints.INTEGER_BITS:
         return int(text) if _WHOLE.fullmatch(text) else text
     if shape.type_name == "boolean":

@@ -1,6 +1,6 @@
-"""One request for IAM or STS, from form fields to XML; `front` calls it with the signature verified.
+"""One request for IAM or STS, from form fields to XML; `queries` calls it after the signature is verified.
 
-Whatever goes wrong leaves as an error of the query protocol, and the answer tells the audit log all that it wants.
+Every failure becomes an error of the query protocol, and the answer has everything for the audit log.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ log = structlog.get_logger("aerodrome.api")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A response, and what the audit log is to have of its request."""
+    """A response, and what the audit log gets about its request."""
 
     response: Response
     action: str
@@ -42,11 +42,11 @@ class Answer:
     resource: str
     allowed: bool
     sentence: str
-    """Why; for the audit log, and not for the caller."""
+    """Why; for the audit log, not for the caller."""
     error: str | None
     """The code of the error that the caller got."""
     federated: str | None
-    """Who asked, when not by a signature: the ARN of an OIDC provider and the subject there."""
+    """Who asked without a signature: the ARN of an OIDC provider, and the subject there."""
     environment: str | None
     """The environment that asked for its own role."""
 
@@ -63,7 +63,7 @@ async def answer(
 ) -> Answer:
     """The answer to a request whose signature is verified; `context` are the condition keys that every request has.
 
-    `principal` is None when there is no signature: AssumeRoleWithWebIdentity alone is answered then.
+    `principal` is None when there is no signature: then only AssumeRoleWithWebIdentity is answered.
     """
     request_id = request_id or new_request_id()
     call = Call(
@@ -112,5 +112,5 @@ async def _done(call: Call, service: models.Service, request: Request, body: byt
 
 
 def _is_users_session(principal: Principal | None) -> bool:
-    """True of credentials by GetSessionToken: they make no call of IAM, or one that is stolen could outlive itself."""
+    """True for credentials by GetSessionToken. They may not call IAM: stolen ones could make keys that outlive them."""
     return principal is not None and principal.kind is PrincipalKind.USER and principal.expires_at is not None

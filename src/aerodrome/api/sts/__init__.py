@@ -1,1 +1,1 @@
-"""The operations of STS: who one is, and temporary credentials for roles, by IAM's word or an OIDC issuer's."""
+"""The operations of STS: who the caller is, and temporary credentials for roles, granted by IAM or an OIDC issuer."""

@@ -1,6 +1,6 @@
-"""AssumeRole and AssumeRoleWithWebIdentity: the role's trust policy decides, its limits hold.
+"""AssumeRole and AssumeRoleWithWebIdentity: the role's trust policy decides, and its limits apply.
 
-A role that does not exist is refused in the words of one that trusts nobody.
+A role that does not exist is refused with the same words as a role that trusts nobody.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _assume_role(call: Call) -> Output:
 
 
 async def assume_role_with_web_identity(call: Call) -> Output:
-    """The one operation without a signature: the token says who asks."""
+    """Answer the one operation without a signature: the token says who asks."""
     given, providers = call.given, list(call.iam.providers.values())
     call.resource = given["RoleArn"]
     found = await web_identity.verified(given["WebIdentityToken"], providers, call.deps.issuers, now=call.now)
@@ -63,7 +63,7 @@ async def assume_role_with_web_identity(call: Call) -> Output:
 
 
 def _session_context(call: Call) -> dict[str, tuple[str, ...]]:
-    """The condition keys of a session that is asked for."""
+    """The condition keys of the requested session."""
     found: dict[str, tuple[str, ...]] = {"sts:rolesessionname": (call.given["RoleSessionName"],)}
     if "DurationSeconds" in call.given:
         found["sts:durationseconds"] = (str(call.given["DurationSeconds"]),)
@@ -75,13 +75,13 @@ def _session_context(call: Call) -> dict[str, tuple[str, ...]]:
 
 
 def _tag_context(tags: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """The condition keys of the tags that a session is to have."""
+    """The condition keys of the requested session's tags."""
     found = {f"aws:requesttag/{key.lower()}": (value,) for key, value in tags.items()}
     return {**found, "aws:tagkeys": tuple(tags)} if tags else {}
 
 
 def _admit_service(call: Call, action: str, context: Context) -> None:
-    """An environment's own service gets the execution role of its environment and no other."""
+    """An environment's own service gets only the execution role of its environment."""
     caller, role_arn = call.caller, call.given["RoleArn"]
     name = caller.environment or ""
     if role_arn not in call.deps.execution_roles_of(name):
@@ -100,7 +100,7 @@ def _admit_service(call: Call, action: str, context: Context) -> None:
 
 
 def _admit(call: Call, candidates: Iterable[Principal | FederatedPrincipal], action: str, context: Context) -> None:
-    """Note what the trust policy says; one of the candidates, all of whom the caller is, must be trusted.
+    """Note what the trust policy says. All candidates are names of the caller; the policy must trust one of them.
 
     Raises:
         IamError: AccessDenied, in AWS's words.
@@ -117,14 +117,14 @@ def _admit(call: Call, candidates: Iterable[Principal | FederatedPrincipal], act
 def _deciding(
     decided: list[tuple[Principal | FederatedPrincipal, Decision]],
 ) -> tuple[Principal | FederatedPrincipal, Decision]:
-    """An explicit deny of any name counts; else an allow of any; else the first refusal."""
+    """An explicit deny of any name counts; otherwise an allow of any name; otherwise the first refusal."""
     denied = [each for each in decided if each[1].explicit]
     allowed = [each for each in decided if each[1].allowed]
     return (denied or allowed or decided)[0]
 
 
 def _role(call: Call) -> Role:
-    """The role, which was there when its trust policy was asked; gone between, it is refused the same way."""
+    """The role. It existed when its trust policy was asked; if it was removed since then, it is refused too."""
     found = call.iam.roles_by_arn.get(call.given["RoleArn"])
     if found is None:
         raise IamError(ACCESS_DENIED, "The role does not exist any more.")

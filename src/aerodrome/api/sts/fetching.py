@@ -1,6 +1,6 @@
-"""One document of an OpenID Connect issuer over HTTP, within bounds of size and time.
+"""Fetches one document of an OpenID Connect issuer over HTTP, within bounds of size and time.
 
-Called by `issuers` with addresses it has judged. Follows no redirect: an issuer says where its keys are.
+`issuers` calls it with addresses that it has checked. It follows no redirect: an issuer says where its keys are.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from http import HTTPStatus
 import aiohttp
 
 LONGEST = 256 * 1024
-"""Bytes; key sets of the large issuers have some ten thousand."""
+"""Bytes that a document may have; key sets of large issuers have about ten thousand."""
 
 PATIENCE = 5.0
 """Seconds for a whole document; clients wait for it."""
@@ -19,17 +19,17 @@ _CHUNK = 16 * 1024
 
 
 class FetchError(Exception):
-    """The document could not be had; the message is fit for a person."""
+    """The document could not be fetched; the message is for a person."""
 
 
 async def fetch(url: str) -> bytes:
     """The document at `url`.
 
     Raises:
-        FetchError: it could not be had, or is too long.
+        FetchError: the document could not be fetched, or is too long.
     """
     timeout = aiohttp.ClientTimeout(total=PATIENCE)
-    # Uncompressed, so that what is counted is what is kept.
+    # Uncompressed, so that the bytes that are counted are those that are kept.
     headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
     try:
         async with (

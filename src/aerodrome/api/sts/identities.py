@@ -1,4 +1,4 @@
-"""GetCallerIdentity, GetSessionToken and GetAccessKeyInfo: who one is."""
+"""GetCallerIdentity, GetSessionToken and GetAccessKeyInfo: who the caller is."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from aerodrome.model.iam.errors import ACCESS_DENIED, VALIDATION, IamError
 from aerodrome.model.principals import PrincipalKind
 
 DEFAULT_SECONDS = 43200
-"""Of GetSessionToken."""
+"""How long credentials by GetSessionToken are valid if the request does not say."""
 
 TEMPORARY = "ASIA"
-"""What the ids of temporary access keys begin with."""
+"""The prefix of temporary access keys' ids."""
 
 
 async def get_caller_identity(call: Call) -> Output:
-    """Needs no permission, and cannot be denied: it tells no more than who signed."""
+    """Who signed. This needs no permission and cannot be denied, because it tells nothing else."""
     caller = call.caller
     call.free("*", "GetCallerIdentity needs no permission.")
     return {"UserId": caller.unique_id, "Account": caller.account, "Arn": caller.arn}
@@ -36,7 +36,7 @@ async def get_session_token(call: Call) -> Output:
 
 
 async def get_access_key_info(call: Call) -> Output:
-    """The account of a key; of temporary ones it is ours, for nobody else's are taken."""
+    """The account of a key; every temporary key is of our account, because no other is accepted."""
     call.authorise("*", {})
     key_id = call.given["AccessKeyId"]
     if key_id not in call.iam.keys and not key_id.startswith(TEMPORARY):

@@ -1,7 +1,7 @@
 """The public keys of OpenID Connect issuers: fetched by discovery, kept for a while, found by key id.
 
-`web_identity` asks for the key of a token whose issuer is registered. Anybody may send tokens, so what a stranger can
-make us fetch is bounded: an unknown key id leads to one look a minute, a failed look is not repeated at once.
+`web_identity` asks for the key of a token whose issuer is registered. Anybody can send tokens, so what a stranger can
+make us fetch is bounded: unknown key ids cause one fetch a minute, and a failed fetch is not repeated at once.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from aerodrome.model.iam.errors import IamError
 from aerodrome.model.iam.providers import is_loopback
 
 KEPT = 3600.0
-"""Seconds that a key set is used before it is fetched anew."""
+"""Seconds that a key set is used before it is fetched again."""
 
 FOR_NEW_KEY = 60.0
-"""Seconds between two looks for a key id that is not in the set."""
+"""Seconds between two fetches for key ids that are not in the set."""
 
 AFTER_FAILURE = 5.0
 """Seconds before an issuer that failed is asked again."""
 
 MOST_KEYS = 100
 MOST_ISSUERS = 200
-"""Issuers whose keys are kept; IAM registers a hundred at most, so others are gone."""
+"""Issuers whose keys are kept; IAM registers a hundred at most, so more must have been removed."""
 
 SMALLEST_RSA = 2048
-"""Bits."""
+"""Bits that an RSA key must have."""
 
 Fetch = Callable[[str], Awaitable[bytes]]
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
@@ -46,14 +46,14 @@ PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519Public
 class _Issuer:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     keys: Mapping[str | None, tuple[PublicKey, str | None]] = field(default_factory=dict)
-    """Key id → key, and the one algorithm that it is for, if the issuer says so."""
+    """Key id → key, and the one algorithm that it is for, if the issuer names one."""
     fetched_at: float | None = None
     failed_at: float | None = None
     failure: str = ""
 
 
 class Issuers:
-    """Keys of issuers, over one way of fetching."""
+    """The keys of issuers; `fetch` brings a document."""
 
     def __init__(self, fetch: Fetch = fetching.fetch, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._fetch = fetch
@@ -61,10 +61,10 @@ class Issuers:
         self._issuers: dict[str, _Issuer] = {}
 
     async def key(self, url: str, key_id: str | None, algorithm: str) -> PublicKey:
-        """The issuer's key of that id, fit for the algorithm.
+        """The issuer's key with that id, for the algorithm.
 
         Raises:
-            IamError: IDPCommunicationError, the issuer cannot be asked; InvalidIdentityToken, it has no such key.
+            IamError: IDPCommunicationError, the issuer cannot be reached; InvalidIdentityToken, it has no such key.
         """
         issuer = self._issuers.setdefault(url, _Issuer())
         if len(self._issuers) > MOST_ISSUERS:
@@ -94,7 +94,7 @@ class Issuers:
             issuer.keys = await self._keys(url)
         except FetchError as error:
             issuer.failed_at, issuer.failure = self._monotonic(), f"The issuer {url} cannot be asked: {error}"
-            # Keys that are out of date are not used any longer: the issuer may have withdrawn one.
+            # Old keys are not used any longer: the issuer may have withdrawn one.
             if issuer.fetched_at is None or issuer.failed_at - issuer.fetched_at >= KEPT:
                 issuer.keys = {}
                 raise IamError("IDPCommunicationError", issuer.failure) from error
@@ -131,7 +131,7 @@ def _object(content: bytes, where: str) -> dict[str, Any]:
 
 
 def _may_lead(issuer: str, where: str) -> bool:
-    """Keys come over TLS; an issuer on loopback without it may have them on loopback too."""
+    """Whether an issuer's keys may be at this address: over TLS, or on loopback if the issuer is there without TLS."""
     try:
         parts, own = urlsplit(where), urlsplit(issuer)
         if not parts.hostname or parts.username is not None:
@@ -142,7 +142,7 @@ def _may_lead(issuer: str, where: str) -> bool:
 
 
 def _public_key(document: Any) -> PublicKey | None:
-    """A key for verifying signatures; None for all others, such as shared secrets."""
+    """A key that verifies signatures; None for every other key, such as a shared secret."""
     if not isinstance(document, dict) or document.get("use", "sig") != "sig":
         return None
     if not isinstance(document.get("kid"), str | None) or document.get("kty") not in {"RSA", "EC", "OKP"}:

@@ -1,4 +1,4 @@
-"""What every session of a role has: its length, its policies, its credentials. Called by `assume`."""
+"""What every session of a role has: its duration, its policies, its credentials. `assume` calls it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from aerodrome.model.principals import Principal, PrincipalKind
 
 DEFAULT_SECONDS = 3600
 LONGEST_CHAINED = 3600
-"""Seconds of a session that a role's session begins."""
+"""Seconds that a session may last if another role's session begins it."""
 
 MOST_MANAGED = 10
 """Managed policies that may limit one session."""
 
 UNOFFERED = ("SerialNumber", "TokenCode", "SourceIdentity", "ProvidedContexts", "TransitiveTagKeys")
-"""Members of AssumeRole that would change what a session may do, and do not exist here: refused, not ignored."""
+"""Members of AssumeRole that would change what a session may do, and are not offered here: refused, not ignored."""
 
 
 def refuse_unoffered(call: Call) -> None:
-    """Raises ValidationError for members that are not honoured."""
+    """Raise ValidationError for members that are not offered."""
     for member in UNOFFERED:
         if call.given.get(member):
             sentence = f"{member} is not offered by this release of Aerodrome: leave it out."
@@ -34,7 +34,11 @@ def refuse_unoffered(call: Call) -> None:
 
 
 def duration(call: Call, role: Role) -> timedelta:
-    """How long the session may be, when that is what was asked for."""
+    """How long the session lasts.
+
+    Raises:
+        IamError: the request asks for more than the role allows.
+    """
     seconds = call.given.get("DurationSeconds", min(DEFAULT_SECONDS, role.max_session_seconds))
     chained = call.principal is not None and call.principal.kind is PrincipalKind.ASSUMED_ROLE
     if chained and seconds > LONGEST_CHAINED:
@@ -47,14 +51,14 @@ def duration(call: Call, role: Role) -> timedelta:
 
 
 def policies(call: Call) -> tuple[str, ...]:
-    """The documents that limit the session, the given one and those of managed policies."""
+    """The policies that limit the session: the given one, and the managed ones that the request names."""
     given = call.given
     own = (given["Policy"],) if "Policy" in given else ()
     for document in own:
         grammar.parse(document)
     arns = [each.get("arn", "") for each in given.get("PolicyArns", ())]
     if len(arns) > MOST_MANAGED:
-        raise IamError(VALIDATION, f"{len(arns)} PolicyArns were given: {MOST_MANAGED} are allowed.")
+        raise IamError(VALIDATION, f"{len(arns)} PolicyArns were given: give at most {MOST_MANAGED}.")
     known = call.iam.policies_by_arn
     for arn in arns:
         if arn not in known:
@@ -63,7 +67,7 @@ def policies(call: Call) -> tuple[str, ...]:
 
 
 def begin(call: Call, role: Role, tags: Mapping[str, str]) -> tuple[Principal, TemporaryCredentials]:
-    """The session and its credentials; a session's tags override its role's."""
+    """The session and its credentials; the session's tags override the role's."""
     wanted = duration(call, role)
     session = grants.session_principal(role, call.iam, call.given["RoleSessionName"])
     given = {key.lower() for key in tags}
@@ -73,7 +77,7 @@ def begin(call: Call, role: Role, tags: Mapping[str, str]) -> tuple[Principal, T
 
 
 def credentials(issued: TemporaryCredentials) -> Output:
-    """The structure Credentials."""
+    """The structure `Credentials` of an answer."""
     return {
         "AccessKeyId": issued.access_key_id,
         "SecretAccessKey": issued.secret_access_key,
@@ -83,7 +87,7 @@ def credentials(issued: TemporaryCredentials) -> Output:
 
 
 def answer(session: Principal, issued: TemporaryCredentials) -> Output:
-    """What the answers of AssumeRole and its kin have in common."""
+    """What the answers of AssumeRole and AssumeRoleWithWebIdentity have in common."""
     limited = bool(session.session_policies) or None
     return {
         "Credentials": credentials(issued),

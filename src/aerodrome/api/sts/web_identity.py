@@ -1,6 +1,6 @@
-"""A web identity token → whom it speaks of, verified: issuer, signature, audience, time.
+"""Verifies a web identity token (issuer, signature, audience, time), and says who its subject is.
 
-Called by `assume` with the providers that IAM has registered. Nothing of a token is believed before its signature.
+`assume` calls it with the providers that are registered in IAM. Nothing in a token is trusted before its signature.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from aerodrome.model.iam.entities import Provider
 from aerodrome.model.iam.errors import VALIDATION, IamError
 
 ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
-"""Signatures that a public key verifies; nothing with a shared secret, and never `none`."""
+"""Signatures that a public key verifies; none with a shared secret, and never `none`."""
 
 LEEWAY = timedelta(minutes=1)
 """How far the issuer's clock may be ahead of ours."""
@@ -33,17 +33,17 @@ LONGEST_TAG_KEY, LONGEST_TAG_VALUE = 128, 256
 
 _UNCHECKED = {"verify_signature": False}
 _OURS = {"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False, "verify_iss": False}
-"""PyJWT verifies the signature; times are compared with the request's own moment, the rest with the provider."""
+"""PyJWT verifies only the signature; we compare times with the request's time, and the rest with the provider."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebIdentity:
-    """Whom a verified token speaks of."""
+    """The subject of a verified token."""
 
     provider: Provider
     subject: str
     audiences: tuple[str, ...]
-    """Those that are registered with the provider; of a token with `azp`, that one alone."""
+    """The token's audiences that are registered with the provider; for a token with `azp`, only that one."""
     methods: tuple[str, ...]
     """How the subject signed in (`amr`)."""
     tags: Mapping[str, str]
@@ -58,7 +58,7 @@ class WebIdentity:
 
 
 async def verified(token: str, providers: Iterable[Provider], issuers: Issuers, *, now: datetime) -> WebIdentity:
-    """Whom the token speaks of.
+    """The subject of the token, after all checks.
 
     Raises:
         IamError: InvalidIdentityToken, ExpiredTokenException or IDPCommunicationError.
@@ -70,7 +70,7 @@ async def verified(token: str, providers: Iterable[Provider], issuers: Issuers, 
         raise _invalid(f"No OpenIDConnect provider found in your account for {issuer[:255]}")
     algorithm = header.get("alg")
     if algorithm not in ALGORITHMS:
-        raise _invalid("The algorithm of the token is not one that a public key verifies.")
+        raise _invalid("The token's algorithm is none that a public key verifies.")
     key = await issuers.key(provider.url, header.get("kid"), algorithm)
     try:
         claims = jwt.decode(token, key, algorithms=[algorithm], options=_OURS)  # type: ignore[arg-type]
@@ -89,7 +89,7 @@ def _opened(token: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         ) from None
     header, claims = found["header"], found["payload"]
     if not isinstance(header.get("kid"), str | None):
-        raise _invalid("The token's key id is no string.")
+        raise _invalid("The token's key id is not a string.")
     return header, claims
 
 
@@ -137,7 +137,7 @@ def _tags(claim: Any) -> dict[str, str]:
     """The session tags of a token."""
     if claim is None:
         return {}
-    # Entra ID sends the claim as a text.
+    # Entra ID sends the claim as text.
     claim = _parsed(claim) if isinstance(claim, str) else claim
     if not isinstance(claim, dict) or not isinstance(claim.get("principal_tags", {}), dict):
         raise _invalid(f"Malformed claim: {TAGS}")

@@ -1,7 +1,7 @@
-"""Values against shapes: types, required members, lengths, ranges, patterns, enums, all as the model states them.
+"""Checks values against shapes: types, required members, lengths, ranges, patterns, enums, as the model states. Pure.
 
-`requests` hands over what came in; violations come back worded as AWS words them, each naming its member. Values below
-a sensitive shape are never repeated. Pure.
+`requests` gives what came in, and gets violations in AWS's words, each with its member. Values below a sensitive shape
+are never repeated.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from botocore.model import ListShape, MapShape, Shape, StringShape, StructureSha
 from aerodrome.api.wire import patterns
 
 MOST_VIOLATIONS = 10
-"""How many violations one answer lists; arbitrary, and it bounds the work that a hostile body causes."""
+"""How many violations one answer lists; arbitrary, and a bound for the work that a hostile body causes."""
 
 WIDENED = {"RestApiPath": 2048}
-"""Maxima that we raise on purpose: the model's 64 characters cannot name a task of a run (docs/decisions/0006)."""
+"""Maxima that are raised on purpose: the model's 64 characters cannot name a task of a run (docs/decisions/0006)."""
 
 LONGEST_ECHO = 100
 """Characters of a refused value that the answer repeats; arbitrary."""
@@ -28,20 +28,20 @@ LONGEST_ECHO = 100
 INTEGER_BITS = {"integer": 32, "long": 64}
 
 Hints = Mapping[str, Callable[[Any], str]]
-"""Shape name → what a person should do about a value of that shape that was refused; empty when nothing is known."""
+"""Shape name → how a person mends a refused value of that shape; empty when nothing is known."""
 
 _NOT_NULL = "Member must not be null"
 
 
 @dataclass
 class Walk:
-    """One walk over one input; `sentences` are the violations found on the way."""
+    """One walk over one input; `sentences` are the violations that it found."""
 
     hints: Hints
     sentences: list[str] = field(default_factory=list)
 
     def read(self, shape: Shape, value: Any, path: str = "", *, hidden: bool = False) -> Any:
-        """The value as Python has it, without members that the shape does not know."""
+        """The value as a Python value, without members that the shape does not know."""
         if getattr(shape, "is_document_type", False):
             return value
         hidden = hidden or bool(shape.metadata.get("sensitive"))
@@ -55,11 +55,11 @@ class Walk:
 
     @property
     def is_enough(self) -> bool:
-        """True when so many violations were found that looking on is not worth the work."""
+        """True when enough violations were found to stop the walk."""
         return len(self.sentences) >= MOST_VIOLATIONS
 
     def require(self, shape: Shape, value: Any, path: str, constraint: str | None, *, hidden: bool) -> bool:
-        """True when there is nothing to complain of; else the violation is noted."""
+        """True when `constraint` is None; otherwise the violation is noted."""
         if constraint is None:
             return True
         shown = "" if hidden and value is not None else f"{_shown(value)} "
@@ -208,7 +208,7 @@ def _is_finite(value: float) -> bool:
 
 
 def _shown(value: Any) -> str:
-    """A refused value for a person to recognise: shortened, on one line, without control characters."""
+    """A refused value that a person can recognise: shortened, on one line, without control characters."""
     match value:
         case None:
             return "null"

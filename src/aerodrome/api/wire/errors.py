@@ -1,8 +1,8 @@
-"""Errors on the wire: which declared error shape an exception becomes.
+"""Turns an exception into one of the error shapes that the operation declares.
 
-The last step before `answers`. An error that the operation does not declare never leaves: it becomes one that it does,
-and is logged as our own mistake. The one exception is AccessDeniedException, which AWS answers to every operation,
-whether or not the model declares it.
+It is the last step before `answers`. An error that the operation does not declare becomes one that it declares, and is
+logged as our own mistake. The one exception is AccessDeniedException: AWS answers it for every operation, whether or
+not the model declares it.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ REST_CLIENT = "RestApiClientException"
 REST_SERVER = "RestApiServerException"
 
 _SERVER_ERROR = 500
-"""From this status on an error of Airflow is the server's."""
+"""The first status of Airflow that is an error of the server."""
 
 INSTEAD = {
     VALIDATION: NOT_FOUND,  # CreateCliToken declares nothing else
     NOT_FOUND: VALIDATION,  # no operation lacks both
     UNAVAILABLE: INTERNAL,
 }
-"""What to answer when the fitting shape is not declared for an operation."""
+"""Fitting error shape → what is answered when the operation does not declare it."""
 
 
 class WireError(Exception):
-    """An answer that is one of the model's error shapes, with its members; `message` under whatever name it has."""
+    """An answer by one of the model's error shapes, with its members; the shape may spell `message` its own way."""
 
     def __init__(self, code: str, message: str = "", **members: Any) -> None:
         super().__init__(message)
@@ -84,7 +84,7 @@ def _code(error: Exception) -> str:
 
 
 def _sentence(error: Exception) -> str:
-    """Our own errors are sentences for people; of any other only the kind is told, the rest goes to the log."""
+    """The sentence of an error of ours, which is for people; for any other error only its kind, and a log entry."""
     if isinstance(error, errors.AerodromeError):
         return str(error)
     log.error("unexpected_error", exc_info=error)

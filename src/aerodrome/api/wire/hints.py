@@ -1,4 +1,4 @@
-"""The fix that a person needs beside the service model's own constraint, where that does not say enough. Pure."""
+"""The fixes that a person needs where the service model's own constraint does not say enough. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _bucket_hint(value: Any) -> str:
 
 def _option_hint(value: Any) -> str:
     if isinstance(value, str) and not value.isascii():
-        return "option values may hold printable ASCII characters only: remove or escape the others"
+        return "option values may have only printable ASCII characters: remove or escape the others"
     return "option values are strings of printable ASCII characters"
 
 

@@ -1,7 +1,7 @@
-r"""The model's patterns are Java's: here they become Python's.
+r"""Turns the model's patterns, which are Java's, into Python's.
 
-Three things differ: `\p{L}` and its kin do not exist in Python, `\w` and `\d` mean ASCII in Java, and `.` stops at more
-line ends there. A pattern must match the whole value.
+Three things differ: Python has no `\p{L}` and similar classes, `\w` and `\d` mean ASCII in Java, and Java's `.` stops
+at more line ends. A pattern must match the whole value.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _ranges(category: str) -> str:
 
 @cache
 def _runs() -> dict[str, str]:
-    """Sub-category → its runs of characters, as the inside of a class; one walk over Unicode (some 0.2 s, once)."""
+    """Sub-category → its runs of characters, as the inside of a class; one walk over Unicode (about 0.2 s, once)."""
     found: dict[str, list[str]] = {}
     first = 0
     for category, run in groupby(map(unicodedata.category, map(chr, range(sys.maxunicode + 1)))):

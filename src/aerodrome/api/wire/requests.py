@@ -1,7 +1,7 @@
 """A matched request → the operation's input as Python values, or a ValidationException that names what is wrong.
 
-Between `routes` and an operation. Knows where members travel (path, query, body), not what they mean. Unknown members
-are ignored, as AWS ignores them. Pure; may be slow on a large body, so it runs in a worker thread.
+It knows where members are sent (path, query, body), not what they mean. Unknown members are ignored, as AWS ignores
+them. Pure; a large body can take long, so this runs in a worker thread.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from botocore.model import ListShape, Shape, StructureShape
 from aerodrome.api.wire import constraints, errors, routes
 
 MOST_QUERY_FIELDS = 200
-"""A tag request has at most 50 keys, a presigned one some ten fields more; the rest is room."""
+"""A tag request has at most 50 keys, a presigned one about ten more fields; the rest is a margin."""
 
 _INTEGER_DIGITS = 20
 """More than any 64-bit number has."""
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-"""An escape that is half of a pair; rare enough to look closer at any body that has one."""
+"""An escape that may be half of a pair; rare enough to look more closely at every body that has one."""
 
 
 def read(match: routes.Match, query: str, body: bytes, hints: constraints.Hints) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def summary(sentences: list[str]) -> str:
 
 
 def _located(shape: StructureShape, location: str | None) -> dict[str, tuple[str, Shape]]:
-    """Members that travel at `location` (None: in the body) → their name there and their shape."""
+    """Members that are sent at `location` (None = in the body) → their name there and their shape."""
     return {
         member: (inner.serialization.get("name", member), inner)
         for member, inner in shape.members.items()
@@ -107,7 +107,7 @@ def _from_query(shape: StructureShape, query: str) -> dict[str, Any]:
     for member, (name, inner) in members.items():
         values = [value for key, value in pairs if key == name]
         if isinstance(inner, ListShape):
-            found[member] = values  # on the wire an empty list and none at all look the same
+            found[member] = values  # on the wire an empty list and no list look the same
         elif len(values) > 1:
             _refuse(f"The query parameter '{name}' was given {len(values)} times: give it once")
         elif values:
@@ -126,7 +126,7 @@ def _from_path(shape: StructureShape, labels: Mapping[str, str]) -> dict[str, An
 
 
 def _from_text(shape: Shape, text: str) -> Any:
-    """Text of a query as the type its shape has; text that does not fit stays text and fails validation."""
+    """Text of a query as its shape's type; text that does not fit stays text, and validation refuses it."""
     if shape.type_name in constraints.INTEGER_BITS:
         digits = text.removeprefix("-")
         fits = digits.isascii() and digits.isdigit() and len(digits) <= _INTEGER_DIGITS

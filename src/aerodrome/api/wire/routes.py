@@ -1,6 +1,6 @@
 """Routing: HTTP method and raw path → operation and the raw text of its labels.
 
-The path is matched undecoded, since a ResourceArn carries `%2F` within one segment. Labels are decoded by `requests`.
+The path is matched undecoded, because a ResourceArn has `%2F` within one segment. `requests` decodes labels.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class _Route:
 
 
 def match(method: str, raw_path: str) -> Match | None:
-    """The operation behind a request line; None when the model has none."""
+    """The operation of a request line; None when the model has none."""
     segments = tuple(raw_path.split("/"))
     for route in _routes():
         if route.method != method:

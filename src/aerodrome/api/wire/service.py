@@ -1,7 +1,7 @@
 """botocore's installed model of the service `mwaa`: the one source of shapes, constraints and declared errors.
 
-Every other module of this package reads it from here. Models under `~/.aws/models` are not looked at: the model is the
-one that was installed with us.
+Every other module of this package reads it from here. Models under `~/.aws/models` are ignored: the model is the one
+that was installed with Aerodrome.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from botocore.model import OperationModel, ServiceModel
 SERVICE = "mwaa"
 
 SIGNING_NAME = "airflow"
-"""The service within a SigV4 credential scope that makes a request ours; a test compares it with the model."""
+"""The service in the SigV4 credential scope of requests for MWAA; a test compares it with the model."""
 
 
 @cache
