@@ -13,6 +13,9 @@ import pytest
 from aerodrome.airflow import metadata as airflow_metadata
 from aerodrome.airflow import versions
 from aerodrome.backends.databases import metadata
+from aerodrome.backends.databases.postgres import PostgresDatabases
+from aerodrome.model.release import Deployed
+from aerodrome.model.tenant import Tenant
 from aerodrome.services import clusters, databases
 
 PASSWORD = "of the environment"
@@ -135,6 +138,33 @@ def test_what_is_damaged_is_told(cluster: clusters.Cluster, name, installation, 
     assert found.startswith(told)
     assert bool(found) == bool(told)
     assert len(found) < 500
+
+
+def test_what_the_former_version_missed_after_a_change_of_version_is_no_damage(
+    cluster: clusters.Cluster, name, installation
+):
+    with psycopg.connect(cluster.dsn(name, name, PASSWORD)) as theirs:
+        theirs.execute(SOUND)
+        for table in airflow_metadata.NEEDED:
+            theirs.execute(f"CREATE TABLE {table} (id int)")
+    elsewhere = installation.packages / "former" / "airflow" / "utils"
+    elsewhere.mkdir(parents=True)
+    (elsewhere / "db.py").write_text('_REVISION_HEADS_MAP: dict[str, str] = {\n    "2.11.0": "former",\n}\n')
+    former = SimpleNamespace(packages=installation.packages / "former", version="2.11.2")
+    found = PostgresDatabases(
+        SimpleNamespace(cluster=lambda: cluster, secrets=lambda _: SimpleNamespace(database_password=PASSWORD)),
+        SimpleNamespace(installed=lambda version, _: {"3.3.1": installation, "2.11.2": former}[version]),
+        SimpleNamespace(seen=lambda *_: None),
+        None,
+    )
+    tenant = Tenant(name="one", identifier=name.removeprefix("env_"), arn="", number=1, sealed_secrets=b"sealed")
+
+    def damage(version: str) -> str:
+        running = Deployed(identifier="f00d", version=version, lock="10ck")
+        return found.look(tenant, revision=2, running=running, is_used=True, is_unsettled=False).damage
+
+    assert "Airflow 2.11.2 works with former" in damage("2.11.2")  # it is replaced, and the change goes on
+    assert damage("3.3.1") == ""
 
 
 def test_a_database_that_is_away_is_not_damaged(cluster: clusters.Cluster, name, installation):

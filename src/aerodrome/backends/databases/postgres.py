@@ -45,6 +45,9 @@ from aerodrome.services import databases
 LOOK_EVERY = 15.0
 """Seconds between two looks into an environment's database; a look costs two connections and one query."""
 
+NEVER: tuple[float, Deployed | None, tuple[str, ...], str] = (-math.inf, None, (), "")
+"""A look that has not taken place."""
+
 LONG = (SeedDatabase, Archive, Rehearse, Migrate)
 
 log = structlog.get_logger("aerodrome.backends")
@@ -60,8 +63,9 @@ class PostgresDatabases:
         self._installer = installer
         self._jobs = jobs
         self._environments = environments
-        self._looks: dict[str, tuple[float, tuple[str, ...], str]] = {}
-        """When each environment's database was last looked into, and what was found: altered things, damage."""
+        self._looks: dict[str, tuple[float, Deployed | None, tuple[str, ...], str]] = {}
+        """When each environment's database was last looked into, what ran then, and what was found: altered things,
+        damage."""
         self._left: dict[str, tuple[str, ...]] = {}
         """What could not be put back in each environment's database; an external server may forbid it."""
 
@@ -94,6 +98,7 @@ class PostgresDatabases:
                 swapping.swap(cluster, identifier, order.revision)
             case SwapBack():
                 self._jobs.cancel(identifier)
+                self._looks.pop(identifier, None)  # the database of the other version was looked into
                 swapping.swap_back(cluster, identifier, order.revision)
             case MendDatabase():
                 self._mend(tenant)
@@ -142,8 +147,9 @@ class PostgresDatabases:
 
     def _look_into(self, tenant: Tenant, running: Deployed | None) -> tuple[tuple[str, ...], str]:
         """What the environment's code has altered and damaged there; the answer may be `LOOK_EVERY` seconds old."""
-        at, altered, damage = self._looks.get(tenant.identifier, (-math.inf, (), ""))
-        if not tenant.sealed_secrets or time.monotonic() - at <= LOOK_EVERY:
+        at, ran, altered, damage = self._looks.get(tenant.identifier, NEVER)
+        # A change of version replaces the database before it is done: what the former version missed says nothing.
+        if not tenant.sealed_secrets or (ran == running and time.monotonic() - at <= LOOK_EVERY):
             return altered, damage
         cluster, name, password = self._control_plane.cluster(), names.live(tenant.identifier), self._password(tenant)
         try:
@@ -155,7 +161,7 @@ class PostgresDatabases:
                 damage = metadata.damage(cluster, name, password, installed)
         except (psycopg.OperationalError, RetryError):  # the database or the version is away: other code says so
             altered, damage = (), ""
-        self._looks[tenant.identifier] = (time.monotonic(), altered, damage)
+        self._looks[tenant.identifier] = (time.monotonic(), running, altered, damage)
         return altered, damage
 
     def _mend(self, tenant: Tenant) -> None:
@@ -165,7 +171,8 @@ class PostgresDatabases:
             left = databases.altered(cluster, name, password)
             self._left[tenant.identifier] = left
             log.warning("database put back", environment=tenant.name, altered=found, left=left)
-        self._looks[tenant.identifier] = (time.monotonic(), (), "")
+        _, ran, _, _ = self._looks.get(tenant.identifier, NEVER)
+        self._looks[tenant.identifier] = (time.monotonic(), ran, (), "")
 
     def _report_deaths(self, tenant: Tenant, order: ReportDeaths) -> None:
         cluster, name, password = self._control_plane.cluster(), names.live(tenant.identifier), self._password(tenant)
