@@ -22,7 +22,6 @@ import psycopg
 import pytest
 from botocore.config import Config
 
-import uids
 from aerodrome.cli import operator_client
 from aerodrome.identity import credentials_file
 from aerodrome.settings import Settings
@@ -75,7 +74,6 @@ class Product:
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "AERODROME_"))},
             "AERODROME_DATA": str(self.data),
-            "AERODROME_FIRST_UID": str(uids.block()),
             "AERODROME_PORT": "0",
             "AERODROME_AWS_PORT": "0",
             "AERODROME_GATEWAY_PUBLIC": "127.0.0.1:0",

@@ -51,7 +51,7 @@ from aerodrome.operations.dependencies import Dependencies
 from aerodrome.operations.preflight import Preflight
 from aerodrome.operator import app as operator_app
 from aerodrome.operator.dependencies import OperatorDependencies
-from aerodrome.services import databases, disks
+from aerodrome.services import databases, disks, uid_register
 from aerodrome.services.clusters import Cluster
 from aerodrome.settings import Settings
 from aerodrome.threads import ThreadEvent, ThreadSupervisor
@@ -172,6 +172,7 @@ class _Rooms:
                 cluster=self.keeper.cluster,
                 services=self.keeper.report,
                 troubles=lambda: [*disks.troubles(disks.look(self.settings.paths)), *self.crew.troubles()],
+                uids=lambda: own.shown if (own := uid_register.recorded(self.settings.paths)) else "",
                 user_databases=self.settings.paths.user_databases,
                 api=self.settings.url(self.port),
                 port=self.port,

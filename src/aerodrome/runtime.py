@@ -19,6 +19,7 @@ import structlog
 from aerodrome import assembly, clock, log
 from aerodrome.api import app as api
 from aerodrome.assembly import Applications
+from aerodrome.backends.local import moves
 from aerodrome.errors import AerodromeError, CallerError
 from aerodrome.gateway import serving
 from aerodrome.gateway.certificates import Certificates
@@ -49,6 +50,7 @@ def serve(settings: Settings) -> None:
         _listener(settings) as listener,
         serving.bound(settings) as gateway_listeners,
     ):
+        moves.settled(settings)  # while nobody starts anything under a uid
         certificates = Certificates(settings, now=clock.now())
         keeper = Keeper(settings)
         keeper.start()

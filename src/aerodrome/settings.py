@@ -79,9 +79,9 @@ class Settings(BaseSettings):
     python_folders: str = ""
     """More folders with Python interpreters, separated by `:`; they are searched before PATH."""
 
-    first_uid: int = Field(default=30000, ge=11_000)
-    """As root, environment number n runs under the uid `first_uid + n`, which no account need have; its packages are
-    built, and folders checked, under one of the 10,000 below."""
+    first_uid: int = Field(default=30000, ge=10_000)
+    """As root, environments run, packages are built and folders are checked under uids that no account need have. The
+    machine's register gives this installation a range that no other one has, from this uid upwards."""
 
     gateway_public: str = "127.0.0.1:4562"
     """`address:port` where the gateway answers for environments whose web server is public; port 0 = the system
@@ -156,6 +156,16 @@ class Paths:
     """The layout of the data folder. It only computes paths; the room that owns a folder makes it."""
 
     data: Path
+
+    @property
+    def uids(self) -> Path:
+        """What the machine's register of uids gave to this data folder."""
+        return self.data / "uids.json"
+
+    @property
+    def environments(self) -> Path:
+        """A folder for each environment."""
+        return self.data / "environments"
 
     @property
     def postgres(self) -> Path:

@@ -14,7 +14,6 @@ import psutil
 import psycopg
 from cryptography.fernet import Fernet
 
-import uids
 from aerodrome import trees
 from aerodrome.backends.contract import Backend
 from aerodrome.backends.control_plane import ControlPlane
@@ -227,7 +226,7 @@ def on_this_machine(spec: Spec, cluster: Cluster, versions: Path | None) -> Iter
         data.chmod(0o711)
         if versions is not None:
             (data / "versions").symlink_to(versions)
-        settings = Settings(data=data, first_uid=uids.block())
+        settings = Settings(data=data)
         backend = local_backend.made(
             ControlPlane(
                 settings=settings,

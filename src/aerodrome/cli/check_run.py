@@ -171,7 +171,7 @@ class CheckRun:
     def _try(self, scratch: Path) -> None:
         installation = self._install()
         # A user that no environment has, and that may not write to the folder under check.
-        user = users.checker_of(os.getpid(), first_uid=self._settings.first_uid)
+        user = users.checker_of(os.getpid(), self._settings)
         sandbox.let_in(scratch, user)
         if user is not None:
             for path in (installation.python, installation.python.resolve()):

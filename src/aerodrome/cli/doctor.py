@@ -19,7 +19,7 @@ import psutil
 from aerodrome.airflow import versions
 from aerodrome.errors import BrokenError
 from aerodrome.release import interpreters, locks
-from aerodrome.services import disks, redis
+from aerodrome.services import disks, redis, uid_register
 from aerodrome.settings import EMBEDDED, Settings, split_address
 
 GIB = 2**30
@@ -72,6 +72,8 @@ class MachineFacts:
     processes: int | None
     redis: bool
     is_root: bool
+    uids: str = ""
+    """The ranges that the machine's register gave to this installation; empty: none yet."""
     data: Path
 
 
@@ -121,6 +123,7 @@ def gather(settings: Settings, *, running: bool) -> MachineFacts:
         processes=_soft(resource.RLIMIT_NPROC),
         redis=settings.redis_url != EMBEDDED or _has_redis(),
         is_root=os.geteuid() == 0,
+        uids=own.shown if (own := uid_register.recorded(settings.paths)) else "",
         data=settings.paths.data,
     )
 
@@ -207,7 +210,8 @@ def _redis(facts: MachineFacts) -> DoctorFinding:
 def _user(facts: MachineFacts) -> DoctorFinding:
     if not facts.is_root:
         return DoctorFinding(subject="user", level=Level.OK, found="not root; units run as you")
-    found = "root; PostgreSQL and each environment run under users of their own"
+    uids = facts.uids or f"yet to be given at the first start, from the register in {uid_register.FOLDER}"
+    found = f"root; PostgreSQL and each environment run under users of their own; the environments' uids: {uids}"
     return DoctorFinding(subject="user", level=Level.OK, found=found)
 
 

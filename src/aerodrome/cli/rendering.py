@@ -100,6 +100,8 @@ def status(document: Mapping[str, Any]) -> RenderableType:
     known.add("API", document["api"])
     for service in document["services"]:
         known.add(service["name"], Text(service["state"], "green" if service["state"] == "running" else "red"))
+    if document["uids"]:
+        known.add("uids of environments", document["uids"])
     troubles = Rows("trouble", header=False)
     for sentence in document["troubles"]:
         troubles.add(Text(sentence, "red"))

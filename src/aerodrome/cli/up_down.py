@@ -15,7 +15,7 @@ from aerodrome.backends.purging import Found
 from aerodrome.cli import operator_client
 from aerodrome.errors import RetryError
 from aerodrome.keeper import Keeper
-from aerodrome.services import daemon
+from aerodrome.services import daemon, uid_register
 from aerodrome.settings import EMBEDDED, Settings
 
 START_LIMIT = 90.0
@@ -54,6 +54,7 @@ def control_plane(settings: Settings) -> daemon.Daemon:
 
 def up(settings: Settings) -> State:
     """Start the control plane detached and wait until its API answers; one that runs already is left alone."""
+    uid_register.discard_copied_run(settings.paths)
     described = control_plane(settings)
     adopted = daemon.is_running(described)
     daemon.start(described)
@@ -63,6 +64,7 @@ def up(settings: Settings) -> State:
 
 def down(settings: Settings, *, report: Callable[[str], None] = lambda _: None) -> None:
     """Stop the control plane, every environment, then the services, whoever started them."""
+    uid_register.discard_copied_run(settings.paths)
     report("Stopping the control plane …")
     daemon.stop(control_plane(settings))
     shutdown.stop_all(settings.paths, report=report)
@@ -78,6 +80,7 @@ def purge(settings: Settings, *, keep_external: bool = False, report: Callable[[
     Raises:
         RetryError: an external server does not answer; then nothing was removed.
     """
+    uid_register.discard_copied_run(settings.paths)
     report("Stopping the control plane …")
     daemon.stop(control_plane(settings))
     shutdown.stop_all(settings.paths, report=report)
@@ -89,6 +92,7 @@ def purge(settings: Settings, *, keep_external: bool = False, report: Callable[[
     for folder in (settings.paths.run, settings.paths.data):
         if folder.exists():
             shutil.rmtree(folder)
+    uid_register.sweep()
     return found
 
 

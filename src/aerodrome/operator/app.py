@@ -235,6 +235,7 @@ def _status(deps: OperatorDependencies) -> dict[str, Any]:
         "api": deps.api,
         "port": deps.port,
         "started_at": deps.started_at.isoformat(),
+        "uids": deps.uids(),
         "services": deps.services(),
         "environments": [documents.environment(each, *deps.runtime.show(each.tenant)) for each in found],
     }

@@ -29,6 +29,8 @@ class OperatorDependencies:
     """Name and state of each service."""
     troubles: Callable[[], list[str]]
     """What a person should mend now, in sentences that say how."""
+    uids: Callable[[], str]
+    """The ranges of uids that environments run under; empty where that is whoever started us."""
     user_databases: Path
     api: str
     """The address of the API."""

@@ -89,6 +89,7 @@ def operator(log: Log, behind: Any) -> Iterator[int]:
         user_databases=nothing,
         api="",
         port=0,
+        uids=lambda: "30000-31999",
         started_at=NOW,
     )
     with served(create_app(deps)) as port:

@@ -130,6 +130,7 @@ def ask(world: World) -> Iterator[Callable[..., Any]]:
         user_databases=nothing,
         api="",
         port=0,
+        uids=lambda: "30000-31999",
         started_at=NOW,
     )
     with served(create_app(deps)) as port:

@@ -120,7 +120,9 @@ class Call:
 CALLS = {
     "up": Call(told=FOLDER),
     "down": Call(told=FOLDER),
-    "status": Call(answer={"api": "http://x", "troubles": [], "services": [], "environments": [ENVIRONMENT]}),
+    "status": Call(
+        answer={"api": "http://x", "troubles": [], "uids": "", "services": [], "environments": [ENVIRONMENT]}
+    ),
     "events": Call(answer=[EVENT]),
     "login": Call("mine"),
     "env": Call(told=FOLDER),

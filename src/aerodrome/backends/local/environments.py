@@ -6,9 +6,10 @@ import threading
 
 from aerodrome import private_files
 from aerodrome.backends.control_plane import ControlPlane
-from aerodrome.backends.local import cell_client, environment_folders, leftovers, paths, ports, users
+from aerodrome.backends.local import cell_client, environment_folders, leftovers, paths, ports
 from aerodrome.backends.local.environment import LocalEnvironment
 from aerodrome.backends.local.paths import CellPaths, EnvironmentPaths
+from aerodrome.backends.local.users import Users
 from aerodrome.model.tenant import Tenant
 from aerodrome.services import folders
 from aerodrome.services.queues import Queues
@@ -22,6 +23,7 @@ class LocalEnvironments:
     def __init__(self, control_plane: ControlPlane) -> None:
         self.control_plane = control_plane
         self._settings = control_plane.settings
+        self._users = Users(control_plane.settings)
         self._choosing = threading.Lock()
         """Held while a port is chosen: two environments must not find the same one free."""
 
@@ -30,11 +32,11 @@ class LocalEnvironments:
 
     def owner(self, tenant: Tenant) -> UnixUser | None:
         """The user whom its units run as."""
-        return users.owner_of(tenant.number, first_uid=self._settings.first_uid)
+        return self._users.owner_of(tenant.number)
 
     def builder(self, tenant: Tenant) -> UnixUser | None:
         """The user whom its packages and startup script run as before they are tried."""
-        return users.builder_of(tenant.number, first_uid=self._settings.first_uid)
+        return self._users.builder_of(tenant.number)
 
     def queues(self, tenant: Tenant) -> Queues:
         url = None if self._settings.redis_url == EMBEDDED else self._settings.redis_url

@@ -13,7 +13,7 @@ from aerodrome.settings import Paths
 
 def of(paths: Paths, name: str, identifier: str) -> EnvironmentPaths:
     """The folders of the environment `name`, whose short id (8 hex characters) is `identifier`."""
-    return EnvironmentPaths(paths.data / "environments" / name, paths.run / identifier)
+    return EnvironmentPaths(paths.environments / name, paths.run / identifier)
 
 
 @dataclass(frozen=True)

@@ -3,35 +3,51 @@
 from __future__ import annotations
 
 import os
+import threading
 
 from aerodrome.airflow.context import INSIDE
+from aerodrome.backends.local import moves
 from aerodrome.release import installation
 from aerodrome.release.installation import Installation
-from aerodrome.services import accounts
+from aerodrome.services import accounts, uid_ranges, uid_register
+from aerodrome.settings import Settings
 from aerodrome.unix_users import UnixUser
 
-MOST_BUILDERS = 9_000
-"""Uids below the environments' own that builders have; so many environments would have to be made for two to share."""
 
-MOST_CHECKERS = 1_000
-"""Uids below the builders' that processes of `aerodrome check` have."""
+class Users:
+    """The users of one installation, from the ranges that the machine's register has given to its data folder."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._own: uid_ranges.Installation | None = None
+        self._extending = threading.Lock()
+
+    def owner_of(self, number: int) -> UnixUser | None:
+        """Whom the units of environment `number` run as."""
+        own = self._with_range_of(number)
+        return _user(own.environment(number)) if own else None
+
+    def builder_of(self, number: int) -> UnixUser | None:
+        """Whom its packages and its startup script run as before they are tried: nobody else."""
+        own = self._with_range_of(number)
+        return _user(own.builder(number)) if own else None
+
+    def _with_range_of(self, number: int) -> uid_ranges.Installation | None:
+        """The installation, with the range that the environment's uids lie in; None = we are not root."""
+        if os.geteuid() != 0:
+            return None
+        with self._extending:
+            own = self._own or moves.settled(self._settings)
+            while own is not None and len(own.firsts) <= uid_ranges.index_of(number):
+                own = uid_register.extend(self._settings.paths, own, lowest=self._settings.first_uid)
+            self._own = own
+            return own
 
 
-def owner_of(number: int, *, first_uid: int) -> UnixUser | None:
-    """Whom the units of environment `number` run as."""
-    if os.geteuid() != 0:
-        return None
-    return UnixUser(first_uid + number, first_uid + number)
-
-
-def builder_of(number: int, *, first_uid: int) -> UnixUser | None:
-    """Whom the packages and the startup script of environment `number` run as, before they are tried: nobody else."""
-    return owner_of(-1 - number % MOST_BUILDERS, first_uid=first_uid)
-
-
-def checker_of(pid: int, *, first_uid: int) -> UnixUser | None:
+def checker_of(pid: int, settings: Settings) -> UnixUser | None:
     """Whom user code runs as in the `aerodrome check` of that process: nobody whom an environment is."""
-    return owner_of(-1 - MOST_BUILDERS - pid % MOST_CHECKERS, first_uid=first_uid)
+    claim = uid_register.claim(settings.paths, lowest=settings.first_uid)
+    return _user(claim.own.checker(pid)) if claim else None
 
 
 def open_ways(installed: Installation) -> None:
@@ -42,3 +58,7 @@ def open_ways(installed: Installation) -> None:
     for path in (installed.python, installed.python.resolve(), beside.resolve(), INSIDE / "boot.py"):
         if path.exists():
             accounts.open_way_to(path)
+
+
+def _user(uid: int) -> UnixUser:
+    return UnixUser(uid, uid)

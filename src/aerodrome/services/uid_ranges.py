@@ -1,0 +1,202 @@
+"""Which uids of a machine are whose: the decision. Pure; `uid_register` reads and writes what this works on.
+
+As root, each installation of Aerodrome on a machine has ranges of uids that no other installation, no account and no
+container has. Its environments, its builders and its checks run under these.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+SIZE = 2_000
+"""Uids in a range."""
+
+ENVIRONMENTS = 1_000
+"""The first uids of a range are those of environments; a thousand environments later another range is taken."""
+
+BUILDERS = 250
+"""The next are those that packages are built under: so many environments would have to be made for two to share one."""
+
+CHECKERS = 250
+"""The next are those of processes of `aerodrome check`."""
+
+NOT_OURS = (
+    range(60_000, 66_000),  # reserved by distributions and systemd, with 65534 (nobody) and 65535 (no id, in 16 bits)
+    range(100_000, 2_000_200_000),  # users' containers (/etc/subuid), systemd-nspawn's, and those that sssd gives out
+)
+"""Uids that others give out by convention."""
+
+END = 2_147_480_000
+"""Behind the last uid that a signed number of 32 bits holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """An entry of the register, and what the data folder itself keeps of it."""
+
+    identifier: str
+    data: str
+    """The data folder; it holds a record with the same identifier, or the entry is void."""
+
+    firsts: tuple[int, ...]
+    """The first uids of its ranges."""
+
+    def environment(self, number: int) -> int:
+        """The uid of environment `number`; `index_of(number)` must be a range that it has."""
+        return self.firsts[index_of(number)] + number % ENVIRONMENTS
+
+    def builder(self, number: int) -> int:
+        """The uid that packages and the startup script of environment `number` are built under."""
+        return self.firsts[index_of(number)] + ENVIRONMENTS + number % BUILDERS
+
+    def checker(self, pid: int) -> int:
+        """The uid that user code has in the `aerodrome check` of that process."""
+        return self.firsts[0] + ENVIRONMENTS + BUILDERS + pid % CHECKERS
+
+    @property
+    def shown(self) -> str:
+        """Its ranges, for a person."""
+        return ", ".join(f"{span[0]}-{span[-1]}" for span in self.spans())
+
+    def spans(self) -> Iterator[range]:
+        """Its ranges."""
+        return (range(first, first + SIZE) for first in self.firsts)
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """Who has what on a machine."""
+
+    installations: tuple[Installation, ...] = ()
+    last: int = 0
+    """The range that was given out last: what was given back is used again as late as possible, for files of its
+    environments may be left in places that all users share."""
+
+    def find(self, identifier: str) -> Installation | None:
+        return next((each for each in self.installations if each.identifier == identifier), None)
+
+    def without(self, *identifiers: str) -> Register:
+        return replace(
+            self, installations=tuple(each for each in self.installations if each.identifier not in identifiers)
+        )
+
+    def having(self, installation: Installation) -> Register:
+        """With this entry, in the place of the one of the same identifier."""
+        others = self.without(installation.identifier)
+        return replace(others, installations=(*others.installations, installation))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What else there is."""
+
+    mapped: tuple[range, ...] = (range(END),)
+    """The ids that this user namespace has; a container may have 65,536."""
+
+    accounts: tuple[range, ...] = ()
+    """Those of users, groups and of people's containers, as far as the system lists them."""
+
+    running: frozenset[int] = frozenset()
+    """Those of processes that run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a data folder gets."""
+
+    register: Register
+    own: Installation
+    before: tuple[int, ...]
+    """The first uids of the ranges that its files belong to now; where they differ from `own.firsts`, it moves."""
+
+    @property
+    def moves(self) -> bool:
+        """Whether its files belong to uids that are not its own."""
+        return any(old != new for old, new in zip(self.before, self.own.firsts, strict=False))
+
+
+def index_of(number: int) -> int:
+    """Which of an installation's ranges the uid of environment `number` is in."""
+    return number // ENVIRONMENTS
+
+
+def claim(
+    register: Register,
+    record: Installation | None,
+    data: str,
+    *,
+    is_alive: Callable[[Installation], bool],
+    machine: Machine,
+    lowest: int,
+    has_environments: bool = False,
+    new_identifier: Callable[[], str] = lambda: uuid.uuid4().hex,
+) -> Claim | None:
+    """What the data folder at `data` gets; None = the machine has no free range.
+
+    `record` is what lies in it. `is_alive` says of an entry whether another data folder than this one, at the entry's
+    place, holds its identifier. `has_environments` without a record means that an Aerodrome without a register made
+    them: they have the uids from `lowest` on.
+    """
+    others = [each for each in register.installations if record is None or each.identifier != record.identifier]
+    known = register.without(*(each.identifier for each in others if not is_alive(each)))
+    entry = known.find(record.identifier) if record is not None else None
+    if record is not None and entry is not None and not is_alive(entry):
+        return Claim(known.having(replace(entry, data=data)), replace(entry, data=data), record.firsts)
+    before = record.firsts if record is not None else (lowest,) if has_environments else ()
+    # With an entry that is alive elsewhere, this folder is a copy.
+    identifier = record.identifier if record is not None and entry is None else new_identifier()
+    own = Installation(identifier, data, ())
+    for wanted in before or (None,):
+        # What runs under the uids that it had may be its own.
+        keeps = wanted is not None and _is_free(range(wanted, wanted + SIZE), known.having(own), machine)
+        first = wanted if keeps else _next(known.having(own), machine, lowest=lowest)
+        if first is None:
+            return None
+        known = known if keeps else replace(known, last=first)
+        own = replace(own, firsts=(*own.firsts, first))
+    return Claim(known.having(own), own, before)
+
+
+def extended(register: Register, own: Installation, machine: Machine, *, lowest: int) -> Claim | None:
+    """The installation with one range more; None = the machine has no free one."""
+    first = _next(register, machine, lowest=lowest)
+    if first is None:
+        return None
+    more = replace(own, firsts=(*own.firsts, first))
+    return Claim(replace(register.having(more), last=first), more, own.firsts)
+
+
+def _next(register: Register, machine: Machine, *, lowest: int) -> int | None:
+    """The free range after the one that was given out last; after the last of all, from the beginning."""
+    end = min(END, max(ids.stop for ids in machine.mapped))
+    for start in (max(lowest, register.last + SIZE), lowest):
+        for first in _candidates(start, end):
+            span = range(first, first + SIZE)
+            if _is_free(span, register, machine) and not any(uid in span for uid in machine.running):
+                return first
+    return None
+
+
+def _candidates(first: int, end: int) -> Iterator[int]:
+    while first + SIZE <= end:
+        over = next((ids for ids in NOT_OURS if _overlap(ids, range(first, first + SIZE))), None)
+        if over is None:
+            yield first
+            first += SIZE
+        else:
+            first = over.stop
+
+
+def _is_free(span: range, register: Register, machine: Machine) -> bool:
+    taken: Iterable[range] = (*machine.accounts, *(each for one in register.installations for each in one.spans()))
+    return any(_holds(ids, span) for ids in machine.mapped) and not any(_overlap(ids, span) for ids in taken)
+
+
+def _overlap(one: range, other: range) -> bool:
+    return one.start < other.stop and other.start < one.stop
+
+
+def _holds(ids: range, span: range) -> bool:
+    return ids.start <= span.start and span.stop <= ids.stop
