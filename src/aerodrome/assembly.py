@@ -171,7 +171,7 @@ class _Rooms:
                 runtime=self.backend.runtime,
                 cluster=self.keeper.cluster,
                 services=self.keeper.report,
-                troubles=lambda: [*disks.troubles(disks.look(self.settings.paths)), *self.crew.troubles()],
+                troubles=self._troubles,
                 uids=lambda: own.shown if (own := uid_register.recorded(self.settings.paths)) else "",
                 user_databases=self.settings.paths.user_databases,
                 api=self.settings.url(self.port),
@@ -179,6 +179,11 @@ class _Rooms:
                 started_at=clock.now(),
             )
         )
+
+    def _troubles(self) -> list[str]:
+        overcommitment = databases.overcommitment(self.keeper.cluster())
+        found = [*disks.troubles(disks.look(self.settings.paths)), *self.crew.troubles()]
+        return [*found, overcommitment] if overcommitment else found
 
     def gateway(self) -> Gateway:
         """The way to Airflow's web servers."""
@@ -203,6 +208,7 @@ def _ledger(settings: Settings, cluster: Cluster) -> Iterator[tuple[Engine, Noti
     password = key_files.ledger_password(settings.paths.keys)
     databases.ensure_role(cluster, DATABASE, password)
     databases.ensure_database(cluster, DATABASE, DATABASE)
+    databases.let_reserved(cluster, DATABASE)
     with opened(cluster.dsn(DATABASE, DATABASE, password, scheme="postgresql+psycopg")) as engine:
         migrate(engine)
         yield engine, Notices(cluster.dsn(DATABASE, DATABASE, password))

@@ -80,7 +80,7 @@ class Keeper:
         """The PostgreSQL that ledger and metadata databases live in."""
         if self._cluster is None:
             if self._settings.database_url == EMBEDDED:
-                self._cluster = postgres.up(self._settings.paths)
+                self._cluster = postgres.up(self._settings.paths, environments=self._settings.quota_environments)
             else:
                 found = clusters.external(self._settings.database_url)
                 clusters.require(found)
@@ -136,7 +136,7 @@ class Keeper:
         if self._settings.database_url == EMBEDDED and postgres.cluster_if_up(self._settings.paths) is None:
             log.warning("PostgreSQL is gone; starting it again")
             began = time.monotonic()
-            self._cluster = postgres.up(self._settings.paths)
+            self._cluster = postgres.up(self._settings.paths, environments=self._settings.quota_environments)
             log.info("PostgreSQL is back", seconds=round(time.monotonic() - began, 2))
         if self._settings.aws_endpoint_url == EMBEDDED and not self._emulator_works():
             log.warning("the AWS emulator is gone; starting it again")

@@ -113,6 +113,15 @@ def test_what_its_code_has_altered_of_the_database_is_seen_and_set_anew(bench):
     assert is_bare(bench)
 
 
+def test_as_many_connections_as_ordered_last_are_let_into_the_database(bench):
+    bench.alter_database()
+    for number in (7, 9, None):
+        bench.act(MendDatabase(connections=number), MendDatabase(connections=number))
+        seen = bench.see().database
+        assert (seen.connections, seen.exhausted) == (number or 9, None)
+    bench.act(DropDatabase())
+
+
 def test_a_release_whose_folder_is_gone_is_seen(bench):
     deployed = Deployed(identifier="f00d", version="3.3.1", lock="10ck", content="c0ffee")
     assert not bench.see().releases.is_lost

@@ -52,7 +52,16 @@ def tasks_per_worker(context: Context) -> int:
     Raises:
         CallerError: the option is not one or two numbers of which the first is positive.
     """
-    return _autoscale(context.options) or context.tasks_per_worker
+    return slots(context.options, context.tasks_per_worker)
+
+
+def slots(options: Mapping[str, str], tasks_per_worker: int) -> int:
+    """The same from the options, and the class's number.
+
+    Raises:
+        CallerError: the option is not one or two numbers of which the first is positive.
+    """
+    return _autoscale(options) or tasks_per_worker
 
 
 def _autoscale(options: Mapping[str, str]) -> int | None:

@@ -113,6 +113,11 @@ def _parts(number: str) -> tuple[int, ...]:
     return tuple(int(part) for part in number.split("."))
 
 
+def line_of(number: str) -> int:
+    """The line of any version, also of one that is offered no more."""
+    return int(number.partition(".")[0])
+
+
 def lookup(number: str) -> Version:
     """The version called `number`.
 

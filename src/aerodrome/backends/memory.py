@@ -148,6 +148,9 @@ class FakeEnvironment:
     altered: tuple[str, ...] = ()
     """What its code has changed in its database, in words."""
 
+    connections: int | None = -1
+    """How many its database lets in."""
+
     printed: set[int | None] = field(default_factory=set, compare=False)
     """The revisions whose units have run here (None = services); what they printed stays until everything goes."""
 
@@ -175,6 +178,9 @@ class MemoryBackend:
 
     damage: str = ""
     """What keeps Airflow from working with every database, in a sentence."""
+
+    exhausted: int | None = None
+    """How many connections every environment holds, when these are all."""
 
     removed_snapshots: list[tuple[str, int]] = field(default_factory=list)
     in_use: list[tuple[frozenset[str], frozenset[tuple[str, str]]]] = field(default_factory=list)
@@ -317,6 +323,8 @@ class MemoryDatabases:
             others=is_unsettled and bool(known.databases.keys() - {"live"}),
             altered=() if is_unsettled else known.altered,
             damage="" if is_unsettled else self.backend.damage,
+            connections=known.connections if "live" in known.databases and not is_unsettled else None,
+            exhausted=None if is_unsettled else self.backend.exhausted,
             work=_work(known, MemoryDatabases, revision),
         )
 
@@ -373,6 +381,7 @@ def _alter(known: FakeEnvironment, order: DatabaseOrder) -> None:
     match order:
         case MendDatabase():
             known.altered = ()
+            known.connections = known.connections if order.connections is None else order.connections
         case MakeDatabase() | SeedDatabase():
             databases.setdefault("live", order.version)
         case Migrate():

@@ -52,16 +52,20 @@ def services_as_ordered(observed: Observed, order: ServicesOrder) -> Plan | None
     return _started(observed, Phase.READY, "Telling the sidecar of the configuration.", order)
 
 
-def database(observed: Observed, phase: Phase) -> Plan | None:
-    """Puts back the rights and settings of the database that the environment's code has changed."""
-    altered = observed.database.altered
+def database(environment: Environment, observed: Observed, phase: Phase) -> Plan | None:
+    """What of the database is not as it shall be: what the environment's code has changed, and its connections."""
+    altered, connections = observed.database.altered, ordering.connections(environment)
+    mend = MendDatabase(connections=connections)
     if not altered:
-        return None
+        if observed.database.connections in {None, connections}:
+            return None
+        detail = "Setting how many connections the database lets in."
+        return Take(phase=phase, detail=detail, orders=(mend,), again_after=0)
     sentence = f"Code of the environment has changed {', '.join(altered)}. It is put back, so that Airflow can work."
     return Take(
         phase=phase,
         detail="Putting back what was changed in the database.",
-        orders=(MendDatabase(),),
+        orders=(mend,),
         note=EventNote(kind="NOTE", sentence=sentence),
         again_after=0,
     )
@@ -109,7 +113,8 @@ def cell(environment: Environment, observed: Observed, deployed: Deployed) -> Pl
         return None
     if BROKER in observed.services.wanted - observed.services.ready:
         return Wait(phase=Phase.SERVICES, detail="Waiting for Redis.")
-    return _started(observed, Phase.START, "Starting the cell.", ordering.cell(environment, deployed.cell, deployed))
+    order, connections = ordering.cell(environment, deployed.cell, deployed), ordering.connections(environment)
+    return _started(observed, Phase.START, "Starting the cell.", order, connections)
 
 
 def cell_as_ordered(environment: Environment, observed: Observed, deployed: Deployed) -> Plan | None:
@@ -117,7 +122,7 @@ def cell_as_ordered(environment: Environment, observed: Observed, deployed: Depl
     order = ordering.cell(environment, deployed.cell, deployed)
     if observed.cell(deployed.cell).order == order:
         return None
-    return _started(observed, Phase.START, "Starting all units again.", order)
+    return _started(observed, Phase.START, "Starting all units again.", order, ordering.connections(environment))
 
 
 def waiting(observed: Observed, revision: int) -> Plan | None:
@@ -176,9 +181,12 @@ def silent(environment: Environment, observed: Observed) -> Plan | None:
     return None
 
 
-def _started(observed: Observed, phase: Phase, detail: str, order: CellOrder | ServicesOrder) -> Take:
+def _started(
+    observed: Observed, phase: Phase, detail: str, order: CellOrder | ServicesOrder, connections: int | None = None
+) -> Take:
     """The order to start something that works with the database; the database is mended first."""
-    orders: tuple[Order, ...] = (MendDatabase(), order) if observed.database.exists else (order,)
+    mend = MendDatabase(connections=connections)
+    orders: tuple[Order, ...] = (mend, order) if observed.database.exists else (order,)
     return Take(phase=phase, detail=detail, orders=orders, again_after=0)
 
 

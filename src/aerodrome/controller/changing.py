@@ -46,7 +46,9 @@ def advance(environment: Environment, observed: Observed, change: Change, now: d
 def _meanwhile(environment: Environment, observed: Observed, change: Change) -> Plan | None:
     """The services, and the cell that runs until the change replaces it; None = both run."""
     running, phase = environment.deployed, Phase(environment.progress.phase)
-    ground = bringing_up.services(observed, ordering.services(environment)) or bringing_up.database(observed, phase)
+    ground = bringing_up.services(observed, ordering.services(environment)) or bringing_up.database(
+        environment, observed, phase
+    )
     if ground is not None or running is None or change.swapped or observed.cell(change.revision).alive:
         return ground
     return bringing_up.cell(environment, observed, running)

@@ -18,6 +18,8 @@ SCHEDULER = "scheduler"
 
 DAMAGED = "DATABASE_DAMAGED"
 
+EXHAUSTED = "DATABASE_CONNECTIONS_EXHAUSTED"
+
 
 def recover(environment: Environment, observed: Observed) -> Plan:
     """Bring back an environment that lost its processes. It worked once, so this has no limit; cells back off."""
@@ -28,7 +30,7 @@ def recover(environment: Environment, observed: Observed) -> Plan:
         detail = "The metadata database is gone: bring it back, or restore a snapshot into another environment."
         return Wait(phase=Phase.LOST, detail=detail, again_after=CALM)
     return (
-        bringing_up.database(observed, Phase.DATABASE)
+        bringing_up.database(environment, observed, Phase.DATABASE)
         or bringing_up.release(environment, observed, Phase.RELEASE)
         or served(environment, observed)
         or Happen(phase=Phase.READY, detail="Every unit is ready.", event=Event.RECOVERED)
@@ -63,7 +65,7 @@ def watch(environment: Environment, observed: Observed, now: datetime) -> Plan:
     if not observed.services.alive or not observed.cell(revision).alive:
         return Happen(phase=Phase.LOST, detail="The cell is gone.", event=Event.LOST)
     first = (
-        bringing_up.database(observed, Phase.READY)
+        bringing_up.database(environment, observed, Phase.READY)
         or _lost_tasks(environment, observed, revision)
         or bringing_up.installed(observed, Phase.READY)  # the folder of the version may be gone while units run
         or bringing_up.rebuilding(environment, observed, Phase.READY)
@@ -77,7 +79,7 @@ def watch(environment: Environment, observed: Observed, now: datetime) -> Plan:
     others = {other: found for other, found in observed.cells.items() if other != revision}
     if others:
         return letting_go.retire(environment, others)
-    trouble = bringing_up.unbuilt(observed, Phase.READY) or _damaged(observed)
+    trouble = bringing_up.unbuilt(observed, Phase.READY) or _damaged(observed) or _exhausted(observed)
     if trouble is not None:
         return trouble
     detail = bringing_up.restarting(observed, revision) or "Every unit is ready."
@@ -124,3 +126,16 @@ def _damaged(observed: Observed) -> Plan | None:
     """What a person must mend in the database; None = nothing is known to be wrong."""
     damage = observed.database.damage
     return bringing_up.troubled(Failure(code=DAMAGED, message=damage), Phase.READY) if damage else None
+
+
+def _exhausted(observed: Observed) -> Plan | None:
+    """That the environment has no connection left; None = it has. Only it suffers from that."""
+    number = observed.database.exhausted
+    if number is None:
+        return None
+    message = (
+        f"The environment holds all {number} connections to its metadata database that it may have, so its own tasks, "
+        "parsing and web pages fail. Most often DAG code opens them, by queries at the top of a DAG file or in tasks. "
+        "No other environment is concerned."
+    )
+    return bringing_up.troubled(Failure(code=EXHAUSTED, message=message), Phase.READY)

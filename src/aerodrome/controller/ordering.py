@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from aerodrome.airflow import connections as airflow_connections
+from aerodrome.airflow import versions
 from aerodrome.model import classes
 from aerodrome.model.change import Change, Strategy
 from aerodrome.model.environment import Environment
@@ -58,6 +60,22 @@ def _spec(environment: Environment, revision: int) -> Spec:
         return environment.spec
     is_of_the_change = revision == change.revision or (change.deployed is not None and revision == change.deployed.cell)
     return change.spec if is_of_the_change or environment.deployed is None else environment.spec
+
+
+def connections(environment: Environment) -> int:
+    """How many connections to its database the environment may have: while it changes, as before or as after it."""
+    change = environment.change
+    specs = (environment.spec,) if change is None else (environment.spec, change.spec)
+    return max(_connections(spec) for spec in specs)
+
+
+def _connections(spec: Spec) -> int:
+    return airflow_connections.most(
+        versions.line_of(spec.airflow_version),
+        spec.airflow_configuration_options,
+        tasks_per_worker=classes.CLASSES[spec.environment_class].tasks_per_worker,
+        workers=spec.min_workers,
+    )
 
 
 def services(environment: Environment) -> ServicesOrder:

@@ -189,6 +189,13 @@ class DatabaseSeen:
     damage: str = ""
     """What code has damaged so that a person must mend it, in a sentence; looked at now and then."""
 
+    connections: int | None = None
+    """How many connections it was last ordered to have at most; -1: any number. Looked at now and then; None = it was
+    not, or it cannot be set."""
+
+    exhausted: int | None = None
+    """How many it has, when these are all that it may have; None = it may have more."""
+
     work: Work | None = None
 
 

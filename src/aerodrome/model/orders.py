@@ -197,6 +197,9 @@ class SwapBack:
 class MendDatabase:
     """Put back the rights and settings of the database and its role, which code of the environment may change."""
 
+    connections: int | None = None
+    """How many connections the environment may have at once, as far as the server can bear it; None = as it is."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropDatabase:

@@ -42,6 +42,9 @@ LIMITS = Limits(total=128, each_peer=128)
 LONGEST_NAME = 40
 """Characters of a database's name; PostgreSQL takes 63, of which our prefix is a part."""
 
+MOST_CONNECTIONS = 50
+"""At once to each of people's own databases: DAG code may have its password."""
+
 PREFIX = "user_"
 """Before the names of people's own databases and roles, so that none can be one of ours."""
 
@@ -251,7 +254,7 @@ def _database(deps: OperatorDependencies, name: str) -> dict[str, Any]:
         private_files.write(kept, secrets.token_urlsafe(24), durable=True)
     password = kept.read_text()
     cluster = deps.cluster()
-    databases.ensure_role(cluster, own, password)
+    databases.ensure_role(cluster, own, password, connection_limit=MOST_CONNECTIONS)
     databases.ensure_database(cluster, own, own)
     return {"host": cluster.host, "port": cluster.port, "database": own, "user": own, "password": password}
 

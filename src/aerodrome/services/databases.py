@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Literal
 
 import psycopg
@@ -29,8 +30,8 @@ SET_OPTION_SINCE = 160_000
 """From this server version on, a grant of a role says whether SET ROLE is allowed."""
 
 
-def ensure_role(cluster: Cluster, name: str, password: str, *, connection_limit: int = -1) -> None:
-    """Make the login role, or set the password and the limit (-1: none) of the existing one.
+def ensure_role(cluster: Cluster, name: str, password: str, *, connection_limit: int | None = None) -> None:
+    """Make the login role, or set the password and (unless None) the limit of connections of the existing one.
 
     The server gets only the password's SCRAM verifier, so none of its logs can hold the password.
     """
@@ -40,10 +41,10 @@ def ensure_role(cluster: Cluster, name: str, password: str, *, connection_limit:
         if not _role_exists(connection, name):
             connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(name)))
         connection.execute(
-            sql.SQL("ALTER ROLE {} LOGIN CONNECTION LIMIT {} PASSWORD {}").format(
-                sql.Identifier(name), sql.Literal(connection_limit), sql.Literal(verifier)
-            )
+            sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(name), sql.Literal(verifier))
         )
+        if connection_limit is not None:
+            _limit(connection, name, connection_limit)
         _join(connection, name)
 
 
@@ -83,6 +84,69 @@ def ensure_own(cluster: Cluster, name: str, password: str, *, connection_limit: 
         open_database(cluster, name)
     except psycopg.OperationalError as error:
         raise errors.RetryError(f"PostgreSQL at {cluster.host} does not answer: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """How many connections a role has, and may have."""
+
+    limit: int
+    """-1: any number."""
+
+    used: int
+    most: int
+    """What one environment may have of this server: half, so that others work whatever it does."""
+
+    def allowed(self, wanted: int) -> int:
+        """The limit that a role gets which asks for `wanted`."""
+        return min(wanted, self.most)
+
+
+def connections(cluster: Cluster, name: str) -> Connections | None:
+    """Those of the role; None = there is no such role."""
+    with clusters.connect(cluster) as connection:
+        row = connection.execute(_CONNECTIONS, (name,)).fetchone()
+    return Connections(int(row[0]), int(row[1]), max(1, int(row[2]) // 2)) if row else None
+
+
+def limit_connections(cluster: Cluster, name: str, limit: int) -> bool:
+    """Let the role have so many connections at once (-1: any number); False = an external server forbids us that.
+
+    Connections beyond it that are open stay open.
+    """
+    with clusters.connect(cluster) as connection:
+        _alone(connection, f"role {name}")
+        try:
+            _limit(connection, name, limit)
+        except psycopg.errors.InsufficientPrivilege:
+            return False
+    return True
+
+
+def let_reserved(cluster: Cluster, name: str) -> None:
+    """Let the role have the connections that are kept free for it, where the server keeps any and lets us give them."""
+    with clusters.connect(cluster) as connection, contextlib.suppress(psycopg.errors.InsufficientPrivilege):
+        if connection.info.server_version >= SET_OPTION_SINCE:
+            connection.execute(sql.SQL("GRANT pg_use_reserved_connections TO {}").format(sql.Identifier(name)))
+
+
+def overcommitment(cluster: Cluster) -> str:
+    """That all roles together may have more connections than the server has for them, in a sentence; else empty.
+
+    Empty also if it does not answer, which others tell.
+    """
+    try:
+        with clusters.connect(cluster) as connection:
+            row = connection.execute(_LIMITS).fetchone()
+    except psycopg.OperationalError:
+        return ""
+    if row is None or row[0] <= row[1]:
+        return ""
+    return (
+        f"Environments may open {row[0]} connections to PostgreSQL, which takes {row[1]}: several that open all of "
+        "theirs leave none to the others. Raise AERODROME_QUOTA_ENVIRONMENTS (an external server's max_connections), "
+        "and start PostgreSQL anew: aerodrome down, aerodrome up."
+    )
 
 
 def database_exists(cluster: Cluster, name: str) -> bool:
@@ -246,10 +310,22 @@ SETTLED = """
 """
 """Sets each sequence that has been used to its present number."""
 
+_FREE_FOR_ALL = """
+    current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+    - COALESCE(current_setting('reserved_connections', true), '0')::int
+"""
+
+_CONNECTIONS = f"""
+    SELECT rolconnlimit, (SELECT count(*) FROM pg_stat_activity WHERE usesysid = role.oid), {_FREE_FOR_ALL}
+    FROM pg_roles AS role WHERE rolname = %s
+"""  # noqa: S608 - of ours alone
+
+_LIMITS = f"SELECT COALESCE(sum(rolconnlimit), 0), {_FREE_FOR_ALL} FROM pg_roles WHERE rolcanlogin AND rolconnlimit > 0"  # noqa: S608 - as above
+
 KEY = "the role's password"
 
 STATE = """
-    SELECT NOT rolcanlogin, rolconnlimit <> -1, NOT datallowconn, datistemplate, datconnlimit > -1,
+    SELECT NOT rolcanlogin, NOT datallowconn, datistemplate, datconnlimit > -1,
         NOT (has_database_privilege(role.oid, base.oid, 'CONNECT')
             AND has_database_privilege(role.oid, base.oid, 'CREATE')
             AND has_database_privilege(role.oid, base.oid, 'TEMPORARY')),
@@ -263,7 +339,6 @@ STATE = """
 
 _REMEDIES = (
     ("the role's right to log in", "ALTER ROLE {} LOGIN"),
-    ("the role's connection limit", "ALTER ROLE {} CONNECTION LIMIT -1"),
     ("whether the database lets anybody in", "ALTER DATABASE {} ALLOW_CONNECTIONS true"),
     ("whether the database is a template", "ALTER DATABASE {} IS_TEMPLATE false"),
     ("the database's connection limit", "ALTER DATABASE {} CONNECTION LIMIT -1"),
@@ -289,6 +364,10 @@ def _knows(cluster: Cluster, name: str, password: str) -> bool:
     except psycopg.OperationalError as error:
         return "password authentication failed" not in str(error)
     return True
+
+
+def _limit(connection: psycopg.Connection, name: str, limit: int) -> None:
+    connection.execute(sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}").format(sql.Identifier(name), sql.Literal(limit)))
 
 
 def _alone(connection: psycopg.Connection, what: str) -> None:

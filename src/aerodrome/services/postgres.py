@@ -34,6 +34,9 @@ SERVER = "postgres"
 
 SUPERUSER = "postgres"
 
+ENVIRONMENTS = 10
+"""How many a server is made for, where nobody says: the quota's default."""
+
 START_TIMEOUT = 300
 """Seconds for a start, which after a crash replays the write-ahead log first."""
 
@@ -50,8 +53,8 @@ ORPHAN_PATIENCE = 5.0
 """Seconds that processes may take to end after an orderly stop."""
 
 
-def up(paths: Paths) -> Cluster:
-    """Start the embedded server, or adopt the one that runs; returns when it answers.
+def up(paths: Paths, *, environments: int = ENVIRONMENTS) -> Cluster:
+    """Start the embedded server for so many environments, or adopt the one that runs; returns when it answers.
 
     Raises:
         BrokenError: it cannot be made or started; the log's last lines are in `tail`.
@@ -65,7 +68,7 @@ def up(paths: Paths) -> Cluster:
         if not _data(paths).exists():
             _initialise(paths, account, password)
         cluster = _cluster(paths, password)
-        _serve(paths, account, cluster)
+        _serve(paths, account, cluster, environments)
         return cluster
 
 
@@ -157,7 +160,7 @@ def _initialise(paths: Paths, account: UnixUser | None, password: str) -> None:
     aside.rename(_data(paths))
 
 
-def _start(paths: Paths, account: UnixUser | None) -> None:
+def _start(paths: Paths, account: UnixUser | None, environments: int) -> None:
     data, sockets = _data(paths), _sockets(paths)
     folders.make(paths.run)
     _remove_stale(paths)
@@ -166,7 +169,7 @@ def _start(paths: Paths, account: UnixUser | None) -> None:
         accounts.open_programs(PROGRAMS.parent)
         accounts.open_way_to(data)
         accounts.open_way_to(sockets)
-    _write_configuration(data, sockets, account)
+    _write_configuration(data, sockets, account, environments)
     try:
         postgres_programs.run(
             account,
@@ -200,10 +203,10 @@ def _make_sockets_folder(sockets: Path, account: UnixUser | None) -> None:
     _give(account, sockets)
 
 
-def _write_configuration(data: Path, sockets: Path, account: UnixUser | None) -> None:
+def _write_configuration(data: Path, sockets: Path, account: UnixUser | None, environments: int) -> None:
     shared = account is not None
     for name, text in (
-        ("postgresql.conf", postgres_conf.server(sockets, shared=shared)),
+        ("postgresql.conf", postgres_conf.server(sockets, shared=shared, environments=environments)),
         ("pg_hba.conf", postgres_conf.host_based_authentication()),
     ):
         file = data / name
@@ -259,12 +262,12 @@ def _end_leftovers(paths: Paths, *, patience: float) -> None:
         time.sleep(POLL)
 
 
-def _serve(paths: Paths, account: UnixUser | None, cluster: Cluster) -> None:
+def _serve(paths: Paths, account: UnixUser | None, cluster: Cluster, environments: int) -> None:
     """Start the server unless it lives, and once more if the one that we found was ending; return when it answers."""
     deadline = time.monotonic() + ANSWER_TIMEOUT
     while True:
         if _postmaster(paths) is None:
-            _start(paths, account)
+            _start(paths, account, environments)
         try:
             _shut_to_others(cluster)
         except psycopg.OperationalError as error:

@@ -15,18 +15,34 @@ INITDB = (
     "--data-checksums",
 )
 
-MAX_CONNECTIONS = 400
-"""Ten environments (the quota) of up to eight processes of Airflow with a pool of five."""
+FOR_EACH_ENVIRONMENT = 130
+"""Connections that one with a worker of class mw1.small may have (`airflow/connections`)."""
+
+FOR_OTHERS = 100
+"""For people's own databases and those of the Redshift Data API."""
+
+FOR_LEDGER = 24
+"""Kept free for the ledger: SQLAlchemy's pool, and connections that listen."""
+
+FOR_US = 24
+"""Kept free for the administering role, whose connections last for a statement."""
 
 
-def server(sockets: Path, *, shared: bool) -> str:
+def connections(environments: int) -> int:
+    """How many connections a server of so many environments takes; a thousand cost 32 MB of memory."""
+    return FOR_EACH_ENVIRONMENT * environments + FOR_OTHERS + FOR_LEDGER + FOR_US
+
+
+def server(sockets: Path, *, shared: bool, environments: int) -> str:
     """postgresql.conf. `shared`: users of other environments reach the socket, and the password is the guard."""
     options = {
         "listen_addresses": "",
         "unix_socket_directories": str(sockets),
         "unix_socket_permissions": "0777" if shared else "0700",
         "password_encryption": "scram-sha-256",
-        "max_connections": str(MAX_CONNECTIONS),
+        "max_connections": str(connections(environments)),
+        "superuser_reserved_connections": str(FOR_US),
+        "reserved_connections": str(FOR_LEDGER),
         "shared_buffers": "128MB",
         "effective_cache_size": "1GB",
         "max_wal_size": "1GB",

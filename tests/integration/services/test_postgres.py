@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from aerodrome import errors
-from aerodrome.services import clusters, postgres, processes
+from aerodrome.services import clusters, postgres, postgres_conf, processes
 from aerodrome.settings import Paths
 from product import wait_for
 
@@ -39,7 +39,7 @@ def test_it_serves_on_its_socket_only_with_checksums_and_scram(paths):
     cluster = postgres.up(paths)
     assert query(cluster, "SHOW data_checksums") == "on"
     assert query(cluster, "SHOW listen_addresses") == ""
-    assert query(cluster, "SHOW max_connections") == "400"
+    assert query(cluster, "SHOW max_connections") == str(postgres_conf.connections(postgres.ENVIRONMENTS))
     assert query(cluster, "SELECT bool_and(auth_method = 'scram-sha-256') FROM pg_hba_file_rules") is True
     postmaster = psutil.Process(int((paths.postgres / "18" / "postmaster.pid").read_text().split()[0]))
     assert postmaster.net_connections("inet") == []

@@ -6,6 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -43,14 +44,29 @@ from aerodrome.release.installation import Installation
 from aerodrome.services import databases
 
 LOOK_EVERY = 15.0
-"""Seconds between two looks into an environment's database; a look costs two connections and one query."""
-
-NEVER: tuple[float, Deployed | None, tuple[str, ...], str] = (-math.inf, None, (), "")
-"""A look that has not taken place."""
+"""Seconds between two looks into an environment's database; a look costs three connections and two queries."""
 
 LONG = (SeedDatabase, Archive, Rehearse, Migrate)
 
 log = structlog.get_logger("aerodrome.backends")
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a look into a database has found; see `DatabaseSeen`."""
+
+    at: float = -math.inf
+    ran: Deployed | None = None
+    """The release that ran then."""
+
+    altered: tuple[str, ...] = ()
+    damage: str = ""
+    connections: int | None = None
+    exhausted: int | None = None
+
+
+NEVER = _Found()
+"""A look that has not taken place."""
 
 
 class PostgresDatabases:
@@ -63,9 +79,10 @@ class PostgresDatabases:
         self._installer = installer
         self._jobs = jobs
         self._environments = environments
-        self._looks: dict[str, tuple[float, Deployed | None, tuple[str, ...], str]] = {}
-        """When each environment's database was last looked into, what ran then, and what was found: altered things,
-        damage."""
+        self._looks: dict[str, _Found] = {}
+        """What was found when each environment's database was last looked into."""
+        self._connections: dict[str, int | None] = {}
+        """How many connections each was ordered to have at most; None = the server does not let us set that."""
         self._left: dict[str, tuple[str, ...]] = {}
         """What could not be put back in each environment's database; an external server may forbid it."""
 
@@ -73,14 +90,16 @@ class PostgresDatabases:
         self, tenant: Tenant, *, revision: int, running: Deployed | None, is_used: bool, is_unsettled: bool
     ) -> DatabaseSeen:
         exists = is_used or self._exists(tenant)
-        altered, damage = self._look_into(tenant, running) if exists and not is_unsettled else ((), "")
+        found = self._look_into(tenant, running) if exists and not is_unsettled else NEVER
         cluster, identifier = self._control_plane.cluster(), tenant.identifier
         return DatabaseSeen(
             exists=exists,
             unfinished=is_unsettled and names.has_unfinished(cluster, identifier, revision),
             others=is_unsettled and names.has_others(cluster, self._snapshots, identifier),
-            altered=altered,
-            damage=damage,
+            altered=found.altered,
+            damage=found.damage,
+            connections=found.connections,
+            exhausted=found.exhausted,
             work=self._jobs.seen(identifier, revision, LONG),
         )
 
@@ -101,7 +120,7 @@ class PostgresDatabases:
                 self._looks.pop(identifier, None)  # the database of the other version was looked into
                 swapping.swap_back(cluster, identifier, order.revision)
             case MendDatabase():
-                self._mend(tenant)
+                self._mend(tenant, order.connections)
             case DropDatabase():
                 self._jobs.cancel(identifier)
                 swapping.remove_all(cluster, self._snapshots, identifier)
@@ -145,34 +164,61 @@ class PostgresDatabases:
                 f"PostgreSQL at {cluster.host} does not answer: {error}", code="DATABASE_UNREACHABLE"
             ) from error
 
-    def _look_into(self, tenant: Tenant, running: Deployed | None) -> tuple[tuple[str, ...], str]:
+    def _look_into(self, tenant: Tenant, running: Deployed | None) -> _Found:
         """What the environment's code has altered and damaged there; the answer may be `LOOK_EVERY` seconds old."""
-        at, ran, altered, damage = self._looks.get(tenant.identifier, NEVER)
+        last = self._looks.get(tenant.identifier, NEVER)
         # A change of version replaces the database before it is done: what the former version missed says nothing.
-        if not tenant.sealed_secrets or (ran == running and time.monotonic() - at <= LOOK_EVERY):
-            return altered, damage
+        if not tenant.sealed_secrets or (last.ran == running and time.monotonic() - last.at <= LOOK_EVERY):
+            return last
         cluster, name, password = self._control_plane.cluster(), names.live(tenant.identifier), self._password(tenant)
         try:
             left = self._left.get(tenant.identifier, ())
             altered = tuple(each for each in databases.altered(cluster, name, password) if each not in left)
-            damage = ""
+            damage, connections, exhausted = "", *self._look_at_connections(tenant.identifier, name)
             if not altered and running is not None:
                 installed = self._installer.installed(running.version, running.lock)
                 damage = metadata.damage(cluster, name, password, installed)
         except (psycopg.OperationalError, RetryError):  # the database or the version is away: other code says so
-            altered, damage = (), ""
-        self._looks[tenant.identifier] = (time.monotonic(), running, altered, damage)
-        return altered, damage
+            altered, damage, connections, exhausted = (), "", None, None
+        found = _Found(time.monotonic(), running, altered, damage, connections, exhausted)
+        self._looks[tenant.identifier] = found
+        return found
 
-    def _mend(self, tenant: Tenant) -> None:
+    def _look_at_connections(self, identifier: str, name: str) -> tuple[int | None, int | None]:
+        """How many it was ordered to have, and how many it has where that is all that it may have."""
+        ordered, found = (
+            self._connections.get(identifier, -1),
+            databases.connections(self._control_plane.cluster(), name),
+        )
+        if found is None:
+            return None, None
+        exhausted = found.used if 0 < found.limit <= found.used else None
+        is_as_ordered = ordered is None or (ordered > 0 and found.limit == found.allowed(ordered))
+        return ordered if is_as_ordered else found.limit, exhausted
+
+    def _mend(self, tenant: Tenant, connections: int | None) -> None:
         cluster, name, password = self._control_plane.cluster(), names.live(tenant.identifier), self._password(tenant)
         found = databases.mend(cluster, name, password)
         if found:
             left = databases.altered(cluster, name, password)
             self._left[tenant.identifier] = left
             log.warning("database put back", environment=tenant.name, altered=found, left=left)
-        _, ran, _, _ = self._looks.get(tenant.identifier, NEVER)
-        self._looks[tenant.identifier] = (time.monotonic(), ran, (), "")
+        if connections is not None:
+            self._limit_connections(tenant.identifier, name, connections)
+        last = self._looks.get(tenant.identifier, NEVER)
+        ordered = self._connections.get(tenant.identifier, last.connections)
+        self._looks[tenant.identifier] = _Found(
+            time.monotonic(), last.ran, connections=ordered, exhausted=last.exhausted
+        )
+
+    def _limit_connections(self, identifier: str, name: str, wanted: int) -> None:
+        cluster = self._control_plane.cluster()
+        found = databases.connections(cluster, name)
+        if found is not None:
+            is_set = found.limit == found.allowed(wanted) or databases.limit_connections(
+                cluster, name, found.allowed(wanted)
+            )
+            self._connections[identifier] = wanted if is_set else None
 
     def _report_deaths(self, tenant: Tenant, order: ReportDeaths) -> None:
         cluster, name, password = self._control_plane.cluster(), names.live(tenant.identifier), self._password(tenant)

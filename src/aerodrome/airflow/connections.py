@@ -1,0 +1,57 @@
+"""How many connections to its metadata database the processes of an environment may want at most. Pure.
+
+Airflow's processes keep pools of connections. A process with one thread uses a few of its pool; one that serves
+requests fills it, and what may overflow. Before Airflow 3 each task is two processes with connections of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aerodrome.airflow import sections
+
+POOL = 5
+"""Connections that a process keeps: our default of `database.sql_alchemy_pool_size`."""
+
+OVERFLOW = 10
+"""Connections beyond these for a moment: Airflow's default of `database.sql_alchemy_max_overflow`."""
+
+FOR_EACH_TASK = 3
+"""Before Airflow 3: the process that supervises a task, the one that runs it, and what its code opens by hooks."""
+
+FOR_EACH_WORKER = 2
+
+BESIDE = 20
+"""Commands of Airflow's CLI, the sidecar, archives, and looks of ours."""
+
+FIRST_WITHOUT_TASKS = 3
+"""The line whose tasks have no connection."""
+
+
+def most(
+    line: int,
+    options: Mapping[str, str],
+    *,
+    tasks_per_worker: int,
+    workers: int,
+    schedulers: int = 1,
+    web_servers: int = 1,
+    parsing_processes: int = 1,
+) -> int:
+    """The connections of one cell of that line (1.10, 2.x, 3.x) twice, for an update runs two; and those beside it."""
+    pool = _number(options, "database.sql_alchemy_pool_size", POOL) or POOL  # 0: without a limit
+    full = pool + max(0, _number(options, "database.sql_alchemy_max_overflow", OVERFLOW))
+    parsing = _number(options, "dag_processor.parsing_processes", parsing_processes)
+    parsing = _number(options, "scheduler.parsing_processes", parsing)
+    one = schedulers * pool + pool + pool + web_servers * full  # scheduler, DAG processor, triggerer, web server
+    if line >= FIRST_WITHOUT_TASKS:
+        one += web_servers * pool + full  # the web server's second pool, and the execution API
+    else:
+        slots = sections.slots(options, tasks_per_worker)
+        one += 2 * parsing + workers * (FOR_EACH_WORKER + FOR_EACH_TASK * slots)
+    return 2 * one + BESIDE
+
+
+def _number(options: Mapping[str, str], name: str, default: int) -> int:
+    text = options.get(name, "").strip()
+    return int(text) if text.isdecimal() else default
