@@ -12,6 +12,8 @@ import pytest
 import uv
 
 from aerodrome.release import airflow_home
+from aerodrome.services import databases, postgres
+from aerodrome.settings import Paths
 from gateway_client import Client
 from product import BUCKET, wait_for
 
@@ -140,6 +142,20 @@ def test_the_command_line_shows_it(product, environment):
     kinds = [line.split()[2] for line in product.run("events", environment).stdout.splitlines()[1:] if line[:2] == "20"]
     assert kinds[0] == "CREATE_REQUESTED"
     assert "CREATED" in kinds
+
+
+def test_it_has_a_uid_and_connections_of_its_own(product, environment):
+    shown, uids = product.environment(environment), product.status()["uids"]
+    if os.geteuid() == 0:
+        first, last = map(int, uids.split("-"))
+        assert all(
+            first < psutil.Process(unit["pid"]).uids().real <= last
+            for unit in shown["units"]
+            if unit["name"] == "scheduler"
+        )
+    cluster = postgres.cluster_if_up(Paths(product.data))
+    found = databases.connections(cluster, f"env_{shown['identifier']}")
+    assert 0 < found.used < found.limit <= found.most
 
 
 def test_a_command_sees_airflow_home_as_units_do_and_tells_nothing_of_endpoints(product, environment):

@@ -40,7 +40,7 @@ from aerodrome.model.release import Deployed
 from aerodrome.model.spec import Spec
 from aerodrome.model.tenant import Tenant
 from aerodrome.model.web_address import Ports
-from aerodrome.services import databases
+from aerodrome.services import databases, uid_register
 from aerodrome.services.clusters import Cluster
 from aerodrome.settings import Settings
 from product import wait_for
@@ -264,3 +264,4 @@ def on_this_machine(spec: Spec, cluster: Cluster, versions: Path | None) -> Iter
             shutdown.stop_all(settings.paths, report=lambda _: None)
             databases.drop_database(cluster, name)
             databases.drop_role(cluster, name)
+    uid_register.sweep()

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 SIZE = 2_000
 """Uids in a range."""
 
-ENVIRONMENTS = 1_000
-"""The first uids of a range are those of environments; a thousand environments later another range is taken."""
+ENVIRONMENTS = 500
+"""So many environments have two uids each in a range; after as many, another range is taken."""
 
 BUILDERS = 250
-"""The next are those that packages are built under: so many environments would have to be made for two to share one."""
+"""The next uids are those that packages are built under: so many environments would have to be made for two to share one."""
 
 CHECKERS = 250
 """The next are those of processes of `aerodrome check`."""
@@ -47,13 +47,17 @@ class Installation:
         """The uid of environment `number`; `index_of(number)` must be a range that it has."""
         return self.firsts[index_of(number)] + number % ENVIRONMENTS
 
+    def control(self, number: int) -> int:
+        """A second uid of environment `number`, for what holds its secrets."""
+        return self.environment(number) + ENVIRONMENTS
+
     def builder(self, number: int) -> int:
         """The uid that packages and the startup script of environment `number` are built under."""
-        return self.firsts[index_of(number)] + ENVIRONMENTS + number % BUILDERS
+        return self.firsts[index_of(number)] + 2 * ENVIRONMENTS + number % BUILDERS
 
     def checker(self, pid: int) -> int:
         """The uid that user code has in the `aerodrome check` of that process."""
-        return self.firsts[0] + ENVIRONMENTS + BUILDERS + pid % CHECKERS
+        return self.firsts[0] + 2 * ENVIRONMENTS + BUILDERS + pid % CHECKERS
 
     @property
     def shown(self) -> str:

@@ -164,11 +164,11 @@ def test_a_data_folder_that_is_gone_gives_its_uids_back(folder, register):
     assert {stat.S_IMODE(path.stat().st_mode) for path in (register, register / "register.json")} == {0o700, 0o600}
 
 
-def test_the_thousandth_environment_has_a_uid_of_its_own_too(folder):
+def test_the_five_hundredth_environment_has_a_uid_of_its_own_too(folder):
     users = Users(Settings(data=folder / "a"))
-    owners = [users.owner_of(number) for number in (1, 999, 1000, 1001, 2500)]
+    owners = [users.owner_of(number) for number in (1, 499, 500, 501, 1700)]
     assert len({owner.uid for owner in owners if owner}) == 5
-    assert Users(Settings(data=folder / "a")).owner_of(2500) == owners[-1]
+    assert Users(Settings(data=folder / "a")).owner_of(1700) == owners[-1]
 
 
 def test_a_register_that_cannot_be_read_stops_the_start_and_says_what_to_do(folder, register):

@@ -108,9 +108,9 @@ def test_a_database_of_ones_own_takes_no_more_than_its_share(small, tmp_path):
         operations=SimpleNamespace(settings=Settings()), user_databases=tmp_path / "databases", cluster=lambda: small
     )
     with served(app.create_app(deps)) as port:
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as client:
-            client.request("POST", "/databases/mine")
-            made = json.load(client.getresponse())
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        client.request("POST", "/databases/mine")
+        made = json.load(client.getresponse())
     found = databases.connections(small, made["user"])
     assert found is not None
     assert found.limit == app.MOST_CONNECTIONS
