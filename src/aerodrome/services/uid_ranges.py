@@ -17,7 +17,7 @@ ENVIRONMENTS = 500
 """So many environments have two uids each in a range; after as many, another range is taken."""
 
 BUILDERS = 250
-"""The next uids are those that packages are built under: so many environments would have to be made for two to share one."""
+"""The next uids are those that packages are built under: so many environments later, two may share one."""
 
 CHECKERS = 250
 """The next are those of processes of `aerodrome check`."""

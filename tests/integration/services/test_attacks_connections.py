@@ -111,6 +111,7 @@ def test_a_database_of_ones_own_takes_no_more_than_its_share(small, tmp_path):
         client = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         client.request("POST", "/databases/mine")
         made = json.load(client.getresponse())
+        client.close()
     found = databases.connections(small, made["user"])
     assert found is not None
     assert found.limit == app.MOST_CONNECTIONS

@@ -1,4 +1,4 @@
-"""What an environment's code does to its database: what can be set anew is, the rest is told, and changes end."""
+"""What an environment's code does to its database: what can be put back is, the rest is told, and changes end."""
 
 from __future__ import annotations
 
