@@ -49,11 +49,12 @@ def test_an_unusable_url_is_refused_with_the_fix_and_without_its_text(url: str):
 
 
 def test_the_server_listens_on_its_socket_only(tmp_path):
-    text = postgres_conf.server(tmp_path / "it's", shared=False)
+    text = postgres_conf.server(tmp_path / "it's", shared=False, environments=2)
     assert "listen_addresses = ''\n" in text
     assert f"unix_socket_directories = '{tmp_path}/it''s'\n" in text
     assert "unix_socket_permissions = '0700'\n" in text
-    assert "unix_socket_permissions = '0777'\n" in postgres_conf.server(tmp_path, shared=True)
+    assert f"max_connections = '{postgres_conf.connections(2)}'\n" in text
+    assert "unix_socket_permissions = '0777'\n" in postgres_conf.server(tmp_path, shared=True, environments=2)
 
 
 @given(st.text())
