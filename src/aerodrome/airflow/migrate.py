@@ -22,6 +22,9 @@ LINE_2 = 2
 TIMEOUT = 300
 """Seconds that one command on an empty database may take (MWAA's own limit); a fresh schema takes under ten."""
 
+_PROGRAM_WORDS = 3
+"""How many words of a command say which Airflow it is."""
+
 MOVE_TIMEOUT = 2 * 3600.0
 """Seconds that the move of a database with a history may take: MWAA's documented patience with an upgrade."""
 
@@ -93,6 +96,11 @@ def _migration(
         },
         commands=tuple((*_airflow(version, interpreter), *arguments) for arguments in steps),
     )
+
+
+def title(command: tuple[str, ...]) -> str:
+    """How a sentence names a command of a migration: `airflow db migrate`."""
+    return " ".join(("airflow", *command[_PROGRAM_WORDS:]))
 
 
 def _airflow(version: Version, interpreter: Path) -> tuple[str, str, str]:

@@ -32,6 +32,7 @@ import lines
 from aerodrome.airflow import metadata, migrate, versions
 from aerodrome.airflow.context import Context, Database
 from aerodrome.airflow.units import UnitDocument
+from aerodrome.backends.databases import airflow_migration
 from aerodrome.release import install
 from aerodrome.services import clusters, databases, redis
 from product import VERSIONS
@@ -328,27 +329,11 @@ def template(scratch: Path, cluster: clusters.Cluster) -> Callable[[str], str]:
             database=database,
             fernet_key=Fernet.generate_key().decode(),
         )
-        carry_out(plan, folder)
+        airflow_migration.run(plan, seconds=migrate.TIMEOUT, user=None, ours=True)
         databases.make_template(cluster, name)
         return name
 
     return make
-
-
-def carry_out(plan: migrate.Migration, folder: Path) -> None:
-    for path, text in plan.configuration.items():
-        path.write_text(text)
-    for command in plan.commands:
-        result = subprocess.run(
-            command,
-            env=dict(plan.environment),
-            cwd=folder,
-            check=False,
-            timeout=migrate.TIMEOUT,
-            capture_output=True,
-            text=True,
-        )
-        assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-2000:]
 
 
 @pytest.fixture(scope="package")

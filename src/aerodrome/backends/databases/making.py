@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,16 +12,13 @@ from cryptography.fernet import Fernet
 from aerodrome.airflow import metadata, migrate, versions
 from aerodrome.airflow.context import Database
 from aerodrome.airflow.versions import Version
-from aerodrome.backends.databases import names
-from aerodrome.errors import BrokenError
+from aerodrome.backends.databases import airflow_migration, names
 from aerodrome.release.installation import Installation
 from aerodrome.services import clusters, databases
 from aerodrome.services.clusters import Cluster
 
 DEFAULT_POOL_SLOTS = 128
 """Airflow's and MWAA's size of the default pool."""
-
-TAIL_LINES = 12
 
 
 def ensure_template(cluster: Cluster, installation: Installation) -> str:
@@ -66,41 +61,12 @@ def ensure_database(
 
 def _migrate(installation: Installation, version: Version, database: Database) -> None:
     """Run Airflow's own migration, in a folder of its own that holds the password only as long as it takes."""
-    folder = Path(tempfile.mkdtemp(prefix="aerodrome-migrate-"))
-    try:
+    with tempfile.TemporaryDirectory(prefix="aerodrome-migrate-") as folder:
         planned = migrate.plan(
             version,
             interpreter=installation.python,
-            folder=folder,
+            folder=Path(folder),
             database=database,
             fernet_key=Fernet.generate_key().decode(),
         )
-        for path, text in planned.configuration.items():
-            path.touch(mode=0o600)
-            path.write_text(text)
-        for command in planned.commands:
-            _run(command, dict(planned.environment), folder)
-    finally:
-        shutil.rmtree(folder)
-
-
-def _run(command: tuple[str, ...], environment: dict[str, str], folder: Path) -> None:
-    try:
-        result = subprocess.run(
-            command,
-            env=environment,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=migrate.TIMEOUT,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        message = f"Airflow's `{' '.join(command[3:])}` took longer than {migrate.TIMEOUT} s"
-        raise BrokenError(message, code="MIGRATION_FAILED") from error
-    if result.returncode != 0:
-        tail = tuple(result.stdout.splitlines()[-TAIL_LINES:])
-        message = f"Airflow's `{' '.join(command[3:])}` ended with exit code {result.returncode}"
-        raise BrokenError(message, code="MIGRATION_FAILED", tail=tail)
+        airflow_migration.run(planned, seconds=migrate.TIMEOUT, user=None, ours=True)

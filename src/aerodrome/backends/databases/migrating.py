@@ -11,14 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aerodrome import private_files
 from aerodrome.airflow import metadata as airflow_metadata
 from aerodrome.airflow import migrate, versions
-from aerodrome.airflow import units as airflow_units
-from aerodrome.airflow.migrate import Migration
 from aerodrome.airflow.versions import Version
-from aerodrome.backends import ownership
-from aerodrome.backends.databases import archives, metadata, names
+from aerodrome.backends.databases import airflow_migration, archives, metadata, names
 from aerodrome.backends.jobs import Job
 from aerodrome.backends.releases import trials
 from aerodrome.backends.releases.trials import Candidate, Trials
@@ -27,20 +23,12 @@ from aerodrome.model.change import Seed
 from aerodrome.model.observed import Work
 from aerodrome.model.orders import Archive, Migrate, Rehearse, SeedDatabase
 from aerodrome.model.spec import Spec
-from aerodrome.release import sandbox
 from aerodrome.release.built_releases import Built
 from aerodrome.release.installation import Installation
-from aerodrome.release.sandbox import Limits
 from aerodrome.release.verification import Secrets
 from aerodrome.services import databases, folders
 from aerodrome.services.clusters import Cluster
 from aerodrome.unix_users import UnixUser
-
-CODE = "MIGRATION_FAILED"
-MEMORY = 4 * 2**30
-"""Bytes of memory that a migration may take; it reads most history row by row, but not all."""
-
-TAIL_LINES = 20
 
 MOST_SHOWN = 10
 """Names that one sentence shows."""
@@ -188,7 +176,8 @@ def _migrate(
                 fernet_key=target.fernet_key,
             )
             for each in planned:
-                _run(job, owned, name, each, user)
+                metadata.execute(owned.cluster, name, owned.password, *each.statements, owner=owned.live)
+                airflow_migration.run(each, seconds=migrate.MOVE_TIMEOUT, user=user, tick=job.check)
     metadata.forget_workers(owned.cluster, name, owned.live, owned.password, new)
     if old.number == new.number:
         return ()
@@ -218,25 +207,3 @@ def _roles_without_effect(owned: EnvironmentDatabases, name: str, source: Versio
         "A user who has one of them gets the rights of the role that IAM grants, in every DAG."
     )
     return (sentence,) if found else ()
-
-
-def _run(job: Job, owned: EnvironmentDatabases, name: str, planned: Migration, user: UnixUser | None) -> None:
-    """Run migrations as the environment's own user: the database holds code of its users, such as pickles."""
-    metadata.execute(owned.cluster, name, owned.password, *planned.statements, owner=owned.live)
-    ownership.make_folder(planned.home, user)
-    for path, text in planned.configuration.items():
-        private_files.write(path, text, owner=user)
-    for command in planned.commands:
-        ended = sandbox.run(
-            command,
-            environ=planned.environment,
-            cwd=planned.home,
-            limits=Limits(migrate.MOVE_TIMEOUT, memory=MEMORY),
-            user=user,
-            umask=airflow_units.UMASK,
-            tick=job.check,
-        )
-        if ended.code != 0:
-            how = f"ended with exit code {ended.code}" if ended.in_time else "took too long"
-            shown = " ".join(command[command.index("airflow") :] if "airflow" in command else command)
-            raise BrokenError(f"Airflow's `{shown}` {how}", code=CODE, tail=ended.tail[-TAIL_LINES:])
