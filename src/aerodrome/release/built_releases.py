@@ -9,16 +9,15 @@ secrets, so only we read them.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from aerodrome import private_files, trees
+from aerodrome import file_locks, private_files, trees
 from aerodrome.release.airflow_home import Parts
 from aerodrome.release.installation import VENV, Installation
 from aerodrome.release.startup import Startup
@@ -29,8 +28,6 @@ PLUGINS = "plugins"
 HOME = "home"
 REQUIREMENTS = "requirements.txt"
 SCRIPT = "startup.sh"
-_RHYTHM = 0.2
-"""Seconds between two tries for a folder's lock."""
 
 
 @dataclass(frozen=True)
@@ -145,47 +142,26 @@ def remove(identifier: str, releases: Path) -> None:
         trees.remove(grave)
 
 
-@contextlib.contextmanager
-def held(identifier: str, releases: Path, tick: Callable[[], None]) -> Iterator[int]:
+def held(identifier: str, releases: Path, tick: Callable[[], None]) -> AbstractContextManager[int]:
     """Hold the lock of the release (its descriptor), across processes; `tick` is called while another one has it."""
-    descriptor = _opened(identifier, releases)
-    try:
-        while not _locked(descriptor):
-            tick()
-            time.sleep(_RHYTHM)
-        yield descriptor
-    finally:
-        os.close(descriptor)
+    return file_locks.held(_lock(identifier, releases), tick)
 
 
-@contextlib.contextmanager
-def held_at_once(identifier: str, releases: Path) -> Iterator[bool]:
+def held_at_once(identifier: str, releases: Path) -> AbstractContextManager[bool]:
     """The same without waiting: False when another has it."""
-    descriptor = _opened(identifier, releases)
-    try:
-        yield _locked(descriptor)
-    finally:
-        os.close(descriptor)
+    return file_locks.held_at_once(_lock(identifier, releases))
 
 
 def _if_there(path: Path) -> Path | None:
     return path if path.exists() else None
 
 
-def _opened(identifier: str, releases: Path) -> int:
+def _lock(identifier: str, releases: Path) -> Path:
     if not releases.is_dir():
         releases.mkdir(parents=True, exist_ok=True)
         # Units of every environment may pass through it and none may list it: whoever knows a name knows the content.
         releases.chmod(0o711)
-    return os.open(releases / f".{identifier}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    return releases / f".{identifier}.lock"
 
 
 def _built(identifier: str, releases: Path, told: Mapping[str, Any]) -> Built:

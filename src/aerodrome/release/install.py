@@ -6,25 +6,22 @@ made anew. The backends call this module from a thread. It starts no Airflow.
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import fcntl
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from aerodrome import errors
+from aerodrome import errors, file_locks
 from aerodrome.release import installation, interpreter_hook, interpreters, locks, uv_environment, uv_output, uv_process
 from aerodrome.release.installation import Installation
 from aerodrome.release.locks import Lock
 
 _PROGRAMS = ("aws",)
 _FOLDER_MODE = 0o755
-_LOCK_RHYTHM = 0.2
-"""Seconds between two tries for the folder's lock; nobody notices so short a wait."""
 
 _COMPILE_RHYTHM = 1.0
 """Seconds between two counts of the compiled files: more often, and the counting would slow the compiling."""
@@ -96,14 +93,9 @@ def _made(job: _Job, find: Callable[[], Installation | None]) -> Installation:
         raise _disk_failure(job, error) from error
 
 
-@contextlib.contextmanager
-def alone_at_once(identifier: str, versions: Path) -> Iterator[bool]:
+def alone_at_once(identifier: str, versions: Path) -> AbstractContextManager[bool]:
     """Hold the lock of an installation's folder; False when another process has it."""
-    descriptor = _opened(identifier, versions)
-    try:
-        yield _locked(descriptor)
-    finally:
-        os.close(descriptor)
+    return file_locks.held_at_once(_lock(identifier, versions))
 
 
 def remove(folder: Path) -> None:
@@ -145,30 +137,18 @@ class _Job:
             raise uv_process.UvCancelledError(f"the installation of {self.lock.title} was cancelled")
 
 
-@contextlib.contextmanager
-def _alone(job: _Job) -> Iterator[int]:
+def _alone(job: _Job) -> AbstractContextManager[int]:
     """Hold the lock of the folder, as a descriptor. Waits for another installer, if the caller allows it."""
-    descriptor = _opened(job.lock.identifier, job.versions)
-    try:
-        while not _locked(descriptor):
-            job.check()
-            job.report("wait", 0, 0)
-            time.sleep(_LOCK_RHYTHM)
-        yield descriptor
-    finally:
-        os.close(descriptor)
+
+    def waiting() -> None:
+        job.check()
+        job.report("wait", 0, 0)
+
+    return file_locks.held(_lock(job.lock.identifier, job.versions), waiting)
 
 
-def _opened(identifier: str, versions: Path) -> int:
-    return os.open(versions / f".{identifier}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def _lock(identifier: str, versions: Path) -> Path:
+    return versions / f".{identifier}.lock"
 
 
 def _install(job: _Job, descriptor: int) -> Installation:

@@ -5,7 +5,6 @@ Every service makes its folders through this module; it decides no paths.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
 import time
@@ -13,16 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from aerodrome import errors, private_files
+from aerodrome import errors, file_locks
 
 PRIVATE = 0o700
 """Mode of a folder that nobody else enters."""
 
 TRAVERSABLE = 0o711
 """Mode of a folder that others may pass through but not list: as root, services run under users of their own."""
-
-LOCK_POLL = 0.02
-"""Seconds between two attempts at a lock; arbitrary, unnoticed by a person."""
 
 
 def house_mode() -> int:
@@ -59,22 +55,11 @@ def locked(path: Path, *, timeout: float = 60.0) -> Iterator[None]:
     Raises:
         RetryError: another process held it all that time.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, private_files.MODE)
-    try:
-        _wait_for_lock(descriptor, path, timeout)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _wait_for_lock(descriptor: int, path: Path, timeout: float) -> None:
     deadline = time.monotonic() + timeout
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise errors.RetryError(f"another process has held {path} for {timeout:.0f} s") from None
-            time.sleep(LOCK_POLL)
-        else:
-            return
+
+    def waiting() -> None:
+        if time.monotonic() > deadline:
+            raise errors.RetryError(f"another process has held {path} for {timeout:.0f} s")
+
+    with file_locks.held(path, waiting):
+        yield

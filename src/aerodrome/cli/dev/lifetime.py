@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from aerodrome import private_files
+from aerodrome import file_locks, private_files
 from aerodrome.cli import operator_client, up_down
 from aerodrome.cli.dev.output import Mark, Teller
 from aerodrome.errors import CallerError, RetryError
@@ -49,7 +49,7 @@ def running(settings: Settings, teller: Teller, *, leaving: Callable[[], None] =
     """
     home = _home(settings)
     started = home / "started"
-    descriptor = os.open(home / "sessions.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, private_files.MODE)
+    descriptor = file_locks.opened(home / "sessions.lock")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)  # waits while the last session before us stops everything
         was_up = operator_client.is_up(settings)
@@ -58,7 +58,7 @@ def running(settings: Settings, teller: Teller, *, leaving: Callable[[], None] =
         finally:
             leaving()
             teller.quiet()
-            if _is_last(descriptor) and (not was_up or _is_ours(settings, started)):
+            if file_locks.taken(descriptor) and (not was_up or _is_ours(settings, started)):
                 up_down.down(settings, report=lambda what: teller.progress("stop", what, None))
                 started.unlink(missing_ok=True)
                 teller.quiet()
@@ -80,14 +80,6 @@ def _up(settings: Settings, teller: Teller, started: Path, *, was_up: bool) -> i
     word = "is up already" if was_up else "is up"
     teller.say("up", Mark.PLAIN, f"Aerodrome {word}: {state.api}", api=state.api, adopted=was_up)
     return int(state.api.rpartition(":")[2])
-
-
-def _is_last(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _is_ours(settings: Settings, started: Path) -> bool:
