@@ -103,7 +103,7 @@ class Databases(Protocol):
         """
 
     def carry_out(self, tenant: Tenant, order: DatabaseOrder) -> None:
-        """Carry the order out, or begin to if it is one of `orders.LONG`."""
+        """Carry the order out, or begin to if it is one of `orders.LongOrder`."""
 
     def remove_snapshot(self, identifier: str, number: int) -> None:
         """Remove a snapshot: its database and its archive; `identifier` is its environment's."""

@@ -151,11 +151,11 @@ class Archive:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rehearse:
-    """Migrate a copy of the database and try the DAGs on it, in the background; nothing of it stays."""
+class MigrationOrder:
+    """What the two migrations of a change have in common: that of the rehearsal, and the one that counts."""
 
     revision: int
-    """Whose archive the copy is made from."""
+    """Of the change, whose archive a rehearsal makes its copy from."""
 
     seed: Seed | None
     """The snapshot that the database is made from; None = the database itself."""
@@ -169,14 +169,13 @@ class Rehearse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Migrate:
-    """Make the database that is to come, migrated, in the background; nobody is in the present one, or gets in."""
+class Rehearse(MigrationOrder):
+    """Migrate a copy of the database and try the DAGs on it, in the background; nothing of it stays."""
 
-    revision: int
-    seed: Seed | None
-    spec: Spec
-    deployed: Deployed
-    before: tuple[Spec, Deployed]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migrate(MigrationOrder):
+    """Make the database that is to come, migrated, in the background; nobody is in the present one, or gets in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,10 +243,8 @@ DatabaseOrder = (
 )
 Order = RuntimeOrder | ReleaseOrder | DatabaseOrder
 
-LONG = (Build, Rebuild, SeedDatabase, Archive, Rehearse, Migrate)
-"""Orders that are carried out in the background: `observed.Work` tells how far the last of them is."""
-
 LongOrder = Build | Rebuild | SeedDatabase | Archive | Rehearse | Migrate
+"""Orders that are carried out in the background: `observed.Work` tells how far the last of them is."""
 
 
 def title(order: Order) -> str:

@@ -32,6 +32,7 @@ from aerodrome.model.orders import (
     MakeDatabase,
     MendDatabase,
     Migrate,
+    MigrationOrder,
     Rehearse,
     ReportDeaths,
     SeedDatabase,
@@ -260,7 +261,7 @@ class PostgresDatabases:
                 target = self._target(tenant, order)
                 return migrating.make_coming(job, owned, target, user, is_seeded=order.seed is not None)
 
-    def _target(self, tenant: Tenant, order: Rehearse | Migrate) -> MigrationTarget:
+    def _target(self, tenant: Tenant, order: MigrationOrder) -> MigrationTarget:
         _, running = order.before
         installed = self._installer.installed(order.deployed.version, order.deployed.lock)
         own = Seed(identifier=tenant.identifier, number=order.revision)
