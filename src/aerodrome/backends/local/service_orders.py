@@ -42,10 +42,12 @@ class ServiceOrders:
         known = recorded_orders.read(paths.services)
         if is_alive and known == order:
             return
-        self._environments.prepared(tenant)
-        if _queue(paths) != order.queue:
-            self._change_queue(tenant, paths, order.queue, is_alive=is_alive)
-        environment = self._environments.prepared(tenant)  # again: the queue may have been put aside, with its folder
+        number = _queue(paths)
+        if number is not None and number != order.queue:
+            self._change_queue(tenant, paths, number, order.queue, is_alive=is_alive)
+        environment = self._environments.prepared(tenant)
+        if number != order.queue:
+            private_files.write(paths.queue, str(order.queue))
         recorded_orders.forget(paths.services)
         if is_alive:
             _tell(environment, order, is_known=known is not None)
@@ -79,23 +81,23 @@ class ServiceOrders:
         if cell.config.exists():
             recorded_orders.write(cell, order)
 
-    def _change_queue(self, tenant: Tenant, paths: EnvironmentPaths, wanted: int, *, is_alive: bool) -> None:
-        """Put the present queue aside, or bring an earlier one back; both are safe to repeat at any point.
+    def _change_queue(
+        self, tenant: Tenant, paths: EnvironmentPaths, number: int, wanted: int, *, is_alive: bool
+    ) -> None:
+        """Put the present queue aside, or bring an earlier one back; safe to repeat until the new number is noted.
 
         Raises:
             RetryError: Redis has not ended yet.
         """
-        number, queues = _queue(paths), self._environments.queues(tenant)
-        if number is not None:
-            if is_alive:
-                cell_client.ask(paths.services.socket, {"op": "shutdown"})
-                raise RetryError("waiting for Redis to end, because its queue is replaced", delay=0.2)
-            leftovers.end([paths.services], None)
-            if wanted > number:
-                queues.set_aside(wanted)
-            else:
-                queues.put_back(number)
-        private_files.write(paths.queue, str(wanted))
+        if is_alive:
+            cell_client.ask(paths.services.socket, {"op": "shutdown"})
+            raise RetryError("waiting for Redis to end, because its queue is replaced", delay=0.2)
+        leftovers.end([paths.services], None)
+        queues = self._environments.queues(tenant)
+        if wanted > number:
+            queues.set_aside(wanted)
+        else:
+            queues.put_back(number)
 
 
 def _queue(paths: EnvironmentPaths) -> int | None:
