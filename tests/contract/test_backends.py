@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 
+import aiohttp
 import pytest
 
+from aerodrome.backends.contract import WebServer
 from aerodrome.errors import RetryError
 from aerodrome.model.orders import AT_ONCE, CellOrder, DropDatabase, Keep, MendDatabase, Point, Remove, ServicesOrder
 from aerodrome.model.release import Deployed
@@ -101,6 +104,35 @@ def test_requests_go_where_they_were_pointed_last(bench):
         assert bench.see().runtime.served == revision
     bench.act(Remove())
     assert bench.see().runtime.served is None
+
+
+def test_a_web_server_may_always_be_asked_for_and_is_another_one_with_each_revision(bench):
+    found = [web_server_that_is_away(bench)]
+    bench.act(bench.services)
+    found.append(web_server_that_is_away(bench))
+    for revision in (1, 2, 1):
+        bench.act(Point(revision=revision))
+        found.append(web_server_that_is_away(bench))
+    bench.act(Remove())
+    found.append(web_server_that_is_away(bench))
+    never, unserved, first, second, again, removed = found
+    assert (never, first) == (unserved, again)
+    assert never == removed
+    assert len({never, first, second}) == 3
+
+
+def web_server_that_is_away(bench: benches.Bench) -> WebServer:
+    """The present web server, of which each connection is refused."""
+    server = bench.backend.runtime.web_server(bench.tenant)
+    assert server == bench.backend.runtime.web_server(bench.tenant)
+
+    async def ask() -> None:
+        async with aiohttp.ClientSession(connector=server.connector(limit=1)) as session:
+            await session.get("http://web/")
+
+    with pytest.raises(aiohttp.ClientConnectorError):
+        asyncio.run(ask())
+    return server
 
 
 def test_what_its_code_has_altered_of_the_database_is_seen_and_set_anew(bench):

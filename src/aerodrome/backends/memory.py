@@ -6,10 +6,13 @@ misbehave.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+import aiohttp
 
 from aerodrome.backends.contract import COMMAND_TIMEOUT, Backend, CommandResult, ShownCell
 from aerodrome.errors import RetryError
@@ -211,6 +214,19 @@ class MemoryBackend:
         return self.environments.setdefault(tenant.name, FakeEnvironment())
 
 
+@dataclass(frozen=True, slots=True)
+class SilentWebServer:
+    """The web server of an environment in memory, where nobody listens; holds to `contract.WebServer`."""
+
+    environment: str
+    revision: int | None
+    """Which requests were pointed to last; None = to none."""
+
+    def connector(self, **options: Any) -> aiohttp.BaseConnector:
+        """A new connector, all of whose connections are refused: what it leads to is no socket."""
+        return aiohttp.UnixConnector(path=os.devnull, **options)
+
+
 @dataclass
 class MemoryRuntime:
     """Fulfils `backends.contract.Runtime`."""
@@ -243,8 +259,8 @@ class MemoryRuntime:
             case Remove(revision=int() as revision):
                 known.cells.pop(revision, None)
 
-    def web_server(self, tenant: Tenant) -> Any:
-        raise NotImplementedError(f"{tenant.name} has no web server in memory")
+    def web_server(self, tenant: Tenant) -> SilentWebServer:
+        return SilentWebServer(tenant.name, self.backend.of(tenant).served)
 
     def run_command(
         self, tenant: Tenant, revision: int, argv: Sequence[str], *, timeout: float = COMMAND_TIMEOUT
