@@ -1,4 +1,4 @@
-"""Updates and maintenance of a running environment: what is wished comes about beside what runs, or nothing happens."""
+"""Updates and maintenance of a running environment: all comes about beside what runs, or nothing happens."""
 
 from __future__ import annotations
 
@@ -233,8 +233,8 @@ def test_an_update_replaces_all_units_without_a_gap_and_lets_tasks_end(product, 
 
     put(product, "dags/cows.txt", "cow<2\n")
     # Constraints of one's own: so a package that Airflow came with may have another version.
-    wishes = f"-c /usr/local/airflow/dags/cows.txt\n{REQUIREMENTS}pycurl==999.0\n"
-    put(product, f"{name}/requirements.txt", wishes)
+    requirements = f"-c /usr/local/airflow/dags/cows.txt\n{REQUIREMENTS}pycurl==999.0\n"
+    put(product, f"{name}/requirements.txt", requirements)
     may_read_secrets(product).create_secret(Name=f"{name}/colour", SecretString="blue")
     put(product, f"{name}/startup.sh", STARTUP.format(name=name))
     archive = plugins(helper__py="from . import nothing\n")
@@ -261,7 +261,7 @@ def test_an_update_replaces_all_units_without_a_gap_and_lets_tasks_end(product, 
     assert "startup.sh, line 8: `cat /nowhere/file` ended with exit code 1, and the script went on" in noted
     if line in lines.ALIKE:
         found = checked(product, line, tmp_path, {
-            "requirements.txt": wishes, "plugins.zip": archive, "startup.sh": STARTUP.format(name=name),
+            "requirements.txt": requirements, "plugins.zip": archive, "startup.sh": STARTUP.format(name=name),
             "dags/cows.txt": "cow<2\n", "dags/looking.py": LOOKING.format(dag="looking"),
         })  # fmt: skip
         assert (found["notes"], found["dags"], found["errors"]) == (noted, ["looking"], [])
@@ -326,7 +326,7 @@ def units_that_do_not_come_up(_product):
 
 
 @pytest.mark.parametrize(
-    ("wish", "code", "words"),
+    ("update", "code", "words"),
     [
         (conflict, "REQUIREMENTS_CONFLICT", "requests"),
         (failing_script, "STARTUP_SCRIPT_FAILED", "7"),
@@ -335,11 +335,11 @@ def units_that_do_not_come_up(_product):
         (units_that_do_not_come_up, "UNIT_FAILED", "scheduler"),
     ],
 )
-def test_a_failed_update_leaves_everything_as_it_was(product, steady, wish, code, words):
+def test_a_failed_update_leaves_everything_as_it_was(product, steady, update, code, words):
     before = product.get(steady)
     units = {unit["name"]: unit["pid"] for unit in product.environment(steady)["units"]}
     with watched(product, steady, pause=0.3) as refusals:  # its web server is to be left alone
-        product.update(steady, **wish(product))
+        product.update(steady, **update(product))
         after = product.wait_until(steady, "UPDATE_FAILED")
     assert refusals == []
     error = after["LastUpdate"]["Error"]

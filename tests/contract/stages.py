@@ -180,8 +180,8 @@ class Ruled:
         self._change(lambda iam: users.update(iam, name, new_name=new_name, new_path=None))
 
     def add_role(self, name: str, *documents: str, path: str = "/", unique_id: str | None = None) -> None:
-        wish = {"path": path, "unique_id": unique_id or f"AROA{name}", "now": NOW}
-        self._change(lambda iam: roles.create(iam, name, trusting(), **wish))
+        wanted = {"path": path, "unique_id": unique_id or f"AROA{name}", "now": NOW}
+        self._change(lambda iam: roles.create(iam, name, trusting(), **wanted))
         for number, text in enumerate(documents):
             self._change(lambda iam, n=number, t=text: holders.put_inline(iam, iam.role(name), f"p{n}", t))
 

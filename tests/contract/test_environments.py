@@ -223,7 +223,7 @@ def test_a_creation_is_a_change_to_the_first_revision(environments, spec):
     by = "arn:aws:iam::123456789012:user/a"
     seed = Seed(identifier="0badcafe", number=3)
     environments.create("one", spec, {}, sealed_secrets=b"", quota=9, now=NOW, requested_by=by, seed=seed)
-    wish = Change(
+    wanted = Change(
         kind=ChangeKind.CREATE,
         spec=spec,
         revision=1,
@@ -232,13 +232,13 @@ def test_a_creation_is_a_change_to_the_first_revision(environments, spec):
         requested_by=by,
         seed=seed,
     )
-    assert environments.get("one").change == wish
+    assert environments.get("one").change == wanted
     [pending] = environments.revisions("one")
     assert pending == Revision(
         number=1, kind=ChangeKind.CREATE, spec=spec, outcome=Outcome.PENDING, requested_at=NOW, requested_by=by
     )
 
-    done = replace(wish, deployed=DEPLOYED, archived=True, report=("One thing.",))
+    done = replace(wanted, deployed=DEPLOYED, archived=True, report=("One thing.",))
     environments.set_progress("one", environments.get("one").progress, change=done)
     assert environments.get("one").change == done
     made = environments.request("one", Event.CREATED, LATER)

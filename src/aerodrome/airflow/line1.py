@@ -31,7 +31,7 @@ WEBSERVER_CONFIG_TEXT = '''\
 from airflow.configuration import conf
 from flask_appbuilder.security.manager import AUTH_REMOTE_USER
 
-from aerodrome_rbac import GatewaySecurityManager
+from aerodrome_rbac import RbacSecurityManager
 
 SQLALCHEMY_DATABASE_URI = conf.get("core", "sql_alchemy_conn")
 
@@ -39,7 +39,7 @@ AUTH_TYPE = AUTH_REMOTE_USER
 AUTH_USER_REGISTRATION = False
 # Who shows no token has the role Public, which has no right.
 AUTH_ROLE_PUBLIC = "Public"
-SECURITY_MANAGER_CLASS = GatewaySecurityManager
+SECURITY_MANAGER_CLASS = RbacSecurityManager
 WTF_CSRF_ENABLED = True
 
 # The cookie "session" is the gateway's own, by which MWAA's clients know it.

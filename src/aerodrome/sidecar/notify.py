@@ -17,7 +17,7 @@ BEAT = 5.0
 """Seconds between two signs of life; the cell kills a unit that gave none for thirty."""
 
 
-class Notifier:
+class CellPipe:
     """The pipe to the cell; silent where there is none (when a person starts the process by hand)."""
 
     def __init__(self, environment: MutableMapping[str, str]) -> None:

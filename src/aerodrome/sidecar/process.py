@@ -24,7 +24,7 @@ from aerodrome.sidecar.config import SidecarConfig
 from aerodrome.sidecar.credentials import RefreshableCredentials, RoleCredentials
 from aerodrome.sidecar.dags_folder import DagsFolder
 from aerodrome.sidecar.listing import ListingReader
-from aerodrome.sidecar.notify import Notifier
+from aerodrome.sidecar.notify import CellPipe
 from aerodrome.sidecar.parsing import PriorityParsing
 from aerodrome.sidecar.rounds import Rounds, Telling
 from aerodrome.sidecar.signed_http import AwsEndpoint
@@ -39,19 +39,19 @@ def main() -> int:
     """Run until SIGTERM; returns the exit status."""
     parser = argparse.ArgumentParser(prog="aerodrome.sidecar", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="the JSON file, mode 0600")
-    notifier = Notifier(os.environ)
+    cell = CellPipe(os.environ)
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
     log.configure()
     try:
-        _serve(config.load(parser.parse_args().config), notifier)
+        _serve(config.load(parser.parse_args().config), cell)
     except AerodromeError as error:
         structlog.get_logger("sidecar").error("the sidecar cannot start", error=str(error))
         return 1
     return 0
 
 
-def _serve(settings: SidecarConfig, notifier: Notifier) -> None:
+def _serve(settings: SidecarConfig, cell: CellPipe) -> None:
     structlog.contextvars.bind_contextvars(environment=settings.environment)
     role = _role(settings)
     token = endpoint.TokenFile(settings.credentials_token_file)
@@ -62,11 +62,11 @@ def _serve(settings: SidecarConfig, notifier: Notifier) -> None:
     rounds = _rounds(settings, role)
     listener = endpoint.CredentialsEndpoint(endpoint.listener(settings.credentials_port, os.environ), decide=decide)
     listener.start()
-    notifier.watch(listener.is_sound)
+    cell.watch(listener.is_sound)
     try:
         rounds.once()
         away = rounds.status.error
-        notifier.ready(f"the bucket is away: {away}" if away else f"{rounds.status.objects} files synchronised")
+        cell.ready(f"the bucket is away: {away}" if away else f"{rounds.status.objects} files synchronised")
         rounds.run(settings.interval)
     finally:
         listener.stop()

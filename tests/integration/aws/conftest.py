@@ -83,7 +83,7 @@ def started() -> Iterator[Service]:
 
 @dataclass(frozen=True)
 class Warehouses:
-    """An emulator whose wishes for databases a keeper grants, as the control plane does every second."""
+    """An emulator whose requests for databases a keeper answers, as the control plane does every second."""
 
     service: Service
     cluster: Cluster

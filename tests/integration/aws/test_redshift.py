@@ -518,7 +518,7 @@ class TestCopy:
     def test_empty_fields_are_null_but_for_texts(self, load):
         assert load({"1": b"a,,\n"}, "csv") == [["a", None, ""]]
 
-    def test_empty_texts_are_null_when_that_is_wished(self, load):
+    def test_empty_texts_are_null_when_that_is_asked_for(self, load):
         assert load({"1": b"a,,\n"}, "csv emptyasnull") == [["a", None, None]]
 
     def test_a_word_for_null(self, load):

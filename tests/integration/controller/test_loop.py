@@ -1,4 +1,4 @@
-"""The loop between a real ledger and a backend in memory: wishes come about, and every error has its answer."""
+"""The loop between a real ledger and a backend in memory: what shall be comes about, and every error has its answer."""
 
 from __future__ import annotations
 
@@ -129,8 +129,8 @@ def test_a_lost_cell_is_started_again(bench):
 
 
 def change(bench, spec, kind=ChangeKind.UPDATE):
-    wish = Change(kind=kind, spec=spec, revision=0, strategy=Strategy.GRACEFUL, requested_at=clock.now())
-    return bench.ledger.begin(bench.ledger.get("one"), wish)
+    wanted = Change(kind=kind, spec=spec, revision=0, strategy=Strategy.GRACEFUL, requested_at=clock.now())
+    return bench.ledger.begin(bench.ledger.get("one"), wanted)
 
 
 def test_an_update_comes_about_beside_what_runs(bench):

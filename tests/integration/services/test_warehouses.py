@@ -1,4 +1,4 @@
-"""Wishes for databases, granted by a real PostgreSQL's superuser and by the role that a hosted one gives."""
+"""Requests for databases, answered by a real PostgreSQL's superuser and by the role that a hosted one gives."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def provide(server, folder):
     warehouses.provide(folder, server, make)
 
 
-def wish(folder, warehouse):
+def request(folder, warehouse):
     (folder / f"{warehouse.key}{REQUEST}").write_text(json.dumps(dataclasses.asdict(warehouse)))
 
 
@@ -56,8 +56,8 @@ def connect(cluster, access):
     return psycopg.connect(cluster.dsn(access.name, access.name, access.password), autocommit=True)
 
 
-def test_a_wish_is_granted_by_a_file_of_ours_and_taken_away(admin, cluster, tmp_path):
-    wish(tmp_path, DEV)
+def test_a_request_is_answered_by_a_file_of_ours_and_taken_away(admin, cluster, tmp_path):
+    request(tmp_path, DEV)
     provide(admin, tmp_path)
 
     [file] = tmp_path.iterdir()
@@ -74,9 +74,9 @@ def test_a_wish_is_granted_by_a_file_of_ours_and_taken_away(admin, cluster, tmp_
     assert row == (False, False, False, False, False, warehouses.MOST_CONNECTIONS)
 
 
-def test_each_wish_is_a_database_that_the_others_do_not_enter(admin, cluster, tmp_path):
+def test_each_request_is_a_database_that_the_others_do_not_enter(admin, cluster, tmp_path):
     for each in (DEV, PROD):
-        wish(tmp_path, each)
+        request(tmp_path, each)
     provide(admin, tmp_path)
     dev, prod = way_in(tmp_path, DEV), way_in(tmp_path, PROD)
     assert dev.name != prod.name
@@ -84,14 +84,14 @@ def test_each_wish_is_a_database_that_the_others_do_not_enter(admin, cluster, tm
         psycopg.connect(cluster.dsn(prod.name, dev.name, dev.password))
 
 
-def test_wishing_again_mends_what_the_role_has_done_to_itself(admin, cluster, tmp_path):
-    wish(tmp_path, DEV)
+def test_asking_again_mends_what_the_role_has_done_to_itself(admin, cluster, tmp_path):
+    request(tmp_path, DEV)
     provide(admin, tmp_path)
     access = way_in(tmp_path, DEV)
     with connect(cluster, access) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 1")
         connection.execute("ALTER ROLE CURRENT_USER PASSWORD 'mine'")
-    wish(tmp_path, DEV)
+    request(tmp_path, DEV)
     provide(admin, tmp_path)
     assert way_in(tmp_path, DEV) == access
     with connect(cluster, access) as connection:
@@ -99,12 +99,12 @@ def test_wishing_again_mends_what_the_role_has_done_to_itself(admin, cluster, tm
 
 
 def test_a_database_that_is_gone_is_made_again(admin, cluster, tmp_path):
-    wish(tmp_path, DEV)
+    request(tmp_path, DEV)
     provide(admin, tmp_path)
     access = way_in(tmp_path, DEV)
     databases.drop_database(cluster, access.name)
     databases.drop_role(cluster, access.name)
-    wish(tmp_path, DEV)
+    request(tmp_path, DEV)
     provide(admin, tmp_path)
     connect(cluster, access).close()
 
@@ -112,29 +112,29 @@ def test_a_database_that_is_gone_is_made_again(admin, cluster, tmp_path):
 def test_there_is_a_most(cluster, tmp_path, monkeypatch):
     monkeypatch.setattr(warehouses, "MOST", 1)
     for each in (DEV, PROD):
-        wish(tmp_path, each)
+        request(tmp_path, each)
         provide(cluster, tmp_path)
     assert "no more" in (tmp_path / f"{PROD.key}{REFUSAL}").read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([f"{DEV.key}{WAY_IN}", f"{PROD.key}{REFUSAL}"])
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"endpoint": 1', '{"other": "x"}'])
-def test_a_wish_that_cannot_be_read_holds_up_no_other(cluster, tmp_path, text):
+def test_a_request_that_cannot_be_read_holds_up_no_other(cluster, tmp_path, text):
     (tmp_path / f"0{REQUEST}").write_text(text)
-    wish(tmp_path, DEV)
+    request(tmp_path, DEV)
     provide(cluster, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [f"{DEV.key}{WAY_IN}"]
 
 
 def test_a_note_that_was_cut_short_is_written_anew(cluster, tmp_path):
     (tmp_path / f"{DEV.key}{WAY_IN}").write_text('{"warehouse"')
-    wish(tmp_path, DEV)
+    request(tmp_path, DEV)
     provide(cluster, tmp_path)
     connect(cluster, way_in(tmp_path, DEV)).close()
 
 
 def test_a_server_that_is_away_is_asked_again_later(cluster, tmp_path):
-    wish(tmp_path, DEV)
+    request(tmp_path, DEV)
     with pytest.raises(RetryError, match="does not answer"):
         provide(dataclasses.replace(cluster, host="/nonexistent"), tmp_path)
     assert (tmp_path / f"{DEV.key}{REQUEST}").exists()

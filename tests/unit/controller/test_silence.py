@@ -59,18 +59,18 @@ def falls_silent(world: World, look: int, whose: int | None) -> bool:
     return True
 
 
-@pytest.mark.parametrize("wish", [option("7"), version("3.4.0")], ids=["update", "upgrade"])
+@pytest.mark.parametrize("update", [option("7"), version("3.4.0")], ids=["update", "upgrade"])
 @pytest.mark.parametrize("whose", [None, 0, 1])
-def test_a_change_goes_on_whichever_cell_falls_silent_whenever(wish, whose):
+def test_a_change_goes_on_whichever_cell_falls_silent_whenever(update, whose):
     fell = 0
     for look in range(40):
         world = World()
         world.create()
-        world.begin(wish)
+        world.begin(update)
         fell += falls_silent(world, look, whose)
         found = world.settle()
         assert (found.status, found.last_update.status) == (Status.AVAILABLE, "SUCCESS"), look
-        assert found.spec == wish(found.spec)
+        assert found.spec == update(found.spec)
     assert fell
 
 

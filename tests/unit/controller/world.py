@@ -102,10 +102,10 @@ class World:
         seed: Seed | None = None,
     ) -> None:
         found = self.found()
-        wish = Change(
+        change = Change(
             kind=kind, spec=wanted(found.spec), revision=0, strategy=strategy, requested_at=self.now, seed=seed
         )
-        self.environments.begin(found, wish)
+        self.environments.begin(found, change)
 
     def delete(self) -> None:
         self.environments.request(NAME, Event.DELETE_REQUESTED, self.now)

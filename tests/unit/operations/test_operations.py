@@ -68,7 +68,7 @@ def test_the_page_is_the_models_most() -> None:
     assert service.model().shape_for("ListEnvironmentsInputMaxResultsInteger").metadata["max"] == listing.PAGE
 
 
-def test_the_least_wish_is_not_refused() -> None:
+def test_the_least_request_is_not_refused() -> None:
     assert refusals() == []
 
 

@@ -87,7 +87,7 @@ def test_a_failure_names_kind_line_and_package(said, code, line, package, words)
     assert error.tail
 
 
-def test_two_wishes_of_the_user_that_exclude_each_other_are_both_named():
+def test_two_requirements_of_the_user_that_exclude_each_other_are_both_named():
     said = (
         NO_SOLUTION + "Because you require cowsay==6.1 and cowsay==6.0, we can conclude that your requirements are bad."
     )

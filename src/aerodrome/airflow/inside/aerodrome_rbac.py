@@ -51,7 +51,7 @@ class Visitor:
         return getattr(self._row, name)
 
 
-class GatewayView(AuthRemoteUserView):  # type: ignore[misc]  # known at run time only
+class RbacView(AuthRemoteUserView):  # type: ignore[misc]  # known at run time only
     """Logs nobody in and out: the gateway does."""
 
     @expose("/login/")  # type: ignore[untyped-decorator]  # as above
@@ -67,10 +67,10 @@ class GatewayView(AuthRemoteUserView):  # type: ignore[misc]  # known at run tim
         return redirect(LOGOUT)
 
 
-class GatewaySecurityManager(AirflowSecurityManager):  # type: ignore[misc]  # known at run time only
+class RbacSecurityManager(AirflowSecurityManager):  # type: ignore[misc]  # known at run time only
     """Believe the gateway."""
 
-    authremoteuserview = GatewayView
+    authremoteuserview = RbacView
 
     def create_login_manager(self, app: Any) -> Any:
         self._verifier = TokenVerifier(
@@ -115,3 +115,7 @@ class GatewaySecurityManager(AirflowSecurityManager):  # type: ignore[misc]  # k
             # Of two first requests at the same time, one comes too late and finds the other's row.
             user = self.find_user(username=name)
         return user
+
+
+GatewaySecurityManager = RbacSecurityManager
+"""How the files of cells that an earlier Aerodrome started name it; they outlive that one."""

@@ -76,7 +76,7 @@ class Access:
         return cls(**{**document, "warehouse": Warehouse(**document["warehouse"]), "options": options})
 
 
-class Server(Protocol):
+class WarehouseServer(Protocol):
     """The PostgreSQL that databases are made in."""
 
     @property
@@ -89,7 +89,7 @@ class Server(Protocol):
     def options(self) -> tuple[tuple[str, str], ...]: ...
 
 
-def provide(folder: Path, server: Server, make: Callable[[str, str], None]) -> None:
+def provide(folder: Path, server: WarehouseServer, make: Callable[[str, str], None]) -> None:
     """Answer every request in the folder.
 
     `make` makes the database of that name, or mends it, with a role of the same name and that password, which owns it
@@ -121,7 +121,7 @@ def read(file: Path) -> Access | None:
         return None
 
 
-def _provide(folder: Path, server: Server, warehouse: Warehouse, make: Callable[[str, str], None]) -> None:
+def _provide(folder: Path, server: WarehouseServer, warehouse: Warehouse, make: Callable[[str, str], None]) -> None:
     file = folder / f"{warehouse.key}{WAY_IN}"
     if not file.exists() and len(list(folder.glob(f"*{WAY_IN}"))) >= MOST:
         sentence = f"there are {MOST} databases already, and there can be no more"

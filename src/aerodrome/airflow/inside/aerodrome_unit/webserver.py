@@ -55,7 +55,7 @@ def run(arguments: Namespace, notifier: Notifier) -> None:
         "post_fork": _post_fork,
     }
 
-    class WebServer(BaseApplication):  # type: ignore[misc]  # gunicorn is known at run time only
+    class Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn is known at run time only
         def load_config(self) -> None:
             for name, value in options.items():
                 self.cfg.set(name, value)
@@ -65,7 +65,7 @@ def run(arguments: Namespace, notifier: Notifier) -> None:
         def load(self) -> Any:
             return _application()
 
-    WebServer().run()
+    Gunicorn().run()
 
 
 def _application() -> Any:
