@@ -86,7 +86,10 @@ class Runtime(Protocol):
 
 
 class Databases(Protocol):
-    """The metadata databases of environments, with their archives and snapshots."""
+    """The metadata databases of environments, with their archives and snapshots.
+
+    Each method may raise `services.clusters.ServerAwayError`: the server does not answer, and is asked again.
+    """
 
     def look(
         self, tenant: Tenant, *, revision: int, running: Deployed | None, is_used: bool, is_unsettled: bool

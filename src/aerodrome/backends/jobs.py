@@ -10,12 +10,12 @@ import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-import psycopg
 import structlog
 
 from aerodrome.errors import DISK_FULL, AerodromeError, BrokenError, RetryError
 from aerodrome.model.observed import Work
 from aerodrome.model.orders import LongOrder
+from aerodrome.services.clusters import PostgresError
 
 log = structlog.get_logger("aerodrome.backends")
 
@@ -100,7 +100,7 @@ def _run(job: Job, run: Callable[[Job], Work]) -> None:
         job.seen = run(job)
     except AerodromeError as error:
         job.error = error
-    except psycopg.Error as error:
+    except PostgresError as error:
         job.error = BrokenError(f"PostgreSQL: {str(error).splitlines()[0]}", code="DATABASE_FAILED")
     except OSError as error:
         passes = error.errno in DISK_FULL

@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
-
 from aerodrome import errors
 from aerodrome.backends.databases import names
 from aerodrome.emulator import launch
@@ -21,7 +19,7 @@ from aerodrome.emulator.redshift import warehouses
 from aerodrome.ledger import connection, migrate
 from aerodrome.ledger.environments import identifiers
 from aerodrome.services import databases
-from aerodrome.services.clusters import Cluster
+from aerodrome.services.clusters import Cluster, ServerAwayError
 from aerodrome.services.queues import Queues
 from aerodrome.settings import EMBEDDED, Settings
 
@@ -78,7 +76,7 @@ def look(settings: Settings, cluster: Cluster) -> Found:
         roles = {*found, *(names.live(each) for each in known), *ledger}
         held = tuple(name for name in sorted(roles) if databases.role_exists(cluster, name))
         return Found(databases=(*found, *ledger), roles=held, queues=queues)
-    except psycopg.OperationalError as error:
+    except ServerAwayError as error:
         raise errors.RetryError(f"PostgreSQL at {cluster.host} does not answer: {error}") from error
 
 

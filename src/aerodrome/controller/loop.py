@@ -13,7 +13,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-import psycopg
 import structlog
 
 from aerodrome.backends.contract import Backend
@@ -33,6 +32,7 @@ from aerodrome.model.lifecycle import Event, Status
 from aerodrome.model.observed import Observed
 from aerodrome.model.orders import DatabaseOrder, Order, ReleaseOrder, ReportDeaths, RuntimeOrder
 from aerodrome.model.phases import Phase
+from aerodrome.services.clusters import ServerAwayError
 from aerodrome.threads import SupervisedThread
 
 WORKERS = 4
@@ -130,7 +130,7 @@ class Controller:
                 for name in self._notices.wait(1.0):
                     self._noticed.put(name)
                     self._wake.set()
-            except psycopg.Error:
+            except RetryError:
                 self._stop.wait(1.0)
         self._notices.close()
 
@@ -207,7 +207,7 @@ class Controller:
                 log.warning("disk full", environment=environment.name, error=str(error))
                 self._tell(environment, "Waiting for space: the disk is full.")
                 return FAULT_PAUSE
-            case psycopg.OperationalError() | LedgerAwayError():
+            case ServerAwayError() | LedgerAwayError():
                 log.warning("database away", environment=environment.name, error=str(error).splitlines()[0])
                 return FAULT_PAUSE
             case _:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
+from aerodrome.errors import RetryError
 from aerodrome.ledger.environments import CHANNEL
 
 
@@ -18,14 +19,14 @@ class Notices:
         """The names notified within `seconds`; returns at the first notice.
 
         Raises:
-            psycopg.Error: the ledger is away.
+            RetryError: the ledger is away; the next call connects anew.
         """
         try:
             connection = self._connected()
             return {notice.payload for notice in connection.notifies(timeout=seconds, stop_after=1)}
-        except psycopg.Error:
+        except psycopg.Error as error:
             self.close()
-            raise
+            raise RetryError("the ledger does not answer") from error
 
     def close(self) -> None:
         """Close the connection; the next `wait` opens another."""

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import psycopg
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import QueryParams
@@ -35,6 +34,7 @@ from aerodrome.operations.dependencies import Dependencies
 from aerodrome.operator import documents
 from aerodrome.operator.dependencies import OperatorDependencies
 from aerodrome.services import databases, folders
+from aerodrome.services.clusters import ServerAwayError
 
 LIMITS = Limits(total=128, each_peer=128)
 """Of the listener, whose socket only the machine's owner may open."""
@@ -66,7 +66,7 @@ def create_app(deps: OperatorDependencies) -> Starlette:
             ),
             *_history_routes(deps.operations),
         ],
-        exception_handlers={HTTPException: _refuse, AerodromeError: _report, psycopg.OperationalError: _report},
+        exception_handlers={HTTPException: _refuse, AerodromeError: _report, ServerAwayError: _report},
     )
 
 

@@ -13,6 +13,12 @@ from psycopg import conninfo
 
 from aerodrome import errors
 
+PostgresError = psycopg.Error
+"""Whatever goes wrong between us and a server."""
+
+ServerAwayError = psycopg.OperationalError
+"""A server does not answer, or cannot now; it is asked again later."""
+
 CONNECT_TIMEOUT = 10
 """Seconds for one connection."""
 
