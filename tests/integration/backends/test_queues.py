@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -9,8 +11,10 @@ import pytest
 import redis
 
 from aerodrome.backends.local import paths as local_paths
+from aerodrome.errors import RetryError
 from aerodrome.model import defaults
 from aerodrome.model.orders import AT_ONCE, Keep, Remove, ServicesOrder
+from aerodrome.services import processes
 from contract import benches
 from product import wait_for
 
@@ -109,3 +113,14 @@ def test_who_is_killed_while_queues_change_goes_on_from_there(queue: Queue, begi
     queue.serve(wanted)
     assert queue.messages() == ([] if begin == "aside" else ["of 1"])
     assert queue.aside() == (["spool.3"] if begin == "aside" else [])
+
+
+def test_services_that_are_just_ending_are_begun_anew_when_they_have(queue: Queue) -> None:
+    queue.serve(1)
+    queue.end()
+    with subprocess.Popen(["/bin/sleep", "1"]) as ending:  # in the place of a cell that answers no more
+        note = {"pid": ending.pid, "mark": processes.mark(ending.pid)}
+        (queue.paths.run / "services.pid").write_text(json.dumps(note))
+        with pytest.raises(RetryError, match="just ending"):
+            queue.bench.act(queue.bench.services)
+    queue.serve(1)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from aerodrome.backends.local import cell_client, warm
 from aerodrome.backends.local.paths import EnvironmentPaths
+from aerodrome.errors import BrokenError, RetryError
 from aerodrome.services import daemon
 
 START_LIMIT = 60.0
@@ -19,7 +20,11 @@ START_LIMIT = 60.0
 
 
 def start(paths: EnvironmentPaths) -> None:
-    """Start it unless it runs; returns when it answers."""
+    """Start it unless it runs; returns when it answers.
+
+    Raises:
+        RetryError: the last one was just ending. BrokenError: this one ended at once, or gives no answer.
+    """
     log = paths.unit_logs / "services.log"
     argv = [sys.executable, "-I", str(warm.PROGRAM), "--cell", str(paths.services.config)]
     described = daemon.Daemon(
@@ -30,5 +35,11 @@ def start(paths: EnvironmentPaths) -> None:
         log=log,
         pid_file=paths.run / "services.pid",
     )
+    is_there = daemon.is_running(described)  # just begun by a killed control plane, or told to shut down
     daemon.start(described)
-    daemon.wait_until(described, lambda: cell_client.answers(paths.services.socket), timeout=START_LIMIT)
+    try:
+        daemon.wait_until(described, lambda: cell_client.answers(paths.services.socket), timeout=START_LIMIT)
+    except BrokenError as error:
+        if is_there and error.code == "SERVICE_ENDED":
+            raise RetryError("the cell of the services was just ending", delay=0.2) from error
+        raise
