@@ -10,15 +10,15 @@ from aerodrome.model.lifecycle import Status
 from aerodrome.operations.dependencies import Dependencies
 
 
-def by_name(deps: Dependencies, name: str) -> Environment:
-    """The environment `name`.
+def by_name(deps: Dependencies, name: str, *, listed_by: str = "ListEnvironments") -> Environment:
+    """The environment `name`; `listed_by` is what shows the caller which environments exist.
 
     Raises:
         NotFoundError: there is none.
     """
     found = deps.environments.get(name)
     if found is None:
-        raise NotFoundError(f"Environment '{name}' not found: ListEnvironments shows which ones exist.")
+        raise NotFoundError(f"Environment '{name[:100]}' not found: {listed_by} shows which ones exist.")
     return found
 
 
@@ -51,15 +51,8 @@ def by_arn(deps: Dependencies, arn: str) -> Environment:
 
 
 def for_operator(deps: Dependencies, name: str) -> Environment:
-    """The environment `name`, for the operator, who does not use MWAA's API.
-
-    Raises:
-        NotFoundError: there is none.
-    """
-    found = deps.environments.get(name)
-    if found is None:
-        raise NotFoundError(f"Environment {name[:100]} not found.")
-    return found
+    """As `by_name`, for the operator, who does not use MWAA's API."""
+    return by_name(deps, name, listed_by="aerodrome status")
 
 
 def revision(deps: Dependencies, name: str, number: int) -> Revision:

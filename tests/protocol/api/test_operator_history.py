@@ -451,7 +451,7 @@ def test_no_snapshot_of_that_number(ask: Any, world: World, method: str, path: s
     ],
 )
 def test_nobody_of_that_name(ask: Any, method: str, path: str) -> None:
-    assert refusal(ask, method, path, 404) == "Environment other not found."
+    assert refusal(ask, method, path, 404) == "Environment 'other' not found: aerodrome status shows which ones exist."
 
 
 @pytest.mark.parametrize(
