@@ -82,6 +82,8 @@ class SidecarConfig:
     """The keys that assume the role; None means botocore's ambient chain."""
     credentials_port: int
     credentials_token_file: Path
+    credentials_users: tuple[int, ...] | None
+    """The uids that may ask for credentials, beside root and the sidecar's own; None = nobody has said."""
     database: DatabaseConfig | None
     """None means that no row is ever inserted."""
     priority_parse: PriorityParse | None
@@ -137,11 +139,21 @@ def parse(document: object) -> SidecarConfig:
         source=_source(document),
         credentials_port=_port(document, "credentials_port"),
         credentials_token_file=_path(document, "credentials_token_file"),
+        credentials_users=_users(document),
         database=_database(document),
         priority_parse=_priority_parse(document),
         status_file=_path(document, "status_file"),
         interval=_seconds(document, "interval", default=1.0),
     )
+
+
+def _users(document: Json) -> tuple[int, ...] | None:
+    value = document.get("credentials_users")
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(type(each) is int and each >= 0 for each in value):
+        raise _wrong("credentials_users", "a list of user ids or null")
+    return tuple(value)
 
 
 def _source(document: Json) -> AccessKeys | None:

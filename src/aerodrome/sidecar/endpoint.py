@@ -2,8 +2,9 @@
 
 A unit is told `AWS_CONTAINER_CREDENTIALS_FULL_URI=http://127.0.0.1:<port>/credentials` and
 `AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE`; each SDK then sends the file's content as `Authorization`. Every unit counts
-as hostile: requests are bounded in size, time and number. The endpoint runs in a thread of its own and only reads what
-`credentials` holds.
+as hostile: requests are bounded in size, time and number. A connection of a user who is not the environment's own is
+closed before a byte of it is read, for it can only be there to take a place. The endpoint runs in a thread of its own
+and only reads what `credentials` holds.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import hmac
 import json
 import os
 import socket
+import sys
 import threading
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from datetime import UTC
 from http import HTTPStatus
 from pathlib import Path
@@ -23,7 +25,8 @@ from pathlib import Path
 import structlog
 
 from aerodrome.errors import BrokenError
-from aerodrome.listening import heads
+from aerodrome.listening import heads, peers
+from aerodrome.listening.crowd import Client, Crowd, Limits, Phase
 from aerodrome.sidecar.credentials import RoleCredentials
 
 PATH = "/credentials"
@@ -37,7 +40,14 @@ DEADLINE = 5.0
 """Seconds for a whole exchange; SDKs give up after 2."""
 
 MAX_CONNECTIONS = 64
-"""At once; more than the processes of one environment that start together. Others are closed without an answer."""
+"""At once; more than the processes of one environment that start together. Then one that has sent no whole request for
+the longest makes room."""
+
+LIMITS = Limits(total=MAX_CONNECTIONS, each_peer=48)
+"""Whatever one user of the environment does, another one finds room."""
+
+BACKLOG = 1024
+"""Connections that the kernel holds until they are looked at, strangers' among them."""
 
 MAX_LEFTOVERS = 16
 """Reads of what a client sends beyond its request (a body, say) before its connection is cut."""
@@ -46,6 +56,9 @@ SHORTEST_TOKEN = 16
 """Characters; an empty or truncated file must open nothing."""
 
 LONGEST_TOKEN = 4096
+
+CAN_TELL = sys.platform == "linux"
+"""Whether the kernel says whose a connection over loopback is."""
 
 log = structlog.get_logger("sidecar.endpoint")
 
@@ -123,11 +136,18 @@ def _document(credentials: RoleCredentials) -> dict[str, str]:
 
 
 class CredentialsEndpoint:
-    """The listener and its thread. `decide` turns a request's head into an answer and runs in that thread."""
+    """The listener and its thread. `decide` turns a request's head into an answer and runs in that thread.
 
-    def __init__(self, listener: socket.socket, *, decide: Callable[[bytes], Answer]) -> None:
+    `users` are the environment's own, who may connect beside root and ourselves; None = anybody of this machine.
+    """
+
+    def __init__(
+        self, listener: socket.socket, *, decide: Callable[[bytes], Answer], users: Iterable[int] | None
+    ) -> None:
         self._decide = decide
-        self._open = 0
+        self._users = None if users is None else frozenset((*users, 0, os.geteuid()))
+        self._crowd = Crowd(LIMITS)
+        self._open: dict[Client, asyncio.StreamWriter] = {}
         self._loop = asyncio.new_event_loop()
         self._socket = listener
         self.port: int = self._socket.getsockname()[1]
@@ -147,32 +167,58 @@ class CredentialsEndpoint:
         self._thread.join()
 
     def _run(self) -> None:
-        server = self._loop.run_until_complete(asyncio.start_server(self._serve, sock=self._socket, limit=HEAD_LIMIT))
+        starting = asyncio.start_server(self._serve, sock=self._socket, limit=HEAD_LIMIT, backlog=BACKLOG)
+        server = self._loop.run_until_complete(starting)
         self._loop.run_forever()
         server.close()
         self._loop.run_until_complete(_cancel_all())
         self._loop.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open += 1
+        client: Client | None = None
         try:
-            if self._open <= MAX_CONNECTIONS:
+            client = self._entered(writer)
+            if client is not None:
                 async with asyncio.timeout(DEADLINE):
-                    await self._exchange(reader, writer)
+                    await self._exchange(client, reader, writer)
         except (TimeoutError, OSError, asyncio.IncompleteReadError):
             pass  # the client was slow or went away; there is nobody to tell
         except Exception:
             log.exception("a credentials request failed")
         finally:
-            self._open -= 1
+            if client is not None:
+                self._open.pop(client, None)
+                self._crowd.leave(client)
             # Not close(): unsent bytes to a client that never reads would keep the connection open beyond the deadline.
             writer.transport.abort()
 
-    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _entered(self, writer: asyncio.StreamWriter) -> Client | None:
+        """The client, for whom another one may have to leave; None = a stranger, or there is no room.
+
+        Raises:
+            OSError: it is gone.
+        """
+        connection = writer.get_extra_info("socket")
+        user = peers.uid(connection) if CAN_TELL else os.geteuid()
+        if self._users is not None and user not in self._users:
+            return None
+        client = Client(f"uid {user}", self._loop.time())
+        room = self._crowd.enter(client, self._loop.time())
+        if room.leaving is not None:
+            self._open.pop(room.leaving).transport.abort()
+            self._crowd.leave(room.leaving)
+        if not room.is_free:
+            self._crowd.leave(client)
+            return None
+        self._open[client] = writer
+        return client
+
+    async def _exchange(self, client: Client, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
         except asyncio.LimitOverrunError:
             head = b""
+        client.enters(Phase.SERVED, self._loop.time())
         status, document = self._decide(head) if head else MALFORMED
         body = json.dumps(document).encode()
         writer.write(
@@ -183,6 +229,7 @@ class CredentialsEndpoint:
         await writer.drain()
         if writer.can_write_eof():
             writer.write_eof()
+        client.enters(Phase.LEAVING, self._loop.time())
         # Wait until the client has closed, or an abort could take the answer away from it.
         for _ in range(MAX_LEFTOVERS):
             if not await reader.read(HEAD_LIMIT):
@@ -195,7 +242,7 @@ def listener(port: int, environment: MutableMapping[str, str]) -> socket.socket:
     if number.isdecimal():
         os.set_inheritable(int(number), False)  # noqa: FBT003 - the standard library's own signature
         given = socket.socket(fileno=int(number))
-        given.listen(MAX_CONNECTIONS)
+        given.listen(BACKLOG)
         # Only now, when nobody else gets in: ended connections must not keep the port from our successor.
         given.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         return given
@@ -207,7 +254,7 @@ def _listen(port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a restart need not wait for old connections
         listener.bind(("127.0.0.1", port))
-        listener.listen(MAX_CONNECTIONS)
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise BrokenError(

@@ -60,7 +60,9 @@ def _serve(settings: SidecarConfig, cell: CellPipe) -> None:
         return endpoint.answer(head, token=token.read(), credentials=role.current(), trouble=role.error)
 
     rounds = _rounds(settings, role)
-    listener = endpoint.CredentialsEndpoint(endpoint.listener(settings.credentials_port, os.environ), decide=decide)
+    listener = endpoint.CredentialsEndpoint(
+        endpoint.listener(settings.credentials_port, os.environ), decide=decide, users=settings.credentials_users
+    )
     listener.start()
     cell.watch(listener.is_sound)
     try:

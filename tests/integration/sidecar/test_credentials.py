@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from subprocess import PIPE
 
 import pytest
 
@@ -114,6 +116,70 @@ def test_idle_connections_neither_block_nor_last(sidecar):
     finally:
         for connection in idle:
             connection.close()
+
+
+OWN, STRANGER = 47_001, 47_002
+
+HOLD = """
+import socket, sys
+held = []
+for _ in range(200):
+    held.append(socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=60))
+    try:
+        held[-1].sendall(b"GET /credentials HTTP/1.1\\r\\n")
+    except OSError:
+        pass  # it was closed already
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+ASK = """
+import http.client, sys
+for _ in range(20):
+    connection = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=60)
+    connection.request("GET", "/credentials", headers={"Authorization": sys.argv[2]})
+    print(connection.getresponse().status)
+    connection.close()
+"""
+
+
+@contextlib.contextmanager
+def holding(sidecar, uid):
+    """Somebody who has opened two hundred connections, sent the beginning of a request on each, and waits."""
+    command = [sys.executable, "-I", "-c", HOLD, str(sidecar.config["credentials_port"])]
+    with subprocess.Popen(command, user=uid, group=uid, extra_groups=[], stdin=PIPE, stdout=PIPE, text=True) as held:
+        try:
+            assert held.stdout.readline() == "held\n"
+            yield
+        finally:
+            held.kill()
+
+
+def answers(sidecar, uid) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-I", "-c", ASK, str(sidecar.config["credentials_port"]), sidecar.token]
+    return subprocess.run(
+        command, user=uid, group=uid, extra_groups=[], capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+def test_another_environments_connections_take_no_place_and_get_no_answer(sidecar):
+    sidecar.config["credentials_users"] = [OWN]
+    sidecar.start()
+    with holding(sidecar, STRANGER):
+        assert answers(sidecar, OWN).stdout.split() == ["200"] * 20
+        assert ask(sidecar)[0] == 200
+    stolen = answers(sidecar, STRANGER)  # with the right token
+    assert (stolen.stdout, stolen.returncode) == ("", 1)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become somebody else")
+def test_an_environments_own_idle_connections_make_room_for_those_that_ask(sidecar):
+    sidecar.config["credentials_users"] = [OWN]
+    sidecar.start()
+    with holding(sidecar, OWN):
+        assert answers(sidecar, OWN).stdout.split() == ["200"] * 20
+        assert ask(sidecar)[0] == 200
 
 
 def end_of(connection) -> bytes:

@@ -53,6 +53,14 @@ def test_a_database_elsewhere_may_have_a_port_and_more():
     assert (database.port, database.options) == (6543, (("sslmode", "require"),))
 
 
+@pytest.mark.parametrize("users", [["0"], [-1], [True], 7, {}])
+def test_users_are_numbers(users):
+    assert config.parse(WHOLE | {"credentials_users": [7, 8]}).credentials_users == (7, 8)
+    assert config.parse(WHOLE).credentials_users is None  # as an earlier control plane wrote it
+    with pytest.raises(BrokenError, match="credentials_users"):
+        config.parse(WHOLE | {"credentials_users": users})
+
+
 def test_what_may_be_null_may_be_null():
     names = ("aws_endpoint_url", "source_credentials", "database", "priority_parse")
     parsed = config.parse(WHOLE | dict.fromkeys(names))

@@ -31,6 +31,9 @@ class LocalEnvironment:
     owner: UnixUser | None
     """Whom its units run as; None = ourselves."""
 
+    builder: UnixUser | None
+    """Whom its packages and startup script run as before they are tried; None = ourselves."""
+
     secrets: EnvironmentSecrets = field(repr=False)
     credentials_port: int
     """Loopback port on which the sidecar hands out the execution role's credentials."""

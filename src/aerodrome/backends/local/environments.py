@@ -52,6 +52,7 @@ class LocalEnvironments:
             control_plane=self.control_plane,
             paths=found,
             owner=self.owner(tenant),
+            builder=self.builder(tenant),
             secrets=secrets,
             credentials_port=self.port(tenant, found.services),
         )

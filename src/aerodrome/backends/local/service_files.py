@@ -57,6 +57,8 @@ def sidecar(environment: LocalEnvironment, order: ServicesOrder) -> str:
         "source_credentials": _written(plane.role_source(environment.tenant)),
         "credentials_port": environment.credentials_port,
         "credentials_token_file": str(paths.credentials_token),
+        # The builder's too: startup scripts have the execution role's credentials.
+        "credentials_users": [user.uid for user in (environment.owner, environment.builder) if user is not None],
         "database": {
             "host": database.host,
             "dbname": database.name,
