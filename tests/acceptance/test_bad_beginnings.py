@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from product import BUCKET, PRIVATE, started, wait_for
+from acceptance.test_updates import LOOKING
+from acceptance.test_upgrades import downgrade, make_history
+from product import BUCKET, LIMIT, PRIVATE, started, wait_for
+
+OF_PAUSED = "of-paused"
+"""A rehearsal tries every DAG in the bucket; this has one."""
 
 
 def test_a_creation_that_cannot_succeed_says_why_and_leaves_nothing_running(product):
@@ -34,12 +39,18 @@ def test_up_twice_is_up_once(product):
     assert (product.data / "run" / "control-plane.pid").read_text() == pid
 
 
-def test_down_during_creation_and_up_again(product):
-    product.create("paused")
+@pytest.mark.timeout(4 * LIMIT)
+def test_down_during_creation_and_up_again_and_a_downgrade_of_what_has_been_of_3_from_its_beginning(product):
+    """2.11 finds no tables of roles there."""
+    product.make_bucket(OF_PAUSED)
+    product.put_dag("looking", LOOKING.format(dag="looking"), bucket=OF_PAUSED)
+    product.create("paused", "3.3.1", bucket=OF_PAUSED)
     product.run("down")
     wait_for("everything has ended", lambda: product.processes() == [], limit=60)
     product.up()
     product.wait_until("paused", "AVAILABLE")
+    make_history(product, "paused")
+    downgrade(product, "paused")
     product.delete("paused")
 
 

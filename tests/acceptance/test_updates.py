@@ -221,6 +221,7 @@ def looked(product, name: str, dag: str) -> str:
     return str(product.rest(name, "GET", path)["value"])
 
 
+@pytest.mark.parametrize("line", lines.ALIKE)  # of the other, `moving` in test_upgrades.py is updated
 def test_an_update_replaces_all_units_without_a_gap_and_lets_tasks_end(product, line, tmp_path):
     name = f"blue-{line.replace('.', '-')}"
     waiting, looking = f"waiting_{name}", f"looking_{name}"
@@ -259,12 +260,11 @@ def test_an_update_replaces_all_units_without_a_gap_and_lets_tasks_end(product, 
     assert "pycurl 999.0 for" in product.run("revisions", name).stdout
     noted = notes(product, name)
     assert "startup.sh, line 8: `cat /nowhere/file` ended with exit code 1, and the script went on" in noted
-    if line in lines.ALIKE:
-        found = checked(product, line, tmp_path, {
-            "requirements.txt": requirements, "plugins.zip": archive, "startup.sh": STARTUP.format(name=name),
-            "dags/cows.txt": "cow<2\n", "dags/looking.py": LOOKING.format(dag="looking"),
-        })  # fmt: skip
-        assert (found["notes"], found["dags"], found["errors"]) == (noted, ["looking"], [])
+    found = checked(product, line, tmp_path, {
+        "requirements.txt": requirements, "plugins.zip": archive, "startup.sh": STARTUP.format(name=name),
+        "dags/cows.txt": "cow<2\n", "dags/looking.py": LOOKING.format(dag="looking"),
+    })  # fmt: skip
+    assert (found["notes"], found["dags"], found["errors"]) == (noted, ["looking"], [])
 
     apart = f"apart_{name}"
     product.put_dag(apart, APART.format(dag=apart))
@@ -356,17 +356,6 @@ def test_a_failed_update_leaves_everything_as_it_was(product, steady, update, co
     assert "moo" in looked(product, steady, "looking_steady")
 
 
-def test_dags_from_another_place(product, steady):
-    text = LOOKING.format(dag="looking_er").replace("dags/looking_er.py", "dags/deep/er.py")
-    put(product, "another/deep/er.py", text)
-    product.update(steady, DagS3Path="another/")
-    product.wait_until(steady, "AVAILABLE")
-    wait_for("its DAG is listed", lambda: product.listed(steady, "looking_er"))
-    product.update(steady, DagS3Path="dags")
-    product.wait_until(steady, "AVAILABLE")
-    wait_for("the former DAGs are back", lambda: product.listed(steady, "looking_steady"))
-
-
 def test_options_that_units_do_not_see_move_nothing(product, steady):
     units = {unit["name"]: unit["pid"] for unit in product.environment(steady)["units"]}
     product.update(steady, WeeklyMaintenanceWindowStart="SUN:03:30")
@@ -386,14 +375,18 @@ def test_more_workers_join_those_that_run(product, steady):
     assert {unit["state"] for unit in found["units"]} == {"ready"}
 
 
-def test_forced_replacement_does_not_wait_and_the_revision_can_be_brought_back(product, steady):
+def test_dags_from_another_place_by_force_without_a_wait_and_the_revision_can_be_brought_back(product, steady):
     dag = "waiting_steady"
     product.put_dag(dag, WAITING.format(bucket=BUCKET, dag=dag))
+    put(product, f"another/{dag}.py", WAITING.format(bucket=BUCKET, dag=dag))
+    text = LOOKING.format(dag="looking_er").replace("dags/looking_er.py", "dags/deep/er.py")
+    put(product, "another/deep/er.py", text)
     before = product.environment(steady)["revision"]
     run = product.trigger(steady, dag)
     wait_for("the task runs", lambda: product.task(steady, dag, run, "wait")["state"] == "running")
     product.update(
         steady,
+        DagS3Path="another/",
         AirflowConfigurationOptions={"core.max_map_length": "2"},
         WorkerReplacementStrategy="FORCED",
     )
@@ -401,16 +394,18 @@ def test_forced_replacement_does_not_wait_and_the_revision_can_be_brought_back(p
     wait_for("the former cell is gone", lambda: product.environment(steady)["other_cells"] == [])
     assert product.finished(steady, dag, run) == "failed"
     product.remove_dags(dag)
-    assert "'2'" in looked(product, steady, "looking_steady").replace('"', "'")
+    assert "'2'" in looked(product, steady, "looking_er").replace('"', "'")
 
     shown = product.run("diff", steady).stdout
     assert "AirflowConfigurationOptions.core.max_map_length" in shown
+    assert "DagS3Path" in shown
     refused = product.run("rollback", steady, str(product.environment(steady)["revision"]), check=False)
     assert (refused.returncode, "already" in refused.stderr) == (1, True)
     done = product.run("rollback", steady, str(before))
     assert f"{steady} is AVAILABLE with revision" in done.stdout
     assert product.get(steady).get("AirflowConfigurationOptions", {}) == {}
     assert "ROLLBACK" in product.run("revisions", steady).stdout
+    wait_for("the former DAGs are back", lambda: product.listed(steady, "looking_steady"))
 
 
 def release_of(product: Product, name: str) -> Path:

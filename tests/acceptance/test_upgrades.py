@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from acceptance.test_updates import LOOKING, WAITING, put
+from acceptance.test_updates import LOOKING, WAITING, looked, put, watched
 from product import LIMIT, Product, wait_for
 
 pytestmark = pytest.mark.timeout(4 * LIMIT)
@@ -54,6 +54,22 @@ def runs(product: Product, name: str, dag: str) -> dict[str, str]:
 
 def processes(product: Product, name: str) -> dict[str, int]:
     return {unit["name"]: unit["pid"] for unit in product.environment(name)["units"]}
+
+
+def begin_to_wait(product: Product, name: str) -> str:
+    """A run whose task waits for an object."""
+    product.s3.delete_object(Bucket=OWN_BUCKET, Key="go/waiting")
+    run = product.trigger(name, "waiting")
+    wait_for("the task runs", lambda: product.task(name, "waiting", run, "wait")["state"] == "running")
+    return run
+
+
+def let_go(product: Product, name: str, run: str) -> None:
+    """Let the task end, or see that it did."""
+    put(product, "go/waiting", "", bucket=OWN_BUCKET)
+    assert product.finished(name, "waiting", run) == "success"
+    ended = product.task(name, "waiting", run, "wait")
+    assert (ended["state"], ended["try_number"]) == ("success", 1)
 
 
 def snapshots(product: Product, name: str) -> list[dict[str, Any]]:
@@ -106,8 +122,7 @@ def test_an_upgrade_and_the_ways_back(product, moving):
 def upgrade_while_a_task_runs(product: Product, name: str) -> None:
     history = runs(product, name, "looking")
     product.rest(name, "POST", "/roles", {"name": "Analysts", "actions": []})
-    run = product.trigger(name, "waiting")
-    wait_for("the task runs", lambda: product.task(name, "waiting", run, "wait")["state"] == "running")
+    run = begin_to_wait(product, name)
     product.update(name, AirflowVersion="3.3.1")
     product.wait_until(name, "CREATING_SNAPSHOT")
     wait_for(
@@ -119,8 +134,7 @@ def upgrade_while_a_task_runs(product: Product, name: str) -> None:
     found = product.wait_until(name, "AVAILABLE")
     assert (found["AirflowVersion"], found["LastUpdate"]["Status"]) == ("3.3.1", "SUCCESS")
     assert history.items() <= runs(product, name, "looking").items()
-    ended = product.task(name, "waiting", run, "wait")
-    assert (ended["state"], ended["try_number"]) == ("success", 1)
+    let_go(product, name, run)
     assert "Without effect there: Analysts." in product.run("events", name, "--json").stdout
     succeeds(product, name)
 
@@ -137,7 +151,8 @@ def downgrade(product: Product, name: str) -> None:
     product.update(name, AirflowVersion="2.11.2")
     assert product.wait_until(name, "AVAILABLE")["AirflowVersion"] == "2.11.2"
     succeeds(product, name)
-    assert "no logical date" in product.run("events", name, "--json").stdout
+    told = product.run("events", name, "--json").stdout
+    assert "no logical date" in told
 
 
 def restore(product: Product, name: str, number: int) -> None:
@@ -150,11 +165,16 @@ def restore(product: Product, name: str, number: int) -> None:
     assert "RESTORE" in product.run("revisions", name).stdout
 
 
-def test_a_downgrade_of_a_database_that_has_been_of_3_from_its_beginning(product, moving):
-    """2.11 finds no tables of roles there."""
-    assert moving  # its DAGs are in the bucket
-    product.create("born-3", "3.3.1", bucket=OWN_BUCKET)
-    product.wait_until("born-3", "AVAILABLE")
-    make_history(product, "born-3")
-    downgrade(product, "born-3")
-    product.delete("born-3")
+def test_an_update_of_airflow_2_leaves_no_gap_and_lets_tasks_end(product, moving):
+    run = begin_to_wait(product, moving)
+    with watched(product, moving) as refusals:
+        product.update(moving, AirflowConfigurationOptions={"core.max_map_length": "3"})
+        assert product.get(moving)["Status"] == "UPDATING"
+        found = product.wait_until(moving, "AVAILABLE")
+        assert "'3'" in looked(product, moving, "looking").replace('"', "'")
+    assert refusals == []
+    assert found["LastUpdate"]["Status"] == "SUCCESS"
+    running = product.task(moving, "waiting", run, "wait")
+    assert (running["state"], running["hostname"]) == ("running", "worker-1.1")
+    let_go(product, moving, run)
+    wait_for("the former cell is gone", lambda: product.environment(moving)["other_cells"] == [])
