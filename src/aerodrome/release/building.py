@@ -76,6 +76,9 @@ class BuildContext:
     user: UnixUser | None = None
     """The user that user code runs as when we are root; no running environment has it."""
 
+    cache: Path | None = None
+    """As `overlay.OverlaySpec.cache`."""
+
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
     report: Report = lambda _: None
     on_line: Callable[[str], None] = lambda _: None
@@ -144,7 +147,8 @@ class _Build:
         spec = overlay.OverlaySpec(
             requirements=requirements, installation=context.installation, base=holds, plugins=top / "plugins",
             lock=locks.of(context.installation.version), scratch=self._folder(scratch, "packages"),
-            environ=context.environ, user=context.user, report=context.on_line, tick=context.tick,
+            environ=context.environ, user=context.user, cache=context.cache, report=context.on_line,
+            tick=context.tick,
         )  # fmt: skip
         with self._step("resolve") as told:
             resolution = overlay.resolve(spec)

@@ -1,8 +1,8 @@
 """The packages that a user's requirements add to an installed Airflow version, in a folder of their own.
 
-`building` calls `resolve` and then `install`. Each runs uv at most twice. The first time uv runs as ourselves and
-builds nothing, so no code of a package runs. If a package comes as source, which is a program, uv runs a second time,
-as the unprivileged user and with a cache that is thrown away.
+`building` calls `resolve` and then `install`. Each runs uv at most twice, as the unprivileged user where we are root.
+The first time uv builds nothing, so no code of a package runs, and it may fill the environment's cache. If a package
+comes as source, which is a program, uv runs a second time, with a cache that is thrown away.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from packaging.utils import canonicalize_name
 
 from aerodrome import errors, private_files, trees
 from aerodrome.release import (
+    airflow_home,
     essential_packages,
     failures,
+    package_cache,
     sandbox,
     sealing,
     shadowed_modules,
     uv_environment,
     uv_errors,
     uv_lines,
-    uv_process,
 )
 from aerodrome.release.essential_packages import BasePackage
 from aerodrome.release.failures import ReleaseError
@@ -35,10 +36,14 @@ from aerodrome.release.installed_packages import InstalledPackages
 from aerodrome.release.locks import Lock
 from aerodrome.release.requirements import Requirements
 from aerodrome.release.sandbox import Limits, WritablePaths
+from aerodrome.services import accounts
 from aerodrome.unix_users import UnixUser
 
 LIMIT = 600.0
 """Seconds for resolving, and again for installing; MWAA allows as long for both together."""
+
+_UMASK = 0o077
+"""Only the builder reads what it makes, until `sealing` opens it for all."""
 
 MOST_LINES = 20_000
 """The last lines of uv's output that are kept; a package's program may print without end."""
@@ -79,6 +84,10 @@ class OverlaySpec:
 
     user: UnixUser | None = None
     report: Report = lambda _: None
+    cache: Path | None = None
+    """Where packages that were fetched are kept for the environment's next build; None = nowhere, or, where we are not
+    root, in our own cache."""
+
     tick: Callable[[], None] = lambda: None
 
 
@@ -112,7 +121,7 @@ def resolve(spec: OverlaySpec) -> Resolution:
             "pip",
             "install",
             "--dry-run",
-            *(f"--constraints={path}" for path in (spec.lock.constraints if constrained else ())),
+            *(f"--constraints={path}" for path in (_copied(spec, spec.lock.constraints) if constrained else ())),
             f"--python={spec.installation.python}",
         ],
         requested,
@@ -205,30 +214,23 @@ def _run(
     if spec.requirements.extra_indexes:
         # As pip does it: the best version of all indexes, not the first index that knows the name.
         arguments.append("--index-strategy=unsafe-best-match")
-    if not builds and not spec.requirements.no_binary:
+    if not builds and not spec.requirements.no_binary and not _has_repository(spec.requirements):
         try:
-            uv_process.run(
-                [*arguments, "--no-build", *_link_mode(spec)],
-                what="",
-                environ=_environ(spec),
-                cwd=spec.scratch,
-                on_line=on_line,
-                tick=spec.tick,
-                limit=LIMIT,
-                hold=sandbox.held(),
-                failure=lambda _, lines: _refused(spec, lines),
-            )
+            _fetch(spec, [*arguments, "--no-build"], on_line, site)
         except _NeedsBuildError:
             if builds is not None:
                 raise
-        except uv_process.EndlessError as error:
-            raise _endless() from error
         else:
             return False
     arguments += [f"--only-binary={name}" for name in spec.requirements.only_binary]
     arguments += [f"--no-binary={name}" for name in spec.requirements.no_binary]
     _build(spec, arguments, on_line, site)
     return True
+
+
+def _has_repository(requirements: Requirements) -> bool:
+    """Whether a package comes from git, which is always built: then git runs where the cache is thrown away."""
+    return any(requirement.direct and "git+" in requirement.text for requirement in requirements.requested)
 
 
 def _hiding(requirements: Requirements, on_line: Callable[[str], None]) -> Callable[[str], None]:
@@ -260,46 +262,105 @@ def _refusal(spec: OverlaySpec, lines: Sequence[str]) -> errors.AerodromeError:
     return uv_errors.refusal(lines, spec.requirements, base, pins)
 
 
+def _fetch(spec: OverlaySpec, arguments: Sequence[str], on_line: Callable[[str], None], site: Path | None) -> None:
+    """Run uv where it runs no package's program, and so may be given the machine's own passwords for indexes."""
+    home = _own_folder(spec, "fetch")
+    views: list[tuple[Path, Path]] = []
+    environ = _environ(spec)
+    if spec.user is not None:
+        cache = home / "cache"
+        if spec.cache is not None and airflow_home.can_be_shown():
+            cache = spec.scratch / "cache"  # a folder of ours, which the builder cannot replace by a link
+            cache.mkdir(exist_ok=True)
+            views.append((package_cache.opened(spec.cache, spec.user), cache))
+        environ |= {"HOME": str(home), "UV_CACHE_DIR": str(cache), **_credentials(spec, home)}
+    try:
+        _sandboxed(spec, arguments, environ, home, on_line, site, views, failure=_refused)
+    finally:
+        trees.remove(home)
+
+
 def _build(spec: OverlaySpec, arguments: Sequence[str], on_line: Callable[[str], None], site: Path | None) -> None:
-    """Run uv where it may run the programs of packages."""
-    home = spec.scratch / "build"
-    home.mkdir(exist_ok=True)
-    own = {
-        **_environ(spec),
+    """Run uv where it may run the programs of packages. What `resolve` has built is there when `install` needs it."""
+    home = _own_folder(spec, "build")
+    environ = _environ(spec) | {
         "HOME": str(home),
-        "TMPDIR": str(home),
         "PATH": f"{spec.installation.python.parent}:/usr/bin:/bin",
     }
-    link_mode = list(_link_mode(spec))
     if spec.user is not None:
-        for name in ("NETRC", "SSL_CLIENT_CERT", "UV_CONFIG_FILE", "UV_KEYRING_PROVIDER"):
-            own.pop(name, None)  # a package's program could read the files that they name
-        own["UV_CACHE_DIR"] = str(home / "cache")
+        environ["UV_CACHE_DIR"] = str(home / "cache")
+    _sandboxed(spec, arguments, environ, home, on_line, site, failure=_refusal)
+
+
+def _own_folder(spec: OverlaySpec, name: str) -> Path:
+    home = spec.scratch / name
+    if not home.exists():
+        home.mkdir(mode=0o700)
+        if spec.user is not None:
+            os.chown(home, spec.user.uid, spec.user.gid)
+    return home
+
+
+def _credentials(spec: OverlaySpec, home: Path) -> dict[str, str]:
+    """Copies for the builder of the files by which the machine's owner gives uv passwords and settings."""
+    found = {}
+    for name, file in uv_environment.files(spec.environ).items():
+        private_files.write(home / name, file.read_bytes(), owner=spec.user)
+        found[name] = str(home / name)
+    return found
+
+
+def _sandboxed(
+    spec: OverlaySpec,
+    arguments: Sequence[str],
+    environ: Mapping[str, str],
+    home: Path,
+    on_line: Callable[[str], None],
+    site: Path | None,
+    views: Sequence[tuple[Path, Path]] = (),
+    *,
+    failure: Callable[[OverlaySpec, Sequence[str]], errors.AerodromeError],
+) -> None:
+    """Run uv as the builder, who may write to `home`, `site` and what is shown alone.
+
+    Raises what `failure` makes of uv's last lines if uv fails.
+    """
+    program = Path(uv.find_uv_bin())
+    if spec.user is not None:
+        accounts.open_way_to(program)
         # If files were linked from a cache that the builder owns, the builder could still write to them.
-        link_mode = ["--link-mode=copy"]
-        for folder in filter(None, (home, site)):
-            os.chown(folder, spec.user.uid, spec.user.gid)
+        arguments = [*arguments, "--link-mode=copy"]
+        if site is not None:
+            os.chown(site, spec.user.uid, spec.user.gid)
+    elif "UV_LINK_MODE" not in spec.environ:
+        arguments = [*arguments, "--link-mode=clone"]
+    temporary = _own_folder(spec, "temporary")
     lines: deque[str] = deque(maxlen=MOST_LINES)
 
     def told(line: str) -> None:
         lines.append(line)
         on_line(line)
 
-    ended = sandbox.run(
-        [uv.find_uv_bin(), *arguments, *link_mode],
-        environ=own,
-        cwd=home,
-        limits=Limits(LIMIT),
-        user=spec.user,
-        writable=WritablePaths(tuple(filter(None, (home, site))), home),
-        on_line=told,
-        tick=spec.tick,
-    )
-    trees.remove(home)
+    writable = filter(None, (home, temporary, site, *(path for _, path in views)))
+    try:
+        ended = sandbox.run(
+            [str(program), *arguments],
+            environ={**environ, "TMPDIR": str(temporary)},
+            cwd=home,
+            limits=Limits(LIMIT),
+            user=spec.user,
+            umask=_UMASK,
+            views=views,
+            writable=WritablePaths(tuple(writable), temporary),
+            on_line=told,
+            tick=spec.tick,
+        )
+    finally:
+        trees.remove(temporary)
     if not ended.in_time:
         raise _endless(ended.tail)
     if ended.code != 0:
-        raise _refusal(spec, lines)
+        raise failure(spec, lines)
 
 
 def _environ(spec: OverlaySpec) -> dict[str, str]:
@@ -311,14 +372,20 @@ def _environ(spec: OverlaySpec) -> dict[str, str]:
         dropped = (*_INDEX_VARIABLES, "UV_NO_INDEX")
     else:
         dropped = ()
+    if spec.user is not None:
+        dropped += uv_environment.PERSONAL  # they lead to what the builder may not read, or must not choose
+        authorities = kept.get(uv_environment.AUTHORITIES)
+        if authorities is not None and Path(authorities).is_file():
+            kept[uv_environment.AUTHORITIES] = str(_copied(spec, [Path(authorities)])[0])
     return {name: value for name, value in kept.items() if name not in dropped}
 
 
-def _link_mode(spec: OverlaySpec) -> tuple[str, ...]:
-    if "UV_LINK_MODE" in spec.environ:
-        return ()
-    # Files may be hard links into uv's cache only where units cannot write what we own.
-    return ("--link-mode=hardlink",) if spec.user is not None else ("--link-mode=clone",)
+def _copied(spec: OverlaySpec, files: Sequence[Path]) -> list[Path]:
+    """Copies of files of ours, which may lie where the builder cannot go."""
+    copies = [spec.scratch / file.name for file in files]
+    for file, copy in zip(files, copies, strict=True):
+        private_files.write(copy, file.read_bytes(), owner=spec.user)
+    return copies
 
 
 def _write(path: Path, lines: Sequence[str], user: UnixUser | None) -> None:

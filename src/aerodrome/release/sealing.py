@@ -9,6 +9,7 @@ import os
 import shutil
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from aerodrome.release.failures import RELEASE_BUILD_FAILED, ReleaseError
@@ -17,15 +18,16 @@ FOLDER_MODE = 0o755
 FILE_MODE = 0o644
 PROGRAM_MODE = 0o755
 
+_LONGEST_PATH = 3072
+"""Letters; the kernel takes no path of more than 4095, and what it cannot reach could not be sealed."""
+
 
 def seal(top: Path) -> None:
     """Own everything below `top`, with plain modes. Raises ReleaseError for what has no place in a release."""
     mine = (os.geteuid(), os.getegid())
     _own(str(top), os.lstat(top), mine, top)
-    for parent, folders, files in os.walk(top):
-        for name in (*folders, *files):
-            path = os.path.join(parent, name)  # noqa: PTH118 - tens of thousands of them
-            _own(path, os.lstat(path), mine, top)
+    for path in _below(top):
+        _own(path, os.lstat(path), mine, top)
 
 
 def take_over(top: Path, uid: int) -> None:
@@ -35,20 +37,34 @@ def take_over(top: Path, uid: int) -> None:
     removed: it was linked here and belongs to somebody who did not give it.
     """
     mine = (os.geteuid(), os.getegid())
-    for parent, folders, files in os.walk(top):
-        for name in (*folders, *files):
-            path = os.path.join(parent, name)  # noqa: PTH118 - tens of thousands of them
-            found = os.lstat(path)
-            if stat.S_ISLNK(found.st_mode):
-                os.lchown(path, *mine)
-            elif stat.S_ISDIR(found.st_mode):
-                _own(path, found, mine, top)
-            elif not stat.S_ISREG(found.st_mode) or found.st_uid != uid:
-                os.unlink(path)  # noqa: PTH108 - as above
-            else:
-                if found.st_nlink > 1:
-                    _replace_by_copy(path, found)
-                _own(path, os.lstat(path), mine, top)
+    for path in _below(top):
+        found = os.lstat(path)
+        if stat.S_ISLNK(found.st_mode):
+            os.lchown(path, *mine)
+        elif stat.S_ISDIR(found.st_mode):
+            _own(path, found, mine, top)
+        elif not stat.S_ISREG(found.st_mode) or found.st_uid != uid:
+            os.unlink(path)  # noqa: PTH108 - tens of thousands of them
+        else:
+            if found.st_nlink > 1:
+                _replace_by_copy(path, found)
+            _own(path, os.lstat(path), mine, top)
+
+
+def _below(top: Path) -> Iterator[str]:
+    """Everything below the folder, however deep.
+
+    What a folder holds is read only after the caller has taken the folder over: from then on nobody else can put
+    something else into its place.
+    """
+    left = [str(top)]
+    while left:
+        if len(left[-1]) > _LONGEST_PATH:
+            raise _refused(left[-1][:_LONGEST_PATH], top, "holds folders that are too deep")
+        with os.scandir(left.pop()) as entries:
+            found = list(entries)
+        left += [entry.path for entry in found if entry.is_dir(follow_symlinks=False)]
+        yield from (entry.path for entry in found)
 
 
 def _replace_by_copy(path: str, found: os.stat_result) -> None:

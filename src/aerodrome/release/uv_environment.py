@@ -1,6 +1,6 @@
 """The environment variables that uv gets: an allow-list of what a person legitimately sets for it and for pip.
 
-`install`, `compile` and `interpreters` call it before `uv_process.run`. It changes nothing outside.
+Whoever runs uv calls it first. It changes nothing outside.
 """
 
 from __future__ import annotations
@@ -33,6 +33,15 @@ _FOR_PIP = frozenset({
 _KEPT_PREFIX = "UV_INDEX_"
 """Credentials of a named index: UV_INDEX_<NAME>_USERNAME and _PASSWORD."""
 
+AUTHORITIES = "SSL_CERT_FILE"
+"""The variable that names a file of certificate authorities."""
+
+PERSONAL = (
+    "NETRC", "SSL_CLIENT_CERT", "UV_CACHE_DIR", "UV_CONFIG_FILE", "UV_KEYRING_PROVIDER", "UV_LINK_MODE",
+    "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME",
+)  # fmt: skip
+"""Variables that speak of our own files and programs, and mean nothing to another user."""
+
 _INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL")
 
 
@@ -52,6 +61,14 @@ def scrubbed(environ: Mapping[str, str], pip: PipSettings) -> dict[str, str]:
     if pip.cert and "SSL_CERT_FILE" not in kept:
         kept["SSL_CERT_FILE"] = pip.cert
     return kept
+
+
+def files(environ: Mapping[str, str]) -> dict[str, Path]:
+    """The files that exist by which uv gets passwords, certificates and settings from us, by the variable of each."""
+    home = Path(environ.get("HOME", "/nonexistent"))
+    usual = {"NETRC": home / ".netrc", "UV_CONFIG_FILE": _config(environ) / "uv" / "uv.toml"}
+    named = {name: Path(environ[name]) for name in ("NETRC", "SSL_CLIENT_CERT", "UV_CONFIG_FILE") if environ.get(name)}
+    return {name: file for name, file in (usual | named).items() if file.is_file()}
 
 
 def for_pip(environ: Mapping[str, str]) -> dict[str, str]:
@@ -76,11 +93,14 @@ def pip_settings(environ: Mapping[str, str]) -> PipSettings:
 
 
 def _files(environ: Mapping[str, str]) -> list[Path]:
-    home = Path(environ.get("HOME", "/nonexistent"))
-    config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
+    home, config = Path(environ.get("HOME", "/nonexistent")), _config(environ)
     named = environ.get("PIP_CONFIG_FILE")
     files = [Path(named)] if named else []
     return [*files, config / "pip" / "pip.conf", home / ".pip" / "pip.conf", Path("/etc/pip.conf")]
+
+
+def _config(environ: Mapping[str, str]) -> Path:
+    return Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "/nonexistent")) / ".config")
 
 
 def _parsed(path: Path) -> configparser.RawConfigParser:

@@ -33,6 +33,11 @@ class EnvironmentPaths:
         return self.home / "plugins"
 
     @property
+    def package_cache(self) -> Path:
+        """Packages that its builds have fetched."""
+        return self.home / "package-cache"
+
+    @property
     def logs(self) -> Path:
         """Airflow's task logs."""
         return self.home / "logs"

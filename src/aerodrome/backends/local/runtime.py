@@ -109,6 +109,7 @@ class LocalRuntime:
             dags=environment.paths.dags,
             owner=environment.owner,
             builder=self._environments.builder(tenant),
+            cache=environment.paths.package_cache,
             variables=environment.variables(version),
             defaults=environment.defaults,
         )

@@ -47,6 +47,9 @@ class TrialEnvironment:
     builder: UnixUser | None
     """Whom its packages and startup script run as, if we are root: a user that no environment's units have."""
 
+    cache: Path
+    """Where packages that the environment's builds fetch are kept for its next build."""
+
     variables: Mapping[str, str] = field(repr=False)
     """Environment variables that DAG code gets as well."""
 
@@ -125,6 +128,7 @@ class Trials:
             releases=self.releases,
             environ=os.environ,
             user=self.around.builder,
+            cache=self.around.cache,
             options=candidate.spec.airflow_configuration_options,
             report=report,
             tick=self.job.check,
