@@ -23,7 +23,8 @@ test: check ## Every test on the two main lines (faults, lines and bench are lon
 	$(RUN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations 30 --durations-min 1
 
 faults: .venv/.synced ## Every fault at every place on real processes (make test kills at one place of a kind)
-	AERODROME_TEST_FAULTS=every $(RUN)/pytest tests/faults tests/acceptance/release/test_verification.py tests/unit/controller
+	AERODROME_TEST_FAULTS=every $(RUN)/pytest tests/faults tests/unit/controller \
+		tests/acceptance/release/test_verification.py tests/acceptance/test_upgrades.py
 
 lines: .venv/.synced ## The other Airflow lines, and popular packages on the two main ones
 	AERODROME_TEST_LINES="$(OTHER_LINES)" $(RUN)/pytest tests/acceptance/release tests/acceptance/airflow \

@@ -9,7 +9,7 @@ import pytest
 ALL_FAULTS = bool(os.environ.get("AERODROME_TEST_FAULTS"))
 """Whether this is `make faults`."""
 
-EVERY_FAULT = pytest.mark.skipif(not ALL_FAULTS, reason="one of a kind runs already; `make faults` runs all")
+EVERY_FAULT = pytest.mark.skipif(not ALL_FAULTS, reason="make faults runs it; make test runs one of a kind")
 """Marks a fault on real processes beside another of its kind, which always runs."""
 
 

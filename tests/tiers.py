@@ -58,7 +58,6 @@ FIRST = (
     "tests/acceptance/release/test_smoke.py",
     "tests/acceptance/movielens/test_pipeline.py",
     "tests/contract/test_backend_lives.py",
-    "tests/faults/test_full_disk.py",
 )
 """What takes longest, in the order in which it begins; what begins last is to be short, or a process would be idle."""
 

@@ -153,6 +153,7 @@ def downgrade(product: Product, name: str) -> None:
     succeeds(product, name)
     told = product.run("events", name, "--json").stdout
     assert "no logical date" in told
+    assert "DATABASE_DAMAGED" not in told
 
 
 def restore(product: Product, name: str, number: int) -> None:

@@ -101,10 +101,11 @@ def test_a_life_from_installation_to_removal(bench):
     assert not has_printed()
 
 
-def test_units_rest_and_resume_and_their_number_changes_and_removal_ends_them(bench):
+def test_units_rest_and_resume_and_their_number_changes_and_they_drain_and_removal_ends_them(bench):
     running(bench)
     rest_and_resume(bench)
     more_workers(bench)
+    drains(bench)
     bench.act(Remove())
     assert bench.see().runtime == benches.NOWHERE
 
@@ -145,8 +146,8 @@ def more_workers(bench: benches.Bench) -> None:
     assert cell(bench.see()).wanted == before.keys()
 
 
-def test_a_cell_that_drains_ends_with_its_tasks(bench):
-    running(bench)
+def drains(bench: benches.Bench) -> None:
+    """Its workers end with their tasks."""
     wait_for("the worker is ready", lambda: bench.sees(lambda seen: "worker-1" in cell(seen).ready), limit=120)
     drain = replace(bench.cell, keep=Keep.TASKS, web_servers=0, patience=PATIENCE)
     bench.act(drain, drain)

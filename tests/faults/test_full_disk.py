@@ -14,9 +14,12 @@ from pathlib import Path
 import pytest
 
 from faults.test_deaths import SLOW
+from matrices import EVERY_FAULT
 from product import Product, started, wait_for
 
 NAME = "brimful"
+pytestmark = EVERY_FAULT
+
 SIZE = "900m"
 CHUNK = 2**20
 
