@@ -96,6 +96,7 @@ def build(wanted: UserFiles, context: BuildContext) -> Built:
     Raises ReleaseError for what the user or a person must mend, RetryError when the package index cannot be reached,
     and what `tick` raises.
     """
+    wanted = replace(wanted, user=context.user)
     identifier = user_files.inputs_of(wanted, locks.of(context.installation.version), context.options).identifier
     try:
         with built_releases.held(identifier, context.releases, context.tick) as lock, sandbox.holding(lock):
@@ -224,7 +225,8 @@ class _Build:
             target.mkdir()
             count = 0
         else:
-            count = plugins.unpack(self._wanted.plugins, target)
+            count = plugins.bring(self._wanted.plugins, target, self._context.user, self._context.tick)
+            self._wanted = replace(self._wanted, plugins=target)  # unpacked once, and nobody else's from here on
         sealing.seal(target)
         return count
 

@@ -42,6 +42,9 @@ from aerodrome.unix_users import UnixUser
 LIMIT = 600.0
 """Seconds for resolving, and again for installing; MWAA allows as long for both together."""
 
+MOST_WRITTEN = 24 * 2**30
+"""Bytes that are written meanwhile, caches among them: three times the largest packages for graphics processors."""
+
 _UMASK = 0o077
 """Only the builder reads what it makes, until `sealing` opens it for all."""
 
@@ -347,7 +350,7 @@ def _sandboxed(
             [str(program), *arguments],
             environ={**environ, "TMPDIR": str(temporary)},
             cwd=home,
-            limits=Limits(LIMIT),
+            limits=Limits(LIMIT, processes=sandbox.MOST_PROCESSES, disk=MOST_WRITTEN),
             user=spec.user,
             umask=_UMASK,
             views=views,
@@ -357,6 +360,12 @@ def _sandboxed(
         )
     finally:
         trees.remove(temporary)
+    if ended.filled:
+        raise ReleaseError(
+            f"the requirements fill the disk, or more than {MOST_WRITTEN // 2**30} GiB of it, while they are installed",
+            code=failures.REQUIREMENTS_INSTALL_FAILED,
+            tail=ended.tail,
+        )
     if not ended.in_time:
         raise _endless(ended.tail)
     if ended.code != 0:

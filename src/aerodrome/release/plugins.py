@@ -1,7 +1,7 @@
 """Unpack a plugins.zip that somebody else made, or copy a folder of plugins, into a release.
 
-`building` calls `unpack`; `verification` finds out whether the plugins load. An archive is refused whole: one that
-tries to leave its folder is not unpacked in part.
+`building` calls `bring`; `verification` finds out whether the plugins load. An archive is read and unpacked as the
+builder (`confined`), and refused whole: one that tries to leave its folder is not unpacked in part.
 """
 
 from __future__ import annotations
@@ -14,11 +14,15 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
-from aerodrome.release import sealing
+from aerodrome.release import confined, requirements_text, sealing
 from aerodrome.release.failures import PLUGINS_ARCHIVE_INVALID, ReleaseError
+from aerodrome.release.sandbox import Limits
+from aerodrome.unix_users import UnixUser
 
 NAME = "plugins.zip"
 
@@ -43,23 +47,67 @@ _END, _END64, _LOCATOR = struct.Struct("<4s4H2LH"), struct.Struct("<4sQ2H2L4Q"),
 _LONGEST_END = _END64.size + _LOCATOR + _END.size + 2**16
 _LONGEST_PATH = 512
 _CHUNK = 2**20
+_LIMITS = Limits(600.0, memory=2**30, file=LARGEST, processes=16)
 
 
-def unpack(source: Path, target: Path) -> int:
-    """Fill the new folder `target` from an archive or a folder; returns the number of files.
+def bring(source: Path, target: Path, user: UnixUser | None, tick: Callable[[], None] = lambda: None) -> int:
+    """Fill the new folder `target` from an archive, as the user, or from a folder; returns the number of files.
 
-    Raises ReleaseError if the file is no archive, leads out of the folder, or unpacks to too much.
+    The caller seals the folder. Raises ReleaseError if the file is no archive, leads out of the folder, or unpacks to
+    too much.
     """
+    target.mkdir()
     if source.is_dir():
         return _copy(source, target)
-    try:
-        check_directory(source)
+    if user is not None:
+        os.chown(target, user.uid, user.gid)
+    with source.open("rb") as file:
+        count = confined.call(
+            unpack, [file.fileno(), str(target)], user=user, limits=_LIMITS, writable=[target],
+            given=[file.fileno()], tick=tick,
+        )  # fmt: skip
+    return int(count)
+
+
+def read(source: Path, name: str, user: UnixUser | None) -> bytes | None:
+    """A text file in the archive, as the user; None if there is none, or no archive."""
+    with source.open("rb") as file:
+        try:
+            data = confined.call(read_one, [file.fileno(), name], user=user, limits=_LIMITS, given=[file.fileno()])
+        except ReleaseError:
+            return None
+    return bytes(data)
+
+
+def unpack(request: tuple[int, str]) -> int:
+    """In a process of its own: unpack the archive (a descriptor) into the folder."""
+    target = Path(request[1])
+    with os.fdopen(request[0], "rb") as source, _told():
+        size = check_directory(source)
         with zipfile.ZipFile(source) as archive:
-            members = _checked(archive.infolist(), source.stat().st_size)
-            target.mkdir()
+            members = _checked(archive.infolist(), size)
             left = LARGEST
             for member in members:
                 left -= _extract(archive, member, target, left)
+    return sum(not member.is_dir() for member in members)
+
+
+def read_one(request: tuple[int, str]) -> bytes:
+    """In a process of its own: the beginning of a file in the archive (a descriptor)."""
+    with os.fdopen(request[0], "rb") as source, _told():
+        check_directory(source)
+        try:
+            with zipfile.ZipFile(source) as archive, archive.open(request[1]) as file:
+                return file.read(requirements_text.LARGEST + 1)
+        except KeyError:
+            raise _invalid("has no such file", request[1]) from None
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Tell in a sentence what is wrong with an archive."""
+    try:
+        yield
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OverflowError, ValueError) as error:
         raise _invalid(f"is no zip archive, or a broken one ({error})") from None
     except (NotImplementedError, RuntimeError) as error:
@@ -71,26 +119,26 @@ def unpack(source: Path, target: Path) -> int:
         if error.errno not in {None, errno.EINVAL}:
             raise
         raise _invalid(f"is a broken zip archive ({error})") from None
-    return sum(not member.is_dir() for member in members)
 
 
-def check_directory(source: Path) -> None:
-    """Check the size of an archive's directory, which `zipfile` reads whole and keeps.
+def check_directory(source: BinaryIO) -> int:
+    """Check the size of an archive's directory, which `zipfile` reads whole and keeps; returns the archive's size.
 
     Raises ReleaseError when it is too large. If the file is no archive, `zipfile` says so.
     """
-    with source.open("rb") as file:
-        file.seek(max(0, source.stat().st_size - _LONGEST_END))
-        end = file.read()
+    size = source.seek(0, os.SEEK_END)
+    source.seek(max(0, size - _LONGEST_END))
+    end = source.read()
     at = end.rfind(b"PK\x05\x06")
     if at < 0 or len(end) < at + _END.size:
-        return
+        return size
     sizes = [_END.unpack_from(end, at)[5]]
     at64 = at - _LOCATOR - _END64.size  # where `zipfile` looks for what goes before the other
     if at64 >= 0 and end.startswith(b"PK\x06\x06", at64):
         sizes.append(_END64.unpack_from(end, at64)[8])
     if max(sizes) > LARGEST_DIRECTORY:
         raise _invalid(f"has a directory of more than {LARGEST_DIRECTORY // 2**20} MiB")
+    return size
 
 
 def _checked(members: list[zipfile.ZipInfo], size: int) -> list[zipfile.ZipInfo]:
@@ -159,7 +207,6 @@ def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, le
 def _copy(source: Path, target: Path) -> int:
     """Copy a folder of the caller's own machine, without following links, which a zip of it would not hold."""
     total, count = 0, 0
-    target.mkdir()
     for parent, folders, files in os.walk(source):
         folders[:] = [name for name in folders if name not in {"__pycache__", ".git"}]
         below = target / Path(parent).relative_to(source)

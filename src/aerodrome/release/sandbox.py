@@ -38,7 +38,7 @@ _PATIENCE = 30.0
 
 @dataclass(frozen=True)
 class Limits:
-    """What a program may use. Each limit is for one process; only the time is for all of them together."""
+    """What a program may use. Memory and file are for one process each, the rest for all of them together."""
 
     seconds: float
     memory: int = 4 * 2**30
@@ -46,6 +46,16 @@ class Limits:
 
     file: int = 2 * 2**30
     """Bytes of the largest file written."""
+
+    processes: int | None = None
+    """Processes and threads of the user, where that is not ourselves; None = as many as the machine gives."""
+
+    disk: int | None = None
+    """Bytes in all folders that the program may write to; None = as many as there are."""
+
+
+MOST_PROCESSES = 1024
+"""For the user of a build: several for each processor of a large machine; arbitrary."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +75,13 @@ class Ended:
     """Its exit code; negative is the signal that killed it."""
 
     in_time: bool
+    """Whether no limit of time or disk ended it."""
+
     tail: tuple[str, ...]
     """Its last lines of output, standard error among them."""
+
+    filled: bool = False
+    """Whether it was ended because it wrote too much."""
 
 
 _HELD: ContextVar[tuple[int, ...]] = ContextVar("held", default=())
@@ -105,6 +120,7 @@ def run(
     tick: Callable[[], None] = lambda: None,
     given: Sequence[int] = (),
     ours: bool = False,
+    call: tuple[str, object] | None = None,
 ) -> Ended:
     """Run the program, whose first word is an absolute path. Its environment is exactly `environ`.
 
@@ -114,8 +130,9 @@ def run(
     `views` are folders with the paths at which the program finds them too (`airflow_home.HomeView`); it is not run
     where they cannot be shown. `given` are descriptors of ours that it gets too. `on_line` is called with each line of
     output, `on_message` with the bytes that the program writes to the descriptor whose number it finds in
-    AERODROME_CHANNEL, however many. If `tick`, called several times a second, raises something, the program is ended
-    and the caller gets the exception.
+    AERODROME_CHANNEL, however many. `call` is for `confined` alone: a function of ours, and what it is asked, in the
+    program's place. If `tick`, called several times a second, raises something, the program is ended and the caller
+    gets the exception.
     """
     if os.geteuid() == 0 and not ours and (user is None or user.uid == 0):
         raise RuntimeError("as root, a program that is not ours runs as another user")
@@ -124,6 +141,7 @@ def run(
     passed, kept = [theirs] if messages is None else [theirs, messages], held()
     wanted = {
         "argv": list(argv),
+        "call": call,
         "env": dict(environ) | ({} if messages is None else {"AERODROME_CHANNEL": str(messages)}),
         "cwd": str(cwd),
         "uid": user.uid if user else None,
@@ -132,13 +150,20 @@ def run(
         "views": [[str(folder), str(path)] for folder, path in views],
         "writable": [[str(path) for path in writable.folders], str(writable.temporary)] if writable else None,
         "seconds": limits.seconds,
-        "limits": {"RLIMIT_DATA": limits.memory, "RLIMIT_FSIZE": limits.file, "RLIMIT_CORE": 0},
+        "disk": limits.disk,
+        "limits": {
+            "RLIMIT_DATA": limits.memory,
+            "RLIMIT_FSIZE": limits.file,
+            "RLIMIT_CORE": 0,
+            **({"RLIMIT_NPROC": limits.processes} if limits.processes and user else {}),
+        },
         "report": theirs,
         "held": kept,
     }
     try:
         with subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_SUPERVISE)],
+            # Without -S it finds our packages, and those that ours need.
+            [sys.executable, "-I", *(["-S"] if call is None else []), str(_SUPERVISE)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -241,7 +266,7 @@ class _Followed:
                 code=RELEASE_BUILD_FAILED,
                 tail=tuple(self._tail),
             )
-        return Ended(told["code"], told["why"] == "itself", tuple(self._tail))
+        return Ended(told["code"], told["why"] == "itself", tuple(self._tail), filled=told["why"] == "disk")
 
     def _reported(self, data: bytes) -> None:
         self._report += data

@@ -33,6 +33,9 @@ COMPONENTS = ("worker", "scheduler", "webserver")
 LARGEST_HOME = 2 * 2**30
 """Bytes that a script may leave below AIRFLOW_HOME; dbt with an adapter takes a third of a gibibyte."""
 
+MOST_WRITTEN = 8 * 2**30
+"""Bytes that a run may have written at any time, what is not kept among them."""
+
 MOST_IN_HOME = 200_000
 """Files and folders there."""
 
@@ -161,7 +164,8 @@ class _Run:
         answer = bytearray()
         ended = sandbox.run(
             [_BASH, "--noprofile", "--norc", str(_WRAPPER), str(file)],
-            environ=before, cwd=seen.path, limits=Limits(context.limit), user=context.user,
+            environ=before, cwd=seen.path, user=context.user,
+            limits=Limits(context.limit, processes=sandbox.MOST_PROCESSES, disk=MOST_WRITTEN),
             views=seen.views, writable=WritablePaths((own, seen.path), self._temporary), on_line=context.on_line,
             on_message=lambda data: answer.extend(data[: _LARGEST_ANSWER - len(answer)]), tick=context.tick,
         )  # fmt: skip
@@ -260,6 +264,8 @@ def _answered(data: bytes) -> tuple[dict[str, str], list[str]]:
 
 def _judge(ended: Ended, after: Mapping[str, str], limit: float) -> None:
     tail = ended.tail[-_TAIL:]
+    if ended.filled:
+        raise _failed(f"{NAME} fills the disk, or more than {MOST_WRITTEN // 2**30} GiB of it", tail=tail)
     if not ended.in_time:
         raise _failed(f"{NAME} did not end within {limit:g} seconds", tail=tail)
     line = int(after["AERODROME_LINE"]) or None if after.get("AERODROME_LINE", "").isdecimal() else None

@@ -6,12 +6,9 @@
 from __future__ import annotations
 
 import hashlib
-import lzma
 import os
 import re
 import stat
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,7 +20,8 @@ from aerodrome.release import requirements_text
 from aerodrome.release.build_inputs import BuildInputs
 from aerodrome.release.failures import ReleaseError
 from aerodrome.release.locks import Lock
-from aerodrome.release.plugins import check_directory
+from aerodrome.release.plugins import read as read_archived
+from aerodrome.unix_users import UnixUser
 
 PLUGINS = Path("/usr/local/airflow/plugins")
 DAGS = Path("/usr/local/airflow/dags")
@@ -56,6 +54,9 @@ class UserFiles:
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What the startup script finds besides, such as how to reach AWS; it is no part of the release's identity."""
 
+    user: UnixUser | None = None
+    """Whom an archive is read as, where we are root; `building` sets it."""
+
     reader: str = ""
     """Whose rights the startup script reads with: nobody else may use a release that it made."""
 
@@ -79,7 +80,7 @@ def file(sources: UserFiles, path: str) -> bytes | None:
     if ".." in pure.parts:
         return None
     if pure.is_relative_to(PLUGINS):
-        return _of_plugins(sources.plugins, str(pure.relative_to(PLUGINS)))
+        return _of_plugins(sources.plugins, str(pure.relative_to(PLUGINS)), sources.user)
     if pure.is_relative_to(DAGS):
         return sources.dags(str(pure.relative_to(DAGS)))
     return None
@@ -113,14 +114,12 @@ def _included(name: str, data: bytes) -> list[str]:
     return [path for path in paths if not path.startswith("..")]
 
 
-def _of_plugins(plugins: Path | None, name: str) -> bytes | None:
+def _of_plugins(plugins: Path | None, name: str, user: UnixUser | None) -> bytes | None:
     if plugins is None or plugins.is_dir():
         return _below(plugins, name)
     try:
-        check_directory(plugins)
-        with zipfile.ZipFile(plugins) as archive, archive.open(name) as file:
-            return file.read(requirements_text.LARGEST + 1)
-    except (KeyError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, OSError, EOFError, ReleaseError):
+        return read_archived(plugins, name, user)
+    except OSError:
         return None
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from aerodrome import trees
 from aerodrome.release import airflow_home, sandbox
 from aerodrome.release.failures import ReleaseError
 from aerodrome.release.sandbox import Limits, WritablePaths
@@ -104,6 +105,82 @@ def test_memory_is_limited():
     )  # fmt: skip
     assert ended.code == 1
     assert "MemoryError" in ended.tail[-1]
+
+
+FORKING = """
+import os, time
+made = 0
+try:
+    while made < 500:
+        if os.fork() == 0:
+            time.sleep(300)
+        made += 1
+except BlockingIOError:
+    print("refused after", made)
+"""
+
+
+@AS_ROOT
+def test_processes_are_limited_and_none_is_left():
+    lonely = UnixUser(61298, 61298)
+    limits = Limits(60, processes=20)
+    ended = sandbox.run([sys.executable, "-c", FORKING], environ={}, cwd=Path("/"), limits=limits, user=lonely)
+    assert ended.tail == ("refused after 19",)
+    assert not [each for each in psutil.process_iter() if each.uids().real == lonely.uid]
+
+
+def test_memory_that_is_short_ends_it_before_anything_else():
+    assert run("cat /proc/self/oom_score_adj").tail == ("500",)
+
+
+def writes(folder, code, **limits):
+    """What becomes of a program that writes into the folder."""
+    if USER is not None:
+        os.chown(folder, USER.uid, USER.gid)
+    return sandbox.run(
+        [sys.executable, "-c", f"import os, time\nblock = os.urandom(1 << 20)\n{code}"],
+        environ={}, cwd=folder, user=USER, writable=WritablePaths((folder,), folder), limits=Limits(60, **limits),
+    )  # fmt: skip
+
+
+MANY_FILES = """
+for number in range(300):
+    with open(str(number), "wb") as file:
+        for _ in range(10):
+            file.write(block)
+    time.sleep(0.02)
+"""
+
+
+def test_what_it_writes_altogether_is_limited(short_folder):
+    folder = Path(tempfile.mkdtemp(dir=short_folder))
+    ended = writes(folder, MANY_FILES, disk=64 << 20)
+    assert (ended.filled, ended.in_time) == (True, False)
+    assert sum(path.stat().st_size for path in folder.rglob("*")) < 2 << 30
+    trees.remove(folder)
+
+
+NAMELESS = """
+files = []
+for number in range(300):
+    files.append(open(str(number), "wb"))
+    os.unlink(str(number))
+    files[-1].write(block)
+    files[-1].flush()
+time.sleep(300)
+"""
+
+
+@pytest.mark.skipif(not airflow_home.can_be_shown(), reason="needs root and a kernel that lets it mount")
+def test_a_disk_is_not_filled_with_files_that_have_no_name(short_folder):
+    folder = Path(tempfile.mkdtemp(dir=short_folder))
+    subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", "size=700m", "tmpfs", folder], check=True)
+    try:
+        ended = writes(folder, NAMELESS, disk=4 << 30)
+        assert (ended.filled, ended.in_time) == (True, False)
+        assert os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize > 690 << 20
+    finally:
+        subprocess.run(["/bin/umount", folder], check=True)
 
 
 def test_a_flood_of_output_is_read_and_forgotten():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import json
 import os
 import resource
@@ -18,15 +19,30 @@ import select
 import signal
 import sys
 import time
+import traceback
 from typing import Any
 
 PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
 PR_SET_CHILD_SUBREAPER = 36
+CALLS = "aerodrome.release.confined"
+"""The module that finds our functions, where one takes the place of a command."""
+
 RHYTHM = 0.05
 """Seconds between two looks at the clock and the children."""
 
 END_LIMIT = 10.0
 """Seconds to wait for killed processes to be gone; only one that hangs in the kernel takes longer."""
+
+DISK_RHYTHM = 0.25
+"""Seconds between two looks at the disk; at the pace of a fast disk that is half a gibibyte."""
+
+RESERVE = 512 * 2**20
+"""Bytes of a disk that are not for builds."""
+
+MOST_FILES = 2_000_000
+"""Files that a command may leave behind; counting them takes some seconds."""
+
+OOM_SCORE = "500"
 
 CHAIN_AFTER = 2.0
 """Seconds after which a new process among them is no orphan, but one that forks faster than we look."""
@@ -38,10 +54,12 @@ def main() -> int:
     for ours in (wanted["report"], *wanted["held"]):
         os.set_inheritable(ours, False)  # noqa: FBT003 - the standard library's own
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    # Imported while we still may: nobody else need be able to read our packages.
+    call = importlib.import_module(CALLS).found(wanted["call"][0]) if wanted["call"] else None
     child = os.fork()
     if child == 0:
-        _become(wanted)
-    code, why = _watch(child, time.monotonic() + wanted["seconds"])
+        _become(wanted, call)
+    code, why = _watch(child, time.monotonic() + wanted["seconds"], _Disk(wanted))
     gone = _kill_rest(child, wanted["uid"])
     os.write(wanted["report"], json.dumps({"code": code, "why": why, "gone": gone}).encode())
     return 0
@@ -58,13 +76,14 @@ def _request() -> str:
     return line.decode()
 
 
-def _become(wanted: dict[str, Any]) -> None:
-    """In the child: be the command. It never returns."""
+def _become(wanted: dict[str, Any], call: Any) -> None:
+    """In the child: be the command, or make the call. It never returns."""
     try:
         os.setsid()
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.umask(wanted["umask"])
+        _let_go_first()
         for name, value in wanted["limits"].items():
             kind = getattr(resource, name, None)
             if kind is not None:
@@ -80,11 +99,29 @@ def _become(wanted: dict[str, Any]) -> None:
         _prctl(PR_SET_NO_NEW_PRIVS, 1)
         refuse_user_namespaces()
         os.chdir(wanted["cwd"])
+        if call is not None:
+            _make(call, wanted)
         os.execve(wanted["argv"][0], wanted["argv"], wanted["env"])  # noqa: S606 - no shell is wanted
     except BaseException as error:  # noqa: BLE001 - nothing of ours may run on in the child
-        sys.stderr.write("could not start {}: {}\n".format(wanted["argv"][0], error))
+        sys.stderr.write("could not start {}: {}\n".format((wanted["argv"] or wanted["call"])[0], error))
         sys.stderr.flush()
     os._exit(126)
+
+
+def _make(call: Any, wanted: dict[str, Any]) -> None:
+    """Make the call and end; what only a supervisor may have is closed."""
+    for ours in (wanted["report"], *wanted["held"]):
+        os.close(ours)
+    os.environ.update(wanted["env"])
+    code = 1
+    try:
+        with open(int(os.environ["AERODROME_CHANNEL"]), "wb") as channel:
+            channel.write(call(wanted["call"][1]))
+        code = 0
+    except BaseException:  # noqa: BLE001 - it is told, and nothing of ours may run on
+        traceback.print_exc()
+        sys.stderr.flush()
+    os._exit(code)
 
 
 def _show(views: list[list[str]], writable: Any) -> None:
@@ -110,17 +147,85 @@ def _of_cell(module: str) -> dict[str, Any]:
     return runpy.run_path(os.path.join(rooms, "cell", module))
 
 
-def _watch(child: int, deadline: float) -> tuple[int, str]:
-    """The child's exit code (negative: the signal), and what ended it: itself, the time limit, or that we are alone."""
+def _let_go_first() -> None:
+    """Have the kernel end this process before any service, where memory is short."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        file.write(OOM_SCORE)
+
+
+class _Disk:
+    """How much the command has written, where that is limited.
+
+    The file systems are asked often; the files are counted only if these have lost as much as the command may write.
+    """
+
+    def __init__(self, wanted: dict[str, Any]) -> None:
+        shown = {path: source for source, path in wanted["views"]}
+        self._most: int | None = wanted["disk"]
+        self._folders = [shown.get(path, path) for path in wanted["writable"][0]] if wanted["writable"] else []
+        self._free = {folder: _free(folder) for folder in self._folders}
+        self._next = 0.0
+
+    def is_exceeded(self) -> bool:
+        """Whether the command has written too much, or nearly all that the disk had."""
+        if self._most is None or time.monotonic() < self._next:
+            return False
+        self._next = time.monotonic() + DISK_RHYTHM
+        for folder, before in self._free.items():
+            now = _free(folder)
+            if before > RESERVE > now:
+                return True  # whoever it was: a build can be repeated, and what runs cannot
+            if before - now > self._most:
+                if _written(self._folders, self._most) > self._most:
+                    return True
+                self._free[folder] = now
+        return False
+
+
+def _free(folder: str) -> int:
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return 0
+    return found.f_bavail * found.f_frsize
+
+
+def _written(folders: list[str], enough: int) -> int:
+    """Bytes on disk in the folders; no more are counted than are enough, nor more files than anybody needs."""
+    total = count = 0
+    left = list(folders)
+    while left and total <= enough:
+        with contextlib.suppress(OSError), os.scandir(left.pop()) as entries:
+            for entry in entries:
+                count += 1
+                total += entry.stat(follow_symlinks=False).st_blocks * 512
+                if entry.is_dir(follow_symlinks=False):
+                    left.append(entry.path)
+                if count > MOST_FILES:
+                    return enough + 1
+    return total
+
+
+def _watch(child: int, deadline: float, disk: _Disk) -> tuple[int, str]:
+    """The child's exit code (negative: the signal), and what ended it: itself, a limit, or that we are alone."""
     why = "itself"
     while True:
         done = _reap(child)
         if done is not None:
             return done, why
-        if why == "itself" and (time.monotonic() > deadline or _abandoned()):
-            why = "time" if time.monotonic() > deadline else "alone"
-            _kill(child)
+        if why == "itself":
+            why = _trouble(deadline, disk)
+            if why != "itself":
+                _kill(child)
         time.sleep(RHYTHM)
+
+
+def _trouble(deadline: float, disk: _Disk) -> str:
+    if time.monotonic() > deadline:
+        return "time"
+    if _abandoned():
+        return "alone"
+    return "disk" if disk.is_exceeded() else "itself"
 
 
 def _reap(child: int) -> int | None:
