@@ -109,7 +109,9 @@ def sweep(*, folder: Path = FOLDER) -> None:
 
 
 def recorded(paths: Paths) -> Installation | None:
-    """What the data folder was given last, without a look at the register; None = nothing yet."""
+    """What the data folder was given last, without a look at the register; None = nothing, or we are not root."""
+    if os.geteuid() != 0:
+        return None  # it is root's to read
     try:
         return _installation(json.loads(paths.uids.read_text(encoding="utf-8")), str(paths.data))
     except FileNotFoundError:

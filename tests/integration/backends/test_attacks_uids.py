@@ -177,3 +177,15 @@ def test_a_register_that_cannot_be_read_stops_the_start_and_says_what_to_do(fold
     with pytest.raises(BrokenError, match="remove it") as refused:
         Users(Settings(data=folder / "b")).owner_of(1)
     assert refused.value.code == "UID_REGISTER_UNUSABLE"
+
+
+def test_without_root_there_is_no_register_and_nobody_elses_record_is_read(folder, register, monkeypatch):
+    installed(folder / "a")
+    written = (register / "register.json").read_bytes()
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    other = Settings(data=folder / "b")
+    assert uid_register.claim(other.paths, lowest=30_000) is None
+    assert Users(other).owner_of(1) is None
+    assert uid_register.recorded(Settings(data=folder / "a").paths) is None
+    uid_register.sweep()
+    assert (register / "register.json").read_bytes() == written
