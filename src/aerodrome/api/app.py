@@ -16,7 +16,7 @@ from aerodrome.api.front import Front
 from aerodrome.api.upstream import Upstream
 from aerodrome.listening.crowd import Limits
 
-LIMITS = Limits(total=512, each_peer=256, passed_on=320, passed_on_each_peer=160)
+LIMITS = Limits(total=768, each_peer=512, bodies_each_peer=192, passed_on=320, passed_on_each_peer=160)
 """Of the listener. Code of every environment reaches it; what may not be passed on is kept for MWAA, IAM and STS."""
 
 

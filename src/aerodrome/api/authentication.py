@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
+from anyio import to_thread
 from starlette.requests import Request
 
 from aerodrome.api.auditing import Trail
@@ -63,6 +64,19 @@ def identified(deps: ApiDependencies, signed: sigv4.SignedRequest, trail: Trail,
         trail.detail["access_key_id"] = presented.access_key_id
     trail.principal = deps.authenticator.authenticate(signed, now=trail.at, services=services)
     return trail.principal
+
+
+async def recognised(deps: ApiDependencies, request: Request, raw_path: str, services: frozenset[str]) -> str:
+    """The ARN of who signed, if the signature is right; all that can be known of it without the body is looked at.
+
+    Raises:
+        AuthenticationError: it cannot be right, or there is none.
+    """
+    signed = signed_request(request, raw_path, b"")
+    found = await to_thread.run_sync(
+        lambda: deps.authenticator.recognise(signed, now=deps.operations.clock(), services=services)
+    )
+    return found.arn
 
 
 def status(error: AuthenticationError) -> int:

@@ -11,6 +11,9 @@ from urllib.parse import parse_qs
 
 _IN_HEADER = re.compile(r"AWS4-[A-Z0-9-]+\s.*?Credential=([^,\s]+)")
 
+_IN_QUERY = ("X-Amz-Signature=", "Signature=")
+"""What presigned addresses have, those of S3's older signatures too."""
+
 _TERMINATOR = "aws4_request"
 
 
@@ -26,6 +29,11 @@ def service(authorization: str, query: str) -> str | None:
     except ValueError:
         return None
     return _service(values[0]) if len(values) == 1 else None
+
+
+def is_presented(authorization: str, query: str) -> bool:
+    """Whether a request presents a signature, of whatever kind, right or wrong."""
+    return bool(authorization) or any(mark in query for mark in _IN_QUERY)
 
 
 def _service(credential: str) -> str | None:

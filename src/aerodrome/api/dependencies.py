@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from aerodrome.api.bodies import Budget
 from aerodrome.api.query.dependencies import QueryDependencies
 from aerodrome.identity.authenticator import Authenticator
 from aerodrome.model.audit import Recorder
@@ -27,3 +28,6 @@ class ApiDependencies:
 
     aws_endpoint_url: str | None
     """Where requests for other AWS services go; None when the real AWS is in use and clients must talk to it."""
+
+    bodies: Budget = field(default_factory=Budget)
+    """What bodies that are not small may take together."""

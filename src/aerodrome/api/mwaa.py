@@ -7,7 +7,9 @@ wrong on the way leaves as an error of the model's, and every request leaves one
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from anyio import to_thread
@@ -72,14 +74,16 @@ async def _answered(
 ) -> Response:
     operation = match.operation
     try:
-        body = await bodies.read(request)
-        signed = authentication.signed_request(request, raw_path, body)
-        arrival = _Arrival(match, signed, body, request.headers.get(WANTED_ROLE), request.url.is_secure)
-        given, grant = await to_thread.run_sync(_admitted, deps, arrival, trail)
-        output = await table.OPERATIONS[operation.name](deps.operations, given, grant)
-        return answers.success(operation, output, request_id=trail.request_id)
+        async with _body(deps, request, raw_path) as body:
+            signed = authentication.signed_request(request, raw_path, body)
+            arrival = _Arrival(match, signed, body, request.headers.get(WANTED_ROLE), request.url.is_secure)
+            given, grant = await to_thread.run_sync(_admitted, deps, arrival, trail)
+            output = await table.OPERATIONS[operation.name](deps.operations, given, grant)
+            return answers.success(operation, output, request_id=trail.request_id)
     except AuthenticationError as error:
         return _unauthenticated(error, trail)
+    except bodies.BusyError as error:
+        return _busy(error, trail)
     except Exception as caught:  # noqa: BLE001 - every failure must leave as a declared error
         told = errors.translated(operation.name, caught)
         trail.failed(told.code, told.message)
@@ -112,16 +116,29 @@ def _admitted(deps: ApiDependencies, arrival: _Arrival, trail: Trail) -> tuple[D
 async def _unknown(deps: ApiDependencies, request: Request, raw_path: str, trail: Trail) -> Response:
     """The answer on a path that has no operation; those who cannot sign are told nothing of paths."""
     try:
-        signed = authentication.signed_request(request, raw_path, await bodies.read(request))
-        await to_thread.run_sync(authentication.identified, deps, signed, trail, SERVICES)
+        async with _body(deps, request, raw_path) as body:
+            signed = authentication.signed_request(request, raw_path, body)
+            await to_thread.run_sync(authentication.identified, deps, signed, trail, SERVICES)
     except AuthenticationError as error:
         return _unauthenticated(error, trail)
+    except bodies.BusyError as error:
+        return _busy(error, trail)
     except WireError as error:
         trail.failed(error.code, error.message)
         return answers.failure(error, request_id=trail.request_id)
     sentence = f"MWAA has no operation {request.method[:16]} on this path."
     trail.failed("UnknownOperationException", sentence)
     return answers.foreign(404, "UnknownOperationException", sentence, request_id=trail.request_id)
+
+
+def _body(deps: ApiDependencies, request: Request, raw_path: str) -> AbstractAsyncContextManager[bytes]:
+    recognised = partial(authentication.recognised, deps, request, raw_path, SERVICES)
+    return bodies.read(request, deps.bodies, recognised)
+
+
+def _busy(error: bodies.BusyError, trail: Trail) -> Response:
+    trail.failed(errors.UNAVAILABLE, str(error))
+    return answers.foreign(503, errors.UNAVAILABLE, str(error), request_id=trail.request_id)
 
 
 def _unauthenticated(error: AuthenticationError, trail: Trail) -> Response:

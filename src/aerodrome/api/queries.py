@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
@@ -33,7 +35,7 @@ async def answer(deps: ApiDependencies, service: models.Service, request: Reques
     )
     try:
         return await _answered(deps, service, request, raw_path, trail)
-    except (AuthenticationError, WireError) as error:
+    except (AuthenticationError, WireError, bodies.BusyError) as error:
         cause = CallerError(error.message) if isinstance(error, WireError) else error
         told = errors.translated(service, cause)
         trail.failed(told.code, told.message)
@@ -45,7 +47,14 @@ async def answer(deps: ApiDependencies, service: models.Service, request: Reques
 async def _answered(
     deps: ApiDependencies, service: models.Service, request: Request, raw_path: str, trail: Trail
 ) -> Response:
-    body = await bodies.read(request)
+    recognised = partial(authentication.recognised, deps, request, raw_path, frozenset({service}))
+    async with bodies.read(request, deps.bodies, recognised) as body:
+        return await _acted(deps, service, request, raw_path, body, trail)
+
+
+async def _acted(
+    deps: ApiDependencies, service: models.Service, request: Request, raw_path: str, body: bytes, trail: Trail
+) -> Response:
     principal = await to_thread.run_sync(_identified, deps, service, request, raw_path, body, trail)
     now, address, is_secure = trail.at, trail.address, request.url.is_secure
     if principal is None:

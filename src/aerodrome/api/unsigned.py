@@ -13,6 +13,8 @@ from urllib.parse import parse_qsl
 from starlette.requests import Request
 from starlette.types import Message, Receive
 
+from aerodrome.api import bodies
+
 FORM = "application/x-www-form-urlencoded"
 
 VERSIONS: Mapping[str, str] = {"2010-05-08": "iam", "2011-06-15": "sts"}
@@ -20,16 +22,16 @@ VERSIONS: Mapping[str, str] = {"2010-05-08": "iam", "2011-06-15": "sts"}
 
 WITHOUT_VERSION: Mapping[str, str] = {"AssumeRoleWithWebIdentity": "sts"}
 
-LONGEST = 1024 * 1024
-"""Bytes of a form that are looked into; a longer one is none of ours."""
+LONGEST = bodies.SMALL
+"""Bytes of a form that are looked into; a longer one is none of ours: a token has 20,000 characters at most."""
 
 MOST_FIELDS = 2000
 
 
 def may_be_query(request: Request) -> bool:
-    """True when the request's body must be looked into: a form that is sent to the root of the endpoint."""
+    """True when the request's body must be looked into: a form, not a long one, sent to the root of the endpoint."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return request.method == "POST" and kind == FORM
+    return request.method == "POST" and kind == FORM and (bodies.declared_length(request) or 0) <= LONGEST
 
 
 def service(form: str) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import json
+from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 
@@ -19,6 +20,8 @@ from starlette.types import Send
 from yarl import URL
 
 from aerodrome import forwarding
+from aerodrome.api import credential_scope, unsigned
+from aerodrome.listening import protocol as listener
 
 log = structlog.get_logger("aerodrome.api")
 
@@ -52,15 +55,28 @@ class Upstream:
             sentence = "Aerodrome answers for MWAA only; this request is for another AWS service: send it to AWS itself"
             await _refuse(request, send, 421, "MisdirectedRequest", sentence)
             return
-        body = forwarding.Body(request.scope, request.receive)
+        if not listener.may_pass_on(request.scope):
+            await _refuse(request, send, 503, "SlowDown", "Too many requests are under way: reduce your request rate")
+            return
+        body = forwarding.Body(request.scope, request.receive, limit=_limit(request))
         url = _url(self._base, raw_path, request)
         headers = forwarding.passed(request.scope["headers"])
         try:
             await forwarding.exchange(self._session, request.method, url, headers, body, send, returned=_returned)
+        except forwarding.TooLongError:
+            sentence = f"A request without a signature may have a body of {unsigned.LONGEST} bytes: sign it"
+            await _refuse(request, send, 403, "AccessDenied", sentence)
         except forwarding.UnansweredError as error:
             log.warning("upstream_away", error=str(error))
             sentence = "The AWS endpoint behind Aerodrome cannot be reached: see `aerodrome status`, then try again"
             await _refuse(request, send, 503, "ServiceUnavailable", sentence)
+
+
+def _limit(request: Request) -> int | None:
+    """Bytes of a body that may be passed on; None when whoever signed says how many."""
+    query = str(request.scope["query_string"], "latin-1")
+    is_signed = credential_scope.is_presented(request.headers.get("authorization", ""), query)
+    return None if is_signed else unsigned.LONGEST
 
 
 def _returned(status: int, headers: forwarding.Headers) -> tuple[int, list[tuple[bytes, bytes]]]:
@@ -82,6 +98,8 @@ async def _refuse(request: Request, send: Send, status: int, code: str, sentence
         error = f"<Error><Code>{code}</Code><Message>{html.escape(sentence)}</Message></Error>"
         is_query = "x-www-form-urlencoded" in kind
         content, media_type = f"<ErrorResponse>{error}</ErrorResponse>" if is_query else error, "application/xml"
-    headers = {"x-amzn-errortype": code, "connection": "close"}  # a body may be on its way that nobody will read
+    headers = {"x-amzn-errortype": code}
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["retry-after"] = "1"
     response = Response(content, status_code=status, headers=headers, media_type=media_type)
     await response(request.scope, request.receive, send)

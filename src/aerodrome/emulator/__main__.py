@@ -62,7 +62,7 @@ STANDSTILL = 30.0
 GRACEFUL = 3
 """Seconds that open requests get at a stop."""
 
-LIMITS = Limits(total=1024, each_peer=768)
+LIMITS = Limits(total=1024, each_peer=768, bodies_each_peer=768)
 """Of the listener; what the API passes on comes from one peer."""
 
 

@@ -32,7 +32,7 @@ GRACEFUL_SHUTDOWN = 5
 
 HANDSHAKE_SECONDS = 10.0
 
-LIMITS = Limits(total=2000, each_peer=1000)
+LIMITS = Limits(total=2000, each_peer=1000, bodies_each_peer=500)
 """Of each listener; many people may share an address."""
 
 RENEWAL_LOOK = timedelta(hours=1)

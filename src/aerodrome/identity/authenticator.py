@@ -43,6 +43,19 @@ class Authenticator:
             self._store.used(presented.access_key_id, presented.service, presented.region, now)
         return principal
 
+    def recognise(self, request: SignedRequest, *, now: datetime, services: frozenset[str]) -> Principal:
+        """Whose access key the request names; its signature may still be wrong. For who is to read a body first.
+
+        Raises:
+            AuthenticationError: nobody has this key, its session is over, or the signature cannot be right.
+        """
+        presented = sigv4.presented(request)
+        if presented is None:
+            raise AuthenticationError("MissingAuthenticationToken", "Missing Authentication Token")
+        sigv4.check_head(request, presented, now=now, services=services, region=self._region)
+        _, principal = self._secret(presented, now)
+        return principal
+
     def _secret(self, presented: Presented, now: datetime) -> tuple[str, Principal]:
         if presented.session_token is not None:
             try:

@@ -109,16 +109,23 @@ def verify(
     region: str,
 ) -> None:
     """Returns when the request was signed with `secret`, for one of `services` in `region`, at a time near `now`."""
-    _check_scope(presented, services, region)
-    _check_time(presented, now)
+    check_head(request, presented, now=now, services=services, region=region)
     headers = _lines(request)
-    _check_signed_headers(presented, headers)
     expected = _signature(request, presented, headers, secret)
     if not _SIGNATURE.fullmatch(presented.signature) or not hmac.compare_digest(expected, presented.signature):
         raise mismatch(
             "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
             "Access Key and signing method. Consult the service documentation for details."
         )
+
+
+def check_head(
+    request: SignedRequest, presented: Presented, *, now: datetime, services: frozenset[str], region: str
+) -> None:
+    """Returns when all is right that is known without the secret and the body; a part of `verify`."""
+    _check_scope(presented, services, region)
+    _check_time(presented, now)
+    _check_signed_headers(presented, _lines(request))
 
 
 def _check_sizes(request: SignedRequest) -> None:

@@ -11,19 +11,21 @@ what remains is for requests that are answered here.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 
 LEAST_RATE = 1024
 """Bytes of a body that must arrive in a second; a modem does three times as much."""
 
+SPARED_RATE = 256 * 1024
+"""Bytes in a second from which a body makes room for nobody: its sender does not keep a place for the place's sake."""
+
 WINDOW_SECONDS = 10.0
 """For which the rate is taken, and which a body has at first; arbitrary."""
 
-SETTLED_SECONDS = 1.0
-"""Age of a body before it can be the slowest: by then one that is not slow has come, or is coming."""
+SETTLED_SECONDS = 0.25
+"""Age of a phase from which a client may be called idle or slow; when all are younger, the newcomer is refused."""
 
 
 class Phase(IntEnum):
@@ -49,12 +51,6 @@ class Client:
     phase: Phase = Phase.HEAD
     received: int = 0
     """Bytes of this request's body."""
-    is_passed_on: bool = False
-
-    def enters(self, phase: Phase, now: float) -> None:
-        """Something else begins."""
-        self.phase = phase
-        self.since = now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +59,13 @@ class Limits:
 
     total: int
     each_peer: int
+    """Of `total`, those of one peer."""
+    bodies_each_peer: int
+    """Of `each_peer`, those whose body is on its way; the rest is for requests that come in one piece."""
     passed_on: int = 0
     """Of `total`, those whose request waits for another server; 0 where nothing is passed on by the clients' count."""
     passed_on_each_peer: int = 0
+    settled_seconds: float = SETTLED_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,64 +81,117 @@ class Crowd:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._clients: set[Client] = set()
-        self._of_peer: Counter[str] = Counter()
+        self._number = 0
+        self._peers: dict[str, _Group] = {}
+        self._passed_on: set[Client] = set()
 
     def __len__(self) -> int:
-        return len(self._clients)
+        return self._number
 
     def enter(self, client: Client, now: float) -> Room:
         """A new connection, which is counted whether or not there is room."""
-        self._clients.add(client)
-        self._of_peer[client.peer] += 1
-        crowded = self._crowded()
-        if crowded is None:
+        own = self._peers.setdefault(client.peer, _Group())
+        crowded = own
+        leaving = None
+        is_full = len(own) >= self._limits.each_peer
+        if not is_full and self._number >= self._limits.total:
+            is_full, crowded = True, max(self._peers.values(), key=len)
+        if is_full:
+            leaving = crowded.least(now, self._settled(now))
+        own.add(client)
+        self._number += 1
+        return Room(not is_full or leaving is not None, leaving)
+
+    def begin_body(self, client: Client, now: float) -> Room:
+        """The body of `client` did not come with its head; its phase says so already."""
+        bodies = self._peers[client.peer].bodies()
+        if len(bodies) <= self._limits.bodies_each_peer:
             return Room(is_free=True)
-        leaving = _least((each for each in self._clients if each.peer == crowded and each is not client), now)
+        leaving = _slowest((each for each in bodies if each is not client), now, self._settled(now))
         return Room(leaving is not None, leaving)
+
+    def move(self, client: Client, phase: Phase, now: float) -> None:
+        """Something else begins for a client; nothing does for one that is gone."""
+        group = self._peers.get(client.peer)
+        if group is not None and group.has(client):
+            group.remove(client)
+            client.phase, client.since = phase, now
+            group.add(client)
 
     def leave(self, client: Client) -> None:
         """It is gone; said twice, it is gone once."""
-        if client in self._clients:
-            self._clients.discard(client)
-            self._of_peer[client.peer] -= 1
-            if not self._of_peer[client.peer]:
-                del self._of_peer[client.peer]
+        self._passed_on.discard(client)
+        group = self._peers.get(client.peer)
+        if group is not None and group.has(client):
+            group.remove(client)
+            self._number -= 1
+            if not len(group):
+                del self._peers[client.peer]
 
     def pass_on(self, client: Client, now: float) -> Room:
         """The request of `client` is to be passed on."""
-        passed = [each for each in self._clients if each.is_passed_on and each is not client]
-        own = [each for each in passed if each.peer == client.peer]
+        passed = self._passed_on - {client}
+        own = {each for each in passed if each.peer == client.peer}
         room = Room(is_free=True)
         for many, most in ((own, self._limits.passed_on_each_peer), (passed, self._limits.passed_on)):
             if len(many) >= most:
-                leaving = _least(many, now)
+                leaving = _slowest(many, now, self._settled(now))
                 room = Room(leaving is not None, leaving)
                 break
-        client.is_passed_on = room.is_free
+        if room.is_free:
+            self._passed_on.add(client)
         return room
 
-    def _crowded(self) -> str | None:
-        """Whose client has to go: who has too many, or the most when all are too many together."""
-        for peer, number in self._of_peer.most_common(1):
-            if number > self._limits.each_peer or len(self._clients) > self._limits.total:
-                return peer
-        return None
+    def _settled(self, now: float) -> float:
+        """Whoever began before may be called idle or slow."""
+        return now - self._limits.settled_seconds
+
+    def answered(self, client: Client) -> None:
+        """Its request waits for nobody any more."""
+        self._passed_on.discard(client)
 
 
-def _least(clients: Iterable[Client], now: float) -> Client | None:
-    """Who makes room; None when all are served, or have only begun to send a body."""
-    found = [
-        each
+class _Group:
+    """One peer's clients by what they do, in the order in which they began to."""
+
+    def __init__(self) -> None:
+        self._by_phase: dict[Phase, dict[Client, None]] = {phase: {} for phase in Phase}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._by_phase.values()))
+
+    def has(self, client: Client) -> bool:
+        return client in self._by_phase[client.phase]
+
+    def add(self, client: Client) -> None:
+        self._by_phase[client.phase][client] = None
+
+    def remove(self, client: Client) -> None:
+        del self._by_phase[client.phase][client]
+
+    def bodies(self) -> Collection[Client]:
+        return self._by_phase[Phase.BODY]
+
+    def least(self, now: float, settled: float) -> Client | None:
+        """Who makes room; None when all are being answered, or have just begun."""
+        for client in self._by_phase[Phase.LEAVING]:
+            return client
+        for client in self._by_phase[Phase.HEAD]:
+            if client.since <= settled:
+                return client
+            break  # the others are younger
+        return _slowest(self._by_phase[Phase.BODY], now, settled)
+
+
+def _slowest(clients: Iterable[Client], now: float, settled: float) -> Client | None:
+    """Whose body arrives slowest, of those that are slow and have not just begun."""
+    paces = (
+        (each.received / (now - each.since), each.since, each)
         for each in clients
-        if each.phase < Phase.BODY or (each.phase is Phase.BODY and now - each.since >= SETTLED_SECONDS)
-    ]
-    return min(found, key=lambda each: _worth(each, now), default=None)
-
-
-def _worth(client: Client, now: float) -> tuple[int, float, float]:
-    rate = client.received / (now - client.since) if client.phase is Phase.BODY else 0.0
-    return client.phase, rate, client.since
+        if each.phase is Phase.BODY and each.since <= settled and each.since < now
+    )
+    slow = ((rate, since, each) for rate, since, each in paces if rate < SPARED_RATE)
+    return min(slow, key=lambda pace: pace[:2], default=(0, 0, None))[2]
 
 
 def is_too_slow(received: int, seconds: float) -> bool:

@@ -81,6 +81,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._rate_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
+        self._has_place = False
+        """Whether this body may come although it did not come with its head."""
         self._counted = 0
         """Bytes of the body at the last look at its rate."""
         self._has_held_back = False
@@ -123,6 +125,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._await_head()
         elif not self._in_head:
             self._count(len(data) if self._client.received == received else -self._between)
+            self._begin_body()
             self._watch_rate()
 
     def pause_writing(self) -> None:
@@ -166,7 +169,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         if not self.pipeline:
             self._client.received = self._counted = 0
-            self._client.enters(Phase.BODY, self.loop.time())
+            self._has_place = False
+            self._enter(Phase.BODY)
 
     def on_body(self, body: bytes) -> None:
         self._client.received += len(body)
@@ -184,21 +188,28 @@ class BoundedProtocol(HttpToolsProtocol):
             self._linger_timer.cancel()
             self._linger_timer = None
         if self._client.phase is Phase.BODY:
-            self._client.enters(Phase.SERVED, self.loop.time())
+            self._enter(Phase.SERVED)
         elif self._client.phase is Phase.LEAVING:
-            self._client.enters(Phase.HEAD, self.loop.time())
+            self._enter(Phase.HEAD)
 
     # What the application has done.
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        self._client.is_passed_on = False
+        self._listener.crowd.answered(self._client)
         if not self.cycle.response_complete:
             return  # the next of a pipeline has begun
         if self._in_head:
-            self._client.enters(Phase.HEAD, self.loop.time())
+            self._enter(Phase.HEAD)
         elif not self.transport.is_closing():
             self._drop_the_rest()
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        async def unless_refused(*asgi: Any) -> None:
+            if not cycle.disconnected:
+                await app(*asgi)
+
+        super()._start_asgi_task(cycle, unless_refused)
 
     def send_400_response(self, msg: str) -> None:
         del msg
@@ -206,11 +217,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _drop_the_rest(self) -> None:
         """Of a body that was answered already."""
-        self._client.enters(Phase.LEAVING, self.loop.time())
+        self._enter(Phase.LEAVING)
         if self.expect_100_continue and not self._client.received:
             self.transport.close()  # the client was not told to go on, so what it sends next may be another request
         elif self._linger_timer is None:
             self._linger_timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+    def _enter(self, phase: Phase) -> None:
+        self._listener.crowd.move(self._client, phase, self.loop.time())
 
     def _may_pass_on(self) -> bool:
         room = self._listener.crowd.pass_on(self._client, self.loop.time())
@@ -229,16 +243,16 @@ class BoundedProtocol(HttpToolsProtocol):
         """Close this connection for the sake of another."""
         self._listener.crowd.leave(self._client)
         if self._client.phase is Phase.BODY:
-            self._refuse(_TIMEOUT, "The body came too slowly while others waited: send it again.")
+            self._refuse(_CROWDED, "The body came slowly while others waited for the place: send it again.")
         else:
             self.transport.abort()
 
     def _refuse(self, status: int, sentence: str) -> None:
         """Say so, unless an answer is on its way already, and close."""
-        content = sentence.encode()
+        content = b"<html>%s</html>" % sentence.encode()  # AWS's SDKs read nothing else, and would not try again
         lines = [
             STATUS_LINE[status].rstrip(b"\r\n"),
-            b"content-type: text/plain; charset=utf-8",
+            b"content-type: text/html; charset=utf-8",
             b"content-length: %d" % len(content),
             b"connection: close",
             *([b"retry-after: 1"] if status == _CROWDED else []),
@@ -268,6 +282,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self._await_head()
         else:
             self.transport.abort()
+
+    def _begin_body(self) -> None:
+        if not self._has_place and self._client.phase is Phase.BODY and not self.transport.is_closing():
+            room = self._listener.crowd.begin_body(self._client, self.loop.time())
+            self._make(room)
+            self._has_place = room.is_free
+            if not room.is_free:
+                self._refuse(_CROWDED, "There are too many uploads: end some, or try again in a moment.")
 
     def _watch_rate(self) -> None:
         if self._rate_timer is None and self._client.phase is Phase.BODY and not self.transport.is_closing():

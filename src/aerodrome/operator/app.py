@@ -36,7 +36,7 @@ from aerodrome.operator.dependencies import OperatorDependencies
 from aerodrome.services import databases, folders
 from aerodrome.services.clusters import ServerAwayError
 
-LIMITS = Limits(total=128, each_peer=128)
+LIMITS = Limits(total=128, each_peer=128, bodies_each_peer=128)
 """Of the listener, whose socket only the machine's owner may open."""
 
 LONGEST_NAME = 40

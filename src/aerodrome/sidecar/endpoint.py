@@ -43,8 +43,8 @@ MAX_CONNECTIONS = 64
 """At once; more than the processes of one environment that start together. Then one that has sent no whole request for
 the longest makes room."""
 
-LIMITS = Limits(total=MAX_CONNECTIONS, each_peer=48)
-"""Whatever one user of the environment does, another one finds room."""
+LIMITS = Limits(total=MAX_CONNECTIONS, each_peer=48, bodies_each_peer=48, settled_seconds=0.0)
+"""Whatever one user of the environment does, another one finds room; the newest always does."""
 
 BACKLOG = 1024
 """Connections that the kernel holds until they are looked at, strangers' among them."""
@@ -218,7 +218,7 @@ class CredentialsEndpoint:
             head = await reader.readuntil(b"\r\n\r\n")
         except asyncio.LimitOverrunError:
             head = b""
-        client.enters(Phase.SERVED, self._loop.time())
+        self._crowd.move(client, Phase.SERVED, self._loop.time())
         status, document = self._decide(head) if head else MALFORMED
         body = json.dumps(document).encode()
         writer.write(
@@ -229,7 +229,7 @@ class CredentialsEndpoint:
         await writer.drain()
         if writer.can_write_eof():
             writer.write_eof()
-        client.enters(Phase.LEAVING, self._loop.time())
+        self._crowd.move(client, Phase.LEAVING, self._loop.time())
         # Wait until the client has closed, or an abort could take the answer away from it.
         for _ in range(MAX_LEFTOVERS):
             if not await reader.read(HEAD_LIMIT):

@@ -48,8 +48,8 @@ from waiting import wait_for
 
 from .airflow import Airflow, running
 
-MOST_CONNECTIONS = 50
-"""On each listener here; the product's number would take a test minutes to reach."""
+LIMITS = Limits(total=50, each_peer=50, bodies_each_peer=50)
+"""Of each listener here; the product's numbers would take a test minutes to reach."""
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
@@ -278,7 +278,7 @@ def _running_gateway(world: World, sockets: tuple[socket.socket, socket.socket])
         )
     )
     kept = certificates.Certificates(world.settings, now=clock.now())
-    with mock.patch.object(serving, "LIMITS", Limits(total=MOST_CONNECTIONS, each_peer=MOST_CONNECTIONS)):
+    with mock.patch.object(serving, "LIMITS", LIMITS):
         both = serving.servers(gateway, sockets, kept, clock.now)
 
     async def serve() -> None:

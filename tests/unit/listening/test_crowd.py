@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from aerodrome.listening import crowd
 from aerodrome.listening.crowd import Client, Crowd, Limits, Phase
 
-LIMITS = Limits(total=6, each_peer=4, passed_on=3, passed_on_each_peer=2)
+LIMITS = Limits(total=6, each_peer=4, bodies_each_peer=2, passed_on=3, passed_on_each_peer=2)
 
 
 def client(peer="a", phase=Phase.HEAD, since=0.0, received=0, **more):
@@ -43,26 +43,47 @@ def test_the_order_in_which_they_leave():
     leaving = client(phase=Phase.LEAVING, since=99.9)
     waiting = client(phase=Phase.HEAD, since=90.0)
     slow = client(phase=Phase.BODY, since=90.0, received=10)
-    fast = client(phase=Phase.BODY, since=10.0, received=10_000_000)
-    found = crowded(fast, slow, waiting, leaving)
-    for expected in (leaving, waiting, slow, fast):
+    faster = client(phase=Phase.BODY, since=10.0, received=1_000_000)
+    found = crowded(faster, slow, waiting, leaving)
+    for expected in (leaving, waiting, slow, faster):
         newcomer = client(since=100.0, phase=Phase.SERVED)
         assert found.enter(newcomer, 100.0).leaving is expected
         found.leave(expected)
 
 
-def test_whoever_is_served_or_has_just_begun_stays():
-    served = [client(phase=Phase.SERVED) for _ in range(3)]
-    room = crowded(*served, client(phase=Phase.BODY, since=99.5)).enter(client(), 100.0)
+def test_a_body_that_comes_fast_makes_room_for_nobody():
+    fast = client(phase=Phase.BODY, since=90.0, received=10**8)
+    assert not crowded(fast, *(client(phase=Phase.SERVED) for _ in range(3))).enter(client(), 100.0).is_free
+
+
+def test_whoever_is_served_stays():
+    room = crowded(*(client(phase=Phase.SERVED) for _ in range(4))).enter(client(), 100.0)
     assert not room.is_free
     assert room.leaving is None
+
+
+def test_whoever_has_just_begun_stays_too_or_a_burst_would_push_out_whose_head_is_on_its_way():
+    new = [client(phase=Phase.BODY, since=99.9), client(phase=Phase.HEAD, since=99.9)]
+    found = crowded(*new, *(client(phase=Phase.SERVED) for _ in range(2)))
+    assert not found.enter(client(since=100.0), 100.0).is_free
+    assert found.enter(client(since=101.0), 101.0).leaving is new[1]
+
+
+def test_bodies_on_their_way_have_a_number_of_their_own():
+    slow, other = client(phase=Phase.BODY, received=1), client(phase=Phase.BODY, received=10**6)
+    newest = client(phase=Phase.BODY, since=100.0)
+    found = crowded(slow, other)
+    assert found.begin_body(other, 100.0).leaving is None
+    assert found.enter(newest, 100.0).is_free
+    assert found.begin_body(newest, 100.0).leaving is slow
+    assert not found.begin_body(newest, 0.1).is_free  # when all have just begun
 
 
 def test_what_is_passed_on_has_a_number_of_its_own():
     clients = [client(peer, Phase.SERVED) for peer in "aabb"]
     found = crowded(*clients, client("c", Phase.SERVED))
     assert [found.pass_on(each, 100.0).is_free for each in clients] == [True, True, True, False]
-    clients[0].is_passed_on = False
+    found.answered(clients[0])
     assert found.pass_on(clients[3], 100.0).is_free
 
 

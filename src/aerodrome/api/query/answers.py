@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree as ET
@@ -73,4 +74,7 @@ def _text(shape: Shape, value: Any) -> str:
 
 def _response(status: int, root: ET.Element, request_id: str) -> Response:
     content = ET.tostring(root, encoding="utf-8", xml_declaration=False)
-    return Response(content, status_code=status, headers={REQUEST_ID: request_id}, media_type="text/xml")
+    headers = {REQUEST_ID: request_id}
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = "1"
+    return Response(content, status_code=status, headers=headers, media_type="text/xml")

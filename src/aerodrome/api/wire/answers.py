@@ -10,6 +10,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 
 from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
@@ -66,4 +67,6 @@ def serialised(shape: Shape, value: Any) -> Any:
 
 
 def _response(status: int, document: Any, headers: dict[str, str]) -> Response:
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = "1"
     return Response(json.dumps(document), status_code=status, headers=headers, media_type="application/json")
