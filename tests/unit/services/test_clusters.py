@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,6 +57,14 @@ def test_the_server_listens_on_its_socket_only(tmp_path):
     assert "unix_socket_permissions = '0700'\n" in text
     assert f"max_connections = '{postgres_conf.connections(2)}'\n" in text
     assert "unix_socket_permissions = '0777'\n" in postgres_conf.server(tmp_path, shared=True, environments=2)
+
+
+@given(st.integers(0, 200))
+def test_however_many_connections_share_as_many_locks_and_no_fewer(environments: int):
+    text = postgres_conf.server(Path("/sockets"), shared=True, environments=environments)
+    found = {name: value.strip("'") for name, _, value in (line.partition(" = ") for line in text.splitlines())}
+    locks = int(found["max_connections"]) * int(found["max_locks_per_transaction"])
+    assert postgres_conf.LOCKS <= locks < postgres_conf.LOCKS + int(found["max_connections"])
 
 
 @given(st.text())
