@@ -18,6 +18,7 @@ from aerodrome.errors import CallerError
 from aerodrome.gateway.app import Gateway, Listener
 from aerodrome.gateway.certificates import Certificates
 from aerodrome.listening.crowd import Limits
+from aerodrome.listening.handshakes import HandshakeListener
 from aerodrome.listening.server import Server
 from aerodrome.model.web_address import Ports
 from aerodrome.settings import Paths, Settings, split_address
@@ -44,10 +45,18 @@ log = structlog.get_logger("aerodrome.gateway")
 class GatewayServer(Server):
     """One listener; `runtime` handles signals."""
 
-    def __init__(self, gateway: Gateway, listener: Listener, certificates: Certificates, clock: Clock) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        listener: Listener,
+        bound: HandshakeListener,
+        certificates: Certificates,
+        clock: Clock,
+    ) -> None:
         super().__init__(
             gateway.on(listener),
             LIMITS,
+            arrived=bound.done,
             lifespan="on",
             timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=GRACEFUL_SHUTDOWN,
@@ -97,17 +106,17 @@ class GatewayServer(Server):
 
 
 def servers(
-    gateway: Gateway, listeners: tuple[socket.socket, socket.socket], certificates: Certificates, clock: Clock
+    gateway: Gateway, listeners: tuple[HandshakeListener, HandshakeListener], certificates: Certificates, clock: Clock
 ) -> list[tuple[GatewayServer, socket.socket]]:
     """Both listeners, ready to `serve(sockets=[socket])` in one event loop; `listeners` is public and private."""
     return [
-        (GatewayServer(gateway, listener, certificates, clock), bound)
+        (GatewayServer(gateway, listener, bound, certificates, clock), bound)
         for listener, bound in zip((Listener.PUBLIC, Listener.PRIVATE), listeners, strict=True)
     ]
 
 
 @contextlib.contextmanager
-def bound(settings: Settings) -> Iterator[tuple[socket.socket, socket.socket]]:
+def bound(settings: Settings) -> Iterator[tuple[HandshakeListener, HandshakeListener]]:
     """The public and the private socket, listening; remembers their ports.
 
     Raises:
@@ -122,14 +131,14 @@ def bound(settings: Settings) -> Iterator[tuple[socket.socket, socket.socket]]:
         yield public, private
 
 
-def ports(listeners: tuple[socket.socket, socket.socket]) -> Ports:
+def ports(listeners: tuple[HandshakeListener, HandshakeListener]) -> Ports:
     """The ports that the sockets listen on."""
     public, private = listeners
     return Ports(public=public.getsockname()[1], private=private.getsockname()[1])
 
 
 @contextlib.contextmanager
-def _bound(setting: str, address: str, last: int) -> Iterator[socket.socket]:
+def _bound(setting: str, address: str, last: int) -> Iterator[HandshakeListener]:
     host, port = split_address(address)
     try:
         listener = _listening(host, port or last)
@@ -144,10 +153,10 @@ def _bound(setting: str, address: str, last: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def _listening(host: str, port: int) -> HandshakeListener:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio turns Nagle's algorithm off only where the protocol is named; with it every answer waits 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener = HandshakeListener(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))

@@ -47,14 +47,15 @@ class _BadRequestError(Exception):
 class _Listener:
     """What the connections of one listener share."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, arrived: Callable[[int], None]) -> None:
         self.crowd = Crowd(limits)
+        self.arrived = arrived
         self.connections: dict[Client, BoundedProtocol] = {}
 
 
-def bounded(limits: Limits) -> Callable[..., BoundedProtocol]:
-    """The protocol of one listener, for uvicorn's `http`."""
-    return functools.partial(BoundedProtocol, listener=_Listener(limits))
+def bounded(limits: Limits, arrived: Callable[[int], None]) -> Callable[..., BoundedProtocol]:
+    """The protocol of one listener, for uvicorn's `http`; `arrived` is told each connection's descriptor."""
+    return functools.partial(BoundedProtocol, listener=_Listener(limits, arrived))
 
 
 def may_pass_on(scope: Scope) -> bool:
@@ -94,7 +95,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
-        self._client = Client(peers.of(transport.get_extra_info("socket")), self.loop.time())
+        connection = transport.get_extra_info("socket")
+        self._listener.arrived(connection.fileno())
+        self._client = Client(peers.of(connection), self.loop.time())
         self._listener.connections[self._client] = self
         room = self._listener.crowd.enter(self._client, self.loop.time())
         self._make(room)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
@@ -13,13 +13,18 @@ from aerodrome.listening.protocol import bounded
 
 
 class Server(uvicorn.Server):
-    """One listener of possibly several in a process; whoever makes it handles signals. `options` are uvicorn's."""
+    """One listener of possibly several in a process; whoever makes it handles signals.
 
-    def __init__(self, application: Any, limits: Limits, **options: Any) -> None:
+    `arrived` is told the descriptor of each connection that the application may hear of; `options` are uvicorn's.
+    """
+
+    def __init__(
+        self, application: Any, limits: Limits, *, arrived: Callable[[int], None] = lambda _: None, **options: Any
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 application,
-                http=bounded(limits),  # type: ignore[arg-type]  # it makes what is asked for
+                http=bounded(limits, arrived),  # type: ignore[arg-type]  # it makes what is asked for
                 ws="none",
                 log_config=None,
                 access_log=False,

@@ -36,7 +36,9 @@ from aerodrome.identity.tokens import Minter
 from aerodrome.ledger.environments import Environments
 from aerodrome.ledger.logins import Logins
 from aerodrome.ledger.migrate import migrate
+from aerodrome.listening import handshakes
 from aerodrome.listening.crowd import Limits
+from aerodrome.listening.handshakes import HandshakeListener
 from aerodrome.model import defaults
 from aerodrome.model.audit import Entry
 from aerodrome.model.environment import Environment
@@ -212,7 +214,11 @@ def shared(engine: sa.Engine) -> Iterator[World]:
     for name in MODES:
         ledger.create(name, spec(name), {}, sealed_secrets=b"", quota=10, now=clock.now() - timedelta(hours=1))
     app = Airflow()
-    with serving.bound(settings) as sockets:
+    with (
+        mock.patch.object(handshakes, "LIMITS", LIMITS),
+        mock.patch.object(serving, "HANDSHAKE_SECONDS", 300.0),  # so that nothing but the bound ends a handshake here
+        serving.bound(settings) as sockets,
+    ):
         world = World(
             settings=settings,
             ledger=ledger,
@@ -255,7 +261,7 @@ def _running_airflows(world: World) -> Iterator[None]:
 
 
 @contextmanager
-def _running_gateway(world: World, sockets: tuple[socket.socket, socket.socket]) -> Iterator[None]:
+def _running_gateway(world: World, sockets: tuple[HandshakeListener, HandshakeListener]) -> Iterator[None]:
     async def run_command(environment: Environment, text: str) -> Any:
         world.commands.append((environment.name, text))
         return await asyncio.to_thread(world.command, text)

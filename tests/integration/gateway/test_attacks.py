@@ -6,7 +6,9 @@ import socket
 import ssl
 import threading
 import time
+from contextlib import ExitStack
 
+import psutil
 import pytest
 
 import malformed
@@ -260,6 +262,31 @@ def test_hundreds_of_idle_connections_make_room(world, cookie):
     finally:
         for connection in idle:
             connection.close()
+
+
+def test_hundreds_that_never_shake_hands_make_room(world, cookie):
+    """They would hold a descriptor each for ten seconds, and be opened again."""
+    with ExitStack() as stack:
+        silent = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", world.ports.public), timeout=30))
+            for _ in range(300)
+        ]
+        wait_for("room", lambda: held(world) <= 100)
+        wait_for("an answer, for who tries again", lambda: answers(world, cookie))
+        assert silent[0].recv(1) == b""
+
+
+def held(world):
+    """Connections that the public listener holds."""
+    of_this_process = psutil.Process().net_connections("tcp")
+    return sum(each.laddr.port == world.ports.public and each.status == "ESTABLISHED" for each in of_this_process)
+
+
+def answers(world, cookie):
+    try:
+        return still_serves(world, cookie)
+    except (ConnectionError, ssl.SSLError):
+        return False
 
 
 def test_a_client_that_never_reads(world, cookie, monkeypatch):
