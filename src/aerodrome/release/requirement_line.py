@@ -85,6 +85,8 @@ def _airflow(line: Line, requirement: pep508.Requirement, version: str) -> pep50
 def _requirement(line: Line, text: str) -> pep508.Requirement:
     try:
         return _checked(line, pep508.Requirement(_with_name(line, text)))
+    except RecursionError:
+        raise invalid(line, "the line has brackets in brackets without end") from None
     except pep508.InvalidRequirement as error:
         why = str(error).splitlines()[0]
         raise invalid(line, f"{shown(text)!r} is no requirement ({shown(why)})") from None

@@ -27,7 +27,14 @@ _DECLARABLE = frozenset({"ascii", "cp1252", "iso-8859-1", "iso-8859-15", "latin-
 
 _END = r"\r\n|\r|\n"
 
-_COMMENT = re.compile(r"(^|\s+)#.*$")
+_COMMENT = re.compile(r"(?:^|(?<=\s))#.*$")
+"""Blanks before it are no part of it: looking for them, the machine would begin anew at each of a million."""
+
+MOST = 25_000
+"""Lines; a lock of five hundred packages with twenty hashes each has less than half of them."""
+
+LONGEST = 64 * 1024
+"""Letters of a logical line; one with five hundred hashes is shorter. What reads lines takes time by their squares."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,10 @@ def lines(data: bytes, file: str) -> list[Line]:
     joined: list[Line] = []
     parts: list[str] = []
     first = 0
-    for number, raw in enumerate(re.split(_END, _decoded(data, file)), start=1):
+    physical = re.split(_END, _decoded(data, file))
+    if len(physical) > MOST:
+        raise _invalid(f"{file} has more than {MOST} lines; nobody can have written so many requirements", file)
+    for number, raw in enumerate(physical, start=1):
         first = first if parts else number
         # A comment ends a continuation, and its own backslash continues nothing.
         goes_on = raw.endswith("\\") and not raw.lstrip().startswith("#")
@@ -61,7 +71,12 @@ def lines(data: bytes, file: str) -> list[Line]:
     if parts:
         joined.append(Line(file, first, "".join(parts)))
     stripped = (Line(file, line.number, _COMMENT.sub("", line.text).strip()) for line in joined)
-    return [line for line in stripped if line.text]
+    kept = [line for line in stripped if line.text]
+    for line in kept:
+        if len(line.text) > LONGEST:
+            what = f"the line has more than {LONGEST // 1024} KiB"
+            raise _invalid(f"{file}, line {line.number}: {what}", file, line.number)
+    return kept
 
 
 def raw(data: bytes, file: str) -> list[Line]:

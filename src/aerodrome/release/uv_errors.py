@@ -7,7 +7,7 @@ the tail, so a new wording of uv's costs only detail.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
@@ -20,6 +20,12 @@ from aerodrome.release.requirement_line import Requirement
 from aerodrome.release.requirements import Requirements
 
 _TAIL = 14
+
+_MOST_LETTERS = 20_000
+"""Of the beginning, and again of the end of what uv printed; its explanations have some thousands."""
+
+_LONGEST_WORD = 128
+_LONG_WORD = re.compile(rf"[A-Za-z0-9._-]{{{_LONGEST_WORD},}}")
 
 _NEEDS_BUILD = ("building from source is disabled", "Building source distributions is disabled")
 
@@ -53,7 +59,7 @@ def refusal(
     `base` is what the Airflow version holds, `pins` what Airflow's constraints say (None: they were not applied);
     normalised names and versions.
     """
-    lines = [requirements.hide(url_credentials.hide(line.rstrip())) for line in lines]
+    lines = [requirements.hide(url_credentials.hide(line.rstrip())) for line in _bounded(lines)]
     tail = tuple(line for line in lines if line)[-_TAIL:]
     text = re.sub(r"\s+", " ", "\n".join(lines))
     reading = _UvOutput(requirements, base, pins or {}, text, tail)
@@ -61,6 +67,27 @@ def refusal(
         reading.machine() or reading.index() or reading.unknown() or reading.python() or reading.conflict()
         or reading.build() or reading.otherwise()
     )  # fmt: skip
+
+
+def _bounded(lines: Sequence[str]) -> list[str]:
+    """The beginning and the end of what uv printed, without endless words: a package's program may print anything.
+
+    Whoever looks for names in a word takes time by the square of its length.
+    """
+    lines = list(lines)  # it may be a queue, which has no slices
+    first = list(_as_many(lines))
+    last = list(_as_many(lines[: len(first) - 1 : -1] if first else lines[::-1]))
+    return [*first, *reversed(last)]
+
+
+def _as_many(lines: Iterable[str]) -> Iterator[str]:
+    left = _MOST_LETTERS
+    for line in lines:
+        cut = _LONG_WORD.sub(lambda word: word[0][:_LONGEST_WORD], line)
+        left -= len(cut)
+        if left < 0:
+            return
+        yield cut
 
 
 class _UvOutput:

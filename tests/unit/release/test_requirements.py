@@ -1,6 +1,7 @@
 """What a requirements.txt may say, and the sentence with the line for what it may not."""
 
 import codecs
+import time
 
 import pytest
 from hypothesis import given
@@ -75,6 +76,34 @@ def test_no_bytes_break_the_reading(data):
         read(data)
     except ReleaseError as error:
         assert error.file == "requirements.txt"  # noqa: PT017 - both ends are right
+
+
+KIB = 1024
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"cow" + b" " * (KIB * KIB - 4) + b"x",
+        b"cow; " + b"(" * (60 * KIB),
+        b"cow[" + b"b," * (30 * KIB),
+        b"cow" + b"==1," * (15 * KIB),
+        b"cow" + (b" --hash" + b" " * KIB) * 60,
+        b"cow @ https://" + b"u:" * (30 * KIB) + b"@",
+        b"cow==1" + b"a1" * (30 * KIB),
+        b"cow==1\n" * (140 * KIB),
+        b" #\n" * (340 * KIB),
+        b"cow\\\n" * (200 * KIB),
+    ],
+    ids=lambda data: data[:12].decode(),
+)
+def test_no_file_keeps_the_control_plane_busy(data):
+    before = time.process_time()
+    try:
+        read(data.decode())
+    except ReleaseError as error:
+        assert error.code == "REQUIREMENTS_INVALID"  # noqa: PT017 - both ends are right
+    assert time.process_time() - before < 20
 
 
 def test_comments_and_continuations_keep_the_first_line_number():

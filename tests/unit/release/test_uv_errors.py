@@ -1,6 +1,8 @@
 """uv's sentences become errors that name package, version, line and who must act."""
 
 import os
+import time
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -121,6 +123,16 @@ def test_a_package_that_must_be_built_is_recognised():
 )
 def test_no_text_breaks_it(lines):
     assert isinstance(uv_errors.refusal(lines, read(), BASE), errors.AerodromeError)
+
+
+@pytest.mark.parametrize("flood", ["a" * 2000, "a." * 1000, "a==1 depend " * 160, "you require a" + "=1" * 900, ""])
+def test_a_package_that_prints_without_end_keeps_the_control_plane_not_busy(flood):
+    before = time.process_time()
+    lines = ["error: Failed to build `cowsay==6.1`", *[flood] * 20_000, "hint: the end"]
+    error = uv_errors.refusal(deque(lines), read(), BASE)
+    assert time.process_time() - before < 20
+    assert error.package == "cowsay"
+    assert error.tail[-1] == "hint: the end"
 
 
 def test_the_plan_leaves_out_what_the_base_has():
