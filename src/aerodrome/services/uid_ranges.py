@@ -121,6 +121,11 @@ class Claim:
         return any(old != new for old, new in zip(self.before, self.own.firsts, strict=False))
 
 
+def new_identifier() -> str:
+    """One that no data folder has."""
+    return uuid.uuid4().hex
+
+
 def index_of(number: int) -> int:
     """Which of an installation's ranges the uid of environment `number` is in."""
     return number // ENVIRONMENTS
@@ -135,7 +140,7 @@ def claim(
     machine: Machine,
     lowest: int,
     has_environments: bool = False,
-    new_identifier: Callable[[], str] = lambda: uuid.uuid4().hex,
+    named: Callable[[], str] = new_identifier,
 ) -> Claim | None:
     """What the data folder at `data` gets; None = the machine has no free range.
 
@@ -150,7 +155,7 @@ def claim(
         return Claim(known.having(replace(entry, data=data)), replace(entry, data=data), record.firsts)
     before = record.firsts if record is not None else (lowest,) if has_environments else ()
     # With an entry that is alive elsewhere, this folder is a copy.
-    identifier = record.identifier if record is not None and entry is None else new_identifier()
+    identifier = record.identifier if record is not None and entry is None else named()
     own = Installation(identifier, data, ())
     for wanted in before or (None,):
         # What runs under the uids that it had may be its own.

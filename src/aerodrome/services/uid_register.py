@@ -164,8 +164,12 @@ def _installation(document: Mapping[str, Any], data: str) -> Installation:
 def _discard_copied_run(paths: Paths, register: Register) -> None:
     record = recorded(paths)
     entry = register.find(record.identifier) if record else None
-    if entry is not None and _is_elsewhere(entry, paths.data) and paths.run.parent == paths.data:
+    if record is None or entry is None or not _is_elsewhere(entry, paths.data):
+        return
+    if paths.run.parent == paths.data:
         trees.remove(paths.run)
+    # A copy no more, so that what is written into the run folder from now on stays there.
+    _write_record(paths, replace(record, identifier=uid_ranges.new_identifier()), record)
 
 
 def _is_there(entry: Installation) -> bool:

@@ -100,10 +100,14 @@ def test_a_copy_of_a_data_folder_has_uids_of_its_own_for_its_files_and_believes_
     (original.paths.run / "control-plane.pid").write_text(json.dumps({"pid": running.pid}))
     try:
         subprocess.run(["/bin/cp", "-a", folder / "a", folder / "b"], check=True)
+        uid_register.discard_copied_run(Settings(data=folder / "b").paths)  # as `up` and `down` do first
+        assert not (folder / "b" / "run").exists()
+        (folder / "b" / "run").mkdir()
+        (folder / "b" / "run" / "control-plane.pid").write_text("of the copy's own control plane, which claims now")
         copy, theirs = Settings(data=folder / "b"), Users(Settings(data=folder / "b")).owner_of(1)
         assert theirs is not None
         assert abs(theirs.uid - ours.uid) >= SIZE
-        assert not copy.paths.run.exists()
+        assert "copy's own" in (copy.paths.run / "control-plane.pid").read_text()
         copied = local_paths.of(copy.paths, "etl", "00000001")
         for path in (copied.spool, copied.spool / "appendonly.aof", copied.logs):
             assert (path.stat().st_uid, path.stat().st_gid) == (theirs.uid, theirs.gid)

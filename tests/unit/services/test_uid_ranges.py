@@ -36,7 +36,7 @@ class Disk:
             machine=self.machine,
             lowest=LOWEST,
             has_environments=has_environments,
-            new_identifier=lambda: f"installation-{next(self.names)}",
+            named=lambda: f"installation-{next(self.names)}",
         )
         assert found is not None
         self.register = found.register
