@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+from pathlib import Path
 
 import psutil
 import pytest
@@ -64,6 +65,14 @@ def tell():
 with DAG("{dag}", start_date=datetime(2024, 1, 1), schedule=None):
     PythonOperator(task_id="tell", python_callable=tell)
 """
+
+
+HOSTILE = Path(__file__).with_name("hostile_dag.txt")
+PLACES = ("parse", "task", "trigger", "callback")
+"""Where DAG code runs."""
+
+MAY = r"signal of \d+, aerodrome-fork|.* of \d+, redis-server"
+"""Deeds that get no secret: ending the process that units are forked from, and whatever it does to its own broker."""
 
 
 def variables_of(process: psutil.Process) -> list[str]:
@@ -195,3 +204,34 @@ def test_units_hold_no_secret_in_their_environment(product, environment):
     assert read
     if environment.startswith("shared-3"):
         assert password not in (home / "worker.cfg").read_text()
+
+
+def test_dag_code_reaches_no_secret_of_its_environment(product, environment):
+    if not environment.startswith("shared-3"):
+        pytest.skip("DAG code of Airflow 2 needs the database")
+    if not airflow_home.can_be_shown_without_links():
+        pytest.skip("one user for everything: needs root, and mounts without links")
+    dag = f"hostile_{environment}".replace("-", "_")
+    identifier = product.environment(environment)["identifier"]
+    text = HOSTILE.read_text()
+    for name, value in {"identifier": identifier, "bucket": BUCKET, "dag": dag}.items():
+        text = text.replace(f"{{{name}}}", value)
+    product.put_dag(dag, text)
+    run = product.trigger(environment, dag)
+    assert product.finished(environment, dag, run) == "success"
+    users = {psutil.Process(unit["pid"]).uids().real for unit in product.environment(environment)["units"]}
+    told = {place: wait_for(f"what the {place} got", lambda at=place: told_by(product, dag, at)) for place in PLACES}
+    product.remove_dags(dag)
+    [uid] = {each["uid"] for each in told.values()}
+    [trusted] = users - {uid, os.geteuid()}
+    for place, each in told.items():
+        # It saw the units that it attacked.
+        assert {str(trusted), str(uid)} <= {other.split()[0] for other in each["others"]}, place
+        assert [deed for deed in each["got"] if not re.fullmatch(MAY, deed)] == [], place
+
+
+def told_by(product, dag, place):
+    found = product.s3.list_objects_v2(Bucket=BUCKET, Prefix=f"out/{dag}/{place}")
+    if not found["KeyCount"]:
+        return None
+    return json.loads(product.s3.get_object(Bucket=BUCKET, Key=f"out/{dag}/{place}")["Body"].read())

@@ -120,11 +120,21 @@ class Context:
     triggerer_capacity: int = 60
 
     uid: int | None = None
+    """Whom DAG code runs as; None = whoever starts the cell."""
     gid: int | None = None
+
+    control_uid: int | None = None
+    """Whom runs as what holds secrets, with the same group; None: the same user."""
+    control_home: Path | None = None
+    """HOME of that user; given with `control_uid`, as the next."""
+    control_temporary: Path | None = None
+    """TMPDIR of that user."""
 
     def __post_init__(self) -> None:
         """Refuse keys that Airflow would accept without a word and then use wrongly."""
         if len(self.jwt_secret.encode()) < JWT_SECRET_BYTES:
             raise ValueError(f"jwt_secret must have at least {JWT_SECRET_BYTES} bytes")
+        if (self.control_uid, self.control_home, self.control_temporary).count(None) not in {0, 3}:
+            raise ValueError("control_uid, control_home and control_temporary must be given together")
         if not self.fernet_key or not self.secret_key:
             raise ValueError("fernet_key and secret_key must not be empty")

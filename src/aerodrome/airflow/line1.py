@@ -23,6 +23,9 @@ ONCE = frozenset({"scheduler"})
 
 NEEDED_BY_TASKS: frozenset[str] = frozenset()
 
+HIDES_SECRETS = False
+"""DAG code of this line works with the database itself."""
+
 WEBSERVER_CONFIG = "webserver_config.py"
 
 WEBSERVER_CONFIG_TEXT = '''\

@@ -1,8 +1,8 @@
 """Airflow 3: its configuration files and its units.
 
 The API server is split: `web` (UI and REST, on a unix socket, for the gateway alone) and `execution` (the API of
-running tasks, on loopback), so that neither starves the other and `/execution` is never proxied. Tasks get no database
-and no signing key. Pure.
+running tasks, on loopback), so that neither starves the other and `/execution` is never proxied. DAG code gets no
+database and no key: as root it has a user of its own, who can read none of them. Pure.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ ONCE = frozenset({"dag-processor"})
 NEEDED_BY_TASKS: frozenset[str] = frozenset({"execution"})
 """The units that running tasks speak to."""
 
+HIDES_SECRETS = True
+"""DAG code works without the database and the keys, so it may have a user of its own."""
+
 TOKEN_LIFETIME = 24 * 3600
 """Seconds that a task's token lives from queueing on (MWAA's value; Airflow's own 600 fails tasks that wait longer)."""
 
@@ -43,7 +46,7 @@ def units(context: Context) -> tuple[UnitDocument, ...]:
     execution = ["api", "execution", "--port", str(context.execution_port)]
     core = (
         shared.unit(context, "scheduler", ["scheduler"], component="scheduler"),
-        shared.unit(context, "dag-processor", ["dag-processor"], component="scheduler"),
+        shared.apart(context, shared.unit(context, "dag-processor", ["dag-processor"], component="scheduler")),
         shared.unit(context, shared.WEB, ["api", "core", "--socket", str(context.web_socket)], component="webserver"),
         # Otherwise the first tasks would wait while it builds its routes.
         shared.unit(
@@ -54,7 +57,7 @@ def units(context: Context) -> tuple[UnitDocument, ...]:
             listen=context.execution_port,
         ),
     )
-    triggerer = (shared.unit(context, "triggerer", ["triggerer"], component="scheduler"),)
+    triggerer = (shared.apart(context, shared.unit(context, "triggerer", ["triggerer"], component="scheduler")),)
     workers = shared.workers(context, config=shared.WORKER, concurrency=sections.tasks_per_worker(context))
     return core + (triggerer if shared.triggerer_wanted(context) else ()) + workers
 

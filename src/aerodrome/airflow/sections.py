@@ -117,8 +117,9 @@ def defaults(context: Context) -> dict[str, dict[str, str]]:
         "usage_data_collection": {"enabled": "False"},
         "logging": {
             "colored_console_log": "False",
-            "file_task_handler_new_folder_permissions": "0o700",
-            "file_task_handler_new_file_permissions": "0o600",
+            # For the environment's two users, where it has a group of its own.
+            "file_task_handler_new_folder_permissions": "0o700" if context.gid is None else "0o770",
+            "file_task_handler_new_file_permissions": "0o600" if context.gid is None else "0o660",
         },
         "database": {"sql_alchemy_pool_size": "5"},
     }

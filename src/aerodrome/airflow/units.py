@@ -17,6 +17,9 @@ from aerodrome.model.release import PATH_VARIABLE
 UMASK = 0o077
 """Files that a unit writes are for its user alone."""
 
+SHARED_UMASK = 0o007
+"""What DAG code writes, and logs of tasks, are for the environment's group: its two users."""
+
 GRACE = 30
 """Seconds between the stop signal and SIGKILL; schedulers and web servers need a few."""
 
@@ -46,11 +49,18 @@ class PreludeDocument(TypedDict):
     env: dict[str, str]
     cwd: str
     uid: int | None
+    saved_uid: int | None
     gid: int | None
 
 
 WEB = "web"
 """The unit that serves UI and REST, in every line."""
+
+DAG_CODE = frozenset({"dag-processor", "triggerer"})
+"""Roles that hold secrets and have processes run DAG code."""
+
+LOG_FOR_TASKS = frozenset({"triggerer"})
+"""Roles with secrets that make folders in which tasks log, too."""
 
 
 class CommandDocument(TypedDict):
@@ -71,6 +81,18 @@ class StopDocument(TypedDict):
     grace: int
 
 
+class CompanionDocument(TypedDict):
+    """A process beside the unit's own, as the cell reads it."""
+
+    how: Literal["fork", "exec"]
+    argv: list[str]
+    env: dict[str, str]
+    cwd: str
+    umask: int
+    uid: int | None
+    gid: int | None
+
+
 class UnitDocument(TypedDict):
     """One long-running process, as the cell reads it (JSON)."""
 
@@ -87,6 +109,7 @@ class UnitDocument(TypedDict):
     listen: int | None
     after: list[str]
     stop: StopDocument
+    companion: CompanionDocument | None
 
 
 def unit(
@@ -100,23 +123,45 @@ def unit(
     listen: int | None = None,
 ) -> UnitDocument:
     """The unit that runs boot.py in `role` (its name and arguments); `listen` is a port that the cell holds for it."""
-    env = environment(context, component=component, config=context.configuration / config)
-    script = [str(context.inside / "boot.py"), *role]
-    cold = must_start_cold(env)
+    process = _process(context, role, component=component, config=config)
     return {
         "name": name,
-        "how": "exec" if cold else "fork",
-        "argv": [str(context.interpreter), *script] if cold else script,
-        "env": env,
-        "cwd": str(context.airflow_home),
-        "umask": UMASK,
-        "uid": context.uid,
-        "gid": context.gid,
+        **process,
         "log": str(context.unit_logs / f"{name}.log"),
         "ready": "notify",
         "listen": listen,
         "after": [],
         "stop": {"signal": "SIGTERM", "grace": grace},
+        "companion": None,
+    }
+
+
+def apart(context: Context, made: UnitDocument) -> UnitDocument:
+    """The unit, with a companion that DAG code is forked from: it has the other user and knows no secret.
+
+    Where there is one user for everything, the unit itself forks it.
+    """
+    if context.control_uid is None:
+        return made
+    [role] = (word for word in made["argv"] if word in DAG_CODE)
+    companion = _process(context, ["dag-code", role], component=made["env"]["MWAA_AIRFLOW_COMPONENT"], config=WORKER)
+    return {**made, "argv": [*made["argv"], "--apart"], "companion": companion}
+
+
+def _process(context: Context, role: list[str], *, component: str, config: str) -> CompanionDocument:
+    """The process that runs boot.py in `role`: who it is and what it finds."""
+    control = config == CONTROL and context.control_uid is not None
+    env = environment(context, component=component, config=context.configuration / config)
+    script = [str(context.inside / "boot.py"), *role]
+    cold = must_start_cold(env)
+    return {
+        "how": "exec" if cold else "fork",
+        "argv": [str(context.interpreter), *script] if cold else script,
+        "env": env,
+        "cwd": str(context.control_home if control else context.airflow_home),
+        "umask": UMASK if context.gid is None or (control and role[0] not in LOG_FOR_TASKS) else SHARED_UMASK,
+        "uid": context.control_uid if control else context.uid,
+        "gid": context.gid,
     }
 
 
@@ -142,8 +187,10 @@ def prelude(context: Context) -> PreludeDocument:
     return {
         "argv": [str(context.inside / "boot.py"), "prelude"],
         "env": environment(context, component="scheduler", config=context.configuration / SHARED),
-        "cwd": str(context.airflow_home),
-        "uid": context.uid,
+        "cwd": str(context.airflow_home if context.control_home is None else context.control_home),
+        # DAG code must not reach the process that those with secrets are forked from.
+        "uid": context.uid if context.control_uid is None else context.control_uid,
+        "saved_uid": None if context.control_uid is None else context.uid,
         "gid": context.gid,
     }
 
@@ -184,11 +231,13 @@ def environment(context: Context, *, component: str, config: Path) -> dict[str, 
 
 
 def _ours(context: Context, *, component: str, config: Path) -> dict[str, str]:
+    code = context.control_uid is None or config.name == WORKER
     return {
-        "HOME": str(context.airflow_home),
+        # What DAG code may write to tells no program what to do that has secrets.
+        "HOME": str(context.airflow_home if code else context.control_home),
         "USER": "airflow",
         "LOGNAME": "airflow",
-        "TMPDIR": str(context.temporary),
+        "TMPDIR": str(context.temporary if code else context.control_temporary),
         PATH_VARIABLE: ":".join(map(str, filter(None, (context.inside, context.site)))),
         "PYTHONUNBUFFERED": "1",
         "AIRFLOW_HOME": str(context.airflow_home),

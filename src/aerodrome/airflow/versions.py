@@ -33,6 +33,10 @@ class Adapter(Protocol):
     def NEEDED_BY_TASKS(self) -> frozenset[str]:  # noqa: N802 - as above
         """Names of units that must outlive the tasks of their revision."""
 
+    @property
+    def HIDES_SECRETS(self) -> bool:  # noqa: N802 - as above
+        """Whether DAG code needs neither database nor keys, and may run as another user than what has them."""
+
     def configuration(self, context: Context) -> Mapping[Path, str]:
         """The configuration files by path; the writer gives them mode 0600."""
 

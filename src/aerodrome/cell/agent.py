@@ -90,6 +90,8 @@ def _start(path: str, again: list[str]) -> Agent:
     _take_lock(configuration.lock)
     logs.redirect(configuration.log)
     hidden = mounts.show(configuration.views) if apart else [path for _, path in configuration.views]
+    if not hidden:
+        hidden = [path for path in configuration.linkless if not apart or not mounts.forbid_links(path)]
     if hidden:
         # Units would take other folders for theirs.
         raise specs.RefusedError(f"cannot show {', '.join(hidden)}: that needs root and a mount namespace")

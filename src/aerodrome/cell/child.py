@@ -33,6 +33,8 @@ LOWEST_SPARE_FD = 10  # above all numbers that a unit gets
 CANNOT_PREPARE = 126  # exit codes as a shell's: the unit could not be made ready,
 CANNOT_EXECUTE = 127  # or its command could not be executed
 INTERRUPTED = 130
+COMPANION_FD = 5  # of the socket pair between a unit and its companion: this number in both
+COMPANION_VARIABLE = "AERODROME_COMPANION_FD"
 
 
 def run(parent: int, channel: int, log: int, *given: int) -> None:
@@ -128,9 +130,13 @@ def _become(spec: dict[str, Any], *, given: int, run: Callable[[list[str]], int]
     kernel.set_name(spec["name"])
     _reset_signals(python=spec["how"] == "fork")
     os.umask(spec["umask"])
-    _take_identity(spec["uid"], spec["gid"])
-    os.chdir(spec["cwd"])
     env = dict(spec["env"])
+    env.pop(COMPANION_VARIABLE, None)
+    if spec.get("companion") is not None:
+        _start_companion(spec["companion"])
+        env[COMPANION_VARIABLE] = str(COMPANION_FD)
+    _take_identity(spec["uid"], spec["gid"], spec.get("saved_uid"))
+    os.chdir(spec["cwd"])
     for position, (variable, number) in enumerate(_GIVEN):
         env.pop(variable, None)
         if position < given:
@@ -139,6 +145,37 @@ def _become(spec: dict[str, Any], *, given: int, run: Callable[[list[str]], int]
         return _execute(spec["argv"], env)
     _take_environment(env)
     return (run or _run_script)(spec["argv"])
+
+
+def _start_companion(spec: dict[str, Any]) -> None:
+    """Forks the unit's companion, which must know nothing that the unit is about to learn; the unit gets a socket."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if os.fork():
+        theirs.close()
+        os.dup2(ours.fileno(), COMPANION_FD)
+        ours.close()
+        return
+    code = CANNOT_PREPARE
+    try:
+        os.dup2(theirs.fileno(), COMPANION_FD)
+        kernel.close_all_but({COMPANION_FD})
+        env = dict(spec["env"], **{COMPANION_VARIABLE: str(COMPANION_FD)})
+        kernel.set_name(spec["name"])
+        os.umask(spec["umask"])
+        _take_identity(spec["uid"], spec["gid"])
+        os.chdir(spec["cwd"])
+        if spec["how"] == "exec":
+            code = _execute(spec["argv"], env)
+        else:
+            _take_environment(env)
+            code = _run_script(spec["argv"])
+    except BaseException:  # noqa: BLE001 - the traceback belongs into the log, whatever it is
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(BaseException):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
 
 
 def _reset_signals(*, python: bool) -> None:
@@ -154,7 +191,8 @@ def _reset_signals(*, python: bool) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
-def _take_identity(uid: int | None, gid: int | None) -> None:
+def _take_identity(uid: int | None, gid: int | None, saved: int | None = None) -> None:
+    """Becomes that user. A process without rights may so become any user of its own three ids, and no other."""
     if uid is not None:
         kernel.forbid_new_privileges()
         seccomp.refuse_user_namespaces()
@@ -163,7 +201,7 @@ def _take_identity(uid: int | None, gid: int | None) -> None:
     if gid is not None:
         os.setresgid(gid, gid, gid)
     if uid is not None:
-        os.setresuid(uid, uid, uid)
+        os.setresuid(uid, uid, uid if saved is None else saved)
 
 
 def _execute(argv: list[str], env: dict[str, str]) -> int:

@@ -37,6 +37,8 @@ class Config:
     """What the nursery runs before units are forked from it; None = no nursery."""
     views: list[list[str]] = field(default_factory=list)
     """Folders, each with a path at which units find it too (see `mounts`)."""
+    linkless: list[str] = field(default_factory=list)
+    """Of these paths, those in which nobody follows links."""
 
     @property
     def lock(self) -> str:
@@ -61,8 +63,13 @@ def read(path: str) -> Config:
     views = raw.get("views", [])
     sound = isinstance(views, list) and all(map(_is_view, views))
     specs.require(sound, f"views in {path} must be a list of pairs of absolute paths")
+    linkless = raw.get("linkless", [])
+    sound = isinstance(linkless, list) and all(map(specs.is_path, linkless))
+    specs.require(sound, f"linkless in {path} must be a list of absolute paths")
     wanted = specs.parse_units(raw.get("units"))
-    return Config(path=path, environment=environment, units=wanted, prelude=prelude, views=views, **paths)
+    return Config(
+        path=path, environment=environment, units=wanted, prelude=prelude, views=views, linkless=linkless, **paths
+    )
 
 
 def _is_view(found: object) -> bool:
@@ -71,7 +78,7 @@ def _is_view(found: object) -> bool:
 
 def write(config: Config) -> None:
     """Writes the configuration file anew, atomically and durably. Raises OSError; then the old file stands."""
-    document: dict[str, Any] = {key: getattr(config, key) for key in ("environment", *PATHS, "views")}
+    document: dict[str, Any] = {key: getattr(config, key) for key in ("environment", *PATHS, "views", "linkless")}
     document["prelude"] = None if config.prelude is None else config.prelude.document()
     document["units"] = [spec.document() for spec in config.units]
     write_atomically(config.path, json.dumps(document), durable=True)

@@ -25,6 +25,7 @@ MOUNT_SETATTR = 442  # the system call's number on every architecture, since Lin
 AT_FDCWD = -100
 AT_RECURSIVE = 0x8000
 MOUNT_ATTR_RDONLY = 1
+MOUNT_ATTR_NOSYMFOLLOW = 0x200000  # since Linux 5.14
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - it is replaced
 SHARED = ("/tmp", "/var/tmp")  # noqa: S108 - as above
@@ -57,6 +58,14 @@ def show(views: list[list[str]]) -> list[str]:
         os.close(target)
         above.append(path)
     return refused
+
+
+def forbid_links(path: str) -> bool:
+    """Lets nobody follow a link in what is shown at the path; False = the kernel cannot.
+
+    Who writes there then leads no other user to files of that user's own.
+    """
+    return _set(path, MOUNT_ATTR_NOSYMFOLLOW, 0)
 
 
 def shut(writable: list[str], temporary: str) -> bool:
@@ -122,8 +131,12 @@ class _Attributes(ctypes.Structure):
 
 
 def _set_read_only(path: str, *, recursive: bool, undo: bool = False) -> bool:
-    wanted = _Attributes(0, MOUNT_ATTR_RDONLY, 0, 0) if undo else _Attributes(MOUNT_ATTR_RDONLY, 0, 0, 0)
     flags = AT_RECURSIVE if recursive else 0
+    return _set(path, 0, MOUNT_ATTR_RDONLY, flags) if undo else _set(path, MOUNT_ATTR_RDONLY, 0, flags)
+
+
+def _set(path: str, added: int, taken: int, flags: int = 0) -> bool:
+    wanted = _Attributes(added, taken, 0, 0)
     size = ctypes.sizeof(wanted)
     done = _library().syscall(MOUNT_SETATTR, AT_FDCWD, os.fsencode(path), flags, ctypes.byref(wanted), size)
     return bool(done == 0)
@@ -157,4 +170,6 @@ def _library() -> ctypes.CDLL:
 
 
 if __name__ == "__main__":
-    sys.exit(not leave() or bool(show([[sys.argv[1], sys.argv[1]]])))
+    # 0: paths can be shown, and without links; 1: they can be shown; 2: they cannot.
+    shown = leave() and not show([[sys.argv[1], sys.argv[1]]])
+    sys.exit((0 if forbid_links(sys.argv[1]) else 1) if shown else 2)

@@ -31,7 +31,7 @@ class Nursery:
     def launch(self, base: socket.socket, spec: UnitSpec, listener: socket.socket | None = None) -> spawn.Launch | None:
         """A process for the unit, forked from the nursery; None when the nursery cannot give one, or is not for it."""
         wanted = self._spec
-        if wanted is None or spec.how != "fork" or (spec.uid, spec.gid) != (wanted.uid, wanted.gid):
+        if wanted is None or spec.how != "fork" or not _may_become(wanted, spec):
             return None
         try:
             if self._requests is None:
@@ -45,7 +45,7 @@ class Nursery:
     def launch_run(self, spec: UnitSpec, outputs: tuple[int, int]) -> spawn.Launch | None:
         """A process for a command; None when there is no nursery, or it is busy: a command is not worth its loss."""
         wanted = self._spec
-        if wanted is None or self._requests is None or (spec.uid, spec.gid) != (wanted.uid, wanted.gid):
+        if wanted is None or self._requests is None or not _may_become(wanted, spec):
             return None
         try:
             return spawn.fork_run(self._requests, outputs, patience=PATIENCE_FOR_RUN)
@@ -84,3 +84,10 @@ class Nursery:
         if self._requests is None:
             raise OSError("the nursery is gone")
         return self._requests
+
+
+def _may_become(nursery: UnitSpec, spec: UnitSpec) -> bool:
+    """Whether a fork of the nursery can take the identity of the unit, and of its companion."""
+    others = () if nursery.saved_uid is None else (nursery.saved_uid,)
+    wanted = (spec,) if spec.companion is None else (spec, spec.companion)
+    return all(each.gid == nursery.gid and each.uid in (nursery.uid, *others) for each in wanted)

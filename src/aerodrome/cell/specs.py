@@ -50,6 +50,10 @@ class UnitSpec:
     grace: float
     listen: int | None
     """The TCP port on 127.0.0.1 that the cell opens for the unit (`listeners`); None = none."""
+    saved_uid: int | None = None
+    """Whom its forks may become instead: the saved set-user-ID. None = nobody."""
+    companion: UnitSpec | None = None
+    """A process that is begun beside the unit's own, in its session, and shares a socket pair with it; None = none."""
 
     def document(self) -> dict[str, Any]:
         """The specification as JSON, with every default."""
@@ -67,20 +71,23 @@ class UnitSpec:
             "listen": self.listen,
             "after": list(self.after),
             "stop": {"signal": self.stop_signal, "grace": self.grace},
+            "saved_uid": self.saved_uid,
+            "companion": None if self.companion is None else self.companion.document(),
         }
 
     def public(self) -> dict[str, Any]:
         """The specification without what may be secret; enough to stop a unit that is already running."""
         document = self.document()
-        document.update(argv=["-"], env={})
+        document.update(argv=["-"], env={}, companion=None)
         return document
 
     @property
     def digest(self) -> str:
         """Names what a process is started with: all but `after` and `stop`, which change without a restart."""
         shape = {key: value for key, value in self.document().items() if key not in ("after", "stop")}
-        if self.listen is None:
-            del shape["listen"]  # units of a cell that did not know the field are the same
+        for later in ("listen", "saved_uid", "companion"):
+            if shape[later] is None:
+                del shape[later]  # units of a cell that did not know the field are the same
         return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()
 
 
@@ -116,6 +123,8 @@ def parse(raw: Any) -> UnitSpec:
     ready = take("ready", "notify, started, connect:<path> or connect:127.0.0.1:<port>", _is_ready, "started")
     listen = take("listen", "a TCP port or null", _is_port, None)
     require(listen is None or ready == NOTIFY, f"unit {name}: listen needs a unit that is ready by notify")
+    log = take("log", "an absolute path", is_path)
+    beside = take("companion", "an object or null", lambda value: value is None or isinstance(value, dict), None)
     return UnitSpec(
         name=str(name),
         how=how,
@@ -125,12 +134,15 @@ def parse(raw: Any) -> UnitSpec:
         umask=take("umask", "an integer from 0 to 511", lambda value: _is_int(value, 0o777), DEFAULT_UMASK),
         uid=uid,
         gid=gid,
-        log=take("log", "an absolute path", is_path),
+        log=log,
         ready=ready,
         after=tuple(take("after", "a list of unit names", _is_texts, [])),
         stop_signal=taken_stop("signal", "the name of a signal, such as SIGTERM", _is_signal, "SIGTERM"),
         grace=float(taken_stop("grace", "seconds, at most a week", _is_grace, DEFAULT_GRACE)),
         listen=listen,
+        saved_uid=take("saved_uid", "a user id or null", _is_id, None),
+        # It has the unit's name and log, and no companion of its own.
+        companion=None if beside is None else parse(dict(beside, name=name, log=log, companion=None)),
     )
 
 

@@ -18,7 +18,7 @@ import psutil
 
 from aerodrome.airflow import versions
 from aerodrome.errors import BrokenError
-from aerodrome.release import interpreters, locks
+from aerodrome.release import airflow_home, interpreters, locks
 from aerodrome.services import disks, redis, uid_register
 from aerodrome.settings import EMBEDDED, Settings, split_address
 
@@ -72,6 +72,8 @@ class MachineFacts:
     processes: int | None
     redis: bool
     is_root: bool
+    hides_secrets: bool = False
+    """Whether DAG code can have a user of its own, apart from what holds an environment's secrets."""
     uids: str = ""
     """The ranges that the machine's register gave to this installation; empty: none yet."""
     data: Path
@@ -123,6 +125,7 @@ def gather(settings: Settings, *, running: bool) -> MachineFacts:
         processes=_soft(resource.RLIMIT_NPROC),
         redis=settings.redis_url != EMBEDDED or _has_redis(),
         is_root=os.geteuid() == 0,
+        hides_secrets=airflow_home.can_be_shown_without_links(),
         uids=own.shown if (own := uid_register.recorded(settings.paths)) else "",
         data=settings.paths.data,
     )
@@ -209,9 +212,14 @@ def _redis(facts: MachineFacts) -> DoctorFinding:
 
 def _user(facts: MachineFacts) -> DoctorFinding:
     if not facts.is_root:
-        return DoctorFinding(subject="user", level=Level.OK, found="not root; units run as you")
+        found = "not root; units run as you, and DAG code can read the secrets of every environment"
+        return DoctorFinding(subject="user", level=Level.OK, found=found)
     uids = facts.uids or f"yet to be given at the first start, from the register in {uid_register.FOLDER}"
     found = f"root; PostgreSQL and each environment run under users of their own; the environments' uids: {uids}"
+    if not facts.hides_secrets:
+        fix = "let Aerodrome mount, on Linux 5.14 or newer (a container needs CAP_SYS_ADMIN)"
+        found += "; DAG code of Airflow 3 can read its environment's secrets, for it cannot have a user of its own"
+        return DoctorFinding(subject="user", level=Level.WARN, found=found, fix=fix)
     return DoctorFinding(subject="user", level=Level.OK, found=found)
 
 

@@ -24,6 +24,9 @@ AIRFLOW_HOME = Path("/usr/local/airflow")
 DAGS = "dags"
 PLUGINS = "plugins"
 LOGS = "logs"
+CONFIG = "config"
+"""Airflow imports modules that lie there, in every process: nobody adds one who runs DAG code."""
+
 REQUIREMENTS = "requirements/requirements.txt"
 STARTUP = "startup/startup.sh"
 
@@ -34,6 +37,8 @@ _SHARED = 0o1770
 
 _PATIENCE = 20.0
 _MOUNTS = Path(__file__).parents[1] / "cell" / "mounts.py"
+_WITHOUT_LINKS = 0
+_WITH_LINKS = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,17 +74,21 @@ class HomeView:
 
 def can_be_shown() -> bool:
     """Whether code finds AIRFLOW_HOME where MWAA has it; a mount point that somebody removed is made anew."""
-    return _make_mount_point() and _may_mount()
+    return _make_mount_point() and _mounting() in {_WITHOUT_LINKS, _WITH_LINKS}
+
+
+def can_be_shown_without_links() -> bool:
+    """Whether it can be shown so that nobody follows links in a folder below it."""
+    return _make_mount_point() and _mounting() == _WITHOUT_LINKS
 
 
 @cache
-def _may_mount() -> bool:
-    """Asked of the kernel once."""
+def _mounting() -> int | None:
+    """What the kernel lets us do, asked once: the exit code of `cell/mounts.py`; None = it does not even run."""
     command = [sys.executable, "-I", "-S", str(_MOUNTS), str(AIRFLOW_HOME)]
     with suppress(OSError, subprocess.TimeoutExpired):
-        done = subprocess.run(command, env={}, cwd="/", capture_output=True, timeout=_PATIENCE, check=False)
-        return done.returncode == 0
-    return False
+        return subprocess.run(command, env={}, cwd="/", capture_output=True, timeout=_PATIENCE, check=False).returncode
+    return None
 
 
 def path_of(name: str, folder: Path) -> Path:
@@ -112,11 +121,19 @@ def lay_out(folder: Path, parts: Parts, user: UnixUser | None) -> HomeView:
     return seen(folder, parts)
 
 
+def link(folder: Path, parts: Parts) -> None:
+    """Make links in the folder to what is found below AIRFLOW_HOME, for who finds another folder as HOME."""
+    targets = {name: target for name, target in _entries(parts).items() if target is not None}
+    for name, target in {**targets, **_links(parts)}.items():
+        _link(folder / name, target)
+
+
 def _entries(parts: Parts) -> dict[str, Path | None]:
     """What is to be found below AIRFLOW_HOME, by name."""
     others = {each.name: each for each in _home(parts) if not each.is_symlink()}
     shown = {DAGS: parts.dags, PLUGINS: parts.plugins, LOGS: parts.logs}
-    return {**others, **shown, **dict.fromkeys(str(Path(each).parent) for each in (REQUIREMENTS, STARTUP))}
+    closed = dict.fromkeys((CONFIG, *(str(Path(each).parent) for each in (REQUIREMENTS, STARTUP))))
+    return {**closed, **others, **shown, **dict.fromkeys(closed.keys() - {CONFIG})}
 
 
 def _links(parts: Parts) -> dict[str, Path]:

@@ -212,6 +212,16 @@ def drop_role(cluster: Cluster, name: str) -> None:
         connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name)))
 
 
+def let_in(cluster: Cluster, name: str, role: str) -> None:
+    """Let a role that owns nothing of the database read and write all that is in it."""
+    wanted, guest = sql.Identifier(name), sql.Identifier(role)
+    with clusters.connect(cluster, name) as connection:
+        connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(wanted, guest))
+        connection.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(guest))
+        for kind in ("TABLES", "SEQUENCES"):
+            connection.execute(sql.SQL("GRANT ALL ON ALL {} IN SCHEMA public TO {}").format(sql.SQL(kind), guest))
+
+
 def rename_database(cluster: Cluster, name: str, new_name: str) -> None:
     """Rename it, ending its connections. Nothing happens when only `new_name` exists.
 

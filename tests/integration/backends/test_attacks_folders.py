@@ -118,3 +118,38 @@ def test_an_environment_finds_its_own_airflow_home_and_nobody_elses(paths):
         assert read_as(OURS, home, home / "startup" / "startup.sh") == [expected, expected]
     environment_folders.remove_cell(local_paths.of(paths, "e0", "00000000"), 1)
     assert not own.exists()
+
+
+CONTROL = UnixUser(OURS.uid + 1, OURS.gid)
+
+
+def test_of_two_users_each_has_what_is_its_own_and_both_have_the_logs(paths):
+    ours = local_paths.of(paths, "ours", "00000001")
+    environment_folders.prepare(ours, OURS, CONTROL)
+    environment_folders.prepare_cell(ours, 1, OURS, CONTROL)
+    configuration = ours.configuration / "1"
+    private_files.write(configuration / "control.cfg", "keys", owner=CONTROL)
+    private_files.write(configuration / "worker.cfg", "none", owner=CONTROL, mode=ownership.GROUP_READABLE)
+    secret = (configuration / "control.cfg", ours.control, ours.control_temporary, ours.control_home(1))
+    assert read_as(CONTROL, *secret) == ["read"] * 4
+    assert read_as(OURS, *secret, configuration) == ["refused"] * 5
+    assert read_as(OURS, configuration / "worker.cfg") == read_as(CONTROL, configuration / "worker.cfg") == ["read"]
+    assert read_as(OURS, ours.logs) == read_as(CONTROL, ours.logs) == ["read"]
+    assert read_as(CONTROL, ours.temporary, ours.spool) == ["refused"] * 2
+    assert read_as(THEIRS, ours.logs, configuration / "worker.cfg") == ["refused"] * 2
+
+
+def test_logs_of_an_earlier_aerodrome_are_for_both_users(paths):
+    ours = local_paths.of(paths, "ours", "00000001")
+    environment_folders.prepare(ours, OURS)
+    folder = ours.logs / "dag_id=d"
+    folder.mkdir(mode=0o700)
+    (folder / "attempt=1.log").touch(mode=0o600)
+    (folder / "link").symlink_to(paths.data / "elsewhere")
+    (paths.data / "elsewhere").touch(mode=0o600)
+    for each in (folder, folder / "attempt=1.log"):
+        os.chown(each, OURS.uid, OURS.gid)
+    assert read_as(CONTROL, folder / "attempt=1.log") == ["refused"]
+    environment_folders.prepare(ours, OURS, CONTROL)
+    assert read_as(CONTROL, folder / "attempt=1.log", folder) == ["read"] * 2
+    assert (paths.data / "elsewhere").stat().st_mode & 0o777 == 0o600

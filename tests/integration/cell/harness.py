@@ -166,6 +166,7 @@ class Cell:
         self.log = folder / "cell.log"
         self.prelude: dict[str, Any] | None = None
         self.views: list[list[str]] = []
+        self.linkless: list[str] = []
         self.seen: set[int] = set()
 
     def unit(self, name: str, script: str = SLEEPER, **fields: Any) -> dict[str, Any]:
@@ -200,6 +201,7 @@ class Cell:
                     "units": list(units),
                     "prelude": self.prelude,
                     "views": self.views,
+                    "linkless": self.linkless,
                     **paths,
                 }
             )

@@ -100,7 +100,14 @@ def test_without_a_namespace_the_folder_itself_has_links(parts, folder, monkeypa
 def test_what_is_missing_is_an_empty_folder(folder):
     seen = airflow_home.lay_out(folder, Parts(), SOMEBODY)
     assert run(seen, "ls $AIRFLOW_HOME; ls $AIRFLOW_HOME/*/").code == 0
-    assert sorted(each.name for each in folder.iterdir()) == ["dags", "logs", "plugins", "requirements", "startup"]
+    assert sorted(each.name for each in folder.iterdir()) == [
+        "config",
+        "dags",
+        "logs",
+        "plugins",
+        "requirements",
+        "startup",
+    ]
 
 
 @AS_ROOT
@@ -113,14 +120,14 @@ def test_a_hostile_program_bends_no_mount(parts, folder, place):
     # At the folder itself, where nothing is mounted over its entries.
     attack = f"""
 cd {folder}
-for name in dags plugins logs requirements startup venv note; do
+for name in config dags plugins logs requirements startup venv note; do
   mv $name moved-$name; rm -rf $name; rmdir $name; ln -sfn {victim} $name
 done
 mv {folder} {folder}-moved
 ls -A
 """
     run(replace(seen, views=()), attack, NOBODY)
-    names = ["dags", "logs", "note", "plugins", "requirements", "startup", "venv"]
+    names = ["config", "dags", "logs", "note", "plugins", "requirements", "startup", "venv"]
     assert sorted(each.name for each in folder.iterdir() if not each.is_symlink()) == names
     again = airflow_home.lay_out(folder, parts, NOBODY)
     assert run(again, LOOK, NOBODY).tail[-1] == FOUND

@@ -54,6 +54,32 @@ def test_an_environment_has_a_database_that_no_other_role_enters(admin, word):
     assert databases.databases(admin, f"env_{word}") == ()
 
 
+def test_a_guest_works_in_a_copy_and_enters_nothing_else_of_its_owner(admin, word):
+    live, copy = f"env_{word}", f"try_{word}"
+    databases.ensure_role(admin, live, "pw")
+    for name in (live, copy):
+        databases.ensure_database(admin, name, live)
+        with connect(admin, name, live) as connection:
+            connection.execute("CREATE TABLE variable (id serial PRIMARY KEY, val text)")
+            connection.execute("INSERT INTO variable (val) VALUES ('kept')")
+    databases.ensure_role(admin, copy, "guest")
+    databases.let_in(admin, copy, copy)
+    with connect(admin, copy, copy, "guest") as connection:
+        connection.execute("INSERT INTO variable (val) VALUES ('added')")
+        assert connection.execute("SELECT val FROM variable ORDER BY id").fetchall() == [("kept",), ("added",)]
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("DROP TABLE variable")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(live)))
+    with pytest.raises(psycopg.OperationalError):
+        connect(admin, live, copy, "guest")
+    databases.drop_database(admin, copy)
+    databases.drop_role(admin, copy)
+    assert not databases.role_exists(admin, copy)
+    databases.drop_database(admin, live)
+    databases.drop_role(admin, live)
+
+
 def test_making_twice_changes_nothing_but_the_password(admin, word):
     name = f"env_{word}"
     for password in ("first", "second'; --"):

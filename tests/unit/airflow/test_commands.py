@@ -185,7 +185,7 @@ def test_a_command_runs_as_the_web_server_does(version, make_context):
 
     assert command["argv"] == [str(context.inside / "boot.py"), "cli", "variables", "get", "x"]
     assert command["env"]["AIRFLOW_CONFIG"].endswith(units.CONTROL)
-    assert (command["uid"], command["gid"], command["umask"]) == (1234, 1234, 0o077)
+    assert (command["uid"], command["gid"], command["umask"]) == (1234, 1234, web["umask"])
     assert {key: web[key] for key in command if key != "argv"} == {
         key: value for key, value in command.items() if key != "argv"
     }

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from aerodrome.airflow import units as shared
+from aerodrome.airflow import versions
 
 CORE = {
     3: ["scheduler", "dag-processor", "web", "execution", "triggerer"],
@@ -154,7 +155,58 @@ def test_the_web_server_gets_its_socket_and_no_port(version, make_context):
 
 def test_units_run_as_the_environments_user(version, make_context):
     for unit in units(version, make_context, uid=1234, gid=1235):
-        assert (unit["uid"], unit["gid"], unit["umask"]) == (1234, 1235, 0o077)
+        assert (unit["uid"], unit["gid"], unit["umask"]) == (1234, 1235, 0o007)
+
+
+TWO_USERS = {
+    "uid": 20,
+    "gid": 20,
+    "control_uid": 21,
+    "control_home": Path("/run/0a1b2c3d/s/home-1"),
+    "control_temporary": Path("/run/0a1b2c3d/v"),
+}
+
+
+def test_what_reads_keys_has_another_user_than_dag_code(make_context):
+    context = make_context("3.3.1", **TWO_USERS)
+    for unit in versions.lookup("3.3.1").adapter.units(context):
+        reads_keys = unit["env"]["AIRFLOW_CONFIG"].endswith(shared.CONTROL)
+        assert (unit["uid"], unit["gid"]) == (21 if reads_keys else 20, 20)
+        own = {unit["env"]["HOME"], unit["cwd"], unit["env"]["TMPDIR"]}
+        secret = {str(TWO_USERS["control_home"]), str(TWO_USERS["control_temporary"])}
+        assert own == secret if reads_keys else not own & secret
+        # DAG code is the only thing for which a secret must not be within reach, and the only one that is apart.
+        assert (unit["companion"] is not None) == (unit["name"] in shared.DAG_CODE)
+
+
+def test_dag_code_of_units_with_keys_runs_beside_them_as_a_task_does(make_context):
+    units = {unit["name"]: unit for unit in versions.lookup("3.3.1").adapter.units(make_context("3.3.1", **TWO_USERS))}
+    for name in shared.DAG_CODE:
+        companion, worker = units[name]["companion"], units["worker-1"]
+        assert companion["argv"] == [worker["argv"][0], "dag-code", name]
+        assert units[name]["argv"][1:] == [name, "--apart"]
+        assert (companion["uid"], companion["gid"]) == (20, 20)
+        differing = {each for each in companion["env"] if companion["env"][each] != worker["env"][each]}
+        assert differing == {"MWAA_AIRFLOW_COMPONENT"}
+
+
+def test_units_of_two_users_are_forked_from_a_process_that_dag_code_cannot_trace(make_context):
+    prelude = shared.prelude(make_context("3.3.1", **TWO_USERS))
+    assert (prelude["uid"], prelude["saved_uid"], prelude["gid"]) == (21, 20, 20)
+
+
+def test_units_that_cannot_be_forks_have_companions_that_are_none(make_context):
+    context = make_context("3.3.1", **TWO_USERS, variables={"scheduler": {"LD_PRELOAD": "/x.so"}})
+    for unit in versions.lookup("3.3.1").adapter.units(context):
+        if unit["companion"] is not None:
+            assert unit["companion"]["how"] == unit["how"] == "exec"
+            assert unit["companion"]["argv"][0] == str(context.interpreter)
+
+
+def test_with_one_user_nothing_is_apart(version, make_context):
+    for unit in units(version, make_context, uid=1234, gid=1235):
+        assert unit["companion"] is None
+        assert "--apart" not in unit["argv"]
 
 
 def test_the_prelude_runs_as_the_units_do_but_with_the_shared_part(version, make_context):

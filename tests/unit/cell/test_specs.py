@@ -30,15 +30,22 @@ def test_what_is_left_out_has_a_default() -> None:
     assert (spec.stop_signal, spec.grace) == ("SIGTERM", 30.0)
 
 
-def test_units_without_a_port_are_the_same_to_a_cell_that_knew_of_none() -> None:
+def test_units_without_a_port_or_a_companion_are_the_same_to_a_cell_that_knew_of_none() -> None:
     spec = specs.parse(raw(ready="notify"))
-    shape = {key: value for key, value in spec.document().items() if key not in ("after", "stop", "listen")}
+    later = ("after", "stop", "listen", "saved_uid", "companion")
+    shape = {key: value for key, value in spec.document().items() if key not in later}
     assert spec.digest == hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()
     assert specs.parse(raw(ready="notify", listen=8000)).digest != spec.digest
+    assert specs.parse(raw(ready="notify", companion=raw())).digest != spec.digest
 
 
 def test_a_specification_survives_the_way_to_its_process() -> None:
-    spec = specs.parse(raw(uid=7, gid=8, stop={"signal": "SIGINT", "grace": 5}, ready="notify", listen=6379))
+    beside = raw(uid=9, gid=8, env={"A": "b"})
+    spec = specs.parse(
+        raw(
+            uid=7, gid=8, saved_uid=9, stop={"signal": "SIGINT", "grace": 5}, ready="notify", listen=6, companion=beside
+        )
+    )
 
     assert specs.parse(json.loads(json.dumps(spec.document()))) == spec
 

@@ -29,6 +29,7 @@ WELL = MachineFacts(
     processes=None,
     redis=True,
     is_root=False,
+    hides_secrets=False,
     data=Path("/data"),
 )
 
@@ -47,6 +48,7 @@ def test_a_well_machine_has_nothing_to_fix():
     ("change", "subject", "level", "fix"),
     [
         ({"interpreters": {"3.12": None}}, "Python 3.12", Level.FAIL, "AERODROME_PYTHON_FOLDERS"),
+        ({"is_root": True}, "user", Level.WARN, "CAP_SYS_ADMIN"),
         ({"interpreters": {"3.11": None}}, "Python 3.11", Level.WARN, "uv python install 3.11"),
         ({"busy_ports": {"AERODROME_PORT": 4560}}, "ports", Level.FAIL, "AERODROME_PORT"),
         ({"busy_ports": {"AERODROME_GATEWAY_PUBLIC": 4562}}, "ports", Level.FAIL, "AERODROME_GATEWAY_PUBLIC"),

@@ -7,6 +7,7 @@ the original (`swapping`), and the original becomes the snapshot.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,6 +70,9 @@ class MigrationTarget:
 
     fernet_key: str = field(repr=False)
 
+    user: UnixUser | None
+    """Whom it is migrated as: whom those run as that have read and written it. None = ourselves."""
+
 
 def seed_database(job: Job, owned: EnvironmentDatabases, seed: Seed, version: Version) -> Work:
     """Make the first database of an environment from a snapshot; the database gets its name when it is whole."""
@@ -103,27 +107,35 @@ def rehearse(
     failing.
     """
     job, name = trying.job, names.rehearsal(owned.identifier)
-    databases.drop_database(owned.cluster, name)
+    password = secrets.token_urlsafe()
+    _end_rehearsal(owned)
     try:
         job.tell("Making a copy of the metadata database.")
         fill(owned, name, target.seed, job.check)
         job.tell("Migrating the copy.")
-        report = _migrate(job, owned, target, name, trying.around.owner)
+        report = _migrate(job, owned, target, name)
+        # DAG code finds its variables there, and must not learn the password of the live database.
+        databases.ensure_role(owned.cluster, name, password)
+        databases.let_in(owned.cluster, name, name)
         with trials.scratch_folder(trying.around.owner) as scratch:
             candidate = Candidate(spec=target.spec, installation=target.installation)
-            database = names.reached(owned.cluster, name, owned.password, owner=owned.live)
-            secrets = Secrets(database=airflow_metadata.url(database), fernet_key=target.fernet_key)
+            database = names.reached(owned.cluster, name, password)
+            known = Secrets(database=airflow_metadata.url(database), fernet_key=target.fernet_key)
             with_dags = trying.with_dags_of(target.spec, running, scratch)
-            tried = with_dags.parse(candidate, target.built, scratch, secrets)
+            tried = with_dags.parse(candidate, target.built, scratch, known)
         trials.refuse_news(tried, broken=broken(), before=None)
     finally:
-        databases.drop_database(owned.cluster, name)
+        _end_rehearsal(owned)
     return Work(order=Rehearse, done=True, report=report)
 
 
-def make_coming(
-    job: Job, owned: EnvironmentDatabases, target: MigrationTarget, user: UnixUser | None, *, is_seeded: bool
-) -> Work:
+def _end_rehearsal(owned: EnvironmentDatabases) -> None:
+    name = names.rehearsal(owned.identifier)
+    databases.drop_database(owned.cluster, name)
+    databases.drop_role(owned.cluster, name)
+
+
+def make_coming(job: Job, owned: EnvironmentDatabases, target: MigrationTarget, *, is_seeded: bool) -> Work:
     """Make the coming database, whole or not at all. Nobody uses the live one, and it is closed for everybody.
 
     If `is_seeded`, the coming database is made from the seed, otherwise from the live one.
@@ -137,7 +149,7 @@ def make_coming(
     else:
         databases.ensure_database(owned.cluster, coming, owned.live, template=owned.live)
     job.tell("Migrating the metadata database.")
-    _migrate(job, owned, target, coming, user)
+    _migrate(job, owned, target, coming)
     return Work(order=Migrate, done=True)
 
 
@@ -159,15 +171,13 @@ def fill(owned: EnvironmentDatabases, name: str, seed: Seed, tick: Callable[[], 
     archives.restore(cluster, name, owner, owned.password, source, tick)
 
 
-def _migrate(
-    job: Job, owned: EnvironmentDatabases, target: MigrationTarget, name: str, user: UnixUser | None
-) -> tuple[str, ...]:
+def _migrate(job: Job, owned: EnvironmentDatabases, target: MigrationTarget, name: str) -> tuple[str, ...]:
     """Bring a copy to the target's schema; returns what a person should know about it."""
     old, new = versions.lookup(target.source.version), versions.lookup(target.installation.version)
     database = names.reached(owned.cluster, name, owned.password, owner=owned.live)
     lost = (*_runs_without_place(owned, name, old, new), *_roles_without_effect(owned, name, old, new))
     if old.number != new.number:
-        with trials.scratch_folder(user) as scratch:
+        with trials.scratch_folder(target.user) as scratch:
             planned = migrate.moves(
                 (old, target.source.python),
                 (new, target.installation.python),
@@ -177,7 +187,7 @@ def _migrate(
             )
             for each in planned:
                 metadata.execute(owned.cluster, name, owned.password, *each.statements, owner=owned.live)
-                airflow_migration.run(each, seconds=migrate.MOVE_TIMEOUT, user=user, tick=job.check)
+                airflow_migration.run(each, seconds=migrate.MOVE_TIMEOUT, user=target.user, tick=job.check)
     metadata.forget_workers(owned.cluster, name, owned.live, owned.password, new)
     if old.number == new.number:
         return ()

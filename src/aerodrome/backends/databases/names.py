@@ -23,7 +23,7 @@ def coming(identifier: str) -> str:
 
 
 def rehearsal(identifier: str) -> str:
-    """The copy for the rehearsal of a migration."""
+    """The copy for the rehearsal of a migration, and the role that DAG code is tried with there."""
     return f"try_{identifier}"
 
 

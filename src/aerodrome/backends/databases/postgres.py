@@ -257,22 +257,26 @@ class PostgresDatabases:
                     lambda: self.import_errors(tenant, running.version),
                 )
             case Migrate():
-                user = self._environments.trial_environment(tenant, order.deployed.version).owner
                 target = self._target(tenant, order)
-                return migrating.make_coming(job, owned, target, user, is_seeded=order.seed is not None)
+                return migrating.make_coming(job, owned, target, is_seeded=order.seed is not None)
 
     def _target(self, tenant: Tenant, order: MigrationOrder) -> MigrationTarget:
         _, running = order.before
         installed = self._installer.installed(order.deployed.version, order.deployed.lock)
         own = Seed(identifier=tenant.identifier, number=order.revision)
+        # A snapshot is of the version that it is restored with.
+        source = installed if order.seed else self._installer.installed(running.version, running.lock)
+        around = self._environments.trial_environment(tenant, order.deployed.version)
+        # DAG code of other versions could write what its migration would then execute.
+        is_trusted = versions.lookup(source.version).adapter.HIDES_SECRETS
         return MigrationTarget(
-            # A snapshot is restored with its own version.
-            source=installed if order.seed else self._installer.installed(running.version, running.lock),
+            source=source,
             spec=order.spec,
             installation=installed,
             built=building.on_disk(order.deployed, self._control_plane.settings.paths.releases),
             seed=order.seed or own,
             fernet_key=self._control_plane.secrets(tenant).fernet_key,
+            user=(around.control if is_trusted else None) or around.owner,
         )
 
     def _trials(self, job: Job, tenant: Tenant, order: Rehearse) -> Trials:

@@ -30,6 +30,7 @@ def swap_back(cluster: Cluster, identifier: str, number: int) -> None:
     databases.open_database(cluster, live)
     for name in (names.coming(identifier), names.rehearsal(identifier)):
         databases.drop_database(cluster, name)
+    databases.drop_role(cluster, names.rehearsal(identifier))
 
 
 def remove_snapshot(cluster: Cluster, snapshots: Path, identifier: str, number: int) -> None:
@@ -39,8 +40,9 @@ def remove_snapshot(cluster: Cluster, snapshots: Path, identifier: str, number: 
 
 
 def remove_all(cluster: Cluster, snapshots: Path, identifier: str) -> None:
-    """Remove every database of an environment, every archive, and its role."""
+    """Remove every database of an environment, every archive, and its roles."""
     for name in (*names.others(cluster, identifier), names.live(identifier)):
         databases.drop_database(cluster, name)
     trees.remove(snapshots / identifier)
-    databases.drop_role(cluster, names.live(identifier))
+    for role in (names.rehearsal(identifier), names.live(identifier)):
+        databases.drop_role(cluster, role)

@@ -16,6 +16,7 @@ from aerodrome import private_files
 from aerodrome.airflow import startup_variables, versions
 from aerodrome.airflow import units as airflow_units
 from aerodrome.airflow.context import Context
+from aerodrome.backends import ownership
 from aerodrome.backends.local import environment_folders
 from aerodrome.backends.local.environment import LocalEnvironment
 from aerodrome.identity import tokens
@@ -25,6 +26,7 @@ from aerodrome.release import airflow_home
 from aerodrome.release.airflow_home import Parts
 from aerodrome.release.built_releases import Built
 from aerodrome.release.installation import Installation
+from aerodrome.unix_users import UnixUser
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,20 +51,25 @@ class CellFiles:
     def write(self, kept: Collection[str]) -> None:
         """Write every file that the cell and its units read; the cell begins with the units that are `kept`."""
         environment, context, revision = self.environment, self.context, self.order.revision
-        environment_folders.prepare_cell(environment.paths, revision, environment.owner)
+        environment_folders.prepare_cell(environment.paths, revision, environment.owner, self._control)
         environment.write_trust()
+        environment.write_credentials_token()
         seen = airflow_home.lay_out(context.home, self._parts, environment.owner)
+        if context.control_home is not None:
+            airflow_home.link(context.control_home, self._parts)
         for path, text in self._configuration.items():
-            private_files.write(path, text, owner=environment.owner)
+            self._write(path, text)
         cell, units = environment.paths.cell(revision), self.units
         private_files.write(cell.units, json.dumps({"units": units}))
         config = environment.cell_config(cell, context.unit_logs, [unit for unit in units if unit["name"] in kept])
         config["views"] = [[str(folder), str(path)] for folder, path in seen.views]
+        config["linkless"] = [str(context.logs)] if self._control is not None else []
         config["prelude"] = {
             **airflow_units.prelude(context),
             "name": "nursery",
             "how": "fork",
-            "umask": airflow_units.UMASK,
+            # Airflow 2 makes folders in that of the logs while it is imported.
+            "umask": airflow_units.UMASK if context.gid is None else airflow_units.SHARED_UMASK,
             "log": str(context.unit_logs / "nursery.log"),
             "ready": "started",
             "after": [],
@@ -74,9 +81,24 @@ class CellFiles:
         """Write what a changed order changes for a running cell; configuration that stays the same is not written."""
         for path, text in self._configuration.items():
             if not path.is_file() or path.read_text(encoding="utf-8") != text:
-                private_files.write(path, text, owner=self.environment.owner)
+                self._write(path, text)
         cell = self.environment.paths.cell(self.order.revision)
         private_files.write(cell.units, json.dumps({"units": self.units}))
+
+    def _write(self, path: Path, text: str) -> None:
+        """Write a file of Airflow's; DAG code reads all but the one with secrets."""
+        control = self._control
+        if control is None:
+            private_files.write(path, text, owner=self.environment.owner)
+        else:
+            mode = private_files.MODE if path.name == airflow_units.CONTROL else ownership.GROUP_READABLE
+            private_files.write(path, text, owner=control, mode=mode)
+
+    @cached_property
+    def _control(self) -> UnixUser | None:
+        """Whom the units with secrets run as; None where tasks need those secrets too, or there is no such user."""
+        has_secrets = versions.lookup(self.installation.version).adapter.HIDES_SECRETS
+        return self.environment.control if has_secrets else None
 
     @property
     def _configuration(self) -> Mapping[Path, str]:
@@ -89,7 +111,8 @@ class CellFiles:
         paths, plane, tenant = environment.paths, environment.control_plane, environment.tenant
         settings, owner, secrets = plane.settings, environment.owner, environment.secrets
         address = web_address.of(tenant.identifier, order.web_access, settings, plane.gateway_ports)
-        home = paths.airflow_home(order.revision)
+        home, control = paths.airflow_home(order.revision), self._control
+        socket = paths.web_socket if control is None else paths.control_web_socket
         return Context(
             name=tenant.name,
             region=settings.region,
@@ -107,7 +130,7 @@ class CellFiles:
             unit_logs=paths.unit_logs / str(order.revision),
             run=paths.unit_sockets,
             temporary=paths.temporary,
-            web_socket=paths.web_socket(order.revision),
+            web_socket=socket(order.revision),
             jwks=paths.key_set,
             database=environment.database,
             broker_url=environment.redis.broker_url,
@@ -135,6 +158,9 @@ class CellFiles:
             max_workers=order.most_workers,
             uid=owner.uid if owner else None,
             gid=owner.gid if owner else None,
+            control_uid=control.uid if control else None,
+            control_home=paths.control_home(order.revision) if control else None,
+            control_temporary=paths.control_temporary if control else None,
         )
 
     @property

@@ -29,7 +29,10 @@ class LocalEnvironment:
     control_plane: ControlPlane
     paths: EnvironmentPaths
     owner: UnixUser | None
-    """Whom its units run as; None = ourselves."""
+    """Whom its DAG code runs as; None = ourselves."""
+
+    control: UnixUser | None
+    """Whom those units run as that hold secrets which DAG code must not learn; None = `owner`."""
 
     builder: UnixUser | None
     """Whom its packages and startup script run as before they are tried; None = ourselves."""
@@ -82,11 +85,17 @@ class LocalEnvironment:
         text = trust.bundle(self.control_plane.settings.paths.authority)
         private_files.write(self.paths.trust, text, mode=ownership.READABLE)
 
+    def write_credentials_token(self) -> None:
+        """Write the file that both users of the environment show to the sidecar."""
+        mode = private_files.MODE if self.owner is None else ownership.GROUP_READABLE
+        private_files.write(self.paths.credentials_token, self.secrets.credentials_token, owner=self.owner, mode=mode)
+
     def cell_config(self, cell: CellPaths, logs: Path, units: list[dict[str, Any]]) -> dict[str, Any]:
         """The configuration of a cell with these units, without a nursery and without views of folders."""
         return {
             "environment": self.tenant.name,
             "views": [],
+            "linkless": [],
             "socket": str(cell.socket),
             "state": str(cell.state),
             "pid_file": str(cell.pid_file),

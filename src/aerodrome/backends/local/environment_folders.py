@@ -1,13 +1,16 @@
 """The folders and files of one environment, and their owners.
 
-If we are root, units run under a uid of the environment's own: what they may write to belongs to that uid, and what
-controls them belongs to us. Otherwise everything belongs to the user who runs the control plane.
+If we are root, units run under two uids of the environment's own, which have one group: what DAG code may write to
+belongs to one, what is secret to the other, and what controls them belongs to us. Otherwise everything belongs to the
+user who runs the control plane.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 from aerodrome import trees
@@ -31,8 +34,9 @@ _WEB_SOCKET = re.compile(r"web-(\d+)\.sock")
 """The names that `EnvironmentPaths.web_socket` gives."""
 
 
-def prepare(paths: EnvironmentPaths, owner: UnixUser | None) -> None:
+def prepare(paths: EnvironmentPaths, owner: UnixUser | None, control: UnixUser | None = None) -> None:
     """Make every folder; to repeat it mends modes and owners."""
+    shared = folders.PRIVATE if control is None else ownership.GROUP_WRITES
     for whole in (paths.home, paths.run):
         folders.make(whole.parent)
         _make_passable(whole, owner)
@@ -40,23 +44,41 @@ def prepare(paths: EnvironmentPaths, owner: UnixUser | None) -> None:
         _make_passable(passed, owner)
     for ours in (paths.dags, paths.plugins):
         folders.make(ours, OURS_TO_READ)
-    for theirs in (paths.logs, paths.spool, paths.unit_sockets, paths.temporary):
+    for theirs in (paths.spool, paths.temporary):
         ownership.make_folder(theirs, owner)
+    _share_logs(paths.logs, owner, shared)
+    ownership.make_folder(paths.unit_sockets, owner, folders.PRIVATE if control is None else ownership.GROUP_PASSES)
+    if control is not None:
+        _let_group_connect(paths.redis_socket)
+    for secret in (paths.control, paths.control_temporary):
+        ownership.make_folder(secret, control or owner)
     folders.make(paths.unit_logs, folders.PRIVATE)
 
 
-def prepare_cell(paths: EnvironmentPaths, revision: int, owner: UnixUser | None) -> None:
-    """Make the folders of a revision's cell."""
+def prepare_cell(
+    paths: EnvironmentPaths, revision: int, owner: UnixUser | None, control: UnixUser | None = None
+) -> None:
+    """Make the folders of a revision's cell; `control` where some of its units hold secrets from DAG code."""
     folders.make(paths.cell(revision).run, folders.PRIVATE)
     folders.make(paths.unit_logs / str(revision), folders.PRIVATE)
-    ownership.make_folder(paths.configuration / str(revision), owner)
+    if control is None:
+        ownership.make_folder(paths.configuration / str(revision), owner)
+    else:
+        _make_passable(paths.configuration / str(revision), owner)
+        ownership.make_folder(paths.control_home(revision), control)
     _make_passable(paths.airflow_homes, owner)  # an environment of an earlier Aerodrome does not have it
 
 
 def remove_cell(paths: EnvironmentPaths, revision: int) -> None:
     """Remove what only the cell of a revision has used, except what its units printed."""
     paths.web_socket(revision).unlink(missing_ok=True)
-    trees.remove(paths.configuration / str(revision), paths.airflow_home(revision), paths.cell(revision).run)
+    paths.control_web_socket(revision).unlink(missing_ok=True)
+    trees.remove(
+        paths.configuration / str(revision),
+        paths.airflow_home(revision),
+        paths.control_home(revision),
+        paths.cell(revision).run,
+    )
     kept = sorted(_numbered(paths.unit_logs), reverse=True)
     trees.remove(*(paths.unit_logs / str(old) for old in kept[LOGS_KEPT:]))
 
@@ -83,6 +105,12 @@ def served(paths: EnvironmentPaths) -> int | None:
     return int(found[1]) if found else None
 
 
+def web_socket(paths: EnvironmentPaths, revision: int) -> Path:
+    """Where the web server of a revision listens; DAG code can put nothing in the place where it has another user."""
+    secret = paths.control_web_socket(revision)
+    return secret if secret.exists() else paths.web_socket(revision)
+
+
 def are_prepared(paths: EnvironmentPaths) -> bool:
     """Whether `prepare` has run since the last reboot, which removes run folders below /tmp."""
     needed = (
@@ -93,6 +121,7 @@ def are_prepared(paths: EnvironmentPaths) -> bool:
         paths.spool,
         paths.unit_sockets,
         paths.temporary,
+        paths.control_temporary,
     )
     return all(folder.is_dir() for folder in needed)
 
@@ -110,6 +139,43 @@ def remove(paths: EnvironmentPaths) -> None:
     left = trees.remove(paths.run, paths.home)
     if not are_gone(paths):
         raise RetryError(f"cannot remove {paths.home}: {left[:200]}")
+
+
+def _share_logs(path: Path, owner: UnixUser | None, mode: int) -> None:
+    """Make the folder of the tasks' logs; if the group gets in only now, also into what an earlier Aerodrome wrote."""
+    is_new = not path.exists()
+    before = 0 if is_new else stat.S_IMODE(path.lstat().st_mode)
+    ownership.make_folder(path, owner, mode)
+    if is_new or mode in {before, folders.PRIVATE}:
+        return
+    with suppress(OSError, RecursionError):  # folders without end are not Airflow's
+        for _, _, names, folder in os.fwalk(path, follow_symlinks=False):
+            os.fchmod(folder, ownership.GROUP_WRITES)
+            for name in names:
+                _let_group_write(name, folder)
+
+
+def _let_group_write(name: str, folder: int) -> None:
+    """By descriptor, for hostile code may swap the name for a link."""
+    with suppress(OSError):
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        try:
+            found = os.fstat(file)
+            if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+                os.fchmod(file, 0o660)
+        finally:
+            os.close(file)
+
+
+def _let_group_connect(path: Path) -> None:
+    """Open the socket of a Redis that an earlier Aerodrome started, and that runs on."""
+    with suppress(OSError):
+        found = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if stat.S_ISSOCK(os.fstat(found).st_mode):
+                Path(f"/proc/self/fd/{found}").chmod(ownership.GROUP_WRITES)
+        finally:
+            os.close(found)
 
 
 def _make_passable(path: Path, owner: UnixUser | None) -> None:

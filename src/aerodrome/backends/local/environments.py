@@ -34,6 +34,10 @@ class LocalEnvironments:
         """The user whom its units run as."""
         return self._users.owner_of(tenant.number)
 
+    def control(self, tenant: Tenant) -> UnixUser | None:
+        """Whom those of its units run as that hold secrets; None = `owner`, for there is no other user."""
+        return self._users.control_of(tenant.number)
+
     def builder(self, tenant: Tenant) -> UnixUser | None:
         """The user whom its packages and startup script run as before they are tried."""
         return self._users.builder_of(tenant.number)
@@ -46,13 +50,14 @@ class LocalEnvironments:
         """The environment; its folders are made if they do not exist."""
         secrets, found = self.control_plane.secrets(tenant), self.paths(tenant)
         if not environment_folders.are_prepared(found):
-            environment_folders.prepare(found, self.owner(tenant))
+            environment_folders.prepare(found, self.owner(tenant), self.control(tenant))
         return LocalEnvironment(
             tenant=tenant,
             control_plane=self.control_plane,
             paths=found,
             owner=self.owner(tenant),
             builder=self.builder(tenant),
+            control=self.control(tenant),
             secrets=secrets,
             credentials_port=self.port(tenant, found.services),
         )

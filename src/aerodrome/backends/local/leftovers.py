@@ -1,7 +1,7 @@
 """Finds what a dead cell left running, and ends it without a cell.
 
 The cell's own state file tells the processes: process id and kernel start time, so that another process that has the
-same id later is spared. If we are root, the uid that only this environment has tells them too.
+same id later is spared. If we are root, the uids that only this environment has tell them too.
 """
 
 from __future__ import annotations
@@ -33,12 +33,13 @@ def exist(cell: CellPaths) -> bool:
     return any(True for _ in _recorded(cell.state))
 
 
-def end(cells: Iterable[CellPaths], owner: UnixUser | None) -> None:
-    """Kill the cells, all that they started, their units, and everything else that runs under the owner's uid.
+def end(cells: Iterable[CellPaths], *owners: UnixUser | None) -> None:
+    """Kill the cells, all that they started, their units, and everything else that runs under the owners' uids.
 
     Raises:
         RetryError: some process has not ended yet after its SIGKILL.
     """
+    uids = {owner.uid for owner in owners if owner is not None}
     sessions: set[int] = set()
     begun: list[psutil.Process] = []
     for each in cells:
@@ -48,12 +49,12 @@ def end(cells: Iterable[CellPaths], owner: UnixUser | None) -> None:
                 begun += process.children(recursive=True)  # also processes that have left their unit's session
                 process.kill()
         sessions |= {unit.pid for unit in _recorded(each.state)}
-    theirs = [*begun, *(process for process in psutil.process_iter() if _belongs(process, sessions, owner))]
+    theirs = [*begun, *(process for process in psutil.process_iter() if _belongs(process, sessions, uids))]
     for process in theirs:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    if owner is not None:
-        _kill_all_of(owner.uid)
+    for uid in uids:
+        _kill_all_of(uid)
     _, alive = psutil.wait_procs(theirs, timeout=PATIENCE)
     alive = [process for process in alive if process.status() != psutil.STATUS_ZOMBIE]
     if alive:
@@ -131,11 +132,11 @@ def _recorded(state: Path) -> Iterator[psutil.Process]:
                 yield psutil.Process(pid)
 
 
-def _belongs(process: psutil.Process, sessions: set[int], owner: UnixUser | None) -> bool:
-    """Whether the process is in a unit's session, or has the owner's uid.
+def _belongs(process: psutil.Process, sessions: set[int], uids: set[int]) -> bool:
+    """Whether the process is in a unit's session, or has an owner's uid.
 
     Each unit leads a session; Airflow 2's tasks leave their unit's group, but not its session.
     """
     with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
-        return os.getsid(process.pid) in sessions or (owner is not None and process.uids().real == owner.uid)
+        return os.getsid(process.pid) in sessions or process.uids().real in uids
     return False

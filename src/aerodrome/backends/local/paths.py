@@ -103,6 +103,24 @@ class EnvironmentPaths:
         return self.unit_sockets / f"web-{revision}.sock"
 
     @property
+    def control(self) -> Path:
+        """What is of that user alone whom everything with secrets runs as, where DAG code has another."""
+        return self.run / "s"
+
+    def control_web_socket(self, revision: int) -> Path:
+        """Where a revision's web server listens then."""
+        return self.control / f"web-{revision}.sock"
+
+    @property
+    def control_temporary(self) -> Path:
+        """TMPDIR of that user's units."""
+        return self.run / "v"
+
+    def control_home(self, revision: int) -> Path:
+        """HOME of that user's units."""
+        return self.control / f"home-{revision}"
+
+    @property
     def temporary(self) -> Path:
         """TMPDIR of the units; below the run folder, whose path is short, because some units put sockets into it."""
         return self.run / "t"

@@ -78,7 +78,7 @@ class LocalRuntime:
             case ServicesOrder():
                 self._services.carry_out(tenant, order)
             case Point():
-                environment_folders.point(paths.web, paths.web_socket(order.revision))
+                environment_folders.point(paths.web, environment_folders.web_socket(paths, order.revision))
             case Remove(revision=None):
                 self._jobs.cancel(tenant.identifier)
                 self._services.end_everything(tenant)
@@ -108,6 +108,7 @@ class LocalRuntime:
         return TrialEnvironment(
             dags=environment.paths.dags,
             owner=environment.owner,
+            control=environment.control,
             builder=self._environments.builder(tenant),
             cache=environment.paths.package_cache,
             variables=environment.variables(version),

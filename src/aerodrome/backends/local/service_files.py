@@ -28,10 +28,10 @@ def write(environment: LocalEnvironment, order: ServicesOrder) -> None:
     paths, owner = environment.paths, environment.owner
     plane = environment.control_plane
     private_files.write(paths.key_set, json.dumps(plane.key_set), mode=ownership.READABLE)
-    private_files.write(
-        paths.redis_config, redis.configuration(socket=paths.redis_socket, spool=paths.spool), owner=owner
-    )
-    private_files.write(paths.credentials_token, environment.secrets.credentials_token, owner=owner)
+    shared = environment.control is not None
+    broker = redis.configuration(socket=paths.redis_socket, spool=paths.spool, shared_group=shared)
+    private_files.write(paths.redis_config, broker, owner=owner)
+    environment.write_credentials_token()
     private_files.write(paths.sidecar_config, sidecar(environment, order))
     units = [*_redis_unit(environment), _sidecar_unit(environment)]
     private_files.write(paths.services.units, json.dumps({"units": units}))
@@ -58,7 +58,9 @@ def sidecar(environment: LocalEnvironment, order: ServicesOrder) -> str:
         "credentials_port": environment.credentials_port,
         "credentials_token_file": str(paths.credentials_token),
         # The builder's too: startup scripts have the execution role's credentials.
-        "credentials_users": [user.uid for user in (environment.owner, environment.builder) if user is not None],
+        "credentials_users": [
+            user.uid for user in (environment.owner, environment.control, environment.builder) if user is not None
+        ],
         "database": {
             "host": database.host,
             "dbname": database.name,

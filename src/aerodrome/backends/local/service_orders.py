@@ -63,7 +63,7 @@ class ServiceOrders:
         """
         paths = self._environments.paths(tenant)
         every = [paths.services, *map(paths.cell, environment_folders.revisions(paths))]
-        leftovers.end(every, self._environments.owner(tenant))
+        leftovers.end(every, self._environments.owner(tenant), self._environments.control(tenant))
 
     def forget_queues_before(self, tenant: Tenant, revision: int) -> None:
         """Remove the queues that were put aside, if the present queue belongs to a revision after this one.

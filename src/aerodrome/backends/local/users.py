@@ -7,7 +7,7 @@ import threading
 
 from aerodrome.airflow.context import INSIDE
 from aerodrome.backends.local import moves
-from aerodrome.release import installation
+from aerodrome.release import airflow_home, installation
 from aerodrome.release.installation import Installation
 from aerodrome.services import accounts, uid_ranges, uid_register
 from aerodrome.settings import Settings
@@ -26,6 +26,16 @@ class Users:
         """Whom the units of environment `number` run as."""
         own = self._with_range_of(number)
         return _user(own.environment(number)) if own else None
+
+    def control_of(self, number: int) -> UnixUser | None:
+        """Whom those units of environment `number` run as that hold its secrets, in the group of its other user.
+
+        None where that is one user: DAG code must find no way by links to files that only this user may open.
+        """
+        own = self._with_range_of(number)
+        if own is None or not airflow_home.can_be_shown_without_links():
+            return None
+        return UnixUser(own.control(number), own.environment(number))
 
     def builder_of(self, number: int) -> UnixUser | None:
         """Whom its packages and its startup script run as before they are tried: nobody else."""

@@ -42,7 +42,10 @@ class TrialEnvironment:
     """The DAGs that the environment has now."""
 
     owner: UnixUser | None
-    """Whom its units run as; None = ourselves."""
+    """Whom its DAG code runs as; None = ourselves."""
+
+    control: UnixUser | None
+    """Whom runs as what holds its secrets; None = `owner`."""
 
     builder: UnixUser | None
     """Whom its packages and startup script run as, if we are root: a user that no environment's units have."""

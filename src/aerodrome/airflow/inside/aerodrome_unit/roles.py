@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 
-from . import cli, database, hostname, notify, prelude
+from . import cli, dag_code, database, hostname, notify, prelude
 
 MODULES = {
     "scheduler": "jobs",
@@ -29,6 +29,9 @@ ASKED = frozenset({"api", "webserver"})
 PRELUDE = "prelude"
 """No role of a unit: it prepares the process that units are forked from, and returns."""
 
+DAG_CODE = "dag-code"
+"""No role of a unit: the companion of one, which DAG code is forked from."""
+
 CLI = "cli"
 """No role of a unit either: one command of Airflow's command line, whose words Airflow parses."""
 
@@ -43,6 +46,11 @@ def run(argv: list[str]) -> None:
         prelude.load()
         return
     prelude.adopt()
+    if arguments.role == DAG_CODE:
+        dag_code.serve(arguments.apps)
+        return
+    if arguments.apart:
+        dag_code.fork_in_companion(arguments.role)
     notifier = notify.Notifier()
     if arguments.hostname:
         hostname.adopt(arguments.hostname)
@@ -55,8 +63,9 @@ def run(argv: list[str]) -> None:
 def parser() -> argparse.ArgumentParser:
     """The command line of boot.py."""
     result = argparse.ArgumentParser(prog="boot.py")
-    result.add_argument("role", choices=[PRELUDE, *sorted(MODULES)])
-    result.add_argument("apps", nargs="?", choices=["core", "execution"], help="the half of the API server")
+    result.add_argument("role", choices=[PRELUDE, DAG_CODE, *sorted(MODULES)])
+    result.add_argument("apps", nargs="?", help="the half of the API server, or the role whose DAG code is meant")
+    result.add_argument("--apart", action="store_true", help="DAG code runs in forks of the companion alone")
     result.add_argument("--hostname", help="the host name that the process takes")
     result.add_argument("--concurrency", type=int, default=1, help="tasks that a worker runs at once")
     result.add_argument("--socket", help="unix socket of a web server")
