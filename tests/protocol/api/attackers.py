@@ -1,4 +1,4 @@
-"""Clients that take much and give little, in a process of their own: hundreds of connections that send a byte a second.
+"""Clients that take much and give little, in a process of their own: hundreds that send a byte in five seconds.
 
 Run as a program, it attacks until its standard input ends; `dripping` runs it.
 """
@@ -15,13 +15,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-EVERY = 1.0
+EVERY = 5.0
 """Seconds between two bytes, and until a connection that was closed is opened again."""
 
 
 @contextmanager
 def dripping(port: int, head: bytes, *, number: int) -> Iterator[None]:
-    """For the time of the block there are `number` connections that have sent `head` and go on with a byte a second."""
+    """For the time of the block `number` connections have sent `head` and go on with a byte in five seconds."""
     argv = [sys.executable, str(Path(__file__)), str(port), head.hex(), str(number)]
     with subprocess.Popen(argv, env=dict(os.environ), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
@@ -46,7 +46,7 @@ def attack(port: int, head: bytes, number: int) -> None:
             has_said = True
             print("attacking", flush=True)  # noqa: T201 - whoever started this reads it
         while time.monotonic() - began < EVERY:
-            for key, _ in selector.select(EVERY / 10):
+            for key, _ in selector.select(0.2):
                 if key.fileobj is sys.stdin:
                     return
                 missing += _is_over(key.fileobj, selector)  # type: ignore[arg-type]
