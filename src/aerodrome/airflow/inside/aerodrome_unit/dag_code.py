@@ -117,10 +117,10 @@ def _deciphering(update: Callable[..., None]) -> Callable[..., None]:
 
 def deciphered(text: str) -> str:
     """The arguments of a trigger as JSON; as they came, if they cannot be deciphered: then the trigger fails."""
-    from airflow.models.crypto import get_fernet
-
     if text.startswith("{"):
         return text
+    from airflow.models.crypto import get_fernet
+
     try:
         return str(get_fernet().decrypt(text.encode()).decode())
     except Exception:  # noqa: BLE001 - a wrong key, or no token at all; the trigger's own error says it
