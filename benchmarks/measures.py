@@ -13,6 +13,7 @@ import psutil
 from rich.console import Console
 
 from benchmarks import stock
+from benchmarks.door import door
 from benchmarks.gateway import gateway
 from benchmarks.ours import Installation, wait_for
 from benchmarks.signatures import signatures
@@ -121,6 +122,7 @@ ALL: dict[str, Callable[[Installation, Console], list[Row]]] = {
     "running": running,
     "gateway": gateway,
     "signatures": signatures,
+    "door": door,
     "updates": updates,
     "upgrade": upgrade,
 }

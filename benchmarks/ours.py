@@ -15,7 +15,7 @@ from botocore.config import Config
 from rich.console import Console
 
 from aerodrome.cli import operator_client, up_down
-from aerodrome.identity import credentials_file
+from aerodrome.identity import credentials_file, execution_role
 from aerodrome.release import installation
 from aerodrome.settings import Settings
 
@@ -32,6 +32,7 @@ TRUST = json.dumps(
         },
     }
 )
+POLICY = json.dumps(execution_role.standard_policy("*", BUCKET, region="us-east-1", account="000000000000"))
 LIMIT = 600.0
 """Seconds after which a condition that does not come true ends the run."""
 
@@ -71,7 +72,9 @@ class Installation:
             self.mwaa: Any = session.client("mwaa", endpoint_url=api, config=config)
             self.s3: Any = session.client("s3", endpoint_url=api)
             self._make_bucket()
-            session.client("iam", endpoint_url=api).create_role(RoleName="benchmark", AssumeRolePolicyDocument=TRUST)
+            iam: Any = session.client("iam", endpoint_url=api)
+            iam.create_role(RoleName="benchmark", AssumeRolePolicyDocument=TRUST)
+            iam.put_role_policy(RoleName="benchmark", PolicyName="benchmark", PolicyDocument=POLICY)
             self.create("first")  # installs the version, builds its template database
             self.delete("first")
         found = installation.find(self.version, self.settings.paths.versions)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import statistics
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
@@ -37,6 +39,25 @@ def signatures(ours: Installation, console: Console) -> list[Row]:
     """SigV4 and authorisation of GetEnvironment, each request with a signature of its own."""
     settings = ours.settings
     account, region = settings.account_id, settings.region
+    spent = []
+    with identity(settings) as (authenticator, authorizer):
+        for number, signed in enumerate(_signed(settings)):
+            started = time.perf_counter()
+            now = clock.now()
+            principal = authenticator.authenticate(signed, now=now, services=SERVICES)
+            context = principal_context(principal, now=now, source_ip="127.0.0.1", secure=False)
+            resource = arns.environment(region=region, account=account, name=f"environment-{number}")
+            asked = Request(action="airflow:GetEnvironment", resource=resource, context=context)
+            assert authorizer.decide(principal, asked).allowed
+            spent.append(1000 * (time.perf_counter() - started))
+    console.print(f"  p99 {statistics.quantiles(spent, n=100)[98]:.2f} ms")
+    return [Row(what="signature and authorisation, p50", ours=statistics.median(spent), stock=None, unit="ms", bar=1)]
+
+
+@contextmanager
+def identity(settings: Settings) -> Iterator[tuple[Authenticator, Authorizer]]:
+    """Who verifies and who decides, over the installation's own IAM."""
+    account, region = settings.account_id, settings.region
     vault = Vault(key_files.vault_key(settings.paths.keys))
     engine = _ledger(settings)
     principals = Principals(
@@ -47,22 +68,10 @@ def signatures(ours: Installation, console: Console) -> list[Row]:
         service_key=key_files.service_key(settings.paths.keys),
         aws_policies=catalogue.policies(arns.partition(region)),
     )
-    authenticator = Authenticator(principals, vault, SessionTokens(key_files.session_key(settings.paths.keys)), region)
-    authorizer = Authorizer(principals)
-    spent = []
-    for number, signed in enumerate(_signed(settings)):
-        started = time.perf_counter()
-        now = clock.now()
-        principal = authenticator.authenticate(signed, now=now, services=SERVICES)
-        context = principal_context(principal, now=now, source_ip="127.0.0.1", secure=False)
-        resource = arns.environment(region=region, account=account, name=f"environment-{number}")
-        asked = Request(action="airflow:GetEnvironment", resource=resource, context=context)
-        assert authorizer.decide(principal, asked).allowed
-        spent.append(1000 * (time.perf_counter() - started))
+    tokens = SessionTokens(key_files.session_key(settings.paths.keys))
+    yield Authenticator(principals, vault, tokens, region), Authorizer(principals)
     principals.close()
     engine.dispose()
-    console.print(f"  p99 {statistics.quantiles(spent, n=100)[98]:.2f} ms")
-    return [Row(what="signature and authorisation, p50", ours=statistics.median(spent), stock=None, unit="ms", bar=1)]
 
 
 def _ledger(settings: Settings) -> sa.Engine:

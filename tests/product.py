@@ -23,7 +23,7 @@ import pytest
 from botocore.config import Config
 
 from aerodrome.cli import operator_client
-from aerodrome.identity import credentials_file
+from aerodrome.identity import credentials_file, execution_role
 from aerodrome.settings import Settings
 from waiting import LIMIT, wait_for
 
@@ -31,6 +31,8 @@ VERSIONS = Path(os.environ.get("AERODROME_TEST_VERSIONS", Path(__file__).parents
 """Where Airflow versions are installed for tests: kept between runs, for they never change."""
 
 BUCKET = "dags-under-test"
+NEIGHBOUR = "of-a-neighbour"
+"""A bucket that no environment's role may touch."""
 REGION = "us-east-1"
 EXECUTION_ROLE = "arn:aws:iam::000000000000:role/execution"
 TRUST = {
@@ -48,6 +50,16 @@ TRUST = {
     ],
 }
 """As AWS advises against the confused deputy."""
+STATEMENTS = [
+    *execution_role.standard_policy("*", BUCKET, region=REGION, account="000000000000")["Statement"],
+    {
+        "Effect": "Allow",
+        "Action": "s3:*",
+        "NotResource": [f"arn:aws:s3:::{NEIGHBOUR}", f"arn:aws:s3:::{NEIGHBOUR}/*"],
+    },
+    {"Effect": "Allow", "Action": ["athena:*", "glue:*", "redshift-data:*"], "Resource": "*"},
+]
+"""MWAA's standard policy, and what DAGs of tests do with AWS services; a neighbour's bucket is not theirs."""
 PRIVATE = {
     "BlockPublicAcls": True,
     "IgnorePublicAcls": True,
@@ -111,7 +123,10 @@ class Product:
     def prepare(self) -> None:
         """A bucket fit for an environment, and an execution role."""
         self.make_bucket(BUCKET)
+        self.make_bucket(NEIGHBOUR)
         self.iam.create_role(RoleName="execution", AssumeRolePolicyDocument=json.dumps(TRUST))
+        document = json.dumps({"Version": "2012-10-17", "Statement": STATEMENTS})
+        self.iam.put_role_policy(RoleName="execution", PolicyName="tests", PolicyDocument=document)
 
     def make_bucket(self, name: str) -> None:
         """A bucket fit for an environment."""

@@ -42,6 +42,24 @@ def api() -> str:
     return _page(lines)
 
 
+def aws_operations() -> str:
+    """What operations of the embedded AWS services need: the cases of the test that sees each allowed and refused."""
+    sys.path.insert(0, str(FOLDER.parents[1] / "tests"))
+    from protocol.aws.cases import CASES  # noqa: PLC0415 - tests are no package of ours
+
+    lines = ["# Operations of the embedded AWS services", ""]
+    lines += [
+        "A test sees each of these allowed by the actions that stand here, and refused when one is missing. Others are"
+    ]
+    lines += ["decided in the same way, by the action of their name.", ""]
+    lines += ["| service | operation | needs | on |", "|---|---|---|---|"]
+    for case in CASES:
+        actions, resources = zip(*case.needs, strict=True)
+        shown = ["<br>".join(f"`{each}`" for each in column) for column in (actions, resources)]
+        lines.append(f"| {case.service} | {case.operation} | {shown[0]} | {shown[1]} |")
+    return _page(lines)
+
+
 def permissions() -> str:
     """What IAM must allow for each operation."""
     lines = ["# Permissions", "", "What IAM must allow for each operation of the MWAA API: action, resource, and the"]
@@ -82,7 +100,13 @@ def commands() -> str:
     return _page([line.rstrip() for line in text.strip().splitlines()])
 
 
-PAGES = {"api.md": api, "permissions.md": permissions, "settings.md": settings, "commands.md": commands}
+PAGES = {
+    "api.md": api,
+    "aws-operations.md": aws_operations,
+    "permissions.md": permissions,
+    "settings.md": settings,
+    "commands.md": commands,
+}
 
 
 def _page(lines: list[str]) -> str:

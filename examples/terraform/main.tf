@@ -70,6 +70,19 @@ resource "aws_iam_role" "execution" {
   })
 }
 
+resource "aws_iam_role_policy" "execution" {
+  name = "read-the-bucket"
+  role = aws_iam_role.execution.id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect   = "Allow"
+      Action   = ["s3:GetObject*", "s3:GetBucket*", "s3:List*"]
+      Resource = [aws_s3_bucket.source.arn, "${aws_s3_bucket.source.arn}/*"]
+    }]
+  })
+}
+
 resource "aws_mwaa_environment" "this" {
   name                          = var.name
   dag_s3_path                   = "dags/"
@@ -85,6 +98,7 @@ resource "aws_mwaa_environment" "this" {
   }
 
   depends_on = [
+    aws_iam_role_policy.execution,
     aws_s3_bucket_versioning.source,
     aws_s3_bucket_public_access_block.source,
     aws_s3_object.dag,

@@ -1,4 +1,4 @@
-"""Keeps the services that all environments share: PostgreSQL and the AWS emulator, or their external twins.
+"""Keeps the services that all environments share: PostgreSQL and the AWS emulator with its door, or external twins.
 
 It starts or adopts them, looks every second whether they live (PostgreSQL's death it sees at once), starts them again
 when not, and stops them for `down`. It also makes the databases that the emulator asks for and must not make itself.
@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import selectors
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,9 +21,13 @@ import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 
 from aerodrome.aws import clients
-from aerodrome.emulator import launch
+from aerodrome.aws.credentials import Credentials
+from aerodrome.emulator import launch, rules
+from aerodrome.emulator.own_address import OwnAddress
 from aerodrome.emulator.redshift import warehouses
 from aerodrome.errors import AerodromeError
+from aerodrome.identity import key_files
+from aerodrome.ledger.principals import control_plane_access_key
 from aerodrome.services import clusters, daemon, databases, folders, postgres
 from aerodrome.services.clusters import Cluster
 from aerodrome.settings import AWS, EMBEDDED, Settings
@@ -48,7 +54,8 @@ class Keeper:
         self._owned_buckets: Callable[[], Iterable[str]] = list
         self._stop = threading.Event()
         self._woken, self._wake = os.pipe()
-        self._stopped = 0
+        self._stopped: dict[str, int] = {}
+        self._has_ledger = False
         self.thread = SupervisedThread("keeper", self._keep, patience=PATIENCE)
 
     def start(self) -> None:
@@ -72,7 +79,9 @@ class Keeper:
     def stop(self) -> None:
         """Stop the services that are ours."""
         if self._settings.aws_endpoint_url == EMBEDDED and self._settings.paths.aws.exists():
-            daemon.stop(self._daemon(self._emulator()))
+            daemon.stop(self._door())
+            for is_open in (False, True):
+                daemon.stop(self._daemon(self._emulator(), is_open=is_open))
         if self._settings.database_url == EMBEDDED:
             postgres.down(self._settings.paths)
 
@@ -90,7 +99,7 @@ class Keeper:
     def aws_endpoint_url(self) -> str | None:
         """Where the AWS services are; None = the real AWS."""
         if self._settings.aws_endpoint_url == EMBEDDED:
-            return self._emulator().endpoint_url
+            return OwnAddress(port=self._aws_port()).url
         return None if self._settings.aws_endpoint_url == AWS else self._settings.aws_endpoint_url
 
     def s3(self) -> Any:
@@ -100,6 +109,8 @@ class Keeper:
     def owns(self, owned_buckets: Callable[[], Iterable[str]]) -> None:
         """From now on the settings of these buckets are asserted again whenever the emulator has been started."""
         self._owned_buckets = owned_buckets
+        self._has_ledger = True
+        self._open_door()
         self._reassert()
 
     def report(self) -> list[dict[str, Any]]:
@@ -108,6 +119,9 @@ class Keeper:
         if self._settings.aws_endpoint_url == EMBEDDED:
             running = daemon.is_running(self._daemon(self._emulator()))
             found.append({"name": "AWS emulator", "state": "running" if running else "down"})
+        if self._settings.guards_aws:
+            running = daemon.is_running(self._door())
+            found.append({"name": "AWS door", "state": "running" if running else "down"})
         return found
 
     def _keep(self) -> None:
@@ -142,6 +156,9 @@ class Keeper:
             log.warning("the AWS emulator is gone; starting it again")
             self._start_emulator()
             self._reassert()
+        if self._settings.guards_aws and self._has_ledger and not self._lives(self._door()):
+            log.warning("the AWS door is gone; starting it again")
+            self._open_door()
         if self._settings.aws_endpoint_url == EMBEDDED:
             self._provide_warehouses()
 
@@ -152,11 +169,14 @@ class Keeper:
         warehouses.provide(launch.redshift_folder(self._settings.paths.aws), cluster, make)
 
     def _emulator_works(self) -> bool:
+        return self._lives(self._daemon(self._emulator()))
+
+    def _lives(self, process: daemon.Daemon) -> bool:
         """Whether it runs; one that is stopped by a signal for long is ended."""
-        process = self._daemon(self._emulator())
-        self._stopped = self._stopped + 1 if daemon.is_stopped(process) else 0
-        if self._stopped >= STOPPED_LOOKS:
-            log.warning("the AWS emulator is stopped by a signal; ending it")
+        count = self._stopped.get(process.name, 0) + 1 if daemon.is_stopped(process) else 0
+        self._stopped[process.name] = count
+        if count >= STOPPED_LOOKS:
+            log.warning("a service is stopped by a signal; ending it", service=process.name)
             daemon.stop(process)
         return daemon.is_running(process)
 
@@ -165,9 +185,23 @@ class Keeper:
         folders.make(self._settings.paths.aws / "tmp", folders.PRIVATE)
         folders.make(launch.redshift_folder(self._settings.paths.aws), folders.PRIVATE)
         described = self._emulator()
+        # What ran before the setting was changed would answer on.
+        daemon.stop(self._daemon(described, is_open=self._settings.guards_aws))
+        if not self._settings.guards_aws:
+            log.warning("AERODROME_IAM is off: the AWS services believe everybody who reaches their port")
+            daemon.stop(self._door())
         process = self._daemon(described)
         daemon.start(process)
         daemon.wait_until(process, lambda: launch.answers(described))
+
+    def _open_door(self) -> None:
+        """Start the door or adopt it; it reads the ledger, so that comes first."""
+        if not self._settings.guards_aws:
+            return
+        door, address = self._door(), OwnAddress(port=self._aws_port())
+        daemon.start(door)
+        identity = launch.identity(self._settings.paths.aws)
+        daemon.wait_until(door, lambda: launch.told(address, rules.DOOR_HEALTH).get("door") == identity)
 
     def _reassert(self) -> None:
         if self._settings.aws_endpoint_url != EMBEDDED:
@@ -177,29 +211,60 @@ class Keeper:
         except (BotoCoreError, ClientError) as error:
             log.warning("bucket settings could not be asserted", reason=str(error))
 
+    def _aws_port(self) -> int:
+        return launch.choose_port(self._settings.paths.aws, self._settings.aws_port)
+
     def _emulator(self) -> launch.Emulator:
         settings = self._settings
+        guarded = settings.guards_aws
         return launch.describe(
             settings.paths.aws,
-            port=launch.choose_port(settings.paths.aws, settings.aws_port),
+            address=OwnAddress(socket=settings.paths.aws_socket) if guarded else OwnAddress(port=self._aws_port()),
+            port=self._aws_port(),
             region=settings.region,
             account_id=settings.account_id,
             domain=settings.domain,
         )
 
-    def _daemon(self, described: launch.Emulator) -> daemon.Daemon:
+    def _daemon(self, described: launch.Emulator, *, is_open: bool | None = None) -> daemon.Daemon:
+        """The emulator as a process; `is_open`: as it is without a door, by default as the settings say."""
         paths = self._settings.paths
+        without_door = not self._settings.guards_aws if is_open is None else is_open
         return daemon.Daemon(
             name="AWS emulator",
             argv=described.argv,
             env=described.env,
             cwd=described.cwd,
             log=paths.logs / "aws-emulator.log",
-            pid_file=paths.run / "aws-emulator.pid",
+            pid_file=paths.run / ("aws-emulator-open.pid" if without_door else "aws-emulator.pid"),
+        )
+
+    def _door(self) -> daemon.Daemon:
+        """The door before the emulator, as a process of its own."""
+        settings, paths = self._settings, self._settings.paths
+        return daemon.Daemon(
+            name="AWS door",
+            argv=(
+                sys.executable,
+                "-I",
+                "-m",
+                "aerodrome.aws_door",
+                f"--port={self._aws_port()}",
+                f"--identity={launch.identity(paths.aws)}",
+                f"--emulator={paths.aws_socket}",
+            ),
+            env={"PATH": os.defpath, "LC_ALL": "C.UTF-8", "HOME": str(paths.data), **settings.variables()},
+            cwd=paths.data,
+            log=paths.logs / "aws-door.log",
+            pid_file=paths.run / "aws-door.pid",
         )
 
     def _client(self, service: str) -> Any:
-        endpoint = clients.configured(self._settings, self.aws_endpoint_url())
+        settings = self._settings
+        endpoint = clients.configured(settings, self.aws_endpoint_url())
+        if settings.guards_aws:
+            key_id, secret = control_plane_access_key(key_files.service_key(settings.paths.keys))
+            endpoint = replace(endpoint, credentials=Credentials(access_key_id=key_id, secret_access_key=secret))
         return clients.client(endpoint, service)
 
     def _postgres_state(self) -> str:

@@ -93,7 +93,7 @@ def _listener(settings: Settings) -> Iterator[socket.socket]:
     if not ipaddress.ip_address(settings.host).is_loopback:
         raise CallerError(
             f"AERODROME_HOST is {settings.host}: only a loopback address such as 127.0.0.1 is allowed, "
-            "because the API speaks plain HTTP and the AWS emulator behind it believes everybody"
+            "because the API speaks plain HTTP"
         )
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     # asyncio turns Nagle's algorithm off only where the protocol is named; with it an answer may wait 40 ms.

@@ -12,6 +12,7 @@ import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import platformdirs
 from pydantic import Field, field_validator
@@ -46,7 +47,7 @@ class Settings(BaseSettings):
     """The folder with everything that must survive a restart; `aerodrome purge` removes it."""
 
     host: str = "127.0.0.1"
-    """The address of the API. Loopback only: it speaks plain HTTP, and the AWS emulator behind it trusts everybody."""
+    """The address of the API. Loopback only: it speaks plain HTTP."""
 
     port: int = Field(default=4560, ge=0, le=65535)
     """TCP port of the API; 0 = the system chooses one, which is then kept."""
@@ -68,7 +69,11 @@ class Settings(BaseSettings):
     """`embedded` (MiniStack), `aws` (the real AWS), or the URL of a compatible endpoint."""
 
     aws_port: int = Field(default=4561, ge=0, le=65535)
-    """TCP port of the embedded AWS emulator on loopback; 0 = the system chooses one, which is then kept."""
+    """TCP port of the embedded AWS services on loopback; 0 = the system chooses one, which is then kept."""
+
+    iam: Literal["on", "off"] = "on"
+    """`off`: the embedded AWS emulator trusts everybody who reaches its port, DAG code of every environment included.
+    For throw-away use alone. Requests for MWAA, IAM and STS are verified all the same."""
 
     quota_environments: int = Field(default=10, ge=1)
     """How many environments may exist at the same time (MWAA's default quota is 10)."""
@@ -114,6 +119,11 @@ class Settings(BaseSettings):
         if name and not DOMAIN.fullmatch(name):
             raise ValueError(f"{value!r} is not a domain such as airflow.example.com")
         return name
+
+    @property
+    def guards_aws(self) -> bool:
+        """Whether IAM guards the embedded AWS services."""
+        return self.aws_endpoint_url == EMBEDDED and self.iam == "on"
 
     @property
     def domain(self) -> str:
@@ -225,6 +235,11 @@ class Paths:
             return inside
         digest = hashlib.sha256(os.fsencode(self.data)).hexdigest()[:8]
         return Path(tempfile.gettempdir()) / f"aerodrome-{os.getuid()}-{digest}"
+
+    @property
+    def aws_socket(self) -> Path:
+        """Where the embedded AWS emulator answers, to the door alone."""
+        return self.run / "aws.sock"
 
     @property
     def operator_socket(self) -> Path:

@@ -16,13 +16,16 @@ from aerodrome.release import airflow_home
 from aerodrome.services import databases, postgres
 from aerodrome.settings import Paths
 from gateway_client import Client
-from product import BUCKET, wait_for
+from product import BUCKET, NEIGHBOUR, wait_for
 
 PIPELINE = """
 import os
 import tempfile
 from datetime import datetime
 import boto3
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.exceptions import ClientError
 from airflow import DAG
 try:
     from airflow.providers.standard.operators.python import PythonOperator
@@ -36,6 +39,27 @@ def first():
     assert tempfile.gettempdir() == os.environ["TMPDIR"], tempfile.gettempdir()
     boto3.client("s3").put_object(Bucket="{bucket}", Key="tmp/{name}", Body=os.environ["TMPDIR"].encode())
     boto3.client("s3").put_object(Bucket="{bucket}", Key="out/{name}", Body=b"from a task")
+    attack()
+
+def attack():
+    s3, believed = boto3.client("s3"), boto3.client("s3", aws_access_key_id="test", aws_secret_access_key="test")
+    unsigned = boto3.client("s3", config=Config(signature_version=UNSIGNED))
+    evil = dict(Bucket="{neighbour}", Key="dags/evil.py", Body=b"evil")
+    attempts = [lambda client=client: client.put_object(**evil) for client in (s3, believed, unsigned)]
+    attempts += [
+        lambda: s3.get_object(Bucket="{neighbour}", Key="dags/theirs.py"),
+        lambda: s3.list_objects_v2(Bucket="{neighbour}"),
+        lambda: s3.copy_object(Bucket="{bucket}", Key="stolen", CopySource="{neighbour}/dags/theirs.py"),
+        lambda: s3.put_bucket_policy(Bucket="{neighbour}", Policy="{{}}"),
+        lambda: boto3.client("sqs").create_queue(QueueName="mine-now"),
+    ]
+    for number, attempt in enumerate(attempts):
+        try:
+            attempt()
+        except ClientError as error:
+            assert error.response["ResponseMetadata"]["HTTPStatusCode"] in (400, 403), (number, error)
+        else:
+            raise AssertionError("attempt %d of a neighbour was not refused" % number)
 
 def second():
     return boto3.client("sts").get_caller_identity()["Arn"]
@@ -89,9 +113,10 @@ def environment(shared_environment):
     return shared_environment.name
 
 
-def test_a_dag_from_the_bucket_runs_as_the_execution_role_and_without_keys(product, environment):
+def test_a_dag_from_the_bucket_runs_as_the_execution_role_without_keys_and_reaches_no_neighbour(product, environment):
     dag = f"pipeline_{environment}"  # its own: all environments read one bucket
-    product.put_dag(dag, PIPELINE.format(bucket=BUCKET, name=environment))
+    product.s3.put_object(Bucket=NEIGHBOUR, Key="dags/theirs.py", Body=b"theirs")
+    product.put_dag(dag, PIPELINE.format(bucket=BUCKET, name=environment, neighbour=NEIGHBOUR))
     run = product.trigger(environment, dag)
     assert product.finished(environment, dag, run) == "success"
     assert product.s3.get_object(Bucket=BUCKET, Key=f"out/{environment}")["Body"].read() == b"from a task"
@@ -99,6 +124,11 @@ def test_a_dag_from_the_bucket_runs_as_the_execution_role_and_without_keys(produ
     assert product.s3.get_object(Bucket=BUCKET, Key=f"tmp/{environment}")["Body"].read().decode() == str(temporary)
     entry = product.rest(environment, "GET", f"/dags/{dag}/dagRuns/{run}/taskInstances/second/xcomEntries/return_value")
     assert "assumed-role/execution/AmazonMWAA-airflow" in entry["value"]
+    versions = {
+        each["Key"]: each["VersionId"] for each in product.s3.list_object_versions(Bucket=NEIGHBOUR)["Versions"]
+    }
+    assert sorted(versions) == ["dags/", "dags/theirs.py"]
+    product.s3.delete_object(Bucket=NEIGHBOUR, Key="dags/theirs.py", VersionId=versions["dags/theirs.py"])
     product.remove_dags(dag)
 
 

@@ -18,11 +18,20 @@ from typing import Annotated, Any
 import typer
 
 from aerodrome import clock
-from aerodrome.cli import check, environment_variables, events_query, history, iam_explain, operator_client, rendering
+from aerodrome.cli import (
+    check,
+    environment_variables,
+    events_query,
+    history,
+    iam_explain,
+    operator_client,
+    rendering,
+    roles,
+)
 from aerodrome.cli.console import AsJson, Yes, err, out, print_json, told
 from aerodrome.cli.dev import command as dev
 from aerodrome.identity.credentials_file import PROFILE
-from aerodrome.settings import Settings
+from aerodrome.settings import EMBEDDED, Settings
 
 app = typer.Typer(
     help="Managed Apache Airflow that you run yourself, behind the Amazon MWAA API.",
@@ -35,6 +44,14 @@ database = typer.Typer(help="Databases of your own on the embedded PostgreSQL.",
 app.add_typer(database, name="database")
 iam = typer.Typer(help="Who may do what, and why.", no_args_is_help=True)
 app.add_typer(iam, name="iam")
+role = typer.Typer(help="Execution roles of environments.", no_args_is_help=True)
+app.add_typer(role, name="role")
+
+
+OPEN = (
+    "AERODROME_IAM is off: whoever reaches the AWS services' port on this machine, DAG code of every environment "
+    "included, may do everything there. Use it for throw-away data only."
+)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
@@ -77,6 +94,8 @@ def up(
             return
         with err.status("Starting Aerodrome …"):
             state = up_down.up(settings)
+        if settings.aws_endpoint_url == EMBEDDED and not settings.guards_aws:
+            err.print(OPEN, style="yellow", soft_wrap=True)
         if as_json:
             print_json({**asdict(state), "credentials": str(settings.paths.credentials), "profile": PROFILE})
             return
@@ -278,6 +297,23 @@ def database_create(
         print_json(found)
         return
     out.print(rendering.members(found))
+
+
+@role.command(name="create", epilog="Examples:  aerodrome role create my-execution --bucket my-dags")
+def role_create(
+    name: Annotated[str, typer.Argument(help="The role's name.")],
+    *,
+    bucket: Annotated[str, typer.Option(help="The bucket that the environment reads its DAGs from.")],
+    environment: Annotated[str, typer.Option(help="The environment that has the role; '*' = any.")] = roles.ANY,
+    as_json: AsJson = False,
+) -> None:
+    """Make an execution role with the policy that MWAA's user guide gives it, or renew that policy."""
+    with told() as settings:
+        arn = roles.create(settings, _port(settings), name, bucket=bucket, environment=environment)
+    if as_json:
+        print_json({"arn": arn, "policy": roles.POLICY})
+        return
+    out.print(arn, markup=False, soft_wrap=True)
 
 
 @iam.command(

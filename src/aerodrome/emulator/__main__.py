@@ -1,4 +1,4 @@
-"""The program of the embedded AWS emulator: MiniStack's application behind our rules, on loopback.
+"""The program of the embedded AWS emulator: MiniStack's application behind our rules, on a socket of its own.
 
 Started detached with the argv and environment that `launch.describe` gives; nothing imports it. It adds to MiniStack:
 refusals (`rules`), the Redshift Data API (`redshift`), no process and no listener besides its own
@@ -14,7 +14,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -25,7 +24,9 @@ from typing import Any
 
 import duckdb
 
-from aerodrome.emulator import athena, memory, parts, rules
+from aerodrome.emulator import athena, memory, parts, reach, resources, rules
+from aerodrome.emulator.own_address import OwnAddress
+from aerodrome.emulator.reach import Reach
 from aerodrome.emulator.redshift.entry import Redshift
 from aerodrome.listening.crowd import Limits
 from aerodrome.listening.server import Server
@@ -35,8 +36,6 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-LOOPBACK = "127.0.0.1"
 
 FORBIDDEN = frozenset(
     {"subprocess.Popen", "os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "pty.spawn"}
@@ -69,11 +68,14 @@ LIMITS = Limits(total=1024, each_peer=768, bodies_each_peer=768)
 class EmulatorFront:
     """The ASGI application that answers for MiniStack, or refuses."""
 
-    def __init__(self, inner: Application, redshift: Redshift, *, identity: str, domain: str) -> None:
+    def __init__(
+        self, inner: Application, redshift: Redshift, *, identity: str, domain: str, is_behind_door: bool
+    ) -> None:
         self._inner = inner
         self._redshift = redshift
         self._identity = identity
         self._domain = domain
+        self._is_behind_door = is_behind_door
         self._budget = memory.Budget()
         self._trimmer = memory.Trimmer()
         self.changed = asyncio.Event()
@@ -92,10 +94,36 @@ class EmulatorFront:
         if path == rules.HEALTH:
             await _respond(send, 200, {"emulator": self._identity})
             return
+        if self._is_behind_door and path.startswith(f"{rules.QUESTIONS}/"):
+            await self._question(path.removeprefix(f"{rules.QUESTIONS}/"), receive, send)
+            return
         refusal = rules.refusal(path, scope["query_string"].decode("latin-1"), headers, domain=self._domain)
         if refusal is not None:
             await _respond(send, refusal.status, {"__type": refusal.code, "message": refusal.message})
             return
+        with reach.within(self._reach(headers)):
+            await self._answered(scope, headers, receive, send)
+
+    async def _question(self, question: str, receive: Receive, send: Send) -> None:
+        """Answer the door."""
+        body, message = b"", await receive()
+        while message["type"] == "http.request":
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+            message = await receive()
+        found = resources.answer(question, json.loads(body or b"{}"))
+        status = 404 if found is None else 200
+        await _send(send, status, json.dumps(found).encode(), [(b"content-type", b"application/json")])
+
+    def _reach(self, headers: dict[str, str]) -> Reach | None:
+        """What SQL may read for who sends the request; the door alone says it, and nothing said is nothing."""
+        if not self._is_behind_door:
+            return None
+        named = headers.get(rules.REACH_HEADER.decode(), "")
+        return Reach(frozenset(name for name in named.split(",") if name))
+
+    async def _answered(self, scope: Scope, headers: dict[str, str], receive: Receive, send: Send) -> None:
         if rules.is_for_redshift(headers):
             status, body = await self._redshift.answer(headers, _bounded(receive))
             await _send(send, status, body, [(b"content-type", b"application/x-amz-json-1.1")])
@@ -145,21 +173,27 @@ async def _send(send: Send, status: int, body: bytes, headers: list[tuple[bytes,
     await send({"type": "http.response.body", "body": body})
 
 
-def confine_process(port: int) -> None:
+def confine_process(address: OwnAddress) -> None:
     """From now on, no process can be started here, and no socket bound but our own. It cannot be undone."""
 
     def judge(event: str, arguments: tuple[Any, ...]) -> None:
         if event in FORBIDDEN:
             raise PermissionError(f"the embedded emulator starts no processes ({event})")
-        if event == "socket.bind" and arguments[1] != (LOOPBACK, port):
+        if event == "socket.bind" and arguments[1] != address.bound:
             raise PermissionError("the embedded emulator opens no further listener")
 
     sys.addaudithook(judge)
 
 
-def confine_sql(folders: list[str]) -> None:
-    """From now on, SQL reads and writes these folders only; without it, a query reads any file that we can read."""
+def confine_sql(objects: str, temporary: str, account: str) -> None:
+    """From now on, SQL reads and writes the emulator's files only, and of these what who asks may read."""
     connect = duckdb.connect
+
+    def folders() -> list[str]:
+        within = reach.current()
+        if within is None:
+            return [objects, temporary]
+        return [*(f"{objects}/{account}/{bucket}" for bucket in sorted(within.buckets)), *within.folders]
 
     def confined(*arguments: Any, **options: Any) -> duckdb.DuckDBPyConnection:
         connection = connect(*arguments, **options)
@@ -167,7 +201,7 @@ def confine_sql(folders: list[str]) -> None:
         connection.execute(f"SET memory_limit = '{SQL_MEMORY}'")
         connection.execute(f"SET threads = {SQL_THREADS}")
         connection.execute(f"SET temp_directory = {_literal(tempfile.gettempdir())}")
-        connection.execute(f"SET allowed_directories = [{', '.join(map(_literal, folders))}]")
+        connection.execute(f"SET allowed_directories = [{', '.join(map(_literal, folders()))}]")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         return connection
@@ -190,7 +224,7 @@ async def keep_checkpoints(front: EmulatorFront, save: Callable[[], None]) -> No
         await asyncio.sleep((time.monotonic() - began) / CHECKPOINT_SHARE)
 
 
-async def run(front: EmulatorFront, redshift: Redshift, save: Callable[[], None], port: int) -> None:
+async def run(front: EmulatorFront, redshift: Redshift, save: Callable[[], None], address: OwnAddress) -> None:
     """Serve until SIGTERM; MiniStack then saves everything itself."""
     server = Server(
         front,
@@ -202,10 +236,7 @@ async def run(front: EmulatorFront, redshift: Redshift, save: Callable[[], None]
     )
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, setattr, server, "should_exit", True)  # noqa: FBT003
     checkpoints = asyncio.create_task(keep_checkpoints(front, save))
-    # asyncio turns Nagle's algorithm off only where the protocol is named; with it an answer may wait 40 ms.
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((LOOPBACK, port))
+    with address.listener() as listener:
         await server.serve(sockets=[listener])
     checkpoints.cancel()
     await redshift.close()
@@ -214,15 +245,18 @@ async def run(front: EmulatorFront, redshift: Redshift, save: Callable[[], None]
 def main() -> None:
     """Read the command line and serve."""
     parser = argparse.ArgumentParser(description="The embedded AWS emulator.")
-    parser.add_argument("--port", type=int, required=True)
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--port", type=int, help="on loopback, where everybody is believed")
+    where.add_argument("--socket", type=Path, help="for the door alone")
     parser.add_argument("--identity", required=True, help="what the health check answers")
     parser.add_argument("--domain", required=True, help="the domain of environments' pages, which are strangers here")
     options = parser.parse_args()
+    address = OwnAddress(port=options.port, socket=options.socket)
     temporary = Path(os.environ["TMPDIR"])
     shutil.rmtree(temporary, ignore_errors=True)  # copies for queries that a kill cut short
     temporary.mkdir(mode=0o700)
-    confine_sql([os.environ["S3_DATA_DIR"], str(temporary)])
-    confine_process(options.port)
+    confine_sql(os.environ["S3_DATA_DIR"], str(temporary), os.environ["MINISTACK_ACCOUNT_ID"])
+    confine_process(address)
     memory.limit_process()
     # Only now: MiniStack reads its environment and loads the objects at import.
     from ministack import app  # noqa: PLC0415
@@ -238,11 +272,13 @@ def main() -> None:
 
     redshift = Redshift(
         Path(os.environ["REDSHIFT_DIR"]),
-        endpoint_url=f"http://{LOOPBACK}:{options.port}",
+        address=address,
         region=os.environ["MINISTACK_REGION"],
     )
-    front = EmulatorFront(app.app, redshift, identity=options.identity, domain=options.domain)
-    asyncio.run(run(front, redshift, save, options.port))
+    front = EmulatorFront(
+        app.app, redshift, identity=options.identity, domain=options.domain, is_behind_door=address.port is None
+    )
+    asyncio.run(run(front, redshift, save, address))
 
 
 if __name__ == "__main__":

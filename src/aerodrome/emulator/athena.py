@@ -1,9 +1,9 @@
-"""Three corrections to MiniStack's Athena: where a query's result lies, and what a whole number in a text file is.
+"""Corrections to MiniStack's Athena: where results lie, what a whole number in a text file is, and who reads what.
 
 MiniStack 1.5.33 reports `<OutputLocation><id>.csv` and writes `<OutputLocation><id>.csv/<id>.csv`, and it joins a
 location without a slash at its end to the id. It rounds a fraction in a column of whole numbers, where Hive's reader
-cuts it off: 4.5 is 4. `__main__` applies them once; the tests hold what AWS does, so a MiniStack that does it too
-lets this module go.
+cuts it off: 4.5 is 4. It reads every table for everybody, where AWS reads with the rights of who asks. `__main__`
+applies them once; the tests hold what AWS does, so a MiniStack that does it too lets this module go.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+from urllib.parse import urlsplit
+
+from aerodrome.emulator import reach
 
 Document = MutableMapping[str, Any]
 
@@ -27,6 +30,7 @@ def correct(athena: Any) -> None:
     """Put the corrected functions into MiniStack's module."""
     athena._start_query_execution = started_in_a_folder(athena._start_query_execution)  # noqa: SLF001 -- pinned version
     athena._save_query_results = saved_where_reported(athena._save_query_results, athena._executions)  # noqa: SLF001
+    athena._materialize_table_files = read_within_reach(athena._materialize_table_files)  # noqa: SLF001
     athena._table_relation = whole_numbers_cut(athena._table_relation)  # noqa: SLF001
 
 
@@ -39,6 +43,22 @@ def started_in_a_folder(start: Callable[[Document], Any]) -> Callable[[Document]
             configuration = {**request["ResultConfiguration"], "OutputLocation": f"{location}/"}
             return start({**request, "ResultConfiguration": configuration})
         return start(request)
+
+    return corrected
+
+
+def read_within_reach(copy: Callable[[str, list[str]], list[str]]) -> Callable[[str, list[str]], list[str]]:
+    """Copying a table's objects for a query, if who asks may read their bucket."""
+
+    def corrected(location: str, folders: list[str]) -> list[str]:
+        within = reach.current()
+        if within is None:
+            return copy(location, folders)
+        within.check(urlsplit(location).netloc)
+        before = len(folders)
+        files = copy(location, folders)
+        within.folders.extend(folders[before:])
+        return files
 
     return corrected
 

@@ -23,8 +23,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from aerodrome.emulator import rules
-
-LOOPBACK = "127.0.0.1"
+from aerodrome.emulator.own_address import LOOPBACK, OwnAddress
 
 PROBE_TIMEOUT = 1.0
 """Seconds for one health check."""
@@ -48,29 +47,33 @@ class Emulator:
     env: dict[str, str] = field(repr=False)
     """The whole environment; nothing of the host's, its AWS_* least of all."""
     cwd: Path
-    port: int
+    address: OwnAddress
     identity: str
-    """What its health check answers: tells ours from a stranger, or another data folder's, on the port."""
-
-    @property
-    def endpoint_url(self) -> str:
-        return f"http://{LOOPBACK}:{self.port}"
+    """What its health check answers: tells ours from a stranger, or another data folder's, at the address."""
 
 
-def describe(folder: Path, *, port: int, region: str, account_id: str, domain: str) -> Emulator:
-    """The emulator whose files lie in `folder` (mode 0700, made by the caller) on a port that `choose_port` gave.
+def identity(folder: Path) -> str:
+    """What tells the emulator, and its door, of one data folder from those of another."""
+    return hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
 
-    `domain` is the one below which environments have their pages: web pages of theirs are refused.
+
+def describe(
+    folder: Path, *, address: OwnAddress, port: int | None = None, region: str, account_id: str, domain: str
+) -> Emulator:
+    """The emulator whose files lie in `folder` (mode 0700, made by the caller).
+
+    `port` is that of the door before it (None = there is none): URLs of queues name it. `domain` is the one below which
+    environments have their pages: web pages of theirs are refused.
     """
-    identity = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    where = f"--port={address.port}" if address.port is not None else f"--socket={address.socket}"
     return Emulator(
         argv=(
             sys.executable,
             "-I",
             "-m",
             "aerodrome.emulator",
-            f"--port={port}",
-            f"--identity={identity}",
+            where,
+            f"--identity={identity(folder)}",
             f"--domain={domain}",
         ),
         env={
@@ -88,7 +91,7 @@ def describe(folder: Path, *, port: int, region: str, account_id: str, domain: s
             "MINISTACK_ACCOUNT_ID": account_id,
             "MINISTACK_REGION": region,
             "MINISTACK_HOST": "localhost",
-            "GATEWAY_PORT": str(port),
+            "GATEWAY_PORT": str(port or address.port or 0),
             "BIND_HOST": LOOPBACK,
             "LOG_LEVEL": "WARNING",
             # Listeners of their own, and a daemon that may be somebody else's:
@@ -98,8 +101,8 @@ def describe(folder: Path, *, port: int, region: str, account_id: str, domain: s
             "MINISTACK_WORKER_THREADS": "16",
         },
         cwd=folder,
-        port=port,
-        identity=identity,
+        address=address,
+        identity=identity(folder),
     )
 
 
@@ -123,16 +126,21 @@ def choose_port(folder: Path, wanted: int) -> int:
 
 
 def answers(emulator: Emulator) -> bool:
-    """Whether this very emulator answers; a stranger on its port does not count."""
-    connection = http.client.HTTPConnection(LOOPBACK, emulator.port, timeout=PROBE_TIMEOUT)
+    """Whether this very emulator answers; a stranger at its address does not count."""
+    return told(emulator.address, rules.HEALTH).get("emulator") == emulator.identity
+
+
+def told(address: OwnAddress, path: str) -> dict[str, Any]:
+    """What a health check answers; empty when nothing does."""
+    connection = address.connection(PROBE_TIMEOUT)
     try:
-        connection.request("GET", rules.HEALTH)
+        connection.request("GET", path)
         document = json.loads(connection.getresponse().read(ANSWER_LIMIT))
     except (OSError, http.client.HTTPException, ValueError):
-        return False
+        return {}
     finally:
         connection.close()
-    return isinstance(document, dict) and document.get("emulator") == emulator.identity
+    return document if isinstance(document, dict) else {}
 
 
 def reassert(s3: Any, buckets: Iterable[str]) -> None:

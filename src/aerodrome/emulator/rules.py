@@ -12,7 +12,16 @@ from aerodrome import browsers
 HEALTH = "/_ministack/health"
 """The one path of MiniStack's own that is answered; our program answers it itself."""
 
-PRIVATE_PATHS = ("/_ministack", "/_localstack", "/_aws", "/health")
+QUESTIONS = "/_aerodrome"
+"""Below it the emulator answers questions of the door's, on its unix socket alone."""
+
+DOOR_HEALTH = f"{QUESTIONS}/door"
+"""Where the door says that it serves."""
+
+REACH_HEADER = b"x-aerodrome-buckets"
+"""Names the buckets that SQL may read for who sends a request; only the door sets it."""
+
+PRIVATE_PATHS = ("/_ministack", "/_localstack", "/_aws", "/_aerodrome", "/health")
 """Administration, such as wiping everything, which MiniStack serves to anybody."""
 
 SERVICES = (

@@ -6,6 +6,7 @@ principal may do.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from aerodrome.identity import sigv4
@@ -15,6 +16,16 @@ from aerodrome.identity.sigv4 import Presented, SignedRequest
 from aerodrome.identity.store import IdentityStore
 from aerodrome.identity.vault import Vault
 from aerodrome.model.principals import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A signature that was verified."""
+
+    principal: Principal
+    presented: Presented
+    secret: str = field(repr=False)
+    """What the chunks of a body are signed with as well."""
 
 
 class Authenticator:
@@ -32,6 +43,14 @@ class Authenticator:
         Raises:
             AuthenticationError: nobody signed it, or the signature proves nothing.
         """
+        return self.prove(request, now=now, services=services).principal
+
+    def prove(self, request: SignedRequest, *, now: datetime, services: frozenset[str]) -> Proof:
+        """As `authenticate`, with what the rest of a request is verified by.
+
+        Raises:
+            AuthenticationError: nobody signed it, or the signature proves nothing.
+        """
         presented = sigv4.presented(request)
         if presented is None:
             raise AuthenticationError("MissingAuthenticationToken", "Missing Authentication Token")
@@ -41,7 +60,7 @@ class Authenticator:
             raise unknown_key(presented.service)
         if presented.session_token is None:
             self._store.used(presented.access_key_id, presented.service, presented.region, now)
-        return principal
+        return Proof(principal, presented, secret)
 
     def recognise(self, request: SignedRequest, *, now: datetime, services: frozenset[str]) -> Principal:
         """Whose access key the request names; its signature may still be wrong. For who is to read a body first.

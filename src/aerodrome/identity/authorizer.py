@@ -12,12 +12,13 @@ from aerodrome.identity.policy.patterns import Context
 from aerodrome.identity.policy.statements import Effect, Request
 from aerodrome.identity.request_context import principal_context
 from aerodrome.identity.store import IdentityStore
-from aerodrome.identity.trust import Asking, FederatedPrincipal, Naming
+from aerodrome.identity.trust import Anonymous, Asking, FederatedPrincipal, Naming
 from aerodrome.model import arns
 from aerodrome.model.principals import Granted, PolicyText, Principal
 from aerodrome.model.roles import AirflowRole
 
 __all__ = [
+    "Anonymous",
     "Authorizer",
     "Considered",
     "Decision",
@@ -39,6 +40,24 @@ class Authorizer:
         """Whether the principal may do what the request says."""
         granted = self._store.granted(principal)
         return evaluation.evaluate(granted, request) if granted is not None else evaluation.gone(request)
+
+    def decide_on(
+        self, asking: Principal | Anonymous, request: Request, policy: PolicyText | None, *, required: bool = False
+    ) -> Decision:
+        """Whether somebody may do something to a resource of our account that may have a `policy` of its own.
+
+        Either the resource's policy allows it by naming who asks, or the asker's own policies do; a deny in one of them
+        counts. `required`: the resource's policy must name the asker or its account, as a KMS key's must.
+        """
+        if isinstance(asking, Anonymous):
+            granted: Granted | None = Granted(identity=())
+        else:
+            granted = self._store.granted(asking)
+        if granted is None:
+            return evaluation.gone(request)
+        if policy is None:
+            return evaluation.evaluate(granted, request)
+        return _on_resource(policy, asking, granted, request, required=required)
 
     def access_denied(self, principal: Principal, request: Request) -> str:
         """The refusal for a principal, in AWS's words."""
@@ -87,6 +106,25 @@ def _assumption(text: PolicyText, asking: Asking, granted: Granted, request: Req
     if naming is Naming.ROLE:
         return evaluation.within(granted, request, both, trusting=trusting)
     return evaluation.allowed([trusting], request, both)
+
+
+def _on_resource(
+    policy: PolicyText, asking: Principal | Anonymous, granted: Granted, request: Request, *, required: bool
+) -> Decision:
+    """What a resource's policy and the asker's own policies say together, within one account."""
+    trace, naming = trust.consider(policy, asking, request, Layer.RESOURCE)
+    both = [*trace, *evaluation.consider_granted(granted, request)]
+    denying = evaluation.first(both, Effect.DENY)
+    if denying:
+        return evaluation.denied(denying, request, both)
+    allowing = evaluation.first(trace, Effect.ALLOW)
+    if allowing is not None and naming is Naming.DIRECT:
+        return evaluation.allowed([allowing], request, both)
+    if allowing is not None and naming is Naming.ROLE:
+        return evaluation.within(granted, request, both, trusting=allowing)
+    if allowing is None and required:
+        return evaluation.missing(Layer.RESOURCE, request, both)
+    return evaluation.within(granted, request, both)
 
 
 def refusal(principal: Asking, request: Request, decision: Decision) -> str:

@@ -23,6 +23,7 @@ class Layer(StrEnum):
     BOUNDARY = "permissions boundary"
     SESSION = "session policy"
     TRUST = "role trust policy"
+    RESOURCE = "resource-based policy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,14 +98,17 @@ def consider(layer: Layer, texts: Iterable[PolicyText], request: Request) -> lis
     ]
 
 
-def read(text: PolicyText, *, trust: bool = False) -> PolicyDocument:
+_READERS = {Layer.TRUST: grammar.parse_trust, Layer.RESOURCE: grammar.parse_resource}
+
+
+def read(text: PolicyText, layer: Layer = Layer.IDENTITY) -> PolicyDocument:
     """A stored policy.
 
     Raises:
         BrokenError: it cannot be read; it might deny, so nothing may be decided without it.
     """
     try:
-        return grammar.parse_trust(text.document) if trust else grammar.parse(text.document)
+        return _READERS.get(layer, grammar.parse)(text.document)
     except MalformedPolicyError as error:
         raise BrokenError(f"The stored {text.source} cannot be read: {error.reason}") from error
 

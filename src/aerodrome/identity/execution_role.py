@@ -1,9 +1,12 @@
-"""Whether MWAA may assume an execution role: checked before an environment is created, as MWAA checks it.
+"""Execution roles: the policies that MWAA's user guide gives one, and whether MWAA may assume it.
 
-Only where IAM is ours; pure but for the store behind the authorizer.
+The latter is checked before an environment is created, as MWAA checks it, where IAM is ours. Pure but for the store
+behind the authorizer.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from aerodrome.errors import CallerError
 from aerodrome.identity.authorizer import Authorizer
@@ -14,6 +17,48 @@ SERVICES = ("airflow-env.amazonaws.com", "airflow.amazonaws.com")
 """The service names by which a role's trust policy may name MWAA; one of them suffices."""
 
 ACTION = "sts:AssumeRole"
+
+
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": ["airflow.amazonaws.com", "airflow-env.amazonaws.com"]},
+            "Action": "sts:AssumeRole",
+        }
+    ],
+}
+"""Lets MWAA's two service principals assume the role."""
+
+
+def standard_policy(environment: str, bucket: str, *, region: str, account: str) -> dict[str, Any]:
+    """The rights that MWAA's user guide gives an execution role, for this bucket and the service's own key. Pure."""
+    bucket_arn = f"arn:aws:s3:::{bucket}"
+    of_bucket = [bucket_arn, f"{bucket_arn}/*"]
+    log_groups = f"arn:aws:logs:{region}:{account}:log-group:airflow-{environment}-*"
+    logs = (
+        "CreateLogStream CreateLogGroup PutLogEvents GetLogEvents GetLogRecord GetLogGroupFields GetQueryResults "
+        "DescribeLogStreams"
+    )
+    queues = "ChangeMessageVisibility DeleteMessage GetQueueAttributes GetQueueUrl ReceiveMessage SendMessage"
+    allowed: list[tuple[list[str], list[str]]] = [
+        (["airflow:PublishMetrics"], [f"arn:aws:airflow:{region}:{account}:environment/{environment}"]),
+        (["s3:GetObject*", "s3:GetBucket*", "s3:List*"], of_bucket),
+        ([f"logs:{each}" for each in logs.split()], [log_groups]),
+        (["logs:DescribeLogGroups"], ["*"]),
+        (["s3:GetAccountPublicAccessBlock"], ["*"]),
+        (["cloudwatch:PutMetricData"], ["*"]),
+        ([f"sqs:{each}" for each in queues.split()], [f"arn:aws:sqs:{region}:*:airflow-celery-*"]),
+    ]  # fmt: skip
+    key = {
+        "Effect": "Allow",
+        "Action": ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*", "kms:Encrypt"],
+        "NotResource": f"arn:aws:kms:*:{account}:key/*",
+        "Condition": {"StringLike": {"kms:ViaService": [f"sqs.{region}.amazonaws.com"]}},
+    }
+    statements = [{"Effect": "Allow", "Action": actions, "Resource": resources} for actions, resources in allowed]
+    return {"Version": "2012-10-17", "Statement": [*statements, key]}
 
 
 def on_behalf_of(environment_arn: str, account: str) -> Context:

@@ -22,6 +22,14 @@ from aerodrome.model import arns
 ALGORITHM = "AWS4-HMAC-SHA256"
 TERMINATOR = "aws4_request"
 UNSIGNED = "UNSIGNED-PAYLOAD"
+STREAMING = frozenset(
+    {
+        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
+        "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+    }
+)
+"""What a request to S3 may say of a body that comes in chunks; `payloads` reads them."""
 SKEW = timedelta(minutes=15)
 LONGEST_EXPIRY = 604800
 """Seconds; a week is the longest time for which a presigned URL may be valid."""
@@ -55,7 +63,8 @@ class SignedRequest:
     headers: Sequence[tuple[str, str]] = field(repr=False)
     """In the order received, names in any case, one pair a line."""
     body_sha256: str | None
-    """Lower-case hex. None = the body was not read, so only a signature that leaves it out can be valid."""
+    """Lower-case hex. None = the body was not read, so only a signature that leaves it out can be valid, or one for S3,
+    whose body `payloads` compares with what the head says of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +135,18 @@ def check_head(
     _check_scope(presented, services, region)
     _check_time(presented, now)
     _check_signed_headers(presented, _lines(request))
+
+
+def declared_payload(request: SignedRequest, presented: Presented) -> str:
+    """What the head of a request to S3 says of its body: a digest, or how the body is signed if it is at all."""
+    declared = _single(_lines(request), "x-amz-content-sha256")
+    if declared is None:
+        if presented.is_presigned:
+            return UNSIGNED
+        raise incomplete("Missing required header for this request: x-amz-content-sha256.")
+    if declared not in STREAMING and declared != UNSIGNED and not _DIGEST.fullmatch(declared):
+        raise incomplete("x-amz-content-sha256 must be UNSIGNED-PAYLOAD, a way of streaming, or a valid sha256 value.")
+    return declared
 
 
 def _check_sizes(request: SignedRequest) -> None:
@@ -335,7 +356,7 @@ def _signature(request: SignedRequest, presented: Presented, headers: dict[str, 
         payload=_payload(request, presented, headers),
     )
     to_sign = f"{ALGORITHM}\n{presented.stamp}\n{presented.scope}\n{hashlib.sha256(text).hexdigest()}"
-    return hmac.digest(_key(secret, presented), to_sign.encode("latin-1"), "sha256").hex()
+    return hmac.digest(signing_key(secret, presented), to_sign.encode("latin-1"), "sha256").hex()
 
 
 def _payload(request: SignedRequest, presented: Presented, headers: dict[str, list[str]]) -> str:
@@ -344,6 +365,8 @@ def _payload(request: SignedRequest, presented: Presented, headers: dict[str, li
     declared = _single(headers, "x-amz-content-sha256") or (UNSIGNED if s3 and presented.is_presigned else None)
     if declared == UNSIGNED and (s3 or presented.is_presigned):
         return UNSIGNED
+    if s3 and request.body_sha256 is None:
+        return declared_payload(request, presented)
     if request.body_sha256 is None or not _DIGEST.fullmatch(request.body_sha256):
         raise mismatch("The signature does not leave the request's body out, and the body was not read.")
     if declared is not None and declared != request.body_sha256:
@@ -351,7 +374,8 @@ def _payload(request: SignedRequest, presented: Presented, headers: dict[str, li
     return request.body_sha256
 
 
-def _key(secret: str, presented: Presented) -> bytes:
+def signing_key(secret: str, presented: Presented) -> bytes:
+    """The key that a secret has for one day, region and service."""
     # Derived anew each time: four short hashes cost less than a cache that holds secrets.
     key = f"AWS4{secret}".encode()
     for part in (presented.date, presented.region, presented.service, TERMINATOR):

@@ -1,4 +1,4 @@
-"""Who may assume a role: whether its trust policy's principals name the one who asks.
+"""What a role's trust policy or a resource's policy says to the one who asks: whether its principals name it.
 
 `authorizer` calls it. Pure; `policy` handles conditions and effects.
 """
@@ -39,7 +39,15 @@ class FederatedPrincipal:
         return f"{self.provider}:{self.subject}"
 
 
-Asking = Principal | FederatedPrincipal
+@dataclass(frozen=True, slots=True)
+class Anonymous:
+    """Somebody who signed nothing; only a policy that names everybody speaks of it."""
+
+    arn: str = "anonymous"
+    """What refusals call it."""
+
+
+Asking = Principal | FederatedPrincipal | Anonymous
 
 
 class Naming(IntEnum):
@@ -73,6 +81,8 @@ def _names(asking: Principal) -> _Names:
 
 def naming(principals: PrincipalElement, asking: Asking, effect: Effect) -> Naming:
     """How a statement's Principal or NotPrincipal names who asks."""
+    if isinstance(asking, Anonymous):
+        return Naming.DIRECT if principals.everyone is not principals.negated else Naming.NONE
     if isinstance(asking, FederatedPrincipal):
         named = asking.provider in principals.federated
         return _outside(principals, effect, named=named)
@@ -109,16 +119,18 @@ def _left_out(principals: PrincipalElement, names: _Names, effect: Effect) -> Na
     return Naming.NONE if spared else Naming.ACCOUNT
 
 
-def consider(text: PolicyText, asking: Asking, request: Request) -> tuple[list[Considered], Naming]:
-    """Every statement of the trust policy compared with the request, and the closest naming that allows."""
+def consider(
+    text: PolicyText, asking: Asking, request: Request, layer: Layer = Layer.TRUST
+) -> tuple[list[Considered], Naming]:
+    """Every statement of the policy compared with the request, and the closest naming that allows."""
     trace: list[Considered] = []
     closest = Naming.NONE
-    for statement in read(text, trust=True).statements:
+    for statement in read(text, layer).statements:
         close = naming(statement.principals, asking, statement.effect) if statement.principals else Naming.NONE
         mismatch = statement.mismatch(request) if close else _not_named(statement, asking)
         if mismatch is None and statement.effect is Effect.ALLOW:
             closest = max(closest, close)
-        trace.append(Considered(layer=Layer.TRUST, source=text.source, statement=statement, mismatch=mismatch))
+        trace.append(Considered(layer=layer, source=text.source, statement=statement, mismatch=mismatch))
     return trace, closest
 
 

@@ -1,4 +1,4 @@
-"""Wake-ups: PostgreSQL's notices with the names of environments that something happened to."""
+"""Wake-ups: PostgreSQL's notices, of environments that something happened to (by name), and of changes in IAM."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from aerodrome.ledger.environments import CHANNEL
 class Notices:
     """Listens on a connection of its own. A notice can be lost, so nothing may depend on it."""
 
-    def __init__(self, conninfo: str) -> None:
+    def __init__(self, conninfo: str, channel: str = CHANNEL) -> None:
         self._conninfo = conninfo
+        self._channel = channel
         self._connection: psycopg.Connection[tuple[object, ...]] | None = None
 
     def wait(self, seconds: float) -> set[str]:
-        """The names notified within `seconds`; returns at the first notice.
+        """The payloads notified within `seconds`; returns at the first notice.
 
         Raises:
             RetryError: the ledger is away; the next call connects anew.
@@ -37,5 +38,5 @@ class Notices:
     def _connected(self) -> psycopg.Connection[tuple[object, ...]]:
         if self._connection is None:
             self._connection = psycopg.connect(self._conninfo, autocommit=True)
-            self._connection.execute(f"LISTEN {CHANNEL}")
+            self._connection.execute(f"LISTEN {self._channel}")
         return self._connection

@@ -42,6 +42,14 @@ ADMINISTRATOR_POLICY = "AdministratorAccess"
 SERVICE = "airflow-env.amazonaws.com"
 """The name of an environment's own service in policies."""
 
+CHANNEL = "aerodrome_iam"
+"""Where PostgreSQL notifies of changes."""
+
+CONTROL_PLANE = "airflow.amazonaws.com"
+"""What the control plane is called in policies when it asks an AWS service by itself."""
+
+CONTROL_PLANE_KEY = "AKIAAERODROMECONTROL"  # no environment's: its last letter is not one of theirs
+
 _SERVICE_KEY = re.compile(r"AKIAAERODROME([A-Z2-7]{7})")
 """The access key id of an environment's service: its identifier's 32 bits in base 32."""
 
@@ -56,6 +64,16 @@ class NewKey:
     user_arn: str
     access_key_id: str
     secret_access_key: str = field(repr=False)
+
+
+def control_plane_access_key(service_key: bytes) -> tuple[str, str]:
+    """The access key with which the control plane asks AWS services: derived and stored nowhere."""
+    return CONTROL_PLANE_KEY, _derived_secret(service_key, "control plane access key")
+
+
+def _derived_secret(service_key: bytes, message: str) -> str:
+    digest = hmac.digest(service_key, message.encode(), hashlib.sha256)
+    return base64.b64encode(digest).decode()[:40]
 
 
 class Principals:
@@ -75,6 +93,21 @@ class Principals:
         self._seal = seal
         self._service_key = service_key
         self._empty = Directory(partition=arns.partition(region), account=account, aws_policies=aws_policies)
+        key_id, secret = control_plane_access_key(service_key)
+        self._control_plane = AccessKey(
+            access_key_id=key_id,
+            sealed_secret=seal(secret),
+            principal=Principal(
+                kind=PrincipalKind.SERVICE,
+                account=account,
+                arn=CONTROL_PLANE,
+                unique_id=CONTROL_PLANE_KEY,
+                name=CONTROL_PLANE,
+            ),
+            active=True,
+        )
+        everything = aws_policies[f"arn:{arns.partition(region)}:iam::aws:policy/{ADMINISTRATOR_POLICY}"]
+        self._everything = Granted(identity=(PolicyText(source="the control plane", document=everything.document),))
         self._changing = threading.Lock()
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="iam-key-use")
         self._using = threading.Lock()
@@ -101,6 +134,7 @@ class Principals:
                     before = iam_rows.read(connection, self._empty)
                     after = decide(before)
                     iam_rows.write(connection, before, after)
+                    connection.execute(sa.text(f"NOTIFY {CHANNEL}"))
             except sa.exc.DBAPIError:
                 # The commit may have succeeded all the same: memory must not keep what the ledger has revoked.
                 with suppress(sa.exc.DBAPIError), self._engine.begin() as connection:
@@ -109,8 +143,15 @@ class Principals:
             self._directory = after
             return after
 
+    def refresh(self) -> None:
+        """Bring in what another process has changed; blocks."""
+        with self._engine.begin() as connection:
+            self._directory = iam_rows.read(connection, self._empty)
+
     def access_key(self, access_key_id: str) -> AccessKey | None:
         """The long-term key with this id, active or not; an environment's key ends with the environment."""
+        if access_key_id == CONTROL_PLANE_KEY:
+            return self._control_plane
         directory = self._directory
         stored = directory.keys.get(access_key_id)
         if stored is not None:
@@ -132,8 +173,11 @@ class Principals:
         """The policies of a principal; None when it no longer exists, or another principal has its name now.
 
         A service has no policies of its own: it needs only the trust policy of an execution role. A service without an
-        environment is MWAA itself; it is asked about before an environment is created.
+        environment is MWAA itself; it is asked about before an environment is created. The control plane may do
+        everything.
         """
+        if principal == self._control_plane.principal:
+            return self._everything
         if principal.kind is not PrincipalKind.SERVICE:
             return grants.granted(self._directory, principal)
         exists = principal.environment is None or self._identifier_of(principal.environment) is not None
@@ -190,9 +234,8 @@ class Principals:
     def service_access_key(self, environment_name: str, identifier: str) -> tuple[str, str]:
         """The access key of an environment's service. It is derived and never stored, and ends with the environment."""
         key_id = "AKIAAERODROME" + base64.b32encode(bytes.fromhex(identifier)).decode().rstrip("=")
-        message = f"service access key\n{environment_name}\n{identifier}".encode()
-        digest = hmac.digest(self._service_key, message, hashlib.sha256)
-        return key_id, base64.b64encode(digest).decode()[:40]
+        message = f"service access key\n{environment_name}\n{identifier}"
+        return key_id, _derived_secret(self._service_key, message)
 
     def close(self) -> None:
         """Write the last uses of keys that have not been written yet."""

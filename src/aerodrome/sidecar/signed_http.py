@@ -8,6 +8,8 @@ redirect, uses no proxy, and must not be used by several threads.
 from __future__ import annotations
 
 import http.client
+import json
+import re
 import ssl
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
@@ -30,6 +32,11 @@ ERROR_LIMIT = 64 * 1024
 
 SENTENCE_LIMIT = 300
 """Characters of a service's sentence that we repeat; arbitrary."""
+
+_NOT_ALLOWED = re.compile(
+    r"not authorized to perform: (?P<action>[\w:-]{1,128}) on resource: \"?(?P<resource>[^\s\"]{1,256})"
+)
+"""AWS's sentence for what IAM does not allow."""
 
 HTTP_ERROR, HTTP_TOO_MANY, HTTP_SERVER_ERROR = 300, 429, 500
 
@@ -135,7 +142,16 @@ class AwsEndpoint:
         text = f"{self._service} answers {status} {code}: {sentence}"[:SENTENCE_LIMIT]
         if status >= HTTP_SERVER_ERROR or status == HTTP_TOO_MANY:
             return AwayError(text)
-        return RefusalError(text, code=code or str(status))
+        return RefusalError(text + (_missing(sentence) if self._service == "s3" else ""), code=code or str(status))
+
+
+def _missing(sentence: str) -> str:
+    """The statement that the role lacks, as a sentence of its own; empty when it is not a question of rights."""
+    found = _NOT_ALLOWED.search(sentence)
+    if found is None:
+        return ""
+    statement = json.dumps({"Effect": "Allow", "Action": found["action"], "Resource": found["resource"]})
+    return f". Add this statement to one of the execution role's policies: {statement}"
 
 
 def _explained(document: bytes) -> tuple[str, str]:

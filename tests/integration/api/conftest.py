@@ -17,6 +17,7 @@ from botocore.config import Config
 
 from aerodrome.api.app import create_app
 from aerodrome.emulator import launch
+from aerodrome.emulator.own_address import OwnAddress
 from aerodrome.services import daemon
 from aerodrome.services.daemon import Daemon
 from aerodrome.settings import Settings
@@ -31,7 +32,7 @@ def endpoint_url() -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="aero-"))
     port = launch.choose_port(folder, 0)
     described = launch.describe(
-        folder, port=port, region="us-east-1", account_id="000000000000", domain="pages.localhost"
+        folder, address=OwnAddress(port=port), region="us-east-1", account_id="000000000000", domain="pages.localhost"
     )
     process = Daemon(
         name="AWS emulator",
@@ -44,7 +45,7 @@ def endpoint_url() -> Iterator[str]:
     daemon.start(process)
     try:
         daemon.wait_until(process, lambda: launch.answers(described))
-        yield described.endpoint_url
+        yield described.address.url
     finally:
         daemon.stop(process)
         shutil.rmtree(folder)

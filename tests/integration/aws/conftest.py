@@ -20,6 +20,7 @@ from aerodrome.aws import clients, credentials
 from aerodrome.aws.clients import Endpoint
 from aerodrome.emulator import launch
 from aerodrome.emulator.launch import Emulator
+from aerodrome.emulator.own_address import OwnAddress
 from aerodrome.emulator.redshift import warehouses
 from aerodrome.services import daemon, databases
 from aerodrome.services.clusters import Cluster
@@ -46,7 +47,7 @@ class Service:
 
     @property
     def endpoint(self) -> Endpoint:
-        return Endpoint(region="us-east-1", url=self.described.endpoint_url, credentials=credentials.EMULATOR)
+        return Endpoint(region="us-east-1", url=self.described.address.url, credentials=credentials.EMULATOR)
 
     def client(self, name: str) -> Any:
         return clients.client(self.endpoint, name)
@@ -64,7 +65,7 @@ def started() -> Iterator[Service]:
     folder = Path(tempfile.mkdtemp(prefix="aero-"))
     port = launch.choose_port(folder, 0)
     described = launch.describe(
-        folder, port=port, region="us-east-1", account_id="000000000000", domain="pages.localhost"
+        folder, address=OwnAddress(port=port), region="us-east-1", account_id="000000000000", domain="pages.localhost"
     )
     process = Daemon(
         name="AWS emulator",

@@ -21,7 +21,7 @@ MIB = 2**20
 
 
 def ask(service, method: str, path: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", service.described.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", service.described.address.port, timeout=30)
     connection.request(method, path, headers=headers or {})
     answer = connection.getresponse()
     found = answer.status, answer.read()
@@ -41,7 +41,7 @@ def test_it_has_one_listener_on_loopback_and_no_children(service):
     service.client("glue").get_databases()
     process = psutil.Process(service.pid)
     listeners = [c for c in process.net_connections("all") if c.status == psutil.CONN_LISTEN]
-    assert [tuple(c.laddr) for c in listeners] == [("127.0.0.1", service.described.port)]
+    assert [tuple(c.laddr) for c in listeners] == [("127.0.0.1", service.described.address.port)]
     assert process.children(recursive=True) == []
 
 
@@ -49,7 +49,7 @@ def test_its_health_says_whose_it_is(service):
     assert launch.answers(service.described)
     stranger = launch.describe(
         service.folder / "other",
-        port=service.described.port,
+        address=service.described.address,
         region="us-east-1",
         account_id="0" * 12,
         domain="pages.localhost",
@@ -58,7 +58,7 @@ def test_its_health_says_whose_it_is(service):
 
 
 def test_a_chosen_port_is_kept(service):
-    assert launch.choose_port(service.folder, 0) == service.described.port
+    assert launch.choose_port(service.folder, 0) == service.described.address.port
 
 
 def test_its_own_mwaa_never_answers(service):
@@ -98,7 +98,7 @@ def test_its_administration_is_refused(service, method, path):
 
 @pytest.mark.parametrize("name", malformed.CASES)
 def test_a_head_that_is_none_is_refused_and_nothing_behind_it_is_read(service, name):
-    assert malformed.is_refused(raw.send(service.described.port, malformed.smuggled(name, "localhost")))
+    assert malformed.is_refused(raw.send(service.described.address.port, malformed.smuggled(name, "localhost")))
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_an_object_is_found_by_path_and_by_host(service):
     assert s3.get_object(Bucket=bucket, Key="dags/ä b.py")["Body"].read() == body
     s3.put_object(Bucket=bucket, Key="plain", Body=b"text")
     assert ask(service, "GET", f"/{bucket}/plain") == (200, b"text")
-    host = {"Host": f"{bucket}.localhost:{service.described.port}"}
+    host = {"Host": f"{bucket}.localhost:{service.described.address.port}"}
     assert ask(service, "GET", "/plain", host) == (200, b"text")
 
 
@@ -220,7 +220,7 @@ def test_everything_survives_an_orderly_stop(own_service):
 def test_a_taken_port_is_told_in_the_log(service, own_service):
     taken = launch.describe(
         own_service.folder / "second",
-        port=service.described.port,
+        address=service.described.address,
         region="us-east-1",
         account_id="0" * 12,
         domain="pages.localhost",

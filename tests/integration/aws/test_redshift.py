@@ -420,7 +420,7 @@ def test_the_same_token_is_the_same_statement(redshift, table):
 def test_a_caller_lists_its_own_statements(service, redshift):
     key = Credentials(access_key_id="ASIA" + secrets.token_hex(6).upper(), secret_access_key="x")
     other = clients.client(
-        Endpoint(region="us-east-1", url=service.described.endpoint_url, credentials=key), "redshift-data"
+        Endpoint(region="us-east-1", url=service.described.address.url, credentials=key), "redshift-data"
     )
     name = secrets.token_hex(4)
     ids = [run(redshift, f"select {number}", StatementName=f"{name}-{number}").id for number in range(3)]

@@ -31,6 +31,7 @@ from aerodrome.cli import (
     main,
     operator_client,
     rendering,
+    roles,
     up_down,
 )
 from aerodrome.cli.dev import lifetime, session
@@ -135,6 +136,7 @@ CALLS = {
     "diff": Call("mine 1 2", [REVISION, APPLIED]),
     "rollback": Call("mine 1", BEGUN, told="mine is AVAILABLE with revision 5, after 1.0 s."),
     "database create": Call("warehouse", {"host": TOLD, "port": 1}),
+    "role create": Call("mine --bucket b", told=FOLDER),
     "iam explain": Call("--principal a --action b", EXPLAINED),
     "snapshots": Call(answer=[SNAPSHOT]),
     "snapshots list": Call(answer=[SNAPSHOT]),
@@ -170,6 +172,7 @@ def surroundings(monkeypatch, tmp_path):
     monkeypatch.setattr(up_down, "down", lambda *_, **__: None)
     monkeypatch.setattr(up_down, "purge", lambda *_, **__: Found(unseen=LONG))
     monkeypatch.setattr(login, "link", lambda *_: LONG)
+    monkeypatch.setattr(roles, "create", lambda *_, **__: FOLDER)
     monkeypatch.setattr(lifetime, "running", lambda *_, **__: nullcontext(4560))
     monkeypatch.setattr(session, "Session", Session)
     monkeypatch.setattr(main, "_port", lambda _: 4560)

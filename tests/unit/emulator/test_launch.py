@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from aerodrome.emulator import launch
+from aerodrome.emulator.own_address import OwnAddress
 
 FOLDER = Path("/data/aws")
 
@@ -10,19 +11,21 @@ FOLDER = Path("/data/aws")
 def test_its_environment_is_complete_and_holds_nothing_of_the_hosts(monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "host-secret")
     monkeypatch.setenv("DOCKER_HOST", "tcp://somewhere")
-    found = launch.describe(FOLDER, port=4561, region="eu-west-1", account_id="123456789012", domain="pages.localhost")
+    found = launch.describe(
+        FOLDER, address=OwnAddress(port=4561), region="eu-west-1", account_id="123456789012", domain="pages.localhost"
+    )
     assert not [name for name in found.env if name.startswith("AWS_")]
     assert found.env["DOCKER_HOST"] == "unix:///nonexistent"
     assert (found.env["PERSIST_STATE"], found.env["S3_PERSIST"]) == ("1", "1")
     assert (found.env["MINISTACK_REGION"], found.env["MINISTACK_ACCOUNT_ID"]) == ("eu-west-1", "123456789012")
     for name in ("HOME", "TMPDIR", "STATE_DIR", "S3_DATA_DIR"):
         assert Path(found.env[name]).is_relative_to(FOLDER)
-    assert found.endpoint_url == "http://127.0.0.1:4561"
+    assert found.address.url == "http://127.0.0.1:4561"
 
 
 def test_two_data_folders_have_two_identities():
     first, second = (
-        launch.describe(folder, port=1, region="us-east-1", account_id="0" * 12, domain="d")
+        launch.describe(folder, address=OwnAddress(port=1), region="us-east-1", account_id="0" * 12, domain="d")
         for folder in (FOLDER, FOLDER / "b")
     )
     assert first.identity != second.identity

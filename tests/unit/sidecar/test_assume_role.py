@@ -92,3 +92,15 @@ def test_an_answer_that_is_no_success_says_who_must_act(status, kind):
 def test_an_answer_without_a_document_still_has_a_code():
     error = signed_http.AwsEndpoint("http://x", region="r", service="s3")._refused(404, b"")
     assert error.code == "404"
+
+
+def test_a_refusal_names_the_statement_that_the_role_lacks():
+    sentence = (
+        b"User: arn:aws:sts::1:assumed-role/r/s is not authorized to perform: s3:ListBucket on resource: "
+        b"arn:aws:s3:::b because no identity-based policy allows the s3:ListBucket action"
+    )
+    document = b"<Error><Code>AccessDenied</Code><Message>" + sentence + b"</Message></Error>"
+    error = signed_http.AwsEndpoint("http://x", region="r", service="s3")._refused(403, document)
+    assert '{"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::b"}' in str(error)
+    trust = signed_http.AwsEndpoint("http://x", region="r", service="sts")._refused(403, document)
+    assert "Effect" not in str(trust)

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from aerodrome.cli import aws_clients
 from aerodrome.cli.dev.steps import EnvironmentFile
 from aerodrome.errors import CallerError, NotFoundError
+from aerodrome.identity import execution_role
 from aerodrome.settings import Settings
 
 TAG = "aerodrome:dev"
@@ -23,18 +24,6 @@ TAG = "aerodrome:dev"
 POLICY = "aerodrome-dev"
 """The role's policy that we make; other policies of the role are left alone."""
 
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": ["airflow.amazonaws.com", "airflow-env.amazonaws.com"]},
-            "Action": "sts:AssumeRole",
-        }
-    ],
-}
-"""Lets MWAA's two service principals assume the role."""
-
 PRIVATE = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True)
 
 NETWORK = {"SubnetIds": ["subnet-dev-a", "subnet-dev-b"], "SecurityGroupIds": ["sg-dev"]}
@@ -42,35 +31,6 @@ NETWORK = {"SubnetIds": ["subnet-dev-a", "subnet-dev-b"], "SecurityGroupIds": ["
 
 _DELETED_AT_ONCE = 1000
 """Objects that S3 deletes in one request."""
-
-
-def policy(environment: str, bucket: str, *, region: str, account: str) -> dict[str, Any]:
-    """The rights that MWAA's user guide gives an execution role, for this bucket and the service's own key. Pure."""
-    bucket_arn = f"arn:aws:s3:::{bucket}"
-    of_bucket = [bucket_arn, f"{bucket_arn}/*"]
-    log_groups = f"arn:aws:logs:{region}:{account}:log-group:airflow-{environment}-*"
-    logs = (
-        "CreateLogStream CreateLogGroup PutLogEvents GetLogEvents GetLogRecord GetLogGroupFields GetQueryResults "
-        "DescribeLogStreams"
-    )
-    queues = "ChangeMessageVisibility DeleteMessage GetQueueAttributes GetQueueUrl ReceiveMessage SendMessage"
-    allowed: list[tuple[list[str], list[str]]] = [
-        (["airflow:PublishMetrics"], [f"arn:aws:airflow:{region}:{account}:environment/{environment}"]),
-        (["s3:GetObject*", "s3:GetBucket*", "s3:List*"], of_bucket),
-        ([f"logs:{each}" for each in logs.split()], [log_groups]),
-        (["logs:DescribeLogGroups"], ["*"]),
-        (["s3:GetAccountPublicAccessBlock"], ["*"]),
-        (["cloudwatch:PutMetricData"], ["*"]),
-        ([f"sqs:{each}" for each in queues.split()], [f"arn:aws:sqs:{region}:*:airflow-celery-*"]),
-    ]  # fmt: skip
-    key = {
-        "Effect": "Allow",
-        "Action": ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey*", "kms:Encrypt"],
-        "NotResource": f"arn:aws:kms:*:{account}:key/*",
-        "Condition": {"StringLike": {"kms:ViaService": [f"sqs.{region}.amazonaws.com"]}},
-    }
-    statements = [{"Effect": "Allow", "Action": actions, "Resource": resources} for actions, resources in allowed]
-    return {"Version": "2012-10-17", "Statement": [*statements, key]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,13 +81,16 @@ class AwsResources:
         name = self.address.role
         if name is None:
             return
-        document = policy(
+        document = execution_role.standard_policy(
             self.address.environment, self.address.bucket,
             region=self._settings.region, account=self._settings.account_id,
         )  # fmt: skip
         with aws_clients.told():
             _unless(
-                "EntityAlreadyExists", self._iam.create_role, RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST)
+                "EntityAlreadyExists",
+                self._iam.create_role,
+                RoleName=name,
+                AssumeRolePolicyDocument=json.dumps(execution_role.TRUST),
             )
             self._iam.put_role_policy(RoleName=name, PolicyName=POLICY, PolicyDocument=json.dumps(document))
 

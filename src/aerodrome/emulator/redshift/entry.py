@@ -15,6 +15,7 @@ import boto3
 from botocore.config import Config
 
 from aerodrome.emulator import rules
+from aerodrome.emulator.own_address import OwnAddress
 
 if TYPE_CHECKING:
     from aerodrome.emulator.redshift.operations import Service
@@ -36,9 +37,9 @@ log = logging.getLogger(__name__)
 class Redshift:
     """The service behind the emulator's door."""
 
-    def __init__(self, folder: Path, *, endpoint_url: str, region: str) -> None:
+    def __init__(self, folder: Path, *, address: OwnAddress, region: str) -> None:
         self._folder = folder
-        self._endpoint_url = endpoint_url
+        self._address = address
         self._region = region
         self._service: Service | None = None
         self._making = asyncio.Lock()
@@ -83,4 +84,4 @@ class Redshift:
             aws_access_key_id=ANY_KEY, aws_secret_access_key=ANY_KEY, region_name=self._region
         )
         config = Config(proxies={}, s3={"addressing_style": "path"}, response_checksum_validation="when_required")
-        return session.client("s3", endpoint_url=self._endpoint_url, config=config)
+        return self._address.lead(session.client("s3", endpoint_url=self._address.url, config=config))

@@ -189,6 +189,11 @@ def _command(statement: Statement, connection: psycopg.Connection, text: str) ->
 
 def _load(statement: Statement, wanted: Load, connection: psycopg.Connection, around: Surroundings) -> int:
     """The rows that a COPY has put into its table."""
+    if statement.reach is not None:
+        try:
+            statement.reach.check(wanted.bucket)
+        except PermissionError as error:
+            raise CopyRefusedError(str(error)) from None
     table = sql.Identifier(*wanted.table)
     begins: list[tuple[int, str]] = []
     try:

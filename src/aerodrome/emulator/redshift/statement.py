@@ -17,6 +17,8 @@ from typing import Any
 import psycopg
 
 from aerodrome import clock
+from aerodrome.emulator import reach
+from aerodrome.emulator.reach import Reach
 from aerodrome.emulator.redshift.results import Result
 from aerodrome.emulator.redshift.sql import Understood
 from aerodrome.emulator.redshift.warehouses import Warehouse
@@ -103,6 +105,8 @@ class Statement:
     parts: tuple[Part, ...]
     is_batch: bool
     is_transaction: bool
+    reach: Reach | None = field(default_factory=reach.current)
+    """What COPY may read."""
     course: Course = field(default_factory=Course)
     pid: int = 0
     connection: psycopg.Connection | None = field(default=None, repr=False)

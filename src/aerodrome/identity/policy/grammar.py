@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
@@ -44,6 +45,17 @@ _SERVICE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+")
 _FEDERATED = re.compile(r"arn:aws(-[a-z-]+)?:iam::[0-9]{12}:(oidc|saml)-provider/\S+|[a-z0-9-]+(\.[a-z0-9-]+)+")
 
 
+class Grammar(StrEnum):
+    """The kinds of policies that differ in their elements."""
+
+    IDENTITY = "identity"
+    """Names resources and no principal."""
+    TRUST = "trust"
+    """Names principals and no resource, and speaks of sts alone."""
+    RESOURCE = "resource"
+    """Names both."""
+
+
 _KEPT = 16 * 1024
 """Characters of the longest document whose parsed form is cached; no store has longer ones."""
 
@@ -54,7 +66,7 @@ def parse(text: str) -> PolicyDocument:
     Raises:
         MalformedPolicyError: it is none; `reason` says why.
     """
-    return _kept(text, trust=False) if len(text) <= _KEPT else _policy(text, trust=False)
+    return _parsed(text, Grammar.IDENTITY)
 
 
 def parse_trust(text: str) -> PolicyDocument:
@@ -63,15 +75,28 @@ def parse_trust(text: str) -> PolicyDocument:
     Raises:
         MalformedPolicyError: it is none; `reason` says why.
     """
-    return _kept(text, trust=True) if len(text) <= _KEPT else _policy(text, trust=True)
+    return _parsed(text, Grammar.TRUST)
+
+
+def parse_resource(text: str) -> PolicyDocument:
+    """The policy of a resource, such as a bucket.
+
+    Raises:
+        MalformedPolicyError: it is none; `reason` says why.
+    """
+    return _parsed(text, Grammar.RESOURCE)
+
+
+def _parsed(text: str, kind: Grammar) -> PolicyDocument:
+    return _kept(text, kind) if len(text) <= _KEPT else _policy(text, kind)
 
 
 @lru_cache(maxsize=2048)
-def _kept(text: str, *, trust: bool) -> PolicyDocument:
-    return _policy(text, trust=trust)
+def _kept(text: str, kind: Grammar) -> PolicyDocument:
+    return _policy(text, kind)
 
 
-def _policy(text: str, *, trust: bool) -> PolicyDocument:
+def _policy(text: str, kind: Grammar) -> PolicyDocument:
     found = document.read(text)
     _known(found, _ELEMENTS)
     version = document.text(found.get("Version", VERSIONS[0]), "Version")
@@ -86,7 +111,7 @@ def _policy(text: str, *, trust: bool) -> PolicyDocument:
     statements = []
     for number, item in enumerate(given, start=1):
         try:
-            statements.append(_statement(number, item, trust=trust, variables=version == WITH_VARIABLES))
+            statements.append(_statement(number, item, kind, variables=version == WITH_VARIABLES))
         except MalformedPolicyError as error:
             raise MalformedPolicyError(f"{error.reason} (statement {number})") from None
     named = [statement.sid for statement in statements if statement.sid]
@@ -101,28 +126,28 @@ def _known(found: Mapping[str, Any], elements: set[str]) -> None:
         raise MalformedPolicyError(f"Syntax errors in policy: unknown element {min(unknown)[:64]!r}.")
 
 
-def _statement(number: int, found: object, *, trust: bool, variables: bool) -> PolicyStatement:
+def _statement(number: int, found: object, kind: Grammar, *, variables: bool) -> PolicyStatement:
     if not isinstance(found, dict):
         raise MalformedPolicyError("Syntax errors in policy: a statement must be a JSON object.")
     _known(found, _OF_STATEMENT)
-    actions, not_action = _actions(found, trust=trust)
-    resources, not_resource = _resources(found, trust=trust, variables=variables)
+    actions, not_action = _actions(found, kind)
+    resources, not_resource = _resources(found, kind, variables=variables)
     return PolicyStatement(
         number=number,
-        sid=_sid(found),
+        sid=_sid(found, kind),
         effect=_effect(found),
         actions=actions,
         not_action=not_action,
         resources=resources,
         not_resource=not_resource,
         conditions=_conditions(found.get("Condition", {}), variables=variables),
-        principals=_principals(found, trust=trust),
+        principals=_principals(found, kind),
     )
 
 
-def _sid(found: Mapping[str, Any]) -> str:
+def _sid(found: Mapping[str, Any], kind: Grammar) -> str:
     sid = document.text(found.get("Sid", ""), "Sid")
-    if not _SID.fullmatch(sid):
+    if not _SID.fullmatch(sid) and kind is not Grammar.RESOURCE:  # services take others; KMS's own has blanks
         raise MalformedPolicyError(
             "Statement IDs (SID) must be alpha-numeric. Check that your input satisfies the regular expression "
             "[0-9A-Za-z]*"
@@ -149,7 +174,7 @@ def _either(found: Mapping[str, Any], name: str) -> tuple[object, bool] | None:
     return (found[negated], True) if negated in found else None
 
 
-def _actions(found: Mapping[str, Any], *, trust: bool) -> tuple[tuple[Pattern, ...], bool]:
+def _actions(found: Mapping[str, Any], kind: Grammar) -> tuple[tuple[Pattern, ...], bool]:
     either = _either(found, "Action")
     if either is None or either[0] == []:
         raise MalformedPolicyError("Policy statement must contain actions.")
@@ -159,14 +184,14 @@ def _actions(found: Mapping[str, Any], *, trust: bool) -> tuple[tuple[Pattern, .
             raise MalformedPolicyError(
                 f"Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.: {action[:64]!r}."
             )
-        if trust and not action.lower().startswith("sts:"):
+        if kind is Grammar.TRUST and not action.lower().startswith("sts:"):
             raise MalformedPolicyError("AssumeRole policy may only specify STS AssumeRole actions.")
     return tuple(patterns.parse(action.lower(), variables=False) for action in actions), either[1]
 
 
-def _resources(found: Mapping[str, Any], *, trust: bool, variables: bool) -> tuple[tuple[Pattern, ...], bool]:
+def _resources(found: Mapping[str, Any], kind: Grammar, *, variables: bool) -> tuple[tuple[Pattern, ...], bool]:
     either = _either(found, "Resource")
-    if trust:
+    if kind is Grammar.TRUST:
         if either is not None:
             raise MalformedPolicyError("Has prohibited field Resource")
         return (), False
@@ -210,9 +235,9 @@ def _compared(value: object) -> str:
     return document.text(str(value) if isinstance(value, document.Number) else value, "a condition's value")
 
 
-def _principals(found: Mapping[str, Any], *, trust: bool) -> PrincipalElement | None:
+def _principals(found: Mapping[str, Any], kind: Grammar) -> PrincipalElement | None:
     either = _either(found, "Principal")
-    if not trust:
+    if kind is Grammar.IDENTITY:
         if either is not None:
             raise MalformedPolicyError("Policy document should not specify a principal.")
         return None
@@ -224,11 +249,11 @@ def _principals(found: Mapping[str, Any], *, trust: bool) -> PrincipalElement | 
     if not isinstance(value, dict) or not value:
         raise MalformedPolicyError("Syntax errors in policy: Principal must be * or name principals by their kind.")
     _known(value, {"AWS", "Service", "Federated"})
-    named = {kind: document.texts(names, "Principal") for kind, names in value.items()}
-    for kind, form in (("AWS", _AWS_PRINCIPAL), ("Service", _SERVICE), ("Federated", _FEDERATED)):
-        for name in named.get(kind, ()):
-            if not form.fullmatch(name) and not (kind == "AWS" and name == "*"):
-                raise MalformedPolicyError(f'Invalid principal in policy: "{kind}":"{name[:128]}"')
+    named = {type_: document.texts(names, "Principal") for type_, names in value.items()}
+    for type_, form in (("AWS", _AWS_PRINCIPAL), ("Service", _SERVICE), ("Federated", _FEDERATED)):
+        for name in named.get(type_, ()):
+            if not form.fullmatch(name) and not (type_ == "AWS" and name == "*"):
+                raise MalformedPolicyError(f'Invalid principal in policy: "{type_}":"{name[:128]}"')
     if not any(named.values()):
         raise MalformedPolicyError("Syntax errors in policy: Principal names nobody.")
     aws = named.get("AWS", ())

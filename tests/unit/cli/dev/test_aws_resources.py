@@ -13,6 +13,7 @@ from aerodrome.cli import browser
 from aerodrome.cli.dev import aws_resources, command, session
 from aerodrome.cli.dev.steps import EnvironmentFile
 from aerodrome.errors import CallerError
+from aerodrome.identity import execution_role
 from aerodrome.settings import Settings
 
 MODEL = ServiceModel(botocore.loaders.Loader().load_service_model("mwaa", "service-2"))
@@ -95,7 +96,7 @@ def test_a_folder_that_was_moved_is_taken_over_by_name():
 
 
 def test_the_role_may_read_its_own_bucket_and_nothing_of_others():
-    document = aws_resources.policy("shop", "b", region="eu-west-1", account="123456789012")
+    document = execution_role.standard_policy("shop", "b", region="eu-west-1", account="123456789012")
     of_s3 = [each for each in document["Statement"] if "s3:GetObject*" in each["Action"]]
     assert [each["Resource"] for each in of_s3] == [["arn:aws:s3:::b", "arn:aws:s3:::b/*"]]
     assert "arn:aws:airflow:eu-west-1:123456789012:environment/shop" in str(document)

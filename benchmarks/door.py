@@ -1,0 +1,124 @@
+"""What the door before the AWS services costs: a signature and a decision, and objects of a megabyte on their way."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from rich.console import Console
+
+from aerodrome import clock
+from aerodrome.api.aws import s3
+from aerodrome.api.aws.requested import Head, parsed
+from aerodrome.aws import clients, credentials
+from aerodrome.aws.clients import Endpoint
+from aerodrome.emulator import launch
+from aerodrome.emulator.own_address import OwnAddress
+from aerodrome.identity import credentials_file
+from aerodrome.identity.authorizer import Request, principal_context
+from aerodrome.identity.sigv4 import SignedRequest
+from aerodrome.model.principals import PolicyText
+from aerodrome.services import daemon
+from aerodrome.settings import Settings
+from benchmarks import signatures
+from benchmarks.ours import BUCKET, Installation
+from benchmarks.table import Row
+
+REQUESTS = 2000
+MEGABYTE = b"x" * 2**20
+ROUNDS = 8
+PUTS = 25
+"""Objects in each round; both sides take turns, so that a busy machine slows both."""
+
+POLICY = (
+    '{"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Principal": "*", "Action": "s3:*", '
+    f'"Resource": "arn:aws:s3:::{BUCKET}/*", "Condition": {{"StringEquals": {{"aws:SourceIp": "10.0.0.1"}}}}}}]}}'
+)
+
+
+def door(ours: Installation, console: Console) -> list[Row]:
+    """A PutObject's way through IAM, and 1 MB puts against an emulator that believes everybody."""
+    with signatures.identity(ours.settings) as (authenticator, authorizer):
+        spent = []
+        for signed in _signed(ours.settings):
+            started = time.perf_counter()
+            now = clock.now()
+            proof = authenticator.prove(signed, now=now, services=frozenset({"s3"}))
+            head = Head(method="PUT", path=signed.raw_path, query=parsed(signed.raw_query), headers={})
+            [check] = s3.requested(head, None).checks
+            context = principal_context(proof.principal, now=now, source_ip="127.0.0.1", secure=False)
+            asked = Request(action=check.action, resource=check.resource, context={**context, **check.context})
+            policy = PolicyText(source="policy", document=POLICY)
+            assert authorizer.decide_on(proof.principal, asked, policy).allowed
+            spent.append(1000 * (time.perf_counter() - started))
+    console.print(f"  p99 {statistics.quantiles(spent, n=100)[98]:.2f} ms")
+    guarded, believing = _puts(ours)
+    return [
+        Row(what="S3: signature and authorisation, p50", ours=statistics.median(spent), stock=None, unit="ms", bar=0.3),
+        Row(what="S3: an object of 1 MB, beside the open emulator", ours=guarded, stock=believing, unit="ms", bar=1.11),
+    ]
+
+
+def _signed(settings: Settings) -> list[SignedRequest]:
+    signer = S3SigV4Auth(Credentials(*credentials_file.read(settings.paths.credentials)), "s3", settings.region)
+    found = []
+    for number in range(REQUESTS):
+        request = AWSRequest(method="PUT", url=f"http://127.0.0.1/{BUCKET}/object-{number}", data=b"x")
+        signer.add_auth(request)
+        url = urlsplit(str(request.url))
+        headers = (("Host", url.netloc), *((name, str(value)) for name, value in request.headers.items()))
+        found.append(SignedRequest("PUT", url.path, url.query, headers, None))
+    return found
+
+
+def _puts(ours: Installation) -> tuple[float, float]:
+    """Milliseconds of one put: behind the door, and without it."""
+    settings = ours.settings
+    port = launch.choose_port(settings.paths.aws, settings.aws_port)
+    key_id, secret = credentials_file.read(settings.paths.credentials)
+    own = credentials.Credentials(access_key_id=key_id, secret_access_key=secret)
+    guarded: Any = clients.client(
+        Endpoint(region=settings.region, url=OwnAddress(port=port).url, credentials=own), "s3"
+    )
+    with _open(settings, ours.folder / "open") as believing:
+        believing.create_bucket(Bucket=BUCKET)
+        spent: dict[Any, list[float]] = {guarded: [], believing: []}
+        for _ in range(ROUNDS):
+            for client, times in spent.items():
+                started = time.perf_counter()
+                for number in range(PUTS):
+                    client.put_object(Bucket=BUCKET, Key=f"large/{number}", Body=MEGABYTE)
+                times.append(1000 * (time.perf_counter() - started) / PUTS)
+        return statistics.median(spent[guarded]), statistics.median(spent[believing])
+
+
+@contextmanager
+def _open(settings: Settings, folder: Path) -> Iterator[Any]:
+    """A client of an emulator of its own that believes everybody."""
+    (folder / "tmp").mkdir(parents=True)
+    address = OwnAddress(port=launch.choose_port(folder, 0))
+    described = launch.describe(
+        folder, address=address, region=settings.region, account_id=settings.account_id, domain=settings.domain
+    )
+    process = daemon.Daemon(
+        name="open emulator",
+        argv=described.argv,
+        env=described.env,
+        cwd=described.cwd,
+        log=folder / "log",
+        pid_file=folder / "pid",
+    )
+    daemon.start(process)
+    try:
+        daemon.wait_until(process, lambda: launch.answers(described))
+        yield clients.client(Endpoint(region=settings.region, url=address.url, credentials=credentials.EMULATOR), "s3")
+    finally:
+        daemon.stop(process)

@@ -1,0 +1,519 @@
+"""The way of one request through the door: who signed it, what it asks for, whether IAM allows it; then the emulator.
+
+`aerodrome.aws_door` serves it. Requests to S3 are verified by their head, and their bodies as they pass; those of other
+services are held, since the body says what they are about. Every refusal and every change that is let through leaves an
+entry in the audit log; reads and data that are let through leave none, as in CloudTrail's default.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import uuid
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypeVar
+from urllib.parse import unquote
+
+import structlog
+from anyio import to_thread
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request as HttpRequest
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from aerodrome import browsers, forwarding
+from aerodrome.api.auditing import Trail
+from aerodrome.api.aws import operations, passing, refusals, requested, s3
+from aerodrome.api.aws.passing import CheckedBody, Emulator
+from aerodrome.api.aws.refusals import Refusal
+from aerodrome.api.aws.requested import Check, Head, Requested, UnclearError
+from aerodrome.api.aws.resources import REQUIRED, Resources
+from aerodrome.emulator import rules
+from aerodrome.emulator.memory import Budget, BusyError
+from aerodrome.errors import BrokenError
+from aerodrome.identity import payloads, sigv4
+from aerodrome.identity.authenticator import Authenticator, Proof
+from aerodrome.identity.authorizer import Anonymous, Authorizer, Request, principal_context, refusal
+from aerodrome.identity.errors import AuthenticationError, unknown_key
+from aerodrome.identity.payloads import Payload
+from aerodrome.identity.request_context import connection_context
+from aerodrome.identity.sigv4 import Presented, SignedRequest
+from aerodrome.model.audit import Recorder
+from aerodrome.model.principals import PolicyText, Principal
+
+LONGEST = 16 * 2**20
+"""Bytes of a request to a service other than S3; DynamoDB's batches are the largest."""
+
+HELD_AT_ONCE = 64 * 2**20
+"""Bytes of all bodies that are held at one time."""
+
+PATIENCE = 60.0
+"""Seconds for a body that is held to arrive."""
+
+PASSING_PATIENCE = 900.0
+"""Seconds for a body that is passed on to arrive."""
+
+_SERVICE_KEY = "AKIAAERODROME"
+"""What keys of environments' own parts begin with; they assume roles and do nothing else."""
+
+_READS = re.compile(r"[\w-]+:(Get|List|Describe|Head|BatchGet|Query|Scan|Search|Lookup|Select|Filter|Test)")
+
+_DATA = re.compile(
+    r"s3:(PutObject|DeleteObject|DeleteObjectVersion|AbortMultipartUpload)$|sqs:.*Message.*|sns:Publish.*|"
+    r"kinesis:Put.*|firehose:Put.*|logs:PutLogEvents|cloudwatch:PutMetricData|events:PutEvents|"
+    r"dynamodb:(Put|Update|Delete)Item|dynamodb:BatchWriteItem|dynamodb:TransactWriteItems|"
+    r"kms:(Encrypt|Decrypt|ReEncrypt.*|GenerateDataKey.*|GenerateRandom|Sign|Verify|GenerateMac|VerifyMac)"
+)
+"""Actions on data, which CloudTrail calls data events; and KMS's, of which there are as many."""
+
+log = structlog.get_logger("aerodrome.door")
+
+Found = TypeVar("Found")
+
+_METHODS_OF_NOBODY = frozenset({"GET", "HEAD", "PUT", "DELETE", "POST"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoorDependencies:
+    """What the door works with, filled in by `aerodrome.aws_door`."""
+
+    authenticator: Authenticator
+    authorizer: Authorizer
+    refresh: Callable[[], None]
+    """Brings in changes of IAM that were made before it was called; may block."""
+    record: Recorder
+    clock: Callable[[], datetime]
+    region: str
+    account: str
+    domain: str
+    """The one below which environments have their pages."""
+    identity: str
+    """What the health check answers."""
+    emulator_socket: str
+
+
+@dataclass(slots=True, kw_only=True)
+class _Arrival:
+    """One request on its way."""
+
+    http: HttpRequest
+    raw_path: str
+    signed: SignedRequest
+    head: Head
+    presented: Presented | None
+    trail: Trail
+    service: str
+    """MiniStack's name; until it is known, what the request is signed for."""
+
+    @property
+    def request_id(self) -> str:
+        return self.trail.request_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Admitted:
+    """A request that is allowed."""
+
+    caller: str
+    wanted: Requested
+    body: bytes | None
+    """What was held; None: it is passed as it comes."""
+    payload: Payload | None
+
+
+class RefusedError(Exception):
+    """The request ends here."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.code)
+        self.refusal = refusal
+
+
+class Door:
+    """The ASGI application; `inner` gets what is not HTTP."""
+
+    def __init__(self, inner: ASGIApp, *, deps: DoorDependencies, emulator: Emulator) -> None:
+        self._inner = inner
+        self._deps = deps
+        self._emulator = emulator
+        self._resources = Resources(emulator.ask)
+        self._held = Budget(HELD_AT_ONCE)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._inner(scope, receive, send)
+            return
+        http = HttpRequest(scope, receive)
+        early = self._early(http)
+        if early is not None:
+            await early(scope, receive, send)
+            return
+        arrival = self._arrived(http)
+        try:
+            await self._served(arrival, send)
+        except RefusedError as error:
+            await _answered(error.refusal, arrival)(scope, receive, send)
+
+    def _early(self, http: HttpRequest) -> Response | None:
+        """The answer to what is no request to a service."""
+        sentence = browsers.refusal(http.headers, domain=self._deps.domain)
+        path = http.scope["path"]
+        if sentence is None and path == rules.DOOR_HEALTH:
+            return JSONResponse({"door": self._deps.identity})
+        if sentence is None and (path.startswith(rules.PRIVATE_PATHS) or not path.startswith("/")):
+            sentence = "the emulator's administration is not served"
+        if sentence is None:
+            return None
+        told = {"__type": "AccessDeniedException", "message": sentence}
+        return JSONResponse(told, 403, {"x-amzn-errortype": "AccessDeniedException", "connection": "close"})
+
+    def _arrived(self, http: HttpRequest) -> _Arrival:
+        scope = http.scope
+        raw_path = scope["raw_path"].decode("latin-1")
+        raw_query = scope["query_string"].decode("latin-1")
+        lines = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+        headers: dict[str, str] = {}
+        for name, value in lines:
+            headers[name] = f"{headers[name]},{value}" if name in headers else value
+        now = self._deps.clock()
+        address = http.client.host if http.client else ""
+        trail = Trail(at=now, address=address, request_id=str(uuid.uuid4()), action="s3:UnknownOperation")
+        signed = SignedRequest(http.method, raw_path, raw_query, lines, None)
+        head = Head(method=http.method, path=unquote(raw_path), query={}, headers=headers)
+        return _Arrival(
+            http=http, raw_path=raw_path, signed=signed, head=head, presented=None, trail=trail, service="s3"
+        )
+
+    async def _served(self, arrival: _Arrival, send: Send) -> None:
+        try:
+            async with self._admitted(arrival) as admitted:
+                await self._passed_on(arrival, admitted, send)
+        except AuthenticationError as error:
+            self._refuse(arrival, refusals.unproven, error.code, str(error))
+        except UnclearError as error:
+            self._refuse(arrival, refusals.unclear, str(error))
+        except BusyError:
+            self._fail(arrival, 503, "SlowDown", "Other large requests are under way: reduce your request rate.")
+        except forwarding.UnansweredError as error:
+            log.warning("emulator_away", error=str(error))
+            self._fail(arrival, 503, "ServiceUnavailable", "The AWS emulator does not answer: see `aerodrome status`.")
+        except (forwarding.TooSlowError, TimeoutError):
+            self._fail(arrival, 400, "RequestTimeout", "The body of the request did not arrive in time.")
+        except forwarding.TooLongError:
+            self._fail(arrival, 413, "EntityTooLarge", f"A request may have {LONGEST} bytes.")
+
+    @asynccontextmanager
+    async def _admitted(self, arrival: _Arrival) -> AsyncIterator[_Admitted]:
+        """The request, once IAM allows it; what is held of its body is held within the block."""
+        arrival.presented = presented = sigv4.presented(arrival.signed)
+        arrival.head = replace(arrival.head, query=requested.parsed(arrival.signed.raw_query))
+        if presented is not None:
+            arrival.service = presented.service
+            arrival.trail.detail["access_key_id"] = presented.access_key_id
+            arrival.trail.action = f"{presented.service}:UnknownOperation"
+            if presented.service in rules.OURS:
+                sentence = (
+                    "this endpoint does not serve Amazon MWAA, IAM and STS; send this to Aerodrome's own endpoint"
+                )
+                self._refuse(arrival, refusals.denied, sentence)
+        elif (protocol := _spoken_by_nobody(arrival.head)) is not None:
+            arrival.service = protocol
+            raise AuthenticationError("MissingAuthenticationToken", "Missing Authentication Token")
+        if arrival.service == "s3":
+            async with self._s3(arrival) as admitted:
+                yield admitted
+        else:
+            async with self._other(arrival) as admitted:
+                yield admitted
+
+    @asynccontextmanager
+    async def _s3(self, arrival: _Arrival) -> AsyncIterator[_Admitted]:
+        head = arrival.head
+        path = s3.by_path(head.headers.get("host", ""), arrival.raw_path)
+        arrival.head = head = replace(head, path=unquote(path))
+        asking, payload = await self._signer(arrival)
+        if not s3.deletes_many(head):
+            wanted = s3.requested(head, None)
+            await self._decide(arrival, asking, wanted)
+            yield _Admitted(caller=_caller(asking), wanted=wanted, body=None, payload=payload)
+            return
+        async with self._body(arrival) as body:
+            payload.feed(body)
+            payload.finish()
+            wanted = s3.requested(head, body)
+            await self._decide(arrival, asking, wanted)
+            yield _Admitted(caller=_caller(asking), wanted=wanted, body=body, payload=None)
+
+    async def _signer(self, arrival: _Arrival) -> tuple[Principal | Anonymous, Payload]:
+        """Who asks S3, and what the body must be."""
+        if arrival.presented is None:
+            return Anonymous(), payloads.Unsigned()
+        proof = await self._proven(arrival, arrival.signed)
+        declared = sigv4.declared_payload(arrival.signed, arrival.presented)
+        return proof.principal, payloads.expected(declared, proof.presented, proof.secret)
+
+    @asynccontextmanager
+    async def _other(self, arrival: _Arrival) -> AsyncIterator[_Admitted]:
+        presented = arrival.presented
+        assert presented is not None  # noqa: S101  (nobody is let in to other services)
+        await self._fresh(lambda: self._recognised(arrival, presented))
+        async with self._body(arrival) as raw:
+            signed = replace(arrival.signed, body_sha256=hashlib.sha256(raw).hexdigest())
+            proof = await self._proven(arrival, signed)
+            arrival.service = operations.service_of(arrival.head, presented.service)
+            body = _plain(arrival.head, raw)
+            wanted = operations.requested(
+                arrival.service, arrival.head, body, region=self._deps.region, account=self._deps.account
+            )
+            await self._decide(arrival, proof.principal, wanted)
+            yield _Admitted(caller=_caller(proof.principal), wanted=wanted, body=body, payload=None)
+
+    def _recognised(self, arrival: _Arrival, presented: Presented) -> None:
+        """Return when all is right that can be known before the body is read."""
+        self._check_key(presented)
+        services = _services(presented)
+        self._deps.authenticator.recognise(arrival.signed, now=arrival.trail.at, services=services)
+
+    def _check_key(self, presented: Presented) -> None:
+        if presented.access_key_id.startswith(_SERVICE_KEY) and not self._is_own(presented):
+            raise unknown_key(presented.service)
+
+    def _is_own(self, presented: Presented) -> bool:
+        return presented.access_key_id == f"{_SERVICE_KEY}CONTROL"
+
+    async def _proven(self, arrival: _Arrival, signed: SignedRequest) -> Proof:
+        presented = arrival.presented
+        assert presented is not None  # noqa: S101  (asked by the callers)
+
+        def prove() -> Proof:
+            self._check_key(presented)
+            return self._deps.authenticator.prove(signed, now=arrival.trail.at, services=_services(presented))
+
+        proof = await self._fresh(prove)
+        arrival.trail.principal = proof.principal
+        return proof
+
+    async def _fresh(self, look: Callable[[], Found]) -> Found:
+        """What `look` finds in IAM; before it is believed that a key is unknown, changes are brought in."""
+        try:
+            return look()
+        except AuthenticationError as error:
+            if error.code not in {"UnrecognizedClientException", "InvalidClientTokenId"}:
+                raise
+        await to_thread.run_sync(self._deps.refresh)
+        return look()
+
+    @asynccontextmanager
+    async def _body(self, arrival: _Arrival) -> AsyncIterator[bytes]:
+        """The whole body, held within the block.
+
+        Raises:
+            TooLongError: it is too long. BusyError: too much is held already.
+        """
+        declared = arrival.head.headers.get("content-length")
+        length = rules.int_or_zero(declared) if declared is not None else LONGEST
+        if declared is not None and length > LONGEST:
+            raise forwarding.TooLongError
+        async with self._held.share(length):
+            found = bytearray()
+            async with asyncio.timeout(PATIENCE):
+                async for chunk in arrival.http.stream():
+                    found += chunk
+                    if len(found) > LONGEST:
+                        raise forwarding.TooLongError
+            yield bytes(found)
+
+    async def _decide(self, arrival: _Arrival, asking: Principal | Anonymous, wanted: Requested) -> None:
+        """Return when everything is allowed."""
+        trail = arrival.trail
+        trail.action, trail.resource = wanted.checks[0].action, wanted.checks[0].resource
+        sentence = await self._objection(arrival, asking, wanted)
+        if sentence is not None:
+            await to_thread.run_sync(self._deps.refresh)
+            sentence = await self._objection(arrival, asking, wanted)
+        if sentence is not None:
+            trail.sentence = sentence
+            self._refuse(arrival, refusals.denied, sentence)
+        trail.allowed = True
+
+    async def _objection(self, arrival: _Arrival, asking: Principal | Anonymous, wanted: Requested) -> str | None:
+        """AWS's sentence for the first thing that is not allowed."""
+        context = self._context(arrival, asking)
+        for check in wanted.checks:
+            sentence = await self._judged(arrival, asking, check, {**context, **check.context})
+            if sentence is not None:
+                return sentence
+        return None
+
+    async def _judged(
+        self, arrival: _Arrival, asking: Principal | Anonymous, check: Check, context: dict[str, tuple[str, ...]]
+    ) -> str | None:
+        service = arrival.service if not check.action.startswith("s3:") else "s3"
+        resource = await self._resources.of(service, check.resource)
+        arrival.trail.resource = resource.arn if check.resource == arrival.trail.resource else arrival.trail.resource
+        asked = Request(action=check.action, resource=resource.arn, context=context)
+        policy = None
+        if resource.policy and not (resource.is_closed and isinstance(asking, Anonymous)):
+            policy = PolicyText(source=f"policy of {resource.arn}", document=resource.policy)
+        try:
+            decision = self._deps.authorizer.decide_on(asking, asked, policy, required=service in REQUIRED)
+        except BrokenError as error:
+            return self._unreadable(asking, asked, error)
+        return None if decision.allowed else refusal(asking, asked, decision)
+
+    def _unreadable(self, asking: Principal | Anonymous, asked: Request, error: BrokenError) -> str | None:
+        """The sentence when a resource's policy cannot be read: it might deny, so only administrators may mend it."""
+        own = self._deps.authorizer.decide_on(asking, asked, None)
+        beyond = Request(action=requested.BEYOND_ROLE, resource="*", context=asked.context)
+        if own.allowed and self._deps.authorizer.decide_on(asking, beyond, None).allowed:
+            return None
+        return f"{refusal(asking, asked, own)}. {error}"
+
+    def _context(self, arrival: _Arrival, asking: Principal | Anonymous) -> dict[str, tuple[str, ...]]:
+        secure = arrival.http.scope["scheme"] == "https"
+        now, address = arrival.trail.at, arrival.trail.address
+        if isinstance(asking, Anonymous):
+            return connection_context(now=now, source_ip=address, secure=secure)
+        return principal_context(asking, now=now, source_ip=address, secure=secure)
+
+    async def _reach(self, arrival: _Arrival, admitted: _Admitted) -> list[str] | None:
+        """The buckets that SQL may read for who asks; None: the request has no SQL."""
+        principal = arrival.trail.principal
+        if not admitted.wanted.reads_buckets or principal is None:
+            return None
+        context = self._context(arrival, principal)
+        found = []
+        for bucket in await self._resources.buckets():
+            check = Check(action="s3:GetObject", resource=f"arn:aws:s3:::{bucket}/*")
+            if await self._judged(arrival, principal, check, context) is None:
+                found.append(bucket)
+        return found
+
+    async def _passed_on(self, arrival: _Arrival, admitted: _Admitted, send: Send) -> None:
+        presented, head = arrival.presented, arrival.head
+        reach = await self._reach(arrival, admitted)
+        headers = passing.headers(
+            arrival.http.scope["headers"],
+            service=presented.service if presented else "s3",
+            region=self._deps.region,
+            caller=admitted.caller,
+            date=arrival.trail.at.strftime("%Y%m%d"),
+            length=None if admitted.body is None else len(admitted.body),
+            reach=reach,
+        )
+        target = passing.target(head.path, arrival.signed.raw_query)
+        for check in admitted.wanted.checks:
+            self._resources.forget(check.action, check.resource)
+        self._note(arrival)
+        await self._emulator.pass_on(head.method, target, headers, self._checked(arrival, admitted), send)
+        for check in admitted.wanted.checks:
+            self._resources.forget(check.action, check.resource)
+
+    def _checked(self, arrival: _Arrival, admitted: _Admitted) -> forwarding.Body:
+        scope = arrival.http.scope
+        if admitted.body is None:
+            payload = admitted.payload or payloads.Unsigned()
+            return CheckedBody(scope, arrival.http.receive, payload, seconds=PASSING_PATIENCE)
+        given = admitted.body
+
+        held = {**scope, "headers": [(b"content-length", str(len(given)).encode())]}
+        return forwarding.Body(held, _again(given, arrival.http.receive))
+
+    def _note(self, arrival: _Arrival) -> None:
+        """Leave an entry of what is let through, when it changes something."""
+        action = arrival.trail.action
+        if not _READS.match(action) and not _DATA.match(action):
+            self._deps.record(arrival.trail.entry())
+
+    def _refuse(self, arrival: _Arrival, make: Callable[..., Refusal], *told: str) -> None:
+        found = make(arrival.service, *told, arrival.head.headers, arrival.request_id)
+        arrival.trail.failed(found.code, told[-1])
+        arrival.trail.allowed = False
+        self._deps.record(arrival.trail.entry())
+        raise RefusedError(found) from None
+
+    def _fail(self, arrival: _Arrival, status: int, code: str, sentence: str) -> None:
+        raise RefusedError(
+            refusals.failed(arrival.service, status, code, sentence, arrival.head.headers, arrival.request_id)
+        ) from None
+
+
+def create_app(deps: DoorDependencies) -> Starlette:
+    """The application; it needs a server that runs its lifespan."""
+    emulator = Emulator(deps.emulator_socket)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with emulator:
+            yield
+
+    return Starlette(middleware=[Middleware(Door, deps=deps, emulator=emulator)], lifespan=lifespan)
+
+
+def _services(presented: Presented) -> frozenset[str]:
+    """What a request may be signed for: any service but those that are answered elsewhere."""
+    return frozenset({presented.service}) - rules.OURS
+
+
+def _again(body: bytes, rest: Receive) -> Receive:
+    """Hands out a body that was held, then what comes."""
+    taken = False
+
+    async def receive() -> dict[str, object]:
+        nonlocal taken
+        if not taken:
+            taken = True
+            return {"type": "http.request", "body": body, "more_body": False}
+        return dict(await rest())
+
+    return receive
+
+
+def _plain(head: Head, body: bytes) -> bytes:
+    """The body as the emulator would unpack it.
+
+    Raises:
+        UnclearError: it is packed in another way, or too large.
+    """
+    encoding = head.headers.get("content-encoding", "").strip().lower()
+    if "x-amz-decoded-content-length" in head.headers or (encoding and encoding != "gzip"):
+        raise UnclearError("The body is encoded in a way that is not taken.")
+    if not encoding:
+        return body
+    unpacking = zlib.decompressobj(wbits=31)
+    try:
+        found = unpacking.decompress(body, LONGEST)
+    except zlib.error:
+        raise UnclearError("The body is not what its encoding says.") from None
+    if unpacking.unconsumed_tail or not unpacking.eof:
+        raise UnclearError("The body is too long when it is unpacked.")
+    return found
+
+
+def _spoken_by_nobody(head: Head) -> str | None:
+    """A service whose protocol an unsigned request speaks; None when it may be one to S3, which knows the public."""
+    if "x-amz-target" in head.headers:
+        return "kms"
+    if head.headers.get("content-type", "").startswith("application/x-www-form-urlencoded") or "Action" in head.query:
+        return "sns"
+    if "smithy-protocol" in head.headers:
+        return "monitoring"
+    return "s3" if "authorization" in head.headers or head.method not in _METHODS_OF_NOBODY else None
+
+
+def _caller(asking: Principal | Anonymous) -> str:
+    """A key id that stands for who asks, in front of the emulator: the same for all keys of a principal."""
+    name = asking.arn if isinstance(asking, Anonymous) else asking.unique_id.partition(":")[0]
+    return f"AKIA{hashlib.sha256(name.encode()).hexdigest()[:16].upper()}"
+
+
+def _answered(refusal: Refusal, arrival: _Arrival) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    body = b"" if arrival.head.method == "HEAD" else refusal.body
+    headers = {**refusal.headers, "x-amzn-requestid": arrival.request_id, "connection": "close"}
+    return Response(body, status_code=refusal.status, headers=headers)

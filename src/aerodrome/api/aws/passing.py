@@ -1,0 +1,171 @@
+"""The way from the door to the emulator: one unix socket, requests in the one form that was decided on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import aiohttp
+from starlette.types import Receive, Scope, Send
+from yarl import URL
+
+from aerodrome import forwarding
+from aerodrome.emulator import rules
+from aerodrome.identity.payloads import Payload
+
+CONNECT_SECONDS = 5.0
+IDLE_SECONDS = 30.0
+"""Less than the emulator keeps an idle connection, so that none is used just as it is closed."""
+
+ANSWER_SECONDS = 20.0
+"""For a question of our own; the emulator answers it beside everything else that it is asked."""
+
+_HOST = "localhost"
+
+_SIGNING = frozenset(
+    {
+        "x-amz-algorithm",
+        "x-amz-credential",
+        "x-amz-date",
+        "x-amz-expires",
+        "x-amz-signedheaders",
+        "x-amz-signature",
+        "x-amz-security-token",
+    }
+)
+"""Parameters of a presigned URL, in lower case."""
+
+_REPLACED = frozenset({b"authorization", b"x-amz-security-token", b"host", b"content-length", rules.REACH_HEADER})
+
+_MISLEADING = frozenset({b"x-amz-target", b"x-amz-request-route", b"smithy-protocol"})
+"""Headers by which MiniStack would take a request to S3 for one to another service."""
+
+
+_OF_S3 = frozenset({b"x-amz-content-sha256", b"x-amz-trailer"})
+"""Headers by which MiniStack would unpack a body once more."""
+
+
+class CheckedBody(forwarding.Body):
+    """A body that is compared with its signature as it passes; its last piece only after that."""
+
+    def __init__(self, scope: Scope, receive: Receive, payload: Payload, *, seconds: float) -> None:
+        super().__init__(scope, receive, seconds=seconds)
+        self._payload = payload
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body; what is not as it was signed ends it early."""
+        held = b""
+        try:
+            async for chunk in super().chunks():
+                self._payload.feed(chunk)
+                if held:
+                    yield held
+                held = chunk
+            self._payload.finish()
+        except Exception as error:
+            self.failure = error
+            raise
+        if held:
+            yield held
+
+
+class Emulator:
+    """The emulator; an asynchronous context that holds the client."""
+
+    def __init__(self, socket: str) -> None:
+        self._socket = socket
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        connector = aiohttp.UnixConnector(self._socket, limit=0, keepalive_timeout=IDLE_SECONDS)
+        self._session = forwarding.client(connector, connect=CONNECT_SECONDS)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def ask(self, question: str, given: Mapping[str, str]) -> Any:
+        """The answer to a question that only the door may ask.
+
+        Raises:
+            UnansweredError: there is none.
+        """
+        try:
+            return await self._asked_once(question, given)
+        except aiohttp.ServerDisconnectedError:  # a kept connection that was just closed, as when the emulator restarts
+            return await self._asked_once(question, given)
+
+    async def _asked_once(self, question: str, given: Mapping[str, str]) -> Any:
+        url = URL(f"http://{_HOST}{rules.QUESTIONS}/{question}")
+        try:
+            timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+            async with self._connected.post(url, json=dict(given), timeout=timeout) as answer:
+                answer.raise_for_status()
+                return json.loads(await answer.read())
+        except aiohttp.ServerDisconnectedError:
+            raise
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise forwarding.UnansweredError(type(error).__name__, has_reached=False) from error
+
+    async def pass_on(
+        self, method: str, target: str, headers: Sequence[tuple[bytes, bytes]], body: forwarding.Body, send: Send
+    ) -> int | None:
+        """Answer with what the emulator answers; the status, or None when the client went.
+
+        Raises:
+            UnansweredError: no answer came. AuthenticationError: the body is not what was signed.
+            TooSlowError: the body did not arrive in time.
+        """
+        url = URL(f"http://{_HOST}{target}".replace("#", "%23"), encoded=True)
+        return await forwarding.exchange(self._connected, method, url, headers, body, send, returned=_returned)
+
+    @property
+    def _connected(self) -> aiohttp.ClientSession:
+        assert self._session is not None  # noqa: S101  (the application's lifespan has entered it)
+        return self._session
+
+
+def target(path: str, raw_query: str) -> str:
+    """The request target for a decoded path, without what signed a URL."""
+    kept = [pair for pair in raw_query.split("&") if pair and pair.partition("=")[0].lower() not in _SIGNING]
+    raw = quote(path, safe="/-_.~!$&'()*+,;=:@")
+    return f"{raw}?{'&'.join(kept)}" if kept else raw
+
+
+def headers(
+    found: Sequence[tuple[bytes, bytes]],
+    *,
+    service: str,
+    region: str,
+    caller: str,
+    date: str,
+    length: int | None,
+    reach: Sequence[str] | None,
+) -> list[tuple[bytes, bytes]]:
+    """The headers for the emulator: who asks stands in a credential scope that nobody verifies any more.
+
+    `length` replaces the declared one (None = as declared); `reach` are the buckets that SQL may read.
+    """
+    dropped = _REPLACED | (_MISLEADING if service == "s3" else _OF_S3)
+    also = dropped - {b"content-length"} if length is None else dropped | {b"content-encoding"}
+    kept = forwarding.passed(found, also=frozenset(also))
+    scope = f"{caller}/{date}/{region}/{service}/aws4_request"
+    kept += [
+        (b"host", _HOST.encode()),
+        (b"authorization", f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0".encode()),
+    ]
+    if length is not None:
+        kept.append((b"content-length", str(length).encode()))
+    if reach is not None:
+        kept.append((rules.REACH_HEADER, ",".join(reach).encode()))
+    return kept
+
+
+def _returned(status: int, found: forwarding.Headers) -> tuple[int, list[tuple[bytes, bytes]]]:
+    return status, forwarding.passed(found, also=forwarding.SET_BY_LISTENER)

@@ -1,0 +1,65 @@
+"""What a request asks of IAM, as values that `s3` and `operations` make and `app` decides on. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs
+
+from aerodrome.identity.policy.patterns import Context
+
+BEYOND_ROLE = "aerodrome:ActBeyondRole"
+"""An action of no AWS service, asked for on `*` beside an operation after which the emulator acts with rights of its
+own, and beside one whose action nobody can tell. Administrators have it, by `Action: *`."""
+
+
+class UnclearError(Exception):
+    """A request that can be read in two ways, or in none: nothing is decided about it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """A request without its body, as the emulator is to get it."""
+
+    method: str
+    path: str
+    """Decoded."""
+    query: Mapping[str, list[str]]
+    headers: Mapping[str, str]
+    """Names in lower case; lines of one name joined."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that must be allowed."""
+
+    action: str
+    resource: str
+    """An ARN, or `*`."""
+    context: Context = field(default_factory=dict)
+    """Condition keys of the operation, in lower case."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requested:
+    """What a request asks for."""
+
+    checks: tuple[Check, ...]
+    """All must be allowed; the first names the request in the audit log."""
+    reads_buckets: bool = False
+    """True when the emulator will read objects for it that only its text names: SQL."""
+
+
+def parsed(query: str) -> dict[str, list[str]]:
+    """A query string as the emulator reads it.
+
+    Raises:
+        UnclearError: it has too many parts.
+    """
+    try:
+        return parse_qs(query, keep_blank_values=True, max_num_fields=2000)
+    except ValueError:
+        raise UnclearError("The query has too many parts.") from None
+
+
+BEYOND = Check(action=BEYOND_ROLE, resource="*")

@@ -1,0 +1,177 @@
+"""What a request asks of S3: where its bucket and key stand, and which actions on which ARNs it needs. Pure.
+
+MiniStack's own table (`iam_actions`) says which action an HTTP request is; where bucket and key stand is read here, and
+the request goes on in the one form that was read: by path. A request that names two subresources is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, unquote
+
+from ministack.core import iam_actions
+
+from aerodrome.api.aws.requested import BEYOND, Check, Head, Requested, UnclearError
+from aerodrome.identity.policy.patterns import Context
+
+BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
+"""Names of buckets; whatever else stands there is a path of the emulator's own."""
+
+RESERVED = ("iceberg", "v20180820", "environments")
+"""First parts of paths that MiniStack takes for another service's, whatever they are signed for."""
+
+ALIASES = ("-s3alias", "--ol-s3", ".mrap")
+"""Ends of names that stand for another bucket."""
+
+_BY_HOST = re.compile(
+    r"(?P<bucket>.+?)\.(?:s3(?:[.-][a-z0-9-]+)?\.(?:localhost|amazonaws\.com(?:\.cn)?)|localhost)", re.DOTALL
+)
+_SERVICE_HOST = re.compile(r"s3(?:[.-][a-z0-9-]+)?\.(?:localhost|amazonaws\.com(?:\.cn)?)")
+
+_SUBRESOURCES = frozenset(
+    name
+    for table in ("_S3_QUERY_ACTIONS", "_S3_BUCKET_QUERY_ACTIONS", "_S3_OBJECT_QUERY_ACTIONS")
+    for name in getattr(iam_actions, table)
+)
+
+_GRANTS = ("x-amz-grant-read", "x-amz-grant-write", "x-amz-grant-read-acp", "x-amz-grant-write-acp",
+           "x-amz-grant-full-control")  # fmt: skip
+
+_HARMLESS_ACLS = frozenset({"", "private", "bucket-owner-full-control"})
+
+_WRITTEN = ("x-amz-acl", "x-amz-server-side-encryption", "x-amz-storage-class", "x-amz-copy-source", *_GRANTS)
+
+_ACTS_ITSELF = frozenset(
+    {"PutBucketNotification", "PutReplicationConfiguration", "PutBucketLogging", "PutInventoryConfiguration",
+     "PutAnalyticsConfiguration"}
+)  # fmt: skip
+"""Settings after which S3 itself writes elsewhere."""
+
+
+def by_path(host: str, raw_path: str) -> str:
+    """The raw path with the bucket in it, wherever the request names it."""
+    name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
+    name = name.lower().rstrip(".")
+    found = None if _SERVICE_HOST.fullmatch(name) else _BY_HOST.fullmatch(name)
+    return f"/{quote(found['bucket'])}{raw_path}" if found else raw_path
+
+
+def place(path: str) -> tuple[str, str]:
+    """Bucket and key of a decoded path; empty where there is none."""
+    bucket, _, key = path.lstrip("/").partition("/")
+    return bucket, key
+
+
+def requested(head: Head, body: bytes | None) -> Requested:
+    """What the request asks for; `body` is that of DeleteObjects.
+
+    Raises:
+        UnclearError: it can be read in two ways.
+    """
+    bucket, key = place(head.path)
+    if head.path.startswith("//"):
+        raise UnclearError("The path begins with two slashes.")
+    if bucket and (not BUCKET.fullmatch(bucket) or bucket.startswith(RESERVED)):
+        raise UnclearError(f"The specified bucket is not valid: {bucket[:63]}")
+    if len(_SUBRESOURCES & head.query.keys()) > 1:
+        raise UnclearError("The request names more than one subresource.")
+    if bucket.endswith(ALIASES):
+        return Requested(checks=(Check(action="s3:GetAccessPoint", resource="*"), BEYOND))
+    name = _action(head, bucket, key)
+    if name is None:
+        return Requested(checks=(Check(action="s3:UnknownOperation", resource="*"), BEYOND))
+    if deletes_many(head):
+        return Requested(checks=_deletions(bucket, body or b"", head))
+    headers = hoisted(head)
+    arn = f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}" if bucket else "*"
+    first = Check(action=f"s3:{name}", resource=arn, context=_context(name, head, headers))
+    more = [BEYOND] if name in _ACTS_ITSELF else []
+    return Requested(checks=(first, *_beside(name, arn, head, headers), *more))
+
+
+def deletes_many(head: Head) -> bool:
+    """Whether it is a DeleteObjects, which names its keys in the body."""
+    return head.method == "POST" and "delete" in head.query and not place(head.path)[1]
+
+
+def hoisted(head: Head) -> dict[str, str]:
+    """The headers, with those that a presigned URL carries in its query, as the emulator merges them."""
+    merged = dict(head.headers)
+    for name, values in head.query.items():
+        if name.lower().startswith("x-amz-"):
+            merged.setdefault(name.lower(), values[0])
+    return merged
+
+
+def _action(head: Head, bucket: str, key: str) -> str | None:
+    path = "/b/k" if key else "/b" if bucket else "/"
+    found: str | None = iam_actions._s3_action(head.method, path, dict(head.query))  # noqa: SLF001 -- pinned version
+    return found
+
+
+def _beside(name: str, arn: str, head: Head, headers: Mapping[str, str]) -> list[Check]:
+    """What an operation needs beside its first action."""
+    found = []
+    if name == "PutObject":
+        found += _source(headers)
+        if headers.get("x-amz-tagging"):
+            found.append(Check(action="s3:PutObjectTagging", resource=arn))
+        if headers.get("x-amz-acl", "") not in _HARMLESS_ACLS or any(headers.get(grant) for grant in _GRANTS):
+            found.append(Check(action="s3:PutObjectAcl", resource=arn))
+        if headers.get("x-amz-object-lock-mode") or headers.get("x-amz-object-lock-retain-until-date"):
+            found.append(Check(action="s3:PutObjectRetention", resource=arn))
+        if headers.get("x-amz-object-lock-legal-hold"):
+            found.append(Check(action="s3:PutObjectLegalHold", resource=arn))
+    if name in {"GetObjectAttributes", "GetObjectVersionAttributes"}:
+        found.append(Check(action=f"s3:{name.removesuffix('Attributes')}", resource=arn))
+    if _bypasses(headers):
+        found.append(Check(action="s3:BypassGovernanceRetention", resource=arn))
+    if head.method == "POST" and name == "PutObject" and not place(head.path)[1]:
+        found.append(BEYOND)  # a form for browsers, whose key stands in the body
+    return found
+
+
+def _source(headers: Mapping[str, str]) -> list[Check]:
+    """What a copy reads."""
+    if "x-amz-copy-source" not in headers:
+        return []
+    named = headers["x-amz-copy-source"]
+    found: Any = iam_actions._s3_source_object({"x-amz-copy-source": named})  # noqa: SLF001 -- pinned version
+    if found is None or unquote(named).count("?") > 1 or named.startswith("arn:"):
+        raise UnclearError("Copy Source must mention the source bucket and key: sourcebucket/sourcekey")
+    arn, version = found
+    bucket, _ = place(arn.removeprefix("arn:aws:s3:::"))
+    if bucket.endswith(ALIASES) or not BUCKET.fullmatch(bucket):
+        raise UnclearError("The source of a copy must be named by its bucket.")
+    return [Check(action="s3:GetObjectVersion" if version else "s3:GetObject", resource=arn)]
+
+
+def _deletions(bucket: str, body: bytes, head: Head) -> tuple[Check, ...]:
+    found: Any = iam_actions._s3_batch_delete_targets(bucket, body)  # noqa: SLF001 -- pinned version
+    if len(found) != len(re.findall(rb"<(?:[\w.-]+:)?Key[\s>/]", body)) or not found:
+        raise UnclearError("The XML you provided was not well-formed or did not validate against our published schema")
+    checks = [
+        Check(action="s3:DeleteObjectVersion" if version else "s3:DeleteObject", resource=arn) for arn, version in found
+    ]
+    if _bypasses(head.headers):
+        checks += [Check(action="s3:BypassGovernanceRetention", resource=arn) for arn, _ in found]
+    return tuple({(check.action, check.resource): check for check in checks}.values())
+
+
+def _bypasses(headers: Mapping[str, str]) -> bool:
+    return headers.get("x-amz-bypass-governance-retention", "").strip().lower() == "true"
+
+
+def _context(name: str, head: Head, headers: Mapping[str, str]) -> Context:
+    found: dict[str, tuple[str, ...]] = {}
+    if name in {"ListBucket", "ListBucketVersions", "ListBucketMultipartUploads"}:
+        for key in ("prefix", "delimiter", "max-keys"):
+            if key in head.query:
+                found[f"s3:{key}"] = (head.query[key][0],)
+    if name == "PutObject":
+        found |= {f"s3:{each}": (headers[each],) for each in _WRITTEN if headers.get(each)}
+    if "versionId" in head.query:
+        found["s3:versionid"] = (head.query["versionId"][0],)
+    return found

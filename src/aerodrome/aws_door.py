@@ -1,0 +1,153 @@
+"""The AWS door as a process: puts `api.aws` together with IAM, and serves it on the AWS endpoint's port.
+
+The keeper starts it detached, beside the emulator and after the ledger. It is no part of the control plane: while that
+is away, tasks and sidecars go on reading and writing; while the ledger is away, IAM is as it was read last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import structlog
+
+from aerodrome import clock, log
+from aerodrome.api.aws.app import DoorDependencies, create_app
+from aerodrome.emulator.own_address import OwnAddress
+from aerodrome.errors import AerodromeError
+from aerodrome.identity import key_files
+from aerodrome.identity.authenticator import Authenticator
+from aerodrome.identity.authorizer import Authorizer
+from aerodrome.identity.managed_policies import catalogue
+from aerodrome.identity.session_tokens import SessionTokens
+from aerodrome.identity.vault import Vault
+from aerodrome.ledger.audit import Audit
+from aerodrome.ledger.connection import opened
+from aerodrome.ledger.iam_watch import IamWatch
+from aerodrome.ledger.migrate import DATABASE
+from aerodrome.ledger.notices import Notices
+from aerodrome.ledger.principals import CHANNEL, Principals
+from aerodrome.listening.crowd import Limits
+from aerodrome.listening.server import Server
+from aerodrome.model import arns
+from aerodrome.model.audit import Entry, Recorder
+from aerodrome.services import clusters, postgres
+from aerodrome.settings import EMBEDDED, Settings
+from aerodrome.threads import ThreadSupervisor
+
+LIMITS = Limits(total=1024, each_peer=512, bodies_each_peer=384)
+"""Of the listener; sidecars and what the API passes on are one peer."""
+
+GRACEFUL = 5
+"""Seconds that open requests get at a stop."""
+
+REPEATED_AFTER = 60.0
+"""Seconds in which one refusal is recorded once, however often a program tries again."""
+
+MOST_REMEMBERED = 10_000
+
+logger = structlog.get_logger("aerodrome.door")
+
+
+def serve(settings: Settings, *, port: int, identity: str, emulator_socket: str) -> None:
+    """Answer until told to end.
+
+    Raises:
+        AerodromeError: the ledger cannot be reached, or the port is taken.
+    """
+    log.configure()
+    with OwnAddress(port=port).listener() as listener, _dependencies(settings, identity, emulator_socket) as deps:
+        listener.listen(128)
+        asyncio.run(_serve(Server(create_app(deps), LIMITS, timeout_graceful_shutdown=GRACEFUL), listener))
+
+
+async def _serve(server: Server, listener: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, setattr, server, "should_exit", True)  # noqa: FBT003 - uvicorn's own flag
+    logger.info("serving", port=listener.getsockname()[1])
+    await server.serve(sockets=[listener])
+
+
+@contextlib.contextmanager
+def _dependencies(settings: Settings, identity: str, emulator_socket: str) -> Iterator[DoorDependencies]:
+    folder = settings.paths.keys
+    embedded = settings.database_url == EMBEDDED
+    cluster = postgres.up(settings.paths) if embedded else clusters.external(settings.database_url)
+    password = key_files.ledger_password(folder)
+    vault = Vault(key_files.vault_key(folder))
+    with opened(cluster.dsn(DATABASE, DATABASE, password, scheme="postgresql+psycopg")) as engine:
+        principals = Principals(
+            engine,
+            account=settings.account_id,
+            region=settings.region,
+            seal=vault.seal_secret,
+            service_key=key_files.service_key(folder),
+            aws_policies=catalogue.policies(arns.partition(settings.region)),
+        )
+        watch = IamWatch(principals, Notices(cluster.dsn(DATABASE, DATABASE, password), CHANNEL))
+        with contextlib.closing(Audit(engine)) as audit, contextlib.closing(principals), contextlib.closing(watch):
+            crew = ThreadSupervisor(
+                [watch.thread, audit.writer], lambda told: logger.error("thread", told=told.sentence)
+            )
+            watch.thread.start()
+            crew.start()
+            yield DoorDependencies(
+                authenticator=Authenticator(
+                    principals, vault, SessionTokens(key_files.session_key(folder)), settings.region
+                ),
+                authorizer=Authorizer(principals),
+                refresh=watch.refresh,
+                record=once_a_minute(audit.record),
+                clock=clock.now,
+                region=settings.region,
+                account=settings.account_id,
+                domain=settings.domain,
+                identity=identity,
+                emulator_socket=emulator_socket,
+            )
+            crew.stop()
+
+
+def once_a_minute(record: Recorder, monotonic: Callable[[], float] = time.monotonic) -> Recorder:
+    """A recorder that takes the same refusal again only after a while: a program may try a thousand times a second."""
+    recorded: dict[tuple[object, ...], float] = {}
+
+    def recording(entry: Entry) -> None:
+        if not entry.allowed:
+            key = (entry.principal, entry.action, entry.sentence[:200], entry.detail.get("error"))
+            now = monotonic()
+            if now - recorded.get(key, -REPEATED_AFTER) < REPEATED_AFTER:
+                return
+            if len(recorded) >= MOST_REMEMBERED:
+                recorded.clear()
+            recorded[key] = now
+        record(entry)
+
+    return recording
+
+
+def main() -> int:
+    """The detached door's entry point; an error with a sentence goes to the log's last line."""
+    parser = argparse.ArgumentParser(description="The door of the AWS services.")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--identity", required=True, help="what the health check answers")
+    parser.add_argument("--emulator", type=Path, required=True, help="the emulator's unix socket")
+    options = parser.parse_args()
+    try:
+        serve(Settings(), port=options.port, identity=options.identity, emulator_socket=str(options.emulator))
+    except (AerodromeError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""A real emulator behind a real door, with IAM in memory: whoever a test makes is known at once."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from aerodrome import clock
+from aerodrome.api.aws.app import DoorDependencies, create_app
+from aerodrome.emulator import launch
+from aerodrome.emulator.own_address import OwnAddress
+from aerodrome.identity.authenticator import Authenticator
+from aerodrome.identity.authorizer import Authorizer
+from aerodrome.identity.session_tokens import SessionTokens, TemporaryCredentials
+from aerodrome.model.audit import Entry
+from aerodrome.model.principals import Principal, PrincipalKind
+from aerodrome.services import daemon
+from aerodrome.services.daemon import Daemon
+from protocol.api.behind import VAULT
+from protocol.api.memory import ACCOUNT, EVERYTHING, Key, MemoryIdentity
+from protocol.api.serving import served
+
+REGION = "us-east-1"
+SESSION: Any = boto3.Session()
+"""One for all clients, so that each service's model is read once."""
+
+DOMAIN = "us-east-1.airflow.localhost"
+
+
+@dataclass
+class World:
+    """Clients of a door, and those who use them."""
+
+    port: int
+    folder: Path
+    identity: MemoryIdentity
+    tokens: SessionTokens
+    entries: list[Entry]
+    late_by: timedelta = timedelta()
+    refreshed: int = 0
+    _made: int = 0
+    _closing: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def user(self, *statements: Mapping[str, Any]) -> Key:
+        """Somebody new, whom these statements allow what they do."""
+        self._made += 1
+        return self.identity.add_user(f"user{self._made}", *statements)
+
+    def session(self, *statements: Mapping[str, Any], now: datetime | None = None) -> TemporaryCredentials:
+        """A session of a new role."""
+        self._made += 1
+        name = f"role{self._made}"
+        self.identity.add_user(name, *statements)
+        unique_id = f"AROA{name.upper():0>17}"
+        self.identity.grants[unique_id] = self.identity.grants[f"AIDA{name.upper():0>17}"]
+        principal = Principal(
+            kind=PrincipalKind.ASSUMED_ROLE,
+            account=ACCOUNT,
+            arn=f"arn:aws:sts::{ACCOUNT}:assumed-role/{name}/s",
+            unique_id=f"{unique_id}:s",
+            name=name,
+            session_name="s",
+            role_arn=f"arn:aws:iam::{ACCOUNT}:role/{name}",
+        )
+        return self.tokens.issue(principal, now=now or clock.now(), duration=timedelta(hours=1))
+
+    def client(self, service: str, key: Key | TemporaryCredentials, **more: Any) -> Any:
+        found = SESSION.client(
+            service,
+            aws_access_key_id=key.access_key_id,
+            aws_secret_access_key=key.secret if isinstance(key, Key) else key.secret_access_key,
+            aws_session_token=getattr(key, "session_token", None),
+            region_name=more.pop("region", REGION),
+            endpoint_url=self.url,
+            config=Config(retries={"total_max_attempts": 1}, **more),
+        )
+        self._closing.callback(found.close)
+        return found
+
+
+@contextmanager
+def opened() -> Iterator[World]:
+    folder = Path(tempfile.mkdtemp(prefix="aero-"))
+    address = OwnAddress(socket=folder / "aws.sock")
+    described = launch.describe(folder, address=address, region=REGION, account_id=ACCOUNT, domain=DOMAIN)
+    process = Daemon(
+        name="AWS emulator",
+        argv=described.argv,
+        env=described.env,
+        cwd=described.cwd,
+        log=folder / "emulator.log",
+        pid_file=folder / "pid",
+    )
+    daemon.start(process)
+    try:
+        daemon.wait_until(process, lambda: launch.answers(described))
+        identity, tokens, entries = MemoryIdentity(VAULT), SessionTokens(b"s" * 32), []
+        world = World(0, folder, identity, tokens, entries)
+
+        def refresh() -> None:
+            world.refreshed += 1
+
+        deps = DoorDependencies(
+            authenticator=Authenticator(identity, VAULT, tokens, REGION),
+            authorizer=Authorizer(identity),
+            refresh=refresh,
+            record=entries.append,
+            clock=lambda: clock.now() + world.late_by,
+            region=REGION,
+            account=ACCOUNT,
+            domain=DOMAIN,
+            identity="door",
+            emulator_socket=str(address.socket),
+        )
+        with served(create_app(deps)) as world.port, world._closing:
+            yield world
+    finally:
+        daemon.stop(process)
+        shutil.rmtree(folder)
+
+
+def allow(action: str | list[str], *resources: str) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": action, "Resource": list(resources) or "*"}
+
+
+ADMINISTRATOR = EVERYTHING
