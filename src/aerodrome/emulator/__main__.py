@@ -130,7 +130,7 @@ class EmulatorFront:
             return
         length = rules.body_length(scope["method"], headers)
         try:
-            async with self._budget.share(length):
+            async with self._budget.share(length, rules.signed_by(headers)):
                 await self._inner(scope, _bounded(receive), send)
         except memory.BusyError:
             await _respond(

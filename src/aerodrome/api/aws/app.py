@@ -243,7 +243,7 @@ class Door:
             await self._decide(arrival, asking, wanted)
             yield _Admitted(caller=_caller(asking), wanted=wanted, body=None, payload=payload)
             return
-        async with self._body(arrival) as body:
+        async with self._body(arrival, _name(asking)) as body:
             payload.feed(body)
             payload.finish()
             wanted = s3.requested(head, body)
@@ -262,8 +262,8 @@ class Door:
     async def _other(self, arrival: _Arrival) -> AsyncIterator[_Admitted]:
         presented = arrival.presented
         assert presented is not None  # noqa: S101  (nobody is let in to other services)
-        await self._fresh(lambda: self._recognised(arrival, presented))
-        async with self._body(arrival) as raw:
+        named = await self._fresh(lambda: self._recognised(arrival, presented))
+        async with self._body(arrival, _name(named)) as raw:
             signed = replace(arrival.signed, body_sha256=hashlib.sha256(raw).hexdigest())
             proof = await self._proven(arrival, signed)
             arrival.service = operations.service_of(arrival.head, presented.service)
@@ -274,11 +274,11 @@ class Door:
             await self._decide(arrival, proof.principal, wanted)
             yield _Admitted(caller=_caller(proof.principal), wanted=wanted, body=body, payload=None)
 
-    def _recognised(self, arrival: _Arrival, presented: Presented) -> None:
-        """Return when all is right that can be known before the body is read."""
+    def _recognised(self, arrival: _Arrival, presented: Presented) -> Principal:
+        """Whose key the request names, when all is right that can be known before the body is read."""
         self._check_key(presented)
         services = _services(presented)
-        self._deps.authenticator.recognise(arrival.signed, now=arrival.trail.at, services=services)
+        return self._deps.authenticator.recognise(arrival.signed, now=arrival.trail.at, services=services)
 
     def _check_key(self, presented: Presented) -> None:
         if presented.access_key_id.startswith(_SERVICE_KEY) and not self._is_own(presented):
@@ -310,8 +310,8 @@ class Door:
         return look()
 
     @asynccontextmanager
-    async def _body(self, arrival: _Arrival) -> AsyncIterator[bytes]:
-        """The whole body, held within the block.
+    async def _body(self, arrival: _Arrival, owner: str) -> AsyncIterator[bytes]:
+        """The whole body, held within the block; `owner` is whose part of the budget it takes.
 
         Raises:
             TooLongError: it is too long. BusyError: too much is held already.
@@ -320,7 +320,7 @@ class Door:
         length = rules.int_or_zero(declared) if declared is not None else LONGEST
         if declared is not None and length > LONGEST:
             raise forwarding.TooLongError
-        async with self._held.share(length):
+        async with self._held.share(length, owner):
             found = bytearray()
             async with asyncio.timeout(PATIENCE):
                 async for chunk in arrival.http.stream():
@@ -507,10 +507,14 @@ def _spoken_by_nobody(head: Head) -> str | None:
     return "s3" if "authorization" in head.headers or head.method not in _METHODS_OF_NOBODY else None
 
 
+def _name(asking: Principal | Anonymous) -> str:
+    """One name for who asks, whichever key or session it is."""
+    return asking.arn if isinstance(asking, Anonymous) else asking.unique_id.partition(":")[0]
+
+
 def _caller(asking: Principal | Anonymous) -> str:
     """A key id that stands for who asks, in front of the emulator: the same for all keys of a principal."""
-    name = asking.arn if isinstance(asking, Anonymous) else asking.unique_id.partition(":")[0]
-    return f"AKIA{hashlib.sha256(name.encode()).hexdigest()[:16].upper()}"
+    return f"AKIA{hashlib.sha256(_name(asking).encode()).hexdigest()[:16].upper()}"
 
 
 def _answered(refusal: Refusal, arrival: _Arrival) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
