@@ -59,8 +59,8 @@ WEB = "web"
 DAG_CODE = frozenset({"dag-processor", "triggerer"})
 """Roles that hold secrets and have processes run DAG code."""
 
-LOG_FOR_TASKS = frozenset({"triggerer"})
-"""Roles with secrets that make folders in which tasks log, too."""
+MAKES_LOG_FOLDERS = frozenset({"triggerer", "dag-processor"})
+"""Roles with secrets that make folders in which DAG code logs, too: in this version, or after a downgrade."""
 
 
 class CommandDocument(TypedDict):
@@ -159,7 +159,7 @@ def _process(context: Context, role: list[str], *, component: str, config: str) 
         "argv": [str(context.interpreter), *script] if cold else script,
         "env": env,
         "cwd": str(context.control_home if control else context.airflow_home),
-        "umask": UMASK if context.gid is None or (control and role[0] not in LOG_FOR_TASKS) else SHARED_UMASK,
+        "umask": UMASK if context.gid is None or (control and role[0] not in MAKES_LOG_FOLDERS) else SHARED_UMASK,
         "uid": context.control_uid if control else context.uid,
         "gid": context.gid,
     }

@@ -167,6 +167,16 @@ TWO_USERS = {
 }
 
 
+def test_both_users_may_log_where_either_has_made_the_folder(make_context):
+    """A downgrade to Airflow 2, where DAG code does it all, would find folders that it may not write to."""
+    umasks = {
+        unit["name"]: unit["umask"]
+        for unit in versions.lookup("3.3.1").adapter.units(make_context("3.3.1", **TWO_USERS))
+    }
+    assert umasks["dag-processor"] == umasks["triggerer"] == umasks["worker-1"] == 0o007
+    assert umasks["scheduler"] == umasks["web"] == 0o077
+
+
 def test_what_reads_keys_has_another_user_than_dag_code(make_context):
     context = make_context("3.3.1", **TWO_USERS)
     for unit in versions.lookup("3.3.1").adapter.units(context):
