@@ -92,10 +92,11 @@ def test_a_page_that_fails_deletes_nothing(s3, bucket, door, sidecar):
             "the failing page has been asked for twice",
             lambda before=before: len([path for path in door.seen if "continuation-token" in path]) > before + 1,
         )
+        wait_for("it says that the bucket is away", lambda: sidecar.status["away_since"])
         assert sidecar.files == whole
-        assert sidecar.status["away_since"]
         door.fault = lambda _path: None
         wait_for("the deletion arrives when the listing is whole again", lambda: len(sidecar.files) == len(keys))
+        wait_for("it says that the bucket is back", lambda: sidecar.status["away_since"] is None)
         whole = sidecar.files
 
 
