@@ -60,6 +60,9 @@ class Parts:
     startup: Path | None = None
     """The file that is copied to startup/startup.sh; None = none."""
 
+    config_is_closed: bool = True
+    """Whether nobody who runs DAG code may make a folder `config`; only the startup script may, for it comes before."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HomeView:
@@ -132,8 +135,8 @@ def _entries(parts: Parts) -> dict[str, Path | None]:
     """What is to be found below AIRFLOW_HOME, by name."""
     others = {each.name: each for each in _home(parts) if not each.is_symlink()}
     shown = {DAGS: parts.dags, PLUGINS: parts.plugins, LOGS: parts.logs}
-    closed = dict.fromkeys((CONFIG, *(str(Path(each).parent) for each in (REQUIREMENTS, STARTUP))))
-    return {**closed, **others, **shown, **dict.fromkeys(closed.keys() - {CONFIG})}
+    config: dict[str, Path | None] = {CONFIG: None} if parts.config_is_closed else {}
+    return {**config, **others, **shown, **dict.fromkeys(str(Path(each).parent) for each in (REQUIREMENTS, STARTUP))}
 
 
 def _links(parts: Parts) -> dict[str, Path]:

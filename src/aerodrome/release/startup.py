@@ -155,7 +155,7 @@ class _Run:
             if context.user is not None:
                 os.chown(folder, context.user.uid, context.user.gid)
         self._home = context.home  # where it stays: a virtual environment names its folder
-        seen = airflow_home.lay_out(self._home, Parts(plugins=context.plugins), context.user)
+        seen = airflow_home.lay_out(self._home, Parts(plugins=context.plugins, config_is_closed=False), context.user)
         before = {
             **context.environ, **self._files(own), "AIRFLOW_HOME": str(seen.path), "HOME": str(seen.path),
             "LANG": "C.UTF-8", "LOGNAME": "airflow", "MWAA_AIRFLOW_COMPONENT": component, "PATH": context.path,
