@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from contextlib import ExitStack
 from datetime import UTC, datetime
 
@@ -40,6 +41,7 @@ class Machine:
 
 @pytest.fixture
 def machine(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # the run folder is there: its own path would be too long
     found = Machine(Settings(data=tmp_path / "data"))
     monkeypatch.setattr(operator_client, "is_up", lambda _: found.is_up)
     monkeypatch.setattr(up_down, "up", found.up)
