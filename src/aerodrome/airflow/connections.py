@@ -6,7 +6,7 @@ requests fills it, and what may overflow. Before Airflow 3 each task is two proc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from aerodrome.airflow import sections
 
@@ -39,10 +39,12 @@ def most(
     parsing_processes: int = 1,
 ) -> int:
     """The connections of one cell of that line (1.10, 2.x, 3.x) twice, for an update runs two; and those beside it."""
-    pool = _number(options, "database.sql_alchemy_pool_size", POOL) or POOL  # 0: without a limit
-    full = pool + max(0, _number(options, "database.sql_alchemy_max_overflow", OVERFLOW))
-    parsing = _number(options, "dag_processor.parsing_processes", parsing_processes)
-    parsing = _number(options, "scheduler.parsing_processes", parsing)
+    pool = (
+        _number(options, ("database.sql_alchemy_pool_size", "core.sql_alchemy_pool_size"), POOL) or POOL
+    )  # 0: no limit
+    overflow = _number(options, ("database.sql_alchemy_max_overflow", "core.sql_alchemy_max_overflow"), OVERFLOW)
+    full = pool + overflow
+    parsing = _number(options, ("dag_processor.parsing_processes", "scheduler.parsing_processes"), parsing_processes)
     one = schedulers * pool + pool + pool + web_servers * full  # scheduler, DAG processor, triggerer, web server
     if line >= FIRST_WITHOUT_TASKS:
         one += web_servers * pool + full  # the web server's second pool, and the execution API
@@ -52,6 +54,7 @@ def most(
     return 2 * one + BESIDE
 
 
-def _number(options: Mapping[str, str], name: str, default: int) -> int:
-    text = options.get(name, "").strip()
-    return int(text) if text.isdecimal() else default
+def _number(options: Mapping[str, str], names: Sequence[str], default: int) -> int:
+    """The largest number that the option has under any of its names, which differ between Airflow's versions."""
+    found = (options.get(name, "").strip() for name in names)
+    return max((int(text) for text in found if text.isdecimal()), default=default)

@@ -89,6 +89,9 @@ def _forced(context: Context) -> cfg.Sections:
             "multi_team": "False",
         },
         "api": {"base_url": context.base_url, "server_type": "uvicorn"},
+        # The web server executes this file if a plugin brings views of Flask. Nobody makes it; by default it would lie
+        # in AIRFLOW_HOME, where DAG code may.
+        "fab": {"config_file": str(context.configuration / "webserver_config.py")},
         "execution_api": {"jwt_expiration_time": str(TOKEN_LIFETIME)},
         "triggerer": {"queues_enabled": "False"},
         "logging": {"dag_processor_child_process_log_directory": str(context.logs / "dag_processor")},

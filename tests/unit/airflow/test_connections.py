@@ -40,6 +40,7 @@ def test_tasks_count_where_they_have_connections():
     "options",
     [
         {"database.sql_alchemy_pool_size": "20"},
+        {"core.sql_alchemy_pool_size": "20"},
         {"database.sql_alchemy_max_overflow": "30"},
         {"scheduler.parsing_processes": "8"},
         {"celery.worker_autoscale": "20,5"},

@@ -31,6 +31,9 @@ from aerodrome.services import databases, folders
 from aerodrome.services.clusters import Cluster
 from aerodrome.unix_users import UnixUser
 
+MOST_CONNECTIONS = 20
+"""Of the role that DAG code is tried with in a copy; it takes none from the environments that run."""
+
 MOST_SHOWN = 10
 """Names that one sentence shows."""
 
@@ -115,7 +118,7 @@ def rehearse(
         job.tell("Migrating the copy.")
         report = _migrate(job, owned, target, name)
         # DAG code finds its variables there, and must not learn the password of the live database.
-        databases.ensure_role(owned.cluster, name, password)
+        databases.ensure_role(owned.cluster, name, password, connection_limit=MOST_CONNECTIONS)
         databases.let_in(owned.cluster, name, name)
         with trials.scratch_folder(trying.around.owner) as scratch:
             candidate = Candidate(spec=target.spec, installation=target.installation)
