@@ -21,8 +21,7 @@ DOOR_HEALTH = f"{QUESTIONS}/door"
 REACH_HEADER = b"x-aerodrome-buckets"
 """Names the buckets that SQL may read for who sends a request; only the door sets it."""
 
-PRIVATE_PATHS = ("/_ministack", "/_localstack", "/_aws", "/_aerodrome", "/health")
-"""Administration, such as wiping everything, which MiniStack serves to anybody."""
+_PRIVATE = ("/_ministack", "/_localstack", "/_aws", "/_aerodrome")
 
 SERVICES = (
     "acm",
@@ -79,6 +78,11 @@ class EmulatorRefusal:
     message: str
 
 
+def is_private(path: str) -> bool:
+    """Whether it is administration, such as wiping everything, which MiniStack serves to anybody."""
+    return path.startswith(_PRIVATE) or path == "/health" or path.startswith("/health/")
+
+
 def refusal(path: str, query: str, headers: Mapping[str, str], *, domain: str) -> EmulatorRefusal | None:
     """Why this request is refused, or None. Header names are in lower case.
 
@@ -90,7 +94,7 @@ def refusal(path: str, query: str, headers: Mapping[str, str], *, domain: str) -
             "AccessDeniedException",
             "the embedded emulator does not serve Amazon MWAA, IAM and STS; send this to Aerodrome's own endpoint",
         )
-    if path.startswith(PRIVATE_PATHS) or path.startswith("//"):
+    if is_private(path) or path.startswith("//"):
         return EmulatorRefusal(403, "AccessDeniedException", "the emulator's administration is not served")
     if sentence := browsers.refusal(headers, domain=domain):
         return EmulatorRefusal(403, "AccessDeniedException", sentence)

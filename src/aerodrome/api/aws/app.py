@@ -166,7 +166,7 @@ class Door:
         path = http.scope["path"]
         if sentence is None and path == rules.DOOR_HEALTH:
             return JSONResponse({"door": self._deps.identity})
-        if sentence is None and (path.startswith(rules.PRIVATE_PATHS) or not path.startswith("/")):
+        if sentence is None and (rules.is_private(path) or not path.startswith("/")):
             sentence = "the emulator's administration is not served"
         if sentence is None:
             return None

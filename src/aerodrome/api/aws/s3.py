@@ -1,7 +1,7 @@
 """What a request asks of S3: where its bucket and key stand, and which actions on which ARNs it needs. Pure.
 
-MiniStack's own table (`iam_actions`) says which action an HTTP request is; where bucket and key stand is read here, and
-the request goes on in the one form that was read: by path. A request that names two subresources is refused.
+`subresources` says which action an HTTP request is; where bucket and key stand is read here, and the request goes on in
+the one form that was read: by path.
 """
 
 from __future__ import annotations
@@ -13,14 +13,18 @@ from urllib.parse import quote, unquote
 
 from ministack.core import iam_actions
 
+from aerodrome.api.aws import subresources
 from aerodrome.api.aws.requested import BEYOND, Check, Head, Requested, UnclearError
 from aerodrome.identity.policy.patterns import Context
 
 BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
 """Names of buckets; whatever else stands there is a path of the emulator's own."""
 
-RESERVED = ("iceberg", "v20180820", "environments")
+RESERVED = frozenset({"v20180820", "environments"})
 """First parts of paths that MiniStack takes for another service's, whatever they are signed for."""
+
+_CATALOGUE = "iceberg"
+"""MiniStack takes every path that begins so for a catalogue's."""
 
 ALIASES = ("-s3alias", "--ol-s3", ".mrap")
 """Ends of names that stand for another bucket."""
@@ -29,12 +33,6 @@ _BY_HOST = re.compile(
     r"(?P<bucket>.+?)\.(?:s3(?:[.-][a-z0-9-]+)?\.(?:localhost|amazonaws\.com(?:\.cn)?)|localhost)", re.DOTALL
 )
 _SERVICE_HOST = re.compile(r"s3(?:[.-][a-z0-9-]+)?\.(?:localhost|amazonaws\.com(?:\.cn)?)")
-
-_SUBRESOURCES = frozenset(
-    name
-    for table in ("_S3_QUERY_ACTIONS", "_S3_BUCKET_QUERY_ACTIONS", "_S3_OBJECT_QUERY_ACTIONS")
-    for name in getattr(iam_actions, table)
-)
 
 _GRANTS = ("x-amz-grant-read", "x-amz-grant-write", "x-amz-grant-read-acp", "x-amz-grant-write-acp",
            "x-amz-grant-full-control")  # fmt: skip
@@ -73,13 +71,11 @@ def requested(head: Head, body: bytes | None) -> Requested:
     bucket, key = place(head.path)
     if head.path.startswith("//"):
         raise UnclearError("The path begins with two slashes.")
-    if bucket and (not BUCKET.fullmatch(bucket) or bucket.startswith(RESERVED)):
+    if bucket and (not BUCKET.fullmatch(bucket) or bucket in RESERVED or bucket.startswith(_CATALOGUE)):
         raise UnclearError(f"The specified bucket is not valid: {bucket[:63]}")
-    if len(_SUBRESOURCES & head.query.keys()) > 1:
-        raise UnclearError("The request names more than one subresource.")
+    name = subresources.action(head.method, "object" if key else "bucket" if bucket else "service", head.query)
     if bucket.endswith(ALIASES):
         return Requested(checks=(Check(action="s3:GetAccessPoint", resource="*"), BEYOND))
-    name = _action(head, bucket, key)
     if name is None:
         return Requested(checks=(Check(action="s3:UnknownOperation", resource="*"), BEYOND))
     if deletes_many(head):
@@ -103,12 +99,6 @@ def hoisted(head: Head) -> dict[str, str]:
         if name.lower().startswith("x-amz-"):
             merged.setdefault(name.lower(), values[0])
     return merged
-
-
-def _action(head: Head, bucket: str, key: str) -> str | None:
-    path = "/b/k" if key else "/b" if bucket else "/"
-    found: str | None = iam_actions._s3_action(head.method, path, dict(head.query))  # noqa: SLF001 -- pinned version
-    return found
 
 
 def _beside(name: str, arn: str, head: Head, headers: Mapping[str, str]) -> list[Check]:
