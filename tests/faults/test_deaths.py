@@ -26,7 +26,10 @@ SLOW = """
 import time
 from datetime import datetime, timedelta
 from airflow import DAG
-from airflow.providers.standard.operators.python import PythonOperator
+try:
+    from airflow.providers.standard.operators.python import PythonOperator
+except ImportError:  # other environments of the bucket are of Airflow 2
+    from airflow.operators.python import PythonOperator
 with DAG("{dag}", start_date=datetime(2024, 1, 1), schedule=None):
     PythonOperator(
         task_id="slow", python_callable=lambda: time.sleep({seconds}), retries=2, retry_delay=timedelta(seconds=1)
