@@ -20,32 +20,35 @@ def answer(question: str, given: Mapping[str, str]) -> Answer | None:
     if question == "buckets":
         return sorted(_module("s3")._buckets)  # noqa: SLF001 -- pinned version
     if question == "resource":
-        return _resource(given["service"], given["arn"])
+        return _resource(given["service"], given["arn"], given["named"])
     return None
 
 
-def _resource(service: str, arn: str) -> Answer:
-    whole = _whole(service, arn)
+def _resource(service: str, arn: str, named: str) -> Answer:
+    whole, exists = _whole(service, arn, named)
     from ministack.core import iam_evaluator  # noqa: PLC0415 -- after MiniStack's environment is set
 
     found = iam_evaluator._resource_policy(service, whole)  # noqa: SLF001 -- pinned version
     policy, owner = found or ("", "")
     closed = service == "s3" and bool(policy) and _is_closed(whole, policy, owner)
-    return {"arn": whole, "policy": policy, "closed": closed}
+    return {"arn": whole, "policy": policy, "closed": closed, "exists": exists}
 
 
-def _whole(service: str, arn: str) -> str:
-    """The ARN of what a short one, or an alias, stands for."""
+def _whole(service: str, arn: str, named: str) -> tuple[str, bool]:
+    """The ARN of what the request's own words stand for, asked as the operation will; and whether it can go on.
+
+    A secret may be made yet; a key must exist, since without it an operation would take another.
+    """
     if service == "secretsmanager":
-        name = arn.partition(":secret:")[2]
-        _, secret = _module("secretsmanager")._resolve(arn)  # noqa: SLF001 -- pinned version
-        if not secret:
-            _, secret = _module("secretsmanager")._resolve(name)  # noqa: SLF001
-        return str(secret["ARN"]) if secret else f"{arn}-{_NEW}"
+        _, secret = _module("secretsmanager")._resolve(named or arn)  # noqa: SLF001 -- pinned version
+        return (str(secret["ARN"]) if secret else f"{arn}-{_NEW}"), True
     if service == "kms":
-        key = _module("kms")._resolve_key(arn)  # noqa: SLF001
-        return str(key["Arn"]) if key else arn
-    return arn
+        key = _module("kms")._resolve_key(named or arn)  # noqa: SLF001
+        return (str(key["Arn"]), True) if key else (arn, False)
+    if service == "kinesis" and named:
+        state = _module("kinesis")._shard_iterators.get(named)  # noqa: SLF001
+        return (arn.replace("stream/*", f"stream/{state['stream']}") if state else arn), True
+    return arn, True
 
 
 _NEW = "000000"

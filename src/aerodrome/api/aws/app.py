@@ -33,7 +33,7 @@ from aerodrome.api.aws import operations, passing, refusals, requested, s3
 from aerodrome.api.aws.passing import CheckedBody, Emulator
 from aerodrome.api.aws.refusals import Refusal
 from aerodrome.api.aws.requested import Check, Head, Requested, UnclearError
-from aerodrome.api.aws.resources import REQUIRED, Resources
+from aerodrome.api.aws.resources import REQUIRED, Resource, Resources
 from aerodrome.emulator import rules
 from aerodrome.emulator.memory import Budget, BusyError
 from aerodrome.errors import BrokenError
@@ -355,14 +355,19 @@ class Door:
         self, arrival: _Arrival, asking: Principal | Anonymous, check: Check, context: dict[str, tuple[str, ...]]
     ) -> str | None:
         service = arrival.service if not check.action.startswith("s3:") else "s3"
-        resource = await self._resources.of(service, check.resource)
+        resource = Resource(arn=check.resource, policy=None)
+        if not check.is_as_named:
+            resource = await self._resources.of(service, check.resource, check.named)
         arrival.trail.resource = resource.arn if check.resource == arrival.trail.resource else arrival.trail.resource
         asked = Request(action=check.action, resource=resource.arn, context=context)
+        required = service in REQUIRED and not check.is_as_named
+        if not resource.exists:
+            return f"User: {asking.arn} is not authorized to perform: {check.action}, since there is no {resource.arn}"
         policy = None
         if resource.policy and not (resource.is_closed and isinstance(asking, Anonymous)):
             policy = PolicyText(source=f"policy of {resource.arn}", document=resource.policy)
         try:
-            decision = self._deps.authorizer.decide_on(asking, asked, policy, required=service in REQUIRED)
+            decision = self._deps.authorizer.decide_on(asking, asked, policy, required=required)
         except BrokenError as error:
             return self._unreadable(asking, asked, error)
         return None if decision.allowed else refusal(asking, asked, decision)

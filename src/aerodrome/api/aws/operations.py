@@ -1,19 +1,20 @@
 """What a request asks of a service other than S3: its action and the ARNs of what it is about. Pure.
 
-MiniStack's own table (`iam_actions`) reads most of it; what it lacks stands here. Two readings of one request are
-refused: the emulator must act on what was decided on.
+`readings` has the one reading of it. Two readings of one request are refused: the emulator must act on what was decided
+on.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ministack.core import iam_actions, router
 
-from aerodrome.api.aws.requested import BEYOND, Check, Head, Requested, UnclearError, parsed
+from aerodrome.api.aws import readings
+from aerodrome.api.aws.readings import Reading
+from aerodrome.api.aws.requested import BEYOND, Check, Head, Requested, UnclearError
 from aerodrome.emulator import rules
 
 REDSHIFT_DATA = rules.REDSHIFT_DATA
@@ -41,7 +42,27 @@ ACT_THEMSELVES: Mapping[str, re.Pattern[str]] = {
 }
 """Operations after which the emulator acts with rights of its own, and no role limits it as on AWS."""
 
-_CBOR = re.compile(r"/service/[A-Za-z0-9]+/operation/([A-Za-z0-9]+)/?")
+NAMES: Mapping[str, Mapping[str, str]] = {
+    "acm": {"CertificateArn": ""},
+    "athena": {"ResourceARN": ""},
+    "dynamodb": dict.fromkeys(
+        ("ResourceArn", "TableArn", "SourceTableArn", "BackupArn", "ExportArn", "ImportArn", "StreamArn"), ""
+    ),
+    "dynamodbstreams": {"StreamArn": ""},
+    "firehose": {"DeliveryStreamName": "deliverystream/"},
+    "kinesis": {"StreamARN": "", "ConsumerARN": "", "ResourceARN": "", "StreamName": "stream/"},
+    "sns": dict.fromkeys(("TopicArn", "TargetArn", "ResourceArn", "PlatformApplicationArn", "EndpointArn"), ""),
+    "states": dict.fromkeys(
+        ("stateMachineArn", "executionArn", "activityArn", "mapRunArn", "resourceArn", "stateMachineAliasArn",
+         "stateMachineVersionArn"), ""
+    ),
+}  # fmt: skip
+"""By service: members that name a resource, and what its ARN has before that name; empty: they are ARNs."""
+
+_RULES = frozenset({"PutRule", "DeleteRule", "DescribeRule", "EnableRule", "DisableRule", "PutTargets", "RemoveTargets",
+                    "ListTargetsByRule"})  # fmt: skip
+
+_QUEUE = re.compile(r"[A-Za-z0-9_-]{1,80}(\.fifo)?")
 
 _STREAM = frozenset({"PutLogEvents", "GetLogEvents", "DeleteLogStream", "CreateLogStream"})
 
@@ -77,18 +98,16 @@ def requested(service: str, head: Head, body: bytes, *, region: str, account: st
 
 
 def _requested(service: str, head: Head, body: bytes, *, region: str, account: str) -> Requested:
+    readings.check_connection(head)
     if service == REDSHIFT_DATA:
         return _redshift(head)
-    parameters = _parameters(head, body)
-    action = _action(service, head, body, parameters)
-    if action is None:
-        namespace = iam_actions.SERVICE_TO_IAM_NAMESPACE.get(service, service)
+    reading = readings.read(service, head, body)
+    namespace = iam_actions.SERVICE_TO_IAM_NAMESPACE.get(service, service)
+    if reading.name is None:
         return Requested(checks=(Check(action=f"{namespace}:UnknownOperation", resource="*"), BEYOND))
-    document = _document(head, body)
-    about = _About(service, action.partition(":")[2], head, body, document, parameters, region, account)
-    checks = tuple(about.checks(action))
-    namespace, _, name = action.partition(":")
-    if namespace in ACT_THEMSELVES and ACT_THEMSELVES[namespace].fullmatch(name):
+    action = f"{namespace}:{reading.name}"
+    checks = tuple(_About(service, reading, head, body, region, account).checks(action))
+    if namespace in ACT_THEMSELVES and ACT_THEMSELVES[namespace].fullmatch(reading.name):
         checks = (*checks, BEYOND)
     return Requested(checks=checks, reads_buckets=action == "athena:StartQueryExecution")
 
@@ -99,168 +118,205 @@ def _redshift(head: Head) -> Requested:
     return Requested(checks=(Check(action=f"redshift-data:{name}", resource="*"),), reads_buckets=runs_sql)
 
 
-def _parameters(head: Head, body: bytes) -> dict[str, Any]:
-    """Query and form as one, as MiniStack merges them."""
-    form = head.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
-    has_target = "x-amz-target" in head.headers
-    if has_target and (form or "Action" in head.query):
-        raise UnclearError("The request names its operation in two ways.")
-    if not form or not body:
-        return dict(head.query)
-    found = parsed(body.decode("utf-8", "replace"))
-    twice = [name for name in found if name in head.query and name != "Version"]
-    repeated = [name for name, values in found.items() if len(values) > 1]
-    if twice or repeated:
-        raise UnclearError("The request gives a parameter twice.")
-    return {**found, **head.query}
-
-
-def _action(service: str, head: Head, body: bytes, parameters: Mapping[str, Any]) -> str | None:
-    cbor = _CBOR.fullmatch(head.path)
-    if cbor is not None and ("x-amz-target" in head.headers or "Action" in parameters):
-        raise UnclearError("The request names its operation in two ways.")
-    if cbor is not None:
-        return f"{iam_actions.SERVICE_TO_IAM_NAMESPACE[service]}:{cbor[1]}"
-    found: str | None = iam_actions.extract_iam_action(
-        service, head.method, head.path, dict(head.headers), body, dict(parameters)
-    )
-    return found
-
-
-def _document(head: Head, body: bytes) -> dict[str, Any]:
-    """The JSON of a request; empty where it has none."""
-    if "json" not in head.headers.get("content-type", "") and "x-amz-target" not in head.headers:
-        return {}
-    try:
-        found = json.loads(body, object_pairs_hook=_once) if body else {}
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise UnclearError("The request gives a member twice.")
-    return found
-
-
 class _About:
-    """The resources of one operation."""
+    """The resources of one operation.
 
-    def __init__(
-        self, service: str, name: str, head: Head, body: bytes, document: Mapping[str, Any],
-        parameters: Mapping[str, Any], region: str, account: str,
-    ) -> None:  # fmt: skip
+    Whatever member names a resource is asked for: where a request names two, both must be allowed. What cannot be told
+    is asked for on `*`.
+    """
+
+    def __init__(self, service: str, reading: Reading, head: Head, body: bytes, region: str, account: str) -> None:
         self._service = service
-        self._name = name
+        self._name = reading.name or ""
+        self._members = reading.members
         self._head = head
         self._body = body
-        self._document = document
-        self._parameters = parameters
         self._region = region
         self._account = account
 
-    def checks(self, action: str) -> Iterable[Check]:
+    def checks(self, action: str) -> list[Check]:
         """What must be allowed."""
         if self._service == "dynamodb":
             return self._dynamodb(action)
+        if self._service == "secretsmanager":
+            return self._secretsmanager(action)
+        if self._service == "kms":
+            return self._kms(action)
+        if self._service == "kinesis" and self._name == "GetRecords":
+            return self._records(action)
         own: Callable[[], list[str]] | None = getattr(self, f"_{self._service}", None)
-        arns = own() if own is not None else [self._extracted()]
+        arns = own() if own is not None else self._named(NAMES.get(self._service, {}))
         beside = self._output() if action == "athena:StartQueryExecution" else []
-        return [*(Check(action=action, resource=arn) for arn in arns), *beside]
+        return [*(Check(action=action, resource=arn) for arn in dict.fromkeys(arns) or ["*"]), *beside]
 
     def _arn(self, service: str, resource: str) -> str:
         return f"arn:aws:{service}:{self._region}:{self._account}:{resource}"
 
     def _text(self, *names: str) -> str:
-        for name in names:
-            value = self._document.get(name)
-            if value is None:
-                value = (self._parameters.get(name) or [""])[0]
-            if isinstance(value, str) and value:
-                return value
-        return ""
+        return next((value for name in names if isinstance(value := self._members.get(name), str) and value), "")
 
-    def _extracted(self) -> str:
-        if self._service == "sqs":
-            self._check_queue()
-        found: str = iam_actions.extract_resource_arn(
-            self._service, self._head.method, self._head.path, dict(self._head.headers), self._body,
-            dict(self._parameters), self._region, self._account,
-        )  # fmt: skip
+    def _texts(self, *names: str) -> list[str]:
+        """What these members name, each, and each of their lists."""
+        found: list[str] = []
+        for name in names:
+            value = self._members.get(name)
+            found += [str(each) for each in value] if isinstance(value, list) else [str(value)] if value else []
         return found
 
-    def _check_queue(self) -> None:
-        """A queue must be named once."""
-        named = self._text("QueueUrl").rstrip("/").rpartition("/")[2]
-        parts = [part for part in self._head.path.split("/") if part]
-        if len(parts) > 1 and named and parts[-1] != named:
+    def _inner(self, member: str) -> list[str]:
+        """The name in a member that describes what it makes or changes."""
+        given = self._members.get(member)
+        named = given.get("Name") if isinstance(given, dict) else None
+        return [str(named)] if named else []
+
+    def _named(self, members: Mapping[str, str]) -> list[str]:
+        return [
+            self._arn(self._service, f"{kind}{named}") if kind else _whole(named)
+            for member, kind in members.items()
+            for named in self._texts(member)
+        ]
+
+    def _sqs(self) -> list[str]:
+        named = [self._queue(each) for each in self._texts("QueueUrl")]
+        in_path = [part for part in self._head.path.split("/") if part][1:]
+        if in_path and named and in_path != named:
             raise UnclearError("The request names two queues.")
+        by_name = [_queue_name(each) for each in self._texts("QueueName")]
+        found = [self._arn("sqs", each) for each in dict.fromkeys([*named, *in_path, *by_name])]
+        return [*found, *(_whole(each) for each in self._texts("SourceArn", "DestinationArn"))]
 
-    def _secretsmanager(self) -> list[str]:
-        """A secret's name or ARN; `resources` completes it."""
-        named = self._text("SecretId") or self._text("Name")
-        several = self._document.get("SecretIdList")
-        if isinstance(several, list) and several:
-            return [self._secret(str(each)) for each in several]
-        return [self._secret(named) if named else "*"]
-
-    def _secret(self, named: str) -> str:
-        return named if named.startswith("arn:") else self._arn("secretsmanager", f"secret:{named}")
+    def _queue(self, url: str) -> str:
+        """The name of the queue that a URL, or a name in its place, stands for."""
+        parts = url.split("/")
+        if len(parts) > 1 and parts[-2] != self._account:
+            raise UnclearError("The queue is another account's.")
+        return _queue_name(parts[-1])
 
     def _sns(self) -> list[str]:
-        subscription = self._text("SubscriptionArn")
-        if subscription:
-            return [subscription.rpartition(":")[0]]
-        return [self._text("ResourceArn") or self._extracted()]
+        topics = [each.rpartition(":")[0] or "*" for each in self._texts("SubscriptionArn")]
+        made = [self._arn("sns", each) for each in self._texts("Name")] if self._name == "CreateTopic" else []
+        return [*topics, *made, *self._named(NAMES["sns"])]
+
+    def _ssm(self) -> list[str]:
+        if "Parameter" not in self._name:
+            is_parameter = self._members.get("ResourceType") == "Parameter"
+            return [self._parameter(each) for each in self._texts("ResourceId")] if is_parameter else []
+        return [self._parameter(each) for each in self._texts("Name", "Names", "Path")]
+
+    def _parameter(self, named: str) -> str:
+        if named.startswith("arn:"):
+            return named
+        return self._arn("ssm", f"parameter{'' if named.startswith('/') else '/'}{named.partition(':')[0]}")
+
+    def _states(self) -> list[str]:
+        kind = {"CreateStateMachine": "stateMachine", "CreateActivity": "activity"}.get(self._name)
+        made = [self._arn("states", f"{kind}:{each}") for each in self._texts("name")] if kind else []
+        return [*made, *self._named(NAMES["states"])]
+
+    def _scheduler(self) -> list[str]:
+        kind, _, name = self._head.path.strip("/").partition("/")
+        if not name:
+            return []
+        if kind == "tags":
+            return [name]
+        if kind == "schedule-groups":
+            return [self._arn("scheduler", f"schedule-group/{name}")]
+        by_query, by_body = self._head.query.get("groupName", []), self._texts("GroupName")
+        is_by_body = self._head.method in {"POST", "PUT"}
+        if (by_query if is_by_body else by_body) or self._texts("Name") not in ([], [name]):
+            raise UnclearError("The request names two schedules.")
+        group = (by_body if is_by_body else by_query) or ["default"]
+        return [self._arn("scheduler", f"schedule/{group[0] or 'default'}/{name}")]
+
+    def _secretsmanager(self, action: str) -> list[Check]:
+        """By a secret's name or ARN, as the request has it; `resources` completes it."""
+        if self._name == "BatchGetSecretValue":
+            both = (action, "secretsmanager:GetSecretValue")
+            several = self._texts("SecretIdList")
+            if self._members.get("Filters") or not several:
+                listed = "secretsmanager:ListSecrets"
+                return [Check(action=each, resource="*") for each in (*both, listed)]
+            return [self._secret(each, named) for named in several for each in both]
+        named = self._texts("SecretId") or (self._texts("Name") if self._name == "CreateSecret" else [])
+        if self._name == "CreateSecret" and named and named[0].startswith("arn:"):
+            raise UnclearError("A secret's name is no ARN.")
+        return [self._secret(action, each) for each in named] or [Check(action=action, resource="*")]
+
+    def _secret(self, action: str, named: str) -> Check:
+        arn = named if named.startswith("arn:") else self._arn("secretsmanager", f"secret:{named}")
+        return Check(action=action, resource=arn, named=named)
+
+    def _kms(self, action: str) -> list[Check]:
+        named = self._texts("KeyId", "SourceKeyId", "DestinationKeyId", "TargetKeyId")
+        if self._name in {"Decrypt", "ReEncrypt"}:
+            named += self._key_of_ciphertext(is_named=bool(self._texts("KeyId", "SourceKeyId")))
+        aliases = self._texts("AliasName") if self._name in {"CreateAlias", "UpdateAlias", "DeleteAlias"} else []
+        if self._name != "CreateAlias":
+            named += aliases
+        found = [Check(action=action, resource=self._arn("kms", each), is_as_named=True) for each in aliases]
+        found += [self._key(action, each) for each in dict.fromkeys(named)]
+        return found or [Check(action=action, resource="*")]
+
+    def _key_of_ciphertext(self, *, is_named: bool) -> list[str]:
+        """The key that the ciphertext says; one made with an asymmetric key says none, and the request must name it."""
+        found: str = iam_actions._kms_key_id_from_ciphertext(self._text("CiphertextBlob"))  # noqa: SLF001 -- pinned version
+        if not found and not is_named:
+            raise UnclearError("The ciphertext is of no key.")
+        return [found] if found else []
+
+    def _key(self, action: str, named: str) -> Check:
+        is_whole, is_alias = named.startswith("arn:"), named.startswith("alias/")
+        arn = named if is_whole else self._arn("kms", named if is_alias else f"key/{named}")
+        return Check(action=action, resource=arn, named=named)
+
+    def _records(self, action: str) -> list[Check]:
+        """The stream that the iterator reads, and the one that is named."""
+        read = Check(action=action, resource=self._arn("kinesis", "stream/*"), named=self._text("ShardIterator"))
+        return [read, *(Check(action=action, resource=each) for each in self._named(NAMES["kinesis"]))]
 
     def _logs(self) -> list[str]:
         by_name, by_arn = self._text("logGroupName"), self._text("logGroupIdentifier")
         if by_name and by_arn:
             raise UnclearError("The request names two log groups.")
-        if self._name in {"TagResource", "UntagResource", "ListTagsForResource"}:
-            return [self._text("resourceArn") or "*"]
-        several = [*self._several("logGroupNames"), *self._several("logGroupIdentifiers")]
+        tagged = [_whole(each) for each in self._texts("resourceArn")]
+        several = self._texts("logGroupNames", "logGroupIdentifiers")
         named = [each for each in (by_name or by_arn, *several) if each]
         stream = self._text("logStreamName") if self._name in _STREAM else ""
-        return [self._log_group(each, stream) for each in named] or [self._log_group("", "")]
+        found = [*(self._log_group(each, stream) for each in named), *tagged]
+        return found or ([self._log_group("", "")] if self._name == "DescribeLogGroups" else [])
 
     def _log_group(self, named: str, stream: str) -> str:
         name = named.partition(":log-group:")[2].removesuffix(":*") if named.startswith("arn:") else named
         return self._arn("logs", f"log-group:{name}:log-stream:{stream}")
 
-    def _several(self, name: str) -> list[str]:
-        found = self._document.get(name)
-        return [str(each) for each in found] if isinstance(found, list) else []
-
     def _glue(self) -> list[str]:
-        database, name = self._text("DatabaseName"), self._text("Name", "TableName")
+        if self._name in {"TagResource", "UntagResource", "GetTags"}:
+            return [_whole(each) for each in self._texts("ResourceArn")]
+        if self._name == "GetDatabases":
+            return [self._arn("glue", "catalog"), self._arn("glue", "database/*")]
         if "Database" in self._name:
-            given = self._document.get("DatabaseInput")
-            named = name or (str(given.get("Name", "")) if isinstance(given, dict) else "")
-            return [self._arn("glue", f"database/{named}") if named else self._arn("glue", "catalog")]
-        if database and ("Table" in self._name or "Partition" in self._name):
-            given = self._document.get("TableInput")
-            table = self._text("TableName", "Name") or (str(given.get("Name", "")) if isinstance(given, dict) else "")
-            tables = self._several("TablesToDelete") or [table or "*"]
-            return [self._arn("glue", f"table/{database}/{each}") for each in tables]
+            return [
+                self._arn("glue", f"database/{each}") for each in (*self._texts("Name"), *self._inner("DatabaseInput"))
+            ]
+        database = self._text("DatabaseName")
+        if "Table" in self._name or "Partition" in self._name:
+            tables = [*self._texts("Name", "TableName", "TablesToDelete"), *self._inner("TableInput")]
+            return [self._arn("glue", f"table/{database}/{each}") for each in tables or ["*"]] if database else []
         for kind in ("Job", "Crawler", "Trigger", "Connection"):
-            if kind in self._name and (named := self._text(f"{kind}Name", "Name")):
-                return [self._arn("glue", f"{kind.lower()}/{named}")]
-        return [self._arn("glue", "catalog")]
+            if kind in self._name:
+                named = self._texts(f"{kind}Name", f"{kind}Names", f"{kind}NameList", "Name")
+                return [self._arn("glue", f"{kind.lower()}/{each}") for each in (*named, *self._inner(f"{kind}Input"))]
+        return []
 
     def _athena(self) -> list[str]:
-        if self._name in {"ListWorkGroups", "ListDataCatalogs", "ListEngineVersions"}:
-            return ["*"]
-        group = self._text("WorkGroup") or (self._text("Name") if "WorkGroup" in self._name else "")
-        if group or self._name == "StartQueryExecution":
-            return [self._arn("athena", f"workgroup/{group or 'primary'}")]
-        return ["*"]
+        group = self._texts("WorkGroup") or (self._texts("Name") if "WorkGroup" in self._name else [])
+        if not group and self._name == "StartQueryExecution":
+            group = ["primary"]
+        return [*(self._arn("athena", f"workgroup/{each}") for each in group), *self._named(NAMES["athena"])]
 
     def _output(self) -> list[Check]:
         """Where Athena writes a result, with the rights of who asks for it."""
-        configuration = self._document.get("ResultConfiguration")
+        configuration = self._members.get("ResultConfiguration")
         location = str(configuration.get("OutputLocation", "")) if isinstance(configuration, dict) else ""
         if not location.startswith("s3://"):
             return [BEYOND]  # the workgroup's, which somebody else has chosen
@@ -272,15 +328,48 @@ class _About:
     def _dynamodb(self, action: str) -> list[Check]:
         context: Any = iam_actions.dynamodb_service_context(self._body)
         known = {key.lower(): _values(value) for key, value in context.items()}
-        items: Any = iam_actions.dynamodb_transaction_checks(action, self._body, self._region, self._account)
-        if items:
+        if self._name in {"TransactWriteItems", "TransactGetItems"}:
+            items: Any = iam_actions.dynamodb_transaction_checks(action, self._body, self._region, self._account)
+            if len(items) < len(self._members.get("TransactItems") or [None]):
+                raise UnclearError("The transaction names no table.")
             return [Check(action=each, resource=arn, context=known) for each, arn in items]
-        arns: Any = iam_actions.dynamodb_resource_arns(self._body, self._region, self._account)
+        index = self._text("IndexName")
+        tables = [self._table(each) for each in self._texts("TableName")]
+        tables = [f"{each}/index/{index}" for each in tables] if index else tables
+        several = self._members.get("RequestItems")
+        tables += [self._table(each) for each in several] if isinstance(several, dict) else []
+        tables += [self._table(each) for each in self._texts("SourceTableName", "TargetTableName")]
+        arns = dict.fromkeys([*tables, *self._named(NAMES["dynamodb"])])
         return [Check(action=action, resource=arn, context=known) for arn in arns or ["*"]]
 
+    def _table(self, named: str) -> str:
+        return named if named.startswith("arn:") else self._arn("dynamodb", f"table/{named}")
+
     def _events(self) -> list[str]:
-        buses: Any = iam_actions.eventbridge_resource_arns(self._body, self._region, self._account)
-        return list(buses) or [self._extracted()]
+        if self._name == "PutEvents":
+            buses: Any = iam_actions.eventbridge_resource_arns(self._body, self._region, self._account)
+            return ["*"] if self._texts("EndpointId") else list(buses)
+        if self._name in _RULES:
+            return [self._rule(each) for each in self._texts("Name", "Rule")]
+        if "EventBus" in self._name or "Permission" in self._name:
+            named = self._texts("EventBusName", "Name") or ["default"]
+            return [each if each.startswith("arn:") else self._arn("events", f"event-bus/{each}") for each in named]
+        return [_whole(each) for each in self._texts("ResourceARN")]
+
+    def _rule(self, named: str) -> str:
+        bus = self._text("EventBusName").rpartition("event-bus/")[2]
+        return self._arn("events", f"rule/{named}" if bus in {"", "default"} else f"rule/{bus}/{named}")
+
+
+def _whole(arn: str) -> str:
+    """An ARN, or `*` for what is none that names one thing."""
+    return arn if arn.startswith("arn:") and not set(arn) & set("*?") else "*"
+
+
+def _queue_name(name: str) -> str:
+    if not _QUEUE.fullmatch(name):
+        raise UnclearError("The queue has no such name.")
+    return name
 
 
 def _values(value: Any) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ ANSWER_SECONDS = 20.0
 
 _HOST = "localhost"
 
-_SIGNING = frozenset(
+SIGNING = frozenset(
     {
         "x-amz-algorithm",
         "x-amz-credential",
@@ -133,7 +133,7 @@ class Emulator:
 
 def target(path: str, raw_query: str) -> str:
     """The request target for a decoded path, without what signed a URL."""
-    kept = [pair for pair in raw_query.split("&") if pair and pair.partition("=")[0].lower() not in _SIGNING]
+    kept = [pair for pair in raw_query.split("&") if pair and pair.partition("=")[0].lower() not in SIGNING]
     raw = quote(path, safe="/-_.~!$&'()*+,;=:@")
     return f"{raw}?{'&'.join(kept)}" if kept else raw
 

@@ -38,6 +38,10 @@ class Check:
     """An ARN, or `*`."""
     context: Context = field(default_factory=dict)
     """Condition keys of the operation, in lower case."""
+    named: str = ""
+    """How the request names the resource, when only the emulator can tell which that is."""
+    is_as_named: bool = False
+    """True when the ARN itself is meant and not what it stands for, as an alias that is made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

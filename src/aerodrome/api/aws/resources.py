@@ -34,6 +34,8 @@ class Resource:
     """Whole: of a secret with its random end, of an alias the key's."""
     policy: str | None
     """None: it has none, or does not exist."""
+    exists: bool = True
+    """False when it must exist and does not."""
     is_closed: bool = False
     """True for a bucket with a public policy whose Block Public Access (RestrictPublicBuckets) shuts the public out."""
 
@@ -53,16 +55,18 @@ class Resources:
         self._monotonic = monotonic
         self._buckets: dict[str, tuple[float, Resource]] = {}
 
-    async def of(self, service: str, arn: str) -> Resource:
-        """The resource that an ARN names."""
+    async def of(self, service: str, arn: str, named: str = "") -> Resource:
+        """The resource that an ARN names, or what the request itself calls `named`."""
         if service not in WITH_POLICIES or not arn.startswith("arn:"):
             return Resource(arn=arn, policy=None)
         if service != "s3":
-            return _resource(arn, await self._ask("resource", {"service": service, "arn": arn}))
+            given = {"service": service, "arn": arn, "named": named}
+            return _resource(arn, await self._ask("resource", given))
         bucket = arn.removeprefix("arn:aws:s3:::").partition("/")[0]
         kept = self._buckets.get(bucket)
         if kept is None or self._monotonic() - kept[0] > KEPT:
-            found = _resource(arn, await self._ask("resource", {"service": "s3", "arn": f"arn:aws:s3:::{bucket}"}))
+            whole = f"arn:aws:s3:::{bucket}"
+            found = _resource(arn, await self._ask("resource", {"service": "s3", "arn": whole, "named": ""}))
             if len(self._buckets) >= MOST_KEPT:
                 self._buckets.clear()
             kept = self._buckets[bucket] = (self._monotonic(), found)
@@ -81,5 +85,8 @@ class Resources:
 
 def _resource(arn: str, found: Mapping[str, Any]) -> Resource:
     return Resource(
-        arn=found.get("arn") or arn, policy=found.get("policy") or None, is_closed=bool(found.get("closed"))
+        arn=found.get("arn") or arn,
+        policy=found.get("policy") or None,
+        exists=bool(found.get("exists", True)),
+        is_closed=bool(found.get("closed")),
     )

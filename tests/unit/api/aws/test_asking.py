@@ -112,6 +112,119 @@ def test_a_request_reaches_the_service_that_it_is_signed_for():
             operations.service_of(json_head("AmazonSQS.ListQueues"), scope)
 
 
+FORM = "application/x-www-form-urlencoded"
+
+
+def asked_by(service: str, asked: Head, body: bytes = b""):
+    return needs(operations.requested(service, asked, body, region="r", account="0" * 12))
+
+
+@pytest.mark.parametrize(
+    ("service", "asked", "body"),
+    [
+        ("sqs", head("POST", "/", "Action=ListQueues", content_type="text/plain"), b"Action=SendMessage"),
+        ("sqs", head("POST", "/", "Action=ListQueues"), b"Action=SendMessage"),
+        ("sqs", head("POST", "/", "Action=ListQueues", content_type=FORM), b"Action=SendMessage"),
+        ("sqs", head("GET", "/", "Action=ListQueues", content_type=FORM), b"QueueUrl=x"),
+        ("sqs", head("GET", "/", "Action=ListQueues&Action=PurgeQueue"), b""),
+        ("sns", head("POST", "/", x_amz_target="AmazonSNS.ListTopics"), b"Action=DeleteTopic"),
+        ("sns", head("POST", "/", x_amz_target="x.ListTopics", content_type=FORM), b"Action=DeleteTopic"),
+        ("ec2", head("POST", "/", "Action=DescribeRegions", content_type="text/plain"), b"Action=CreateVpc"),
+        ("sqs", head("POST", "/", x_amz_target="AmazonSQS.ListQueues", connection="x-amz-target"), b"{}"),
+        ("monitoring", head("POST", "/service/X/operation/ListMetrics", content_type="text/plain"), b"Action=x"),
+        ("monitoring", head("POST", "/", x_amz_target="x.ListMetrics", content_type="text/plain"), b"Action=x"),
+        ("scheduler", head("POST", "/schedules/evil", "Action=ListSchedules"), b"{}"),
+        ("scheduler", head("POST", "/schedules/evil", x_amz_target="x.ListSchedules"), b"{}"),
+        ("scheduler", head("DELETE", "/schedules/s", "groupName=a&groupName=b"), b""),
+        ("scheduler", head("PUT", "/schedules/s", "groupName=a"), b'{"GroupName": "b"}'),
+        ("ses", head("POST", "/v2/email/identities", "Action=GetSendQuota"), b"{}"),
+        ("sns", head("POST", "/", content_type=FORM), b"Action=Publish&TopicArn=a&SubscriptionArn=b:c"),
+        ("sns", head("POST", "/", content_type=FORM), b"Action=Publish&TopicArn=a&ResourceArn=b"),
+        ("ssm", json_head("AmazonSSM.GetParameters"), b'{"Name": "/mine", "Names": ["/theirs"]}'),
+        ("ssm", json_head("AmazonSSM.GetParameters", connection="content-type"), b"{}"),
+        ("ssm", json_head("x.GetParameters"), b"{}"),
+        ("ssm", head("POST", "/", "Name=x", x_amz_target="AmazonSSM.GetParameter"), b"{}"),
+        ("ssm", json_head("AmazonSSM.GetParameter"), b"Name=x"),
+        ("dynamodb", json_head("DynamoDB_20120810.BatchGetItem"), b'{"TableName": "a", "RequestItems": {}}'),
+        ("glue", json_head("AWSGlue.GetConnection"), b'{"ConnectionName": "mine", "Name": "theirs"}'),
+        ("kinesis", json_head("Kinesis_20131202.PutRecord"), b'{"ResourceARN": "a", "StreamName": "theirs"}'),
+        ("athena", json_head("AmazonAthena.GetQueryResults"), b'{"QueryExecutionId": "x", "WorkGroup": "mine"}'),
+        ("events", json_head("AWSEvents.DeleteRule"), b'{"Name": "x", "Entries": [{"EventBusName": "mine"}]}'),
+        ("kms", json_head("TrentService.UpdateAlias"), b'{"KeyId": "a", "AliasName": "alias/x", "TargetKeyId": "a"}'),
+        ("secretsmanager", json_head("secretsmanager.BatchGetSecretValue"), b'{"SecretId": "mine", "Filters": []}'),
+        ("sqs", json_head("AmazonSQS.PurgeQueue"), b'{"QueueUrl": "http://x/111111111111/theirs"}'),
+        ("sqs", json_head("AmazonSQS.PurgeQueue"), b'{"QueueUrl": "http://x/000000000000/a?/000000000000/b?"}'),
+    ],
+)
+def test_no_decoy_tells_another_operation_or_resource(service, asked, body):
+    with pytest.raises(UnclearError):
+        asked_by(service, asked, body)
+
+
+ARN = "arn:aws:{}:r:000000000000:{}".format
+
+
+@pytest.mark.parametrize(
+    ("target", "body", "resources"),
+    [
+        ("ssm AmazonSSM.GetParameters", {"Names": ["/a", "b"]}, [ARN("ssm", "parameter/a"), ARN("ssm", "parameter/b")]),
+        ("ssm AmazonSSM.GetParametersByPath", {"Path": "/"}, [ARN("ssm", "parameter/")]),
+        ("ssm AmazonSSM.DescribeParameters", {}, ["*"]),
+        ("kinesis Kinesis_20131202.PutRecord", {"StreamARN": ARN("kinesis", "stream/a"), "StreamName": "b"},
+         [ARN("kinesis", "stream/a"), ARN("kinesis", "stream/b")]),
+        ("dynamodb DynamoDB_20120810.BatchGetItem", {"RequestItems": {"a": {}, "b": {}}},
+         [ARN("dynamodb", "table/a"), ARN("dynamodb", "table/b")]),
+        ("dynamodb DynamoDB_20120810.TagResource", {"ResourceArn": ARN("dynamodb", "table/a"), "Tags": []},
+         [ARN("dynamodb", "table/a")]),
+        ("dynamodb DynamoDB_20120810.RestoreTableToPointInTime", {"SourceTableName": "a", "TargetTableName": "b"},
+         [ARN("dynamodb", "table/a"), ARN("dynamodb", "table/b")]),
+        ("dynamodb DynamoDB_20120810.ListTables", {}, ["*"]),
+        ("glue AWSGlue.UpdateTable", {"DatabaseName": "d", "Name": "a", "TableInput": {"Name": "b"}},
+         [ARN("glue", "table/d/a"), ARN("glue", "table/d/b")]),
+        ("glue AWSGlue.GetTable", {"DatabaseName": "d", "Name": "b"}, [ARN("glue", "table/d/b")]),
+        ("glue AWSGlue.UpdateConnection", {"Name": "a", "ConnectionInput": {"Name": "b"}},
+         [ARN("glue", "connection/a"), ARN("glue", "connection/b")]),
+        ("glue AWSGlue.SearchTables", {}, ["*"]),
+        ("athena AmazonAthena.GetQueryResults", {"QueryExecutionId": "x"}, ["*"]),
+        ("events AWSEvents.DeleteRule", {"Name": "a"}, [ARN("events", "rule/a")]),
+        ("events AWSEvents.DisableRule", {"Name": "a", "EventBusName": "b"}, [ARN("events", "rule/b/a")]),
+        ("events AWSEvents.DeleteEventBus", {"Name": "b"}, [ARN("events", "event-bus/b")]),
+        ("kms TrentService.UpdateAlias", {"AliasName": "alias/a", "TargetKeyId": "k"},
+         [ARN("kms", "alias/a"), ARN("kms", "key/k"), ARN("kms", "alias/a")]),
+        ("kms TrentService.CreateAlias", {"AliasName": "alias/a", "TargetKeyId": "k"},
+         [ARN("kms", "alias/a"), ARN("kms", "key/k")]),
+        ("sqs AmazonSQS.GetQueueUrl", {"QueueName": "a"}, [ARN("sqs", "a")]),
+        ("sqs AmazonSQS.SendMessage", {"QueueUrl": "http://h/000000000000/a"}, [ARN("sqs", "a")]),
+        ("logs Logs_20140328.GetQueryResults", {"queryId": "x"}, ["*"]),
+        ("monitoring GraniteServiceVersion20100801.DeleteAlarms", {"AlarmNames": ["a"]}, ["*"]),
+        ("states AWSStepFunctions.StopExecution", {"executionArn": ARN("states", "execution:a:b")},
+         [ARN("states", "execution:a:b")]),
+        ("firehose Firehose_20150804.PutRecord", {"DeliveryStreamName": "a", "Record": {}},
+         [ARN("firehose", "deliverystream/a")]),
+    ],
+)  # fmt: skip
+def test_every_resource_that_is_named_is_asked_for(target, body, resources):
+    service, _, target = target.partition(" ")
+    assert [resource for _, resource in asked_of(service, target, **body)] == resources
+
+
+def test_many_secrets_need_what_one_needs():
+    arn = ARN("secretsmanager", "secret:a")
+    assert asked_of("secretsmanager", "secretsmanager.BatchGetSecretValue", SecretIdList=["a"]) == [
+        ("secretsmanager:BatchGetSecretValue", arn), ("secretsmanager:GetSecretValue", arn)
+    ]  # fmt: skip
+    found = asked_of("secretsmanager", "secretsmanager.BatchGetSecretValue", Filters=[{"Key": "name"}])
+    assert {resource for _, resource in found} == {"*"}
+    assert ("secretsmanager:ListSecrets", "*") in found
+
+
+def test_a_schedule_is_in_its_group():
+    by_query = asked_by("scheduler", head("DELETE", "/schedules/s", "groupName=g"))
+    assert by_query == [("scheduler:DeleteSchedule", ARN("scheduler", "schedule/g/s"))]
+    by_body = asked_by("scheduler", head("PUT", "/schedules/s"), b'{"GroupName": "g"}')
+    assert by_body[0] == ("scheduler:UpdateSchedule", ARN("scheduler", "schedule/g/s"))
+
+
 @given(
     body=st.binary(max_size=200),
     target=st.text(max_size=30),

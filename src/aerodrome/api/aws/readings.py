@@ -1,0 +1,179 @@
+"""One reading of a request to a service other than S3: its operation and what it is given. Pure.
+
+MiniStack takes an operation from wherever it finds one: a target, a query, a body of whatever type, a path. Here each
+service's own protocol says where it stands, as botocore's models know it; what stands elsewhere too is refused, and so
+is what the operation has no member for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from botocore.loaders import Loader
+from botocore.model import OperationNotFoundError, ServiceModel
+from ministack.core import iam_actions, router
+
+from aerodrome.api.aws import passing
+from aerodrome.api.aws.requested import Head, UnclearError, parsed
+
+_FORMS = frozenset({"ec2", "monitoring", "ses", "sns", "sqs"})
+"""Services that take forms."""
+
+_NEVER_TARGETED = frozenset({"ec2", "scheduler", "ses", "sns"})
+"""Services that know no `x-amz-target`; MiniStack ignores it."""
+
+_MODELS = {"monitoring": "cloudwatch", "states": "stepfunctions", "tagging": "resourcegroupstaggingapi"}
+"""MiniStack's name of a service → botocore's, where they differ."""
+
+_FORM = "application/x-www-form-urlencoded"
+
+_CBOR = re.compile(r"/service/GraniteServiceVersion20100801/operation/([A-Za-z0-9]+)")
+
+_QUEUE_PATH = re.compile(r"/([0-9]{12}|queue)/[A-Za-z0-9_-]{1,80}(\.fifo)?/?")
+
+_WAYS = frozenset({"keep-alive", "close", ""})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """An operation."""
+
+    name: str | None
+    """None: nobody knows it."""
+    members: Mapping[str, Any]
+    """Of a form: as strings; of CBOR: none."""
+
+
+def check_connection(head: Head) -> None:
+    """Raise UnclearError when the request says that headers of its own are to be dropped on the way."""
+    named = {each.strip().lower() for each in head.headers.get("connection", "").split(",")}
+    if not named <= _WAYS:
+        raise UnclearError("The Connection header names another header.")
+
+
+def read(service: str, head: Head, body: bytes) -> Reading:
+    """The operation, as the service's protocol has it.
+
+    Raises:
+        UnclearError: there is more than one reading, or none.
+    """
+    query = {name: values for name, values in head.query.items() if name.lower() not in passing.SIGNING}
+    if service == "scheduler" or (service == "ses" and head.path.startswith("/v2/")):
+        return _by_route(service, head, query, body)
+    if "x-amz-target" in head.headers:
+        return _by_target(service, head, query, body)
+    if service == "monitoring" and head.path != "/":
+        return _by_cbor(head, query)
+    if service not in _FORMS:
+        raise UnclearError("The request names no operation.")
+    return _by_form(service, head, query, body)
+
+
+def _by_route(service: str, head: Head, query: Mapping[str, list[str]], body: bytes) -> Reading:
+    is_form = head.headers.get("content-type", "").lower().startswith(_FORM)
+    if "Action" in query or "x-amz-target" in head.headers or is_form:
+        raise UnclearError("The request names its operation in two ways.")
+    _check_once(query)
+    name: str | None = iam_actions._match_rest_action(service, head.method, head.path, dict(query))  # noqa: SLF001 -- pinned version
+    return Reading(name=name, members=_document(body))
+
+
+def _by_target(service: str, head: Head, query: Mapping[str, list[str]], body: bytes) -> Reading:
+    prefix, _, name = head.headers["x-amz-target"].rpartition(".")
+    prefixes = router.SERVICE_PATTERNS.get(service, {}).get("target_prefixes", [])
+    if service in _NEVER_TARGETED or prefix not in [each.rstrip(".") for each in prefixes]:
+        raise UnclearError("The service has no such target.")
+    is_form = head.headers.get("content-type", "").lower().startswith(_FORM)
+    if query or head.method != "POST" or is_form:
+        raise UnclearError("The request names its operation in two ways.")
+    if head.path != "/" and not (service == "sqs" and _QUEUE_PATH.fullmatch(head.path)):
+        raise UnclearError("The request has a path that its service does not know.")
+    if service == "monitoring":
+        return Reading(name=name, members={})
+    known = _members(service, name)
+    if known is None:
+        return Reading(name=None, members={})
+    found = _document(body)
+    _check_known(found, known)
+    return Reading(name=name, members=found)
+
+
+def _by_cbor(head: Head, query: Mapping[str, list[str]]) -> Reading:
+    found = _CBOR.fullmatch(head.path)
+    is_cbor = head.headers.get("content-type", "") == "application/cbor"
+    if found is None or query or head.method != "POST" or not is_cbor:
+        raise UnclearError("The request names its operation in two ways.")
+    return Reading(name=found[1], members={})
+
+
+def _by_form(service: str, head: Head, query: Mapping[str, list[str]], body: bytes) -> Reading:
+    if head.path != "/" and not (service == "sqs" and _QUEUE_PATH.fullmatch(head.path)):
+        raise UnclearError("The request has a path that its service does not know.")
+    kind = head.headers.get("content-type", "").lower()
+    is_form = head.method == "POST" and kind.startswith(_FORM)
+    if head.method not in {"GET", "POST"} or (body and not is_form) or "cbor" in kind or "json" in kind:
+        raise UnclearError("The request is no form.")
+    if "smithy-protocol" in head.headers:
+        raise UnclearError("The request names its operation in two ways.")
+    form = parsed(body.decode("utf-8", "replace"))
+    if set(form) & set(query):
+        raise UnclearError("The request gives a parameter twice.")
+    found = {**form, **query}
+    _check_once(found)
+    members = {name: values[0] for name, values in found.items() if name not in {"Action", "Version"}}
+    name = found.get("Action", [""])[0] or None
+    if service in {"sns", "ses"} and name is not None:
+        known = _members(service, name)
+        if known is None:
+            return Reading(name=None, members={})
+        _check_known({each.partition(".")[0]: None for each in members}, known)
+    return Reading(name=name, members=members)
+
+
+def _check_once(found: Mapping[str, list[str]]) -> None:
+    if any(len(values) > 1 for values in found.values()):
+        raise UnclearError("The request gives a parameter twice.")
+
+
+def _check_known(found: Mapping[str, Any], known: frozenset[str]) -> None:
+    unknown = sorted(set(found) - known)
+    if unknown:
+        raise UnclearError(f"The operation has no member {unknown[0]!r}.")
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(body.decode(), object_pairs_hook=_once) if body else {}
+    except (ValueError, RecursionError):
+        raise UnclearError("The body is no JSON.") from None
+    if not isinstance(found, dict):
+        raise UnclearError("The body is no JSON object.")
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise UnclearError("The request gives a member twice.")
+    return found
+
+
+@cache
+def _model(service: str) -> ServiceModel:
+    name = _MODELS.get(service, service)
+    return ServiceModel(Loader().load_service_model(name, "service-2"), name)
+
+
+def _members(service: str, operation: str) -> frozenset[str] | None:
+    """The names of an operation's members, as they are sent; None: there is no such operation."""
+    try:
+        shape = _model(service).operation_model(operation).input_shape
+    except OperationNotFoundError:
+        return None
+    found = shape.members if shape is not None else {}
+    return frozenset(str(member.serialization.get("name", name)) for name, member in found.items())
