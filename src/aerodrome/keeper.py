@@ -56,6 +56,8 @@ class Keeper:
         self._woken, self._wake = os.pipe()
         self._stopped: dict[str, int] = {}
         self._has_ledger = False
+        self._is_asserted = True
+        """Whether the buckets' settings stand since the emulator was started; else the next look asserts them."""
         self.thread = SupervisedThread("keeper", self._keep, patience=PATIENCE)
 
     def start(self) -> None:
@@ -82,6 +84,7 @@ class Keeper:
             daemon.stop(self._door())
             for is_open in (False, True):
                 daemon.stop(self._daemon(self._emulator(), is_open=is_open))
+            daemon.stop(self._older(self._emulator()))
         if self._settings.database_url == EMBEDDED:
             postgres.down(self._settings.paths)
 
@@ -155,11 +158,13 @@ class Keeper:
         if self._settings.aws_endpoint_url == EMBEDDED and not self._emulator_works():
             log.warning("the AWS emulator is gone; starting it again")
             self._start_emulator()
-            self._reassert()
+            self._is_asserted = False
         if self._settings.guards_aws and self._has_ledger and not self._lives(self._door()):
             log.warning("the AWS door is gone; starting it again")
             self._open_door()
         if self._settings.aws_endpoint_url == EMBEDDED:
+            if not self._is_asserted:
+                self._reassert()
             self._provide_warehouses()
 
     def _provide_warehouses(self) -> None:
@@ -185,7 +190,8 @@ class Keeper:
         folders.make(self._settings.paths.aws / "tmp", folders.PRIVATE)
         folders.make(launch.redshift_folder(self._settings.paths.aws), folders.PRIVATE)
         described = self._emulator()
-        # What ran before the setting was changed would answer on.
+        # What ran before the setting was changed would answer on, and what an older version started, which had no door.
+        daemon.stop(self._older(described))
         daemon.stop(self._daemon(described, is_open=self._settings.guards_aws))
         if not self._settings.guards_aws:
             log.warning("AERODROME_IAM is off: the AWS services believe everybody who reaches their port")
@@ -208,6 +214,7 @@ class Keeper:
             return
         try:
             launch.reassert(self.s3(), sorted(set(self._owned_buckets())))
+            self._is_asserted = True
         except (BotoCoreError, ClientError) as error:
             log.warning("bucket settings could not be asserted", reason=str(error))
 
@@ -236,8 +243,12 @@ class Keeper:
             env=described.env,
             cwd=described.cwd,
             log=paths.logs / "aws-emulator.log",
-            pid_file=paths.run / ("aws-emulator-open.pid" if without_door else "aws-emulator.pid"),
+            pid_file=paths.run / ("aws-emulator-open.pid" if without_door else "aws-emulator-guarded.pid"),
         )
+
+    def _older(self, described: launch.Emulator) -> daemon.Daemon:
+        """The emulator as versions without a door started it."""
+        return replace(self._daemon(described), pid_file=self._settings.paths.run / "aws-emulator.pid")
 
     def _door(self) -> daemon.Daemon:
         """The door before the emulator, as a process of its own."""

@@ -112,7 +112,7 @@ def test_the_sidecar_keeps_its_tree_while_the_bucket_is_away(hardy):
     folder = hardy.data / "environments" / NAME / "dags"
     hardy.put_dag("kept", "x = 1\n")
     wait_for("the file is there", (folder / "kept.py").exists)
-    emulator = json.loads((hardy.data / "run" / "aws-emulator.pid").read_text())["pid"]
+    emulator = json.loads((hardy.data / "run" / "aws-emulator-guarded.pid").read_text())["pid"]
     os.kill(emulator, signal.SIGKILL)
     wait_for("another emulator runs", lambda: answers(hardy))
     assert (folder / "kept.py").exists()

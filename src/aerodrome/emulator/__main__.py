@@ -2,7 +2,7 @@
 
 Started detached with the argv and environment that `launch.describe` gives; nothing imports it. It adds to MiniStack:
 refusals (`rules`), the Redshift Data API (`redshift`), no process and no listener besides its own
-whatever a service is asked, SQL that sees only the emulator's files, and a checkpoint of its state after changes, where
+whatever a service is asked, SQL that sees only copies made for it, and a checkpoint of its state after changes, where
 MiniStack saves only on an orderly stop.
 """
 
@@ -185,15 +185,16 @@ def confine_process(address: OwnAddress) -> None:
     sys.addaudithook(judge)
 
 
-def confine_sql(objects: str, temporary: str, account: str) -> None:
-    """From now on, SQL reads and writes the emulator's files only, and of these what who asks may read."""
+def confine_sql(temporary: str) -> None:
+    """From now on, SQL sees the copies of objects that were made for it, and nothing else.
+
+    What SQL may read it may also write (COPY, even inside WITH), so no object's own file is ever in its reach.
+    """
     connect = duckdb.connect
 
     def folders() -> list[str]:
         within = reach.current()
-        if within is None:
-            return [objects, temporary]
-        return [*(f"{objects}/{account}/{bucket}" for bucket in sorted(within.buckets)), *within.folders]
+        return [temporary] if within is None else list(within.folders)
 
     def confined(*arguments: Any, **options: Any) -> duckdb.DuckDBPyConnection:
         connection = connect(*arguments, **options)
@@ -255,7 +256,7 @@ def main() -> None:
     temporary = Path(os.environ["TMPDIR"])
     shutil.rmtree(temporary, ignore_errors=True)  # copies for queries that a kill cut short
     temporary.mkdir(mode=0o700)
-    confine_sql(os.environ["S3_DATA_DIR"], str(temporary), os.environ["MINISTACK_ACCOUNT_ID"])
+    confine_sql(str(temporary))
     confine_process(address)
     memory.limit_process()
     # Only now: MiniStack reads its environment and loads the objects at import.

@@ -9,10 +9,10 @@ import threading
 import time
 from collections.abc import Callable
 
-import psycopg
 import sqlalchemy as sa
 import structlog
 
+from aerodrome.errors import RetryError
 from aerodrome.ledger.notices import Notices
 from aerodrome.ledger.principals import Principals
 from aerodrome.threads import SupervisedThread
@@ -64,8 +64,10 @@ class IamWatch:
         while not self._closing.is_set():
             self.thread.beat()
             try:
+                if self._notices.listen():
+                    self.refresh()  # of what changed while nobody listened, no notice comes
                 self._notices.wait(EVERY)
-            except psycopg.Error as error:
-                log.warning("iam_not_notified", error=type(error).__name__)
+            except RetryError as error:
+                log.warning("iam_not_notified", reason=str(error))
                 self._closing.wait(PAUSE)
             self.refresh()

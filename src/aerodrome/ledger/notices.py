@@ -16,6 +16,20 @@ class Notices:
         self._channel = channel
         self._connection: psycopg.Connection[tuple[object, ...]] | None = None
 
+    def listen(self) -> bool:
+        """Listen from now on; whether it did not before, so that notices may have been missed.
+
+        Raises:
+            RetryError: the ledger is away; the next call connects anew.
+        """
+        is_new = self._connection is None
+        try:
+            self._connected()
+        except psycopg.Error as error:
+            self.close()
+            raise RetryError("the ledger does not answer") from error
+        return is_new
+
     def wait(self, seconds: float) -> set[str]:
         """The payloads notified within `seconds`; returns at the first notice.
 

@@ -31,6 +31,9 @@ WRITE_SECONDS = 60.0
 DEEPEST_PIPELINE = 16
 """Requests that wait for the answer to another on their connection; browsers and SDKs send none."""
 
+PEER = "aerodrome.peer"
+"""In an ASGI scope's extensions: `name`, who is at the other end."""
+
 PASSING_ON = "aerodrome.passing_on"
 """In an ASGI scope's extensions: `asked`, a function that says whether the request may be passed on."""
 
@@ -56,6 +59,12 @@ class _Listener:
 def bounded(limits: Limits, arrived: Callable[[int], None]) -> Callable[..., BoundedProtocol]:
     """The protocol of one listener, for uvicorn's `http`; `arrived` is told each connection's descriptor."""
     return functools.partial(BoundedProtocol, listener=_Listener(limits, arrived))
+
+
+def peer_of(scope: Scope) -> str:
+    """Who is at the other end, as `peers.of` names it; empty behind another server."""
+    extension = (scope.get("extensions") or {}).get(PEER)
+    return "" if extension is None else str(extension["name"])
 
 
 def may_pass_on(scope: Scope) -> bool:
@@ -145,7 +154,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.scope["extensions"] = {PASSING_ON: {"asked": self._may_pass_on}}
+        self.scope["extensions"] = {PASSING_ON: {"asked": self._may_pass_on}, PEER: {"name": self._client.peer}}
         self._has_begun = True
 
     def on_header(self, name: bytes, value: bytes) -> None:

@@ -13,7 +13,7 @@ import re
 import uuid
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
@@ -44,6 +44,7 @@ from aerodrome.identity.errors import AuthenticationError, unknown_key
 from aerodrome.identity.payloads import Payload
 from aerodrome.identity.request_context import connection_context
 from aerodrome.identity.sigv4 import Presented, SignedRequest
+from aerodrome.listening.protocol import peer_of
 from aerodrome.model.audit import Recorder
 from aerodrome.model.principals import PolicyText, Principal
 
@@ -52,6 +53,10 @@ LONGEST = 16 * 2**20
 
 HELD_AT_ONCE = 64 * 2**20
 """Bytes of all bodies that are held at one time."""
+
+SMALL = 256 * 2**10
+"""Bytes of a body for which it needs no part of that: the listener bounds how many bodies there are. A message to a
+queue is not longer."""
 
 PATIENCE = 60.0
 """Seconds for a body that is held to arrive."""
@@ -144,6 +149,7 @@ class Door:
         self._emulator = emulator
         self._resources = Resources(emulator.ask)
         self._held = Budget(HELD_AT_ONCE)
+        self._held_of_peers = Budget(HELD_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -313,20 +319,28 @@ class Door:
     async def _body(self, arrival: _Arrival, owner: str) -> AsyncIterator[bytes]:
         """The whole body, held within the block; `owner` is whose part of the budget it takes.
 
+        Nobody has proven yet that he is `owner`: so a part is his alone who sends it from the same place, and small
+        bodies, and large ones of which little has arrived, need none.
+
         Raises:
             TooLongError: it is too long. BusyError: too much is held already.
         """
         declared = arrival.head.headers.get("content-length")
         length = rules.int_or_zero(declared) if declared is not None else LONGEST
-        if declared is not None and length > LONGEST:
+        if length > LONGEST:
             raise forwarding.TooLongError
-        async with self._held.share(length, owner):
-            found = bytearray()
-            async with asyncio.timeout(PATIENCE):
-                async for chunk in arrival.http.stream():
-                    found += chunk
-                    if len(found) > LONGEST:
-                        raise forwarding.TooLongError
+        found, peer = bytearray(), peer_of(arrival.http.scope)
+        async with AsyncExitStack() as shares, asyncio.timeout(PATIENCE) as patience:
+            async for chunk in arrival.http.stream():
+                if (
+                    len(found) <= SMALL < len(found) + len(chunk)
+                ):  # all at once, or two halves would wait for each other
+                    await shares.enter_async_context(self._held_of_peers.share(length, peer))
+                    await shares.enter_async_context(self._held.share(length, f"{peer} {owner}"))
+                found += chunk
+                if len(found) > LONGEST:
+                    raise forwarding.TooLongError
+            patience.reschedule(None)
             yield bytes(found)
 
     async def _decide(self, arrival: _Arrival, asking: Principal | Anonymous, wanted: Requested) -> None:
@@ -334,7 +348,7 @@ class Door:
         trail = arrival.trail
         trail.action, trail.resource = wanted.checks[0].action, wanted.checks[0].resource
         sentence = await self._objection(arrival, asking, wanted)
-        if sentence is not None:
+        if sentence is not None and not isinstance(asking, Anonymous):  # of whom IAM knows nothing
             await to_thread.run_sync(self._deps.refresh)
             sentence = await self._objection(arrival, asking, wanted)
         if sentence is not None:
@@ -424,7 +438,10 @@ class Door:
         scope = arrival.http.scope
         if admitted.body is None:
             payload = admitted.payload or payloads.Unsigned()
-            return CheckedBody(scope, arrival.http.receive, payload, seconds=PASSING_PATIENCE)
+            body = CheckedBody(scope, arrival.http.receive, payload, seconds=PASSING_PATIENCE)
+            if body.is_empty:
+                payload.finish()  # nobody asks for its pieces
+            return body
         given = admitted.body
 
         held = {**scope, "headers": [(b"content-length", str(len(given)).encode())]}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from ministack.core import iam_actions
 
@@ -36,6 +36,9 @@ _SERVICE_HOST = re.compile(r"s3(?:[.-][a-z0-9-]+)?\.(?:localhost|amazonaws\.com(
 
 _GRANTS = ("x-amz-grant-read", "x-amz-grant-write", "x-amz-grant-read-acp", "x-amz-grant-write-acp",
            "x-amz-grant-full-control")  # fmt: skip
+
+_VERSION = re.compile(r"(versionId=[^&=%+?]*)?")
+"""What may stand behind the question mark of a copy's source."""
 
 _HARMLESS_ACLS = frozenset({"", "private", "bucket-owner-full-control"})
 
@@ -129,7 +132,7 @@ def _source(headers: Mapping[str, str]) -> list[Check]:
         return []
     named = headers["x-amz-copy-source"]
     found: Any = iam_actions._s3_source_object({"x-amz-copy-source": named})  # noqa: SLF001 -- pinned version
-    if found is None or unquote(named).count("?") > 1 or named.startswith("arn:"):
+    if found is None or not _VERSION.fullmatch(named.partition("?")[2]) or named.startswith("arn:"):
         raise UnclearError("Copy Source must mention the source bucket and key: sourcebucket/sourcekey")
     arn, version = found
     bucket, _ = place(arn.removeprefix("arn:aws:s3:::"))
@@ -140,14 +143,26 @@ def _source(headers: Mapping[str, str]) -> list[Check]:
 
 def _deletions(bucket: str, body: bytes, head: Head) -> tuple[Check, ...]:
     found: Any = iam_actions._s3_batch_delete_targets(bucket, body)  # noqa: SLF001 -- pinned version
-    if len(found) != len(re.findall(rb"<(?:[\w.-]+:)?Key[\s>/]", body)) or not found:
+    if not found or not _names_each_once(body, len(found)):
         raise UnclearError("The XML you provided was not well-formed or did not validate against our published schema")
     checks = [
         Check(action="s3:DeleteObjectVersion" if version else "s3:DeleteObject", resource=arn) for arn, version in found
     ]
-    if _bypasses(head.headers):
+    if _bypasses(hoisted(head)):
         checks += [Check(action="s3:BypassGovernanceRetention", resource=arn) for arn, _ in found]
     return tuple({(check.action, check.resource): check for check in checks}.values())
+
+
+def _names_each_once(body: bytes, objects: int) -> bool:
+    """Whether each of the objects has one key and one version at most, and nothing else is called so."""
+    try:
+        root = iam_actions.fromstring(body)
+    except (iam_actions.ParseError, ValueError):
+        return False
+    found = [each for each in root.iter() if each.tag.rpartition("}")[2] == "Object"]
+    named = [[child.tag.rpartition("}")[2] for child in each] for each in found]
+    is_flat = not any(len(child) for each in found for child in each)
+    return is_flat and len(named) == objects and all(len(set(names)) == len(names) for names in named)
 
 
 def _bypasses(headers: Mapping[str, str]) -> bool:
