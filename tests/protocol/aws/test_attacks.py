@@ -7,6 +7,8 @@ import http.client
 import json
 import socket
 import stat
+from base64 import b64encode
+from urllib.parse import urlencode
 
 import pytest
 from botocore.auth import S3SigV4Auth, SigV4Auth
@@ -248,3 +250,74 @@ def test_a_refusal_says_who_may_not_do_what_and_is_in_the_audit_log(world, made,
     root.put_bucket_tagging(Bucket="mine", Tagging={"TagSet": []})
     assert world.entries[-1].action == "s3:PutBucketTagging"
     assert world.entries[-1].allowed
+
+
+def asked_in_json(world, key, service, target, **body):
+    headers = {"content-type": "application/x-amz-json-1.1", "x-amz-target": target}
+    return sent(world, key, "POST", "/", headers=headers, body=json.dumps(body).encode(), service=service)
+
+
+def test_a_body_of_no_form_is_no_second_request(world, made):
+    asking = world.user(allow("sqs:ListQueues"), allow("ec2:DescribeRegions"))
+    body = urlencode({"Action": "SendMessage", "QueueUrl": made["their_queue"], "MessageBody": "evil"}).encode()
+    status, _ = sent(world, asking, "POST", "/?Action=ListQueues", headers={"content-type": "text/plain"}, body=body,
+                     service="sqs")  # fmt: skip
+    assert status in REFUSED
+    status, _ = sent(world, asking, "POST", "/", headers={
+        "content-type": "application/x-amz-json-1.0", "x-amz-target": "AmazonSQS.ListQueues",
+        "Connection": "x-amz-target",
+    }, body=body, service="sqs")  # fmt: skip
+    assert status in REFUSED
+    root = world.client("sqs", made["root"])
+    assert root.receive_message(QueueUrl=made["their_queue"]).get("Messages") is None
+
+
+def test_a_ciphertext_is_judged_by_its_own_key(world, made):
+    root = world.client("kms", made["root"])
+    theirs = root.create_key()["KeyMetadata"]["KeyId"]
+    blob = b64encode(root.encrypt(KeyId=theirs, Plaintext=b"top secret")["CiphertextBlob"]).decode()
+    own = f"arn:aws:kms:{REGION}:000000000000:key/{made['key']}"
+    asking = world.user(allow("kms:*", own, f"arn:aws:kms:{REGION}:000000000000:alias/*"))
+    for more in ({}, {"KeyId": made["key"]}, {"KeyId": "alias/none"}, {"KeyId": "nothing"}):
+        status, told = asked_in_json(world, asking, "kms", "TrentService.Decrypt", CiphertextBlob=blob, **more)
+        assert status in REFUSED, told
+        assert b"Plaintext" not in told
+    root.create_alias(AliasName="alias/theirs", TargetKeyId=theirs)
+    status, told = asked_in_json(
+        world, asking, "kms", "TrentService.UpdateAlias", AliasName="alias/theirs", TargetKeyId=made["key"]
+    )
+    assert status in REFUSED, told
+
+
+def test_a_secret_is_judged_by_the_name_that_is_sent(world, made):
+    root = world.client("secretsmanager", made["root"])
+    root.create_secret(Name="victim-mine", SecretString="own")
+    root.create_secret(Name="victim", SecretString="verysecret")
+    asking = world.user(allow("secretsmanager:*", f"arn:aws:secretsmanager:{REGION}:000000000000:secret:victim-mine*"))
+    for named in ("victim-mine", "victim"):
+        _, told = asked_in_json(world, asking, "secretsmanager", "secretsmanager.GetSecretValue", SecretId=named)
+        assert b"verysecret" not in told
+        assert (b'"own"' in told) == (named == "victim-mine"), told
+    only_batch = world.user(allow("secretsmanager:BatchGetSecretValue"))
+    for body in ({"SecretIdList": ["victim"]}, {"Filters": [{"Key": "name", "Values": ["victim"]}]}):
+        status, told = asked_in_json(world, only_batch, "secretsmanager", "secretsmanager.BatchGetSecretValue", **body)
+        assert status in REFUSED
+        assert b"verysecret" not in told
+
+
+def test_records_are_judged_by_the_iterator_s_stream(world, made):
+    root = world.client("kinesis", made["root"])
+    root.create_stream(StreamName="their-stream", ShardCount=1)
+    wait_for("the stream", lambda: root.describe_stream_summary(StreamName="their-stream")
+             ["StreamDescriptionSummary"]["StreamStatus"] == "ACTIVE")  # fmt: skip
+    asking = world.user(allow("kinesis:*", f"arn:aws:kinesis:{REGION}:000000000000:stream/mine"))
+    for name, refused in (("mine", False), ("their-stream", True)):
+        iterator = root.get_shard_iterator(
+            StreamName=name, ShardId="shardId-000000000000", ShardIteratorType="TRIM_HORIZON"
+        )["ShardIterator"]
+        mine = f"arn:aws:kinesis:{REGION}:000000000000:stream/mine"
+        for more in ({}, {"StreamARN": mine}):
+            status, told = asked_in_json(
+                world, asking, "kinesis", "Kinesis_20131202.GetRecords", ShardIterator=iterator, **more
+            )
+            assert (status in REFUSED) == refused, told
