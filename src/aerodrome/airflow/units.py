@@ -64,7 +64,7 @@ MAKES_LOG_FOLDERS = frozenset({"triggerer", "dag-processor"})
 
 
 class CommandDocument(TypedDict):
-    """One command of Airflow's command line, as the cell runs it once."""
+    """One command of Airflow's command line, as the cell runs it once; and what all other processes have too."""
 
     argv: list[str]
     env: dict[str, str]
@@ -81,29 +81,16 @@ class StopDocument(TypedDict):
     grace: int
 
 
-class CompanionDocument(TypedDict):
+class CompanionDocument(CommandDocument):
     """A process beside the unit's own, as the cell reads it."""
 
     how: Literal["fork", "exec"]
-    argv: list[str]
-    env: dict[str, str]
-    cwd: str
-    umask: int
-    uid: int | None
-    gid: int | None
 
 
-class UnitDocument(TypedDict):
+class UnitDocument(CompanionDocument):
     """One long-running process, as the cell reads it (JSON)."""
 
     name: str
-    how: Literal["fork", "exec"]
-    argv: list[str]
-    env: dict[str, str]
-    cwd: str
-    umask: int
-    uid: int | None
-    gid: int | None
     log: str
     ready: str
     listen: int | None
