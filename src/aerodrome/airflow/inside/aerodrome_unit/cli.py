@@ -19,7 +19,7 @@ import tempfile
 import warnings
 from typing import Any
 
-from . import prelude, test_commands
+from . import prelude, stored_dags, test_commands
 
 STDIN = 0
 
@@ -32,6 +32,7 @@ def run(words: list[str]) -> None:
         _keep(words)
         del sys.argv[2:]
     prelude.adopt()
+    stored_dags.call_what_airflow_knows()
     sys.argv = ["airflow", *_kept()]
     # Every command about DAGs says it, to people who can install nothing; `dags show` says it anyway.
     warnings.filterwarnings("ignore", message="Could not import graphviz")

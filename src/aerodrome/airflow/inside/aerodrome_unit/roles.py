@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 
-from . import cli, dag_code, database, hostname, notify, prelude
+from . import cli, dag_code, database, hostname, notify, prelude, stored_dags
 
 MODULES = {
     "scheduler": "jobs",
@@ -25,6 +25,9 @@ MODULES = {
 
 ASKED = frozenset({"api", "webserver"})
 """Roles that answer requests. They tell a caller at once that the database is away, and the caller asks again."""
+
+DAG_CODES_USER = frozenset({"worker", "worker-1"})
+"""Roles without secrets of Airflow 3, in which DAG code may name what it likes."""
 
 PRELUDE = "prelude"
 """No role of a unit: it prepares the process that units are forked from, and returns."""
@@ -49,6 +52,8 @@ def run(argv: list[str]) -> None:
     if arguments.role == DAG_CODE:
         dag_code.serve(arguments.apps)
         return
+    if arguments.role not in DAG_CODES_USER:
+        stored_dags.call_what_airflow_knows()
     if arguments.apart:
         dag_code.fork_in_companion(arguments.role)
     notifier = notify.Notifier()
