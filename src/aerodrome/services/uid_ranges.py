@@ -43,6 +43,10 @@ class Installation:
     firsts: tuple[int, ...]
     """The first uids of its ranges."""
 
+    unregistered: int = 0
+    """Its files belong to this many uids from the first on, one for each environment, as before there was a register;
+    0 = to its ranges. Only what the data folder keeps says so, until the files have moved."""
+
     def environment(self, number: int) -> int:
         """The uid of environment `number`; `index_of(number)` must be a range that it has."""
         return self.firsts[index_of(number)] + number % ENVIRONMENTS
@@ -115,10 +119,21 @@ class Claim:
     before: tuple[int, ...]
     """The first uids of the ranges that its files belong to now; where they differ from `own.firsts`, it moves."""
 
+    unregistered: int = 0
+    """As of `Installation`."""
+
     @property
     def moves(self) -> bool:
         """Whether its files belong to uids that are not its own."""
         return any(old != new for old, new in zip(self.before, self.own.firsts, strict=False))
+
+    def uids(self) -> Iterator[tuple[int, int]]:
+        """Each uid that files may belong to now, with the one that they shall belong to."""
+        if self.unregistered:
+            yield from ((self.before[0] + number, self.own.environment(number)) for number in range(self.unregistered))
+            return
+        for old, new in zip(Installation("", "", self.before).spans(), self.own.spans(), strict=False):
+            yield from zip(old, new, strict=True)
 
 
 def new_identifier() -> str:
@@ -139,25 +154,32 @@ def claim(
     is_alive: Callable[[Installation], bool],
     machine: Machine,
     lowest: int,
-    has_environments: bool = False,
+    unregistered: int = 0,
     named: Callable[[], str] = new_identifier,
 ) -> Claim | None:
     """What the data folder at `data` gets; None = the machine has no free range.
 
     `record` is what lies in it. `is_alive` says of an entry whether another data folder than this one, at the entry's
-    place, holds its identifier. `has_environments` without a record means that an Aerodrome without a register made
-    them: they have the uids from `lowest` on.
+    place, holds its identifier. Without a record, an Aerodrome without a register may have made environments: these
+    have the `unregistered` uids from `lowest` on, one each. Where that reaches beyond the uids that environments have
+    in a range, the uid of one would be another's second: so the whole installation moves.
     """
     others = [each for each in register.installations if record is None or each.identifier != record.identifier]
     known = register.without(*(each.identifier for each in others if not is_alive(each)))
     entry = known.find(record.identifier) if record is not None else None
     if record is not None and entry is not None and not is_alive(entry):
-        return Claim(known.having(replace(entry, data=data)), replace(entry, data=data), record.firsts)
-    before = record.firsts if record is not None else (lowest,) if has_environments else ()
+        return Claim(
+            known.having(replace(entry, data=data)), replace(entry, data=data), record.firsts, record.unregistered
+        )
+    before = record.firsts if record is not None else (lowest,) if unregistered else ()
+    many = record.unregistered if record is not None else unregistered if unregistered > ENVIRONMENTS else 0
+    if many:
+        taken = range(before[0], before[0] + many)
+        machine = replace(machine, accounts=(*machine.accounts, taken))  # old and new uids differ, so moves may repeat
     # With an entry that is alive elsewhere, this folder is a copy.
     identifier = record.identifier if record is not None and entry is None else named()
     own = Installation(identifier, data, ())
-    for wanted in before or (None,):
+    for wanted in (None,) * (1 + index_of(many - 1)) if many else before or (None,):
         # What runs under the uids that it had may be its own.
         keeps = wanted is not None and _is_free(range(wanted, wanted + SIZE), known.having(own), machine)
         first = wanted if keeps else _next(known.having(own), machine, lowest=lowest)
@@ -165,7 +187,7 @@ def claim(
             return None
         known = known if keeps else replace(known, last=first)
         own = replace(own, firsts=(*own.firsts, first))
-    return Claim(known.having(own), own, before)
+    return Claim(known.having(own), own, before, many)
 
 
 def extended(register: Register, own: Installation, machine: Machine, *, lowest: int) -> Claim | None:

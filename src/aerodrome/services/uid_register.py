@@ -53,15 +53,16 @@ def claim(paths: Paths, *, lowest: int, folder: Path = FOLDER) -> Claim | None:
             is_alive=lambda entry: _is_elsewhere(entry, paths.data),
             machine=_machine(),
             lowest=lowest,
-            has_environments=paths.environments.is_dir() and any(paths.environments.iterdir()),
+            unregistered=0 if record else _unregistered(paths, lowest),
         )
         if found is None:
             raise _exhausted()
         # In this order: whoever is killed between two of these steps claims the same again.
-        _write_record(paths, replace(found.own, firsts=found.before), record)
+        kept = replace(found.own, firsts=found.before, unregistered=found.unregistered)
+        _write_record(paths, kept, record)
         _write(folder, found.register, register)
         if not found.moves:
-            _write_record(paths, found.own, replace(found.own, firsts=found.before))
+            _write_record(paths, found.own, kept)
     return found
 
 
@@ -153,12 +154,13 @@ def _write(folder: Path, register: Register, before: Register) -> None:
 
 def _write_record(paths: Paths, own: Installation, before: Installation | None) -> None:
     if own != before:
-        document = {"identifier": own.identifier, "firsts": own.firsts}
+        document = {"identifier": own.identifier, "firsts": own.firsts, "unregistered": own.unregistered}
         private_files.write(paths.uids, json.dumps(document), durable=True)
 
 
 def _installation(document: Mapping[str, Any], data: str) -> Installation:
-    return Installation(str(document["identifier"]), data, tuple(int(first) for first in document["firsts"]))
+    firsts = tuple(int(first) for first in document["firsts"])
+    return Installation(str(document["identifier"]), data, firsts, int(document.get("unregistered", 0)))
 
 
 def _discard_copied_run(paths: Paths, register: Register) -> None:
@@ -170,6 +172,17 @@ def _discard_copied_run(paths: Paths, register: Register) -> None:
         trees.remove(paths.run)
     # A copy no more, so that what is written into the run folder from now on stays there.
     _write_record(paths, replace(record, identifier=uid_ranges.new_identifier()), record)
+
+
+def _unregistered(paths: Paths, lowest: int) -> int:
+    """How many uids an Aerodrome without a register may have given to environments; 0 = it has made none."""
+    if not paths.environments.is_dir():
+        return 0
+    numbers = [0 for _ in paths.environments.iterdir()]
+    for spool in paths.environments.glob("*/spool"):  # it belongs to the environment's user
+        with contextlib.suppress(OSError):
+            numbers.append(spool.lstat().st_uid - lowest)
+    return max(numbers, default=-1) + 1
 
 
 def _is_there(entry: Installation) -> bool:

@@ -193,3 +193,19 @@ def test_without_root_there_is_no_register_and_nobody_elses_record_is_read(folde
     assert uid_register.recorded(Settings(data=folder / "a").paths) is None
     uid_register.sweep()
     assert (register / "register.json").read_bytes() == written
+
+
+def test_an_older_environments_user_is_nobodys_second_user_now(folder):
+    settings = Settings(data=folder / "a")
+    older = {1: UnixUser(30_001, 30_001), 501: UnixUser(30_501, 30_501)}  # 30501 is the first one's control user now
+    found = {number: local_paths.of(settings.paths, f"env{number}", f"{number:08}") for number in older}
+    for number, owner in older.items():
+        environment_folders.prepare(found[number], owner)
+    users = Users(settings)
+    owners = {number: users.owner_of(number) for number in older}
+    for number, owner in owners.items():
+        assert owner is not None
+        assert owner not in older.values()
+        assert found[number].spool.stat().st_uid == owner.uid
+    assert {user.uid for number in older if (user := users.control_of(number))} & {30_001, 30_501} == set()
+    assert Users(settings).owner_of(501) == owners[501]

@@ -23,7 +23,7 @@ class Disk:
     records: dict[str, Installation | None] = field(default_factory=dict)
     names: itertools.count = field(default_factory=itertools.count)
 
-    def start(self, data: str, *, has_environments: bool = False) -> Claim:
+    def start(self, data: str, *, unregistered: int = 0) -> Claim:
         found = uid_ranges.claim(
             self.register,
             self.records.get(data),
@@ -35,7 +35,7 @@ class Disk:
             ),
             machine=self.machine,
             lowest=LOWEST,
-            has_environments=has_environments,
+            unregistered=unregistered,
             named=lambda: f"installation-{next(self.names)}",
         )
         assert found is not None
@@ -50,7 +50,7 @@ class Disk:
 
 places = st.sampled_from(["/a", "/b", "/c", "/d"])
 moves = st.one_of(
-    st.tuples(st.just("start"), places, st.booleans()),
+    st.tuples(st.just("start"), places, st.sampled_from([0, 1, 700, 2_500])),
     st.tuples(st.just("grow"), places),
     st.tuples(st.just("copy"), places, places),
     st.tuples(st.just("move"), places, places),
@@ -64,8 +64,8 @@ def test_whatever_happens_two_installations_that_have_started_share_no_uid(histo
     disk, started = Disk(), dict[str, Installation]()
     for what, *arguments in history:
         match what, arguments:
-            case "start", [data, has_environments]:
-                started[data] = disk.start(data, has_environments=has_environments).own
+            case "start", [data, unregistered]:
+                started[data] = disk.start(data, unregistered=unregistered).own
             case "grow", [data] if data in started:
                 found = uid_ranges.extended(disk.register, disk.start(data).own, disk.machine, lowest=LOWEST)
                 assert found is not None
@@ -110,19 +110,38 @@ def test_a_copy_gets_uids_of_its_own_and_its_files_move():
 
 def test_of_two_older_installations_with_the_same_uids_the_first_keeps_them_and_the_other_moves():
     disk = Disk()
-    assert not disk.start("/a", has_environments=True).moves
-    second = disk.start("/b", has_environments=True)
+    assert not disk.start("/a", unregistered=1).moves
+    second = disk.start("/b", unregistered=1)
     assert second.moves
     assert (second.before, second.own.firsts) == ((LOWEST,), (LOWEST + SIZE,))
 
 
 def test_a_move_that_was_broken_off_is_taken_up_again():
     disk = Disk()
-    disk.start("/a", has_environments=True)
-    second = disk.start("/b", has_environments=True)
+    disk.start("/a", unregistered=1)
+    second = disk.start("/b", unregistered=1)
     disk.records["/b"] = Installation(second.own.identifier, "/b", second.before)  # the files are where they were
-    again = disk.start("/b", has_environments=True)
+    again = disk.start("/b", unregistered=1)
     assert (again.own, again.before, again.moves) == (second.own, second.before, True)
+
+
+@given(st.integers(min_value=1, max_value=4_000))
+def test_older_environments_never_have_a_uid_that_another_one_has_in_a_range(count):
+    disk = Disk()
+    found = disk.start("/a", unregistered=count)
+    assert found.moves == (count > uid_ranges.ENVIRONMENTS)
+    new = dict(found.uids())
+    assert {LOWEST + number: found.own.environment(number) for number in range(count)}.items() <= new.items()
+    controls = {found.own.control(number) for number in range(count)}
+    assert not controls & {new[LOWEST + number] for number in range(count)}
+    if found.moves:
+        assert not set(new) & set(new.values())  # a move that was broken off is taken up again from the start
+        disk.records["/a"] = Installation(found.own.identifier, "/a", found.before, found.unregistered)
+        again = disk.start("/a")
+        assert (again.own, dict(again.uids()), again.moves) == (found.own, new, True)
+    disk.records["/a"] = found.own
+    settled = disk.start("/a")
+    assert (settled.own, settled.moves) == (found.own, False)
 
 
 def test_what_was_given_back_is_given_out_again_as_late_as_possible():
@@ -138,7 +157,7 @@ def test_what_was_given_back_is_given_out_again_as_late_as_possible():
 def test_a_range_in_which_somebody_has_an_account_or_runs_something_is_nobodys():
     disk = Disk(machine=Machine(accounts=(range(30_500, 30_501),), running=frozenset({33_999})))
     assert disk.start("/a").own.firsts == (34_000,)
-    assert disk.start("/old", has_environments=True).moves  # its uids belong to an account here
+    assert disk.start("/old", unregistered=1).moves  # its uids belong to an account here
 
 
 def test_a_namespace_of_few_ids_gives_out_those_that_it_has_and_then_none():

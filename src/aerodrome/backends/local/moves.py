@@ -19,7 +19,7 @@ import structlog
 from aerodrome import trees
 from aerodrome.backends.local import shutdown
 from aerodrome.services import uid_register
-from aerodrome.services.uid_ranges import Claim, Installation
+from aerodrome.services.uid_ranges import Installation
 from aerodrome.settings import Settings
 
 DEEPEST = 100
@@ -46,20 +46,11 @@ def settled(settings: Settings) -> Installation | None:
         log.warning("the environments get other uids", before=claim.before, now=claim.own.firsts)
         shutdown.stop_all(paths, report=lambda _: None)
         trees.remove(*(folder for folder in paths.run.glob("*") if (folder / "cell.json").exists()))
+        new = dict(claim.uids())
         for top in paths.environments.glob("*"):
-            give(top, mapping(claim))
+            give(top, new)
         uid_register.settle(paths, claim.own)
     return claim.own
-
-
-def mapping(claim: Claim) -> dict[int, int]:
-    """The new uid of each old one that files may belong to. Pure."""
-    old, new = Installation("", "", claim.before), claim.own
-    return {
-        before: now
-        for one, other in zip(old.spans(), new.spans(), strict=False)
-        for before, now in zip(one, other, strict=True)
-    }
 
 
 def give(top: Path, new: Mapping[int, int]) -> None:
