@@ -42,6 +42,9 @@ class CellFiles:
     execution_port: int
     """Loopback port of the execution API of Airflow 3."""
 
+    may_be_apart: bool = True
+    """Whether units may have two users; False for a cell that an Aerodrome has started which knew of one."""
+
     @cached_property
     def units(self) -> list[dict[str, Any]]:
         """The specifications of all units, also of those that are not kept now."""
@@ -98,7 +101,7 @@ class CellFiles:
     def _control(self) -> UnixUser | None:
         """Whom the units with secrets run as; None where tasks need those secrets too, or there is no such user."""
         has_secrets = versions.lookup(self.installation.version).adapter.HIDES_SECRETS
-        return self.environment.control if has_secrets else None
+        return self.environment.control if has_secrets and self.may_be_apart else None
 
     @property
     def _configuration(self) -> Mapping[Path, str]:

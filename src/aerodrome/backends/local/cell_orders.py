@@ -12,7 +12,7 @@ from typing import Any
 
 from aerodrome.airflow import units as airflow_units
 from aerodrome.airflow import versions
-from aerodrome.backends.local import cell_client, cell_states, leftovers, recorded_orders, users, warm
+from aerodrome.backends.local import cell_client, cell_states, leftovers, recorded_orders, service_files, users, warm
 from aerodrome.backends.local.cell_files import CellFiles
 from aerodrome.backends.local.cell_states import CellStates
 from aerodrome.backends.local.environments import LocalEnvironments
@@ -54,6 +54,7 @@ class CellOrders:
         installed = files.installation
         recorded_orders.forget(cell)
         files.write(_kept(order, files.units))
+        service_files.share_broker(files.environment)
         users.open_ways(installed)
         installation.mark_used(installed)
         warm.spawn(self._paths, installed, cell.config)
@@ -63,7 +64,7 @@ class CellOrders:
         """Tell a living cell what it shall be from now on; `known` is the order that it was told last."""
         units = cell_states.units(cell)
         if order.keep is not Keep.TASKS and (known is None or not units or not _same_units(order, known)):
-            files = self._files(tenant, order)
+            files = replace(self._files(tenant, order), may_be_apart=cell_states.is_apart(cell))
             recorded_orders.forget(cell)
             files.change()
             units = files.units

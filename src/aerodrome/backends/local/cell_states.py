@@ -80,6 +80,14 @@ def units(cell: CellPaths) -> list[dict[str, Any]]:
     return found
 
 
+def is_apart(cell: CellPaths) -> bool:
+    """Whether the cell was started for units with two users; then it has a folder in which no link is followed."""
+    try:
+        return bool(json.loads(cell.config.read_text(encoding="utf-8"))["linkless"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
 def _seen(cell: CellPaths, answer: Mapping[str, Any] | None) -> Cell:
     order, wanted = recorded_orders.read(cell), _wanted(cell)
     if answer is not None:

@@ -28,15 +28,28 @@ def write(environment: LocalEnvironment, order: ServicesOrder) -> None:
     paths, owner = environment.paths, environment.owner
     plane = environment.control_plane
     private_files.write(paths.key_set, json.dumps(plane.key_set), mode=ownership.READABLE)
-    shared = environment.control is not None
-    broker = redis.configuration(socket=paths.redis_socket, spool=paths.spool, shared_group=shared)
-    private_files.write(paths.redis_config, broker, owner=owner)
+    private_files.write(paths.redis_config, _broker(environment), owner=owner)
     environment.write_credentials_token()
     private_files.write(paths.sidecar_config, sidecar(environment, order))
     units = [*_redis_unit(environment), _sidecar_unit(environment)]
     private_files.write(paths.services.units, json.dumps({"units": units}))
     config = environment.cell_config(paths.services, paths.unit_logs, units)
     private_files.write(paths.services.config, json.dumps(config))
+
+
+def share_broker(environment: LocalEnvironment) -> None:
+    """Have the Redis of a services' cell that runs let both users in, also when that cell starts it again.
+
+    An Aerodrome that knew of one user may have written its configuration.
+    """
+    path, wanted = environment.paths.redis_config, _broker(environment)
+    if path.is_file() and path.read_text(encoding="utf-8") != wanted:
+        private_files.write(path, wanted, owner=environment.owner)
+
+
+def _broker(environment: LocalEnvironment) -> str:
+    paths, shared = environment.paths, environment.control is not None
+    return redis.configuration(socket=paths.redis_socket, spool=paths.spool, shared_group=shared)
 
 
 def sidecar(environment: LocalEnvironment, order: ServicesOrder) -> str:

@@ -44,14 +44,17 @@ def describe(paths: Paths, installation: Installation) -> daemon.Daemon:
 
 def start(paths: Paths, installation: Installation) -> None:
     """Start the warm process unless it runs; returns at once."""
-    daemon.start(describe(paths, installation))
+    described = describe(paths, installation)
+    if _is_of_before(described):
+        daemon.stop(described)  # no unit dies with it
+    daemon.start(described)
 
 
 def spawn(paths: Paths, installation: Installation, config: Path) -> int:
     """Let the warm process fork a cell that follows `config`; returns the cell's process id."""
     described = describe(paths, installation)
     socket = _socket(paths, installation)
-    if daemon.is_stopped(described):
+    if _is_of_before(described) or daemon.is_stopped(described):
         daemon.stop(described)  # no unit dies with it, and while it is stopped every start would wait
     daemon.start(described)
     daemon.wait_until(described, lambda: cell_client.answers(socket), timeout=START_LIMIT)
@@ -82,6 +85,16 @@ def stop_all(paths: Paths) -> None:
     """End the warm processes of all versions."""
     for pid_file in paths.run.glob("warm-*.pid"):
         stop(paths, pid_file.name.removeprefix("warm-").removesuffix(".pid"))
+
+
+def _is_of_before(described: daemon.Daemon) -> bool:
+    """Whether it was started before another Aerodrome was installed: its cells would not know what they are told."""
+    try:
+        started = described.pid_file.stat().st_ctime
+    except FileNotFoundError:
+        return False
+    # The time when a file came here; the time of its last change may be that of its package.
+    return any(file.stat().st_ctime > started for file in PROGRAM.parent.glob("*.py"))
 
 
 def _name(installation: Installation) -> str:
