@@ -113,10 +113,12 @@ def _units(environment: Environment, observed: Observed, change: Change) -> Plan
             return Take(phase=Phase.START, detail=_QUIETING, orders=(order,), again_after=0)
         if any(unit.is_ending for unit in old.units):
             return Wait(phase=Phase.START, detail=_QUIETING)
+    # The restarts of a cell that goes on count from before the change, which is not to blame for them.
+    is_kept = running is not None and wanted.cell == running.cell
     return (
         bringing_up.cell(environment, observed, wanted)
         or bringing_up.cell_as_ordered(environment, observed, wanted)
-        or bringing_up.hopeless(environment, observed, wanted.cell)
+        or (None if is_kept else bringing_up.hopeless(environment, observed, wanted.cell))
         or bringing_up.waiting(observed, wanted.cell)
     )
 

@@ -223,6 +223,18 @@ def test_a_unit_that_keeps_dying_ends_a_creation_and_is_named():
     assert unit in chosen.failure.message
 
 
+def test_what_died_before_a_change_does_not_end_the_change():
+    environment = an_environment(Status.AVAILABLE)
+    change = Change(
+        kind=ChangeKind.UPDATE, revision=2, spec=environment.spec, strategy=Strategy.FORCED, requested_at=NOW,
+        deployed=replace(RUNNING, cell=1),
+    )  # fmt: skip
+    changed = replace(environment, status=Status.UPDATING, deployed=replace(RUNNING, cell=1), change=change)
+    chosen = plan(changed, everything("backing_off", RESTART_LIMIT), NOW)
+    assert isinstance(chosen, Wait)
+    assert "scheduler" in chosen.detail
+
+
 @pytest.mark.parametrize(("phase", "code"), [(phase, limit.code) for phase, limit in LIMITS.items()])
 @pytest.mark.parametrize("late", [False, True])
 def test_a_phase_that_never_ends_ends_a_creation(phase, code, late):
