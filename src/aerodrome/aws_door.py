@@ -56,14 +56,15 @@ MOST_REMEMBERED = 10_000
 logger = structlog.get_logger("aerodrome.door")
 
 
-def serve(settings: Settings, *, port: int, identity: str, emulator_socket: str) -> None:
+def serve(settings: Settings, *, port: int, identity: str, emulator_socket: str, logs_socket: str) -> None:
     """Answer until told to end.
 
     Raises:
         AerodromeError: the ledger cannot be reached, or the port is taken.
     """
     log.configure()
-    with OwnAddress(port=port).listener() as listener, _dependencies(settings, identity, emulator_socket) as deps:
+    sockets = emulator_socket, logs_socket
+    with OwnAddress(port=port).listener() as listener, _dependencies(settings, identity, *sockets) as deps:
         listener.listen(128)
         asyncio.run(_serve(Server(create_app(deps), LIMITS, timeout_graceful_shutdown=GRACEFUL), listener))
 
@@ -77,7 +78,9 @@ async def _serve(server: Server, listener: socket.socket) -> None:
 
 
 @contextlib.contextmanager
-def _dependencies(settings: Settings, identity: str, emulator_socket: str) -> Iterator[DoorDependencies]:
+def _dependencies(
+    settings: Settings, identity: str, emulator_socket: str, logs_socket: str
+) -> Iterator[DoorDependencies]:
     folder = settings.paths.keys
     embedded = settings.database_url == EMBEDDED
     cluster = postgres.up(settings.paths) if embedded else clusters.external(settings.database_url)
@@ -112,6 +115,7 @@ def _dependencies(settings: Settings, identity: str, emulator_socket: str) -> It
                 domain=settings.domain,
                 identity=identity,
                 emulator_socket=emulator_socket,
+                logs_socket=logs_socket,
             )
             crew.stop()
 
@@ -140,9 +144,16 @@ def main() -> int:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--identity", required=True, help="what the health check answers")
     parser.add_argument("--emulator", type=Path, required=True, help="the emulator's unix socket")
+    parser.add_argument("--logs", type=Path, required=True, help="the log store's unix socket")
     options = parser.parse_args()
     try:
-        serve(Settings(), port=options.port, identity=options.identity, emulator_socket=str(options.emulator))
+        serve(
+            Settings(),
+            port=options.port,
+            identity=options.identity,
+            emulator_socket=str(options.emulator),
+            logs_socket=str(options.logs),
+        )
     except (AerodromeError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

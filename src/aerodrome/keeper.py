@@ -1,4 +1,4 @@
-"""Keeps the services that all environments share: PostgreSQL and the AWS emulator with its door, or external twins.
+"""Keeps the services that all environments share: PostgreSQL, the AWS emulator, its door and log store, or twins.
 
 It starts or adopts them, looks every second whether they live (PostgreSQL's death it sees at once), starts them again
 when not, and stops them for `down`. It also makes the databases that the emulator asks for and must not make itself.
@@ -31,6 +31,7 @@ from aerodrome.ledger.principals import control_plane_access_key
 from aerodrome.services import clusters, daemon, databases, folders, postgres
 from aerodrome.services.clusters import Cluster
 from aerodrome.settings import AWS, EMBEDDED, Settings
+from aerodrome.telemetry import launch as log_store
 from aerodrome.threads import SupervisedThread
 
 RHYTHM = 1.0
@@ -69,6 +70,8 @@ class Keeper:
         self.cluster()
         if self._settings.aws_endpoint_url == EMBEDDED:
             self._start_emulator()
+        if self._settings.guards_aws:
+            self._start_logs()
         self.thread.start()
 
     def close(self) -> None:
@@ -82,6 +85,7 @@ class Keeper:
         """Stop the services that are ours."""
         if self._settings.aws_endpoint_url == EMBEDDED and self._settings.paths.aws.exists():
             daemon.stop(self._door())
+            daemon.stop(self._logs())
             for is_open in (False, True):
                 daemon.stop(self._daemon(self._emulator(), is_open=is_open))
             daemon.stop(self._older(self._emulator()))
@@ -125,6 +129,8 @@ class Keeper:
         if self._settings.guards_aws:
             running = daemon.is_running(self._door())
             found.append({"name": "AWS door", "state": "running" if running else "down"})
+            running = daemon.is_running(self._logs())
+            found.append({"name": "log store", "state": "running" if running else "down"})
         return found
 
     def _keep(self) -> None:
@@ -159,6 +165,9 @@ class Keeper:
             log.warning("the AWS emulator is gone; starting it again")
             self._start_emulator()
             self._is_asserted = False
+        if self._settings.guards_aws and not self._lives(self._logs()):
+            log.warning("the log store is gone; starting it again")
+            self._start_logs()
         if self._settings.guards_aws and self._has_ledger and not self._lives(self._door()):
             log.warning("the AWS door is gone; starting it again")
             self._open_door()
@@ -196,9 +205,17 @@ class Keeper:
         if not self._settings.guards_aws:
             log.warning("AERODROME_IAM is off: the AWS services believe everybody who reaches their port")
             daemon.stop(self._door())
+            daemon.stop(self._logs())
         process = self._daemon(described)
         daemon.start(process)
         daemon.wait_until(process, lambda: launch.answers(described))
+
+    def _start_logs(self) -> None:
+        """Start the log store or adopt it; it answers for CloudWatch Logs behind the door."""
+        folders.make(self._settings.paths.telemetry, folders.PRIVATE)
+        process, described = self._logs(), self._log_store()
+        daemon.start(process)
+        daemon.wait_until(process, lambda: log_store.answers(described))
 
     def _open_door(self) -> None:
         """Start the door or adopt it; it reads the ledger, so that comes first."""
@@ -263,11 +280,35 @@ class Keeper:
                 f"--port={self._aws_port()}",
                 f"--identity={launch.identity(paths.aws)}",
                 f"--emulator={paths.aws_socket}",
+                f"--logs={paths.logs_socket}",
             ),
             env={"PATH": os.defpath, "LC_ALL": "C.UTF-8", "HOME": str(paths.data), **settings.variables()},
             cwd=paths.data,
             log=paths.logs / "aws-door.log",
             pid_file=paths.run / "aws-door.pid",
+        )
+
+    def _log_store(self) -> log_store.LogStore:
+        settings = self._settings
+        return log_store.describe(
+            settings.paths.telemetry,
+            socket=settings.paths.logs_socket,
+            region=settings.region,
+            account_id=settings.account_id,
+            most_bytes=settings.logs_bytes,
+            longest_days=settings.logs_days,
+        )
+
+    def _logs(self) -> daemon.Daemon:
+        """The log store as a process."""
+        described, paths = self._log_store(), self._settings.paths
+        return daemon.Daemon(
+            name="log store",
+            argv=described.argv,
+            env=described.env,
+            cwd=described.cwd,
+            log=paths.logs / "log-store.log",
+            pid_file=paths.run / "log-store.pid",
         )
 
     def _client(self, service: str) -> Any:

@@ -75,6 +75,12 @@ class Settings(BaseSettings):
     """`off`: the embedded AWS emulator trusts everybody who reaches its port, DAG code of every environment included.
     For throw-away use alone. Requests for MWAA, IAM and STS are verified all the same."""
 
+    logs_bytes: int = Field(default=5 * 2**30, ge=64 * 2**20)
+    """Bytes of all logs in the embedded CloudWatch Logs; beyond it the oldest events go."""
+
+    logs_days: int = Field(default=90, ge=1)
+    """Days that the embedded CloudWatch Logs keeps an event at most; a log group's retention may be shorter."""
+
     quota_environments: int = Field(default=10, ge=1)
     """How many environments may exist at the same time (MWAA's default quota is 10)."""
 
@@ -240,6 +246,16 @@ class Paths:
     def aws_socket(self) -> Path:
         """Where the embedded AWS emulator answers, to the door alone."""
         return self.run / "aws.sock"
+
+    @property
+    def telemetry(self) -> Path:
+        """What the log store keeps."""
+        return self.data / "telemetry"
+
+    @property
+    def logs_socket(self) -> Path:
+        """Where the log store answers, to the door alone."""
+        return self.run / "logs.sock"
 
     @property
     def operator_socket(self) -> Path:

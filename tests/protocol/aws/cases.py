@@ -14,6 +14,8 @@ QUEUE, TOPIC = f"arn:aws:sqs:{R}:{A}:mine", f"arn:aws:sns:{R}:{A}:mine"
 SECRET, LOGS = f"arn:aws:secretsmanager:{R}:{A}:secret:mine-??????", f"arn:aws:logs:{R}:{A}:log-group:mine:*"
 TABLE, STREAM = f"arn:aws:dynamodb:{R}:{A}:table/mine", f"arn:aws:kinesis:{R}:{A}:stream/mine"
 
+NEW_LOGS = f"arn:aws:logs:{R}:{A}:log-group:new:*"
+
 Call = Callable[[Callable[[str], Any], Mapping[str, Any]], Any]
 
 
@@ -41,6 +43,10 @@ def case(
     assert isinstance(resource, str)
     assert call is not None
     return Case(service, operation, ((needs, resource),), call)
+
+
+def recreated_group(c: Any) -> None:
+    c("logs").create_log_group(logGroupName="new")
 
 
 def multipart(c: Any, m: Mapping[str, Any]) -> None:
@@ -249,6 +255,35 @@ CASES = (
         lambda c, m: c("logs").get_log_events(logGroupName="mine", logStreamName="s"),
     ),
     case("logs", "DescribeLogGroups", "logs:DescribeLogGroups", "*", lambda c, m: c("logs").describe_log_groups()),
+    case("logs", "CreateLogGroup", "logs:CreateLogGroup", NEW_LOGS, lambda c, m: recreated_group(c)),
+    case(
+        "logs",
+        "DescribeLogStreams",
+        "logs:DescribeLogStreams",
+        LOGS,
+        lambda c, m: c("logs").describe_log_streams(logGroupName="mine"),
+    ),
+    case(
+        "logs",
+        "FilterLogEvents",
+        "logs:FilterLogEvents",
+        LOGS,
+        lambda c, m: c("logs").filter_log_events(logGroupIdentifier=LOGS.removesuffix(":*"), filterPattern="x"),
+    ),
+    case(
+        "logs",
+        "PutRetentionPolicy",
+        "logs:PutRetentionPolicy",
+        LOGS,
+        lambda c, m: c("logs").put_retention_policy(logGroupName="mine", retentionInDays=7),
+    ),
+    case(
+        "logs",
+        "TagResource",
+        "logs:TagResource",
+        LOGS.removesuffix(":*"),
+        lambda c, m: c("logs").tag_resource(resourceArn=LOGS.removesuffix(":*"), tags={"a": "b"}),
+    ),
     case(
         "monitoring",
         "PutMetricData",

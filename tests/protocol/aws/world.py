@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -25,6 +25,7 @@ from aerodrome.model.audit import Entry
 from aerodrome.model.principals import Principal, PrincipalKind
 from aerodrome.services import daemon
 from aerodrome.services.daemon import Daemon
+from aerodrome.telemetry import launch as log_store
 from protocol.api.behind import VAULT
 from protocol.api.memory import ACCOUNT, EVERYTHING, Key, MemoryIdentity
 from protocol.api.serving import served
@@ -45,6 +46,8 @@ class World:
     identity: MemoryIdentity
     tokens: SessionTokens
     entries: list[Entry]
+    logs: Daemon
+    start_logs: Callable[[], None]
     late_by: timedelta = timedelta()
     refreshed: int = 0
     _made: int = 0
@@ -104,11 +107,34 @@ def opened() -> Iterator[World]:
         log=folder / "emulator.log",
         pid_file=folder / "pid",
     )
+    store = log_store.describe(
+        folder / "telemetry",
+        socket=folder / "logs.sock",
+        region=REGION,
+        account_id=ACCOUNT,
+        most_bytes=2**30,
+        longest_days=90,
+    )
+    store.cwd.mkdir(mode=0o700)
+    logs = Daemon(
+        name="log store",
+        argv=store.argv,
+        env=store.env,
+        cwd=store.cwd,
+        log=folder / "log-store.log",
+        pid_file=folder / "logs-pid",
+    )
+
+    def start_logs() -> None:
+        daemon.start(logs)
+        daemon.wait_until(logs, lambda: log_store.answers(store))
+
     daemon.start(process)
     try:
+        start_logs()
         daemon.wait_until(process, lambda: launch.answers(described))
         identity, tokens, entries = MemoryIdentity(VAULT), SessionTokens(b"s" * 32), []
-        world = World(0, folder, identity, tokens, entries)
+        world = World(0, folder, identity, tokens, entries, logs, start_logs)
 
         def refresh() -> None:
             world.refreshed += 1
@@ -124,11 +150,13 @@ def opened() -> Iterator[World]:
             domain=DOMAIN,
             identity="door",
             emulator_socket=str(address.socket),
+            logs_socket=str(store.socket),
         )
         with served(create_app(deps)) as world.port, world._closing:
             yield world
     finally:
         daemon.stop(process)
+        daemon.stop(logs)
         shutil.rmtree(folder)
 
 

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome import errors as ours
-from aerodrome.api.wire import answers, constraints, errors, hints, patterns, requests, routes, service
+from aerodrome import java_patterns
+from aerodrome.api.wire import answers, constraints, errors, hints, requests, routes, service
 from aerodrome.operations import table
 
 OPERATIONS = [operation.name for operation in service.operations()]
@@ -156,7 +157,7 @@ def test_violations_stop_somewhere() -> None:
 
 @pytest.mark.parametrize("shape", [each for each in every_shape() if "pattern" in each.metadata], ids=lambda s: s.name)
 def test_every_pattern_of_the_model_compiles(shape: Shape) -> None:
-    assert patterns.compiled(shape.metadata["pattern"])
+    assert java_patterns.compiled(shape.metadata["pattern"])
 
 
 @pytest.mark.parametrize(
@@ -176,7 +177,7 @@ def test_every_pattern_of_the_model_compiles(shape: Shape) -> None:
     ],
 )
 def test_patterns_mean_what_java_means(pattern: str, value: str, fits: bool) -> None:  # noqa: FBT001 - a column of the table
-    assert bool(patterns.compiled(pattern).fullmatch(value)) is fits
+    assert bool(java_patterns.compiled(pattern).fullmatch(value)) is fits
 
 
 def test_times_leave_as_epoch_seconds_and_unknown_members_stay() -> None:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerodrome.api.wire import patterns, service
+from aerodrome import java_patterns
+from aerodrome.api.wire import service
 from aerodrome.errors import CallerError
 from aerodrome.model import classes, defaults
 from aerodrome.model.environment import Failure
@@ -33,7 +34,7 @@ def test_an_error_message_always_fits_the_model(message: str, tail: list[str]) -
     shape = service.model().shape_for("ErrorMessage")
 
     assert 1 <= len(text) <= shape.metadata["max"]
-    assert patterns.compiled(shape.metadata["pattern"]).fullmatch(text)
+    assert java_patterns.compiled(shape.metadata["pattern"]).fullmatch(text)
 
 
 def test_the_last_lines_are_kept_first() -> None:

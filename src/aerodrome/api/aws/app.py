@@ -71,15 +71,18 @@ _READS = re.compile(r"[\w-]+:(Get|List|Describe|Head|BatchGet|Query|Scan|Search|
 
 _DATA = re.compile(
     r"s3:(PutObject|DeleteObject|DeleteObjectVersion|AbortMultipartUpload)$|sqs:.*Message.*|sns:Publish.*|"
-    r"kinesis:Put.*|firehose:Put.*|logs:PutLogEvents|cloudwatch:PutMetricData|events:PutEvents|"
+    r"kinesis:Put.*|firehose:Put.*|logs:(PutLogEvents|CreateLogStream)|cloudwatch:PutMetricData|events:PutEvents|"
     r"dynamodb:(Put|Update|Delete)Item|dynamodb:BatchWriteItem|dynamodb:TransactWriteItems|"
     r"kms:(Encrypt|Decrypt|ReEncrypt.*|GenerateDataKey.*|GenerateRandom|Sign|Verify|GenerateMac|VerifyMac)"
 )
-"""Actions on data, which CloudTrail calls data events; and KMS's, of which there are as many."""
+"""Actions on data, which CloudTrail calls data events; and KMS's and new log streams, of which there are as many."""
 
 log = structlog.get_logger("aerodrome.door")
 
 Found = TypeVar("Found")
+
+LOGS = "logs"
+"""The service that the log store answers for in the emulator's place."""
 
 _METHODS_OF_NOBODY = frozenset({"GET", "HEAD", "PUT", "DELETE", "POST"})
 
@@ -101,6 +104,8 @@ class DoorDependencies:
     identity: str
     """What the health check answers."""
     emulator_socket: str
+    logs_socket: str
+    """Of the log store, which answers for CloudWatch Logs."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -143,10 +148,11 @@ class RefusedError(Exception):
 class Door:
     """The ASGI application; `inner` gets what is not HTTP."""
 
-    def __init__(self, inner: ASGIApp, *, deps: DoorDependencies, emulator: Emulator) -> None:
+    def __init__(self, inner: ASGIApp, *, deps: DoorDependencies, emulator: Emulator, logs: Emulator) -> None:
         self._inner = inner
         self._deps = deps
         self._emulator = emulator
+        self._logs = logs
         self._resources = Resources(emulator.ask)
         self._held = Budget(HELD_AT_ONCE)
         self._held_of_peers = Budget(HELD_AT_ONCE)
@@ -430,7 +436,8 @@ class Door:
         for check in admitted.wanted.checks:
             self._resources.forget(check.action, check.resource)
         self._note(arrival)
-        await self._emulator.pass_on(head.method, target, headers, self._checked(arrival, admitted), send)
+        behind = self._logs if arrival.service == LOGS else self._emulator
+        await behind.pass_on(head.method, target, headers, self._checked(arrival, admitted), send)
         for check in admitted.wanted.checks:
             self._resources.forget(check.action, check.resource)
 
@@ -468,14 +475,14 @@ class Door:
 
 def create_app(deps: DoorDependencies) -> Starlette:
     """The application; it needs a server that runs its lifespan."""
-    emulator = Emulator(deps.emulator_socket)
+    emulator, logs = Emulator(deps.emulator_socket), Emulator(deps.logs_socket)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with emulator:
+        async with emulator, logs:
             yield
 
-    return Starlette(middleware=[Middleware(Door, deps=deps, emulator=emulator)], lifespan=lifespan)
+    return Starlette(middleware=[Middleware(Door, deps=deps, emulator=emulator, logs=logs)], lifespan=lifespan)
 
 
 def _services(presented: Presented) -> frozenset[str]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from botocore.model import ListShape, MapShape, Shape, StringShape, StructureShape
 
-from aerodrome.api.wire import patterns
+from aerodrome import java_patterns
 
 MOST_VIOLATIONS = 10
 """How many violations one answer lists; arbitrary, and a bound for the work that a hostile body causes."""
@@ -132,7 +132,7 @@ def _string(shape: Shape, value: Any) -> str | None:
     if isinstance(shape, StringShape) and shape.enum and value not in shape.enum:
         return f"Member must satisfy enum value set: [{', '.join(shape.enum)}]"
     pattern = shape.metadata.get("pattern")
-    if pattern and not patterns.compiled(pattern).fullmatch(value):
+    if pattern and not java_patterns.compiled(pattern).fullmatch(value):
         return f"Member must satisfy regular expression pattern: {pattern}"
     return None
 

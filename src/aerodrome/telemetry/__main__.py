@@ -1,0 +1,152 @@
+"""The program of the log store: CloudWatch Logs' API on a unix socket that the AWS door alone opens.
+
+Started detached with the argv and environment that `launch.describe` gives; nothing imports it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import sys
+import uuid
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from aerodrome import clock, log
+from aerodrome.errors import AerodromeError
+from aerodrome.listening.crowd import Limits
+from aerodrome.listening.server import Server
+from aerodrome.telemetry import keeping, launch, wire
+from aerodrome.telemetry.logs_api import LogsApi
+from aerodrome.telemetry.refusals import UNAVAILABLE, RefusedError
+from aerodrome.telemetry.store import Store
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+LIMITS = Limits(total=512, each_peer=512, bodies_each_peer=384)
+"""Of the listener; the door is its one peer."""
+
+BODY_LIMIT = 16 * 2**20
+"""Bytes of a request: 1 MiB of events, each character of which JSON may write as six, and their frames."""
+
+STANDSTILL = 30.0
+"""Seconds without a byte of a body that is not over."""
+
+KEEP_ALIVE = 75
+GRACEFUL = 3
+"""Seconds that an idle connection stays open, and that open requests get at a stop."""
+
+logger = structlog.get_logger("telemetry")
+
+
+class Front:
+    """The ASGI application."""
+
+    def __init__(self, api: LogsApi, *, identity: str) -> None:
+        self._api = api
+        self._identity = identity
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["path"] == launch.HEALTH:
+            await _respond(send, 200, wire.success({"log_store": self._identity}))
+            return
+        targets = [value for name, value in scope["headers"] if name == b"x-amz-target"]
+        try:
+            body = await _body(receive)
+            target = targets[0].decode("latin-1") if len(targets) == 1 else ""
+            status, answer = await self._api.answer(target, body)
+        except TimeoutError:
+            return
+        except Exception:
+            logger.exception("a request failed")
+            status, answer = 500, wire.failure(RefusedError(UNAVAILABLE, "The log store failed; its log says why."))
+        await _respond(send, status, answer)
+
+
+async def _body(receive: Receive) -> bytes:
+    found = bytearray()
+    while True:
+        message = await asyncio.wait_for(receive(), STANDSTILL)
+        found += message.get("body", b"")
+        if message["type"] == "http.disconnect" or len(found) > BODY_LIMIT:
+            raise TimeoutError
+        if not message.get("more_body"):
+            return bytes(found)
+
+
+async def _respond(send: Send, status: int, body: bytes) -> None:
+    headers = [
+        (b"content-type", b"application/x-amz-json-1.1"),
+        (b"content-length", b"%d" % len(body)),
+        (b"x-amzn-requestid", str(uuid.uuid4()).encode()),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _run(options: argparse.Namespace, listener: socket.socket) -> None:
+    limits = keeping.Limits(total_bytes=options.most_bytes, longest_days=options.longest_days)
+    store = await Store(options.folder, limits=limits, clock=clock.now).open()
+    api = LogsApi(store, region=options.region, account=options.account)
+    server = Server(
+        Front(api, identity=options.identity),
+        LIMITS,
+        lifespan="off",
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=GRACEFUL,
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, setattr, server, "should_exit", True)  # noqa: FBT003 - uvicorn's own flag
+    upkeep = asyncio.create_task(store.keep())
+    wire.model()  # read before somebody waits for it
+    await server.serve(sockets=[listener])
+    upkeep.cancel()
+    await store.close()
+
+
+def _listener(path: Path) -> socket.socket:
+    """A socket of our own alone, in the place of an older one."""
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        path.unlink(missing_ok=True)
+        made.bind(str(path))
+    finally:
+        os.umask(before)
+    made.listen(128)
+    return made
+
+
+def main() -> int:
+    """Read the command line and serve until SIGTERM."""
+    parser = argparse.ArgumentParser(description="The store of logs.")
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--socket", type=Path, required=True, help="for the door alone")
+    parser.add_argument("--identity", required=True, help="what the health check answers")
+    parser.add_argument("--region", required=True)
+    parser.add_argument("--account", required=True)
+    parser.add_argument("--most-bytes", type=int, required=True, help="of all files; the oldest events go first")
+    parser.add_argument("--longest-days", type=int, required=True, help="that any event is kept")
+    options = parser.parse_args()
+    log.configure()
+    os.umask(0o077)
+    try:
+        with _listener(options.socket) as listener:
+            asyncio.run(_run(options, listener))
+    except (AerodromeError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

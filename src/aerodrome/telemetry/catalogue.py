@@ -1,0 +1,372 @@
+"""What the store knows, in one SQLite file: groups, streams, tags, the newest events, and which other files there are.
+
+An event is in exactly one place at any time: a transaction moves it from here into a file (`commit`). What `append` has
+returned from is on the disk. One thread of `store` uses a catalogue; workers read the same file at the same time.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aerodrome.telemetry.acceptance import DAY, Event
+from aerodrome.telemetry.keeping import Drop, Fresh, Part, Write
+from aerodrome.telemetry.refusals import EXISTS, NOT_FOUND, RefusedError
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS groups (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, retention INTEGER,
+    class TEXT NOT NULL, kms_key TEXT, is_protected INTEGER NOT NULL DEFAULT 0, tags TEXT NOT NULL DEFAULT '{}'
+);
+CREATE TABLE IF NOT EXISTS streams (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, group_id INTEGER NOT NULL, name TEXT NOT NULL, created INTEGER NOT NULL,
+    first_event INTEGER, last_event INTEGER, last_ingestion INTEGER, UNIQUE (group_id, name)
+);
+CREATE INDEX IF NOT EXISTS streams_by_last_event ON streams (group_id, coalesce(last_event, 0), name);
+CREATE TABLE IF NOT EXISTS gone_streams (id INTEGER PRIMARY KEY, group_id INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS newest (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, group_id INTEGER NOT NULL, stream INTEGER NOT NULL,
+    moment INTEGER NOT NULL, ingested INTEGER NOT NULL, message TEXT NOT NULL, size INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS newest_by_moment ON newest (group_id, moment);
+CREATE TABLE IF NOT EXISTS parts (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, group_id INTEGER NOT NULL, day INTEGER NOT NULL, name TEXT NOT NULL UNIQUE,
+    rows INTEGER NOT NULL, size INTEGER NOT NULL, raw INTEGER NOT NULL, last_moment INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS dropped (
+    group_id INTEGER NOT NULL, reason TEXT NOT NULL, events INTEGER NOT NULL, last_at INTEGER NOT NULL,
+    PRIMARY KEY (group_id, reason)
+);
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """A log group."""
+
+    identifier: int
+    name: str
+    created: int
+    """Milliseconds since 1970, as are all times here."""
+    retention: int | None
+    """Days; None = for ever."""
+    kind: str
+    kms_key: str | None
+    is_protected: bool
+    tags: Mapping[str, str]
+    stored: int = 0
+    """Bytes, as AWS counts them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """A log stream; times are None while it has no event."""
+
+    identifier: int
+    name: str
+    created: int
+    first_event: int | None
+    last_event: int | None
+    last_ingestion: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A Parquet file that a worker has written."""
+
+    name: str
+    rows: int
+    size: int
+    raw: int
+    """Bytes of its events, as AWS counts them."""
+    last_moment: int
+
+
+class Catalogue:
+    """The open file."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db.row_factory = sqlite3.Row
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")  # a commit has reached the disk when it returns
+        self._db.executescript(SCHEMA)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def create_group(
+        self, name: str, *, now: int, kind: str, kms_key: str | None, tags: Mapping[str, str], is_protected: bool
+    ) -> None:
+        """Raises RefusedError when there is one of that name."""
+        try:
+            with self._transaction():
+                self._db.execute(
+                    "INSERT INTO groups (name, created, class, kms_key, is_protected, tags) VALUES (?, ?, ?, ?, ?, ?)",
+                    (name, now, kind, kms_key, is_protected, json.dumps(dict(tags))),
+                )
+        except sqlite3.IntegrityError:
+            raise RefusedError(EXISTS, "The specified log group already exists") from None
+
+    def group(self, name: str) -> Group:
+        """Raises RefusedError when there is none."""
+        row = self._db.execute("SELECT * FROM groups WHERE name = ?", (name,)).fetchone()
+        if row is None:
+            raise RefusedError(NOT_FOUND, "The specified log group does not exist.")
+        return self._group(row)
+
+    def groups(self, *, prefix: str = "", contains: str = "", after: str = "", limit: int) -> list[Group]:
+        """Groups in the order of their names."""
+        rows = self._db.execute(
+            "SELECT * FROM groups WHERE name > ? AND substr(name, 1, ?) = ? AND instr(name, ?) ORDER BY name LIMIT ?",
+            (after, len(prefix), prefix, contains, limit),
+        )
+        return [self._group(row) for row in rows.fetchall()]
+
+    def change_group(self, name: str, **values: Any) -> None:
+        """Set columns of a group."""
+        group = self.group(name)
+        with self._transaction():
+            for column, value in values.items():  # names that this program gives
+                self._db.execute(f"UPDATE groups SET {column} = ? WHERE id = ?", (value, group.identifier))  # noqa: S608
+
+    def delete_group(self, name: str) -> list[str]:
+        """The names of files that are needed no more."""
+        group = self.group(name).identifier
+        with self._transaction():
+            names = [row["name"] for row in self._db.execute("SELECT name FROM parts WHERE group_id = ?", (group,))]
+            for table in ("newest", "parts", "streams", "gone_streams", "dropped"):
+                self._db.execute(f"DELETE FROM {table} WHERE group_id = ?", (group,))  # noqa: S608
+            self._db.execute("DELETE FROM groups WHERE id = ?", (group,))
+        return names
+
+    def create_stream(self, group: str, name: str, *, now: int) -> None:
+        """Raises RefusedError when there is one of that name."""
+        identifier = self.group(group).identifier
+        try:
+            with self._transaction():
+                self._db.execute(
+                    "INSERT INTO streams (group_id, name, created) VALUES (?, ?, ?)", (identifier, name, now)
+                )
+        except sqlite3.IntegrityError:
+            raise RefusedError(EXISTS, "The specified log stream already exists") from None
+
+    def stream(self, group: Group, name: str) -> Stream:
+        """Raises RefusedError when there is none."""
+        row = self._db.execute(
+            "SELECT * FROM streams WHERE group_id = ? AND name = ?", (group.identifier, name)
+        ).fetchone()
+        if row is None:
+            raise RefusedError(NOT_FOUND, "The specified log stream does not exist.")
+        return _stream(row)
+
+    def streams(self, group: Group, *, prefix: str, after: str, is_descending: bool, limit: int) -> list[Stream]:
+        """Streams in the order of their names; `after` is empty for the first page."""
+        order, beyond = ("DESC", "<") if is_descending else ("ASC", ">")
+        rows = self._db.execute(
+            "SELECT * FROM streams WHERE group_id = ? AND substr(name, 1, ?) = ? "  # noqa: S608 - our own words
+            f"AND (? = '' OR name {beyond} ?) ORDER BY name {order} LIMIT ?",
+            (group.identifier, len(prefix), prefix, after, after, limit),
+        )
+        return [_stream(row) for row in rows.fetchall()]
+
+    def streams_by_time(
+        self, group: Group, *, after: tuple[int, str] | None, is_descending: bool, limit: int
+    ) -> list[Stream]:
+        """Streams in the order of their last events."""
+        order, beyond = ("DESC", "<") if is_descending else ("ASC", ">")
+        rows = self._db.execute(
+            "SELECT * FROM streams WHERE group_id = ? "  # noqa: S608 - our own words
+            f"AND (? OR (coalesce(last_event, 0), name) {beyond} (?, ?)) "
+            f"ORDER BY coalesce(last_event, 0) {order}, name {order} LIMIT ?",
+            (group.identifier, after is None, *(after or (0, "")), limit),
+        )
+        return [_stream(row) for row in rows.fetchall()]
+
+    def stream_names(self, group: Group, identifiers: Iterable[int]) -> dict[int, str]:
+        """Identifier → name of streams that are there."""
+        wanted = json.dumps(sorted(set(identifiers)))
+        rows = self._db.execute(
+            "SELECT id, name FROM streams WHERE group_id = ? AND id IN (SELECT value FROM json_each(?))",
+            (group.identifier, wanted),
+        )
+        return {row["id"]: row["name"] for row in rows.fetchall()}
+
+    def stream_ids(self, group: Group, prefix: str) -> list[int]:
+        """All streams whose names begin so."""
+        rows = self._db.execute(
+            "SELECT id FROM streams WHERE group_id = ? AND substr(name, 1, ?) = ?",
+            (group.identifier, len(prefix), prefix),
+        )
+        return [row["id"] for row in rows.fetchall()]
+
+    def delete_stream(self, group: str, name: str) -> None:
+        """Its events in files are shown no more, and go when the file is written again."""
+        found = self.group(group)
+        stream = self.stream(found, name)
+        with self._transaction():
+            self._db.execute("DELETE FROM streams WHERE id = ?", (stream.identifier,))
+            self._db.execute(
+                "DELETE FROM newest WHERE group_id = ? AND stream = ?", (found.identifier, stream.identifier)
+            )
+            self._db.execute("INSERT INTO gone_streams VALUES (?, ?)", (stream.identifier, found.identifier))
+
+    def append(self, group: Group, stream: Stream, events: Sequence[Event], *, now: int) -> None:
+        """Take events; they are on the disk when this returns."""
+        if not events:
+            return
+        with self._transaction():
+            self._db.executemany(
+                "INSERT INTO newest (group_id, stream, moment, ingested, message, size) VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (group.identifier, stream.identifier, event.moment, now, event.message, event.size)
+                    for event in events
+                ],
+            )
+            self._db.execute(
+                "UPDATE streams SET first_event = min(coalesce(first_event, ?1), ?1), "
+                "last_event = max(coalesce(last_event, ?2), ?2), last_ingestion = ?3 WHERE id = ?4",
+                (events[0].moment, events[-1].moment, now, stream.identifier),
+            )
+
+    def fresh(self) -> list[Fresh]:
+        """The newest events by group and day."""
+        rows = self._db.execute(
+            "SELECT group_id, moment / ? AS day, count(*) AS rows, sum(size) AS size, min(ingested) AS oldest, "
+            "max(number) AS last_number FROM newest GROUP BY 1, 2",
+            (DAY,),
+        )
+        return [
+            Fresh(
+                group=row["group_id"],
+                day=row["day"],
+                rows=row["rows"],
+                size=row["size"],
+                oldest=row["oldest"],
+                last_number=row["last_number"],
+            )
+            for row in rows.fetchall()
+        ]
+
+    def parts(self) -> list[Part]:
+        """All files."""
+        return [
+            Part(
+                identifier=row["id"],
+                group=row["group_id"],
+                day=row["day"],
+                name=row["name"],
+                rows=row["rows"],
+                size=row["size"],
+                last_moment=row["last_moment"],
+            )
+            for row in self._db.execute("SELECT * FROM parts").fetchall()
+        ]
+
+    def retentions(self) -> dict[int, int | None]:
+        """Days by group."""
+        return {row["id"]: row["retention"] for row in self._db.execute("SELECT id, retention FROM groups")}
+
+    def commit(self, write: Write, written: Written | None) -> list[str]:
+        """Let the written file take the place of what it was made of; the names of files that are needed no more.
+
+        `written` is None when nothing was left to write.
+        """
+        with self._transaction():
+            is_there = self._db.execute("SELECT 1 FROM groups WHERE id = ?", (write.group,)).fetchone()
+            if is_there is None:  # deleted meanwhile
+                return [written.name] if written else []
+            self._db.execute(
+                "DELETE FROM newest WHERE group_id = ? AND moment >= ? AND moment < ? AND number <= ?",
+                (write.group, write.day * DAY, (write.day + 1) * DAY, write.up_to),
+            )
+            for part in write.parts:
+                self._db.execute("DELETE FROM parts WHERE id = ?", (part.identifier,))
+            if written is not None:
+                self._db.execute(
+                    "INSERT INTO parts (group_id, day, name, rows, size, raw, last_moment) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        write.group,
+                        write.day,
+                        written.name,
+                        written.rows,
+                        written.size,
+                        written.raw,
+                        written.last_moment,
+                    ),
+                )
+        return [part.name for part in write.parts]
+
+    def drop(self, drops: Sequence[Drop], cutoffs: Mapping[int, int], *, now: int) -> list[str]:
+        """Forget files and the newest events before the cutoffs; the names of files that are needed no more."""
+        if not drops and not self._has_before(cutoffs):
+            return []
+        with self._transaction():
+            for each in drops:
+                self._db.execute("DELETE FROM parts WHERE id = ?", (each.part.identifier,))
+                self._db.execute(
+                    "INSERT INTO dropped VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE "
+                    "SET events = events + ?3, last_at = ?4",
+                    (each.part.group, str(each.reason), each.part.rows, now),
+                )
+            for group, moment in cutoffs.items():
+                self._db.execute("DELETE FROM newest WHERE group_id = ? AND moment < ?", (group, moment))
+        return [each.part.name for each in drops]
+
+    def dropped(self) -> list[dict[str, Any]]:
+        """By group and reason: how many events were dropped, and when last."""
+        rows = self._db.execute(
+            "SELECT name AS log_group, reason, events, last_at FROM dropped JOIN groups ON id = group_id ORDER BY 1, 2"
+        )
+        return [dict(row) for row in rows.fetchall()]
+
+    def _has_before(self, cutoffs: Mapping[int, int]) -> bool:
+        return any(
+            self._db.execute("SELECT 1 FROM newest WHERE group_id = ? AND moment < ? LIMIT 1", each).fetchone()
+            for each in cutoffs.items()
+        )
+
+    def _group(self, row: sqlite3.Row) -> Group:
+        stored = self._db.execute(
+            "SELECT coalesce((SELECT sum(raw) FROM parts WHERE group_id = ?1), 0) "
+            "+ coalesce((SELECT sum(size) FROM newest WHERE group_id = ?1), 0)",
+            (row["id"],),
+        ).fetchone()[0]
+        return Group(
+            identifier=row["id"],
+            name=row["name"],
+            created=row["created"],
+            retention=row["retention"],
+            kind=row["class"],
+            kms_key=row["kms_key"],
+            is_protected=bool(row["is_protected"]),
+            tags=json.loads(row["tags"]),
+            stored=stored,
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+
+def _stream(row: sqlite3.Row) -> Stream:
+    return Stream(
+        identifier=row["id"],
+        name=row["name"],
+        created=row["created"],
+        first_event=row["first_event"],
+        last_event=row["last_event"],
+        last_ingestion=row["last_ingestion"],
+    )

@@ -1,0 +1,164 @@
+"""What the store does of itself: move the newest events into Parquet files, merge small files, drop what is old. Pure.
+
+`store` carries it out every few seconds. Bounds are of time and of size; the oldest goes first.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from aerodrome.telemetry.acceptance import DAY
+
+FLUSHED_ROWS = 50_000
+FLUSHED_BYTES = 16 * 2**20
+FLUSHED_AGE = 30 * 60_000
+"""Events leave SQLite when there are so many of one group and day, or when the oldest has been there so long (ms)."""
+
+MERGED_PARTS = 8
+"""Small files of one group and day that are made into one."""
+
+SMALL_ROWS = 500_000
+"""Rows of a file that is merged with others."""
+
+LOW_WATER = 0.9
+"""The share of the size limit that is left after it was exceeded, so that it is not exceeded again at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of the store."""
+
+    total_bytes: int
+    longest_days: int
+    """Days that an event is kept at most, whatever its group's retention says."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fresh:
+    """The newest events of one group and day."""
+
+    group: int
+    day: int
+    """Days since 1970."""
+    rows: int
+    size: int
+    oldest: int
+    """When the first of them came in, in milliseconds."""
+    last_number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One Parquet file."""
+
+    identifier: int
+    group: int
+    day: int
+    name: str
+    rows: int
+    size: int
+    """Bytes of the file."""
+    last_moment: int
+
+
+class Reason(StrEnum):
+    """Why events are dropped."""
+
+    RETENTION = "retention"
+    LONGEST = "longest"
+    SIZE = "size"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Write:
+    """Make one file of the newest events up to a number (0 = of none) and of earlier files."""
+
+    group: int
+    day: int
+    up_to: int
+    parts: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    """Remove one file."""
+
+    part: Part
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to do now."""
+
+    writes: tuple[Write, ...]
+    drops: tuple[Drop, ...]
+    cutoffs: Mapping[int, int]
+    """Group → time before which its newest events go, in milliseconds."""
+
+
+def plan(
+    *, now: int, retentions: Mapping[int, int | None], fresh: Iterable[Fresh], parts: Sequence[Part], limits: Limits
+) -> Plan:
+    """What to do at `now`; `retentions` are days by group, None = for ever."""
+    cutoffs = {group: cutoff(now, days, limits) for group, days in retentions.items()}
+    drops = [
+        Drop(part=part, reason=_reason(retentions[part.group], limits))
+        for part in parts
+        if part.last_moment < cutoffs[part.group]
+    ]
+    dropped = {each.part.identifier for each in drops}
+    left = [part for part in parts if part.identifier not in dropped]
+    fresh = list(fresh)
+    drops += [Drop(part=part, reason=Reason.SIZE) for part in _beyond(left, fresh, limits)]
+    dropped = {each.part.identifier for each in drops}
+    left = [part for part in left if part.identifier not in dropped]
+    return Plan(writes=tuple(_writes(now, fresh, left)), drops=tuple(drops), cutoffs=cutoffs)
+
+
+def cutoff(now: int, retention_days: int | None, limits: Limits) -> int:
+    """The time before which events of a group are not shown any more, in milliseconds."""
+    days = limits.longest_days if retention_days is None else min(retention_days, limits.longest_days)
+    return now - days * DAY
+
+
+def _reason(retention_days: int | None, limits: Limits) -> Reason:
+    is_own = retention_days is not None and retention_days <= limits.longest_days
+    return Reason.RETENTION if is_own else Reason.LONGEST
+
+
+def _beyond(parts: Sequence[Part], fresh: Iterable[Fresh], limits: Limits) -> list[Part]:
+    """The oldest files beyond the size limit."""
+    total = sum(part.size for part in parts) + sum(each.size for each in fresh)
+    if total <= limits.total_bytes:
+        return []
+    found = []
+    for part in sorted(parts, key=lambda part: part.last_moment):
+        if total <= limits.total_bytes * LOW_WATER:
+            break
+        found.append(part)
+        total -= part.size
+    return found
+
+
+def _writes(now: int, fresh: Iterable[Fresh], parts: Sequence[Part]) -> list[Write]:
+    found = [
+        Write(group=each.group, day=each.day, up_to=each.last_number)
+        for each in fresh
+        if each.rows >= FLUSHED_ROWS or each.size >= FLUSHED_BYTES or now - each.oldest >= FLUSHED_AGE
+    ]
+    small: dict[tuple[int, int], list[Part]] = defaultdict(list)
+    for part in parts:
+        if part.rows < SMALL_ROWS:
+            small[part.group, part.day].append(part)
+    return [
+        *found,
+        *(
+            Write(group=group, day=day, up_to=0, parts=tuple(each[:MERGED_PARTS]))
+            for (group, day), each in small.items()
+            if len(each) >= MERGED_PARTS
+        ),
+    ]

@@ -1,0 +1,85 @@
+"""The store's process, seen from outside: what to start, and whether it answers.
+
+A higher room starts what this describes through `services.daemon`; `__main__` is the program. Starts nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import os
+import socket
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HEALTH = "/_aerodrome/health"
+
+PROBE_TIMEOUT = 1.0
+"""Seconds for one health check."""
+
+ANSWER_LIMIT = 2**16
+"""Bytes of a health check's answer that are read at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogStore:
+    """What to start and how to reach it."""
+
+    argv: tuple[str, ...]
+    env: dict[str, str] = field(repr=False)
+    """The whole environment."""
+    cwd: Path
+    socket: Path
+    identity: str
+    """What its health check answers: tells ours from another data folder's."""
+
+
+def describe(
+    folder: Path, *, socket: Path, region: str, account_id: str, most_bytes: int, longest_days: int
+) -> LogStore:
+    """The store whose files lie in `folder` (mode 0700, made by the caller)."""
+    identity = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    return LogStore(
+        argv=(
+            sys.executable,
+            "-I",
+            "-m",
+            "aerodrome.telemetry",
+            f"--folder={folder}",
+            f"--socket={socket}",
+            f"--identity={identity}",
+            f"--region={region}",
+            f"--account={account_id}",
+            f"--most-bytes={most_bytes}",
+            f"--longest-days={longest_days}",
+        ),
+        env={"PATH": os.defpath, "HOME": str(folder), "LC_ALL": "C.UTF-8"},
+        cwd=folder,
+        socket=socket,
+        identity=identity,
+    )
+
+
+def answers(store: LogStore) -> bool:
+    """Whether this very store answers."""
+    connection = _SocketConnection("localhost", timeout=PROBE_TIMEOUT)
+    connection.path = str(store.socket)
+    try:
+        connection.request("GET", HEALTH)
+        found = json.loads(connection.getresponse().read(ANSWER_LIMIT))
+    except (OSError, http.client.HTTPException, ValueError):
+        return False
+    finally:
+        connection.close()
+    return isinstance(found, dict) and found.get("log_store") == store.identity
+
+
+class _SocketConnection(http.client.HTTPConnection):
+    path = ""
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)

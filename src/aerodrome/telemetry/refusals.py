@@ -1,0 +1,26 @@
+"""What CloudWatch Logs refuses: AWS's code and a sentence. Every module here raises it; `wire` writes it."""
+
+from __future__ import annotations
+
+INVALID = "InvalidParameterException"
+NOT_FOUND = "ResourceNotFoundException"
+EXISTS = "ResourceAlreadyExistsException"
+UNAVAILABLE = "ServiceUnavailableException"
+LIMIT = "LimitExceededException"
+MALFORMED = "MalformedQueryException"
+
+
+class RefusedError(Exception):
+    """The request is not carried out; `code` is AWS's word for why."""
+
+    def __init__(self, code: str, sentence: str) -> None:
+        super().__init__(code, sentence)  # both, so that it comes whole out of a worker
+        self.code = code
+        self.sentence = sentence
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+def invalid(sentence: str) -> RefusedError:
+    return RefusedError(INVALID, sentence)

@@ -1,0 +1,110 @@
+"""CloudWatch Logs through the door, by boto3 unmodified."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from aerodrome.services import daemon
+from protocol.aws.world import ADMINISTRATOR, World, allow
+
+
+@pytest.fixture
+def logs(world: World) -> Any:
+    return world.client("logs", world.user(ADMINISTRATOR))
+
+
+def put(logs: Any, group: str, *messages: str, stream: str = "s") -> None:
+    now = int(time.time() * 1000)
+    events = [{"timestamp": now, "message": each} for each in messages]
+    logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
+
+
+def test_a_group_lives(logs: Any) -> None:
+    logs.create_log_group(logGroupName="life", tags={"team": "a"})
+    with pytest.raises(logs.exceptions.ResourceAlreadyExistsException):
+        logs.create_log_group(logGroupName="life")
+    logs.create_log_stream(logGroupName="life", logStreamName="dag_id=d/run_id=r/task_id=t/attempt=1.log")
+    put(logs, "life", "one", "two", stream="dag_id=d/run_id=r/task_id=t/attempt=1.log")
+    logs.put_retention_policy(logGroupName="life", retentionInDays=14)
+
+    pages = logs.get_paginator("filter_log_events").paginate(
+        logGroupName="life", filterPattern="?one ?two", PaginationConfig={"PageSize": 1}
+    )
+    assert [event["message"] for page in pages for event in page["events"]] == ["one", "two"]
+    (group,) = logs.describe_log_groups(logGroupNamePrefix="life")["logGroups"]
+    assert (group["retentionInDays"], group["storedBytes"]) == (14, 58)
+    assert logs.list_tags_for_resource(resourceArn=group["logGroupArn"])["tags"] == {"team": "a"}
+    with pytest.raises(logs.exceptions.InvalidParameterException, match="chronological"):
+        logs.put_log_events(
+            logGroupName="life",
+            logStreamName="dag_id=d/run_id=r/task_id=t/attempt=1.log",
+            logEvents=[{"timestamp": 2, "message": "b"}, {"timestamp": 1, "message": "a"}],
+        )
+    logs.delete_log_group(logGroupName="life")
+    with pytest.raises(logs.exceptions.ResourceNotFoundException):
+        logs.get_log_events(logGroupName="life", logStreamName="s")
+
+
+def test_what_is_not_offered_says_so(logs: Any) -> None:
+    with pytest.raises(ClientError, match="PutMetricFilter is not offered"):
+        logs.put_metric_filter(logGroupName="g", filterName="f", filterPattern="", metricTransformations=[
+            {"metricName": "m", "metricNamespace": "n", "metricValue": "1"}
+        ])  # fmt: skip
+
+
+def test_a_role_reads_its_own_group_alone(world: World, logs: Any) -> None:
+    for group in ("airflow-one-Task", "airflow-two-Task"):
+        logs.create_log_group(logGroupName=group)
+        logs.create_log_stream(logGroupName=group, logStreamName="s")
+        put(logs, group, f"secret of {group}")
+    own = f"arn:aws:logs:us-east-1:{'0' * 12}:log-group:airflow-one-*"
+    role = world.client("logs", world.session(allow("logs:*", own)))
+    assert len(role.filter_log_events(logGroupName="airflow-one-Task")["events"]) == 1
+    other = f"arn:aws:logs:us-east-1:{'0' * 12}:log-group:airflow-two-Task"
+    for attempt in (
+        lambda: role.filter_log_events(logGroupName="airflow-two-Task"),
+        lambda: role.filter_log_events(logGroupIdentifier=other),
+        lambda: role.get_log_events(logGroupName="airflow-two-Task", logStreamName="s"),
+        lambda: role.delete_log_group(logGroupName="airflow-two-Task"),
+        lambda: put(role, "airflow-two-Task", "forged"),
+    ):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            attempt()
+
+
+def test_what_was_acknowledged_is_there_after_a_kill(world: World, logs: Any) -> None:
+    logs.create_log_group(logGroupName="kill")
+    logs.create_log_stream(logGroupName="kill", logStreamName="s")
+    acknowledged: list[str] = []
+    stop = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not stop.is_set():
+            try:
+                put(logs, "kill", f"{number}")
+            except (ClientError, EndpointConnectionError):
+                return
+            acknowledged.append(f"{number}")
+            number += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while len(acknowledged) < 20:
+        time.sleep(0.01)
+    running = daemon.find(world.logs)
+    assert running is not None
+    os.kill(running.pid, signal.SIGKILL)
+    writer.join(60)
+    stop.set()
+    world.start_logs()
+    found = [event["message"] for event in logs.filter_log_events(logGroupName="kill")["events"]]
+    assert found[: len(acknowledged)] == acknowledged
+    assert len(found) <= len(acknowledged) + 1, "at most the one that nobody heard an answer to"

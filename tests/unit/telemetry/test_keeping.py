@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aerodrome.telemetry.acceptance import DAY
+from aerodrome.telemetry.keeping import (
+    FLUSHED_AGE,
+    FLUSHED_ROWS,
+    MERGED_PARTS,
+    SMALL_ROWS,
+    Fresh,
+    Limits,
+    Part,
+    Reason,
+    plan,
+)
+
+TODAY = 20_000
+NOW = TODAY * DAY + 12 * 3_600_000
+ROOMY = Limits(total_bytes=2**40, longest_days=90)
+
+
+def part(identifier: int, *, day: int = TODAY, size: int = 100, rows: int = 10) -> Part:
+    return Part(
+        identifier=identifier, group=1, day=day, name=f"{identifier}", rows=rows, size=size, last_moment=day * DAY
+    )
+
+
+def fresh(*, rows: int = 1, oldest: int = NOW) -> Fresh:
+    return Fresh(group=1, day=TODAY, rows=rows, size=rows * 100, oldest=oldest, last_number=rows)
+
+
+def planned(parts=(), newest=(), *, retention=None, limits=ROOMY):
+    return plan(now=NOW, retentions={1: retention}, fresh=newest, parts=parts, limits=limits)
+
+
+def test_the_newest_events_go_to_a_file_when_they_are_many_or_old():
+    assert planned(newest=[fresh()]).writes == ()
+    assert planned(newest=[fresh(rows=FLUSHED_ROWS)]).writes[0].up_to == FLUSHED_ROWS
+    assert planned(newest=[fresh(oldest=NOW - FLUSHED_AGE)]).writes[0].parts == ()
+
+
+def test_small_files_of_one_day_are_merged():
+    small = [part(number) for number in range(MERGED_PARTS)]
+    assert planned(small).writes[0].parts == tuple(small)
+    assert planned(small[1:]).writes == ()
+    assert planned([part(number, rows=SMALL_ROWS) for number in range(MERGED_PARTS)]).writes == ()
+    assert planned([part(number, day=TODAY - number) for number in range(MERGED_PARTS)]).writes == ()
+
+
+def test_a_file_goes_when_its_last_event_is_beyond_retention_or_beyond_the_stores_own_limit():
+    old, new = part(1, day=TODAY - 8), part(2, day=TODAY - 6)
+    found = planned([old, new], retention=7)
+    assert [(each.part, each.reason) for each in found.drops] == [(old, Reason.RETENTION)]
+    ancient = part(3, day=TODAY - 91)
+    assert [each.reason for each in planned([ancient]).drops] == [Reason.LONGEST]
+    assert [each.reason for each in planned([ancient], retention=365).drops] == [Reason.LONGEST]
+
+
+@given(
+    st.lists(st.tuples(st.integers(TODAY - 100, TODAY), st.integers(1, 1000), st.integers(1, 10**6)), max_size=40),
+    st.integers(1, 20_000),
+)
+def test_the_oldest_goes_first_and_the_size_is_bounded(files, most):
+    parts = [part(number, day=day, size=size, rows=rows) for number, (day, size, rows) in enumerate(files)]
+    found = planned(parts, limits=Limits(total_bytes=most, longest_days=90))
+    gone = {each.part.identifier for each in found.drops}
+    left = [each for each in parts if each.identifier not in gone]
+    assert sum(each.size for each in left) <= most
+    assert max((each.part.last_moment for each in found.drops), default=0) <= min(
+        (each.last_moment for each in left), default=NOW
+    )
+    assert all(each.identifier not in gone for write in found.writes for each in write.parts)
+    if sum(each.size for each in parts) <= most:
+        assert all(each.reason is Reason.LONGEST for each in found.drops)
