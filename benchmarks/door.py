@@ -22,7 +22,7 @@ from aerodrome.aws import clients, credentials
 from aerodrome.aws.clients import Endpoint
 from aerodrome.emulator import launch
 from aerodrome.emulator.own_address import OwnAddress
-from aerodrome.identity import credentials_file
+from aerodrome.identity import credentials_file, sigv4
 from aerodrome.identity.authorizer import Request, principal_context
 from aerodrome.identity.sigv4 import SignedRequest
 from aerodrome.model.principals import PolicyText
@@ -51,7 +51,7 @@ def door(ours: Installation, console: Console) -> list[Row]:
         for signed in _signed(ours.settings):
             started = time.perf_counter()
             now = clock.now()
-            proof = authenticator.prove(signed, now=now, services=frozenset({"s3"}))
+            proof = authenticator.prove(signed, sigv4.presented(signed), now=now, services=frozenset({"s3"}))
             head = Head(method="PUT", path=signed.raw_path, query=parsed(signed.raw_query), headers={})
             [check] = s3.requested(head, None).checks
             context = principal_context(proof.principal, now=now, source_ip="127.0.0.1", secure=False)

@@ -20,6 +20,7 @@ import structlog
 
 from aerodrome import clock, log
 from aerodrome.api.aws.app import DoorDependencies, create_app
+from aerodrome.emulator import launch
 from aerodrome.emulator.own_address import OwnAddress
 from aerodrome.errors import AerodromeError
 from aerodrome.identity import key_files
@@ -116,6 +117,7 @@ def _dependencies(
                 identity=identity,
                 emulator_socket=emulator_socket,
                 logs_socket=logs_socket,
+                spool=launch.spool_folder(settings.paths.aws),
             )
             crew.stop()
 

@@ -74,7 +74,9 @@ async def recognised(deps: ApiDependencies, request: Request, raw_path: str, ser
     """
     signed = signed_request(request, raw_path, b"")
     found = await to_thread.run_sync(
-        lambda: deps.authenticator.recognise(signed, now=deps.operations.clock(), services=services)
+        lambda: deps.authenticator.recognise(
+            signed, sigv4.presented(signed), now=deps.operations.clock(), services=services
+        )
     )
     return found.arn
 

@@ -9,14 +9,13 @@ the answer; never more than one chunk of it is kept.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from starlette.requests import ClientDisconnect, Request
 
 from aerodrome.api.wire.errors import VALIDATION, WireError
-from aerodrome.errors import RetryError
+from aerodrome.budget import Budget
 
 SMALL = 64 * 1024
 """Bytes that anybody may send; the listener's bound on connections bounds these bodies too."""
@@ -40,34 +39,9 @@ Recognised = Callable[[], Awaitable[str]]
 """Says whose request it is by its head alone, or raises AuthenticationError."""
 
 
-class BusyError(RetryError):
-    """Others' bodies take all the room that there is."""
-
-
-class Budget:
-    """Bytes that are shared: how many are taken, and by whom. Pure."""
-
-    def __init__(self, total: int = TOTAL, each: int = EACH) -> None:
-        self._total = total
-        self._each = each
-        self._taken: Counter[str] = Counter()
-
-    @contextmanager
-    def share(self, owner: str, length: int) -> Iterator[None]:
-        """Within the block `owner` holds so many bytes.
-
-        Raises:
-            BusyError: so many are not free for this owner.
-        """
-        if self._taken.total() + length > self._total or self._taken[owner] + length > self._each:
-            raise BusyError("Other large requests are under way: try again in a moment")
-        self._taken[owner] += length
-        try:
-            yield
-        finally:
-            self._taken[owner] -= length
-            if not self._taken[owner]:
-                del self._taken[owner]
+def budget() -> Budget:
+    """What bodies that are not small may take together."""
+    return Budget(TOTAL, each=EACH, patience=0)
 
 
 @asynccontextmanager
@@ -79,7 +53,7 @@ async def read(request: Request, budget: Budget, recognised: Recognised) -> Asyn
         AuthenticationError: it is not small, and nobody is known to send it.
         BusyError: it is not small, and there is no room for it now.
     """
-    with ExitStack() as held:
+    async with AsyncExitStack() as held:
         try:
             async with asyncio.timeout(PATIENCE):
                 body = await _bounded(request, budget, recognised, held)
@@ -91,7 +65,7 @@ async def read(request: Request, budget: Budget, recognised: Recognised) -> Asyn
         yield body
 
 
-async def _bounded(request: Request, budget: Budget, recognised: Recognised, held: ExitStack) -> bytes:
+async def _bounded(request: Request, budget: Budget, recognised: Recognised, held: AsyncExitStack) -> bytes:
     kept = bytearray()
     length, allowed = 0, SMALL
     declared = declared_length(request)
@@ -110,11 +84,11 @@ async def _bounded(request: Request, budget: Budget, recognised: Recognised, hel
     return bytes(kept)
 
 
-async def _admitted(declared: int | None, budget: Budget, recognised: Recognised, held: ExitStack) -> int:
+async def _admitted(declared: int | None, budget: Budget, recognised: Recognised, held: AsyncExitStack) -> int:
     """How long a body that is not small may be."""
     owner = await recognised()
     if declared is None or declared <= LONGEST:  # else it is thrown away as it comes
-        held.enter_context(budget.share(owner, declared or LONGEST))
+        await held.enter_async_context(budget.share(declared or LONGEST, owner))
     return LONGEST
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from aerodrome.api.bodies import Budget
+from aerodrome.api import bodies
 from aerodrome.api.query.dependencies import QueryDependencies
+from aerodrome.budget import Budget
 from aerodrome.identity.authenticator import Authenticator
 from aerodrome.model.audit import Recorder
 from aerodrome.operations.dependencies import Dependencies
@@ -29,5 +30,5 @@ class ApiDependencies:
     aws_endpoint_url: str | None
     """Where requests for other AWS services go; None when the real AWS is in use and clients must talk to it."""
 
-    bodies: Budget = field(default_factory=Budget)
+    bodies: Budget = field(default_factory=bodies.budget)
     """What bodies that are not small may take together."""

@@ -21,6 +21,7 @@ from aerodrome.api.auditing import Trail
 from aerodrome.api.dependencies import ApiDependencies
 from aerodrome.api.wire import answers, errors, hints, requests, routes, service
 from aerodrome.api.wire.errors import WireError
+from aerodrome.budget import BusyError
 from aerodrome.identity.authorizer import principal_context
 from aerodrome.identity.errors import AuthenticationError
 from aerodrome.identity.sigv4 import SignedRequest
@@ -82,7 +83,7 @@ async def _answered(
             return answers.success(operation, output, request_id=trail.request_id)
     except AuthenticationError as error:
         return _unauthenticated(error, trail)
-    except bodies.BusyError as error:
+    except BusyError as error:
         return _busy(error, trail)
     except Exception as caught:  # noqa: BLE001 - every failure must leave as a declared error
         told = errors.translated(operation.name, caught)
@@ -121,7 +122,7 @@ async def _unknown(deps: ApiDependencies, request: Request, raw_path: str, trail
             await to_thread.run_sync(authentication.identified, deps, signed, trail, SERVICES)
     except AuthenticationError as error:
         return _unauthenticated(error, trail)
-    except bodies.BusyError as error:
+    except BusyError as error:
         return _busy(error, trail)
     except WireError as error:
         trail.failed(error.code, error.message)
@@ -136,7 +137,7 @@ def _body(deps: ApiDependencies, request: Request, raw_path: str) -> AbstractAsy
     return bodies.read(request, deps.bodies, recognised)
 
 
-def _busy(error: bodies.BusyError, trail: Trail) -> Response:
+def _busy(error: BusyError, trail: Trail) -> Response:
     trail.failed(errors.UNAVAILABLE, str(error))
     return answers.foreign(503, errors.UNAVAILABLE, str(error), request_id=trail.request_id)
 

@@ -19,6 +19,7 @@ from aerodrome.api.query.service import UNKNOWN
 from aerodrome.api.query.service import answer as answered
 from aerodrome.api.wire.answers import new_request_id
 from aerodrome.api.wire.errors import WireError
+from aerodrome.budget import BusyError
 from aerodrome.errors import CallerError
 from aerodrome.identity.errors import AuthenticationError
 from aerodrome.identity.request_context import connection_context, principal_context
@@ -35,7 +36,7 @@ async def answer(deps: ApiDependencies, service: models.Service, request: Reques
     )
     try:
         return await _answered(deps, service, request, raw_path, trail)
-    except (AuthenticationError, WireError, bodies.BusyError) as error:
+    except (AuthenticationError, WireError, BusyError) as error:
         cause = CallerError(error.message) if isinstance(error, WireError) else error
         told = errors.translated(service, cause)
         trail.failed(told.code, told.message)

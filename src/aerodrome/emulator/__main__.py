@@ -24,7 +24,8 @@ from typing import Any
 
 import duckdb
 
-from aerodrome.emulator import athena, memory, parts, reach, resources, rules
+from aerodrome.budget import BusyError
+from aerodrome.emulator import athena, memory, parts, reach, resources, rules, spooled
 from aerodrome.emulator.own_address import OwnAddress
 from aerodrome.emulator.reach import Reach
 from aerodrome.emulator.redshift.entry import Redshift
@@ -69,14 +70,14 @@ class EmulatorFront:
     """The ASGI application that answers for MiniStack, or refuses."""
 
     def __init__(
-        self, inner: Application, redshift: Redshift, *, identity: str, domain: str, is_behind_door: bool
+        self, inner: Application, redshift: Redshift, *, identity: str, domain: str, spool: Path | None
     ) -> None:
         self._inner = inner
         self._redshift = redshift
         self._identity = identity
         self._domain = domain
-        self._is_behind_door = is_behind_door
-        self._budget = memory.Budget()
+        self._spool = spool
+        self._budget = memory.budget()
         self._trimmer = memory.Trimmer()
         self.changed = asyncio.Event()
 
@@ -94,9 +95,11 @@ class EmulatorFront:
         if path == rules.HEALTH:
             await _respond(send, 200, {"emulator": self._identity})
             return
-        if self._is_behind_door and path.startswith(f"{rules.QUESTIONS}/"):
+        if self._spool is not None and path.startswith(f"{rules.QUESTIONS}/"):
             await self._question(path.removeprefix(f"{rules.QUESTIONS}/"), receive, send)
             return
+        if self._spool is not None and (name := headers.pop(rules.BODY_HEADER.decode(), None)) is not None:
+            receive = spooled.given(self._spool / name, scope, headers, receive)
         refusal = rules.refusal(path, scope["query_string"].decode("latin-1"), headers, domain=self._domain)
         if refusal is not None:
             await _respond(send, refusal.status, {"__type": refusal.code, "message": refusal.message})
@@ -118,7 +121,7 @@ class EmulatorFront:
 
     def _reach(self, headers: dict[str, str]) -> Reach | None:
         """What SQL may read for who sends the request; the door alone says it, and nothing said is nothing."""
-        if not self._is_behind_door:
+        if self._spool is None:
             return None
         named = headers.get(rules.REACH_HEADER.decode(), "")
         return Reach(frozenset(name for name in named.split(",") if name))
@@ -132,7 +135,7 @@ class EmulatorFront:
         try:
             async with self._budget.share(length, rules.signed_by(headers)):
                 await self._inner(scope, _bounded(receive), send)
-        except memory.BusyError:
+        except BusyError:
             await _respond(
                 send, 503, {"__type": "SlowDown", "message": "other large requests are under way; try again"}
             )
@@ -276,9 +279,10 @@ def main() -> None:
         address=address,
         region=os.environ["MINISTACK_REGION"],
     )
-    front = EmulatorFront(
-        app.app, redshift, identity=options.identity, domain=options.domain, is_behind_door=address.port is None
-    )
+    spool = Path(os.environ["SPOOL_DIR"]) if address.port is None else None
+    if spool is not None:
+        spool.mkdir(mode=0o700, exist_ok=True)
+    front = EmulatorFront(app.app, redshift, identity=options.identity, domain=options.domain, spool=spool)
     asyncio.run(run(front, redshift, save, address))
 
 

@@ -85,6 +85,7 @@ def describe(
             "STATE_DIR": str(folder / "state"),
             "S3_PERSIST": "1",
             "S3_DATA_DIR": str(folder / "objects"),
+            "SPOOL_DIR": str(spool_folder(folder)),
             "REDSHIFT_DIR": str(redshift_folder(folder)),
             "SERVICES": ",".join(rules.SERVICES),
             "ATHENA_ENGINE": "duckdb",
@@ -109,6 +110,11 @@ def describe(
 def redshift_folder(folder: Path) -> Path:
     """Where an emulator asks for databases and finds how to reach them: mode 0700, made by the caller too."""
     return folder / "redshift"
+
+
+def spool_folder(folder: Path) -> Path:
+    """Where the door leaves large bodies for an emulator, which makes it."""
+    return folder / "spool"
 
 
 def choose_port(folder: Path, wanted: int) -> int:

@@ -21,6 +21,9 @@ DOOR_HEALTH = f"{QUESTIONS}/door"
 REACH_HEADER = b"x-aerodrome-buckets"
 """Names the buckets that SQL may read for who sends a request; only the door sets it."""
 
+BODY_HEADER = b"x-aerodrome-body"
+"""Names the file that has a request's body; only the door sets it."""
+
 _PRIVATE = ("/_ministack", "/_localstack", "/_aws", "/_aerodrome")
 
 SERVICES = (

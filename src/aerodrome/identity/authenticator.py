@@ -43,15 +43,16 @@ class Authenticator:
         Raises:
             AuthenticationError: nobody signed it, or the signature proves nothing.
         """
-        return self.prove(request, now=now, services=services).principal
+        return self.prove(request, sigv4.presented(request), now=now, services=services).principal
 
-    def prove(self, request: SignedRequest, *, now: datetime, services: frozenset[str]) -> Proof:
-        """As `authenticate`, with what the rest of a request is verified by.
+    def prove(
+        self, request: SignedRequest, presented: Presented | None, *, now: datetime, services: frozenset[str]
+    ) -> Proof:
+        """As `authenticate` for what the request presents, with what the rest of it is verified by.
 
         Raises:
             AuthenticationError: nobody signed it, or the signature proves nothing.
         """
-        presented = sigv4.presented(request)
         if presented is None:
             raise AuthenticationError("MissingAuthenticationToken", "Missing Authentication Token")
         secret, principal = self._secret(presented, now)
@@ -62,13 +63,14 @@ class Authenticator:
             self._store.used(presented.access_key_id, presented.service, presented.region, now)
         return Proof(principal, presented, secret)
 
-    def recognise(self, request: SignedRequest, *, now: datetime, services: frozenset[str]) -> Principal:
-        """Whose access key the request names; its signature may still be wrong. For who is to read a body first.
+    def recognise(
+        self, request: SignedRequest, presented: Presented | None, *, now: datetime, services: frozenset[str]
+    ) -> Principal:
+        """Whose access key the request presents; its signature may still be wrong. For who is to read a body first.
 
         Raises:
             AuthenticationError: nobody has this key, its session is over, or the signature cannot be right.
         """
-        presented = sigv4.presented(request)
         if presented is None:
             raise AuthenticationError("MissingAuthenticationToken", "Missing Authentication Token")
         sigv4.check_head(request, presented, now=now, services=services, region=self._region)

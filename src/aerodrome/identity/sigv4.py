@@ -292,7 +292,7 @@ def _presented(
 def _time(stamp: str) -> datetime:
     if _TIMESTAMP.fullmatch(stamp):
         try:
-            return datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+            return datetime.fromisoformat(stamp)
         except ValueError:
             pass
     raise incomplete("Date must be in ISO-8601 'basic format', such as 20150830T123600Z.")

@@ -8,8 +8,12 @@ from __future__ import annotations
 import json
 import secrets
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 
 from cryptography.fernet import Fernet
+
+MOST_REMEMBERED = 1024
+"""Opened secrets of access keys: each request needs one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -46,6 +50,7 @@ class Vault:
 
     def __init__(self, key: bytes) -> None:
         self._fernet = Fernet(key)
+        self._opened = lru_cache(maxsize=MOST_REMEMBERED)(self._fernet.decrypt)
 
     def seal(self, opened: EnvironmentSecrets) -> bytes:
         return self._fernet.encrypt(json.dumps(asdict(opened)).encode())
@@ -60,4 +65,4 @@ class Vault:
 
     def open_secret(self, sealed: bytes) -> str:
         """What `seal_secret` sealed; raises InvalidToken as `open` does."""
-        return self._fernet.decrypt(sealed).decode()
+        return self._opened(sealed).decode()

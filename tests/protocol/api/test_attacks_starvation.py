@@ -7,7 +7,7 @@ import http.client
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from typing import Any
 
 import boto3
@@ -192,25 +192,15 @@ def _put(port: int, target: str, size: int) -> int:
         connection.close()
 
 
-def test_bodies_share_a_budget_of_which_each_has_a_part() -> None:
-    budget = bodies.Budget(total=10, each=6)
-    with budget.share("a", 6):
-        with pytest.raises(bodies.BusyError), budget.share("a", 1):
-            pass
-        with budget.share("b", 4), pytest.raises(bodies.BusyError), budget.share("c", 1):
-            pass
-        with budget.share("b", 4):
-            pass
-    with budget.share("a", 6):
-        pass
-
-
 def test_a_request_for_which_there_is_no_room_is_told_when_to_come_again(port: int, deps: Any) -> None:
-    with ExitStack() as stack:
-        for number in range(bodies.TOTAL // bodies.EACH):
-            stack.enter_context(deps.bodies.share(str(number), bodies.EACH))
-        large = raw.ask(port, "PUT", "/environments/a", body=b" " * (bodies.SMALL + 1))
-        small = raw.ask(port, "GET", "/environments")
+    async def while_full() -> tuple[raw.Answer, raw.Answer]:
+        async with AsyncExitStack() as stack:
+            for number in range(bodies.TOTAL // bodies.EACH):
+                await stack.enter_async_context(deps.bodies.share(bodies.EACH, str(number)))
+            large = raw.ask(port, "PUT", "/environments/a", body=b" " * (bodies.SMALL + 1))
+            return large, raw.ask(port, "GET", "/environments")
+
+    large, small = asyncio.run(while_full())
     assert (large.status, large.headers["retry-after"]) == (503, "1")
     assert "try again" in large.json["message"]
     assert small.status == 200

@@ -151,6 +151,7 @@ def opened() -> Iterator[World]:
             identity="door",
             emulator_socket=str(address.socket),
             logs_socket=str(store.socket),
+            spool=launch.spool_folder(folder),
         )
         with served(create_app(deps)) as world.port, world._closing:
             yield world

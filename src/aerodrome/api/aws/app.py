@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote
 
@@ -23,6 +24,7 @@ import structlog
 from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -34,8 +36,9 @@ from aerodrome.api.aws.passing import CheckedBody, Emulator
 from aerodrome.api.aws.refusals import Refusal
 from aerodrome.api.aws.requested import Check, Head, Requested, UnclearError
 from aerodrome.api.aws.resources import REQUIRED, Resource, Resources
+from aerodrome.api.aws.spool import Spool
+from aerodrome.budget import Budget, BusyError
 from aerodrome.emulator import rules
-from aerodrome.emulator.memory import Budget, BusyError
 from aerodrome.errors import BrokenError
 from aerodrome.identity import payloads, sigv4
 from aerodrome.identity.authenticator import Authenticator, Proof
@@ -57,6 +60,9 @@ HELD_AT_ONCE = 64 * 2**20
 SMALL = 256 * 2**10
 """Bytes of a body for which it needs no part of that: the listener bounds how many bodies there are. A message to a
 queue is not longer."""
+
+HELD_PATIENCE = 30.0
+"""Seconds for which a body waits for a part of that."""
 
 PATIENCE = 60.0
 """Seconds for a body that is held to arrive."""
@@ -106,6 +112,8 @@ class DoorDependencies:
     emulator_socket: str
     logs_socket: str
     """Of the log store, which answers for CloudWatch Logs."""
+    spool: Path
+    """The folder in which the emulator finds large bodies."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -148,14 +156,17 @@ class RefusedError(Exception):
 class Door:
     """The ASGI application; `inner` gets what is not HTTP."""
 
-    def __init__(self, inner: ASGIApp, *, deps: DoorDependencies, emulator: Emulator, logs: Emulator) -> None:
+    def __init__(
+        self, inner: ASGIApp, *, deps: DoorDependencies, emulator: Emulator, logs: Emulator, spool: Spool
+    ) -> None:
         self._inner = inner
         self._deps = deps
         self._emulator = emulator
         self._logs = logs
+        self._spool = spool
         self._resources = Resources(emulator.ask)
-        self._held = Budget(HELD_AT_ONCE)
-        self._held_of_peers = Budget(HELD_AT_ONCE)
+        self._held = Budget(HELD_AT_ONCE, each=HELD_AT_ONCE // 2, patience=HELD_PATIENCE)
+        self._held_of_peers = Budget(HELD_AT_ONCE, each=HELD_AT_ONCE // 2, patience=HELD_PATIENCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -215,6 +226,11 @@ class Door:
         except forwarding.UnansweredError as error:
             log.warning("emulator_away", error=str(error))
             self._fail(arrival, 503, "ServiceUnavailable", "The AWS emulator does not answer: see `aerodrome status`.")
+        except (forwarding.GoneError, ClientDisconnect):
+            return  # nobody is there to be answered
+        except OSError as error:
+            log.warning("spool", error=str(error))
+            self._fail(arrival, 503, "ServiceUnavailable", "The disk takes no more: see `aerodrome status`.")
         except (forwarding.TooSlowError, TimeoutError):
             self._fail(arrival, 400, "RequestTimeout", "The body of the request did not arrive in time.")
         except forwarding.TooLongError:
@@ -290,7 +306,7 @@ class Door:
         """Whose key the request names, when all is right that can be known before the body is read."""
         self._check_key(presented)
         services = _services(presented)
-        return self._deps.authenticator.recognise(arrival.signed, now=arrival.trail.at, services=services)
+        return self._deps.authenticator.recognise(arrival.signed, presented, now=arrival.trail.at, services=services)
 
     def _check_key(self, presented: Presented) -> None:
         if presented.access_key_id.startswith(_SERVICE_KEY) and not self._is_own(presented):
@@ -305,7 +321,9 @@ class Door:
 
         def prove() -> Proof:
             self._check_key(presented)
-            return self._deps.authenticator.prove(signed, now=arrival.trail.at, services=_services(presented))
+            return self._deps.authenticator.prove(
+                signed, presented, now=arrival.trail.at, services=_services(presented)
+            )
 
         proof = await self._fresh(prove)
         arrival.trail.principal = proof.principal
@@ -421,38 +439,50 @@ class Door:
         return found
 
     async def _passed_on(self, arrival: _Arrival, admitted: _Admitted, send: Send) -> None:
-        presented, head = arrival.presented, arrival.head
         reach = await self._reach(arrival, admitted)
-        headers = passing.headers(
-            arrival.http.scope["headers"],
-            service=presented.service if presented else "s3",
-            region=self._deps.region,
-            caller=admitted.caller,
-            date=arrival.trail.at.strftime("%Y%m%d"),
-            length=None if admitted.body is None else len(admitted.body),
-            reach=reach,
-        )
-        target = passing.target(head.path, arrival.signed.raw_query)
-        for check in admitted.wanted.checks:
-            self._resources.forget(check.action, check.resource)
+        self._forget(admitted)
         self._note(arrival)
-        behind = self._logs if arrival.service == LOGS else self._emulator
-        await behind.pass_on(head.method, target, headers, self._checked(arrival, admitted), send)
+        async with self._carried(arrival, admitted) as (body, file):
+            headers = passing.headers(
+                arrival.http.scope["headers"],
+                service=arrival.presented.service if arrival.presented else "s3",
+                region=self._deps.region,
+                caller=admitted.caller,
+                date=arrival.trail.at.strftime("%Y%m%d"),
+                length=None if admitted.body is None else len(admitted.body),
+                reach=reach,
+                file=file,
+            )
+            target = passing.target(arrival.head.path, arrival.signed.raw_query)
+            behind = self._logs if arrival.service == LOGS else self._emulator
+            await behind.pass_on(arrival.head.method, target, headers, body, send)
+        self._forget(admitted)
+
+    def _forget(self, admitted: _Admitted) -> None:
         for check in admitted.wanted.checks:
             self._resources.forget(check.action, check.resource)
 
-    def _checked(self, arrival: _Arrival, admitted: _Admitted) -> forwarding.Body:
-        scope = arrival.http.scope
-        if admitted.body is None:
-            payload = admitted.payload or payloads.Unsigned()
-            body = CheckedBody(scope, arrival.http.receive, payload, seconds=PASSING_PATIENCE)
-            if body.is_empty:
-                payload.finish()  # nobody asks for its pieces
-            return body
-        given = admitted.body
-
-        held = {**scope, "headers": [(b"content-length", str(len(given)).encode())]}
-        return forwarding.Body(held, _again(given, arrival.http.receive))
+    @asynccontextmanager
+    async def _carried(
+        self, arrival: _Arrival, admitted: _Admitted
+    ) -> AsyncIterator[tuple[forwarding.Body, str | None]]:
+        """The body as it is passed on; with None, or the name of the file in the spool that has all of it."""
+        scope, receive = arrival.http.scope, arrival.http.receive
+        if admitted.body is not None:
+            yield _held(admitted.body, scope, receive), None
+            return
+        payload = admitted.payload or payloads.Unsigned()
+        length = rules.int_or_zero(arrival.head.headers.get("content-length", ""))
+        async with self._spool.room(length, admitted.caller) as is_free:
+            if is_free:
+                arriving = forwarding.Body(scope, receive, seconds=PASSING_PATIENCE)
+                async with self._spool.taken(arriving.chunks(), payload) as name:
+                    yield _held(None, scope, receive), name
+                return
+        body = CheckedBody(scope, receive, payload, seconds=PASSING_PATIENCE)
+        if body.is_empty:
+            payload.finish()  # nobody asks for its pieces
+        yield body, None
 
     def _note(self, arrival: _Arrival) -> None:
         """Leave an entry of what is let through, when it changes something."""
@@ -475,19 +505,27 @@ class Door:
 
 def create_app(deps: DoorDependencies) -> Starlette:
     """The application; it needs a server that runs its lifespan."""
-    emulator, logs = Emulator(deps.emulator_socket), Emulator(deps.logs_socket)
+    emulator, logs, spool = Emulator(deps.emulator_socket), Emulator(deps.logs_socket), Spool(deps.spool)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        spool.clear()
         async with emulator, logs:
             yield
 
-    return Starlette(middleware=[Middleware(Door, deps=deps, emulator=emulator, logs=logs)], lifespan=lifespan)
+    middleware = [Middleware(Door, deps=deps, emulator=emulator, logs=logs, spool=spool)]
+    return Starlette(middleware=middleware, lifespan=lifespan)
 
 
 def _services(presented: Presented) -> frozenset[str]:
     """What a request may be signed for: any service but those that are answered elsewhere."""
     return frozenset({presented.service}) - rules.OURS
+
+
+def _held(body: bytes | None, scope: Scope, receive: Receive) -> forwarding.Body:
+    """A body that has arrived already; None: nothing is to be passed on of it."""
+    scope = {**scope, "headers": [(b"content-length", str(len(body or b"")).encode())]}
+    return forwarding.Body(scope, receive if body is None else _again(body, receive))
 
 
 def _again(body: bytes, rest: Receive) -> Receive:

@@ -38,7 +38,9 @@ SIGNING = frozenset(
 )
 """Parameters of a presigned URL, in lower case."""
 
-_REPLACED = frozenset({b"authorization", b"x-amz-security-token", b"host", b"content-length", rules.REACH_HEADER})
+_REPLACED = frozenset(
+    {b"authorization", b"x-amz-security-token", b"host", b"content-length", rules.REACH_HEADER, rules.BODY_HEADER}
+)
 
 _MISLEADING = frozenset({b"x-amz-target", b"x-amz-request-route", b"smithy-protocol"})
 """Headers by which MiniStack would take a request to S3 for one to another service."""
@@ -146,15 +148,20 @@ def headers(
     caller: str,
     date: str,
     length: int | None,
-    reach: Sequence[str] | None,
+    reach: Sequence[str] | None = None,
+    file: str | None = None,
 ) -> list[tuple[bytes, bytes]]:
     """The headers for the emulator: who asks stands in a credential scope that nobody verifies any more.
 
-    `length` replaces the declared one (None = as declared); `reach` are the buckets that SQL may read.
+    `length` replaces the declared one (None = as declared); `reach` are the buckets that SQL may read. `file` is the
+    name of one in the spool that has the body, of which the request itself has nothing.
     """
     dropped = _REPLACED | (_MISLEADING if service == "s3" else _OF_S3)
-    also = dropped - {b"content-length"} if length is None else dropped | {b"content-encoding"}
-    kept = forwarding.passed(found, also=frozenset(also))
+    if length is not None:
+        dropped |= {b"content-encoding"}  # which has been taken off
+    elif file is None:
+        dropped -= {b"content-length"}
+    kept = forwarding.passed(found, also=dropped)
     scope = f"{caller}/{date}/{region}/{service}/aws4_request"
     kept += [
         (b"host", _HOST.encode()),
@@ -162,6 +169,8 @@ def headers(
     ]
     if length is not None:
         kept.append((b"content-length", str(length).encode()))
+    if file is not None:
+        kept += [(rules.BODY_HEADER, file.encode()), (b"content-length", b"0")]
     if reach is not None:
         kept.append((rules.REACH_HEADER, ",".join(reach).encode()))
     return kept

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from aerodrome.emulator.memory import Budget, BusyError
+from aerodrome.budget import Budget, BusyError
 
 
 async def held(budget: Budget, length: int, owner: str, order: list[tuple[str, int]], release: asyncio.Event) -> None:
@@ -20,7 +20,7 @@ async def until_nothing_moves() -> None:
 
 def test_bodies_beyond_the_budget_wait_in_their_order():
     async def run() -> None:
-        budget, order, release = Budget(10, patience=30), [], asyncio.Event()
+        budget, order, release = Budget(10, each=5, patience=30), [], asyncio.Event()
         wanted = [("a", 4), ("b", 3), ("c", 5), ("d", 1)]
         held_by = [asyncio.create_task(held(budget, length, owner, order, release)) for owner, length in wanted]
         await until_nothing_moves()
@@ -34,7 +34,7 @@ def test_bodies_beyond_the_budget_wait_in_their_order():
 
 def test_one_owner_leaves_half_of_it_to_the_others_and_holds_nobody_up():
     async def run() -> None:
-        budget, order, release = Budget(10, patience=30), [], asyncio.Event()
+        budget, order, release = Budget(10, each=5, patience=30), [], asyncio.Event()
         greedy = [asyncio.create_task(held(budget, 5, "greedy", order, release)) for _ in range(3)]
         await until_nothing_moves()
         other = asyncio.create_task(held(budget, 5, "other", order, release))
@@ -49,7 +49,7 @@ def test_one_owner_leaves_half_of_it_to_the_others_and_holds_nobody_up():
 
 def test_a_body_of_more_than_an_owner_may_have_takes_all_of_that():
     async def run() -> None:
-        budget = Budget(10)
+        budget = Budget(10, each=5, patience=30)
         for length in (11, 10, 6, 5):
             async with budget.share(length, "one"), budget.share(5, "other"):
                 pass
@@ -59,7 +59,7 @@ def test_a_body_of_more_than_an_owner_may_have_takes_all_of_that():
 
 def test_who_waits_too_long_is_told_and_takes_nothing():
     async def run() -> None:
-        budget = Budget(10, patience=0.01)
+        budget = Budget(10, each=5, patience=0.01)
         async with budget.share(5, "one"), budget.share(5, "other"):
             with pytest.raises(BusyError):
                 async with budget.share(1, "third"):
@@ -72,7 +72,7 @@ def test_who_waits_too_long_is_told_and_takes_nothing():
 
 def test_who_goes_while_it_waits_holds_nobody_up():
     async def run() -> None:
-        budget, order, release = Budget(10, patience=30), [], asyncio.Event()
+        budget, order, release = Budget(10, each=5, patience=30), [], asyncio.Event()
         wanted = [("a", 5), ("b", 3), ("gone", 5), ("d", 2)]
         tasks = [asyncio.create_task(held(budget, length, owner, order, release)) for owner, length in wanted]
         await until_nothing_moves()
@@ -81,5 +81,19 @@ def test_who_goes_while_it_waits_holds_nobody_up():
         assert order == [("a", 5), ("b", 3), ("d", 2)]
         release.set()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(run())
+
+
+def test_without_patience_who_finds_no_room_is_told_at_once():
+    async def run() -> None:
+        budget = Budget(10, each=6, patience=0)
+        async with budget.share(6, "a"), budget.share(4, "b"):
+            for owner in ("a", "b", "c"):
+                with pytest.raises(BusyError):
+                    async with budget.share(1, owner):
+                        pass
+        async with budget.share(6, "c"):
+            pass
 
     asyncio.run(run())

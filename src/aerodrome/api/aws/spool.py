@@ -1,0 +1,107 @@
+"""Large bodies on their way to the emulator: files that it reads when they are whole and as they were signed.
+
+A body that went through a socket would be copied and looked at piece by piece twice, and would take a part of what the
+emulator may hold for as long as its sender takes. A thread writes, so that a slow disk stops nobody else. A
+body of which nobody knows how long it will be, or for which there is no room here, is passed on as it comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from aerodrome.budget import Budget, BusyError
+from aerodrome.identity.payloads import Payload
+
+SMALLEST = 64 * 1024
+"""Bytes of a body that is worth a file."""
+
+LARGEST = 16 * 2**20
+"""Bytes; SDKs send larger objects in parts of 8 MiB."""
+
+TOTAL = 512 * 2**20
+"""Bytes of all files at one time, of which whoever sends has half at most."""
+
+PIECE = 2 * 2**20
+"""Bytes of a body that are held before they are written."""
+
+
+class Spool:
+    """The folder of such files, which the emulator has made; one door has it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._budget = Budget(TOTAL, each=TOTAL // 2, patience=0)
+
+    def clear(self) -> None:
+        """Remove what an earlier door left."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        for left in self._folder.iterdir():
+            left.unlink(missing_ok=True)
+
+    @asynccontextmanager
+    async def room(self, length: int, owner: str) -> AsyncIterator[bool]:
+        """Whether a body of so many bytes may be taken within the block; `owner` is who sends it."""
+        async with AsyncExitStack() as held:
+            is_free = SMALLEST < length <= LARGEST
+            if is_free:
+                try:
+                    await held.enter_async_context(self._budget.share(length, owner))
+                except BusyError:
+                    is_free = False
+            yield is_free
+
+    @asynccontextmanager
+    async def taken(self, chunks: AsyncIterator[bytes], payload: Payload) -> AsyncIterator[str]:
+        """The name of a file that has the whole body, verified; it is gone after the block.
+
+        Raises:
+            AuthenticationError: the body is not what was signed. OSError: the disk does not take it.
+        """
+        name = secrets.token_hex(16)
+        path = self._folder / name
+        try:
+            with _made(path) as file:
+                _give(file, self._folder)
+                await _fill(file, chunks, payload)
+            yield name
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+
+
+def _made(path: Path) -> BinaryIO:
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+
+def _give(file: BinaryIO, folder: Path) -> None:
+    """Let whose folder it is read the file."""
+    owner = folder.stat().st_uid
+    if owner != os.geteuid():
+        os.fchown(file.fileno(), owner, -1)
+
+
+async def _fill(file: BinaryIO, chunks: AsyncIterator[bytes], payload: Payload) -> None:
+    loop = asyncio.get_running_loop()
+    waiting: list[bytes] = []
+    length = 0
+    async for chunk in chunks:
+        payload.feed(chunk)
+        waiting.append(chunk)
+        length += len(chunk)
+        if length >= PIECE:
+            await loop.run_in_executor(None, file.writelines, waiting)
+            waiting, length = [], 0
+    payload.finish()
+    await loop.run_in_executor(None, _end, file, waiting)
+
+
+def _end(file: BinaryIO, waiting: list[bytes]) -> None:
+    file.writelines(waiting)
+    file.flush()
