@@ -25,6 +25,7 @@ from aerodrome.backends.control_plane import ControlPlane
 from aerodrome.backends.local import backend as local_backend
 from aerodrome.backends.local.backend import LocalBackend
 from aerodrome.controller.loop import Controller
+from aerodrome.controller.scaling import Pace
 from aerodrome.gateway.app import Gateway
 from aerodrome.gateway.dependencies import GatewayDependencies
 from aerodrome.identity import credentials_file, key_files
@@ -118,7 +119,13 @@ def assembled(settings: Settings, keeper: Keeper, *, port: int, gateway_ports: P
                 clock=clock.now,
             )
             controller = Controller(
-                environments, snapshots, notices, backend, clock.now, snapshots_kept=settings.snapshots_kept
+                environments,
+                snapshots,
+                notices,
+                backend,
+                clock.now,
+                snapshots_kept=settings.snapshots_kept,
+                pace=Pace(scale_in_after=settings.scale_in_after, drain_limit=settings.drain_limit),
             )
             crew = _crew(environments, controller, keeper, audit)
             rooms = _Rooms(settings, keeper, operations, audit, identity, backend, crew, port)

@@ -87,6 +87,13 @@ class Settings(BaseSettings):
     snapshots_kept: int = Field(default=5, ge=1)
     """How many snapshots of its metadata database an environment keeps; a new one then replaces the oldest."""
 
+    scale_in_after: float = Field(default=30.0, ge=1, le=86_400)
+    """Seconds for which fewer workers must have been enough before an environment has fewer."""
+
+    drain_limit: float = Field(default=12 * 3600.0, ge=1)
+    """Seconds that a worker which is not needed any more has for its tasks; after that they are ended, and Airflow
+    retries them (MWAA's twelve hours). Time in which the control plane does not run is not counted."""
+
     python_folders: str = ""
     """More folders with Python interpreters, separated by `:`; they are searched before PATH."""
 

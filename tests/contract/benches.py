@@ -95,7 +95,7 @@ class Bench:
             web_access=spec.webserver_access_mode,
             tasks_per_worker=classes.CLASSES[spec.environment_class].tasks_per_worker,
             most_workers=spec.max_workers,
-            workers=1,
+            workers=(1,),
         )
 
     @property

@@ -135,7 +135,7 @@ def more_workers(bench: benches.Bench) -> None:
 
     wait_for("every unit serves", lambda: bench.sees(lambda seen: cell(seen).all_ready), limit=120)
     before, ran = restarts(), processes()
-    more = replace(bench.cell, workers=2)
+    more = replace(bench.cell, workers=(1, 2))
     bench.act(more, more)
     wait_for("the second worker serves", lambda: bench.sees(lambda seen: cell(seen).all_ready), limit=120)
     assert restarts() == before | {"worker-2": 0}

@@ -113,8 +113,10 @@ class Context:
     takes_over: bool = False
     """Whether the units start beside those of another revision that serve, and so need not hurry."""
 
-    workers: int = 1
-    """How many workers run now."""
+    workers: tuple[int, ...] = (1,)
+    """The numbers of the workers that run now."""
+    draining: tuple[int, ...] = ()
+    """Those of them that take no more tasks."""
     max_workers: int = 10
     parsing_processes: int = 1
     triggerer_capacity: int = 60

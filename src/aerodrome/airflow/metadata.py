@@ -51,6 +51,23 @@ TASKS_LOST = """
 """
 
 
+TASKS_OF_WORKERS = """
+    SELECT left(hostname, 64), state = 'queued',
+        count(*), count(*) FILTER (WHERE queued_dttm < now() - %(overdue)s * interval '1 second')
+    FROM task_instance WHERE state IN ('queued', 'running') AND queue = 'default' GROUP BY 1, 2 LIMIT 1000
+"""
+"""Deferred tasks and those that wait for a pool or for others are in other states; workers serve one queue."""
+
+QUEUE_AGAIN = """
+    UPDATE task_instance SET queued_dttm = queued_dttm - interval '1 day', queued_by_job_id = COALESCE((
+        SELECT id FROM job WHERE job_type = 'SchedulerJob' AND state = 'running' ORDER BY latest_heartbeat DESC LIMIT 1
+    ), queued_by_job_id)
+    WHERE state = 'queued' AND queue = 'default' AND queued_dttm < now() - %(seconds)s * interval '1 second'
+    AND queued_dttm > now() - interval '12 hours'
+"""
+"""A scheduler looks for tasks that are stuck among those that it has queued itself."""
+
+
 COMPLETE_ROLES = r"""
     DO $$
     DECLARE
@@ -138,6 +155,19 @@ def age_heartbeats(version: Version, hostnames: str, died_at: datetime | None = 
     found = DatabaseQuery(TASKS_LOST_3 if version.line >= LINE_3 else TASKS_LOST, parameters)
     # 1.10 has one scheduler, which looks after all tasks.
     return (found,) if version.line < LINE_2 else (DatabaseQuery(HAND_OVER, parameters), found)
+
+
+def tasks_of_workers(overdue: float) -> DatabaseQuery:
+    """Rows (host name, whether queued, count, count of those queued for longer than `overdue` seconds)."""
+    return DatabaseQuery(TASKS_OF_WORKERS, {"overdue": overdue})
+
+
+def queue_again(version: Version, seconds: float) -> DatabaseQuery | None:
+    """Let Airflow find at its next look, instead of after half an hour, what has been queued for longer than that.
+
+    None: Airflow 1.10 has no such look.
+    """
+    return None if version.line < LINE_2 else DatabaseQuery(QUEUE_AGAIN, {"seconds": seconds})
 
 
 def import_errors(version: Version) -> DatabaseQuery:

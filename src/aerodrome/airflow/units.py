@@ -38,6 +38,9 @@ SHARED = "shared.cfg"
 configuration.
 """
 
+CONSUMING = "consuming"
+"""The file with the host names of the workers that take tasks, a line each; workers look into it all the time."""
+
 READ_EARLY = ("BLIS_", "DYLD_", "GOTO_", "LD_", "MALLOC_", "MKL_", "NUMEXPR_", "OMP_", "OPENBLAS_", "REMAP_SIGTERM")
 """Variables that begin so are read by the dynamic loader and C libraries when a program starts or is imported."""
 
@@ -183,7 +186,7 @@ def prelude(context: Context) -> PreludeDocument:
 
 
 def workers(context: Context, *, config: str, concurrency: int, role: str = "worker") -> tuple[UnitDocument, ...]:
-    """`worker-1` to `worker-n`; each has a host name of its own, which Celery and `task_instance.hostname` use."""
+    """A unit for each worker; each has a host name of its own, which Celery and `task_instance.hostname` use."""
     return tuple(
         unit(
             context,
@@ -193,13 +196,25 @@ def workers(context: Context, *, config: str, concurrency: int, role: str = "wor
             config=config,
             grace=WORKER_GRACE,
         )
-        for name in (f"worker-{number}" for number in range(1, context.workers + 1))
+        for name in (f"worker-{number}" for number in context.workers)
     )
+
+
+def consuming(context: Context) -> str:
+    """The text of the file that tells workers whether they take tasks."""
+    taking = (number for number in context.workers if number not in context.draining)
+    return "".join(hostname(f"worker-{number}", context.revision) + "\n" for number in taking)
 
 
 def hostname(worker: str, revision: int) -> str:
     """The host name that a worker takes, and that Airflow writes into `task_instance.hostname`."""
     return f"{worker}.{revision}"
+
+
+def worker_of(host: str) -> tuple[int, str] | None:
+    """The revision and the worker that have the host name; None = it is no worker's."""
+    worker, _, revision = host.rpartition(".")
+    return (int(revision), worker) if worker and revision.isascii() and revision.isdecimal() else None
 
 
 def must_start_cold(env: Mapping[str, str]) -> bool:

@@ -92,14 +92,22 @@ class Databases(Protocol):
     """
 
     def look(
-        self, tenant: Tenant, *, revision: int, running: Deployed | None, is_used: bool, is_unsettled: bool
+        self,
+        tenant: Tenant,
+        *,
+        revision: int,
+        running: Deployed | None,
+        is_used: bool,
+        is_unsettled: bool,
+        is_busy: bool = False,
     ) -> DatabaseSeen:
         """The facts of this moment; quick, and without any effect.
 
         The long work and the copies of `revision` are told. If a living cell uses the database (`is_used`), it exists,
         so nobody looks it up again. If the environment `is_unsettled` (it is being made, undone or removed), copies are
         looked for. Otherwise a look into the database tells now and then what the environment's code has changed there,
-        and what of that keeps `running` from working.
+        and what of that keeps `running` from working. Its tasks are counted at most once a second while the environment
+        `is_busy` (its queue has messages, or does not say), and else every few seconds.
 
         Raises:
             AerodromeError: the long work has failed. Only one look raises it, so that the work can begin again.

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp
@@ -23,8 +24,10 @@ from aerodrome.model.observed import (
     CellState,
     DatabaseSeen,
     InstallationProgress,
+    QueueSeen,
     ReleasesSeen,
     RuntimeSeen,
+    TasksSeen,
     Unit,
     Work,
 )
@@ -41,6 +44,7 @@ from aerodrome.model.orders import (
     Migrate,
     Order,
     Point,
+    QueueAgain,
     Rebuild,
     Rehearse,
     ReleaseOrder,
@@ -67,9 +71,12 @@ LOCK = "lock"
 """The lock that every version is installed from."""
 
 
+NO_TASKS = TasksSeen(queued=0, overdue=0, running=MappingProxyType({}))
+
+
 def units(order: CellOrder) -> tuple[str, ...]:
     """The units that a cell has when everything is kept."""
-    return (*UNITS[:-1], *(f"worker-{number}" for number in range(1, order.workers + 1)))
+    return (*UNITS[:-1], *(f"worker-{number}" for number in order.workers))
 
 
 @dataclass
@@ -98,12 +105,18 @@ class FakeCell:
     died_at: float | None = None
     """When its first worker died."""
 
-    def seen(self) -> Cell:
-        """What a look sees."""
+    def seen(self, held: Mapping[tuple[int, str], int] = MappingProxyType({}), revision: int = 0) -> Cell:
+        """What a look sees; `held` are messages of workers of the `revision`."""
+        draining = self.order.draining if isinstance(self.order, CellOrder) else ()
+        resting = {f"worker-{number}": held.get((revision, f"worker-{number}"), 0) for number in draining}
         return Cell(
             state=self._state(),
             order=self.order,
-            units=tuple(self._unit(name, state) for name, state in self.units.items() if self.alive),
+            units=tuple(
+                replace(self._unit(name, state), holds=resting.get(name))
+                for name, state in self.units.items()
+                if self.alive
+            ),
             wanted=frozenset(self.wanted),
             trouble=self.trouble if self.alive else "",
         )
@@ -141,6 +154,15 @@ class FakeEnvironment:
 
     queue: int | None = None
     """The number of the database whose messages are in the queue."""
+
+    tasks: TasksSeen | None = NO_TASKS
+    """Its tasks; None = its database does not say."""
+
+    waiting: int | None = 0
+    """Messages in its queue; None = its queue does not answer."""
+
+    held: dict[tuple[int, str], int] = field(default_factory=dict)
+    """Revision and worker → messages that it has taken."""
 
     work: dict[type, tuple[int, Work]] = field(default_factory=dict)
     """The last long work of databases and of releases, with its revision."""
@@ -237,8 +259,11 @@ class MemoryRuntime:
         del is_leaving
         known = self.backend.of(tenant)
         services = {} if known.services is None else {"services": known.services.seen()}
-        cells = {revision: cell.seen() for revision, cell in known.cells.items()}
-        return RuntimeSeen(exists=known.exists, cells=cells, served=known.served, **services)
+        cells = {revision: cell.seen(known.held, revision) for revision, cell in known.cells.items()}
+        queue = None
+        if known.waiting is not None and known.services is not None and known.services.alive:
+            queue = QueueSeen(waiting=known.waiting, held=known.held)
+        return RuntimeSeen(exists=known.exists, cells=cells, served=known.served, queue=queue, **services)
 
     def show(self, tenant: Tenant) -> tuple[ShownCell, Mapping[int, ShownCell]]:
         seen = self.look(tenant)
@@ -329,9 +354,16 @@ class MemoryDatabases:
     backend: MemoryBackend
 
     def look(
-        self, tenant: Tenant, *, revision: int, running: Deployed | None, is_used: bool, is_unsettled: bool
+        self,
+        tenant: Tenant,
+        *,
+        revision: int,
+        running: Deployed | None,
+        is_used: bool,
+        is_unsettled: bool,
+        is_busy: bool = False,
     ) -> DatabaseSeen:
-        del running, is_used
+        del is_busy
         known = self.backend.of(tenant)
         return DatabaseSeen(
             exists="live" in known.databases,
@@ -341,6 +373,7 @@ class MemoryDatabases:
             damage="" if is_unsettled else self.backend.damage,
             connections=known.connections if "live" in known.databases and not is_unsettled else None,
             exhausted=None if is_unsettled else self.backend.exhausted,
+            tasks=known.tasks if is_used and running is not None and not is_unsettled else None,
             work=_work(known, MemoryDatabases, revision),
         )
 
@@ -411,6 +444,8 @@ def _alter(known: FakeEnvironment, order: DatabaseOrder) -> None:
             databases.pop("coming", None)
         case DropDatabase():
             databases.clear()
+        case QueueAgain():
+            known.tasks = replace(known.tasks, overdue=0) if known.tasks is not None else None
         case Archive() | Rehearse() | ReportDeaths():
             pass
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import select
 import socket
 import stat
@@ -59,12 +60,14 @@ def reopen_pipe(pid: int, inode: int) -> int | None:
 class NotifyReader:
     """Reads what a unit says about itself, in systemd's words; other lines are ignored.
 
-    `READY=1`, `STATUS=text`, `WATCHDOG=1` (it lives) and `WATCHDOG=trigger` (it must be killed, as its status says).
+    `READY=1`, `STATUS=text`, `WATCHDOG=1` (it lives) and `WATCHDOG=trigger` (it must be killed, as its status says);
+    and a word of our own, `HOLDS=3`: a worker that takes no more tasks holds so many; `HOLDS=`: it takes tasks.
     """
 
     def __init__(self, reader: int) -> None:
         self.ready = False
         self.status = ""
+        self.holds: int | None = None
         self.trouble = ""
         """Its own watchdog's complaint; empty while it has none."""
         self._beat = False
@@ -106,6 +109,9 @@ class NotifyReader:
             self._beat, self.trouble = True, ""
         elif line == "WATCHDOG=trigger":
             self._beat, self.trouble = True, self.status or "its own watchdog says so"
+        elif line.startswith("HOLDS="):
+            digits = line[len("HOLDS=") :]
+            self.holds = int(digits) if re.fullmatch(r"[0-9]{1,6}", digits) else None
         elif line.startswith("STATUS="):
             text = line[len("STATUS=") :]
             self.status = "".join(one for one in text if one.isprintable())[:LONGEST_STATUS]

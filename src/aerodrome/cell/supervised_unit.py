@@ -55,6 +55,7 @@ def status(unit: SupervisedUnit, now: float) -> dict[str, Any]:
         "last_exit": last_exit,
         "next_start_at": _wall(decided.next_start_at, offset),
         "status_text": unit.trouble or (unit.notices.status if unit.notices is not None else ""),
+        "holds": None if unit.notices is None else unit.notices.holds,
         "log": unit.spec.log,
     }
 

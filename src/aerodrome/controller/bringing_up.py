@@ -54,7 +54,7 @@ def services_as_ordered(observed: Observed, order: ServicesOrder) -> Plan | None
 
 def database(environment: Environment, observed: Observed, phase: Phase) -> Plan | None:
     """What of the database is not as it shall be: what the environment's code has changed, and its connections."""
-    altered, connections = observed.database.altered, ordering.connections(environment)
+    altered, connections = observed.database.altered, ordering.connections(environment, _workers(environment, observed))
     mend = MendDatabase(connections=connections)
     if not altered:
         if observed.database.connections in {None, connections}:
@@ -113,16 +113,18 @@ def cell(environment: Environment, observed: Observed, deployed: Deployed) -> Pl
         return None
     if BROKER in observed.services.wanted - observed.services.ready:
         return Wait(phase=Phase.SERVICES, detail="Waiting for Redis.")
-    order, connections = ordering.cell(environment, deployed.cell, deployed), ordering.connections(environment)
+    order = ordering.cell(environment, deployed.cell, deployed, observed.cell(deployed.cell))
+    connections = ordering.connections(environment, len(order.workers))
     return _started(observed, Phase.START, "Starting the cell.", order, connections)
 
 
 def cell_as_ordered(environment: Environment, observed: Observed, deployed: Deployed) -> Plan | None:
     """The present order for a cell, with all its units; some of them may have been stopped on purpose."""
-    order = ordering.cell(environment, deployed.cell, deployed)
+    order = ordering.cell(environment, deployed.cell, deployed, observed.cell(deployed.cell))
     if observed.cell(deployed.cell).order == order:
         return None
-    return _started(observed, Phase.START, "Starting all units again.", order, ordering.connections(environment))
+    connections = ordering.connections(environment, len(order.workers))
+    return _started(observed, Phase.START, "Starting all units again.", order, connections)
 
 
 def waiting(observed: Observed, revision: int) -> Plan | None:
@@ -188,6 +190,12 @@ def _started(
     mend = MendDatabase(connections=connections)
     orders: tuple[Order, ...] = (mend, order) if observed.database.exists else (order,)
     return Take(phase=phase, detail=detail, orders=orders, again_after=0)
+
+
+def _workers(environment: Environment, observed: Observed) -> int:
+    """How many workers the cell that serves was told to have; 0 = nobody knows."""
+    order = observed.cell(environment.serving).order
+    return len(order.workers) if isinstance(order, CellOrder) else 0
 
 
 def _missing(cells: tuple[Cell, ...]) -> list[str]:

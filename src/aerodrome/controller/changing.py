@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from aerodrome.controller import bringing_up, keeping, moving, ordering
+from aerodrome.controller import bringing_up, crewing, keeping, moving, ordering
 from aerodrome.controller.plans import Happen, Plan, Reach, Take, Wait, failed
+from aerodrome.controller.scaling import Pace
 from aerodrome.model.change import Change, ChangeKind
 from aerodrome.model.environment import Environment
 from aerodrome.model.lifecycle import Event
@@ -24,7 +25,7 @@ from aerodrome.model.release import Deployed
 NO_LIMIT = Limit("", timedelta.max)
 
 
-def advance(environment: Environment, observed: Observed, change: Change, now: datetime) -> Plan:
+def advance(environment: Environment, observed: Observed, change: Change, now: datetime, pace: Pace) -> Plan:
     """The next move of a change."""
     if environment.failure is not None:
         return Happen(phase=Phase.FAILED, detail=environment.failure.message, event=Event.UPDATE_BROKEN)
@@ -33,7 +34,7 @@ def advance(environment: Environment, observed: Observed, change: Change, now: d
     return (
         _overdue(environment, observed, change, now)
         or bringing_up.installed(observed)
-        or (None if is_moving else _meanwhile(environment, observed, change))
+        or (None if is_moving else _meanwhile(environment, observed, change, pace))
         or _release(environment, observed, change)
         or (_database(observed, change) if running is None else None)
         or (moving.moved(environment, observed, change, running, now) if running else None)
@@ -43,15 +44,15 @@ def advance(environment: Environment, observed: Observed, change: Change, now: d
     )
 
 
-def _meanwhile(environment: Environment, observed: Observed, change: Change) -> Plan | None:
-    """The services, and the cell that runs until the change replaces it; None = both run."""
+def _meanwhile(environment: Environment, observed: Observed, change: Change, pace: Pace) -> Plan | None:
+    """The services, and the cell that runs until the change replaces it; None = both run, with enough workers."""
     running, phase = environment.deployed, Phase(environment.progress.phase)
     ground = bringing_up.services(observed, ordering.services(environment)) or bringing_up.database(
         environment, observed, phase
     )
     if ground is not None or running is None or change.swapped or observed.cell(change.revision).alive:
         return ground
-    return bringing_up.cell(environment, observed, running)
+    return bringing_up.cell(environment, observed, running) or crewing.crewed(environment, observed, phase, pace)
 
 
 def _release(environment: Environment, observed: Observed, change: Change) -> Plan | None:
@@ -109,7 +110,7 @@ def _units(environment: Environment, observed: Observed, change: Change) -> Plan
     if running is not None and wanted.cell != running.cell and not observed.cell(wanted.cell).alive:
         old = observed.cell(running.cell)
         if old.alive and old.keep in {None, Keep.ALL}:
-            order = replace(ordering.cell(environment, running.cell, running), keep=Keep.SHARED)
+            order = replace(ordering.cell(environment, running.cell, running, old), keep=Keep.SHARED)
             return Take(phase=Phase.START, detail=_QUIETING, orders=(order,), again_after=0)
         if any(unit.is_ending for unit in old.units):
             return Wait(phase=Phase.START, detail=_QUIETING)

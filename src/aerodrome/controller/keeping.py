@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from aerodrome.controller import bringing_up, letting_go, maintenance, ordering
+from aerodrome.controller import bringing_up, crewing, letting_go, maintenance, ordering, scaling
 from aerodrome.controller.plans import CALM, Begin, Happen, Plan, Take, Wait
+from aerodrome.controller.scaling import Pace
 from aerodrome.model.environment import Environment, Failure
 from aerodrome.model.lifecycle import Event
-from aerodrome.model.observed import Observed, RuntimeSeen, Unit
+from aerodrome.model.observed import NO_CELL, CellState, Observed, RuntimeSeen, TasksSeen, Unit
 from aerodrome.model.orders import Death, Point, ReportDeaths
 from aerodrome.model.phases import Phase
 
@@ -19,6 +20,9 @@ SCHEDULER = "scheduler"
 DAMAGED = "DATABASE_DAMAGED"
 
 EXHAUSTED = "DATABASE_CONNECTIONS_EXHAUSTED"
+
+TOLD_FOR = 15.0
+"""Seconds in which Airflow acts on what it was told; it looks for lost tasks every few."""
 
 
 def recover(environment: Environment, observed: Observed) -> Plan:
@@ -59,7 +63,7 @@ def pointed(observed: Observed, revision: int) -> Plan | None:
     return Take(phase=Phase.READY, detail="Every unit is ready: requests are led there.", orders=orders, again_after=0)
 
 
-def watch(environment: Environment, observed: Observed, now: datetime) -> Plan:
+def watch(environment: Environment, observed: Observed, now: datetime, pace: Pace) -> Plan:
     """Watch a settled environment. Cells look after units; the controller looks after cells."""
     revision = environment.serving
     if not observed.services.alive or not observed.cell(revision).alive:
@@ -70,6 +74,8 @@ def watch(environment: Environment, observed: Observed, now: datetime) -> Plan:
         or bringing_up.installed(observed, Phase.READY)  # the folder of the version may be gone while units run
         or bringing_up.rebuilding(environment, observed, Phase.READY)
         or _as_ordered(environment, observed)
+        or crewing.crewed(environment, observed, Phase.READY, pace)
+        or crewing.queued_again(environment, observed)
     )
     if first is not None:
         return first
@@ -83,17 +89,34 @@ def watch(environment: Environment, observed: Observed, now: datetime) -> Plan:
     if trouble is not None:
         return trouble
     detail = bringing_up.restarting(observed, revision) or "Every unit is ready."
-    return Wait(phase=Phase.READY, detail=detail, again_after=CALM)
+    return Wait(phase=Phase.READY, detail=detail, again_after=scaling.SAMPLE_EVERY)
 
 
-def deaths(seen: RuntimeSeen, told: Mapping[tuple[int, str], float]) -> tuple[Death, ...]:
-    """The workers that died, without those that Airflow was `told` about (revision and worker → time of death)."""
-    return tuple(
-        Death(revision=revision, worker=worker.name, at=worker.exited_at)
+def deaths(
+    seen: RuntimeSeen, tasks: TasksSeen | None, *, told: Mapping[tuple[int, str], float], now: datetime
+) -> tuple[Death, ...]:
+    """The workers that died, without those that Airflow was `told` about (revision and worker → time of death).
+
+    Tasks that run on a worker which is not there have died with it, however it went.
+    """
+    died = {
+        (revision, worker.name): worker.exited_at
         for revision, cell in seen.cells.items()
         for worker in cell.workers
         if worker.exited_at is not None and told.get((revision, worker.name), 0.0) < worker.exited_at
-    )
+    }
+    for revision, worker in tasks.running if tasks is not None else ():
+        is_gone = not _may_run(seen, revision, worker)
+        if is_gone and told.get((revision, worker), 0.0) + TOLD_FOR < now.timestamp():
+            died.setdefault((revision, worker), now.timestamp())
+    return tuple(Death(revision=revision, worker=worker, at=at) for (revision, worker), at in died.items())
+
+
+def _may_run(seen: RuntimeSeen, revision: int, worker: str) -> bool:
+    cell = seen.cells.get(revision, NO_CELL)
+    if cell.state is CellState.RUNNING:
+        return any(unit.name == worker for unit in cell.units)
+    return cell.runs  # nobody knows its units
 
 
 def hangs(observed: Observed) -> list[tuple[int | None, Unit]]:

@@ -17,9 +17,10 @@ import structlog
 
 from aerodrome.backends.contract import Backend
 from aerodrome.clock import Clock
-from aerodrome.controller import keeping, ordering
+from aerodrome.controller import demand, keeping, ordering
 from aerodrome.controller import plan as planning
 from aerodrome.controller.plans import CALM, Begin, Fail, Happen, Plan, Reach, Take, Wait
+from aerodrome.controller.scaling import Pace
 from aerodrome.errors import DISK_FULL, BrokenError, CallerError, RetryError
 from aerodrome.ledger.connection import LedgerAwayError, LedgerError
 from aerodrome.ledger.environments import Environments
@@ -27,10 +28,11 @@ from aerodrome.ledger.notices import Notices
 from aerodrome.ledger.snapshots import Snapshots
 from aerodrome.model import history
 from aerodrome.model.change import Change
+from aerodrome.model.demand import Demand
 from aerodrome.model.environment import Environment, Failure
 from aerodrome.model.lifecycle import Event, Status
-from aerodrome.model.observed import Observed
-from aerodrome.model.orders import DatabaseOrder, Order, ReleaseOrder, ReportDeaths, RuntimeOrder
+from aerodrome.model.observed import NO_CELL, DatabaseSeen, Observed, RuntimeSeen
+from aerodrome.model.orders import DatabaseOrder, Order, QueueAgain, ReleaseOrder, ReportDeaths, RuntimeOrder
 from aerodrome.model.phases import Phase
 from aerodrome.services.clusters import ServerAwayError
 from aerodrome.threads import SupervisedThread
@@ -65,6 +67,9 @@ UNIT_HUNG = "UNIT_HUNG"
 SAME_MOMENT = 1.0
 """Seconds by which two answers of a cell may differ about the time of the same event."""
 
+QUEUED_AGAIN = 60.0
+"""Seconds that Airflow gets to queue tasks again, before it is told once more."""
+
 log = structlog.get_logger("controller")
 
 
@@ -80,6 +85,7 @@ class Controller:
         clock: Clock,
         *,
         snapshots_kept: int,
+        pace: Pace,
     ) -> None:
         self._environments = environments
         self._snapshots = snapshots
@@ -87,6 +93,7 @@ class Controller:
         self._backend = backend
         self._clock = clock
         self._snapshots_kept = snapshots_kept
+        self._pace = pace
         self._collect_at = 0.0
         self._round_at: datetime | None = None
         self._due: dict[str, float] = {}
@@ -95,6 +102,8 @@ class Controller:
         self._hangs: dict[str, dict[tuple[int | None, str], float]] = {}
         self._deaths: dict[str, dict[tuple[int, str], float]] = {}
         """Workers' deaths that Airflow was told about. A new control plane tells them again, which does no harm."""
+        self._demands: dict[str, Demand] = {}
+        """What is remembered of each environment's tasks. A new control plane looks for a while before workers go."""
         self._noticed: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -182,7 +191,7 @@ class Controller:
         try:
             observed = self._observed(environment)
             self._tell_hangs(environment, observed)
-            chosen = planning.plan(environment, observed, self._clock())
+            chosen = planning.plan(environment, observed, self._clock(), self._pace)
             self._carry_out(environment, chosen)
         except Exception as error:  # noqa: BLE001 - the loop outlives every error; each kind has its answer there
             return self._answer(environment, error)
@@ -219,20 +228,40 @@ class Controller:
         revision = environment.change.revision if environment.change is not None else environment.revision
         version, lock = ordering.version(environment)
         runtime = self._backend.runtime.look(tenant, is_leaving=status is Status.DELETING)
+        database = self._backend.databases.look(
+            tenant,
+            revision=revision,
+            running=running,
+            is_used=runtime.services.alive and any(cell.alive for cell in runtime.cells.values()),
+            is_unsettled=status in UNSETTLED,
+            is_busy=runtime.queue is None or runtime.queue.messages > 0,
+        )
         return Observed(
             runtime=runtime,
-            database=self._backend.databases.look(
-                tenant,
-                revision=revision,
-                running=running,
-                is_used=runtime.services.alive and any(cell.alive for cell in runtime.cells.values()),
-                is_unsettled=status in UNSETTLED,
-            ),
+            database=database,
             releases=self._backend.releases.look(
                 tenant, revision=revision, version=version, lock=lock, running=running
             ),
-            deaths=keeping.deaths(runtime, self._deaths.get(environment.identifier, {})),
+            deaths=keeping.deaths(
+                runtime, database.tasks, told=self._deaths.get(environment.identifier, {}), now=self._clock()
+            ),
+            demand=self._demand(environment, runtime, database),
         )
+
+    def _demand(self, environment: Environment, runtime: RuntimeSeen, database: DatabaseSeen) -> Demand:
+        """What is known of the tasks of the last while, after this look too."""
+        revision = environment.serving
+        seen = demand.seen(
+            self._demands.get(environment.identifier),
+            revision,
+            runtime.cells.get(revision, NO_CELL),
+            runtime.queue,
+            database.tasks,
+            window=self._pace.scale_in_after,
+            now=self._clock(),
+        )
+        self._demands[environment.identifier] = seen
+        return seen
 
     def _carry_out(self, environment: Environment, chosen: Plan) -> None:
         if isinstance(chosen, Fail):
@@ -279,7 +308,7 @@ class Controller:
         note = chosen.note
         if note is not None:
             log.warning("note", environment=environment.name, what=note.kind, sentence=note.sentence)
-            detail = {"revision": note.revision}
+            detail = {"revision": note.revision, **note.figures}
             self._environments.record(environment.name, note.kind, note.sentence, detail, self._clock())
         if chosen.reached is not None:
             self._write_change(environment, chosen.reached)
@@ -293,6 +322,9 @@ class Controller:
             self._backend.releases.carry_out(tenant, order)
         elif isinstance(order, DatabaseOrder):
             self._backend.databases.carry_out(tenant, order)
+        if isinstance(order, QueueAgain):
+            known = self._demands[environment.identifier]
+            self._demands[environment.identifier] = replace(known, astray_for=-QUEUED_AGAIN)
         if isinstance(order, ReportDeaths):
             told = self._deaths.setdefault(environment.identifier, {})
             told |= {(death.revision, death.worker): death.at for death in order.deaths}

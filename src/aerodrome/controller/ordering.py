@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from aerodrome.airflow import connections as airflow_connections
-from aerodrome.airflow import versions
+from aerodrome.airflow import sections, versions
+from aerodrome.controller import scaling
 from aerodrome.model import classes
 from aerodrome.model.change import Change, Strategy
 from aerodrome.model.environment import Environment
 from aerodrome.model.lifecycle import Status
-from aerodrome.model.observed import Cell
+from aerodrome.model.observed import NO_CELL, Cell
 from aerodrome.model.orders import AT_ONCE, CellOrder, Keep, ServicesOrder
 from aerodrome.model.release import Deployed
 from aerodrome.model.spec import Spec
@@ -39,10 +40,11 @@ def version(environment: Environment) -> tuple[str, str]:
     return (environment.spec if change is None else change.spec).airflow_version, ""
 
 
-def cell(environment: Environment, revision: int, deployed: Deployed) -> CellOrder:
-    """What the cell of a revision shall be, with all its units."""
-    spec = _spec(environment, revision)
+def cell(environment: Environment, revision: int, deployed: Deployed, found: Cell = NO_CELL) -> CellOrder:
+    """What the cell of a revision shall be, with all its units; it goes on with the workers that are `found`."""
+    spec = spec_of(environment, revision)
     environment_class = classes.CLASSES[spec.environment_class]
+    crew = scaling.standing(spec, found)
     return CellOrder(
         revision=revision,
         deployed=deployed,
@@ -50,11 +52,23 @@ def cell(environment: Environment, revision: int, deployed: Deployed) -> CellOrd
         web_access=spec.webserver_access_mode,
         tasks_per_worker=environment_class.tasks_per_worker,
         most_workers=spec.max_workers,
-        workers=spec.min_workers,
+        workers=crew.workers,
+        draining=crew.draining,
     )
 
 
-def _spec(environment: Environment, revision: int) -> Spec:
+def slots(environment: Environment, revision: int) -> int:
+    """How many tasks a worker of the revision runs at once.
+
+    Raises:
+        CallerError: the option that says so cannot be read.
+    """
+    spec = spec_of(environment, revision)
+    return sections.slots(spec.airflow_configuration_options, classes.CLASSES[spec.environment_class].tasks_per_worker)
+
+
+def spec_of(environment: Environment, revision: int) -> Spec:
+    """The configuration that the cell of a revision follows."""
     change = change_of(environment)
     if change is None:
         return environment.spec
@@ -62,19 +76,22 @@ def _spec(environment: Environment, revision: int) -> Spec:
     return change.spec if is_of_the_change or environment.deployed is None else environment.spec
 
 
-def connections(environment: Environment) -> int:
-    """How many connections to its database the environment may have: while it changes, as before or as after it."""
+def connections(environment: Environment, workers: int = 0) -> int:
+    """How many connections to its database the environment may have: while it changes, as before or as after it.
+
+    It has so many `workers` now, unless MinWorkers are more.
+    """
     change = environment.change
     specs = (environment.spec,) if change is None else (environment.spec, change.spec)
-    return max(_connections(spec) for spec in specs)
+    return max(_connections(spec, max(spec.min_workers, workers)) for spec in specs)
 
 
-def _connections(spec: Spec) -> int:
+def _connections(spec: Spec, workers: int) -> int:
     return airflow_connections.most(
         versions.line_of(spec.airflow_version),
         spec.airflow_configuration_options,
         tasks_per_worker=classes.CLASSES[spec.environment_class].tasks_per_worker,
-        workers=spec.min_workers,
+        workers=workers,
     )
 
 
@@ -129,4 +146,4 @@ def _known(environment: Environment, revision: int, found: Cell) -> CellOrder:
         return found.order
     number, lock = version(environment)
     unknown = Deployed(identifier="", version=number, lock=lock, cell=revision)
-    return cell(environment, revision, environment.deployed or unknown)
+    return cell(environment, revision, environment.deployed or unknown, found)

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from aerodrome.controller import bringing_up, changing, keeping, teardown, undoing
 from aerodrome.controller.plans import CALM, Plan, Wait
+from aerodrome.controller.scaling import Pace
 from aerodrome.model.environment import Environment
 from aerodrome.model.lifecycle import Event, Status
 from aerodrome.model.observed import Observed
@@ -24,8 +25,8 @@ TEARDOWN = frozenset({Status.DELETING, Status.CREATE_FAILED})
 """Statuses in which everything is ended, by force after a time; a cell's answer is not waited for."""
 
 
-def plan(environment: Environment, observed: Observed, now: datetime) -> Plan:
-    """The next move for one environment."""
+def plan(environment: Environment, observed: Observed, now: datetime, pace: Pace) -> Plan:
+    """The next move for one environment; workers go at that pace."""
     if environment.status not in TEARDOWN:
         silent = bringing_up.silent(environment, observed)
         if silent is not None:
@@ -36,14 +37,14 @@ def plan(environment: Environment, observed: Observed, now: datetime) -> Plan:
             return undoing.undo(environment, observed, change, now)
         if environment.status is Status.CREATING and environment.failure is not None:
             return teardown.tear_down(environment, observed, now, Event.FAILED)
-        return changing.advance(environment, observed, change, now)
-    return _settled(environment, observed, now)
+        return changing.advance(environment, observed, change, now, pace)
+    return _settled(environment, observed, now, pace)
 
 
-def _settled(environment: Environment, observed: Observed, now: datetime) -> Plan:
+def _settled(environment: Environment, observed: Observed, now: datetime, pace: Pace) -> Plan:
     match environment.status:
         case Status.AVAILABLE | Status.UPDATE_FAILED:
-            return keeping.watch(environment, observed, now)
+            return keeping.watch(environment, observed, now, pace)
         case Status.UNAVAILABLE:
             return keeping.recover(environment, observed)
         case Status.DELETING:

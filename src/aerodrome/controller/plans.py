@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from aerodrome.model.change import Change
 from aerodrome.model.environment import Failure
@@ -25,6 +26,8 @@ class EventNote:
     kind: str
     sentence: str
     revision: int | None = None
+    figures: Mapping[str, int] = field(default_factory=dict)
+    """What the sentence says in numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,6 +100,4 @@ class Change:
         releases = (self.deployed.identifier, self.deployed.version, self.deployed.lock, self.deployed.content)
         if releases != (running.identifier, running.version, running.lock, running.content):
             return True
-        # More workers are a changed order for the cell that runs; fewer must not cost the tasks of those that go.
-        is_fewer = self.spec.min_workers < spec.min_workers
-        return is_fewer or any(getattr(self.spec, name) != getattr(spec, name) for name in SEEN_BY_UNITS)
+        return any(getattr(self.spec, name) != getattr(spec, name) for name in SEEN_BY_UNITS)

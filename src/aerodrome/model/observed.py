@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+from aerodrome.model.demand import Demand
 from aerodrome.model.environment import Failure
 from aerodrome.model.orders import CellOrder, Death, Keep, LongOrder, ServicesOrder
 from aerodrome.model.release import Deployed, Patch
 
 NOT_ANSWERING = "not answering"
 """The state of a unit whose cell does not answer: it may run, and nobody knows."""
+
+OVERDUE = 30.0
+"""Seconds within which the scheduler has sent the message of a task that is queued, even where it is slow."""
 
 WORKER = "worker-"
 """What the names of the units begin with that run tasks."""
@@ -35,6 +39,9 @@ class Unit:
     hung: str = ""
     """Why its cell ended it then, in words that follow its name; empty when it ended otherwise."""
 
+    holds: int | None = None
+    """How many tasks a worker holds that takes no more; None = it takes tasks, or nobody knows."""
+
     @property
     def is_ready(self) -> bool:
         return self.state == "ready"
@@ -46,6 +53,12 @@ class Unit:
     @property
     def is_stopping(self) -> bool:
         return self.state in {"stopping", "stopped"}
+
+    @property
+    def number(self) -> int | None:
+        """The number of a worker; None = it is none."""
+        digits = self.name.removeprefix(WORKER)
+        return int(digits) if digits != self.name and digits.isdecimal() else None
 
 
 class CellState(StrEnum):
@@ -156,6 +169,22 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSeen:
+    """What is seen of an environment's queue."""
+
+    waiting: int
+    """Messages that no worker has taken yet."""
+
+    held: Mapping[tuple[int, str], int]
+    """Revision and worker → messages that it has taken, and whose tasks are not done."""
+
+    @property
+    def messages(self) -> int:
+        """All that are there."""
+        return self.waiting + sum(self.held.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RuntimeSeen:
     """What a runtime sees of an environment."""
 
@@ -170,6 +199,21 @@ class RuntimeSeen:
 
     served: int | None = None
     """The revision that requests go to."""
+
+    queue: QueueSeen | None = None
+    """None = it does not answer, or there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TasksSeen:
+    """The tasks that workers have or shall get, as the metadata database has them."""
+
+    queued: int
+    overdue: int
+    """Those of the queued that have been queued for longer than a message is on its way (`OVERDUE`)."""
+
+    running: Mapping[tuple[int, str], int]
+    """Revision and worker → tasks that run there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +239,9 @@ class DatabaseSeen:
 
     exhausted: int | None = None
     """How many it has, when these are all that it may have; None = it may have more."""
+
+    tasks: TasksSeen | None = None
+    """None = the database has not said."""
 
     work: Work | None = None
 
@@ -228,6 +275,9 @@ class Observed:
     releases: ReleasesSeen
     deaths: tuple[Death, ...] = ()
     """Workers that died and that Airflow has not been told of yet."""
+
+    demand: Demand | None = None
+    """The tasks of the last while; None = nobody has counted them yet."""
 
     @property
     def services(self) -> Cell:

@@ -52,7 +52,12 @@ class CellOrder:
     most_workers: int
     """What Airflow's own limits are made for (MaxWorkers)."""
 
-    workers: int
+    workers: tuple[int, ...]
+    """Their numbers; the units are called after them (`worker-1`)."""
+
+    draining: tuple[int, ...] = ()
+    """Those of them that take no more tasks, and end when they hold none."""
+
     schedulers: int = 1
     web_servers: int = 1
     """Under `Keep.TASKS` too: 1 = people go on seeing the tasks, 0 = another revision's web server shows them."""
@@ -216,6 +221,17 @@ class Death:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QueueAgain:
+    """Let Airflow queue again what has been queued for so long that no message of it can be left."""
+
+    version: str
+    """The Airflow version that the database is of."""
+
+    queued_for: float
+    """Seconds; younger ones may be on their way to the queue."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportDeaths:
     """Tell Airflow that the tasks of dead workers died with them, so that it retries them now and not in minutes."""
 
@@ -239,6 +255,7 @@ DatabaseOrder = (
     | SwapBack
     | MendDatabase
     | DropDatabase
+    | QueueAgain
     | ReportDeaths
 )
 Order = RuntimeOrder | ReleaseOrder | DatabaseOrder

@@ -380,7 +380,7 @@ def make_context(
             gateway_audience=f"env:{NAME}",
             base_url="http://localhost:4560",
             tasks_per_worker=2,
-            workers=1,
+            workers=(1,),
         )
         context = replace(context, **changes)
         context.jwks.write_text(keys.jwks())
@@ -411,7 +411,7 @@ def running(context: Context, keys: Keys) -> Iterator[Environment]:
 def first(request: Any, make_context: Callable[..., Context]) -> Iterator[Environment]:
     """A running environment of Airflow 1.10, which has no REST API to ask."""
     keys = Keys()
-    context = make_context(request.param, keys, workers=2)
+    context = make_context(request.param, keys, workers=(1, 2))
     with running(context, keys) as result:
         yield result
 
@@ -420,6 +420,6 @@ def first(request: Any, make_context: Callable[..., Context]) -> Iterator[Enviro
 def environment(request: Any, make_context: Callable[..., Context]) -> Iterator[Environment]:
     """A running environment of each offered version."""
     keys = Keys()
-    context = make_context(request.param, keys, workers=2)
+    context = make_context(request.param, keys, workers=(1, 2))
     with running(context, keys) as result:
         yield result

@@ -34,7 +34,7 @@ ALL = CellOrder(
     web_access="PUBLIC_ONLY",
     tasks_per_worker=5,
     most_workers=10,
-    workers=1,
+    workers=(1,),
 )
 SHARED = replace(ALL, keep=Keep.SHARED)
 TASKS = replace(ALL, keep=Keep.TASKS, patience=600.0)

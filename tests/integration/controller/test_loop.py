@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from aerodrome import clock
 from aerodrome.backends.memory import FakeEnvironment, MemoryBackend
 from aerodrome.controller.loop import Controller
+from aerodrome.controller.scaling import Pace
 from aerodrome.errors import BrokenError, RetryError
 from aerodrome.ledger.environments import Environments
 from aerodrome.ledger.migrate import migrate
@@ -21,6 +22,8 @@ from aerodrome.model.change import Change, ChangeKind, Strategy
 from aerodrome.model.lifecycle import Event, Status
 from aerodrome.model.orders import ReportDeaths
 from product import wait_for
+
+PACE = Pace(scale_in_after=30.0, drain_limit=12 * 3600.0)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SPEC = defaults.complete(
@@ -62,7 +65,7 @@ def bench(cluster, empty_database):
     backend = MemoryBackend()
     snapshots = Snapshots(engine)
     notices = Notices(cluster.superuser_dsn(empty_database))
-    controller = Controller(ledger, snapshots, notices, backend.parts, clock.now, snapshots_kept=2)
+    controller = Controller(ledger, snapshots, notices, backend.parts, clock.now, snapshots_kept=2, pace=PACE)
     controller.start()
     yield Bench(ledger, snapshots, backend)
     controller.stop()

@@ -28,12 +28,12 @@ def units(version, make_context, **changes):
 
 
 def test_the_units_of_each_line(version, make_context):
-    names = [unit["name"] for unit in units(version, make_context, workers=2)]
+    names = [unit["name"] for unit in units(version, make_context, workers=(1, 2))]
     assert names == [*CORE[version.line], "worker-1", "worker-2"]
 
 
 def test_an_environment_without_workers_has_none(version, make_context):
-    assert [unit["name"] for unit in units(version, make_context, workers=0)] == CORE[version.line]
+    assert [unit["name"] for unit in units(version, make_context, workers=())] == CORE[version.line]
 
 
 def test_the_triggerer_can_be_left_out(version, make_context):
@@ -85,7 +85,7 @@ def test_only_trusted_roles_read_the_keys(version, make_context):
 
 
 def test_workers_have_names_of_their_own_in_every_revision(version, make_context):
-    made = units(version, make_context, workers=2, tasks_per_worker=4, revision=7)
+    made = units(version, make_context, workers=(1, 2), tasks_per_worker=4, revision=7)
     workers = [unit for unit in made if "worker" in unit["name"]]
     assert [unit["name"] for unit in workers] == ["worker-1", "worker-2"]
     assert [unit["argv"][1:] for unit in workers] == [

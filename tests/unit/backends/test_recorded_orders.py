@@ -24,7 +24,8 @@ CELL = CellOrder(
     web_access="PUBLIC_ONLY",
     tasks_per_worker=5,
     most_workers=10,
-    workers=1,
+    workers=(1, 3),
+    draining=(3,),
 )
 
 cells = st.builds(
@@ -44,7 +45,8 @@ cells = st.builds(
     web_access=st.text(),
     tasks_per_worker=st.integers(),
     most_workers=st.integers(),
-    workers=st.integers(),
+    workers=st.lists(st.integers()).map(tuple),
+    draining=st.lists(st.integers()).map(tuple),
     schedulers=st.integers(),
     web_servers=st.integers(),
     keep=st.sampled_from(Keep),

@@ -265,8 +265,9 @@ def test_more_workers_are_another_order_for_the_cell_that_runs() -> None:
     assert {"worker-1", "worker-2"} <= set(world.place.cells[1].units)
     check_sound(world)
     world.begin(lambda spec: replace(spec, min_workers=spec.min_workers - 1))
-    assert world.settle().deployed.cell == 3  # whose workers are not those that have tasks
-    assert "worker-2" not in world.place.cells[3].units
+    found = world.settle()
+    assert (found.revision, found.deployed.cell) == (3, 1)
+    assert "worker-2" in world.place.cells[1].units  # until it holds no task: test_scaling
 
 
 def test_units_that_were_stopped_on_purpose_are_not_missed() -> None:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from aerodrome.backends.memory import SERVICES, UNITS, FakeCell, FakeEnvironment, MemoryBackend
 from aerodrome.controller import letting_go, ordering, teardown
 from aerodrome.controller.bringing_up import RESTART_LIMIT
-from aerodrome.controller.plan import plan
 from aerodrome.controller.plans import Fail, Happen, Plan, Take, Wait
 from aerodrome.controller.undoing import RESTORE_LIMIT
 from aerodrome.model import defaults
@@ -35,7 +34,7 @@ from aerodrome.model.observed import (
 from aerodrome.model.orders import AT_ONCE, Keep, SeedDatabase, title
 from aerodrome.model.phases import LIMITS, Phase
 from aerodrome.model.release import Deployed
-from unit.controller.world import NAME, NOW, REQUEST, World
+from unit.controller.world import NAME, NOW, REQUEST, World, plan
 
 RUNNING = Deployed(identifier="0" * 64, version="3.3.1", lock="lock")
 

@@ -7,13 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from aerodrome.controller.plan import plan
 from aerodrome.controller.plans import Wait
 from aerodrome.model.lifecycle import Status
 from aerodrome.model.observed import Cell, CellState
 from aerodrome.model.orders import Death, ServicesOrder, title
 from unit.controller.test_plan import NOW, an_environment, everything
-from unit.controller.world import NAME, World, option, version
+from unit.controller.world import NAME, World, option, plan, version
 
 ORDER = ServicesOrder(bucket_arn="", dag_s3_path="", execution_role_arn="", airflow_version="3.3.1", queue=1)
 MUTE = Cell(state=CellState.SILENT, order=ORDER)

@@ -9,12 +9,16 @@ from typing import Any
 
 from aerodrome.backends.contract import Backend
 from aerodrome.backends.memory import FakeEnvironment, MemoryBackend
+from aerodrome.controller import plan as planning
 from aerodrome.controller.loop import Controller
+from aerodrome.controller.plans import Plan
+from aerodrome.controller.scaling import Pace
 from aerodrome.ledger.memory import MemoryEnvironments, MemorySnapshots
 from aerodrome.model import defaults
 from aerodrome.model.change import Change, ChangeKind, Seed, Strategy
 from aerodrome.model.environment import Environment
 from aerodrome.model.lifecycle import Event, Status
+from aerodrome.model.observed import Observed
 from aerodrome.model.orders import CellOrder, MendDatabase, Order, Point, Remove, ReportDeaths, title
 from aerodrome.model.spec import Spec
 
@@ -30,6 +34,14 @@ REQUEST = {
 SETTLED = {Status.AVAILABLE, Status.UPDATE_FAILED, Status.CREATE_FAILED}
 LOOKS = 400
 """How often a test looks before it says that nothing comes to an end; a change takes some forty looks."""
+
+
+PACE = Pace(scale_in_after=30.0, drain_limit=12 * 3600.0)
+
+
+def plan(environment: Environment, observed: Observed, now: datetime) -> Plan:
+    """The next move at the usual pace."""
+    return planning.plan(environment, observed, now, PACE)
 
 
 class Killed(BaseException):
@@ -146,6 +158,7 @@ class World:
             ),
             lambda: self.now,
             snapshots_kept=2,
+            pace=PACE,
         )
 
     def look(self, controller: Controller) -> None:

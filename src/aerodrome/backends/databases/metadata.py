@@ -80,7 +80,12 @@ def forget_workers(cluster: Cluster, name: str, owner: str, password: str, versi
 
 
 def execute(
-    cluster: Cluster, name: str, password: str, *statements: metadata.DatabaseQuery, owner: str | None = None
+    cluster: Cluster,
+    name: str,
+    password: str,
+    *statements: metadata.DatabaseQuery,
+    owner: str | None = None,
+    patience: int = PATIENCE,
 ) -> list[tuple[Any, ...]]:
     """Execute statements with the rights of the database's owner; returns the rows of the last, if it has any."""
     rows: list[tuple[Any, ...]] = []
@@ -88,7 +93,7 @@ def execute(
         cluster.dsn(name, owner or name, password),
         autocommit=True,
         connect_timeout=clusters.CONNECT_TIMEOUT,
-        options=f"-c statement_timeout={PATIENCE}s",
+        options=f"-c statement_timeout={patience}s",
         client_encoding="utf8",  # the environment's code may have set another for the role
     ) as connection:
         for statement in statements:

@@ -14,9 +14,11 @@ from pathlib import Path
 import psycopg
 import structlog
 
+from aerodrome.airflow import metadata as queries
 from aerodrome.airflow import units, versions
 from aerodrome.backends.control_plane import ControlPlane
 from aerodrome.backends.databases import making, metadata, migrating, names, swapping
+from aerodrome.backends.databases.counting import TaskCounts
 from aerodrome.backends.databases.migrating import EnvironmentDatabases, MigrationTarget
 from aerodrome.backends.jobs import Job, Jobs
 from aerodrome.backends.releases import building
@@ -24,7 +26,7 @@ from aerodrome.backends.releases.installing import Installer
 from aerodrome.backends.releases.trials import TrialEnvironments, Trials
 from aerodrome.errors import BrokenError, RetryError
 from aerodrome.model.change import Seed
-from aerodrome.model.observed import DatabaseSeen, Work
+from aerodrome.model.observed import DatabaseSeen, TasksSeen, Work
 from aerodrome.model.orders import (
     Archive,
     DatabaseOrder,
@@ -33,6 +35,7 @@ from aerodrome.model.orders import (
     MendDatabase,
     Migrate,
     MigrationOrder,
+    QueueAgain,
     Rehearse,
     ReportDeaths,
     SeedDatabase,
@@ -86,11 +89,20 @@ class PostgresDatabases:
         """How many connections each was ordered to have at most; None = the server does not let us set that."""
         self._left: dict[str, tuple[str, ...]] = {}
         """What could not be put back in each environment's database; an external server may forbid it."""
+        self._counts = TaskCounts()
 
     def look(
-        self, tenant: Tenant, *, revision: int, running: Deployed | None, is_used: bool, is_unsettled: bool
+        self,
+        tenant: Tenant,
+        *,
+        revision: int,
+        running: Deployed | None,
+        is_used: bool,
+        is_unsettled: bool,
+        is_busy: bool = False,
     ) -> DatabaseSeen:
         exists = is_used or self._exists(tenant)
+        is_counted = is_used and running is not None and not is_unsettled and bool(tenant.sealed_secrets)
         found = self._look_into(tenant, running) if exists and not is_unsettled else NEVER
         cluster, identifier = self._control_plane.cluster(), tenant.identifier
         return DatabaseSeen(
@@ -101,6 +113,7 @@ class PostgresDatabases:
             damage=found.damage,
             connections=found.connections,
             exhausted=found.exhausted,
+            tasks=self._tasks(tenant, is_busy=is_busy) if is_counted else None,
             work=self._jobs.seen(identifier, revision, LONG),
         )
 
@@ -127,6 +140,8 @@ class PostgresDatabases:
                 swapping.remove_all(cluster, self._snapshots, identifier)
             case ReportDeaths():
                 self._report_deaths(tenant, order)
+            case QueueAgain():
+                self._queue_again(tenant, order)
 
     def remove_snapshot(self, identifier: str, number: int) -> None:
         swapping.remove_snapshot(self._control_plane.cluster(), self._snapshots, identifier, number)
@@ -234,6 +249,18 @@ class PostgresDatabases:
             if order.gone is not None:
                 workers = units.hostname("worker-%", order.gone)
                 metadata.age_all_heartbeats(cluster, name, password, version, workers)
+
+    def _queue_again(self, tenant: Tenant, order: QueueAgain) -> None:
+        query = queries.queue_again(versions.lookup(order.version), order.queued_for)
+        with _unless_damaged(tenant):
+            if query is not None:
+                cluster, name = self._control_plane.cluster(), names.live(tenant.identifier)
+                metadata.execute(cluster, name, self._password(tenant), query)
+        self._counts.forget(tenant.identifier)
+
+    def _tasks(self, tenant: Tenant, *, is_busy: bool) -> TasksSeen | None:
+        cluster, name, password = self._control_plane.cluster(), names.live(tenant.identifier), self._password(tenant)
+        return self._counts.of(tenant.identifier, cluster, name, password, is_busy=is_busy)
 
     def _work(self, tenant: Tenant, order: SeedDatabase | Archive | Rehearse | Migrate, job: Job) -> Work:
         owned = EnvironmentDatabases(

@@ -105,7 +105,9 @@ class CellFiles:
 
     @property
     def _configuration(self) -> Mapping[Path, str]:
-        return versions.lookup(self.installation.version).adapter.configuration(self.context)
+        adapter, context = versions.lookup(self.installation.version).adapter, self.context
+        consuming = {context.configuration / airflow_units.CONSUMING: airflow_units.consuming(context)}
+        return {**adapter.configuration(context), **consuming}
 
     @cached_property
     def context(self) -> Context:
@@ -158,6 +160,7 @@ class CellFiles:
             revision=order.revision,
             takes_over=order.deployed.takes_over,
             workers=order.workers,
+            draining=order.draining,
             max_workers=order.most_workers,
             uid=owner.uid if owner else None,
             gid=owner.gid if owner else None,

@@ -25,6 +25,8 @@ def read(cell: CellPaths) -> CellOrder | ServicesOrder | None:
         if "deployed" not in document:
             return ServicesOrder(**document)
         document["deployed"] = Deployed(**document["deployed"])
+        for name in ("workers", "draining"):
+            document[name] = tuple(document[name])
         return CellOrder(**document)
     except (OSError, ValueError, KeyError, TypeError):  # TypeError: another version of Aerodrome wrote it
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+from aerodrome.airflow import units as airflow_units
 from aerodrome.backends.contract import COMMAND_TIMEOUT, CommandResult, ShownCell
 from aerodrome.backends.control_plane import ControlPlane
 from aerodrome.backends.jobs import Jobs
@@ -25,12 +26,14 @@ from aerodrome.backends.local.service_orders import ServiceOrders
 from aerodrome.backends.local.unit_sockets import LinkedWebServer
 from aerodrome.backends.releases.installing import Installer
 from aerodrome.backends.releases.trials import TrialEnvironment
-from aerodrome.model.observed import CellState, RuntimeSeen
+from aerodrome.model.observed import Cell, CellState, QueueSeen, RuntimeSeen
 from aerodrome.model.orders import CellOrder, Point, Remove, RuntimeOrder, ServicesOrder
 from aerodrome.model.tenant import Tenant
 from aerodrome.release import installation
 from aerodrome.release.installation import Installation
 from aerodrome.services import daemon
+from aerodrome.services.queue_lengths import QueueLengths
+from aerodrome.settings import EMBEDDED
 
 TAIL_LINES = 12
 
@@ -45,6 +48,8 @@ class LocalRuntime:
         """Long work uses an environment's user and folders, so it ends before those are removed."""
         self._environments = LocalEnvironments(control_plane)
         self._states = CellStates()
+        url = control_plane.settings.redis_url
+        self._lengths = QueueLengths(None if url == EMBEDDED else url)
         self._cells = CellOrders(self._environments, installer, self._states)
         self._services = ServiceOrders(self._environments, self._states)
 
@@ -54,16 +59,27 @@ class LocalRuntime:
             revision: self._states.look(paths.cell(revision), is_leaving=is_leaving)
             for revision in environment_folders.revisions(paths)
         }
+        services = self._states.look(paths.services, is_leaving=is_leaving)
         return RuntimeSeen(
             exists=not environment_folders.are_gone(paths),
-            services=self._states.look(paths.services, is_leaving=is_leaving),
+            services=services,
             cells={
                 # A refused start has left its folder.
                 revision: replace(cell, state=CellState.ENDED) if cell.state is CellState.ABSENT else cell
                 for revision, cell in found.items()
             },
             served=environment_folders.served(paths),
+            queue=self._queue(tenant, found) if services.alive and not is_leaving else None,
         )
+
+    def _queue(self, tenant: Tenant, cells: Mapping[int, Cell]) -> QueueSeen | None:
+        """How many messages wait, and how many each worker has taken."""
+        workers = [(revision, unit.name) for revision, cell in cells.items() for unit in cell.workers]
+        hosts = [airflow_units.hostname(name, revision) for revision, name in workers]
+        found = self._lengths.of(tenant.identifier, self._environments.paths(tenant).redis_socket, hosts)
+        if found is None:
+            return None
+        return QueueSeen(waiting=found.waiting, held=dict(zip(workers, found.taken.values(), strict=True)))
 
     def show(self, tenant: Tenant) -> tuple[ShownCell, Mapping[int, ShownCell]]:
         paths = self._environments.paths(tenant)

@@ -16,7 +16,7 @@ import traceback
 from argparse import Namespace
 from typing import Any
 
-from . import database, reserved_messages
+from . import database, reserved_messages, taking_tasks
 from .notify import Notifier
 
 
@@ -61,6 +61,7 @@ def worker(arguments: Namespace, notifier: Notifier) -> None:
     if arguments.hostname:
         reserved_messages.keep_under(app, arguments.hostname)
         reserved_messages.give_back(app)
+        taking_tasks.follow_beside_configuration(app, arguments.hostname, notifier.holds)
     reserved_messages.give_back_late_ones()
     command(app=app).run(
         optimization="fair",

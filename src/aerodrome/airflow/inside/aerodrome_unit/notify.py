@@ -46,6 +46,7 @@ class Notifier:
         gc.disable()
         os.register_at_fork(after_in_child=gc.enable)
         self._announced = False
+        self._held: int | None = None
         self._moved_at: float | None = None
         text = os.environ.pop(VARIABLE, None)
         self._descriptor = int(text) if text else None
@@ -68,6 +69,12 @@ class Notifier:
     def moves(self) -> None:
         """Note that the main loop has come round; a unit that has called this once must go on calling it."""
         self._moved_at = time.monotonic()
+
+    def holds(self, tasks: int | None) -> None:
+        """Say how many tasks a worker holds that takes no more; None = it takes tasks."""
+        if tasks is not None or self._held is not None:  # repeated, because another cell may hear it now
+            self._held = tasks
+            self._say("HOLDS=" + ("" if tasks is None else str(tasks)))
 
     def _watch(self) -> None:
         standing = 0.0

@@ -15,7 +15,7 @@ import importlib.util
 from argparse import Namespace
 from typing import Any
 
-from . import database, reserved_messages, task_supervision
+from . import database, reserved_messages, taking_tasks, task_supervision
 from .notify import Notifier
 
 LINE_3 = (
@@ -60,6 +60,7 @@ def run(arguments: Namespace, notifier: Notifier) -> None:
     if arguments.hostname:
         reserved_messages.keep_under(app, arguments.hostname)
         reserved_messages.give_back(app)
+        taking_tasks.follow_beside_configuration(app, arguments.hostname, notifier.holds)
     reserved_messages.give_back_late_ones()
     app.worker_main = functools.partial(_celery_worker, app)
     # Undecorated: the decorator would note the start in the metadata database, which a worker of 3.x does not have.

@@ -1,0 +1,84 @@
+"""Counts the tasks of environments in their metadata databases, now and then: for workers that follow the load.
+
+An environment's code can make any query there slow. So a count that takes long is not repeated soon.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import psycopg
+
+from aerodrome.airflow import metadata as queries
+from aerodrome.airflow import units
+from aerodrome.backends.databases import metadata
+from aerodrome.model.observed import OVERDUE, TasksSeen
+from aerodrome.services.clusters import Cluster
+
+BUSY_EVERY = 0.9
+"""Seconds between two counts while the environment has something to do."""
+
+IDLE_EVERY = 5.0
+"""Seconds, while its queue is empty and the last count found nothing."""
+
+SLOW = 0.5
+"""Seconds that a count may take; after a slower one, or a failed one,"""
+
+REST = 15.0
+"""nobody counts for so many seconds."""
+
+LIMIT = 1_000_000
+"""More tasks than that are as good as that many."""
+
+
+@dataclass(slots=True)
+class _Count:
+    """The last count of an environment's tasks."""
+
+    tasks: TasksSeen | None
+    at: float
+    rests_until: float = -math.inf
+
+
+@dataclass(slots=True)
+class TaskCounts:
+    """The last counts, by the environments' identifiers."""
+
+    _last: dict[str, _Count] = field(default_factory=dict)
+
+    def of(self, identifier: str, cluster: Cluster, name: str, password: str, *, is_busy: bool) -> TasksSeen | None:
+        """The tasks in the database `name`, as they were a moment ago; None = nobody knows."""
+        now, last = time.monotonic(), self._last.get(identifier)
+        if last is not None:
+            had_tasks = last.tasks is None or last.tasks.queued > 0 or bool(last.tasks.running)
+            pause = BUSY_EVERY if is_busy or had_tasks else IDLE_EVERY
+            if now < max(last.at + pause, last.rests_until):
+                return last.tasks
+        try:
+            tasks: TasksSeen | None = _counted(cluster, name, password)
+        except psycopg.Error:  # other code says so
+            tasks = None
+        ended = time.monotonic()
+        rests_until = ended + REST if tasks is None or ended - now > SLOW else -math.inf
+        self._last[identifier] = _Count(tasks, ended, rests_until)
+        return tasks
+
+    def forget(self, identifier: str) -> None:
+        """Count anew at the next look."""
+        self._last.pop(identifier, None)
+
+
+def _counted(cluster: Cluster, name: str, password: str) -> TasksSeen:
+    rows = metadata.execute(cluster, name, password, queries.tasks_of_workers(OVERDUE), patience=1)
+    running: dict[tuple[int, str], int] = {}
+    queued = overdue = 0
+    for host, is_queued, count, late in rows:
+        worker = units.worker_of(host or "")
+        if is_queued:
+            queued, overdue = min(queued + count, LIMIT), min(overdue + late, LIMIT)
+        elif worker is not None:
+            running[worker] = min(running.get(worker, 0) + count, LIMIT)
+    return TasksSeen(queued=queued, overdue=overdue, running=MappingProxyType(running))

@@ -1,0 +1,62 @@
+"""The decisions about the workers of the cell that serves: how many, and that no task of theirs is forgotten. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from aerodrome.controller import ordering, scaling
+from aerodrome.controller.plans import EventNote, Plan, Take
+from aerodrome.controller.scaling import Pace
+from aerodrome.model.environment import Environment
+from aerodrome.model.observed import OVERDUE, CellState, Observed
+from aerodrome.model.orders import CellOrder, Keep, MendDatabase, Order, QueueAgain
+from aerodrome.model.phases import Phase
+
+ASTRAY_FOR = 5.0
+"""Seconds for which tasks must have been seen without a message: the two places are not looked at in one moment."""
+
+SCALING = "SCALING"
+"""The kind of event for workers that come and go."""
+
+
+def crewed(environment: Environment, observed: Observed, phase: Phase, pace: Pace) -> Plan | None:
+    """One worker or more that come, take no more tasks, or end; None = there are as many as there shall be."""
+    running, found, demand = environment.deployed, observed.cell(environment.serving), observed.demand
+    order = found.order
+    if running is None or demand is None or demand.revision != environment.serving:
+        return None
+    if found.state is not CellState.RUNNING or not isinstance(order, CellOrder) or order.keep is not Keep.ALL:
+        return None
+    spec = ordering.spec_of(environment, environment.serving)
+    step = scaling.step(
+        spec, ordering.slots(environment, environment.serving), scaling.standing(spec, found), demand, pace
+    )
+    if step is None:
+        return None
+    crew = step.crew
+    changed = replace(order, workers=crew.workers, draining=crew.draining)
+    orders: tuple[Order, ...] = (changed,)
+    connections = ordering.connections(environment, len(crew.workers))
+    if len(crew.workers) > len(order.workers) and observed.database.connections not in {None, connections}:
+        orders = (MendDatabase(connections=connections), changed)
+    figures = {
+        "queued": demand.queued, "running": demand.running, "workers": len(crew.active), "draining": len(crew.draining),
+    }  # fmt: skip
+    note = EventNote(kind=SCALING, sentence=step.sentence, revision=environment.serving, figures=figures)
+    return Take(phase=phase, detail=step.sentence, orders=orders, note=note, again_after=scaling.SAMPLE_EVERY)
+
+
+def queued_again(environment: Environment, observed: Observed) -> Plan | None:
+    """Has Airflow queue again what is queued without a message; None = nothing is, as far as we have seen."""
+    running, demand, tasks = environment.deployed, observed.demand, observed.database.tasks
+    if running is None or demand is None or tasks is None or demand.astray_for < ASTRAY_FOR:
+        return None
+    count = tasks.overdue
+    verb = "tasks have" if count > 1 else "task has"
+    sentence = (
+        f"{count} {verb} been queued for more than {OVERDUE:.0f} s, and the queue has no message of "
+        f"{'them' if count > 1 else 'it'}: Airflow queues {'them' if count > 1 else 'it'} again."
+    )
+    note = EventNote(kind="TASKS_ASTRAY", sentence=sentence, revision=environment.serving)
+    order = QueueAgain(version=running.version, queued_for=OVERDUE)
+    return Take(phase=Phase.READY, detail=sentence, orders=(order,), note=note)
