@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from aerodrome.errors import RetryError
-from aerodrome.model.observed import Cell, CellState, Observed
-from aerodrome.model.orders import AT_ONCE, DropDatabase, Keep, Point, Remove, ReportDeaths
+from aerodrome.model.observed import Cell, CellState, Observed, QueueSeen, TasksSeen
+from aerodrome.model.orders import AT_ONCE, CellOrder, DropDatabase, Keep, Point, QueueAgain, Remove, ReportDeaths
 from aerodrome.model.spec import Spec
 from contract import benches
 from product import wait_for
 
 PATIENCE = 20.0
+NOTHING_QUEUED = QueueSeen(waiting=0, held={(benches.REVISION, f"worker-{number}"): 0 for number in (1, 2)})
+NO_TASKS = TasksSeen(queued=0, overdue=0, running={})
 
 
 @pytest.fixture(params=["memory", "local"])
@@ -141,9 +143,31 @@ def more_workers(bench: benches.Bench) -> None:
     assert restarts() == before | {"worker-2": 0}
     assert {name: pid for name, pid in processes().items() if name != "worker-2"} == ran
     assert cell(bench.see()).order == more
+    takes_no_more(bench, more)
     bench.act(bench.cell)
     wait_for("the second worker is gone", lambda: bench.sees(lambda seen: not has(cell(seen), "worker-2")))
     assert cell(bench.see()).wanted == before.keys()
+
+
+def takes_no_more(bench: benches.Bench, more: CellOrder) -> None:
+    """A worker that takes no more tasks says that it holds none; it takes them again when it is told so."""
+
+    def holds() -> dict[str, int | None]:
+        return {unit.name: unit.holds for unit in cell(bench.see()).workers}
+
+    def is_counted(seen: Observed) -> bool:
+        return seen.runtime.queue == NOTHING_QUEUED and seen.database.tasks == NO_TASKS
+
+    wait_for("the tasks are counted", lambda: bench.sees(is_counted))
+    drain = replace(more, draining=(2,))
+    bench.act(drain, drain)
+    wait_for("it holds none", lambda: holds() == {"worker-1": None, "worker-2": 0})
+    assert cell(bench.see()).order == drain
+    bench.act(more)
+    wait_for("it takes tasks again", lambda: holds() == {"worker-1": None, "worker-2": None})
+    bench.act(drain)
+    wait_for("it holds none again", lambda: holds() == {"worker-1": None, "worker-2": 0})
+    bench.act(QueueAgain(version=more.deployed.version, queued_for=30.0))  # there are none
 
 
 def drains(bench: benches.Bench) -> None:

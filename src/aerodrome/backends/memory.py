@@ -262,7 +262,9 @@ class MemoryRuntime:
         cells = {revision: cell.seen(known.held, revision) for revision, cell in known.cells.items()}
         queue = None
         if known.waiting is not None and known.services is not None and known.services.alive:
-            queue = QueueSeen(waiting=known.waiting, held=known.held)
+            workers = [(revision, unit.name) for revision, cell in cells.items() for unit in cell.workers]
+            held = {worker: known.held.get(worker, 0) for worker in workers}
+            queue = QueueSeen(waiting=known.waiting, held=held)
         return RuntimeSeen(exists=known.exists, cells=cells, served=known.served, queue=queue, **services)
 
     def show(self, tenant: Tenant) -> tuple[ShownCell, Mapping[int, ShownCell]]:
