@@ -6,9 +6,10 @@ import json
 import os
 import signal
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -47,6 +48,17 @@ while not os.path.exists("done"):
     time.sleep(0.05)
 """
 """A worker with a task that does not end yet."""
+
+
+@dataclass
+class Files:
+    """The files of a cell, which are there already."""
+
+    units: list[dict[str, Any]]
+    may_be_apart: bool = False
+
+    def change(self) -> None:
+        """Leave them as they are."""
 
 
 class Bench:
@@ -175,7 +187,7 @@ def test_who_is_killed_while_an_order_is_carried_out_leaves_nobody_knowing_it(
         with pytest.raises(pytest.fail.Exception):
             bench.give(order)
     assert bench.see().order is None
-    files = SimpleNamespace(units=json.loads(bench.paths.units.read_text())["units"], change=lambda: None)
+    files = Files(json.loads(bench.paths.units.read_text())["units"])
     monkeypatch.setattr(bench.orders, "_files", lambda *_: files)
     bench.give(order)
     assert bench.see().order == order
