@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerodrome.identity.policy import comparisons, conditions
+from aerodrome.identity.policy import comparisons, conditions, patterns
 
 KEY = "aws:Key"
 
@@ -215,3 +215,17 @@ def test_the_set_operators_are_those_of_sets(wanted, found):
 @given(st.sampled_from([*comparisons.POSITIVE, *comparisons.NEGATED]), st.lists(st.text(max_size=20), max_size=3))
 def test_no_value_of_a_request_breaks_a_comparison(operator, found):
     assert holds(operator, usable(operator), found) in {True, False}
+
+
+@pytest.mark.parametrize("operator", ["StringEquals", "StringNotEquals", "StringEqualsIfExists", "Null",
+                                      "ForAllValues:StringEquals", "ForAnyValue:StringNotLike"])  # fmt: skip
+def test_what_nobody_can_tell_meets_every_deny_and_no_allow(operator: str):
+    values = ("true",) if operator == "Null" else ("x",)
+    context = {KEY.lower(): patterns.UNKNOWN}
+    asked = conditions.parse(operator, KEY, values, variables=True)
+    assert asked.holds(context, allows=False)
+    assert not asked.holds(context, allows=True)
+    if operator != "Null":
+        by_variable = conditions.parse(operator, "aws:Other", ("${aws:Key}",), variables=True)
+        assert by_variable.holds({**context, "aws:other": ("x",)}, allows=False)
+        assert not by_variable.holds({**context, "aws:other": ("x",)}, allows=True)

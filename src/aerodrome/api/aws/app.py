@@ -32,6 +32,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from aerodrome import browsers, forwarding
 from aerodrome.api.auditing import Trail
 from aerodrome.api.aws import operations, passing, refusals, requested, s3
+from aerodrome.api.aws.knowledge import Knowledge
 from aerodrome.api.aws.passing import CheckedBody, Emulator
 from aerodrome.api.aws.refusals import Refusal
 from aerodrome.api.aws.requested import Check, Head, Requested, UnclearError
@@ -266,7 +267,7 @@ class Door:
         path = s3.by_path(head.headers.get("host", ""), arrival.raw_path)
         arrival.head = head = replace(head, path=unquote(path))
         asking, payload = await self._signer(arrival)
-        if not s3.deletes_many(head):
+        if not s3.is_held(head):
             wanted = s3.requested(head, None)
             await self._decide(arrival, asking, wanted)
             yield _Admitted(caller=_caller(asking), wanted=wanted, body=None, payload=payload)
@@ -384,20 +385,21 @@ class Door:
         """AWS's sentence for the first thing that is not allowed."""
         context = self._context(arrival, asking)
         for check in wanted.checks:
-            sentence = await self._judged(arrival, asking, check, {**context, **check.context})
+            known = Knowledge({**context, **check.context}, check.action, wanted.tags)
+            sentence = await self._judged(arrival, asking, check, known)
             if sentence is not None:
                 return sentence
         return None
 
     async def _judged(
-        self, arrival: _Arrival, asking: Principal | Anonymous, check: Check, context: dict[str, tuple[str, ...]]
+        self, arrival: _Arrival, asking: Principal | Anonymous, check: Check, known: Knowledge
     ) -> str | None:
         service = arrival.service if not check.action.startswith("s3:") else "s3"
         resource = Resource(arn=check.resource, policy=None)
         if not check.is_as_named:
             resource = await self._resources.of(service, check.resource, check.named)
         arrival.trail.resource = resource.arn if check.resource == arrival.trail.resource else arrival.trail.resource
-        asked = Request(action=check.action, resource=resource.arn, context=context)
+        asked = Request(action=check.action, resource=resource.arn, context=known)
         required = service in REQUIRED and not check.is_as_named
         if not resource.exists:
             return f"User: {asking.arn} is not authorized to perform: {check.action}, since there is no {resource.arn}"
@@ -406,6 +408,10 @@ class Door:
             policy = PolicyText(source=f"policy of {resource.arn}", document=resource.policy)
         try:
             decision = self._deps.authorizer.decide_on(asking, asked, policy, required=required)
+            if known.wants_stored:
+                version = check.context.get("s3:versionid", ("",))[0]
+                known.learn(*await self._resources.tags(service, resource.arn, version))
+                decision = self._deps.authorizer.decide_on(asking, asked, policy, required=required)
         except BrokenError as error:
             return self._unreadable(asking, asked, error)
         return None if decision.allowed else refusal(asking, asked, decision)
@@ -422,8 +428,10 @@ class Door:
         secure = arrival.http.scope["scheme"] == "https"
         now, address = arrival.trail.at, arrival.trail.address
         if isinstance(asking, Anonymous):
-            return connection_context(now=now, source_ip=address, secure=secure)
-        return principal_context(asking, now=now, source_ip=address, secure=secure)
+            found = connection_context(now=now, source_ip=address, secure=secure)
+        else:
+            found = principal_context(asking, now=now, source_ip=address, secure=secure)
+        return found | requested.context(arrival.head, arrival.presented, self._deps.region, self._deps.account)
 
     async def _reach(self, arrival: _Arrival, admitted: _Admitted) -> list[str] | None:
         """The buckets that SQL may read for who asks; None: the request has no SQL."""
@@ -434,7 +442,7 @@ class Door:
         found = []
         for bucket in await self._resources.buckets():
             check = Check(action="s3:GetObject", resource=f"arn:aws:s3:::{bucket}/*")
-            if await self._judged(arrival, principal, check, context) is None:
+            if await self._judged(arrival, principal, check, Knowledge(context, check.action, dict)) is None:
                 found.append(bucket)
         return found
 

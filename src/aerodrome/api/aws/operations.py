@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from ministack.core import iam_actions, router
 
 from aerodrome.api.aws import readings
 from aerodrome.api.aws.readings import Reading
-from aerodrome.api.aws.requested import BEYOND, Check, Head, Requested, UnclearError
+from aerodrome.api.aws.requested import BEYOND, Check, Head, Requested, UnclearError, parsed
 from aerodrome.emulator import rules
+from aerodrome.identity.policy.patterns import Context
 
 REDSHIFT_DATA = rules.REDSHIFT_DATA
 
@@ -109,7 +111,20 @@ def _requested(service: str, head: Head, body: bytes, *, region: str, account: s
     checks = tuple(_About(service, reading, head, body, region, account).checks(action))
     if namespace in ACT_THEMSELVES and ACT_THEMSELVES[namespace].fullmatch(reading.name):
         checks = (*checks, BEYOND)
-    return Requested(checks=checks, reads_buckets=action == "athena:StartQueryExecution")
+    tags = partial(_request_tags, service, action, reading, head, body)
+    return Requested(checks=checks, tags=tags, reads_buckets=action == "athena:StartQueryExecution")
+
+
+def _request_tags(service: str, action: str, reading: Reading, head: Head, body: bytes) -> Context | None:
+    """The condition keys of tags that the request gives or takes away; None: its form hides them."""
+    if "cbor" in head.headers.get("content-type", ""):
+        return None
+    form = {**head.query, **({} if body[:1] == b"{" else parsed(body.decode("utf-8", "replace")))}
+    found: dict[str, Any] = iam_actions.request_tag_context(service, action, body, form)
+    taken = reading.members.get("tagKeys")
+    keys = [*_values(found.pop("aws:TagKeys", ())), *(_values(taken) if isinstance(taken, list) else ())]
+    known = {key.lower(): _values(value) for key, value in found.items()}
+    return {**known, "aws:tagkeys": tuple(keys)} if keys else known
 
 
 def _redshift(head: Head) -> Requested:

@@ -158,7 +158,7 @@ def headers(
     """
     dropped = _REPLACED | (_MISLEADING if service == "s3" else _OF_S3)
     if length is not None:
-        dropped |= {b"content-encoding"}  # which has been taken off
+        dropped |= set() if service == "s3" else {b"content-encoding"}  # which has been taken off
     elif file is None:
         dropped -= {b"content-length"}
     kept = forwarding.passed(found, also=dropped)

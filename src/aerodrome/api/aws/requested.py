@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
+from aerodrome.api.aws.knowledge import RequestTags
 from aerodrome.identity.policy.patterns import Context
+from aerodrome.identity.sigv4 import Presented
 
 BEYOND_ROLE = "aerodrome:ActBeyondRole"
 """An action of no AWS service, asked for on `*` beside an operation after which the emulator acts with rights of its
@@ -50,6 +52,8 @@ class Requested:
 
     checks: tuple[Check, ...]
     """All must be allowed; the first names the request in the audit log."""
+    tags: RequestTags = dict
+    """What it says of tags."""
     reads_buckets: bool = False
     """True when the emulator will read objects for it that only its text names: SQL."""
 
@@ -64,6 +68,24 @@ def parsed(query: str) -> dict[str, list[str]]:
         return parse_qs(query, keep_blank_values=True, max_num_fields=2000)
     except ValueError:
         raise UnclearError("The query has too many parts.") from None
+
+
+def context(head: Head, presented: Presented | None, region: str, account: str) -> dict[str, tuple[str, ...]]:
+    """The condition keys that every request to these services has, beside those of who asks."""
+    found: dict[str, tuple[str, ...]] = {
+        "aws:requestedregion": (presented.region if presented else region,),
+        "aws:resourceaccount": (account,),
+    }
+    found |= {"s3:resourceaccount": (account,), "kms:calleraccount": (account,)}
+    for key, name in (("aws:useragent", "user-agent"), ("aws:referer", "referer")):
+        if name in head.headers:
+            found[key] = (head.headers[name],)
+    if presented is not None:
+        found["s3:signatureversion"] = ("AWS4-HMAC-SHA256",)
+        found["s3:authtype"] = ("REST-QUERY-STRING" if presented.is_presigned else "REST-HEADER",)
+    if "x-amz-content-sha256" in head.headers:
+        found["s3:x-amz-content-sha256"] = (head.headers["x-amz-content-sha256"],)
+    return found
 
 
 BEYOND = Check(action=BEYOND_ROLE, resource="*")

@@ -72,6 +72,15 @@ class Resources:
             kept = self._buckets[bucket] = (self._monotonic(), found)
         return Resource(arn=arn, policy=kept[1].policy, is_closed=kept[1].is_closed)
 
+    async def tags(
+        self, service: str, arn: str, version: str
+    ) -> tuple[Mapping[str, str] | None, Mapping[str, str] | None]:
+        """The tags of a resource, and of S3's those of the object's version; None: nobody can tell them."""
+        if not arn.startswith("arn:"):
+            return {}, {}
+        found = await self._ask("tags", {"service": service, "arn": arn, "version": version})
+        return found["resource"], found["object"]
+
     async def buckets(self) -> list[str]:
         """The names of all buckets."""
         found: list[str] = await self._ask("buckets", {})

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 from ministack.core import iam_actions
 
@@ -43,6 +44,11 @@ _VERSION = re.compile(r"(versionId=[^&=%+?]*)?")
 _HARMLESS_ACLS = frozenset({"", "private", "bucket-owner-full-control"})
 
 _WRITTEN = ("x-amz-acl", "x-amz-server-side-encryption", "x-amz-storage-class", "x-amz-copy-source", *_GRANTS)
+
+_HELD = frozenset({"CreateBucket", "PutBucketTagging", "PutObjectTagging", "PutObjectVersionTagging"})
+"""Operations that name tags in their bodies."""
+
+_OBJECT_KEYS = "s3:requestobjecttagkeys"
 
 _ACTS_ITSELF = frozenset(
     {"PutBucketNotification", "PutReplicationConfiguration", "PutBucketLogging", "PutInventoryConfiguration",
@@ -87,7 +93,39 @@ def requested(head: Head, body: bytes | None) -> Requested:
     arn = f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}" if bucket else "*"
     first = Check(action=f"s3:{name}", resource=arn, context=_context(name, head, headers))
     more = [BEYOND] if name in _ACTS_ITSELF else []
-    return Requested(checks=(first, *_beside(name, arn, head, headers), *more))
+    tags = partial(_request_tags, name, headers, body)
+    return Requested(checks=(first, *_beside(name, arn, head, headers), *more), tags=tags)
+
+
+def is_held(head: Head) -> bool:
+    """Whether its body must be read before it can be decided on."""
+    bucket, key = place(head.path)
+    level = "object" if key else "bucket" if bucket else "service"
+    return deletes_many(head) or subresources.action(head.method, level, head.query) in _HELD
+
+
+def _request_tags(name: str, headers: Mapping[str, str], body: bytes | None) -> Context | None:
+    """The condition keys of tags that the request gives; None: it has them where nobody looks."""
+    if name in _HELD:
+        try:
+            given = [(each.findtext("{*}Key"), each.findtext("{*}Value")) for each in _elements(body or b"", "Tag")]
+        except (iam_actions.ParseError, ValueError):
+            return None
+    else:
+        given = parse_qsl(headers.get("x-amz-tagging", ""), keep_blank_values=True)
+    prefix, keys = ("aws:requesttag/", "aws:tagkeys") if "Bucket" in name else ("s3:requestobjecttag/", _OBJECT_KEYS)
+    known: dict[str, tuple[str, ...]] = {}
+    for tag, value in given:
+        key = f"{prefix}{tag or ''}".lower()
+        known[key] = (*known.get(key, ()), value or "")
+    return {**known, keys: tuple(tag or "" for tag, _ in given)} if given else known
+
+
+def _elements(body: bytes, name: str) -> list[Any]:
+    """The elements of that name in a document, whatever their namespace."""
+    if not body:
+        return []
+    return [each for each in iam_actions.fromstring(body).iter() if each.tag.rpartition("}")[2] == name]
 
 
 def deletes_many(head: Head) -> bool:

@@ -44,8 +44,11 @@ class Condition:
         """Whether the condition is met; `allows` when it stands in an Allow statement.
 
         A variable without a value equals nothing in a Deny; in an Allow it must not let a "not equals" pass either.
+        What nobody can tell meets every Deny, and no Allow.
         """
         found = context.get(self.key.lower(), ())
+        if found is patterns.UNKNOWN or any(value.is_unknown(context) for value in self.values):
+            return not allows
         if self.comparison is None:
             return any(value.text.lower() == ("false" if found else "true") for value in self.values)
         if self.quantifier and not any(found):

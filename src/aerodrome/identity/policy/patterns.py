@@ -24,6 +24,9 @@ MAX_PATTERN = 2048
 Context = Mapping[str, tuple[str, ...]]
 """Condition keys of a request, in lower case, and their values."""
 
+UNKNOWN: tuple[str, ...] = ("(unknown)",)
+"""The value, told by its identity, of a key of which nobody can say what the request has: it meets every Deny."""
+
 _WILDCARDS = str.maketrans({"*": ANY, "?": ONE})
 _VARIABLE = re.compile(r"\$\{([^{}]*)\}")
 _REFERENCE = re.compile(r"\s*([A-Za-z0-9.-]+:[^\s,']+)\s*(?:,\s*'([^']*)'\s*)?")
@@ -52,9 +55,15 @@ class Pattern:
         values = [part if isinstance(part, str) else _value(part, context) for part in self.parts]
         return None if None in values else "".join(value for value in values if value is not None)
 
+    def is_unknown(self, context: Context) -> bool:
+        """Whether one of the variables has a value that nobody can tell."""
+        return any(isinstance(part, Variable) and context.get(part.key.lower()) is UNKNOWN for part in self.parts)
+
 
 def _value(variable: Variable, context: Context) -> str | None:
     values = context.get(variable.key.lower(), ())
+    if values is UNKNOWN:
+        return None
     if not values:
         return variable.default
     if len(values) > 1 or ANY in values[0] or ONE in values[0]:

@@ -114,6 +114,8 @@ class PolicyStatement:
 
     def _meets_resource(self, request: Request) -> bool:
         context = request.context
+        if self.effect is Effect.DENY and any(pattern.is_unknown(context) for pattern in self.resources):
+            return True
         leaves_out = self.not_resource and self.effect is Effect.ALLOW
         if leaves_out and any(pattern.form(context) is None for pattern in self.resources):
             return False  # nobody knows what a variable without a value would exclude, so nothing is allowed
@@ -144,6 +146,9 @@ def _element(name: str, wanted: tuple[Pattern, ...], *, negated: bool) -> str:
 def _unmet(condition: Condition, context: Context) -> Mismatch:
     wanted = f"{condition.operator} {condition.key} {_listed(tuple(value.text for value in condition.values))}"
     found = context.get(condition.key.lower(), ())
+    if found is patterns.UNKNOWN:
+        unknown = f"a request of which nobody here can tell its {condition.key}"
+        return Mismatch(StatementElement.CONDITION, f"the condition {wanted}", unknown)
     return Mismatch(
         StatementElement.CONDITION,
         f"the condition {wanted}",
