@@ -1,7 +1,7 @@
 """Carries out long orders, each in a thread of its own; `observed.Work` is what a look tells about them.
 
-An environment has one at a time: another one replaces it. The thread dies with the control plane, and the controller
-gives the order again. So every long order must be safe to begin again at any point.
+An environment has one at a time: another one replaces it, and waits until it has ended. The thread dies with the
+control plane, and the controller gives the order again. So every long order must be safe to begin again at any point.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Jobs:
         if known is not None:
             known.cancelled.set()
         name = f"{order.__name__.lower()}-{identifier}"
-        threading.Thread(target=_run, args=(job, run), name=name, daemon=True).start()
+        threading.Thread(target=_run, args=(job, run, known), name=name, daemon=True).start()
 
     def seen(self, identifier: str, revision: int, orders: Collection[type[LongOrder]]) -> Work | None:
         """The work of that revision for one of these orders, under way or done; None = none was begun.
@@ -95,8 +95,11 @@ class Jobs:
                 job.cancelled.set()
 
 
-def _run(job: Job, run: Callable[[Job], Work]) -> None:
+def _run(job: Job, run: Callable[[Job], Work], before: Job | None) -> None:
     try:
+        if before is not None:
+            before.ended.wait()
+        job.check()
         job.seen = run(job)
     except AerodromeError as error:
         job.error = error

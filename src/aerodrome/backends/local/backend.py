@@ -9,6 +9,7 @@ from aerodrome.backends.control_plane import ControlPlane
 from aerodrome.backends.databases.postgres import PostgresDatabases
 from aerodrome.backends.jobs import Jobs
 from aerodrome.backends.local.runtime import LocalRuntime
+from aerodrome.backends.releases import trials
 from aerodrome.backends.releases.built import BuiltReleases
 from aerodrome.backends.releases.installing import Installer
 
@@ -29,7 +30,8 @@ class LocalBackend(Backend):
 
 
 def made(control_plane: ControlPlane) -> LocalBackend:
-    """A new backend; it starts nothing."""
+    """A new backend; it starts nothing, and removes what trials of a killed control plane have left."""
+    trials.sweep()
     installer, jobs = Installer(control_plane.settings), Jobs()
     runtime = LocalRuntime(control_plane, installer, jobs)
     databases = PostgresDatabases(control_plane, installer, jobs, runtime)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from aerodrome import file_locks, trees
 from aerodrome.backends.jobs import Job
 from aerodrome.backends.releases import fetching
 from aerodrome.model.spec import Spec
@@ -22,6 +24,9 @@ from aerodrome.release.built_releases import Built
 from aerodrome.release.installation import Installation
 from aerodrome.release.verification import ParseResult, Secrets
 from aerodrome.unix_users import UnixUser
+
+PREFIX = "aerodrome-trial-"
+"""How the names of trials' folders begin."""
 
 _WORDS = {
     "startup": "Running the startup script.",
@@ -138,11 +143,40 @@ class Trials:
         )
 
 
-def scratch_folder(user: UnixUser | None) -> tempfile.TemporaryDirectory[str]:
+@contextmanager
+def scratch_folder(user: UnixUser | None) -> Iterator[str]:
     """A folder that its user may enter but not list; outside the data folder, whose path may be too long."""
-    folder = tempfile.TemporaryDirectory(prefix="aerodrome-trial-", ignore_cleanup_errors=True)
-    sandbox.let_in(Path(folder.name), user)
-    return folder
+    sweep()
+    folder, lock = _locked_folder()
+    try:
+        sandbox.let_in(folder, user)
+        yield str(folder)
+    finally:
+        trees.remove(folder)
+        os.close(lock)
+
+
+def sweep() -> None:
+    """Remove the folders of trials whose control plane was killed: nobody holds their locks."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                if os.fstat(lock).st_uid == os.geteuid() and file_locks.taken(lock):
+                    trees.remove(folder)
+            finally:
+                os.close(lock)
+
+
+def _locked_folder() -> tuple[Path, int]:
+    """A new folder, and the descriptor that holds its lock; no sweep has removed it in between."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        with suppress(FileNotFoundError):
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            if file_locks.taken(lock) and folder.exists():
+                return folder, lock
+            os.close(lock)
 
 
 def refuse_news(tried: ParseResult, *, broken: frozenset[str], before: Callable[[], ParseResult] | None) -> None:
