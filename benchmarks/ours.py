@@ -145,12 +145,12 @@ class Installation:
         return ", ".join(f"{each['name']} {each['seconds']:.1f} s" for each in found)
 
     def processes(self, name: str) -> list[psutil.Process]:
-        """Every process of an environment: its cells and all below, and the warm process that they were forked from."""
+        """Every process of an environment: its cells and all below, and the processes that they were forked from."""
         run = self.settings.paths.run
         pid_files = (run / self.status(name)["identifier"]).glob("**/cell.pid")
         cells = [psutil.Process(int(path.read_text())) for path in pid_files]
         warm = [psutil.Process(json.loads(path.read_text())["pid"]) for path in run.glob("warm-*.pid")]
-        return [*warm, *cells, *(child for cell in cells for child in cell.children(recursive=True))]
+        return [each for top in (*warm, *cells) for each in (top, *top.children(recursive=True))]
 
     def _wait_until_available(self, name: str) -> None:
         def settled() -> bool:

@@ -24,6 +24,9 @@ NEEDED_BY_TASKS: frozenset[str] = frozenset()
 HIDES_SECRETS = False
 """DAG code of this line works with the database itself."""
 
+GAINS_BY_PRIMING = False
+"""Its web server builds its application from the database; little else takes time at a start."""
+
 WEBSERVER_CONFIG = "webserver_config.py"
 
 WEBSERVER_CONFIG_TEXT = '''\

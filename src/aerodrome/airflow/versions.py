@@ -37,6 +37,10 @@ class Adapter(Protocol):
     def HIDES_SECRETS(self) -> bool:  # noqa: N802 - as above
         """Whether DAG code needs neither database nor keys, and may run as another user than what has them."""
 
+    @property
+    def GAINS_BY_PRIMING(self) -> bool:  # noqa: N802 - as above
+        """Whether importing Airflow before there is an environment saves much of its start."""
+
     def configuration(self, context: Context) -> Mapping[Path, str]:
         """The configuration files by path; the writer gives them mode 0600."""
 

@@ -143,7 +143,7 @@ def _become(spec: dict[str, Any], *, given: int, run: Callable[[list[str]], int]
             env[variable] = str(number)
     if spec["how"] == "exec":
         return _execute(spec["argv"], env)
-    _take_environment(env)
+    take_environment(env)
     return (run or _run_script)(spec["argv"])
 
 
@@ -167,7 +167,7 @@ def _start_companion(spec: dict[str, Any]) -> None:
         if spec["how"] == "exec":
             code = _execute(spec["argv"], env)
         else:
-            _take_environment(env)
+            take_environment(env)
             code = _run_script(spec["argv"])
     except BaseException:  # noqa: BLE001 - the traceback belongs into the log, whatever it is
         traceback.print_exc()
@@ -212,7 +212,8 @@ def _execute(argv: list[str], env: dict[str, str]) -> int:
     return CANNOT_EXECUTE
 
 
-def _take_environment(env: dict[str, str]) -> None:
+def take_environment(env: dict[str, str]) -> None:
+    """Makes this the whole environment of the process, also for what Python read from it at its start."""
     os.environ.clear()
     os.environ.update(env)
     time.tzset()
@@ -245,6 +246,13 @@ def _run_until_the_cells_end(argv: list[str]) -> int:
     if os.getppid() != parent:
         return CANNOT_PREPARE
     return _run_script(argv)
+
+
+def prepare(argv: list[str], env: dict[str, str], cwd: str) -> int:
+    """Runs the script in this environment for what it leaves in memory; returns its exit code."""
+    os.chdir(cwd)
+    take_environment(env)
+    return _prepare(argv)
 
 
 def _prepare(argv: list[str]) -> int:

@@ -2,8 +2,8 @@
 
 A fork shares its parent's memory until one of the two writes to it, and CPython writes a count into every object that
 it merely looks at. Since 3.12 an object may be marked as immortal (PEP 683), and is then not counted. The warm process
-marks what it has preloaded, which is never freed anyway; nothing else may call this. Older interpreters have no such
-mark and are left as they are.
+and the primed one mark what they have preloaded, which is never freed anyway; nothing else may call this. Older
+interpreters have no such mark and are left as they are.
 """
 
 from __future__ import annotations
@@ -16,6 +16,15 @@ import types
 FIRST = (3, 12)
 MARK = 0xFF  # each byte of the lower half of the count, which alone says that an object is immortal
 MARKED_BYTES = 4
+
+
+def settle() -> None:
+    """Prepares this process to be forked: what it has is there to stay, and is shared for as long as possible."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()  # otherwise every fork would write it again
+    gc.collect()
+    immortalise()
+    gc.freeze()
 
 
 def immortalise() -> int:

@@ -10,6 +10,9 @@ and, for a cell without a warm process (this is also how a cell starts itself an
 
 It must import nothing of Airflow, whose modules read an environment's configuration as they load. It must start no
 thread, and learn nothing of any environment but the path of its configuration. Its death harms no cell.
+
+With `--prime` it has a second warm process beside it, a fork of its own that runs a script first (`primed`). Whoever
+asks for a cell says which of the two shall fork it, by the socket.
 """
 
 from __future__ import annotations
@@ -17,7 +20,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
-import gc
 import importlib
 import importlib.util
 import json
@@ -57,23 +59,26 @@ def main() -> int:
     if not _alone(options.socket + ".lock"):
         logs.say("another warm process serves already")
         return 0
-    return Warm(options).serve()
+    _room("agent")  # loaded now, so that every cell is of this very version, whatever is installed meanwhile
+    done = preload(options.modules)
+    if options.prime:
+        _room("primed").start(options.prime, lambda socket: Warm(options, socket, done).serve())
+    _room("kernel").set_name("aerodrome-warm")
+    return Warm(options, options.socket, done).serve()
 
 
 class Warm:
     """The warm process once it is alone: its modules, its socket, and the cells it forks."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
+    def __init__(self, options: argparse.Namespace, socket: str, preloaded: tuple[int, list[str]]) -> None:
         self._options = options
         self._leaving = False
-        _room("agent")  # loaded now, so that every cell is of this very version, whatever is installed meanwhile
-        self._imported, self._failed = preload(options.modules)
+        self._imported, self._failed = preloaded
         self._selector = selectors.DefaultSelector()
-        self._server = _room("control").Server(options.socket, self._selector, self.answer)
+        self._server = _room("control").Server(socket, self._selector, self.answer)
 
     def serve(self) -> int:
         """Answers requests until one says exit."""
-        _room("kernel").set_name("aerodrome-warm")
         while not self._leaving:
             for key, mask in self._selector.select():
                 key.data(mask)
@@ -158,11 +163,7 @@ def preload(names: str) -> tuple[int, list[str]]:
     say(
         "preloaded", modules=len(wanted) - len(failed), failed=len(failed), seconds=round(time.monotonic() - started, 3)
     )
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()  # otherwise every fork would write it again
-    gc.collect()
-    _room("immortal").immortalise()
-    gc.freeze()
+    _room("immortal").settle()
     return len(wanted) - len(failed), failed
 
 
@@ -214,6 +215,7 @@ def _options() -> argparse.Namespace:
     task.add_argument("--socket", help="serve requests on this unix socket")
     task.add_argument("--cell", help="become the cell of this configuration file")
     parser.add_argument("--modules", required=True, help="a file with one module name a line")
+    parser.add_argument("--prime", help="a file that says what a second warm process runs before it forks cells")
     parser.add_argument("--log", required=True, help="the log of the warm process")
     return parser.parse_args()
 

@@ -102,6 +102,8 @@ def status(document: Mapping[str, Any]) -> RenderableType:
         known.add(service["name"], Text(service["state"], "green" if service["state"] == "running" else "red"))
     if document["uids"]:
         known.add("uids of environments", document["uids"])
+    if document["primed"]:
+        known.add("Airflow imported for creations", ", ".join(document["primed"]))
     troubles = Rows("trouble", header=False)
     for sentence in document["troubles"]:
         troubles.add(Text(sentence, "red"))

@@ -239,6 +239,7 @@ def _status(deps: OperatorDependencies) -> dict[str, Any]:
         "port": deps.port,
         "started_at": deps.started_at.isoformat(),
         "uids": deps.uids(),
+        "primed": deps.primed(),
         "services": deps.services(),
         "environments": [documents.environment(each, *deps.runtime.show(each.tenant)) for each in found],
     }

@@ -31,6 +31,8 @@ class OperatorDependencies:
     """What a person should mend now, in sentences that say how."""
     uids: Callable[[], str]
     """The ranges of uids that environments run under; empty where that is whoever started us."""
+    primed: Callable[[], list[str]]
+    """The Airflow versions that the next creation finds imported already."""
     user_databases: Path
     api: str
     """The address of the API."""

@@ -1,8 +1,8 @@
 """Forks units from one process that has run the prelude; executed by a version's interpreter.
 
-`nursery.py <plan.json> <report.json>`: runs the plan's prelude, forks its units, writes {name: [pid, seconds]} when all
-are ready (seconds: null for one that died), and stops them when its standard input ends. The plan may name a file that
-changes between prelude and units.
+`nursery.py <plan.json> <report.json>`: runs the plan's prelude, after the script that primes the process if the plan
+has one; forks its units, writes {name: [pid, seconds]} when all are ready (seconds: null for one that died), and stops
+them when its standard input ends. The plan may name a file that changes between prelude and units.
 """
 
 import json
@@ -46,6 +46,8 @@ def fork(unit):
 def main():
     plan = json.loads(Path(sys.argv[1]).read_text())
     report = Path(sys.argv[2])
+    if plan["prime"]:
+        become(plan["prime"]["env"], plan["prime"]["argv"])
     become(plan["prelude"]["env"], plan["prelude"]["argv"])
     if plan["changes"]:
         with Path(plan["changes"]).open("a") as file:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 import lines
-from aerodrome.airflow import units, versions
+from aerodrome.airflow import priming, units, versions
 
 NURSERY = Path(__file__).with_name("nursery.py")
 
@@ -33,8 +34,8 @@ SOME = {"scheduler", "triggerer"}
 
 
 @contextmanager
-def nursery(context, wait_for, *, named=None, changes=None):
-    """Runs the prelude and all units, or those that are named; yields {name: pid}."""
+def nursery(context, wait_for, *, named=None, changes=None, prime=None):
+    """Runs the prelude and all units, or those that are named; yields {name: pid}. `prime` comes before the prelude."""
     wanted = [
         unit for unit in versions.lookup(context.version).adapter.units(context) if not named or unit["name"] in named
     ]
@@ -42,6 +43,7 @@ def nursery(context, wait_for, *, named=None, changes=None):
     plan.write_text(
         json.dumps(
             {
+                "prime": prime,
                 "prelude": units.prelude(context),
                 "units": wanted,
                 "changes": changes,
@@ -64,6 +66,24 @@ def nursery(context, wait_for, *, named=None, changes=None):
         process.communicate()
 
 
+def primed(context):
+    """What primes a process for this environment and others, and the options that it differs in from all of those."""
+    folder = context.run / "prime"
+    folder.mkdir()
+    nobody = replace(
+        context,
+        configuration=folder,
+        broker_url="redis://nobodys",
+        result_backend_url="redis://nobodys",
+        base_url="https://nobodys",
+        max_workers=context.max_workers + 1,
+        execution_port=1,
+    )
+    for path, text in priming.files(nobody, folder / "socket").items():
+        path.write_text(text)
+    return json.loads(priming.file(folder).read_text())
+
+
 def layout(pid):
     """Where the heap begins: the same in a fork, another after exec."""
     maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
@@ -78,7 +98,10 @@ def prepared(request, make_context, make_keys):
 
 def test_forked_units_serve_and_run_tasks(prepared, wait_for, make_environment):
     context, keys = prepared
-    with nursery(context, wait_for) as pids:
+    prime = primed(context) if priming.is_offered(context.version) else None
+    with nursery(context, wait_for, prime=prime) as pids:
+        if prime is not None:
+            assert priming.objection(context.run / "prime", context, [context.dags, context.plugins]) == ""
         environment = make_environment(context, keys)
         parent = layout(psutil.Process(pids["scheduler"]).ppid())
         assert {layout(pid) for pid in pids.values()} == {parent}

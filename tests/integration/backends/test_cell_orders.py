@@ -72,7 +72,7 @@ class Bench:
         environments = SimpleNamespace(control_plane=plane, paths=lambda _: SimpleNamespace(cell=lambda _: self.paths))
         installer = SimpleNamespace(installed=lambda _version, _lock: None)
         self.orders = CellOrders(environments, installer, self.states)
-        monkeypatch.setattr(warm, "spawn", lambda _paths, _installed, config: self.spawn(config))
+        monkeypatch.setattr(warm, "spawn", lambda _settings, _installed, config, **_: self.spawn(config))
         units = [cell.unit(name) for name in sorted(NAMES - {"worker-1"})]
         units.append(cell.unit("worker-1", BUSY, ready="notify"))
         self.paths.units.write_text(json.dumps({"units": units}))

@@ -127,12 +127,15 @@ def dead(pid: int) -> bool:
 class Warm:
     """A warm process under some interpreter."""
 
-    def __init__(self, folder: Path, python: str, modules: tuple[str, ...] = MODULES) -> None:
+    def __init__(
+        self, folder: Path, python: str, modules: tuple[str, ...] = MODULES, more: tuple[str, ...] = ()
+    ) -> None:
         self.socket = folder / "warm.sock"
         self.log = folder / "warm.log"
         self.modules = folder / "modules.txt"
         self.modules.write_text("\n".join(modules))
         self.command = [python, "-I", str(WARM), "--modules", str(self.modules), "--log", str(self.log)]
+        self.command += more
         self.process = subprocess.Popen(
             [*self.command, "--socket", str(self.socket)],
             env=BASE_ENV,

@@ -90,6 +90,7 @@ def operator(log: Log, behind: Any) -> Iterator[int]:
         api="",
         port=0,
         uids=lambda: "30000-31999",
+        primed=lambda: ["3.3.1"],
         started_at=NOW,
     )
     with served(create_app(deps)) as port:

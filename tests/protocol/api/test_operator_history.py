@@ -131,6 +131,7 @@ def ask(world: World) -> Iterator[Callable[..., Any]]:
         api="",
         port=0,
         uids=lambda: "30000-31999",
+        primed=lambda: ["3.3.1"],
         started_at=NOW,
     )
     with served(create_app(deps)) as port:

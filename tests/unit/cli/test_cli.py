@@ -114,6 +114,7 @@ def test_status_shows_what_an_environment_is_doing():
     document = {
         "api": "http://127.0.0.1:4560",
         "uids": "30000-31999",
+        "primed": ["3.3.1"],
         "services": [{"name": "PostgreSQL", "state": "running"}],
         "troubles": [],
         "environments": [environment],

@@ -122,7 +122,14 @@ CALLS = {
     "up": Call(told=FOLDER),
     "down": Call(told=FOLDER),
     "status": Call(
-        answer={"api": "http://x", "troubles": [], "uids": "", "services": [], "environments": [ENVIRONMENT]}
+        answer={
+            "api": "http://x",
+            "troubles": [],
+            "uids": "",
+            "primed": [],
+            "services": [],
+            "environments": [ENVIRONMENT],
+        }
     ),
     "events": Call(answer=[EVENT]),
     "login": Call("mine"),

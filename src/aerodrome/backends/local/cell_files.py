@@ -170,6 +170,13 @@ class CellFiles:
         )
 
     @property
+    def code(self) -> tuple[Path, ...]:
+        """The folders with modules of the user's that Airflow may import by itself."""
+        parts = self._parts
+        config = None if parts.home is None else parts.home / airflow_home.CONFIG
+        return tuple(each for each in (parts.dags, parts.plugins, config) if each is not None)
+
+    @property
     def _parts(self) -> Parts:
         """What the units of a revision find below AIRFLOW_HOME."""
         paths, built = self.environment.paths, self.built

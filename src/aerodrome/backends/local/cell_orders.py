@@ -33,7 +33,8 @@ class CellOrders:
         self._environments = environments
         self._installer = installer
         self._states = states
-        self._paths = environments.control_plane.settings.paths
+        self._settings = environments.control_plane.settings
+        self._paths = self._settings.paths
 
     def carry_out(self, tenant: Tenant, order: CellOrder) -> None:
         """Begin to carry the order out."""
@@ -57,7 +58,7 @@ class CellOrders:
         service_files.share_broker(files.environment)
         users.open_ways(installed)
         installation.mark_used(installed)
-        warm.spawn(self._paths, installed, cell.config)
+        warm.spawn(self._settings, installed, cell.config, context=files.context, code=files.code)
         recorded_orders.write(cell, order)
 
     def _tell(self, tenant: Tenant, cell: CellPaths, order: CellOrder, known: CellOrder | None) -> None:
@@ -86,7 +87,7 @@ class CellOrders:
         if deployed.content is not None:  # if the release is gone, this works without the release's own environment
             own = built_releases.folder(deployed.content, self._paths.releases) / installation.VENV
             installed = replace(installed, own=own) if own.is_dir() else installed
-        warm.spawn(self._paths, installed, cell.config)
+        warm.spawn(self._settings, installed, cell.config, context=None)
 
     def _end(self, cell: CellPaths, order: CellOrder) -> None:
         if not cell.run.is_dir():

@@ -42,6 +42,7 @@ class LocalRuntime:
     """The cells of all environments."""
 
     def __init__(self, control_plane: ControlPlane, installer: Installer, jobs: Jobs) -> None:
+        self._settings = control_plane.settings
         self._paths = control_plane.settings.paths
         self._installer = installer
         self._jobs = jobs
@@ -147,7 +148,7 @@ class LocalRuntime:
 
     def version_installed(self, installed: Installation) -> None:
         users.open_ways(installed)
-        warm.start(self._paths, installed)
+        warm.start(self._settings, installed)
 
     def version_removed(self, identifier: str) -> None:
         warm.stop(self._paths, identifier)

@@ -1,17 +1,28 @@
-"""The warm processes: one for each installed Airflow version; all cells of that version are forks of it."""
+"""The warm processes: one for each installed Airflow version; all cells of that version are forks of it.
+
+Beside it a version may have a primed process, which has imported Airflow too (`airflow.priming`, `cell.primed`). A
+cell is a fork of that one where it is ready and nothing speaks against it.
+"""
 
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterable
 from pathlib import Path
 
+import structlog
+
 import aerodrome.cell
-from aerodrome.airflow import preloading
+from aerodrome import private_files
+from aerodrome.airflow import preloading, priming
+from aerodrome.airflow.context import Context
 from aerodrome.backends.local import cell_client
 from aerodrome.errors import RetryError
+from aerodrome.release import airflow_home
 from aerodrome.release.installation import Installation
-from aerodrome.services import daemon
-from aerodrome.settings import Paths
+from aerodrome.services import daemon, folders
+from aerodrome.settings import Paths, Settings
 
 PROGRAM = Path(aerodrome.cell.__file__).with_name("warm.py")
 
@@ -26,44 +37,77 @@ ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/", "LANG": "C.U
 """Environment variables of warm processes and cells; units get their own."""
 
 
-def describe(paths: Paths, installation: Installation) -> daemon.Daemon:
+log = structlog.get_logger("warm")
+
+_starting = threading.Lock()
+"""Two creations must not prepare the same process at the same time."""
+
+
+def describe(settings: Settings, installation: Installation) -> daemon.Daemon:
     """The warm process of an installation."""
-    name = _name(installation)
-    log = paths.logs / f"warm-{name}.log"
+    paths, name = settings.paths, _name(installation)
+    output = paths.logs / f"warm-{name}.log"
     argv = [str(installation.python), "-I", str(PROGRAM), "--socket", str(_socket(paths, installation))]
-    argv += ["--modules", str(_modules(installation)), "--log", str(log)]
+    argv += ["--modules", str(_modules(installation)), "--log", str(output)]
+    if _is_primed(settings, installation):
+        argv += ["--prime", str(priming.file(_folder(paths, installation)))]
     return daemon.Daemon(
         name=f"warm process of Airflow {installation.version}",
         argv=tuple(argv),
         env=ENVIRONMENT,
         cwd=Path("/"),
-        log=log,
+        log=output,
         pid_file=paths.run / f"warm-{name}.pid",
     )
 
 
-def start(paths: Paths, installation: Installation) -> None:
+def start(settings: Settings, installation: Installation) -> None:
     """Start the warm process unless it runs; returns at once."""
-    described = describe(paths, installation)
-    if _is_of_before(described):
-        daemon.stop(described)  # no unit dies with it
-    daemon.start(described)
+    described = describe(settings, installation)
+    with _starting:
+        if _is_of_before(described) or daemon.is_stopped(described):
+            daemon.stop(described)  # no unit dies with it, and while it is stopped every start would wait
+        if _is_primed(settings, installation):
+            _prepare(settings.paths, installation, described)
+        daemon.start(described)
 
 
-def spawn(paths: Paths, installation: Installation, config: Path) -> int:
-    """Let the warm process fork a cell that follows `config`; returns the cell's process id."""
-    described = describe(paths, installation)
-    socket = _socket(paths, installation)
-    if _is_of_before(described) or daemon.is_stopped(described):
-        daemon.stop(described)  # no unit dies with it, and while it is stopped every start would wait
-    daemon.start(described)
+def spawn(
+    settings: Settings, installation: Installation, config: Path, *, context: Context | None, code: Iterable[Path] = ()
+) -> int:
+    """Let the warm process fork a cell that follows `config`; returns the cell's process id.
+
+    `context` is what its units are told, and `code` the folders with modules of the user's; None = nothing is known of
+    them, so it cannot be the primed process.
+    """
+    described = describe(settings, installation)
+    socket = _socket(settings.paths, installation)
+    start(settings, installation)
     daemon.wait_until(described, lambda: cell_client.answers(socket), timeout=START_LIMIT)
+    if context is not None and _is_primed(settings, installation):
+        folder = _folder(settings.paths, installation)
+        objection = priming.objection(folder, context, code)
+        primed = _primed_socket(settings.paths, installation)
+        if not objection and cell_client.answers(primed):
+            socket = primed
+        else:
+            log.info("not primed", environment=context.name, reason=objection or "the primed process does not answer")
     answer = cell_client.ask(socket, {"op": "spawn", "config": str(config)}, seconds=START_LIMIT)
     if installation.own is not None:
         daemon.stop(described)  # it was only for this cell, which outlives it
     if answer is None:
         raise RetryError(f"the {described.name} ended before it had forked a cell")
     return int(answer["pid"])
+
+
+def primed(paths: Paths) -> list[str]:
+    """The versions of which the next cell may be a fork of a process that has imported Airflow."""
+    found = [(each, priming.served_at(each)) for each in sorted(paths.run.glob("warm-*/"))]
+    return [
+        each.name.removeprefix("warm-").rpartition("-")[0]
+        for each, socket in found
+        if socket is not None and cell_client.answers(socket)
+    ]
 
 
 def stop(paths: Paths, identifier: str) -> None:
@@ -97,6 +141,27 @@ def _is_of_before(described: daemon.Daemon) -> bool:
     return any(file.stat().st_ctime > started for file in PROGRAM.parent.glob("*.py"))
 
 
+def _is_primed(settings: Settings, installation: Installation) -> bool:
+    """Whether there is to be a primed process: only where all environments find AIRFLOW_HOME at the same place."""
+    is_wanted = settings.primed == "on" and installation.own is None
+    return is_wanted and priming.is_offered(installation.version) and airflow_home.can_be_shown()
+
+
+def _prepare(paths: Paths, installation: Installation, described: daemon.Daemon) -> None:
+    """Write what the primed process reads, and end a warm process that began with something else."""
+    folder = _folder(paths, installation)
+    nobody = priming.nobody(installation.version, installation.python, folder, airflow_home.AIRFLOW_HOME)
+    files = priming.files(nobody, _primed_socket(paths, installation))
+    is_same = all(path.is_file() and path.read_text(encoding="utf-8") == text for path, text in files.items())
+    if is_same and daemon.is_running(described):
+        return
+    daemon.stop(described)
+    folders.make(nobody.home)
+    (folder / priming.OPTIONS).unlink(missing_ok=True)
+    for path, text in files.items():
+        private_files.write(path, text)
+
+
 def _name(installation: Installation) -> str:
     return installation.folder.name if installation.own is None else installation.own.parent.name
 
@@ -109,3 +174,11 @@ def _modules(installation: Installation) -> Path:
 def _socket(paths: Paths, installation: Installation) -> Path:
     # Only the lock's hash names it, because socket paths must be short.
     return paths.run / f"w{_name(installation).rpartition('-')[2][:_SHORT]}.sock"
+
+
+def _primed_socket(paths: Paths, installation: Installation) -> Path:
+    return _socket(paths, installation).with_suffix(".prime")
+
+
+def _folder(paths: Paths, installation: Installation) -> Path:
+    return paths.run / f"warm-{_name(installation)}"

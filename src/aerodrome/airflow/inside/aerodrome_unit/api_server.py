@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import os
 from argparse import Namespace
 from typing import Any
 
 import uvicorn
 
-from . import sockets
+from . import prelude, sockets
 from .notify import BEAT, Notifier
 
 EXECUTION = "execution"
@@ -33,6 +34,8 @@ KEEP_ALIVE = 120
 def run(arguments: Namespace, notifier: Notifier) -> None:
     """Serve the half of the API that `arguments.apps` names."""
     os.environ["AIRFLOW_API_APPS"] = arguments.apps
+    if prelude.primed.configuration is not None:
+        _use_primed(prelude.primed)
     from airflow.api_fastapi.main import app
 
     config = uvicorn.Config(
@@ -47,6 +50,24 @@ def run(arguments: Namespace, notifier: Notifier) -> None:
     )
     listener = sockets.unix(arguments.socket) if arguments.socket else sockets.loopback(arguments.port)
     _server(config, notifier, arguments).run(sockets=[listener])
+
+
+def _use_primed(primed: prelude.Primed) -> None:
+    """Have Airflow's application made of what the primed process has made."""
+    application: Any = importlib.import_module("airflow.api_fastapi.app")
+    application.create_task_execution_api_app = lambda: primed.execution_app
+    fastapi: Any = importlib.import_module("fastapi")
+    include = fastapi.FastAPI.include_router
+
+    def include_made(self: Any, router: Any, **options: Any) -> None:
+        made = None if options else primed.included.get(id(router))
+        if made is None:
+            include(self, router, **options)
+            return
+        made.dependency_overrides = self.dependency_overrides
+        self.router.routes.extend(made.router.routes)
+
+    fastapi.FastAPI.include_router = include_made
 
 
 def _server(config: Any, notifier: Notifier, arguments: Namespace) -> Any:

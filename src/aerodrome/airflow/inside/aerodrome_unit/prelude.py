@@ -3,6 +3,10 @@
 `boot.py prelude` does it there, with the part of the configuration that all roles share and that holds no secret. Each
 unit, once forked, calls `adopt`, which reads the configuration of its own role on top. What Airflow fixes at import
 depends on nothing else. If the shared part has changed since, the unit starts anew, in the slow way.
+
+As a rule that process is itself a fork of the version's primed process, in which `prime` has imported Airflow with a
+configuration of no environment. It noted the options that Airflow read meanwhile. Where one of them is another for the
+environment, Airflow must be imported anew.
 """
 
 # mypy: disable-error-code="import-not-found"
@@ -15,8 +19,13 @@ import gc
 import hashlib
 import importlib
 import importlib.util
+import json
 import os
 import sys
+from collections.abc import Iterable
+from typing import Any
+
+from . import likeness
 
 VARIABLE = "AIRFLOW_CONFIG"
 
@@ -66,8 +75,58 @@ LINE_1 = (
 
 METRICS = ("airflow._shared.observability.metrics.stats", "airflow.sdk._shared.observability.metrics.stats")
 
+OF_THE_ENVIRONMENT = frozenset(
+    {
+        "airflow.executors.base_executor",
+        "airflow.providers.celery.executors.celery_executor",
+        "airflow.providers.celery.cli.celery_command",
+    }
+)
+"""Modules that read what differs between most environments while they are imported: broker, parallelism."""
+
 _loaded_from: dict[str, str] = {}
 """The shared configuration file that Airflow was imported with, and its digest; empty when it was not."""
+
+
+class Primed:
+    """What the primed process has left in memory."""
+
+    def __init__(self) -> None:
+        self.configuration: str | None = None
+        """The text of the configuration that Airflow was imported with; None: this is no fork of a primed process."""
+
+        self.reads: set[tuple[str, str]] = set()
+        """Options that Airflow read meanwhile."""
+
+        self.execution_app: Any = None
+        """Airflow 3's application of the execution API, with all its routes."""
+
+        self.included: dict[int, Any] = {}
+        """The id of each router of UI and REST API → an application that has included it and nothing else."""
+
+
+primed = Primed()
+
+
+def prime(report: str) -> None:
+    """Import Airflow for every environment whose configuration allows it; `report` is written when that is done.
+
+    It becomes a list of the options that were read.
+    """
+    path = os.environ[VARIABLE]
+    gc.disable()
+    with likeness.noted(primed.reads):
+        _import(name for name in EVERY_LINE + LINE_3 if name not in OF_THE_ENVIRONMENT)
+        _configure_mappers()
+        _read_metrics_registry()
+        primed.execution_app = _execution_app()
+        primed.included = _included()
+    gc.enable()
+    primed.configuration = _text(path)
+    part = report + ".part"
+    with open(part, "w", encoding="utf-8") as file:
+        json.dump(sorted(primed.reads), file)
+    os.replace(part, report)
 
 
 def load() -> None:
@@ -75,16 +134,56 @@ def load() -> None:
     path = os.environ[VARIABLE]
     if _has_local_settings(path):
         return
+    if primed.configuration is not None:
+        if likeness.difference(primed.configuration, _text(path), primed.reads):
+            return
+        _read_again(path)
     gc.disable()
     line_3 = importlib.util.find_spec("airflow.sdk") is not None
-    for name in EVERY_LINE + (LINE_3 if line_3 else LINE_2 + LINE_1):
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
+    _import(EVERY_LINE + (LINE_3 if line_3 else LINE_2 + LINE_1))
     _configure_mappers()
     _read_metrics_registry()
     gc.freeze()
     gc.enable()
     _loaded_from[path] = _digest(path)
+
+
+def _import(names: Iterable[str]) -> None:
+    for name in names:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+
+
+def _execution_app() -> Any:
+    """The application of the execution API with its routes, which by itself it makes at its first request.
+
+    There is one set of routes for each of its versions, and making them takes seconds.
+    """
+    made: Any = importlib.import_module("airflow.api_fastapi.execution_api.app").create_task_execution_api_app()
+    if hasattr(made, "_cadwyn_initialize"):
+        made._cadwyn_initialize()  # noqa: SLF001 - it has no public way
+    return made
+
+
+def _included() -> dict[int, Any]:
+    """UI and REST API: an application of FastAPI makes routes of its own from those of a router, one by one."""
+    fastapi: Any = importlib.import_module("fastapi")
+    made = {}
+    for module, name in (("ui", "ui_router"), ("public", "public_router")):
+        router = getattr(importlib.import_module("airflow.api_fastapi.core_api.routes." + module), name)
+        application = fastapi.FastAPI(openapi_url=None)  # else it had routes that show its own description
+        application.include_router(router)
+        made[id(router)] = application
+    return made
+
+
+def _read_again(path: str) -> None:
+    """Make the environment's configuration the one that counts, for what differs between all environments."""
+    _take(path)
+    application: Any = importlib.import_module("airflow.api_fastapi.app")
+    configuration: Any = importlib.import_module("airflow.configuration")
+    base_url = configuration.conf.get("api", "base_url", fallback="")
+    application.API_BASE_URL = base_url if base_url.endswith("/") else base_url + "/"
 
 
 def _configure_mappers() -> None:
@@ -108,9 +207,18 @@ def adopt() -> None:
     if not _loaded_from or any(_digest(path) != digest for path, digest in _loaded_from.items()):
         os.execv(sys.executable, [sys.executable, *sys.argv])  # noqa: S606 - a list, and no shell is wanted
 
+    _take(os.environ[VARIABLE])
     from airflow import configuration, settings
 
-    path = os.environ[VARIABLE]
+    settings.configure_orm()
+    if hasattr(configuration.conf, "mask_secrets"):
+        configuration.conf.mask_secrets()
+
+
+def _take(path: str) -> None:
+    """Have Airflow read the configuration file on top of what it has read already."""
+    from airflow import configuration, settings
+
     configuration.AIRFLOW_CONFIG = path
     configuration.conf.read(path)
     with contextlib.suppress(ImportError):
@@ -118,7 +226,6 @@ def adopt() -> None:
 
         conf.read(path)
     settings.configure_vars()
-    settings.configure_orm()
 
 
 def _has_local_settings(path: str) -> bool:
@@ -129,6 +236,11 @@ def _has_local_settings(path: str) -> bool:
     folders += [parser.get("core", name, fallback="") for name in ("dags_folder", "plugins_folder")]
     names = ("airflow_local_settings.py", "airflow_local_settings")
     return any(os.path.exists(os.path.join(folder, name)) for folder in folders for name in names)
+
+
+def _text(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read()
 
 
 def _digest(path: str) -> str:

@@ -32,6 +32,9 @@ DAG_CODES_USER = frozenset({"worker", "worker-1"})
 PRELUDE = "prelude"
 """No role of a unit: it prepares the process that units are forked from, and returns."""
 
+PRIME = "prime"
+"""The same for the version's primed process, which prepares itself for all environments, and returns."""
+
 DAG_CODE = "dag-code"
 """No role of a unit: the companion of one, which DAG code is forked from."""
 
@@ -47,6 +50,9 @@ def run(argv: list[str]) -> None:
     arguments = parser().parse_args(argv)
     if arguments.role == PRELUDE:
         prelude.load()
+        return
+    if arguments.role == PRIME:
+        prelude.prime(arguments.report)
         return
     prelude.adopt()
     if arguments.role == DAG_CODE:
@@ -68,8 +74,9 @@ def run(argv: list[str]) -> None:
 def parser() -> argparse.ArgumentParser:
     """The command line of boot.py."""
     result = argparse.ArgumentParser(prog="boot.py")
-    result.add_argument("role", choices=[PRELUDE, DAG_CODE, *sorted(MODULES)])
+    result.add_argument("role", choices=[PRELUDE, PRIME, DAG_CODE, *sorted(MODULES)])
     result.add_argument("apps", nargs="?", help="the half of the API server, or the role whose DAG code is meant")
+    result.add_argument("--report", help="the file that says which options were read")
     result.add_argument("--apart", action="store_true", help="DAG code runs in forks of the companion alone")
     result.add_argument("--hostname", help="the host name that the process takes")
     result.add_argument("--concurrency", type=int, default=1, help="tasks that a worker runs at once")

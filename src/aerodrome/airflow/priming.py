@@ -1,0 +1,133 @@
+"""What a version's primed process runs, and which environments' units may be forked from it.
+
+It imports Airflow once for all of them, with the configuration of an environment that nobody has made, and notes the
+options that are read meanwhile. It is no choice for an environment that answers one of these otherwise, or that
+brings code which Airflow may import.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+
+from aerodrome.airflow import units, versions
+from aerodrome.airflow.context import INSIDE, JWT_SECRET_BYTES, Context, Database
+from aerodrome.airflow.inside.aerodrome_unit import likeness
+
+OPTIONS = "options-read.json"
+HOME = "home"
+LOCAL_SETTINGS = ("airflow_local_settings.py", "airflow_local_settings")
+"""A module of the user's that Airflow imports while it is imported itself."""
+
+_NOBODYS = "nobody's"
+
+
+def is_offered(version: str) -> bool:
+    """Whether the version has a primed process; in the lines before 3 most of a start is work of the environment's."""
+    return versions.lookup(version).adapter.GAINS_BY_PRIMING
+
+
+def files(nobody: Context, socket: Path) -> dict[Path, str]:
+    """The files that the primed process needs, below the folder of that environment's configuration, with their texts.
+
+    The texts differ from those of another Aerodrome's. The process serves at the socket.
+    """
+    folder = nobody.configuration
+    document = {
+        "socket": str(socket),
+        "argv": [str(nobody.inside / "boot.py"), "prime", "--report", str(folder / OPTIONS)],
+        "env": units.environment(nobody, component="scheduler", config=folder / units.SHARED),
+        "cwd": "/",
+        "code": _code(),
+        "views": [[str(nobody.home), str(nobody.airflow_home)]],
+    }
+    return {folder / units.SHARED: shared(nobody), file(folder): json.dumps(document)}
+
+
+def file(folder: Path) -> Path:
+    """What the primed process is started with."""
+    return folder / "prime.json"
+
+
+def served_at(folder: Path) -> Path | None:
+    """The socket of the process that is primed in the folder; None while it is not."""
+    try:
+        document = json.loads(file(folder).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return Path(document["socket"]) if (folder / OPTIONS).exists() else None
+
+
+def shared(context: Context) -> str:
+    """The text of the configuration without secrets that Airflow is imported with."""
+    texts = versions.lookup(context.version).adapter.configuration(context)
+    return texts[context.configuration / units.SHARED]
+
+
+def objection(folder: Path, context: Context, code: Iterable[Path]) -> str:
+    """Why the units of an environment cannot be forked from the process primed in the folder; empty = they can.
+
+    `code` are the folders with modules of the user's.
+    """
+    try:
+        reads = json.loads((folder / OPTIONS).read_text(encoding="utf-8"))
+        known = (folder / units.SHARED).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return "it is not primed yet"
+    if context.site is not None:
+        return "its requirements add packages"
+    if any(_added(context.variables)):
+        return "its startup script sets variables"
+    if any((each / name).exists() for each in code for name in LOCAL_SETTINGS):
+        return "it has an airflow_local_settings module"
+    differs = likeness.difference(known, shared(context), [(section, option) for section, option in reads])
+    return f"it sets {differs}" if differs else ""
+
+
+@cache
+def _code() -> str:
+    """Names what the process keeps in memory of our own."""
+    texts = (path.read_bytes() for path in sorted(INSIDE.rglob("*.py")))
+    return hashlib.sha256(b"\0".join(texts)).hexdigest()
+
+
+def _added(variables: Mapping[str, Mapping[str, str]]) -> Iterable[bool]:
+    return (bool(each) for each in variables.values())
+
+
+def nobody(version: str, interpreter: Path, folder: Path, airflow_home: Path) -> Context:
+    """An environment with every default, and in the place of what differs between environments nothing real.
+
+    The folder is the primed process's own; `airflow_home` is where the units of all environments find theirs.
+    """
+    return Context(
+        name=_NOBODYS,
+        region="us-east-1",
+        account_id="000000000000",
+        version=version,
+        interpreter=interpreter,
+        home=folder / HOME,
+        airflow_home=airflow_home,
+        configuration=folder,
+        dags=airflow_home / "dags",
+        plugins=airflow_home / "plugins",
+        logs=airflow_home / "logs",
+        unit_logs=folder,
+        run=folder,
+        temporary=folder / HOME,
+        web_socket=folder / _NOBODYS,
+        jwks=folder / _NOBODYS,
+        database=Database(host="/", name=_NOBODYS, user=_NOBODYS, password=_NOBODYS),
+        broker_url="redis://nobodys",
+        result_backend_url="redis://nobodys",
+        fernet_key=_NOBODYS,
+        jwt_secret="-" * JWT_SECRET_BYTES,
+        secret_key=_NOBODYS,
+        execution_port=1,
+        gateway_audience=_NOBODYS,
+        base_url="https://nobodys",
+        gid=0,
+    )

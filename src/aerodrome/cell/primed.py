@@ -1,0 +1,67 @@
+"""The primed process: a second warm process, which has run a script before it forks cells.
+
+The warm process forks it at its start, and it ends with the warm process. The script leaves in memory what most
+environments' units need, and returns; what it is and which environments may have it, only the writer of the file knows.
+It knows no environment.
+
+The file is an object: `socket`, where it serves once the script has returned; `argv`, `env` and `cwd` of the script;
+and `views`, folders that the script finds at other paths (see `mounts`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import child, immortal, kernel, logs, mounts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+
+def start(file: str, serve: Callable[[str], int]) -> None:
+    """Forks the primed process, which calls `serve` with the path of its socket; returns in the caller alone."""
+    parent = os.getpid()
+    try:
+        if os.fork():
+            return
+    except OSError as error:
+        logs.say("no primed process", error=error.strerror or str(error))
+        return
+    code = 1
+    try:
+        kernel.close_all_but(set())
+        kernel.die_with_parent()
+        if os.getppid() == parent:
+            code = _run(json.loads(Path(file).read_text(encoding="utf-8")), serve)
+    except BaseException:  # noqa: BLE001 - the traceback belongs into the log, whatever it is
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _run(wanted: dict[str, Any], serve: Callable[[str], int]) -> int:
+    kernel.set_name("aerodrome-prime")
+    environment, started = dict(os.environ), time.monotonic()
+    if wanted["views"] and (not mounts.leave() or mounts.show(wanted["views"])):
+        logs.say("no primed process", error="folders cannot be shown at other paths")
+        return 1
+    code = child.prepare(wanted["argv"], wanted["env"], wanted["cwd"])
+    if code != 0:
+        logs.say("no primed process", error="its script has failed", code=code)
+        return code
+    if kernel.threads() > 1:
+        logs.say("no primed process", error="its script has left threads behind", threads=kernel.threads())
+        return 1
+    child.take_environment(environment)
+    os.chdir("/")
+    immortal.settle()
+    logs.say("primed", seconds=round(time.monotonic() - started, 3))
+    return serve(wanted["socket"])

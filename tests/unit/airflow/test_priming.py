@@ -1,0 +1,114 @@
+"""Which environments' units may be forked from a process that has imported Airflow for nobody."""
+
+from __future__ import annotations
+
+import configparser
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aerodrome.airflow import priming, units, versions
+from aerodrome.airflow.inside.aerodrome_unit import likeness
+
+NAMES = st.sampled_from(["a", "b", "c"])
+SECTIONS = st.dictionaries(NAMES, st.dictionaries(NAMES, st.sampled_from(["1", "2"]), min_size=1), max_size=3)
+READS = st.sets(st.tuples(NAMES, NAMES))
+
+
+def text(sections):
+    parser = configparser.RawConfigParser()
+    parser.read_dict(sections)
+    lines = [f"[{name}]\n" + "".join(f"{key} = {value}\n" for key, value in parser[name].items()) for name in sections]
+    return "".join(lines)
+
+
+@given(SECTIONS, SECTIONS, READS)
+def test_who_goes_on_finds_every_option_that_was_read_as_it_was(one, other, reads):
+    if likeness.difference(text(one), text(other), reads):
+        return
+    for section, option in reads:
+        assert one.get(section, {}).get(option) == other.get(section, {}).get(option)
+    for section, options in one.items():  # what it had and does not have now would stay
+        assert options.keys() <= other[section].keys()
+
+
+@given(SECTIONS, READS)
+def test_the_same_configuration_is_never_another(sections, reads):
+    assert likeness.difference(text(sections), text(sections), reads) == ""
+
+
+def test_what_is_read_again_may_differ():
+    assert likeness.difference("[api]\nbase_url = a\n", "[api]\nbase_url = b\n", [("api", "base_url")]) == ""
+    assert likeness.difference("[api]\nbase_url = a\n", "[api]\n", [("api", "base_url")]) == "api.base_url"
+
+
+def test_options_that_are_asked_for_are_noted_for_a_while():
+    parser = configparser.ConfigParser()
+    parser.read_string("[Core]\nOne = 1\n")
+    reads = set()
+    with likeness.noted(reads):
+        assert parser.get("Core", "One") == "1"
+        assert not parser.has_option("core", "two")
+    parser.get("Core", "one")
+    assert reads == {("core", "one"), ("core", "two")}
+    assert configparser.RawConfigParser.get.__name__ == "get"
+
+
+@pytest.fixture
+def line_3(make_context):
+    number = next(number for number in versions.OFFERED if priming.is_offered(number))
+    return lambda **changes: make_context(number, **changes)
+
+
+@pytest.fixture
+def primed(line_3, tmp_path):
+    """The folder of a process that has read the default timezone, and what it was told."""
+    nobody = line_3(configuration=tmp_path, broker_url="redis://nobodys", base_url="https://nobodys")
+    files = priming.files(nobody, tmp_path / "socket")
+    for path, content in files.items():
+        path.write_text(content)
+    reads = [("core", "default_timezone"), ("api", "base_url"), ("celery", "broker_url"), ("core", "parallelism")]
+    (tmp_path / priming.OPTIONS).write_text(json.dumps(reads))
+    return tmp_path
+
+
+def test_an_environment_with_defaults_may_use_it(primed, line_3, tmp_path):
+    assert priming.objection(primed, line_3(), [tmp_path / "absent"]) == ""
+    assert priming.objection(primed, line_3(options={"core.max_map_length": "7"}), []) == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"options": {"core.default_timezone": "Europe/Berlin"}}, "core.default_timezone"),
+        ({"options": {"core.default_timezone_cmd": "date"}}, ""),
+        ({"max_workers": 3}, "core.parallelism"),
+        ({"variables": {"worker": {"A": "b"}, "scheduler": {}}}, "variables"),
+    ],
+)
+def test_an_environment_that_answers_otherwise_may_not(primed, line_3, changes, reason):
+    assert reason in priming.objection(primed, line_3(**changes), [])
+
+
+def test_packages_and_local_settings_of_the_users_speak_against_it(primed, line_3, tmp_path):
+    assert "requirements" in priming.objection(primed, line_3(site=tmp_path), [])
+    (tmp_path / "airflow_local_settings.py").touch()
+    assert "airflow_local_settings" in priming.objection(primed, line_3(), [tmp_path])
+
+
+def test_a_process_that_is_not_primed_yet_is_not_used(primed, line_3):
+    (primed / priming.OPTIONS).unlink()
+    assert priming.objection(primed, line_3(), []) == "it is not primed yet"
+
+
+def test_the_primed_process_is_told_nothing_of_any_environment(tmp_path):
+    number = next(number for number in versions.OFFERED if priming.is_offered(number))
+    nobody = priming.nobody(number, tmp_path / "python", tmp_path, tmp_path / "home")
+    written = priming.files(nobody, tmp_path / "socket")
+    assert set(written) == {tmp_path / units.SHARED, priming.file(tmp_path)}
+    document = json.loads(written[priming.file(tmp_path)])
+    assert document["env"]["AIRFLOW_HOME"] == str(tmp_path / "home")
+    assert not {name for name in document["env"] if name.startswith("AWS_CONTAINER")}
+    assert "fernet_key" not in written[tmp_path / units.SHARED]
