@@ -68,9 +68,6 @@ CASES = {
     "HTTP/1.10": GET.replace(b"HTTP/1.1", b"HTTP/1.10") + b"\r\n",
     "HTTP/0.9": b"GET /x\r\n",
     "HTTP/0.9 with headers": GET.replace(b" HTTP/1.1", b"") + b"\r\n",
-    "an upgrade to WebSocket": GET + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
-    "an upgrade to HTTP/2": GET
-    + b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n\r\n",
     "a tunnel": b"CONNECT HOST HTTP/1.1\r\nHost: HOST\r\n\r\n",
     "HTTP/2 itself": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "TLS": b"\x16\x03\x01\x00\xa5",

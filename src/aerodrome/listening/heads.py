@@ -42,7 +42,6 @@ class Head:
     method: bytes = b""
     target: bytes = b""
     version: str = ""
-    upgrades: bool = False
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
 
 
@@ -55,7 +54,7 @@ def origin_form(head: Head) -> bytes:
     size = len(head.target) + sum(len(name) + len(value) for name, value in head.headers)
     if size > LONGEST or len(head.headers) > MOST_HEADERS:
         raise BadHeadError("The request's head is too long.", status=_TOO_LARGE)
-    if head.version not in {"1.0", "1.1"} or head.upgrades:
+    if head.version not in {"1.0", "1.1"} or head.method == b"CONNECT":
         raise BadHeadError("Only HTTP/1.1 and HTTP/1.0 are spoken here.")
     if any(_CONTROL.search(value) for _, value in head.headers):
         raise BadHeadError("A header has a control character.")
@@ -68,6 +67,14 @@ def origin_form(head: Head) -> bytes:
     if not _TARGET.fullmatch(head.target):
         raise BadHeadError("The request line has a character that no target may have.")
     return head.target if head.target.startswith(b"/") else _of_absolute(head.target, hosts)
+
+
+def framing(headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
+    """The header that says where the body of a request with these headers ends; None: it has none."""
+    if _values(headers, b"transfer-encoding"):
+        return b"Transfer-Encoding: chunked"
+    lengths = _values(headers, b"content-length")
+    return b"Content-Length: " + lengths[0] if lengths and int(lengths[0]) else None
 
 
 def read(raw: bytes) -> Head:
@@ -85,7 +92,7 @@ def read(raw: bytes) -> Head:
     except httptools.HttpParserError:
         raise BadHeadError("This is no HTTP request.") from None
     except httptools.HttpParserUpgrade:
-        pass  # the head says so
+        pass  # an offer to speak another protocol, which is ignored
     if not collector.is_whole:
         raise BadHeadError("This is no HTTP request.")
     head.target = origin_form(head)
@@ -130,5 +137,4 @@ class _Collector:
         assert self.parser is not None  # noqa: S101 - it calls
         self._head.method = self.parser.get_method()
         self._head.version = self.parser.get_http_version()
-        self._head.upgrades = self.parser.should_upgrade()
         self.is_whole = True

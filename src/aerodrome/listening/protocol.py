@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+import httptools
 from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -80,6 +81,10 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(*positional, **named)
         self._listener = listener
         self._client = Client("", self.loop.time())
+        self._framing: bytes | None = None
+        """Where the body ends of a request that offers another protocol; else None."""
+        self._is_muted = False
+        """Whether the parser is being told again what it has read already."""
         self._in_head = True
         self._has_begun = False
         """Whether a part of the next head has come."""
@@ -129,7 +134,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._has_completed = False
         received = self._client.received
-        super().data_received(data)
+        self._parse(data)
         if self.transport.is_closing():
             return
         if self._in_head and (self._has_begun or not self._has_completed):
@@ -139,6 +144,30 @@ class BoundedProtocol(HttpToolsProtocol):
             self._count(len(data) if self._client.received == received else -self._between)
             self._begin_body()
             self._watch_rate()
+
+    def _parse(self, data: bytes) -> None:
+        """Have it read; an offer to speak another protocol (`Upgrade`) is ignored, as RFC 9110 (7.8) allows."""
+        self._unset_keepalive_if_required()
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                data = data[offer.args[0] :]
+                self._go_on()
+            except httptools.HttpParserError:
+                self.send_400_response("")
+                return
+            else:
+                return
+
+    def _go_on(self) -> None:
+        """Behind the head of such an offer the parser sees no body but another protocol; another parser reads it."""
+        framing, self._framing = self._framing, None
+        if framing is not None:
+            self.parser = httptools.HttpRequestParser(self)
+            self._is_muted = True
+            self.parser.feed_data(b"POST / HTTP/1.1\r\n" + framing + b"\r\n\r\n")
+            self._is_muted = False
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -152,20 +181,26 @@ class BoundedProtocol(HttpToolsProtocol):
 
     # What the parser finds.
 
+    def on_url(self, url: bytes) -> None:
+        if not self._is_muted:
+            super().on_url(url)
+
     def on_message_begin(self) -> None:
+        if self._is_muted:
+            return
         super().on_message_begin()
         self.scope["extensions"] = {PASSING_ON: {"asked": self._may_pass_on}, PEER: {"name": self._client.peer}}
         self._has_begun = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:  # else a trailer, which nobody here has a use for
+        if self._in_head and not self._is_muted:  # else a trailer, which nobody here has a use for
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self._is_muted:
+            return
         parser = self.parser
-        head = heads.Head(
-            parser.get_method(), self.url, parser.get_http_version(), parser.should_upgrade(), self.headers
-        )
+        head = heads.Head(parser.get_method(), self.url, parser.get_http_version(), self.headers)
         try:
             self.url = heads.origin_form(head)
         except heads.BadHeadError as error:
@@ -173,6 +208,7 @@ class BoundedProtocol(HttpToolsProtocol):
             raise
         if len(self.pipeline) >= DEEPEST_PIPELINE:
             raise _BadRequestError("a pipeline")
+        self._framing = heads.framing(self.headers) if parser.should_upgrade() else None
         self._in_head = self._has_begun = False
         self._between = 0
         if self._head_timer is not None:
@@ -190,6 +226,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._has_held_back |= self.flow.read_paused
 
     def on_message_complete(self) -> None:
+        if self._framing is not None:
+            return  # its body is still to come
         super().on_message_complete()
         self._in_head = self._has_completed = True
         self._between = 0

@@ -71,3 +71,47 @@ def test_what_stands_between_pieces_of_a_body_is_bounded(port, begin):
             client.sendall(b"x" * 65536)
             taken += 65536
     assert taken < 32 * 2**20
+
+
+OFFERS = {
+    "HTTP/2": b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n",
+    "WebSocket": b"Connection: Upgrade\r\nUpgrade: websocket\r\n",
+}
+
+
+@pytest.mark.parametrize("offer", OFFERS)
+@pytest.mark.parametrize("size", [None, 1, 4096])
+def test_an_offer_to_speak_another_protocol_is_ignored(port, seen, offer, size):
+    """Java's HttpClient and `curl --http2` make one; the body behind it is a body, and no second request."""
+    inner = malformed.GET.replace(b"/x", malformed.MARK) + b"\r\n"
+    bodies = {
+        b"": b"",
+        b"Content-Length: 0\r\n": b"",
+        b"Content-Length: %d\r\n" % len(inner): inner,
+        b"Transfer-Encoding: chunked\r\n": b"%x\r\n%b\r\n0\r\n\r\n" % (len(inner), inner),
+    }
+    requests = [
+        method.replace(b"HOST", b"h") + OFFERS[offer] + framing + b"\r\n" + body
+        for method in (malformed.GET, malformed.POST)
+        for framing, body in bodies.items()
+    ]
+    last = malformed.GET.replace(b"HOST", b"h").replace(b"/x", b"/last") + b"Connection: close\r\n\r\n"
+    whole = b"".join([*requests, last])
+    seen.clear()
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for begin in range(0, len(whole), size or len(whole)):
+            client.sendall(whole[begin : begin + (size or len(whole))])
+        answers = b""
+        while more := client.recv(65536):
+            answers += more
+    assert answers.count(b"HTTP/1.1 200 ") == len(requests) + 1
+    assert seen == ["/x"] * len(requests) + ["/last"]
+
+
+def test_what_follows_an_offer_is_read_as_strictly(port, seen):
+    seen.clear()
+    head = malformed.POST.replace(b"HOST", b"h") + OFFERS["HTTP/2"]
+    for more in (b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", b"Content-Length: 1\r\nContent-Length: 2\r\n"):
+        assert malformed.is_refused(raw.send(port, head + more + b"\r\n0\r\n\r\n"))
+    assert seen == []
