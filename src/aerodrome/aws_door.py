@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -51,6 +52,9 @@ GRACEFUL = 5
 
 REPEATED_AFTER = 60.0
 """Seconds in which one refusal is recorded once, however often a program tries again."""
+
+MOST_OF_ONE = 120
+"""Refusals of one principal that are recorded in that time."""
 
 MOST_REMEMBERED = 10_000
 
@@ -123,18 +127,29 @@ def _dependencies(
 
 
 def once_a_minute(record: Recorder, monotonic: Callable[[], float] = time.monotonic) -> Recorder:
-    """A recorder that takes the same refusal again only after a while: a program may try a thousand times a second."""
+    """A recorder that takes the same refusal again only after a while, and of one principal so many in that time.
+
+    A program may try a thousand times a second, and each time something else. Whoever proves nothing is one principal,
+    and what he says of himself counts for nothing.
+    """
     recorded: dict[tuple[object, ...], float] = {}
+    counted: Counter[object] = Counter()
+    began = monotonic()
 
     def recording(entry: Entry) -> None:
+        nonlocal began
         if not entry.allowed:
-            key = (entry.principal, entry.action, entry.sentence[:200], entry.detail.get("error"))
-            now = monotonic()
-            if now - recorded.get(key, -REPEATED_AFTER) < REPEATED_AFTER:
+            now, error = monotonic(), entry.detail.get("error")
+            if now - began >= REPEATED_AFTER:
+                counted.clear()
+                began = now
+            kind = (entry.principal, entry.action, error, entry.sentence[:200] if entry.principal else "")
+            if now - recorded.get(kind, -REPEATED_AFTER) < REPEATED_AFTER or counted[entry.principal] >= MOST_OF_ONE:
                 return
+            counted[entry.principal] += 1
             if len(recorded) >= MOST_REMEMBERED:
                 recorded.clear()
-            recorded[key] = now
+            recorded[kind] = now
         record(entry)
 
     return recording

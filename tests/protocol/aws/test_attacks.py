@@ -321,3 +321,23 @@ def test_records_are_judged_by_the_iterator_s_stream(world, made):
                 world, asking, "kinesis", "Kinesis_20131202.GetRecords", ShardIterator=iterator, **more
             )
             assert (status in REFUSED) == refused, told
+
+
+def test_a_made_up_service_has_no_name_in_the_audit_log(world):
+    world.entries.clear()
+    for number in range(3):
+        assert sent(world, world.user(), "POST", "/", body=b"", service=f"made-up-{number}")[0] in REFUSED
+    assert {entry.action for entry in world.entries} == {"UnknownService"}
+
+
+def test_s3_is_told_of_no_header_that_is_to_be_dropped_on_the_way(world, made):
+    status, _ = sent(world, made["root"], "GET", "/mine/k", headers={"Connection": "x-amz-content-sha256"})
+    assert status == 400
+
+
+@pytest.mark.parametrize("body", [b'{"Sql": "SELECT 1", "Sql": "DROP"}', b'{"Sql": "SELECT 1", "Path": "/x"}', b"[]"])
+def test_a_statement_has_the_members_that_its_service_knows(world, made, body):
+    headers = {"X-Amz-Target": "RedshiftData.ExecuteStatement", "Content-Type": "application/x-amz-json-1.1"}
+    status, told = sent(world, made["root"], "POST", "/", body=body, headers=headers, service="redshift-data")
+    assert status == 400
+    assert b"ValidationException" in told

@@ -1,4 +1,4 @@
-# ruff: noqa: ARG001, S310 - what `made` makes is there by being asked for; the URL is the door's
+# ruff: noqa: ARG001, ARG005, S310 - what `made` makes is there by being asked for; the URL is the door's
 """Policies of buckets, queues, topics, keys and secrets count beside those of who asks."""
 
 from __future__ import annotations
@@ -139,3 +139,42 @@ def test_a_secret_s_policy(world, made, root):
     root("secretsmanager").put_resource_policy(SecretId="mine", ResourcePolicy=document(allowing))
     secrets.get_secret_value(SecretId="mine")
     root("secretsmanager").delete_resource_policy(SecretId="mine")
+
+
+NO_POLICY = '{"Version": "2012-10-17", "Statement": [{"Effect": "Perhaps", "Principal": "*", "Action": "s3:*"}]}'
+
+
+@pytest.mark.parametrize(
+    ("service", "code", "put"),
+    [
+        ("s3", "MalformedPolicy", lambda c, made, text: c.put_bucket_policy(Bucket="mine", Policy=text)),
+        ("sqs", "InvalidAttributeValue",
+         lambda c, made, text: c.set_queue_attributes(QueueUrl=made["queue"], Attributes={"Policy": text})),
+        ("sqs", "InvalidAttributeValue",
+         lambda c, made, text: c.create_queue(QueueName="no-policy", Attributes={"Policy": text})),
+        ("sns", "InvalidParameter",
+         lambda c, made, text: c.set_topic_attributes(
+             TopicArn=TOPIC, AttributeName="Policy", AttributeValue=text)),
+        ("sns", "InvalidParameter",
+         lambda c, made, text: c.create_topic(Name="no-policy", Attributes={"DisplayName": "x", "Policy": text})),
+        ("kms", "MalformedPolicyDocumentException",
+         lambda c, made, text: c.put_key_policy(KeyId=made["key"], PolicyName="default", Policy=text)),
+        ("kms", "MalformedPolicyDocumentException", lambda c, made, text: c.create_key(Policy=text)),
+        ("secretsmanager", "MalformedPolicyDocumentException",
+         lambda c, made, text: c.put_resource_policy(SecretId=made["secret"], ResourcePolicy=text)),
+    ],
+)  # fmt: skip
+def test_a_policy_that_is_none_is_not_put(world, made, root, service, code, put):
+    for text in (NO_POLICY, "no JSON"):
+        with pytest.raises(ClientError) as error:
+            put(root(service), made, text)
+        assert error.value.response["Error"]["Code"].endswith(code)
+        assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 400
+
+
+def test_a_policy_is_put_in_the_place_of_another(world, made, root):
+    text = document({"Effect": "Deny", "Principal": "*", "Action": "sqs:*", "Resource": "*",
+                     "Condition": {"StringEquals": {"aws:SourceIp": "10.0.0.1"}}})  # fmt: skip
+    sqs = root("sqs")
+    sqs.set_queue_attributes(QueueUrl=made["queue"], Attributes={"Policy": text})
+    sqs.set_queue_attributes(QueueUrl=made["queue"], Attributes={"Policy": ""})

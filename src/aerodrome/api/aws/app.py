@@ -31,7 +31,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aerodrome import browsers, forwarding
 from aerodrome.api.auditing import Trail
-from aerodrome.api.aws import operations, passing, refusals, requested, s3
+from aerodrome.api.aws import operations, passing, readings, refusals, requested, s3
 from aerodrome.api.aws.knowledge import Knowledge
 from aerodrome.api.aws.passing import CheckedBody, Emulator
 from aerodrome.api.aws.refusals import Refusal
@@ -44,8 +44,9 @@ from aerodrome.errors import BrokenError
 from aerodrome.identity import payloads, sigv4
 from aerodrome.identity.authenticator import Authenticator, Proof
 from aerodrome.identity.authorizer import Anonymous, Authorizer, Request, principal_context, refusal
-from aerodrome.identity.errors import AuthenticationError, unknown_key
+from aerodrome.identity.errors import AuthenticationError, MalformedPolicyError, unknown_key
 from aerodrome.identity.payloads import Payload
+from aerodrome.identity.policy import grammar
 from aerodrome.identity.request_context import connection_context
 from aerodrome.identity.sigv4 import Presented, SignedRequest
 from aerodrome.listening.protocol import peer_of
@@ -73,6 +74,9 @@ PASSING_PATIENCE = 900.0
 
 _SERVICE_KEY = "AKIAAERODROME"
 """What keys of environments' own parts begin with; they assume roles and do nothing else."""
+
+KNOWN = frozenset({*rules.SERVICES, *rules.OURS, rules.REDSHIFT_DATA})
+"""What a request may be signed for so that the audit log has its name."""
 
 _READS = re.compile(r"[\w-]+:(Get|List|Describe|Head|BatchGet|Query|Scan|Search|Lookup|Select|Filter|Test)")
 
@@ -245,7 +249,8 @@ class Door:
         if presented is not None:
             arrival.service = presented.service
             arrival.trail.detail["access_key_id"] = presented.access_key_id
-            arrival.trail.action = f"{presented.service}:UnknownOperation"
+            known = presented.service in KNOWN
+            arrival.trail.action = f"{presented.service}:UnknownOperation" if known else "UnknownService"
             if presented.service in rules.OURS:
                 sentence = (
                     "this endpoint does not serve Amazon MWAA, IAM and STS; send this to Aerodrome's own endpoint"
@@ -266,6 +271,7 @@ class Door:
         head = arrival.head
         path = s3.by_path(head.headers.get("host", ""), arrival.raw_path)
         arrival.head = head = replace(head, path=unquote(path))
+        readings.check_connection(head)
         asking, payload = await self._signer(arrival)
         if not s3.is_held(head):
             wanted = s3.requested(head, None)
@@ -379,6 +385,11 @@ class Door:
         if sentence is not None:
             trail.sentence = sentence
             self._refuse(arrival, refusals.denied, sentence)
+        for policy in wanted.policies:
+            try:
+                grammar.parse_resource(policy)
+            except MalformedPolicyError as error:
+                self._refuse(arrival, refusals.malformed, error.reason)
         trail.allowed = True
 
     async def _objection(self, arrival: _Arrival, asking: Principal | Anonymous, wanted: Requested) -> str | None:

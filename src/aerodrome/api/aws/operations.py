@@ -66,6 +66,9 @@ _RULES = frozenset({"PutRule", "DeleteRule", "DescribeRule", "EnableRule", "Disa
 
 _QUEUE = re.compile(r"[A-Za-z0-9_-]{1,80}(\.fifo)?")
 
+_ATTRIBUTE = re.compile(r"(Attributes?\.(?:entry\.)?\d+\.)(Name|key)")
+"""The name of an attribute of a queue or a topic, in a form."""
+
 _STREAM = frozenset({"PutLogEvents", "GetLogEvents", "DeleteLogStream", "CreateLogStream"})
 
 
@@ -102,7 +105,7 @@ def requested(service: str, head: Head, body: bytes, *, region: str, account: st
 def _requested(service: str, head: Head, body: bytes, *, region: str, account: str) -> Requested:
     readings.check_connection(head)
     if service == REDSHIFT_DATA:
-        return _redshift(head)
+        return _redshift(readings.read_target(service, head, body))
     reading = readings.read(service, head, body)
     namespace = iam_actions.SERVICE_TO_IAM_NAMESPACE.get(service, service)
     if reading.name is None:
@@ -112,7 +115,27 @@ def _requested(service: str, head: Head, body: bytes, *, region: str, account: s
     if namespace in ACT_THEMSELVES and ACT_THEMSELVES[namespace].fullmatch(reading.name):
         checks = (*checks, BEYOND)
     tags = partial(_request_tags, service, action, reading, head, body)
-    return Requested(checks=checks, tags=tags, reads_buckets=action == "athena:StartQueryExecution")
+    policies = tuple(policy for policy in _policies(service, reading) if policy)
+    return Requested(checks=checks, tags=tags, policies=policies, reads_buckets=action == "athena:StartQueryExecution")
+
+
+def _policies(service: str, reading: Reading) -> list[str]:
+    """What the request gives to a resource as its policy."""
+    members = reading.members
+    if service in {"kms", "kinesis"} and reading.name in {"CreateKey", "PutKeyPolicy", "PutResourcePolicy"}:
+        return [str(members.get("Policy") or "")]
+    if service == "secretsmanager" and reading.name == "PutResourcePolicy":
+        return [str(members.get("ResourcePolicy") or "")]
+    if service not in {"sqs", "sns"}:
+        return []
+    whole = members.get("Attributes")
+    found = [str(whole.get("Policy") or "")] if isinstance(whole, dict) else []
+    if members.get("AttributeName") == "Policy":
+        found.append(str(members.get("AttributeValue") or ""))
+    for member, name in members.items():
+        if name == "Policy" and (pair := _ATTRIBUTE.fullmatch(member)):
+            found.append(str(members.get(f"{pair[1]}{'Value' if pair[2] == 'Name' else 'value'}") or ""))
+    return found
 
 
 def _request_tags(service: str, action: str, reading: Reading, head: Head, body: bytes) -> Context | None:
@@ -127,10 +150,11 @@ def _request_tags(service: str, action: str, reading: Reading, head: Head, body:
     return {**known, "aws:tagkeys": tuple(keys)} if keys else known
 
 
-def _redshift(head: Head) -> Requested:
-    name = head.headers.get("x-amz-target", "").rpartition(".")[2]
-    runs_sql = name in {"ExecuteStatement", "BatchExecuteStatement"}
-    return Requested(checks=(Check(action=f"redshift-data:{name}", resource="*"),), reads_buckets=runs_sql)
+def _redshift(reading: Reading) -> Requested:
+    if reading.name is None:
+        return Requested(checks=(Check(action="redshift-data:UnknownOperation", resource="*"), BEYOND))
+    runs_sql = reading.name in {"ExecuteStatement", "BatchExecuteStatement"}
+    return Requested(checks=(Check(action=f"redshift-data:{reading.name}", resource="*"),), reads_buckets=runs_sql)
 
 
 class _About:

@@ -36,7 +36,8 @@ _CBOR = re.compile(r"/service/GraniteServiceVersion20100801/operation/([A-Za-z0-
 
 _QUEUE_PATH = re.compile(r"/([0-9]{12}|queue)/[A-Za-z0-9_-]{1,80}(\.fifo)?/?")
 
-_WAYS = frozenset({"keep-alive", "close", ""})
+_WAYS = frozenset({"keep-alive", "close", "upgrade", "http2-settings", ""})
+"""What a Connection header may name; of the two offers nobody here takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,22 @@ def _by_target(service: str, head: Head, query: Mapping[str, list[str]], body: b
         raise UnclearError("The request has a path that its service does not know.")
     if service == "monitoring":
         return Reading(name=name, members={})
+    return _targeted(service, name, body)
+
+
+def read_target(service: str, head: Head, body: bytes) -> Reading:
+    """The operation of a service of which MiniStack knows nothing: as its target has it.
+
+    Raises:
+        UnclearError: there is more than one reading, or none.
+    """
+    query = [name for name in head.query if name.lower() not in passing.SIGNING]
+    if query or head.method != "POST" or head.path != "/":
+        raise UnclearError("The request names its operation in two ways.")
+    return _targeted(service, head.headers.get("x-amz-target", "").rpartition(".")[2], body)
+
+
+def _targeted(service: str, name: str, body: bytes) -> Reading:
     known = _members(service, name)
     if known is None:
         return Reading(name=None, members={})

@@ -15,6 +15,14 @@ from ministack.core import iam_actions
 
 DENIED = "AccessDenied"
 
+_MALFORMED: Mapping[str, str] = {
+    "s3": "MalformedPolicy",
+    "sqs": "InvalidAttributeValue",
+    "sns": "InvalidParameter",
+    "kinesis": "ValidationException",
+}
+"""What services call a policy that is none; the others have KMS's word."""
+
 _S3: Mapping[str, tuple[str, int]] = {
     "UnrecognizedClientException": ("InvalidAccessKeyId", 403),
     "InvalidClientTokenId": ("InvalidAccessKeyId", 403),
@@ -63,6 +71,13 @@ def unclear(service: str, sentence: str, headers: Mapping[str, str], request_id:
         return _xml("InvalidRequest", 400, sentence, request_id)
     found = _told(service, "ValidationException", sentence, headers, request_id)
     return Refusal(status=400, headers=found.headers, body=found.body, code=found.code)
+
+
+def malformed(service: str, reason: str, headers: Mapping[str, str], request_id: str) -> Refusal:
+    """A policy for a resource is none."""
+    return failed(
+        service, 400, _MALFORMED.get(service, "MalformedPolicyDocumentException"), reason, headers, request_id
+    )
 
 
 def failed(service: str, status: int, code: str, sentence: str, headers: Mapping[str, str], request_id: str) -> Refusal:

@@ -54,6 +54,8 @@ class Requested:
     """All must be allowed; the first names the request in the audit log."""
     tags: RequestTags = dict
     """What it says of tags."""
+    policies: tuple[str, ...] = ()
+    """Policies that it gives to resources, as texts."""
     reads_buckets: bool = False
     """True when the emulator will read objects for it that only its text names: SQL."""
 

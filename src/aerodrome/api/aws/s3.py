@@ -45,8 +45,10 @@ _HARMLESS_ACLS = frozenset({"", "private", "bucket-owner-full-control"})
 
 _WRITTEN = ("x-amz-acl", "x-amz-server-side-encryption", "x-amz-storage-class", "x-amz-copy-source", *_GRANTS)
 
-_HELD = frozenset({"CreateBucket", "PutBucketTagging", "PutObjectTagging", "PutObjectVersionTagging"})
-"""Operations that name tags in their bodies."""
+_HELD = frozenset(
+    {"CreateBucket", "PutBucketTagging", "PutObjectTagging", "PutObjectVersionTagging", "PutBucketPolicy"}
+)
+"""Operations whose bodies name tags, or are policies."""
 
 _OBJECT_KEYS = "s3:requestobjecttagkeys"
 
@@ -94,7 +96,8 @@ def requested(head: Head, body: bytes | None) -> Requested:
     first = Check(action=f"s3:{name}", resource=arn, context=_context(name, head, headers))
     more = [BEYOND] if name in _ACTS_ITSELF else []
     tags = partial(_request_tags, name, headers, body)
-    return Requested(checks=(first, *_beside(name, arn, head, headers), *more), tags=tags)
+    policies = ((body or b"").decode("utf-8", "replace"),) if name == "PutBucketPolicy" else ()
+    return Requested(checks=(first, *_beside(name, arn, head, headers), *more), tags=tags, policies=policies)
 
 
 def is_held(head: Head) -> bool:
@@ -106,7 +109,7 @@ def is_held(head: Head) -> bool:
 
 def _request_tags(name: str, headers: Mapping[str, str], body: bytes | None) -> Context | None:
     """The condition keys of tags that the request gives; None: it has them where nobody looks."""
-    if name in _HELD:
+    if name in _HELD and name != "PutBucketPolicy":
         try:
             given = [(each.findtext("{*}Key"), each.findtext("{*}Value")) for each in _elements(body or b"", "Tag")]
         except (iam_actions.ParseError, ValueError):
