@@ -40,7 +40,7 @@ from aerodrome.listening.crowd import Limits
 from aerodrome.listening.server import Server
 from aerodrome.model import arns
 from aerodrome.model.audit import Entry, Recorder
-from aerodrome.services import clusters, postgres
+from aerodrome.services import clusters, heartbeat, postgres
 from aerodrome.settings import EMBEDDED, Settings
 from aerodrome.threads import ThreadSupervisor
 
@@ -49,6 +49,9 @@ LIMITS = Limits(total=1024, each_peer=512, bodies_each_peer=384)
 
 GRACEFUL = 5
 """Seconds that open requests get at a stop."""
+
+LEDGER_SECONDS = 10
+"""For a connection to the ledger, and for a statement: requests wait for it."""
 
 REPEATED_AFTER = 60.0
 """Seconds in which one refusal is recorded once, however often a program tries again."""
@@ -61,7 +64,7 @@ MOST_REMEMBERED = 10_000
 logger = structlog.get_logger("aerodrome.door")
 
 
-def serve(settings: Settings, *, port: int, identity: str, emulator_socket: str, logs_socket: str) -> None:
+def serve(settings: Settings, *, port: int, identity: str, beat: Path, emulator_socket: str, logs_socket: str) -> None:
     """Answer until told to end.
 
     Raises:
@@ -69,17 +72,27 @@ def serve(settings: Settings, *, port: int, identity: str, emulator_socket: str,
     """
     log.configure()
     sockets = emulator_socket, logs_socket
+    heartbeat.begin(beat)
     with OwnAddress(port=port).listener() as listener, _dependencies(settings, identity, *sockets) as deps:
         listener.listen(128)
-        asyncio.run(_serve(Server(create_app(deps), LIMITS, timeout_graceful_shutdown=GRACEFUL), listener))
+        asyncio.run(_serve(Server(create_app(deps), LIMITS, timeout_graceful_shutdown=GRACEFUL), listener, beat))
 
 
-async def _serve(server: Server, listener: socket.socket) -> None:
+async def _serve(server: Server, listener: socket.socket, beat: Path) -> None:
     loop = asyncio.get_running_loop()
+    beating = loop.create_task(_beat(beat))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, setattr, server, "should_exit", True)  # noqa: FBT003 - uvicorn's own flag
     logger.info("serving", port=listener.getsockname()[1])
     await server.serve(sockets=[listener])
+    beating.cancel()
+
+
+async def _beat(file: Path) -> None:
+    """Show that requests go on being served; for ever."""
+    while True:
+        heartbeat.beat(file)
+        await asyncio.sleep(heartbeat.EVERY)
 
 
 @contextlib.contextmanager
@@ -91,7 +104,9 @@ def _dependencies(
     cluster = postgres.up(settings.paths) if embedded else clusters.external(settings.database_url)
     password = key_files.ledger_password(folder)
     vault = Vault(key_files.vault_key(folder))
-    with opened(cluster.dsn(DATABASE, DATABASE, password, scheme="postgresql+psycopg")) as engine:
+    with opened(
+        cluster.dsn(DATABASE, DATABASE, password, scheme="postgresql+psycopg"), seconds=LEDGER_SECONDS
+    ) as engine:
         principals = Principals(
             engine,
             account=settings.account_id,
@@ -162,12 +177,14 @@ def main() -> int:
     parser.add_argument("--identity", required=True, help="what the health check answers")
     parser.add_argument("--emulator", type=Path, required=True, help="the emulator's unix socket")
     parser.add_argument("--logs", type=Path, required=True, help="the log store's unix socket")
+    parser.add_argument("--beat", type=Path, required=True, help="the file that shows that it does not hang")
     options = parser.parse_args()
     try:
         serve(
             Settings(),
             port=options.port,
             identity=options.identity,
+            beat=options.beat,
             emulator_socket=str(options.emulator),
             logs_socket=str(options.logs),
         )

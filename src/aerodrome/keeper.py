@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -28,7 +29,7 @@ from aerodrome.emulator.redshift import warehouses
 from aerodrome.errors import AerodromeError
 from aerodrome.identity import key_files
 from aerodrome.ledger.principals import control_plane_access_key
-from aerodrome.services import clusters, daemon, databases, folders, postgres
+from aerodrome.services import clusters, daemon, databases, folders, heartbeat, postgres
 from aerodrome.services.clusters import Cluster
 from aerodrome.settings import AWS, EMBEDDED, Settings
 from aerodrome.telemetry import launch as log_store
@@ -56,6 +57,8 @@ class Keeper:
         self._stop = threading.Event()
         self._woken, self._wake = os.pipe()
         self._stopped: dict[str, int] = {}
+        self._silence = heartbeat.Silence()
+        """The door's."""
         self._has_ledger = False
         self._is_asserted = True
         """Whether the buckets' settings stand since the emulator was started; else the next look asserts them."""
@@ -168,6 +171,8 @@ class Keeper:
         if self._settings.guards_aws and not self._lives(self._logs()):
             log.warning("the log store is gone; starting it again")
             self._start_logs()
+        if self._settings.guards_aws and self._has_ledger:
+            self._end_if_it_hangs(self._door(), self._door_beat())
         if self._settings.guards_aws and self._has_ledger and not self._lives(self._door()):
             log.warning("the AWS door is gone; starting it again")
             self._open_door()
@@ -193,6 +198,13 @@ class Keeper:
             log.warning("a service is stopped by a signal; ending it", service=process.name)
             daemon.stop(process)
         return daemon.is_running(process)
+
+    def _end_if_it_hangs(self, process: daemon.Daemon, beat: Path) -> None:
+        """End what runs and has been silent for long."""
+        if self._silence.hangs(heartbeat.silent(beat) if daemon.is_running(process) else 0.0):
+            log.warning("a service hangs; ending it", service=process.name)
+            beat.unlink(missing_ok=True)
+            daemon.stop(process)
 
     def _start_emulator(self) -> None:
         folders.make(self._settings.paths.aws, folders.PRIVATE)
@@ -267,6 +279,9 @@ class Keeper:
         """The emulator as versions without a door started it."""
         return replace(self._daemon(described), pid_file=self._settings.paths.run / "aws-emulator.pid")
 
+    def _door_beat(self) -> Path:
+        return self._settings.paths.run / "aws-door.beat"
+
     def _door(self) -> daemon.Daemon:
         """The door before the emulator, as a process of its own."""
         settings, paths = self._settings, self._settings.paths
@@ -280,6 +295,7 @@ class Keeper:
                 f"--port={self._aws_port()}",
                 f"--identity={launch.identity(paths.aws)}",
                 f"--emulator={paths.aws_socket}",
+                f"--beat={self._door_beat()}",
                 f"--logs={paths.logs_socket}",
             ),
             env={"PATH": os.defpath, "LC_ALL": "C.UTF-8", "HOME": str(paths.data), **settings.variables()},

@@ -34,6 +34,8 @@ from aerodrome.api.auditing import Trail
 from aerodrome.api.aws import operations, passing, readings, refusals, requested, s3
 from aerodrome.api.aws.knowledge import Knowledge
 from aerodrome.api.aws.passing import CheckedBody, Emulator
+from aerodrome.api.aws.places import Places
+from aerodrome.api.aws.refreshing import Refreshing
 from aerodrome.api.aws.refusals import Refusal
 from aerodrome.api.aws.requested import Check, Head, Requested, UnclearError
 from aerodrome.api.aws.resources import REQUIRED, Resource, Resources
@@ -169,6 +171,8 @@ class Door:
         self._emulator = emulator
         self._logs = logs
         self._spool = spool
+        self._places = Places()
+        self._refresh_for_strangers = Refreshing(deps.refresh)
         self._resources = Resources(emulator.ask)
         self._held = Budget(HELD_AT_ONCE, each=HELD_AT_ONCE // 2, patience=HELD_PATIENCE)
         self._held_of_peers = Budget(HELD_AT_ONCE, each=HELD_AT_ONCE // 2, patience=HELD_PATIENCE)
@@ -227,7 +231,7 @@ class Door:
         except UnclearError as error:
             self._refuse(arrival, refusals.unclear, str(error))
         except BusyError:
-            self._fail(arrival, 503, "SlowDown", "Other large requests are under way: reduce your request rate.")
+            self._fail(arrival, 503, "SlowDown", "Other requests are under way: reduce your request rate.")
         except forwarding.UnansweredError as error:
             log.warning("emulator_away", error=str(error))
             self._fail(arrival, 503, "ServiceUnavailable", "The AWS emulator does not answer: see `aerodrome status`.")
@@ -273,17 +277,18 @@ class Door:
         arrival.head = head = replace(head, path=unquote(path))
         readings.check_connection(head)
         asking, payload = await self._signer(arrival)
-        if not s3.is_held(head):
-            wanted = s3.requested(head, None)
-            await self._decide(arrival, asking, wanted)
-            yield _Admitted(caller=_caller(asking), wanted=wanted, body=None, payload=payload)
-            return
-        async with self._body(arrival, _name(asking)) as body:
-            payload.feed(body)
-            payload.finish()
-            wanted = s3.requested(head, body)
-            await self._decide(arrival, asking, wanted)
-            yield _Admitted(caller=_caller(asking), wanted=wanted, body=body, payload=None)
+        with self._places.taken(_name(asking)):
+            if not s3.is_held(head):
+                wanted = s3.requested(head, None)
+                await self._decide(arrival, asking, wanted)
+                yield _Admitted(caller=_caller(asking), wanted=wanted, body=None, payload=payload)
+                return
+            async with self._body(arrival, _name(asking)) as body:
+                payload.feed(body)
+                payload.finish()
+                wanted = s3.requested(head, body)
+                await self._decide(arrival, asking, wanted)
+                yield _Admitted(caller=_caller(asking), wanted=wanted, body=body, payload=None)
 
     async def _signer(self, arrival: _Arrival) -> tuple[Principal | Anonymous, Payload]:
         """Who asks S3, and what the body must be."""
@@ -306,8 +311,9 @@ class Door:
             wanted = operations.requested(
                 arrival.service, arrival.head, body, region=self._deps.region, account=self._deps.account
             )
-            await self._decide(arrival, proof.principal, wanted)
-            yield _Admitted(caller=_caller(proof.principal), wanted=wanted, body=body, payload=None)
+            with self._places.taken(_name(proof.principal)):
+                await self._decide(arrival, proof.principal, wanted)
+                yield _Admitted(caller=_caller(proof.principal), wanted=wanted, body=body, payload=None)
 
     def _recognised(self, arrival: _Arrival, presented: Presented) -> Principal:
         """Whose key the request names, when all is right that can be known before the body is read."""
@@ -343,7 +349,7 @@ class Door:
         except AuthenticationError as error:
             if error.code not in {"UnrecognizedClientException", "InvalidClientTokenId"}:
                 raise
-        await to_thread.run_sync(self._deps.refresh)
+        await self._refresh_for_strangers()
         return look()
 
     @asynccontextmanager

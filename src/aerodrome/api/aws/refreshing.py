@@ -1,0 +1,37 @@
+"""IAM read again for those whose keys nobody knows: seldom, however many there are."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from anyio import to_thread
+
+SPACING = 1.0
+"""Seconds between the beginnings of two reads. PostgreSQL notifies of new keys: hardly one is read here first."""
+
+
+class Refreshing:
+    """Brings in changes of IAM that were made before it was called. Those who wait share one read, and no thread."""
+
+    def __init__(
+        self, refresh: Callable[[], None], *, spacing: float = SPACING, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._refresh = refresh
+        self._spacing = spacing
+        self._monotonic = monotonic
+        self._began = monotonic() - spacing
+        self._next: asyncio.Task[None] | None = None
+
+    async def __call__(self) -> None:
+        """Return when a read has ended that began after the call."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._read())
+        await asyncio.shield(self._next)
+
+    async def _read(self) -> None:
+        await asyncio.sleep(max(0.0, self._began + self._spacing - self._monotonic()))
+        self._next = None  # whoever comes from now on needs another
+        self._began = self._monotonic()
+        await to_thread.run_sync(self._refresh)

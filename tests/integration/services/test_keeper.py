@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import time
+
+from aerodrome.keeper import Keeper
+from aerodrome.services import daemon, heartbeat
+from aerodrome.services.daemon import Daemon
+from aerodrome.settings import Settings
+
+
+def test_a_service_that_hangs_is_ended_and_one_that_beats_is_not(tmp_path):
+    keeper, beat = Keeper(Settings(data=tmp_path)), tmp_path / "beat"
+    process = Daemon(
+        name="service",
+        argv=("/bin/sleep", "600"),
+        env={},
+        cwd=tmp_path,
+        log=tmp_path / "log",
+        pid_file=tmp_path / "pid",
+    )
+    daemon.start(process)
+    try:
+        for _ in range(2 * heartbeat.LOOKS):
+            heartbeat.begin(beat)
+            keeper._end_if_it_hangs(process, beat)
+        assert daemon.is_running(process)
+        heartbeat.begin(beat, lambda: time.monotonic() - heartbeat.SILENCE - 1)
+        for _ in range(heartbeat.LOOKS):
+            assert daemon.is_running(process)
+            keeper._end_if_it_hangs(process, beat)
+        assert not daemon.is_running(process)
+    finally:
+        daemon.stop(process)

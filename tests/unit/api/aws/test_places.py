@@ -1,0 +1,44 @@
+"""What one principal may take of the door."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+
+import pytest
+
+from aerodrome.api.aws import places
+from aerodrome.api.aws.places import Places
+from aerodrome.api.aws.refreshing import Refreshing
+from aerodrome.budget import BusyError
+
+
+def test_one_principal_leaves_places_to_others():
+    found = Places()
+    with ExitStack() as stack:
+        for _ in range(places.MOST_OF_ONE):
+            stack.enter_context(found.taken("greedy"))
+        with pytest.raises(BusyError), found.taken("greedy"):
+            pass
+        for _ in range(places.CROWDED - places.MOST_OF_ONE):
+            stack.enter_context(found.taken("another"))
+        for _ in range(places.FEW):
+            stack.enter_context(found.taken("modest"))
+        for full in ("greedy", "another", "modest"):
+            with pytest.raises(BusyError), found.taken(full):
+                pass
+    with found.taken("greedy"):
+        pass
+
+
+def test_unknown_keys_cause_one_read_a_while_and_each_sees_one_that_began_after_it_came():
+    async def run() -> None:
+        reads = []
+        refreshing = Refreshing(lambda: reads.append(asked), spacing=0.05)
+        asked = 0
+        for asked in (1, 2):
+            await asyncio.gather(*(refreshing() for _ in range(100)))
+            assert reads[-1] == asked
+        assert len(reads) == 2
+
+    asyncio.run(run())
