@@ -11,7 +11,7 @@ OTHER_LINES ?= 3.2.1 3.0.6 2.10.3 1.10.15
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test faults lines check format lock bench clean
+.PHONY: help quickstart test faults lines check format lock bench bench-loss clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ lock: .venv/.synced ## Recompile the locks: ours and each Airflow version's (CON
 
 bench: .venv/.synced ## Measure against stock Airflow on this machine; prints one table
 	$(RUN)/python -m benchmarks
+
+bench-loss: .venv/.synced ## Look for lost tasks while workers come, go and are killed (VERSION=3.3 or 2.11)
+	$(RUN)/python -m benchmarks.loss --airflow-version $(VERSION)
 
 clean: ## Remove what make and the tests made in this folder
 	rm -rf .venv .uv .versions .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -6,7 +6,6 @@ import statistics
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -15,7 +14,9 @@ from rich.console import Console
 from benchmarks import stock
 from benchmarks.door import door
 from benchmarks.gateway import gateway
+from benchmarks.memory import pss
 from benchmarks.ours import Installation, wait_for
+from benchmarks.scaling import scaling
 from benchmarks.signatures import signatures
 from benchmarks.table import Row
 from benchmarks.updates import updates
@@ -98,13 +99,13 @@ def running(ours: Installation, console: Console) -> list[Row]:
     # There before it starts: stock looks for new files every five minutes, and that wait is no part of this measure.
     with stock.Separate(ours, {"chain": dag}) as theirs:
         time.sleep(SETTLE_SECONDS)
-        memory_theirs = _pss(theirs.processes())
+        memory_theirs = pss(theirs.processes())
         idle_theirs = _cpu_share(theirs.processes)
         chain_theirs = _chain(theirs.rest)
     console.print(f"  stock: {memory_theirs:.0f} MB, {idle_theirs:.1f} % idle, chain {chain_theirs:.1f} s")
     ours.create("running")
     time.sleep(SETTLE_SECONDS)
-    memory_ours = _pss(ours.processes("running"))
+    memory_ours = pss(ours.processes("running"))
     idle_ours = _cpu_share(lambda: ours.processes("running"))
     ours.put_dag("chain", dag)
     chain_ours = _chain(lambda *call: ours.rest("running", *call))
@@ -120,6 +121,7 @@ ALL: dict[str, Callable[[Installation, Console], list[Row]]] = {
     "create": create,
     "visible": visible,
     "running": running,
+    "scaling": scaling,
     "gateway": gateway,
     "signatures": signatures,
     "door": door,
@@ -146,16 +148,6 @@ def _chain(rest: Rest) -> float:
     found = wait_for(ended, every=0.5)
     assert found["state"] == "success", found
     return float(found["duration"])
-
-
-def _pss(processes: Iterable[psutil.Process]) -> float:
-    """Summed proportional set size in MB: shared pages count once."""
-    total = 0
-    for process in processes:
-        for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                total += int(line.split()[1])
-    return total / 1024
 
 
 def _cpu_share(processes: Callable[[], Iterable[psutil.Process]]) -> float:

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -57,12 +57,16 @@ def standalone(ours: Installation) -> float:
 
 
 class Separate:
-    """All roles started separately, with one worker, on services of the same kind as ours."""
+    """All roles started separately, with workers that run so many tasks, on services of the same kind as ours."""
 
-    def __init__(self, ours: Installation, dags: Mapping[str, str]) -> None:
+    def __init__(
+        self, ours: Installation, dags: Mapping[str, str], *, workers: Sequence[int] = (5,), name: str = "separate"
+    ) -> None:
         self._ours = ours
         self._dags = dags
-        self.home = ours.folder / "separate"
+        self._slots = workers
+        self._workers: list[psutil.Process] = []
+        self.home = ours.folder / name
         self.port = free_port()
         self._stack = contextlib.ExitStack()
         self._processes: list[psutil.Process] = []
@@ -81,13 +85,17 @@ class Separate:
             ["scheduler"],
             ["dag-processor"],
             ["triggerer"],
-            ["celery", "worker", "--concurrency", "5"],
         )
         for command in commands:
-            running = _running(
-                self.home, environment, command[-1] if command[0] == "celery" else command[0], airflow, *command
-            )
+            running = _running(self.home, environment, command[0], airflow, *command)
             self._processes.append(self._stack.enter_context(running))
+        for number, slots in enumerate(self._slots, start=1):
+            command = ["celery", "worker", "--concurrency", str(slots), "--skip-serve-logs"]
+            command += ["--celery-hostname", f"worker-{number}@%h"] if len(self._slots) > 1 else []
+            self._workers.append(
+                self._stack.enter_context(_running(self.home, environment, f"worker-{number}", airflow, *command))
+            )
+        self._processes += self._workers
         wait_for(lambda: healthy(self.port))
         return self
 
@@ -98,7 +106,11 @@ class Separate:
 
     def processes(self) -> list[psutil.Process]:
         """Every process of every role, and Redis."""
-        return [each for top in self._processes for each in (top, *top.children(recursive=True))]
+        return _families(self._processes)
+
+    def workers(self, first: int = 1) -> list[psutil.Process]:
+        """Every process of the workers from that number on."""
+        return _families(self._workers[first - 1 :])
 
     def rest(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """A call to the REST API; SimpleAuthManager lets everyone in, as standalone's documentation has it."""
@@ -124,6 +136,7 @@ class Separate:
         return {
             **variables(self._ours, self.home),
             "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+            "AIRFLOW__CORE__PARALLELISM": str(max(32, 2 * sum(self._slots))),
             "AIRFLOW__CORE__FERNET_KEY": Fernet.generate_key().decode(),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{self.port}/execution/",
@@ -140,6 +153,10 @@ class Separate:
         command = (str(redis.find_program()), str(configuration))
         self._processes.append(self._stack.enter_context(_running(self.home, dict(os.environ), "redis", *command)))
         wait_for((self.home / "redis.sock").exists)
+
+
+def _families(tops: Sequence[psutil.Process]) -> list[psutil.Process]:
+    return [each for top in tops for each in (top, *top.children(recursive=True))]
 
 
 def variables(ours: Installation, home: Path) -> dict[str, str]:

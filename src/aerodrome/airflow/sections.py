@@ -23,6 +23,12 @@ IDLE_SLEEP = 0.5
 `scheduler_pace`.
 """
 
+LOST_TASKS_INTERVAL = 5
+"""Seconds between the scheduler's looks for tasks without a heartbeat (Airflow's own: 10)."""
+
+STUCK_TASKS_INTERVAL = 15
+"""Seconds between its looks for tasks that have been queued for too long (Airflow's own: 120)."""
+
 LISTING_INTERVAL = 5
 """Seconds between scans of the DAG folder (Airflow's own: 300); the sidecar's parse requests are the faster way."""
 
@@ -111,6 +117,9 @@ def defaults(context: Context) -> dict[str, dict[str, str]]:
         "scheduler": {
             "scheduler_idle_sleep_time": str(IDLE_SLEEP),
             "task_queued_timeout": "1800",
+            # Airflow is told at once of tasks that died with their worker, or have no message: it looks more often.
+            "zombie_detection_interval": str(LOST_TASKS_INTERVAL),
+            "task_queued_timeout_check_interval": str(STUCK_TASKS_INTERVAL),
         },
         "celery": {"sync_parallelism": "1"},
         "secrets": {"backend_kwargs": json.dumps({"connections_lookup_pattern": "^(?!aws_default$).*$"})},

@@ -6,6 +6,7 @@ files that AIRFLOW_CONFIG names.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -58,6 +59,8 @@ class PreludeDocument(TypedDict):
 
 WEB = "web"
 """The unit that serves UI and REST, in every line."""
+
+_WORKER_HOST = re.compile(r"(worker-[0-9]{1,4})\.([0-9]{1,9})")
 
 DAG_CODE = frozenset({"dag-processor", "triggerer"})
 """Roles that hold secrets and have processes run DAG code."""
@@ -213,8 +216,8 @@ def hostname(worker: str, revision: int) -> str:
 
 def worker_of(host: str) -> tuple[int, str] | None:
     """The revision and the worker that have the host name; None = it is no worker's."""
-    worker, _, revision = host.rpartition(".")
-    return (int(revision), worker) if worker and revision.isascii() and revision.isdecimal() else None
+    found = _WORKER_HOST.fullmatch(host)
+    return (int(found[2]), found[1]) if found else None
 
 
 def must_start_cold(env: Mapping[str, str]) -> bool:

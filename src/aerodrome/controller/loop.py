@@ -17,7 +17,7 @@ import structlog
 
 from aerodrome.backends.contract import Backend
 from aerodrome.clock import Clock
-from aerodrome.controller import demand, keeping, ordering
+from aerodrome.controller import crash_loops, demand, keeping, ordering
 from aerodrome.controller import plan as planning
 from aerodrome.controller.plans import CALM, Begin, Fail, Happen, Plan, Reach, Take, Wait
 from aerodrome.controller.scaling import Pace
@@ -64,6 +64,9 @@ UNSETTLED = frozenset({Status.CREATING, Status.CREATE_FAILED, Status.ROLLING_BAC
 UNIT_HUNG = "UNIT_HUNG"
 """The kind of event for a unit that hung."""
 
+UNIT_FAILING = "UNIT_FAILING"
+"""The kind of event for a unit that ends again and again."""
+
 SAME_MOMENT = 1.0
 """Seconds by which two answers of a cell may differ about the time of the same event."""
 
@@ -102,6 +105,7 @@ class Controller:
         self._hangs: dict[str, dict[tuple[int | None, str], float]] = {}
         self._deaths: dict[str, dict[tuple[int, str], float]] = {}
         """Workers' deaths that Airflow was told about. A new control plane tells them again, which does no harm."""
+        self._endings: dict[str, dict[crash_loops.Key, crash_loops.Endings]] = {}
         self._demands: dict[str, Demand] = {}
         """What is remembered of each environment's tasks. A new control plane looks for a while before workers go."""
         self._noticed: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -191,6 +195,7 @@ class Controller:
         try:
             observed = self._observed(environment)
             self._tell_hangs(environment, observed)
+            self._tell_crash_loops(environment, observed)
             chosen = planning.plan(environment, observed, self._clock(), self._pace)
             self._carry_out(environment, chosen)
         except Exception as error:  # noqa: BLE001 - the loop outlives every error; each kind has its answer there
@@ -375,6 +380,18 @@ class Controller:
             log.warning("unit hung", environment=environment.name, sentence=sentence)
             self._environments.record(environment.name, UNIT_HUNG, sentence, detail, self._clock())
             told[whose, unit.name] = at
+
+    def _tell_crash_loops(self, environment: Environment, observed: Observed) -> None:
+        """Write one event for each unit that ends again and again. A change that such a unit spoils tells it itself."""
+        if environment.status in UNDER_CHANGE:
+            self._endings.pop(environment.identifier, None)
+            return
+        before, now = self._endings.get(environment.identifier, {}), self._clock()
+        self._endings[environment.identifier], told = crash_loops.noted(before, observed, now)
+        for (whose, unit), sentence in told:
+            detail = {"revision": whose, "unit": unit}
+            log.warning("unit fails", environment=environment.name, sentence=sentence)
+            self._environments.record(environment.name, UNIT_FAILING, sentence, detail, now)
 
     def _told_hangs(self, name: str) -> dict[tuple[int | None, str], float]:
         """The hung units that have an event already: revision and name → when the cell ended it."""

@@ -27,6 +27,7 @@ def environment(found: Environment, services: ShownCell, cells: Mapping[int, Sho
         "failure": _failure(found.failure),
         "last_update": _last_update(found.last_update),
         "revision": found.revision,
+        "serving": found.serving,
         "change": {"revision": change.revision, "kind": change.kind, "report": list(change.report)} if change else None,
         "units": [*_units(services), *(_units(cells[found.serving]) if found.serving in cells else [])],
         "other_cells": [

@@ -226,3 +226,14 @@ def test_the_prelude_runs_as_the_units_do_but_with_the_shared_part(version, make
     assert prelude["argv"] == [unit["argv"][0], "prelude"]
     assert (prelude["uid"], prelude["gid"], prelude["cwd"]) == (1, 2, unit["cwd"])
     assert {name for name in unit["env"] if unit["env"][name] != prelude["env"][name]} == {"AIRFLOW_CONFIG"}
+
+
+def test_the_worker_that_has_a_host_name_is_known_by_it_and_no_other_host_is_a_worker():
+    assert shared.worker_of(shared.hostname("worker-12", 7)) == (7, "worker-12")
+    for other in ("", "worker-1", "worker-1.", "worker-1.x", "10.0.0.5", "node.7", "worker-1.7\n", "worker-99999.1"):
+        assert shared.worker_of(other) is None
+
+
+def test_the_file_lists_the_workers_that_take_tasks(make_context):
+    context = make_context("3.3.1", workers=(1, 2, 5), draining=(2,), revision=4)
+    assert shared.consuming(context) == "worker-1.4\nworker-5.4\n"

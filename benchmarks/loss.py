@@ -1,0 +1,218 @@
+"""Look for lost and doubled tasks while workers come and go and are killed, and the environment changes.
+
+    python -m benchmarks.loss                                    2,000 tasks (about half an hour on two cores)
+    python -m benchmarks.loss --tasks 200 --airflow-version 2.11.2
+
+Tasks come in waves, so that workers are added and removed every few seconds; every twentieth worker process is killed;
+MinWorkers goes up and down. A third of the way the environment gets another class, at half a GRACEFUL update with other
+options, and at two thirds the control plane is killed. Each task writes a row when it begins and when it is done. The
+exit code is 1 if a task was lost, or began twice although nobody had killed its worker.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+
+from aerodrome.cli import operator_client, up_down
+from benchmarks import book
+from benchmarks.ours import Installation, wait_for
+
+NAME = "loss"
+SCALE_IN_AFTER = "2"
+"""Seconds; as short, so that workers leave between two waves."""
+
+KILLED = 20
+"""One worker process in so many is killed."""
+
+WAVES = (60, 25, 120, 10, 90)
+"""Tasks of one wave after the other."""
+
+
+class Run:
+    """One run: its environment, what has happened to it, and who makes it happen."""
+
+    def __init__(self, ours: Installation, notes: book.Book, tasks: int, console: Console) -> None:
+        self.ours, self.book, self.tasks, self.console = ours, notes, tasks, console
+        self.wanted: list[tuple[str, int]] = []
+        self.runs: list[str] = []
+        self.processes: set[int] = set()
+        self.kills: dict[str, list[float]] = defaultdict(list)
+        self.changes = 0
+        self._fewest = itertools.cycle((3, 1, 2, 1))
+        self._over = threading.Event()
+        self._control = threading.Lock()
+        """Held by who needs the control plane, and by who kills it."""
+
+    def go(self) -> None:
+        """Everything, until the last task is done."""
+        threads = [threading.Thread(target=self._repeat, args=(each,)) for each in (self._kill, self._change)]
+        for thread in threads:
+            thread.start()
+        try:
+            self._send()
+            wait_for(self._is_done, every=1.0)
+        finally:
+            self._over.set()
+            for thread in threads:
+                thread.join()
+
+    def _is_done(self) -> bool:
+        return self.book.done() >= len(self.wanted) and all(self._state(run) == "success" for run in self.runs)
+
+    def _state(self, run: str) -> str:
+        with self._control:
+            return str(self.ours.rest(NAME, "GET", f"/dags/loss/dagRuns/{run}")[1].get("state"))
+
+    def _send(self) -> None:
+        """Wave after wave; the next comes when few tasks of the last are left."""
+        line2 = self.ours.version.startswith("2.")
+        sizes, rests, pauses = (
+            itertools.cycle(WAVES),
+            itertools.cycle((0, 15, 5)),
+            itertools.cycle((3.0, 0.0, 8.0, 1.0)),
+        )
+        while len(self.wanted) < self.tasks:
+            count = min(next(sizes), self.tasks - len(self.wanted))
+            body = {"conf": {"count": count}, **({} if line2 else {"logical_date": None})}
+            with self._control:
+                status, run = self.ours.rest(NAME, "POST", "/dags/loss/dagRuns", body)
+            if status != 200:
+                time.sleep(1.0)  # an update moves to another web server
+                continue
+            self.runs.append(run["dag_run_id"])
+            self.wanted += [(run["dag_run_id"], number) for number in range(count)]
+            wait_for(partial(self._is_left, next(rests)), every=0.2)
+            time.sleep(next(pauses))
+            self.console.print(f"  {self.book.done()} of {self.tasks}; {len(self.processes)} worker processes so far")
+
+    def _is_left(self, few: int) -> bool:
+        return len(self.wanted) - self.book.done() <= few
+
+    def _repeat(self, what: Callable[[], None]) -> None:
+        while not self._over.wait(0.3):
+            try:
+                what()
+            except Exception as error:  # noqa: BLE001 - the control plane is away while it is killed
+                self.console.print(f"  [dim]{what.__name__.strip('_')}: {str(error)[:200]}[/dim]")
+                self._over.wait(1.0)
+
+    def _kill(self) -> None:
+        """Kill every twentieth worker process that appears."""
+        with self._control:
+            found = self.ours.status(NAME)
+        cells = [
+            (found["serving"], found["units"]),
+            *((each["revision"], each["units"]) for each in found["other_cells"]),
+        ]
+        for revision, units in cells:
+            for unit in units:
+                if not unit["name"].startswith("worker-") or unit["pid"] in {None, *self.processes}:
+                    continue
+                self.processes.add(unit["pid"])
+                if len(self.processes) % KILLED == KILLED // 4:
+                    time.sleep(2.0)  # it has tasks by then
+                    at = time.time()
+                    try:
+                        os.kill(unit["pid"], signal.SIGKILL)
+                    except ProcessLookupError:
+                        continue
+                    self.kills[f"{unit['name']}.{revision}"].append(at)
+                    self.console.print(f"  killed {unit['name']} of revision {revision}")
+
+    def _change(self) -> None:
+        """The next change that is due; in between MinWorkers goes up and down."""
+        share = self.book.done() / self.tasks
+        if self.changes == 0 and share > 0.30:
+            self._update("another class", EnvironmentClass="mw1.medium")
+        elif self.changes == 1 and share > 0.50:
+            self._update(
+                "a graceful update",
+                AirflowConfigurationOptions={"core.default_task_retries": "5"},
+                WorkerReplacementStrategy="GRACEFUL",
+            )
+        elif self.changes == 2 and share > 0.70:
+            self.changes += 1
+            with self._control:
+                pid = json.loads((self.ours.settings.paths.run / "control-plane.pid").read_text())["pid"]
+                os.kill(pid, signal.SIGKILL)
+                self.console.print("  killed the control plane")
+                time.sleep(3.0)
+                up_down.up(self.ours.settings)
+        else:
+            with self._control:
+                self.ours.update(NAME, MinWorkers=next(self._fewest))
+            self._over.wait(5.0)
+
+    def _update(self, what: str, **members: object) -> None:
+        self.console.print(f"  {what} …")
+        with self._control:
+            self.ours.update(NAME, **members)
+        self.changes += 1
+        self.console.print(f"  {what} is done")
+
+
+def main() -> int:
+    """Run, and tell what was found."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", type=int, default=2000)
+    parser.add_argument("--airflow-version", default="3.3.1")
+    parser.add_argument("--most-workers", type=int, default=5)
+    parser.add_argument("--versions", type=Path, help="a folder of installed Airflow versions; else one is installed")
+    arguments = parser.parse_args()
+    console = Console(stderr=True)
+    os.environ["AERODROME_SCALE_IN_AFTER"] = SCALE_IN_AFTER
+    with tempfile.TemporaryDirectory(prefix="aero-loss-") as made:
+        folder = Path(made)
+        folder.chmod(0o711)
+        if arguments.versions:
+            (folder / "data").mkdir(mode=0o711)
+            (folder / "data" / "versions").symlink_to(arguments.versions.absolute())
+        with (
+            Installation(folder, arguments.airflow_version, console) as ours,
+            book.Book(folder / "rows.jsonl") as notes,
+        ):
+            ours.create(NAME, MaxWorkers=arguments.most_workers, MinWorkers=1)
+            ours.put_dag("loss", notes.dag("loss", 0.2, 2.0))
+            wait_for(lambda: ours.rest(NAME, "GET", "/dags/loss")[0] == 200)
+            ours.rest(NAME, "PATCH", "/dags/loss", {"is_paused": False})
+            run, began = Run(ours, notes, arguments.tasks, console), time.monotonic()
+            try:
+                run.go()
+            finally:
+                verdict = book.judged(notes.entries, run.wanted, run.kills)
+                events = operator_client.ask(ours.settings, "GET", f"/events?environment={NAME}&limit=1000")
+                told(run, verdict, events, time.monotonic() - began)
+    return 1 if verdict.lost or verdict.doubled or verdict.done < arguments.tasks else 0
+
+
+def told(run: Run, verdict: book.Verdict, events: list[dict[str, object]], seconds: float) -> None:
+    """Print what was found."""
+    scalings = [each for each in events if each["kind"] == "SCALING"]
+    print(f"{len(run.wanted)} tasks in {seconds:.0f} s on Airflow {run.ours.version}: {verdict.done} done")
+    print(f"{len(run.processes)} worker processes, {len(scalings)} scalings, {sum(map(len, run.kills.values()))} kills")
+    print(f"{len(verdict.lost)} lost, {len(verdict.doubled)} doubled; {verdict.retried} retried after a kill")
+    for what, tasks in (("lost", verdict.lost), ("doubled", verdict.doubled)):
+        for task in tasks[:20]:
+            print(f"  {what}: {task}")
+            for entry in run.book.entries:
+                if (entry.run, entry.number) == task:
+                    print(f"    {entry.what} attempt {entry.attempt} on {entry.host} at {entry.at:.3f}")
+    for host, times in run.kills.items():
+        print(f"  killed: {host} at {', '.join(f'{at:.3f}' for at in times)}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
