@@ -97,8 +97,8 @@ def until_unit_ends() -> Iterator[contextlib.ExitStack]:
 
 @pytest.fixture(scope="session")
 def product(versions: Path, until_unit_ends: contextlib.ExitStack) -> Product:
-    """One Aerodrome for all tests that leave it as they found it."""
-    return until_unit_ends.enter_context(started(versions))
+    """One Aerodrome for all tests that leave it as they found it. Its workers leave soon when there is little to do."""
+    return until_unit_ends.enter_context(started(versions, AERODROME_SCALE_IN_AFTER="3"))
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ SHARED = {
     "tests/acceptance/test_bad_beginnings.py": PRODUCT,
     "tests/acceptance/test_life.py": PRODUCT,
     "tests/acceptance/test_mwaa_hook.py": PRODUCT,
+    "tests/acceptance/test_scaling.py": PRODUCT,
     "tests/acceptance/test_terraform.py": PRODUCT,
     "tests/acceptance/test_updates.py": PRODUCT,
     "tests/acceptance/test_upgrades.py": PRODUCT,
@@ -41,6 +42,7 @@ An Aerodrome costs half a minute of a processor: it migrates a database of each 
 STAYING = (
     "tests/acceptance/test_life.py",
     "tests/acceptance/test_mwaa_hook.py",
+    "tests/acceptance/test_scaling.py",
     "tests/acceptance/release/test_lines.py",
     "tests/browser/test_web_login.py",
     "tests/acceptance/airflow/test_environment.py",

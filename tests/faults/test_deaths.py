@@ -39,7 +39,7 @@ with DAG("{dag}", start_date=datetime(2024, 1, 1), schedule=None):
 
 @pytest.fixture(scope="module")
 def hardy(mortal_product):
-    mortal_product.create(NAME)
+    mortal_product.create(NAME, MaxWorkers=1)  # what is queued stays so, and the only worker is known by its name
     mortal_product.wait_until(NAME, "AVAILABLE")
     return mortal_product
 
@@ -160,7 +160,7 @@ def answers_questions(product):
 def test_no_task_that_has_not_begun_fails_with_the_database(hardy):
     hardy.put_dag("crowd", CROWD)
     # A clone that is as new as this one has more to lose: nothing of it is in a checkpoint.
-    hardy.create(OLDER, "2.11.2")
+    hardy.create(OLDER, "2.11.2", MaxWorkers=1)
     hardy.wait_until(OLDER, "AVAILABLE")
     for name in (NAME, OLDER):
         wait_for(f"crowd is listed in {name}", lambda name=name: hardy.listed(name, "crowd"))
