@@ -154,7 +154,8 @@ def _now(each: Mapping[str, Any]) -> Text:
         if troubled:
             return Text(", ".join(troubled), "yellow")
         leaving = [f"revision {cell['revision']} ends with its tasks" for cell in each["other_cells"]]
-        return Text(", ".join([f"ready in {took:.1f} s", *leaving]), "dim")
+        draining = [f"{unit['name']} takes no more tasks" for unit in each["units"] if unit.get("holds") is not None]
+        return Text(", ".join([f"ready in {took:.1f} s", *draining, *leaving]), "dim")
     share = "" if progress["fraction"] is None else f" {progress['fraction']:.0%}"
     return Text(f"{progress['phase']}{share}: {progress['detail']}")
 
