@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,17 +37,26 @@ HAND_OVER = """
 minutes.
 """
 
+UNDER_WAY = timedelta(seconds=3)
+"""How long after its sender's death a heartbeat may be written that was on its way; a successor does not begin so soon
+with a task that had begun before."""
+
 TASKS_LOST_3 = """
     UPDATE task_instance SET last_heartbeat_at = last_heartbeat_at - interval '1 day'
     WHERE state = 'running' AND hostname LIKE %(hostnames)s
-    AND last_heartbeat_at <= COALESCE(%(died_at)s::timestamptz, 'infinity')
+    AND (%(died_at)s::timestamptz IS NULL OR (
+        COALESCE(start_date, '-infinity') <= %(died_at)s AND last_heartbeat_at <= %(late)s
+    ))
 """
 
 TASKS_LOST = """
     UPDATE job SET latest_heartbeat = latest_heartbeat - interval '1 day'
     WHERE state = 'running' AND job_type = 'LocalTaskJob'
-    AND latest_heartbeat <= COALESCE(%(died_at)s::timestamptz, 'infinity')
-    AND id IN (SELECT job_id FROM task_instance WHERE state = 'running' AND hostname LIKE %(hostnames)s)
+    AND (%(died_at)s::timestamptz IS NULL OR latest_heartbeat <= %(late)s)
+    AND id IN (
+        SELECT job_id FROM task_instance WHERE state = 'running' AND hostname LIKE %(hostnames)s
+        AND (%(died_at)s::timestamptz IS NULL OR COALESCE(start_date, '-infinity') <= %(died_at)s)
+    )
 """
 
 
@@ -151,7 +160,8 @@ def age_heartbeats(version: Version, hostnames: str, died_at: datetime | None = 
     Only for workers whose host names match the LIKE pattern and whose processes are all gone. `died_at` spares the
     tasks of a successor with the same host name; None = there is none.
     """
-    parameters = {"hostnames": hostnames, "died_at": died_at}
+    late = None if died_at is None else died_at + UNDER_WAY
+    parameters = {"hostnames": hostnames, "died_at": died_at, "late": late}
     found = DatabaseQuery(TASKS_LOST_3 if version.line >= LINE_3 else TASKS_LOST, parameters)
     # 1.10 has one scheduler, which looks after all tasks.
     return (found,) if version.line < LINE_2 else (DatabaseQuery(HAND_OVER, parameters), found)

@@ -23,7 +23,9 @@ PASSWORD = "of the environment"
 AIRFLOW = """
     CREATE TABLE job (id int, job_type text, state text, latest_heartbeat timestamptz);
     INSERT INTO job VALUES (2, 'SchedulerJob', 'running', '2026-01-01T00:00:00Z');
-    CREATE TABLE task_instance (hostname text, state text, last_heartbeat_at timestamptz, queued_by_job_id int);
+    CREATE TABLE task_instance (
+        hostname text, state text, last_heartbeat_at timestamptz, queued_by_job_id int, start_date timestamptz
+    );
     INSERT INTO task_instance VALUES ('worker-1', 'running', '2026-01-01T00:00:00Z', 1);
 """
 

@@ -20,7 +20,11 @@ def test_ageing_touches_the_dead_workers_only(version):
     statements = metadata.age_heartbeats(version, "worker-1.%", died_at)
     assert len(statements) == (1 if version.line == 1 else 2)
     for statement in statements:
-        assert statement.parameters == {"hostnames": "worker-1.%", "died_at": died_at}
+        assert statement.parameters == {
+            "hostnames": "worker-1.%",
+            "died_at": died_at,
+            "late": died_at + metadata.UNDER_WAY,
+        }
         assert "hostname LIKE %(hostnames)s" in statement.text
     assert "%(died_at)s" in statements[-1].text
 

@@ -85,15 +85,18 @@ def execute(
     password: str,
     *statements: metadata.DatabaseQuery,
     owner: str | None = None,
-    patience: int = PATIENCE,
+    patience: int | None = None,
 ) -> list[tuple[Any, ...]]:
-    """Execute statements with the rights of the database's owner; returns the rows of the last, if it has any."""
+    """Execute statements with the rights of the database's owner; returns the rows of the last, if it has any.
+
+    Each may take `patience` seconds; None = `PATIENCE`.
+    """
     rows: list[tuple[Any, ...]] = []
     with psycopg.connect(
         cluster.dsn(name, owner or name, password),
         autocommit=True,
         connect_timeout=clusters.CONNECT_TIMEOUT,
-        options=f"-c statement_timeout={patience}s",
+        options=f"-c statement_timeout={patience or PATIENCE}s",
         client_encoding="utf8",  # the environment's code may have set another for the role
     ) as connection:
         for statement in statements:

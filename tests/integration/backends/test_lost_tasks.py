@@ -1,0 +1,110 @@
+"""Which tasks Airflow is told of as lost, and which are counted: the statements on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from aerodrome.airflow import metadata, versions
+from aerodrome.backends.databases import counting
+from aerodrome.model.observed import TasksSeen
+from aerodrome.services import clusters, databases
+
+PASSWORD = "p"
+DIED = datetime(2026, 1, 1, 12, tzinfo=UTC)
+TABLES = """
+    CREATE TABLE job (id int, job_type text, state text, latest_heartbeat timestamptz);
+    CREATE TABLE task_instance (
+        task_id text, hostname text, state text, queue text DEFAULT 'default', job_id int, queued_by_job_id int,
+        queued_dttm timestamptz, start_date timestamptz, last_heartbeat_at timestamptz
+    );
+    INSERT INTO job VALUES (1, 'SchedulerJob', 'running', now());
+"""
+
+
+@pytest.fixture
+def database(cluster: clusters.Cluster) -> Iterator[psycopg.Connection[Any]]:
+    """A metadata database with as much of Airflow's schema as matters here."""
+    name = f"env_{secrets.token_hex(4)}"
+    databases.ensure_role(cluster, name, PASSWORD)
+    databases.ensure_database(cluster, name, name)
+    with psycopg.connect(cluster.dsn(name, name, PASSWORD), autocommit=True) as connection:
+        connection.execute(TABLES)
+        yield connection
+    databases.drop_database(cluster, name)
+    databases.drop_role(cluster, name)
+
+
+def begin(database: psycopg.Connection[Any], task: str, host: str, began: float, beat: float) -> None:
+    """A task that runs; both in seconds after the death."""
+    job = database.execute("SELECT count(*) + 1 FROM job").fetchone()
+    beat_at = DIED + timedelta(seconds=beat)
+    database.execute("INSERT INTO job VALUES (%s, 'LocalTaskJob', 'running', %s)", (*job, beat_at))
+    database.execute(
+        "INSERT INTO task_instance VALUES (%s, %s, 'running', 'default', %s, 9, now(), %s, %s)",
+        (task, host, *job, DIED + timedelta(seconds=began), beat_at),
+    )
+
+
+def lost(database: psycopg.Connection[Any], line: int) -> set[str]:
+    """The tasks whose heartbeats are old now."""
+    table = "SELECT task_id FROM task_instance JOIN job ON job.id = job_id WHERE latest_heartbeat < %s"
+    query = table if line < 3 else "SELECT task_id FROM task_instance WHERE last_heartbeat_at < %s"
+    return {task for (task,) in database.execute(query, (DIED - timedelta(hours=12),)).fetchall()}
+
+
+@pytest.mark.parametrize("number", ["3.3.1", "2.11.2"])
+def test_what_ran_on_a_dead_worker_is_lost_and_its_successors_tasks_are_not(database, number):
+    version = versions.lookup(number)
+    begin(database, "silent", "worker-1.3", began=-60, beat=-4)
+    begin(database, "beat_on_its_way", "worker-1.3", began=-60, beat=0.5)
+    begin(database, "of_its_successor", "worker-1.3", began=1, beat=1)
+    begin(database, "deferred_and_back", "worker-1.3", began=-600, beat=30)
+    begin(database, "elsewhere", "worker-2.3", began=-60, beat=-4)
+    for statement in metadata.age_heartbeats(version, "worker-1.3", DIED):
+        database.execute(statement.text, statement.parameters)
+    assert lost(database, version.line) == {"silent", "beat_on_its_way"}
+    for statement in metadata.age_heartbeats(version, "worker-%.3"):
+        database.execute(statement.text, statement.parameters)
+    assert "of_its_successor" in lost(database, version.line)
+
+
+def test_what_has_been_queued_for_long_is_made_old_once_and_belongs_to_the_scheduler_that_lives(database):
+    for task, age, queue in (("young", 5, "default"), ("late", 60, "default"), ("other", 60, "else")):
+        database.execute(
+            "INSERT INTO task_instance VALUES (%s, '', 'queued', %s, NULL, 9, now() - %s * interval '1 s')",
+            (task, queue, age),
+        )
+    query = metadata.queue_again(versions.lookup("3.3.1"), 30.0)
+    assert query is not None
+    for _ in range(2):
+        database.execute(query.text, query.parameters)
+    found = database.execute(
+        "SELECT task_id, queued_by_job_id, round(extract(epoch FROM now() - queued_dttm) / 86400) FROM task_instance"
+    ).fetchall()
+    assert sorted(found) == [("late", 1, 1), ("other", 9, 0), ("young", 9, 0)]
+    assert metadata.queue_again(versions.lookup("1.10.15"), 30.0) is None
+
+
+def test_only_tasks_that_workers_have_or_shall_get_are_counted(database, cluster):
+    begin(database, "one", "worker-1.3", began=0, beat=0)
+    begin(database, "two", "worker-1.3", began=0, beat=0)
+    begin(database, "by_hand", "somewhere", began=0, beat=0)
+    for state, queue, age in (
+        ("queued", "default", 1), ("queued", "default", 60), ("queued", "else", 60), ("deferred", "default", 1),
+        ("scheduled", "default", 1), ("up_for_retry", "default", 1), ("success", "default", 1),
+    ):  # fmt: skip
+        database.execute(
+            "INSERT INTO task_instance VALUES ('x', '', %s, %s, NULL, 9, now() - %s * interval '1 s')",
+            (state, queue, age),
+        )
+    counts, name = counting.TaskCounts(), database.info.dbname
+    found = counts.of("one", cluster, name, PASSWORD, is_busy=True)
+    assert found == TasksSeen(queued=2, overdue=1, running={(3, "worker-1"): 2})
+    database.execute("ALTER TABLE task_instance RENAME TO hidden")
+    assert counting.TaskCounts().of("one", cluster, name, PASSWORD, is_busy=True) is None
