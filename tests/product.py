@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -120,6 +121,11 @@ class Product:
         self.s3: Any = session.client("s3", endpoint_url=endpoint)
         self.iam: Any = session.client("iam", endpoint_url=endpoint)
 
+    def kill_control_plane(self) -> None:
+        """Kill it and start it again; it is found where it was, so our clients are good still."""
+        os.kill(json.loads((self.data / "run" / "control-plane.pid").read_text())["pid"], signal.SIGKILL)
+        self.run("up")
+
     def prepare(self) -> None:
         """A bucket fit for an environment, and an execution role."""
         self.make_bucket(BUCKET)
@@ -182,8 +188,7 @@ class Product:
         assert not any(psutil.pid_exists(pid) for pid in pids)
         assert not (self.data / "environments" / name).exists()
         assert not (self.data / "run" / identifier).exists()
-        password = (self.data / "keys" / "postgres").read_text().strip()
-        with psycopg.connect(host=str(self.data / "run" / "pg"), user="postgres", password=password) as connection:
+        with self.database("postgres") as connection:
             found = connection.execute(
                 "SELECT datname FROM pg_database WHERE datname = %s"
                 " UNION SELECT rolname FROM pg_roles WHERE rolname = %s",
@@ -192,6 +197,14 @@ class Product:
         assert found == []
         with pytest.raises(self.mwaa.exceptions.ResourceNotFoundException):
             self.get(name)
+
+    def database(self, name: str, *, role: str = "postgres", **more: Any) -> psycopg.Connection[Any]:
+        """A connection to a database of the embedded PostgreSQL, with the rights of a role."""
+        password = (self.data / "keys" / "postgres").read_text().strip()
+        host = str(self.data / "run" / "pg")
+        return psycopg.connect(
+            host=host, user="postgres", password=password, dbname=name, options=f"-c role={role}", **more
+        )
 
     def status(self) -> dict[str, Any]:
         """As `aerodrome status --json`, without a process for every look."""

@@ -58,7 +58,6 @@ FIRST = (
     "tests/acceptance/test_dev.py",
     "tests/acceptance/release/test_requirements.py",
     "tests/acceptance/release/test_verification.py",
-    "tests/acceptance/release/test_smoke.py",
     "tests/acceptance/movielens/test_pipeline.py",
     "tests/contract/test_backend_lives.py",
 )

@@ -6,7 +6,7 @@ import pytest
 
 from acceptance.test_updates import LOOKING
 from acceptance.test_upgrades import downgrade, make_history
-from product import BUCKET, LIMIT, PRIVATE, started, wait_for
+from product import BUCKET, LIMIT, PRIVATE, wait_for
 
 OF_PAUSED = "of-paused"
 """A rehearsal tries every DAG in the bucket; this has one."""
@@ -52,23 +52,6 @@ def test_down_during_creation_and_up_again_and_a_downgrade_of_what_has_been_of_3
     make_history(product, "paused")
     downgrade(product, "paused")
     product.delete("paused")
-
-
-def test_a_version_without_a_python_is_refused_and_says_how_to_get_one(tmp_path):
-    (tmp_path / "programs").mkdir()
-    (tmp_path / "programs" / "rm").symlink_to("/bin/rm")
-    nowhere = {
-        "PATH": str(tmp_path / "programs"),
-        "HOME": str(tmp_path),
-        "UV_OFFLINE": "1",
-        "PYENV_ROOT": str(tmp_path),
-    }
-    with started(tmp_path, **nowhere) as product:
-        with pytest.raises(product.mwaa.exceptions.ValidationException) as refusal:
-            product.create("refused", "1.10.12")
-        assert "Airflow 1.10.12 needs Python 3.7, and none was found on this machine." in str(refusal.value)
-        assert "uv python install 3.7" in str(refusal.value)
-        assert product.mwaa.list_environments()["Environments"] == []
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 import lines
@@ -437,9 +436,7 @@ def test_a_version_that_is_gone_is_named(product, steady):
 
 def pretend_that_the_lock_is_older(product: Product, name: str) -> None:
     """As after an update of Aerodrome that brought a newer lock for the same version."""
-    password = (product.data / "keys" / "postgres").read_text().strip()
-    host = str(product.data / "run" / "pg")
-    with psycopg.connect(host=host, user="postgres", password=password, dbname="aerodrome") as ledger:
+    with product.database("aerodrome") as ledger:
         ledger.execute(
             "UPDATE environment SET deployed = jsonb_set(deployed::jsonb, '{lock}', %s::jsonb) WHERE name = %s",
             (f'"{"0" * 64}"', name),

@@ -41,10 +41,8 @@ def make_history(product: Product, name: str) -> None:
 
 def database(product: Product, name: str) -> psycopg.Connection:
     """The environment's metadata database, with its rights."""
-    password = (product.data / "keys" / "postgres").read_text().strip()
     own = f"env_{product.environment(name)['identifier']}"
-    host = str(product.data / "run" / "pg")
-    return psycopg.connect(host=host, user="postgres", password=password, dbname=own, options=f"-c role={own}")
+    return product.database(own, role=own)
 
 
 def runs(product: Product, name: str, dag: str) -> dict[str, str]:

@@ -55,10 +55,6 @@ def all_ready(product):
     return wait_for("all units are ready", ready_pids)
 
 
-def control_plane(product):
-    return json.loads((product.data / "run" / "control-plane.pid").read_text())["pid"]
-
-
 def start_slow(product, dag, seconds):
     product.put_dag(dag, SLOW.format(dag=dag, seconds=seconds))
     run = product.trigger(NAME, dag)
@@ -69,8 +65,7 @@ def start_slow(product, dag, seconds):
 def test_a_run_outlives_the_control_plane_and_up_adopts(hardy):
     run = start_slow(hardy, "outlives", 10)
     before = all_ready(hardy)
-    os.kill(control_plane(hardy), signal.SIGKILL)
-    hardy.up()
+    hardy.kill_control_plane()
     assert hardy.finished(NAME, "outlives", run) == "success"
     assert all_ready(hardy) == before
     assert hardy.get(NAME)["Status"] == "AVAILABLE"

@@ -10,6 +10,7 @@ from aerodrome.release import install, interpreters, locks, smoke
 from aerodrome.release.installation import Installation
 
 
+@pytest.mark.skipif(not lines.ALL, reason="make lines runs it; make test runs whole environments of the main lines")
 @pytest.mark.parametrize("version", [*lines.FIRST, *lines.ONE])
 def test_a_lock_works(version, versions):
     places = interpreters.Places(downloads=versions / "python", environ=os.environ)

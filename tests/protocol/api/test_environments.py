@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from botocore.exceptions import ClientError
 from aerodrome.errors import CallerError
 from aerodrome.model.environment import Failure
 from aerodrome.model.lifecycle import Status
+from aerodrome.operations.preflight import Preflight
+from aerodrome.settings import Settings
 
 ARN = "arn:aws:airflow:us-east-1:000000000000:environment/demo"
 
@@ -87,6 +90,22 @@ def test_a_version_that_cannot_run_here_is_refused_and_nothing_is_made(
     assert code(error) == "ValidationException"
     assert behind.environments.rows == {}
     assert behind.preflight.buckets_checked == []
+
+
+def test_a_version_without_a_python_is_refused_and_says_how_to_get_one(
+    mwaa: Any, behind: Any, deps: Any, creation: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("PATH", "HOME", "XDG_DATA_HOME", "UV_PYTHON_INSTALL_DIR", "PYENV_ROOT"):
+        monkeypatch.setenv(name, str(tmp_path / "empty"))
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    real = Preflight(settings=Settings(data=tmp_path), authorizer=deps.operations.authorizer, s3=dict)
+    monkeypatch.setattr(behind.preflight, "check_version", real.check_version)
+    with pytest.raises(mwaa.exceptions.ValidationException) as refusal:
+        mwaa.create_environment(**creation, AirflowVersion="1.10.12")
+
+    assert "Airflow 1.10.12 needs Python 3.7, and none was found on this machine." in str(refusal.value)
+    assert "uv python install 3.7" in str(refusal.value)
+    assert mwaa.list_environments()["Environments"] == []
 
 
 def test_an_update_tells_and_refuses_the_same(mwaa: Any, behind: Any, creation: dict[str, Any]) -> None:
