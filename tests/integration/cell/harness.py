@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import lines
 from aerodrome.cell import kernel
 from aerodrome.services import accounts
+from matrices import ALL_FAULTS
 from waiting import wait_for
 
 if TYPE_CHECKING:
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 WARM = Path(kernel.__file__).with_name("warm.py")
-VERSIONS = ("3.7", "3.12", "3.13")
+VERSIONS = ("3.7", "3.12", "3.13") if lines.ALL or ALL_FAULTS else ("3.7", "3.12")
+"""The oldest Python that a cell runs on, that of the Airflow versions offered now, and the newest."""
 DEADLINE = 30.0  # seconds any condition may take on a busy machine
 MODULES = ("json", "logging.handlers", "no_such_module_anywhere", "pkgutil")
 BASE_ENV = {"PATH": os.environ.get("PATH", os.defpath), "HOME": "/", "LANG": "C.UTF-8"}
