@@ -36,15 +36,15 @@ from aerodrome.ledger.iam_watch import IamWatch
 from aerodrome.ledger.migrate import DATABASE
 from aerodrome.ledger.notices import Notices
 from aerodrome.ledger.principals import CHANNEL, Principals
-from aerodrome.listening.crowd import Limits
-from aerodrome.listening.server import Server
+from aerodrome.listening.crowd import ConnectionLimits
+from aerodrome.listening.server import HttpServer
 from aerodrome.model import arns
 from aerodrome.model.audit import Entry, Recorder
 from aerodrome.services import clusters, heartbeat, postgres
 from aerodrome.settings import EMBEDDED, Settings
 from aerodrome.threads import ThreadSupervisor
 
-LIMITS = Limits(total=1024, each_peer=512, bodies_each_peer=384)
+LIMITS = ConnectionLimits(total=1024, each_peer=512, bodies_each_peer=384)
 """Of the listener; sidecars and what the API passes on are one peer."""
 
 GRACEFUL = 5
@@ -75,10 +75,10 @@ def serve(settings: Settings, *, port: int, identity: str, beat: Path, emulator_
     heartbeat.begin(beat)
     with OwnAddress(port=port).listener() as listener, _dependencies(settings, identity, *sockets) as deps:
         listener.listen(128)
-        asyncio.run(_serve(Server(create_app(deps), LIMITS, timeout_graceful_shutdown=GRACEFUL), listener, beat))
+        asyncio.run(_serve(HttpServer(create_app(deps), LIMITS, timeout_graceful_shutdown=GRACEFUL), listener, beat))
 
 
-async def _serve(server: Server, listener: socket.socket, beat: Path) -> None:
+async def _serve(server: HttpServer, listener: socket.socket, beat: Path) -> None:
     loop = asyncio.get_running_loop()
     beating = loop.create_task(_beat(beat))
     for number in (signal.SIGTERM, signal.SIGINT):

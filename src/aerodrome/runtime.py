@@ -25,7 +25,7 @@ from aerodrome.gateway import serving
 from aerodrome.gateway.certificates import Certificates
 from aerodrome.gateway.serving import GatewayServer
 from aerodrome.keeper import Keeper
-from aerodrome.listening.server import Server
+from aerodrome.listening.server import HttpServer
 from aerodrome.operator import app as operator
 from aerodrome.services import folders
 from aerodrome.settings import Paths, Settings
@@ -69,10 +69,10 @@ async def _serve(
 ) -> None:
     """Answer on all sockets until a signal comes."""
     with _operator_socket(paths) as own:
-        servers: dict[Server, socket.socket] = dict(gateway)
+        servers: dict[HttpServer, socket.socket] = dict(gateway)
         servers |= {
-            Server(applications.front, api.LIMITS, timeout_graceful_shutdown=GRACEFUL_SHUTDOWN): listener,
-            Server(applications.operator, operator.LIMITS, timeout_graceful_shutdown=GRACEFUL_SHUTDOWN): own,
+            HttpServer(applications.front, api.LIMITS, timeout_graceful_shutdown=GRACEFUL_SHUTDOWN): listener,
+            HttpServer(applications.operator, operator.LIMITS, timeout_graceful_shutdown=GRACEFUL_SHUTDOWN): own,
         }
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -82,7 +82,7 @@ async def _serve(
         await asyncio.gather(*(server.serve(sockets=[socket]) for server, socket in servers.items()))
 
 
-def _leave(*servers: Server) -> None:
+def _leave(*servers: HttpServer) -> None:
     for server in servers:
         server.should_exit = True
 

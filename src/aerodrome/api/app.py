@@ -14,9 +14,9 @@ from starlette.middleware import Middleware
 from aerodrome.api.dependencies import ApiDependencies
 from aerodrome.api.front import Front
 from aerodrome.api.upstream import Upstream
-from aerodrome.listening.crowd import Limits
+from aerodrome.listening.crowd import ConnectionLimits
 
-LIMITS = Limits(total=768, each_peer=512, bodies_each_peer=192, passed_on=320, passed_on_each_peer=160)
+LIMITS = ConnectionLimits(total=768, each_peer=512, bodies_each_peer=192, passed_on=320, passed_on_each_peer=160)
 """Of the listener. Code of every environment reaches it; what may not be passed on is kept for MWAA, IAM and STS."""
 
 

@@ -29,8 +29,8 @@ from aerodrome.emulator import athena, memory, parts, reach, resources, rules, s
 from aerodrome.emulator.own_address import OwnAddress
 from aerodrome.emulator.reach import Reach
 from aerodrome.emulator.redshift.entry import Redshift
-from aerodrome.listening.crowd import Limits
-from aerodrome.listening.server import Server
+from aerodrome.listening.crowd import ConnectionLimits
+from aerodrome.listening.server import HttpServer
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -62,7 +62,7 @@ STANDSTILL = 30.0
 GRACEFUL = 3
 """Seconds that open requests get at a stop."""
 
-LIMITS = Limits(total=1024, each_peer=768, bodies_each_peer=768)
+LIMITS = ConnectionLimits(total=1024, each_peer=768, bodies_each_peer=768)
 """Of the listener; what the API passes on comes from one peer."""
 
 
@@ -230,7 +230,7 @@ async def keep_checkpoints(front: EmulatorFront, save: Callable[[], None]) -> No
 
 async def run(front: EmulatorFront, redshift: Redshift, save: Callable[[], None], address: OwnAddress) -> None:
     """Serve until SIGTERM; MiniStack then saves everything itself."""
-    server = Server(
+    server = HttpServer(
         front,
         LIMITS,
         lifespan="on",

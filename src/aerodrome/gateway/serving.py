@@ -17,9 +17,9 @@ from aerodrome.clock import Clock
 from aerodrome.errors import CallerError
 from aerodrome.gateway.app import Gateway, Listener
 from aerodrome.gateway.certificates import Certificates
-from aerodrome.listening.crowd import Limits
+from aerodrome.listening.crowd import ConnectionLimits
 from aerodrome.listening.handshakes import HandshakeListener
-from aerodrome.listening.server import Server
+from aerodrome.listening.server import HttpServer
 from aerodrome.model.web_address import Ports
 from aerodrome.settings import Paths, Settings, split_address
 
@@ -33,7 +33,7 @@ GRACEFUL_SHUTDOWN = 5
 
 HANDSHAKE_SECONDS = 10.0
 
-LIMITS = Limits(total=2000, each_peer=1000, bodies_each_peer=500)
+LIMITS = ConnectionLimits(total=2000, each_peer=1000, bodies_each_peer=500)
 """Of each listener; many people may share an address."""
 
 RENEWAL_LOOK = timedelta(hours=1)
@@ -42,7 +42,7 @@ RENEWAL_LOOK = timedelta(hours=1)
 log = structlog.get_logger("aerodrome.gateway")
 
 
-class GatewayServer(Server):
+class GatewayServer(HttpServer):
     """One listener; `runtime` handles signals."""
 
     def __init__(

@@ -28,7 +28,7 @@ SETTLED_SECONDS = 0.25
 """Age of a phase from which a client may be called idle or slow; when all are younger, the newcomer is refused."""
 
 
-class Phase(IntEnum):
+class ClientPhase(IntEnum):
     """What a client does; the lowest makes room first."""
 
     LEAVING = 0
@@ -48,13 +48,13 @@ class Client:
     peer: str
     since: float
     """When the phase began; seconds of the loop's clock."""
-    phase: Phase = Phase.HEAD
+    phase: ClientPhase = ClientPhase.HEAD
     received: int = 0
     """Bytes of this request's body."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class ConnectionLimits:
     """How many connections a listener has."""
 
     total: int
@@ -79,7 +79,7 @@ class Room:
 class Crowd:
     """The clients of one listener."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ConnectionLimits) -> None:
         self._limits = limits
         self._number = 0
         self._peers: dict[str, _Group] = {}
@@ -110,7 +110,7 @@ class Crowd:
         leaving = _slowest((each for each in bodies if each is not client), now, self._settled(now))
         return Room(leaving is not None, leaving)
 
-    def move(self, client: Client, phase: Phase, now: float) -> None:
+    def move(self, client: Client, phase: ClientPhase, now: float) -> None:
         """Something else begins for a client; nothing does for one that is gone."""
         group = self._peers.get(client.peer)
         if group is not None and group.has(client):
@@ -155,7 +155,7 @@ class _Group:
     """One peer's clients by what they do, in the order in which they began to."""
 
     def __init__(self) -> None:
-        self._by_phase: dict[Phase, dict[Client, None]] = {phase: {} for phase in Phase}
+        self._by_phase: dict[ClientPhase, dict[Client, None]] = {phase: {} for phase in ClientPhase}
 
     def __len__(self) -> int:
         return sum(map(len, self._by_phase.values()))
@@ -170,17 +170,17 @@ class _Group:
         del self._by_phase[client.phase][client]
 
     def bodies(self) -> Collection[Client]:
-        return self._by_phase[Phase.BODY]
+        return self._by_phase[ClientPhase.BODY]
 
     def least(self, now: float, settled: float) -> Client | None:
         """Who makes room; None when all are being answered, or have just begun."""
-        for client in self._by_phase[Phase.LEAVING]:
+        for client in self._by_phase[ClientPhase.LEAVING]:
             return client
-        for client in self._by_phase[Phase.HEAD]:
+        for client in self._by_phase[ClientPhase.HEAD]:
             if client.since <= settled:
                 return client
             break  # the others are younger
-        return _slowest(self._by_phase[Phase.BODY], now, settled)
+        return _slowest(self._by_phase[ClientPhase.BODY], now, settled)
 
 
 def _slowest(clients: Iterable[Client], now: float, settled: float) -> Client | None:
@@ -188,7 +188,7 @@ def _slowest(clients: Iterable[Client], now: float, settled: float) -> Client | 
     paces = (
         (each.received / (now - each.since), each.since, each)
         for each in clients
-        if each.phase is Phase.BODY and each.since <= settled and each.since < now
+        if each.phase is ClientPhase.BODY and each.since <= settled and each.since < now
     )
     slow = ((rate, since, each) for rate, since, each in paces if rate < SPARED_RATE)
     return min(slow, key=lambda pace: pace[:2], default=(0, 0, None))[2]

@@ -11,9 +11,9 @@ import time
 from typing import Any
 
 from aerodrome.listening import peers
-from aerodrome.listening.crowd import Client, Crowd, Limits
+from aerodrome.listening.crowd import Client, ConnectionLimits, Crowd
 
-LIMITS = Limits(total=500, each_peer=250, bodies_each_peer=0)
+LIMITS = ConnectionLimits(total=500, each_peer=250, bodies_each_peer=0)
 """Of handshakes under way on one listener; a browser needs one for some milliseconds."""
 
 

@@ -18,7 +18,7 @@ from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from aerodrome.listening import crowd, heads, peers
-from aerodrome.listening.crowd import Client, Crowd, Limits, Phase, Room
+from aerodrome.listening.crowd import Client, ClientPhase, ConnectionLimits, Crowd, Room
 
 HEAD_SECONDS = 10.0
 """Within which a whole head must arrive; a client needs one packet."""
@@ -51,13 +51,13 @@ class _BadRequestError(Exception):
 class _Listener:
     """What the connections of one listener share."""
 
-    def __init__(self, limits: Limits, arrived: Callable[[int], None]) -> None:
+    def __init__(self, limits: ConnectionLimits, arrived: Callable[[int], None]) -> None:
         self.crowd = Crowd(limits)
         self.arrived = arrived
         self.connections: dict[Client, BoundedProtocol] = {}
 
 
-def bounded(limits: Limits, arrived: Callable[[int], None]) -> Callable[..., BoundedProtocol]:
+def bounded(limits: ConnectionLimits, arrived: Callable[[int], None]) -> Callable[..., BoundedProtocol]:
     """The protocol of one listener, for uvicorn's `http`; `arrived` is told each connection's descriptor."""
     return functools.partial(BoundedProtocol, listener=_Listener(limits, arrived))
 
@@ -218,7 +218,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self.pipeline:
             self._client.received = self._counted = 0
             self._has_place = False
-            self._enter(Phase.BODY)
+            self._enter(ClientPhase.BODY)
 
     def on_body(self, body: bytes) -> None:
         self._client.received += len(body)
@@ -237,10 +237,10 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._linger_timer is not None:
             self._linger_timer.cancel()
             self._linger_timer = None
-        if self._client.phase is Phase.BODY:
-            self._enter(Phase.SERVED)
-        elif self._client.phase is Phase.LEAVING:
-            self._enter(Phase.HEAD)
+        if self._client.phase is ClientPhase.BODY:
+            self._enter(ClientPhase.SERVED)
+        elif self._client.phase is ClientPhase.LEAVING:
+            self._enter(ClientPhase.HEAD)
 
     # What the application has done.
 
@@ -250,7 +250,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if not self.cycle.response_complete:
             return  # the next of a pipeline has begun
         if self._in_head:
-            self._enter(Phase.HEAD)
+            self._enter(ClientPhase.HEAD)
         elif not self.transport.is_closing():
             self._drop_the_rest()
 
@@ -267,13 +267,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _drop_the_rest(self) -> None:
         """Of a body that was answered already."""
-        self._enter(Phase.LEAVING)
+        self._enter(ClientPhase.LEAVING)
         if self.expect_100_continue and not self._client.received:
             self.transport.close()  # the client was not told to go on, so what it sends next may be another request
         elif self._linger_timer is None:
             self._linger_timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
-    def _enter(self, phase: Phase) -> None:
+    def _enter(self, phase: ClientPhase) -> None:
         self._listener.crowd.move(self._client, phase, self.loop.time())
 
     def _may_pass_on(self) -> bool:
@@ -292,7 +292,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def make_room(self) -> None:
         """Close this connection for the sake of another."""
         self._listener.crowd.leave(self._client)
-        if self._client.phase is Phase.BODY:
+        if self._client.phase is ClientPhase.BODY:
             self._refuse(_CROWDED, "The body came slowly while others waited for the place: send it again.")
         else:
             self.transport.abort()
@@ -334,7 +334,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.abort()
 
     def _begin_body(self) -> None:
-        if not self._has_place and self._client.phase is Phase.BODY and not self.transport.is_closing():
+        if not self._has_place and self._client.phase is ClientPhase.BODY and not self.transport.is_closing():
             room = self._listener.crowd.begin_body(self._client, self.loop.time())
             self._make(room)
             self._has_place = room.is_free
@@ -342,7 +342,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 self._refuse(_CROWDED, "There are too many uploads: end some, or try again in a moment.")
 
     def _watch_rate(self) -> None:
-        if self._rate_timer is None and self._client.phase is Phase.BODY and not self.transport.is_closing():
+        if self._rate_timer is None and self._client.phase is ClientPhase.BODY and not self.transport.is_closing():
             self._counted = self._client.received
             self._has_held_back = self.flow.read_paused
             self._rate_timer = self.loop.call_later(crowd.WINDOW_SECONDS, self._judge_rate)

@@ -8,18 +8,23 @@ from typing import Any
 
 import uvicorn
 
-from aerodrome.listening.crowd import Limits
+from aerodrome.listening.crowd import ConnectionLimits
 from aerodrome.listening.protocol import bounded
 
 
-class Server(uvicorn.Server):
+class HttpServer(uvicorn.Server):
     """One listener of possibly several in a process; whoever makes it handles signals.
 
     `arrived` is told the descriptor of each connection that the application may hear of; `options` are uvicorn's.
     """
 
     def __init__(
-        self, application: Any, limits: Limits, *, arrived: Callable[[int], None] = lambda _: None, **options: Any
+        self,
+        application: Any,
+        limits: ConnectionLimits,
+        *,
+        arrived: Callable[[int], None] = lambda _: None,
+        **options: Any,
     ) -> None:
         super().__init__(
             uvicorn.Config(

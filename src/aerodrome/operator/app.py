@@ -23,7 +23,7 @@ from aerodrome.errors import AerodromeError, CallerError, NotFoundError
 from aerodrome.identity import authorizer
 from aerodrome.identity.authorizer import principal_context
 from aerodrome.ledger import connection
-from aerodrome.listening.crowd import Limits
+from aerodrome.listening.crowd import ConnectionLimits
 from aerodrome.model import arns
 from aerodrome.model.change import Strategy
 from aerodrome.model.iam import grants
@@ -36,7 +36,7 @@ from aerodrome.operator.dependencies import OperatorDependencies
 from aerodrome.services import databases, folders
 from aerodrome.services.clusters import ServerAwayError
 
-LIMITS = Limits(total=128, each_peer=128, bodies_each_peer=128)
+LIMITS = ConnectionLimits(total=128, each_peer=128, bodies_each_peer=128)
 """Of the listener, whose socket only the machine's owner may open."""
 
 LONGEST_NAME = 40

@@ -33,7 +33,7 @@ END = 2_147_480_000
 
 
 @dataclass(frozen=True, slots=True)
-class Installation:
+class UidRanges:
     """An entry of the register, and what the data folder itself keeps of it."""
 
     identifier: str
@@ -77,12 +77,12 @@ class Installation:
 class Register:
     """Who has what on a machine."""
 
-    installations: tuple[Installation, ...] = ()
+    installations: tuple[UidRanges, ...] = ()
     last: int = 0
     """The range that was given out last: what was given back is used again as late as possible, for files of its
     environments may be left in places that all users share."""
 
-    def find(self, identifier: str) -> Installation | None:
+    def find(self, identifier: str) -> UidRanges | None:
         return next((each for each in self.installations if each.identifier == identifier), None)
 
     def without(self, *identifiers: str) -> Register:
@@ -90,7 +90,7 @@ class Register:
             self, installations=tuple(each for each in self.installations if each.identifier not in identifiers)
         )
 
-    def having(self, installation: Installation) -> Register:
+    def having(self, installation: UidRanges) -> Register:
         """With this entry, in the place of the one of the same identifier."""
         others = self.without(installation.identifier)
         return replace(others, installations=(*others.installations, installation))
@@ -115,12 +115,12 @@ class Claim:
     """What a data folder gets."""
 
     register: Register
-    own: Installation
+    own: UidRanges
     before: tuple[int, ...]
     """The first uids of the ranges that its files belong to now; where they differ from `own.firsts`, it moves."""
 
     unregistered: int = 0
-    """As of `Installation`."""
+    """As of `UidRanges`."""
 
     @property
     def moves(self) -> bool:
@@ -132,7 +132,7 @@ class Claim:
         if self.unregistered:
             yield from ((self.before[0] + number, self.own.environment(number)) for number in range(self.unregistered))
             return
-        for old, new in zip(Installation("", "", self.before).spans(), self.own.spans(), strict=False):
+        for old, new in zip(UidRanges("", "", self.before).spans(), self.own.spans(), strict=False):
             yield from zip(old, new, strict=True)
 
 
@@ -148,10 +148,10 @@ def index_of(number: int) -> int:
 
 def claim(
     register: Register,
-    record: Installation | None,
+    record: UidRanges | None,
     data: str,
     *,
-    is_alive: Callable[[Installation], bool],
+    is_alive: Callable[[UidRanges], bool],
     machine: Machine,
     lowest: int,
     unregistered: int = 0,
@@ -178,7 +178,7 @@ def claim(
         machine = replace(machine, accounts=(*machine.accounts, taken))  # old and new uids differ, so moves may repeat
     # With an entry that is alive elsewhere, this folder is a copy.
     identifier = record.identifier if record is not None and entry is None else named()
-    own = Installation(identifier, data, ())
+    own = UidRanges(identifier, data, ())
     for wanted in (None,) * (1 + index_of(many - 1)) if many else before or (None,):
         # What runs under the uids that it had may be its own.
         keeps = wanted is not None and _is_free(range(wanted, wanted + SIZE), known.having(own), machine)
@@ -190,7 +190,7 @@ def claim(
     return Claim(known.having(own), own, before, many)
 
 
-def extended(register: Register, own: Installation, machine: Machine, *, lowest: int) -> Claim | None:
+def extended(register: Register, own: UidRanges, machine: Machine, *, lowest: int) -> Claim | None:
     """The installation with one range more; None = the machine has no free one."""
     first = _next(register, machine, lowest=lowest)
     if first is None:

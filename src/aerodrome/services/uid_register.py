@@ -22,7 +22,7 @@ import psutil
 
 from aerodrome import errors, private_files, trees
 from aerodrome.services import folders, uid_ranges
-from aerodrome.services.uid_ranges import Claim, Installation, Machine, Register
+from aerodrome.services.uid_ranges import Claim, Machine, Register, UidRanges
 from aerodrome.settings import Paths
 
 FOLDER = Path("/var/lib/aerodrome-uids")
@@ -76,12 +76,12 @@ def discard_copied_run(paths: Paths, *, folder: Path = FOLDER) -> None:
             _discard_copied_run(paths, _read(folder / "register.json"))
 
 
-def settle(paths: Paths, own: Installation) -> None:
+def settle(paths: Paths, own: UidRanges) -> None:
     """Write down that the files of the data folder belong to these uids now."""
     _write_record(paths, own, None)
 
 
-def extend(paths: Paths, own: Installation, *, lowest: int, folder: Path = FOLDER) -> Installation:
+def extend(paths: Paths, own: UidRanges, *, lowest: int, folder: Path = FOLDER) -> UidRanges:
     """Give the installation one range more.
 
     Raises:
@@ -109,7 +109,7 @@ def sweep(*, folder: Path = FOLDER) -> None:
         _write(folder, register.without(*gone), register)
 
 
-def recorded(paths: Paths) -> Installation | None:
+def recorded(paths: Paths) -> UidRanges | None:
     """What the data folder was given last, without a look at the register; None = nothing, or we are not root."""
     if os.geteuid() != 0:
         return None  # it is root's to read
@@ -152,15 +152,15 @@ def _write(folder: Path, register: Register, before: Register) -> None:
             raise _unusable(folder, error.strerror or str(error)) from error
 
 
-def _write_record(paths: Paths, own: Installation, before: Installation | None) -> None:
+def _write_record(paths: Paths, own: UidRanges, before: UidRanges | None) -> None:
     if own != before:
         document = {"identifier": own.identifier, "firsts": own.firsts, "unregistered": own.unregistered}
         private_files.write(paths.uids, json.dumps(document), durable=True)
 
 
-def _installation(document: Mapping[str, Any], data: str) -> Installation:
+def _installation(document: Mapping[str, Any], data: str) -> UidRanges:
     firsts = tuple(int(first) for first in document["firsts"])
-    return Installation(str(document["identifier"]), data, firsts, int(document.get("unregistered", 0)))
+    return UidRanges(str(document["identifier"]), data, firsts, int(document.get("unregistered", 0)))
 
 
 def _discard_copied_run(paths: Paths, register: Register) -> None:
@@ -185,7 +185,7 @@ def _unregistered(paths: Paths, lowest: int) -> int:
     return max(numbers, default=-1) + 1
 
 
-def _is_there(entry: Installation) -> bool:
+def _is_there(entry: UidRanges) -> bool:
     """Whether the data folder at the entry's place is the one that it was made for."""
     try:
         found = recorded(Paths(Path(entry.data)))
@@ -194,7 +194,7 @@ def _is_there(entry: Installation) -> bool:
     return found is not None and found.identifier == entry.identifier
 
 
-def _is_elsewhere(entry: Installation, data: Path) -> bool:
+def _is_elsewhere(entry: UidRanges, data: Path) -> bool:
     """Whether that is another folder than `data`, which may be reached by several paths."""
     if not _is_there(entry):
         return False

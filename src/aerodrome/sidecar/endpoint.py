@@ -26,7 +26,7 @@ import structlog
 
 from aerodrome.errors import BrokenError
 from aerodrome.listening import heads, peers
-from aerodrome.listening.crowd import Client, Crowd, Limits, Phase
+from aerodrome.listening.crowd import Client, ClientPhase, ConnectionLimits, Crowd
 from aerodrome.sidecar.credentials import RoleCredentials
 
 PATH = "/credentials"
@@ -43,7 +43,7 @@ MAX_CONNECTIONS = 64
 """At once; more than the processes of one environment that start together. Then one that has sent no whole request for
 the longest makes room."""
 
-LIMITS = Limits(total=MAX_CONNECTIONS, each_peer=48, bodies_each_peer=48, settled_seconds=0.0)
+LIMITS = ConnectionLimits(total=MAX_CONNECTIONS, each_peer=48, bodies_each_peer=48, settled_seconds=0.0)
 """Whatever one user of the environment does, another one finds room; the newest always does."""
 
 BACKLOG = 1024
@@ -218,7 +218,7 @@ class CredentialsEndpoint:
             head = await reader.readuntil(b"\r\n\r\n")
         except asyncio.LimitOverrunError:
             head = b""
-        self._crowd.move(client, Phase.SERVED, self._loop.time())
+        self._crowd.move(client, ClientPhase.SERVED, self._loop.time())
         status, document = self._decide(head) if head else MALFORMED
         body = json.dumps(document).encode()
         writer.write(
@@ -229,7 +229,7 @@ class CredentialsEndpoint:
         await writer.drain()
         if writer.can_write_eof():
             writer.write_eof()
-        self._crowd.move(client, Phase.LEAVING, self._loop.time())
+        self._crowd.move(client, ClientPhase.LEAVING, self._loop.time())
         # Wait until the client has closed, or an abort could take the answer away from it.
         for _ in range(MAX_LEFTOVERS):
             if not await reader.read(HEAD_LIMIT):

@@ -20,8 +20,8 @@ import structlog
 
 from aerodrome import clock, log
 from aerodrome.errors import AerodromeError
-from aerodrome.listening.crowd import Limits
-from aerodrome.listening.server import Server
+from aerodrome.listening.crowd import ConnectionLimits
+from aerodrome.listening.server import HttpServer
 from aerodrome.telemetry import keeping, launch, wire
 from aerodrome.telemetry.logs_api import LogsApi
 from aerodrome.telemetry.refusals import UNAVAILABLE, RefusedError
@@ -31,7 +31,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-LIMITS = Limits(total=512, each_peer=512, bodies_each_peer=384)
+LIMITS = ConnectionLimits(total=512, each_peer=512, bodies_each_peer=384)
 """Of the listener; the door is its one peer."""
 
 BODY_LIMIT = 16 * 2**20
@@ -93,10 +93,10 @@ async def _respond(send: Send, status: int, body: bytes) -> None:
 
 
 async def _run(options: argparse.Namespace, listener: socket.socket) -> None:
-    limits = keeping.Limits(total_bytes=options.most_bytes, longest_days=options.longest_days)
+    limits = keeping.StoreLimits(total_bytes=options.most_bytes, longest_days=options.longest_days)
     store = await Store(options.folder, limits=limits, clock=clock.now).open()
     api = LogsApi(store, region=options.region, account=options.account)
-    server = Server(
+    server = HttpServer(
         Front(api, identity=options.identity),
         LIMITS,
         lifespan="off",

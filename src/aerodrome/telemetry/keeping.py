@@ -28,7 +28,7 @@ LOW_WATER = 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class StoreLimits:
     """Bounds of the store."""
 
     total_bytes: int
@@ -101,7 +101,12 @@ class Plan:
 
 
 def plan(
-    *, now: int, retentions: Mapping[int, int | None], fresh: Iterable[Fresh], parts: Sequence[Part], limits: Limits
+    *,
+    now: int,
+    retentions: Mapping[int, int | None],
+    fresh: Iterable[Fresh],
+    parts: Sequence[Part],
+    limits: StoreLimits,
 ) -> Plan:
     """What to do at `now`; `retentions` are days by group, None = for ever."""
     cutoffs = {group: cutoff(now, days, limits) for group, days in retentions.items()}
@@ -119,18 +124,18 @@ def plan(
     return Plan(writes=tuple(_writes(now, fresh, left)), drops=tuple(drops), cutoffs=cutoffs)
 
 
-def cutoff(now: int, retention_days: int | None, limits: Limits) -> int:
+def cutoff(now: int, retention_days: int | None, limits: StoreLimits) -> int:
     """The time before which events of a group are not shown any more, in milliseconds."""
     days = limits.longest_days if retention_days is None else min(retention_days, limits.longest_days)
     return now - days * DAY
 
 
-def _reason(retention_days: int | None, limits: Limits) -> Reason:
+def _reason(retention_days: int | None, limits: StoreLimits) -> Reason:
     is_own = retention_days is not None and retention_days <= limits.longest_days
     return Reason.RETENTION if is_own else Reason.LONGEST
 
 
-def _beyond(parts: Sequence[Part], fresh: Iterable[Fresh], limits: Limits) -> list[Part]:
+def _beyond(parts: Sequence[Part], fresh: Iterable[Fresh], limits: StoreLimits) -> list[Part]:
     """The oldest files beyond the size limit."""
     total = sum(part.size for part in parts) + sum(each.size for each in fresh)
     if total <= limits.total_bytes:

@@ -21,7 +21,7 @@ import structlog
 from aerodrome.clock import Clock
 from aerodrome.telemetry import keeping, parts
 from aerodrome.telemetry.catalogue import Catalogue
-from aerodrome.telemetry.keeping import Limits, Plan, Reason
+from aerodrome.telemetry.keeping import Plan, Reason, StoreLimits
 from aerodrome.telemetry.parts import Asked, Page, Place
 from aerodrome.telemetry.refusals import UNAVAILABLE, RefusedError
 from aerodrome.telemetry.workers import Workers
@@ -41,7 +41,7 @@ log = structlog.get_logger("telemetry")
 class Store:
     """All that is stored below one folder (mode 0700, made by the caller)."""
 
-    def __init__(self, folder: Path, *, limits: Limits, clock: Clock) -> None:
+    def __init__(self, folder: Path, *, limits: StoreLimits, clock: Clock) -> None:
         self._place = Place(folder)
         self._limits = limits
         self._clock = clock

@@ -37,7 +37,7 @@ from aerodrome.ledger.environments import Environments
 from aerodrome.ledger.logins import Logins
 from aerodrome.ledger.migrate import migrate
 from aerodrome.listening import handshakes
-from aerodrome.listening.crowd import Limits
+from aerodrome.listening.crowd import ConnectionLimits
 from aerodrome.listening.handshakes import HandshakeListener
 from aerodrome.model import defaults
 from aerodrome.model.audit import Entry
@@ -50,7 +50,7 @@ from waiting import wait_for
 
 from .airflow import Airflow, running
 
-LIMITS = Limits(total=50, each_peer=50, bodies_each_peer=50)
+LIMITS = ConnectionLimits(total=50, each_peer=50, bodies_each_peer=50)
 """Of each listener here; the product's numbers would take a test minutes to reach."""
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)

@@ -15,19 +15,19 @@ from typing import Any
 import pytest
 
 from aerodrome import clock
-from aerodrome.telemetry.keeping import FLUSHED_AGE, MERGED_PARTS, Limits
+from aerodrome.telemetry.keeping import FLUSHED_AGE, MERGED_PARTS, StoreLimits
 from aerodrome.telemetry.logs_api import LogsApi
 from aerodrome.telemetry.store import Store
 from waiting import wait_for
 
-ROOMY = Limits(total_bytes=2**30, longest_days=90)
+ROOMY = StoreLimits(total_bytes=2**30, longest_days=90)
 LATER = timedelta(milliseconds=FLUSHED_AGE)
 
 
 class Bench:
     """A store, and its operations by name."""
 
-    def __init__(self, folder: Path, limits: Limits) -> None:
+    def __init__(self, folder: Path, limits: StoreLimits) -> None:
         self.late_by = timedelta()
         self.folder = folder
         self.store = Store(folder, limits=limits, clock=lambda: clock.now() + self.late_by)
@@ -69,7 +69,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def opened(limits: Limits = ROOMY) -> AsyncIterator[Bench]:
+async def opened(limits: StoreLimits = ROOMY) -> AsyncIterator[Bench]:
     folder = Path(tempfile.mkdtemp(prefix="aero-"))
     bench = Bench(folder, limits)
     await bench.store.open()
@@ -235,7 +235,7 @@ def test_what_retention_and_deletions_take_is_seen_no_more():
 
 def test_beyond_its_size_the_oldest_events_go_and_it_is_told():
     async def run() -> None:
-        async with opened(Limits(total_bytes=12_000, longest_days=90)) as bench:
+        async with opened(StoreLimits(total_bytes=12_000, longest_days=90)) as bench:
             day = int(timedelta(days=1).total_seconds() * 1000)
             for days in (3, 2, 1):
                 texts = [f"{days} {secrets.token_hex(30)}" for _ in range(200)]

@@ -14,8 +14,8 @@ from typing import Any, Literal
 import uvicorn
 
 from aerodrome.api.app import LIMITS
-from aerodrome.listening.crowd import Limits
-from aerodrome.listening.server import Server
+from aerodrome.listening.crowd import ConnectionLimits
+from aerodrome.listening.server import HttpServer
 
 
 class Impatient(uvicorn.Server):
@@ -42,12 +42,12 @@ class Impatient(uvicorn.Server):
         await self.lifespan.shutdown()
 
 
-class _Ours(Impatient, Server):
+class _Ours(Impatient, HttpServer):
     """Bounded as the product's own."""
 
 
 @contextmanager
-def served(app: Any, *, lifespan: Literal["on", "off"] = "on", limits: Limits = LIMITS) -> Iterator[int]:
+def served(app: Any, *, lifespan: Literal["on", "off"] = "on", limits: ConnectionLimits = LIMITS) -> Iterator[int]:
     """The port on which `app` answers for the time of the block."""
     # As the product makes it: without the protocol's name asyncio leaves Nagle's algorithm on, 40 ms for each answer.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import pytest
 
 from aerodrome.listening import protocol
-from aerodrome.listening.crowd import Limits
+from aerodrome.listening.crowd import ConnectionLimits
 from protocol.api.serving import served
 from waiting import wait_for
 
@@ -28,7 +28,7 @@ async def hello(scope, _receive, send):
 
 @pytest.fixture
 def port(quick):  # noqa: ARG001 - set before the server starts
-    with served(hello, lifespan="off", limits=Limits(total=8, each_peer=8, bodies_each_peer=8)) as found:
+    with served(hello, lifespan="off", limits=ConnectionLimits(total=8, each_peer=8, bodies_each_peer=8)) as found:
         yield found
 
 

@@ -16,7 +16,7 @@ from botocore.config import Config
 
 from aerodrome.api import bodies
 from aerodrome.listening import crowd, protocol
-from aerodrome.listening.crowd import Limits
+from aerodrome.listening.crowd import ConnectionLimits
 from protocol.api import raw
 from protocol.api.alone import Alone, started
 from protocol.api.attackers import dripping
@@ -37,7 +37,9 @@ def upstream() -> Iterator[str]:
             await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
             await send({"type": "http.response.body", "body": b""})
 
-    with served(endpoint, lifespan="off", limits=Limits(total=1000, each_peer=1000, bodies_each_peer=1000)) as port:
+    with served(
+        endpoint, lifespan="off", limits=ConnectionLimits(total=1000, each_peer=1000, bodies_each_peer=1000)
+    ) as port:
         yield f"http://127.0.0.1:{port}"
 
 
@@ -223,7 +225,7 @@ def test_what_is_passed_on_leaves_places_for_mwaa(monkeypatch: pytest.MonkeyPatc
         await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b""})
 
-    limits = Limits(total=8, each_peer=8, bodies_each_peer=8, passed_on=4, passed_on_each_peer=4)
+    limits = ConnectionLimits(total=8, each_peer=8, bodies_each_peer=8, passed_on=4, passed_on_each_peer=4)
     with served(application, lifespan="off", limits=limits) as port, ExitStack() as stack:
         for _ in range(4):
             client = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))

@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome.listening import crowd
-from aerodrome.listening.crowd import Client, Crowd, Limits, Phase
+from aerodrome.listening.crowd import Client, ClientPhase, ConnectionLimits, Crowd
 
-LIMITS = Limits(total=6, each_peer=4, bodies_each_peer=2, passed_on=3, passed_on_each_peer=2)
+LIMITS = ConnectionLimits(total=6, each_peer=4, bodies_each_peer=2, passed_on=3, passed_on_each_peer=2)
 
 
-def client(peer="a", phase=Phase.HEAD, since=0.0, received=0, **more):
+def client(peer="a", phase=ClientPhase.HEAD, since=0.0, received=0, **more):
     return Client(peer, since, phase, received, **more)
 
 
@@ -40,38 +40,38 @@ def test_who_has_its_share_makes_room_for_itself_alone():
 
 
 def test_the_order_in_which_they_leave():
-    leaving = client(phase=Phase.LEAVING, since=99.9)
-    waiting = client(phase=Phase.HEAD, since=90.0)
-    slow = client(phase=Phase.BODY, since=90.0, received=10)
-    faster = client(phase=Phase.BODY, since=10.0, received=1_000_000)
+    leaving = client(phase=ClientPhase.LEAVING, since=99.9)
+    waiting = client(phase=ClientPhase.HEAD, since=90.0)
+    slow = client(phase=ClientPhase.BODY, since=90.0, received=10)
+    faster = client(phase=ClientPhase.BODY, since=10.0, received=1_000_000)
     found = crowded(faster, slow, waiting, leaving)
     for expected in (leaving, waiting, slow, faster):
-        newcomer = client(since=100.0, phase=Phase.SERVED)
+        newcomer = client(since=100.0, phase=ClientPhase.SERVED)
         assert found.enter(newcomer, 100.0).leaving is expected
         found.leave(expected)
 
 
 def test_a_body_that_comes_fast_makes_room_for_nobody():
-    fast = client(phase=Phase.BODY, since=90.0, received=10**8)
-    assert not crowded(fast, *(client(phase=Phase.SERVED) for _ in range(3))).enter(client(), 100.0).is_free
+    fast = client(phase=ClientPhase.BODY, since=90.0, received=10**8)
+    assert not crowded(fast, *(client(phase=ClientPhase.SERVED) for _ in range(3))).enter(client(), 100.0).is_free
 
 
 def test_whoever_is_served_stays():
-    room = crowded(*(client(phase=Phase.SERVED) for _ in range(4))).enter(client(), 100.0)
+    room = crowded(*(client(phase=ClientPhase.SERVED) for _ in range(4))).enter(client(), 100.0)
     assert not room.is_free
     assert room.leaving is None
 
 
 def test_whoever_has_just_begun_stays_too_or_a_burst_would_push_out_whose_head_is_on_its_way():
-    new = [client(phase=Phase.BODY, since=99.9), client(phase=Phase.HEAD, since=99.9)]
-    found = crowded(*new, *(client(phase=Phase.SERVED) for _ in range(2)))
+    new = [client(phase=ClientPhase.BODY, since=99.9), client(phase=ClientPhase.HEAD, since=99.9)]
+    found = crowded(*new, *(client(phase=ClientPhase.SERVED) for _ in range(2)))
     assert not found.enter(client(since=100.0), 100.0).is_free
     assert found.enter(client(since=101.0), 101.0).leaving is new[1]
 
 
 def test_bodies_on_their_way_have_a_number_of_their_own():
-    slow, other = client(phase=Phase.BODY, received=1), client(phase=Phase.BODY, received=10**6)
-    newest = client(phase=Phase.BODY, since=100.0)
+    slow, other = client(phase=ClientPhase.BODY, received=1), client(phase=ClientPhase.BODY, received=10**6)
+    newest = client(phase=ClientPhase.BODY, since=100.0)
     found = crowded(slow, other)
     assert found.begin_body(other, 100.0).leaving is None
     assert found.enter(newest, 100.0).is_free
@@ -80,17 +80,17 @@ def test_bodies_on_their_way_have_a_number_of_their_own():
 
 
 def test_what_is_passed_on_has_a_number_of_its_own():
-    clients = [client(peer, Phase.SERVED) for peer in "aabb"]
-    found = crowded(*clients, client("c", Phase.SERVED))
+    clients = [client(peer, ClientPhase.SERVED) for peer in "aabb"]
+    found = crowded(*clients, client("c", ClientPhase.SERVED))
     assert [found.pass_on(each, 100.0).is_free for each in clients] == [True, True, True, False]
     found.answered(clients[0])
     assert found.pass_on(clients[3], 100.0).is_free
 
 
 def test_one_peer_has_a_part_of_it_and_its_slowest_makes_room():
-    slow = client("a", Phase.BODY, received=1)
-    fast = client("a", Phase.BODY, received=10**6)
-    newest = client("a", Phase.BODY, since=100.0)
+    slow = client("a", ClientPhase.BODY, received=1)
+    fast = client("a", ClientPhase.BODY, received=10**6)
+    newest = client("a", ClientPhase.BODY, since=100.0)
     found = crowded(slow, fast, newest)
     for each in (slow, fast):
         assert found.pass_on(each, 1.0).leaving is None
@@ -107,13 +107,13 @@ def test_the_bounds_hold_when_who_has_to_leaves(peers, phases):
     found = Crowd(LIMITS)
     inside = []
     for now, peer in enumerate(peers):
-        each = client(peer, phases.draw(st.sampled_from(Phase)), since=float(now))
+        each = client(peer, phases.draw(st.sampled_from(ClientPhase)), since=float(now))
         room = found.enter(each, float(now))
         inside.append(each)
         gone = room.leaving if room.is_free else each
         if gone is not None:
             assert gone in inside
-            assert gone.phase is not Phase.SERVED or gone is each
+            assert gone.phase is not ClientPhase.SERVED or gone is each
             found.leave(gone)
             inside.remove(gone)
         assert len(found) == len(inside) <= LIMITS.total

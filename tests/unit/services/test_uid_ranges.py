@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome.services import uid_ranges
-from aerodrome.services.uid_ranges import SIZE, Claim, Installation, Machine, Register
+from aerodrome.services.uid_ranges import SIZE, Claim, Machine, Register, UidRanges
 
 LOWEST = 30_000
 
@@ -20,7 +20,7 @@ class Disk:
 
     register: Register = field(default_factory=Register)
     machine: Machine = field(default_factory=Machine)
-    records: dict[str, Installation | None] = field(default_factory=dict)
+    records: dict[str, UidRanges | None] = field(default_factory=dict)
     names: itertools.count = field(default_factory=itertools.count)
 
     def start(self, data: str, *, unregistered: int = 0) -> Claim:
@@ -61,7 +61,7 @@ moves = st.one_of(
 
 @given(st.lists(moves, max_size=30))
 def test_whatever_happens_two_installations_that_have_started_share_no_uid(history):
-    disk, started = Disk(), dict[str, Installation]()
+    disk, started = Disk(), dict[str, UidRanges]()
     for what, *arguments in history:
         match what, arguments:
             case "start", [data, unregistered]:
@@ -120,7 +120,7 @@ def test_a_move_that_was_broken_off_is_taken_up_again():
     disk = Disk()
     disk.start("/a", unregistered=1)
     second = disk.start("/b", unregistered=1)
-    disk.records["/b"] = Installation(second.own.identifier, "/b", second.before)  # the files are where they were
+    disk.records["/b"] = UidRanges(second.own.identifier, "/b", second.before)  # the files are where they were
     again = disk.start("/b", unregistered=1)
     assert (again.own, again.before, again.moves) == (second.own, second.before, True)
 
@@ -136,7 +136,7 @@ def test_older_environments_never_have_a_uid_that_another_one_has_in_a_range(cou
     assert not controls & {new[LOWEST + number] for number in range(count)}
     if found.moves:
         assert not set(new) & set(new.values())  # a move that was broken off is taken up again from the start
-        disk.records["/a"] = Installation(found.own.identifier, "/a", found.before, found.unregistered)
+        disk.records["/a"] = UidRanges(found.own.identifier, "/a", found.before, found.unregistered)
         again = disk.start("/a")
         assert (again.own, dict(again.uids()), again.moves) == (found.own, new, True)
     disk.records["/a"] = found.own
@@ -164,17 +164,17 @@ def test_a_namespace_of_few_ids_gives_out_those_that_it_has_and_then_none():
     small = Machine(mapped=(range(65_536),))
     register = Register()
     for number in range(15):
-        own = Installation(str(number), f"/{number}", ())
+        own = UidRanges(str(number), f"/{number}", ())
         found = uid_ranges.extended(register, own, small, lowest=LOWEST)
         assert found is not None
         register = found.register
         assert all(span.stop <= 60_000 for span in found.own.spans())
-    assert uid_ranges.extended(register, Installation("one more", "/more", ()), small, lowest=LOWEST) is None
+    assert uid_ranges.extended(register, UidRanges("one more", "/more", ()), small, lowest=LOWEST) is None
 
 
 @given(st.integers(min_value=0, max_value=2_999), st.integers(min_value=0, max_value=2_999), st.integers(0, 2**22))
 def test_environments_builders_and_checks_of_an_installation_are_never_the_same(number, other, pid):
-    own = Installation("own", "/a", (30_000, 34_000, 66_000, 68_000, 70_000, 72_000))
+    own = UidRanges("own", "/a", (30_000, 34_000, 66_000, 68_000, 70_000, 72_000))
     environment = own.environment(number)
     uids = (environment, own.control(other), own.builder(other), own.checker(pid))
     assert len({*uids}) == 4
@@ -185,7 +185,7 @@ def test_environments_builders_and_checks_of_an_installation_are_never_the_same(
 @given(st.integers(min_value=10_000, max_value=70_000), st.sets(st.integers(10_000, 120_000), max_size=20))
 def test_no_range_touches_what_others_give_out(lowest, running):
     machine = Machine(running=frozenset(running))
-    found = uid_ranges.extended(Register(), Installation("own", "/a", ()), machine, lowest=lowest)
+    found = uid_ranges.extended(Register(), UidRanges("own", "/a", ()), machine, lowest=lowest)
     assert found is not None
     [span] = found.own.spans()
     assert span.start >= lowest

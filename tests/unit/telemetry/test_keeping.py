@@ -10,15 +10,15 @@ from aerodrome.telemetry.keeping import (
     MERGED_PARTS,
     SMALL_ROWS,
     Fresh,
-    Limits,
     Part,
     Reason,
+    StoreLimits,
     plan,
 )
 
 TODAY = 20_000
 NOW = TODAY * DAY + 12 * 3_600_000
-ROOMY = Limits(total_bytes=2**40, longest_days=90)
+ROOMY = StoreLimits(total_bytes=2**40, longest_days=90)
 
 
 def part(identifier: int, *, day: int = TODAY, size: int = 100, rows: int = 10) -> Part:
@@ -64,7 +64,7 @@ def test_a_file_goes_when_its_last_event_is_beyond_retention_or_beyond_the_store
 )
 def test_the_oldest_goes_first_and_the_size_is_bounded(files, most):
     parts = [part(number, day=day, size=size, rows=rows) for number, (day, size, rows) in enumerate(files)]
-    found = planned(parts, limits=Limits(total_bytes=most, longest_days=90))
+    found = planned(parts, limits=StoreLimits(total_bytes=most, longest_days=90))
     gone = {each.part.identifier for each in found.drops}
     left = [each for each in parts if each.identifier not in gone]
     assert sum(each.size for each in left) <= most

@@ -19,7 +19,7 @@ import structlog
 from aerodrome import trees
 from aerodrome.backends.local import shutdown
 from aerodrome.services import uid_register
-from aerodrome.services.uid_ranges import Installation
+from aerodrome.services.uid_ranges import UidRanges
 from aerodrome.settings import Settings
 
 DEEPEST = 100
@@ -30,7 +30,7 @@ ACLS = ("system.posix_acl_access", "system.posix_acl_default")
 log = structlog.get_logger("moves")
 
 
-def settled(settings: Settings) -> Installation | None:
+def settled(settings: Settings) -> UidRanges | None:
     """The ranges of this installation, with its files brought to them; None when we are not root.
 
     If the files move, every cell is stopped first: it is started again under its new uid as after `aerodrome down`.

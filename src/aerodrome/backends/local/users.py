@@ -19,7 +19,7 @@ class Users:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._own: uid_ranges.Installation | None = None
+        self._own: uid_ranges.UidRanges | None = None
         self._extending = threading.Lock()
 
     def owner_of(self, number: int) -> UnixUser | None:
@@ -42,7 +42,7 @@ class Users:
         own = self._with_range_of(number)
         return _user(own.builder(number)) if own else None
 
-    def _with_range_of(self, number: int) -> uid_ranges.Installation | None:
+    def _with_range_of(self, number: int) -> uid_ranges.UidRanges | None:
         """The installation, with the range that the environment's uids lie in; None = we are not root."""
         if os.geteuid() != 0:
             return None
