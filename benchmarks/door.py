@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,11 +23,11 @@ from aerodrome.identity import credentials_file, sigv4
 from aerodrome.identity.authorizer import Request, principal_context
 from aerodrome.identity.sigv4 import SignedRequest
 from aerodrome.model.principals import PolicyText
-from aerodrome.services import daemon
 from aerodrome.settings import Settings
 from benchmarks import signatures
 from benchmarks.ours import BUCKET, Installation
 from benchmarks.table import Row
+from tools import own_emulator
 
 REQUESTS = 2000
 MEGABYTE = b"x" * 2**20
@@ -88,7 +85,8 @@ def _puts(ours: Installation) -> tuple[float, float]:
     guarded: Any = clients.client(
         Endpoint(region=settings.region, url=OwnAddress(port=port).url, credentials=own), "s3"
     )
-    with _open(settings, ours.folder / "open") as believing:
+    with own_emulator.running(settings=settings) as emulator:
+        believing = emulator.client("s3")
         believing.create_bucket(Bucket=BUCKET)
         spent: dict[Any, list[float]] = {guarded: [], believing: []}
         for _ in range(ROUNDS):
@@ -98,27 +96,3 @@ def _puts(ours: Installation) -> tuple[float, float]:
                     client.put_object(Bucket=BUCKET, Key=f"large/{number}", Body=MEGABYTE)
                 times.append(1000 * (time.perf_counter() - started) / PUTS)
         return statistics.median(spent[guarded]), statistics.median(spent[believing])
-
-
-@contextmanager
-def _open(settings: Settings, folder: Path) -> Iterator[Any]:
-    """A client of an emulator of its own that believes everybody."""
-    (folder / "tmp").mkdir(parents=True)
-    address = OwnAddress(port=launch.choose_port(folder, 0))
-    described = launch.describe(
-        folder, address=address, region=settings.region, account_id=settings.account_id, domain=settings.domain
-    )
-    process = daemon.Daemon(
-        name="open emulator",
-        argv=described.argv,
-        env=described.env,
-        cwd=described.cwd,
-        log=folder / "log",
-        pid_file=folder / "pid",
-    )
-    daemon.start(process)
-    try:
-        daemon.wait_until(process, lambda: launch.answers(described))
-        yield clients.client(Endpoint(region=settings.region, url=address.url, credentials=credentials.EMULATOR), "s3")
-    finally:
-        daemon.stop(process)

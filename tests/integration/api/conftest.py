@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -16,39 +14,18 @@ import pytest
 from botocore.config import Config
 
 from aerodrome.api.app import create_app
-from aerodrome.emulator import launch
-from aerodrome.emulator.own_address import OwnAddress
-from aerodrome.services import daemon
-from aerodrome.services.daemon import Daemon
 from aerodrome.settings import Settings
 from protocol.api import raw
 from protocol.api.behind import Behind
 from protocol.api.serving import served
+from tools import own_emulator
 
 
 @pytest.fixture(scope="package")
 def endpoint_url() -> Iterator[str]:
     """The embedded emulator's own address."""
-    folder = Path(tempfile.mkdtemp(prefix="aero-"))
-    port = launch.choose_port(folder, 0)
-    described = launch.describe(
-        folder, address=OwnAddress(port=port), region="us-east-1", account_id="000000000000", domain="pages.localhost"
-    )
-    process = Daemon(
-        name="AWS emulator",
-        argv=described.argv,
-        env=described.env,
-        cwd=described.cwd,
-        log=folder / "emulator.log",
-        pid_file=folder / "pid",
-    )
-    daemon.start(process)
-    try:
-        daemon.wait_until(process, lambda: launch.answers(described))
-        yield described.address.url
-    finally:
-        daemon.stop(process)
-        shutil.rmtree(folder)
+    with own_emulator.running() as emulator:
+        yield emulator.described.address.url
 
 
 @pytest.fixture(scope="package")

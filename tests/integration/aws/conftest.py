@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
-import signal
-import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,77 +12,19 @@ from typing import Any
 
 import pytest
 
-from aerodrome.aws import clients, credentials
-from aerodrome.aws.clients import Endpoint
 from aerodrome.emulator import launch
-from aerodrome.emulator.launch import Emulator
-from aerodrome.emulator.own_address import OwnAddress
 from aerodrome.emulator.redshift import warehouses
-from aerodrome.services import daemon, databases
+from aerodrome.services import databases
 from aerodrome.services.clusters import Cluster
-from aerodrome.services.daemon import Daemon
-from waiting import wait_for
-
-
-@dataclass(frozen=True)
-class Service:
-    """The emulator as a higher room runs it."""
-
-    described: Emulator
-    process: Daemon
-
-    @property
-    def folder(self) -> Path:
-        return self.described.cwd
-
-    @property
-    def pid(self) -> int:
-        running = daemon.find(self.process)
-        assert running is not None
-        return running.pid
-
-    @property
-    def endpoint(self) -> Endpoint:
-        return Endpoint(region="us-east-1", url=self.described.address.url, credentials=credentials.EMULATOR)
-
-    def client(self, name: str) -> Any:
-        return clients.client(self.endpoint, name)
-
-    def start(self) -> None:
-        daemon.start(self.process)
-        daemon.wait_until(self.process, lambda: launch.answers(self.described))
-
-    def kill(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
-        wait_for("its end", lambda: not daemon.is_running(self.process))
-
-
-def started() -> Iterator[Service]:
-    folder = Path(tempfile.mkdtemp(prefix="aero-"))
-    port = launch.choose_port(folder, 0)
-    described = launch.describe(
-        folder, address=OwnAddress(port=port), region="us-east-1", account_id="000000000000", domain="pages.localhost"
-    )
-    process = Daemon(
-        name="AWS emulator",
-        argv=described.argv,
-        env=described.env,
-        cwd=described.cwd,
-        log=folder / "emulator.log",
-        pid_file=folder / "pid",
-    )
-    service = Service(described, process)
-    service.start()
-    yield service
-    daemon.stop(process)
-    shutil.rmtree(folder)
+from tools import own_emulator
+from tools.own_emulator import OwnEmulator
 
 
 @dataclass(frozen=True)
 class Warehouses:
     """An emulator whose requests for databases a keeper answers, as the control plane does every second."""
 
-    service: Service
+    service: OwnEmulator
     cluster: Cluster
     folder: Path
     keeping: threading.Event
@@ -97,7 +35,7 @@ class Warehouses:
 
 
 @contextlib.contextmanager
-def kept(service: Service, cluster: Cluster) -> Iterator[Warehouses]:
+def kept(service: OwnEmulator, cluster: Cluster) -> Iterator[Warehouses]:
     folder = launch.redshift_folder(service.folder)
     folder.mkdir(mode=0o700, exist_ok=True)
     found = Warehouses(service, cluster, folder, threading.Event())
@@ -121,22 +59,24 @@ def kept(service: Service, cluster: Cluster) -> Iterator[Warehouses]:
 
 
 @pytest.fixture(scope="package")
-def warehouse_keeper(service: Service, cluster: Cluster) -> Iterator[Warehouses]:
+def warehouse_keeper(service: OwnEmulator, cluster: Cluster) -> Iterator[Warehouses]:
     with kept(service, cluster) as found:
         yield found
 
 
 @pytest.fixture
-def own_keeper(own_service: Service, cluster: Cluster) -> Iterator[Warehouses]:
+def own_keeper(own_service: OwnEmulator, cluster: Cluster) -> Iterator[Warehouses]:
     with kept(own_service, cluster) as found:
         yield found
 
 
 @pytest.fixture(scope="package")
-def service() -> Iterator[Service]:
-    yield from started()
+def service() -> Iterator[OwnEmulator]:
+    with own_emulator.running() as found:
+        yield found
 
 
 @pytest.fixture
-def own_service() -> Iterator[Service]:
-    yield from started()
+def own_service() -> Iterator[OwnEmulator]:
+    with own_emulator.running() as found:
+        yield found

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +15,6 @@ from botocore.config import Config
 from aerodrome import clock
 from aerodrome.api.aws.app import DoorDependencies, create_app
 from aerodrome.emulator import launch
-from aerodrome.emulator.own_address import OwnAddress
 from aerodrome.identity.authenticator import Authenticator
 from aerodrome.identity.authorizer import Authorizer
 from aerodrome.identity.session_tokens import SessionTokens, TemporaryCredentials
@@ -29,6 +26,7 @@ from aerodrome.telemetry import launch as log_store
 from protocol.api.behind import VAULT
 from protocol.api.memory import ACCOUNT, EVERYTHING, Key, MemoryIdentity
 from protocol.api.serving import served
+from tools import own_emulator
 
 REGION = "us-east-1"
 SESSION: Any = boto3.Session()
@@ -96,43 +94,32 @@ class World:
 
 @contextmanager
 def opened() -> Iterator[World]:
-    folder = Path(tempfile.mkdtemp(prefix="aero-"))
-    address = OwnAddress(socket=folder / "aws.sock")
-    described = launch.describe(folder, address=address, region=REGION, account_id=ACCOUNT, domain=DOMAIN)
-    process = Daemon(
-        name="AWS emulator",
-        argv=described.argv,
-        env=described.env,
-        cwd=described.cwd,
-        log=folder / "emulator.log",
-        pid_file=folder / "pid",
-    )
-    store = log_store.describe(
-        folder / "telemetry",
-        socket=folder / "logs.sock",
-        region=REGION,
-        account_id=ACCOUNT,
-        most_bytes=2**30,
-        longest_days=90,
-    )
-    store.cwd.mkdir(mode=0o700)
-    logs = Daemon(
-        name="log store",
-        argv=store.argv,
-        env=store.env,
-        cwd=store.cwd,
-        log=folder / "log-store.log",
-        pid_file=folder / "logs-pid",
-    )
+    with own_emulator.running(on_socket=True, domain=DOMAIN) as emulator, ExitStack() as ending:
+        folder = emulator.folder
+        store = log_store.describe(
+            folder / "telemetry",
+            socket=folder / "logs.sock",
+            region=REGION,
+            account_id=ACCOUNT,
+            most_bytes=2**30,
+            longest_days=90,
+        )
+        store.cwd.mkdir(mode=0o700)
+        logs = Daemon(
+            name="log store",
+            argv=store.argv,
+            env=store.env,
+            cwd=store.cwd,
+            log=folder / "log-store.log",
+            pid_file=folder / "logs-pid",
+        )
 
-    def start_logs() -> None:
-        daemon.start(logs)
-        daemon.wait_until(logs, lambda: log_store.answers(store))
+        def start_logs() -> None:
+            daemon.start(logs)
+            daemon.wait_until(logs, lambda: log_store.answers(store))
 
-    daemon.start(process)
-    try:
+        ending.callback(daemon.stop, logs)
         start_logs()
-        daemon.wait_until(process, lambda: launch.answers(described))
         identity, tokens, entries = MemoryIdentity(VAULT), SessionTokens(b"s" * 32), []
         world = World(0, folder, identity, tokens, entries, logs, start_logs)
 
@@ -149,16 +136,12 @@ def opened() -> Iterator[World]:
             account=ACCOUNT,
             domain=DOMAIN,
             identity="door",
-            emulator_socket=str(address.socket),
+            emulator_socket=str(emulator.described.address.socket),
             logs_socket=str(store.socket),
             spool=launch.spool_folder(folder),
         )
         with served(create_app(deps)) as world.port, world._closing:
             yield world
-    finally:
-        daemon.stop(process)
-        daemon.stop(logs)
-        shutil.rmtree(folder)
 
 
 def allow(action: str | list[str], *resources: str) -> dict[str, Any]:
