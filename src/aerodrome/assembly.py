@@ -1,6 +1,6 @@
 """Puts the rooms together: from settings and running services to the applications that `runtime` serves.
 
-The one place where every room is seen at once. It decides nothing and serves nothing.
+It alone sees every room. It decides nothing and serves nothing.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def assembled(settings: Settings, keeper: Keeper, *, port: int, gateway_ports: P
 
 @dataclass(frozen=True, slots=True)
 class _Rooms:
-    """Makes each application from what they share."""
+    """Makes the applications from what they share."""
 
     settings: Settings
     keeper: Keeper
@@ -225,7 +225,7 @@ def _ledger(settings: Settings, cluster: Cluster) -> Iterator[tuple[Engine, Noti
 
 @contextlib.contextmanager
 def _identity(settings: Settings, engine: Engine) -> Iterator[_Identity]:
-    """IAM and the keys behind it; the first administrator is made when there is no user."""
+    """IAM and its keys. Makes the first administrator if there is no user."""
     folder = settings.paths.keys
     vault = Vault(key_files.vault_key(folder))
     session_tokens = SessionTokens(key_files.session_key(folder))
@@ -255,7 +255,7 @@ def _identity(settings: Settings, engine: Engine) -> Iterator[_Identity]:
 
 
 def _crew(environments: Environments, controller: Controller, keeper: Keeper, audit: Audit) -> ThreadSupervisor:
-    """The control plane's own threads; what happens to one is an event."""
+    """Supervises the control plane's own threads; an event tells when one ends or hangs."""
 
     def tell(told: ThreadEvent) -> None:
         environments.record(None, told.kind, told.sentence, {"thread": told.thread}, clock.now())
@@ -265,7 +265,7 @@ def _crew(environments: Environments, controller: Controller, keeper: Keeper, au
 
 @contextlib.contextmanager
 def _controlling(controller: Controller, backend: LocalBackend, crew: ThreadSupervisor) -> Iterator[None]:
-    """The controller at work, and the default version's warm process on its way."""
+    """Runs the controller within the block, and starts the default version's warm process."""
     warming = threading.Thread(target=backend.runtime.warm_up, args=(versions.DEFAULT,), name="warm-up", daemon=True)
     controller.start()
     warming.start()

@@ -1,6 +1,6 @@
 """Bytes that requests share: what all of them may hold at one time, and which part of it one owner may have.
 
-The API, the AWS door and the emulator hold bodies within a budget. Without an owner's bound, somebody whose bodies
+The API, the AWS door and the emulator hold bodies within a budget. Without a bound for each owner, one whose bodies
 arrive slowly could hold all of it.
 """
 
@@ -16,7 +16,7 @@ from aerodrome.errors import RetryError
 
 
 class BusyError(RetryError):
-    """Others' bodies take all the room that there is."""
+    """Other requests use the whole budget."""
 
 
 @dataclass(slots=True, eq=False)
@@ -29,9 +29,9 @@ class _Share:
 
 
 class Budget:
-    """`total` bytes, of which one owner has `each` at most. Whoever came first is served first.
+    """`total` bytes, of which one owner has `each` at most. Who comes first is served first.
 
-    A request waits `patience` seconds for its part; with 0 it is told at once that there is none.
+    A request waits `patience` seconds for its part; with 0 it fails at once if there is none.
     """
 
     def __init__(self, total: int, *, each: int, patience: float) -> None:
@@ -43,7 +43,7 @@ class Budget:
 
     @contextlib.asynccontextmanager
     async def share(self, length: int, owner: str) -> AsyncIterator[None]:
-        """The block may hold `length` bytes; more than an owner may have counts as all that he may have.
+        """Let the block hold `length` bytes. A longer body counts as all that its owner may have.
 
         Raises:
             BusyError: there was no room in time.
@@ -66,7 +66,7 @@ class Budget:
             raise BusyError("Other large requests are under way: try again in a moment") from None
 
     def _grant(self) -> None:
-        """Give to those who wait, in their order; who has his part already holds nobody up."""
+        """Serve those that wait, in their order. An owner that has its whole part does not hold up the others."""
         for wanted in list(self._waiting):
             if self._taken[wanted.owner] + wanted.length > self._each:
                 continue

@@ -1,8 +1,8 @@
 """Keeps the services that all environments share: PostgreSQL, the AWS emulator, its door and log store, or twins.
 
-It starts or adopts them, looks every second whether they live (PostgreSQL's death it sees at once), starts them again
-when not, and stops them for `down`. It also makes the databases that the emulator asks for and must not make itself.
-It must outlive any failure of theirs, and decides nothing about environments.
+It starts or adopts them, looks every second whether they live (it sees PostgreSQL's death at once), starts them again
+if they do not, and stops them for `down`. It also makes the databases that the emulator asks for and must not make
+itself. It must outlive every failure of a service, and decides nothing about environments.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Keeper:
         """The door's."""
         self._has_ledger = False
         self._is_asserted = True
-        """Whether the buckets' settings stand since the emulator was started; else the next look asserts them."""
+        """Whether the buckets' settings were asserted since the emulator's start; else the next look asserts them."""
         self.thread = SupervisedThread("keeper", self._keep, patience=PATIENCE)
 
     def start(self) -> None:
@@ -78,7 +78,7 @@ class Keeper:
         self.thread.start()
 
     def close(self) -> None:
-        """Look after them no more; they go on."""
+        """Stop looking after them; they run on."""
         self._stop.set()
         os.close(self._wake)
         self.thread.join()
@@ -117,7 +117,7 @@ class Keeper:
         return self._client("s3")
 
     def owns(self, owned_buckets: Callable[[], Iterable[str]]) -> None:
-        """From now on the settings of these buckets are asserted again whenever the emulator has been started."""
+        """From now on, assert the settings of these buckets after every start of the emulator."""
         self._owned_buckets = owned_buckets
         self._has_ledger = True
         self._open_door()
@@ -147,7 +147,7 @@ class Keeper:
                 log.exception("fault")  # nobody else would start the services again
 
     def _rested(self) -> bool:
-        """Wait until it is time for a look, or PostgreSQL is gone; whether to stop."""
+        """Wait until the next look is due, or PostgreSQL is gone; returns whether to stop."""
         watched = postgres.watched(self._settings.paths) if self._settings.database_url == EMBEDDED else None
         with selectors.DefaultSelector() as selector:
             for source in (self._woken, watched):
@@ -191,7 +191,7 @@ class Keeper:
         return self._lives(self._daemon(self._emulator()))
 
     def _lives(self, process: daemon.Daemon) -> bool:
-        """Whether it runs; one that is stopped by a signal for long is ended."""
+        """Whether it runs. One that a signal has stopped for long is ended."""
         count = self._stopped.get(process.name, 0) + 1 if daemon.is_stopped(process) else 0
         self._stopped[process.name] = count
         if count >= STOPPED_LOOKS:
@@ -211,7 +211,7 @@ class Keeper:
         folders.make(self._settings.paths.aws / "tmp", folders.PRIVATE)
         folders.make(launch.redshift_folder(self._settings.paths.aws), folders.PRIVATE)
         described = self._emulator()
-        # What ran before the setting was changed would answer on, and what an older version started, which had no door.
+        # An emulator that started before the setting changed, or under a version without a door, would go on answering.
         daemon.stop(self._older(described))
         daemon.stop(self._daemon(described, is_open=self._settings.guards_aws))
         if not self._settings.guards_aws:

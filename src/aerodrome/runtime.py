@@ -1,4 +1,4 @@
-"""The control plane as a process: serve what `assembly` has put together, end in order.
+"""The control plane as a process: it serves the applications that `assembly` makes, and ends in order.
 
 `aerodrome up` starts this module detached. Nothing that it starts is its child, so its death ends no environment.
 """
@@ -50,7 +50,7 @@ def serve(settings: Settings) -> None:
         _listener(settings) as listener,
         serving.bound(settings) as gateway_listeners,
     ):
-        moves.settled(settings)  # while nobody starts anything under a uid
+        moves.settled(settings)  # before anything is started under a uid
         certificates = Certificates(settings, now=clock.now())
         keeper = Keeper(settings)
         keeper.start()
@@ -111,7 +111,7 @@ def _listener(settings: Settings) -> Iterator[socket.socket]:
 
 
 def _last_port(paths: Paths) -> int:
-    """The port that the system chose last time, for units know it by now; 0 at the first start."""
+    """The port that the system chose last time, because units know it; 0 at the first start."""
     try:
         return int(paths.port_file.read_text())
     except (OSError, ValueError):

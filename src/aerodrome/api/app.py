@@ -1,6 +1,6 @@
 """The Starlette application of the front door; `runtime` serves it with uvicorn, on loopback only.
 
-A composition and nothing else: what a request meets first is `front`.
+It only puts parts together; a request meets `front` first.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from aerodrome.api.upstream import Upstream
 from aerodrome.listening.crowd import ConnectionLimits
 
 LIMITS = ConnectionLimits(total=768, each_peer=512, bodies_each_peer=192, passed_on=320, passed_on_each_peer=160)
-"""Of the listener. Code of every environment reaches it; what may not be passed on is kept for MWAA, IAM and STS."""
+"""Of the listener, which code of every environment reaches. `passed_on` leaves places for MWAA, IAM and STS."""
 
 
 def create_app(deps: ApiDependencies) -> Starlette:

@@ -1,7 +1,7 @@
-"""From an HTTP request to the principal who signed it: the raw request as `identity` verifies it.
+"""Finds the principal who signed an HTTP request: `identity` verifies the raw request.
 
-`mwaa` and `queries` call it with the body read already, within bounds. How an error is told depends on the protocol:
-`REST_CODES` has the words of the JSON services.
+`mwaa` and `queries` call it after they have read the body, within bounds. Each protocol has its own words for an error:
+`REST_CODES` has those of the JSON services.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ REST_CODES: Mapping[str, str] = {
 _BAD_REQUEST, _FORBIDDEN = 400, 403
 
 STATUSES: Mapping[str, int] = {"IncompleteSignature": _BAD_REQUEST, "RequestExpired": _BAD_REQUEST}
-"""Codes that AWS answers with another status than 403."""
+"""The codes that AWS does not answer with status 403 → the status that they have."""
 
 
 def signed_request(request: Request, raw_path: str, body: bytes) -> sigv4.SignedRequest:
@@ -48,16 +48,18 @@ def is_signed(signed: sigv4.SignedRequest) -> bool:
     """True when the request has a signature, right or wrong.
 
     Raises:
-        AuthenticationError: it has something that cannot be read as one.
+        AuthenticationError: it has a signature that cannot be read.
     """
     return sigv4.presented(signed) is not None
 
 
 def identified(deps: ApiDependencies, signed: sigv4.SignedRequest, trail: Trail, services: frozenset[str]) -> Principal:
-    """Who signed for one of `services`; the trail gets to know, or at least which key was named. May block.
+    """The principal who signed for one of `services`. May block.
+
+    The trail records the principal, or at least the key that the request names.
 
     Raises:
-        AuthenticationError: nobody we know, or the signature is not right, or not of now.
+        AuthenticationError: the signer is unknown, or the signature is wrong, or its time is too far from now.
     """
     presented = sigv4.presented(signed)
     if presented is not None:
@@ -67,10 +69,10 @@ def identified(deps: ApiDependencies, signed: sigv4.SignedRequest, trail: Trail,
 
 
 async def recognised(deps: ApiDependencies, request: Request, raw_path: str, services: frozenset[str]) -> str:
-    """The ARN of who signed, if the signature is right; all that can be known of it without the body is looked at.
+    """The ARN of the signer. The signature is checked as far as that is possible without the body.
 
     Raises:
-        AuthenticationError: it cannot be right, or there is none.
+        AuthenticationError: there is no signature, or it cannot be right.
     """
     signed = signed_request(request, raw_path, b"")
     found = await to_thread.run_sync(
@@ -87,5 +89,5 @@ def status(error: AuthenticationError) -> int:
 
 
 def address(request: Request) -> str:
-    """The client's IP address, as the connection has it; no header is believed."""
+    """The client's IP address, by the connection; headers do not count."""
     return request.client.host if request.client else ""

@@ -1,9 +1,9 @@
-"""Request bodies that are held in memory: bounded in size and time, each by itself and all together.
+"""Reads request bodies into memory, with bounds on size and time, for each body and for all together.
 
-Whoever presents no signature, or one that cannot be right by what the head says alone, sends a small body or none: a
-larger one is refused before it is read. Larger bodies share a budget, of which one principal has a part. A body that is
-too long for anything is read on and thrown away up to a second bound, since a client that is still sending cannot see
-the answer; never more than one chunk of it is kept.
+A request without a signature, or with one that its head alone proves wrong, may have a small body: a larger one is
+refused before it is read. Larger bodies share a budget, and each principal may use a part of it. The rest of a body
+that is too long is read and dropped, up to a second bound, because a client that is still sending would not see the
+answer. At most one chunk of it is kept.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from aerodrome.api.wire.errors import VALIDATION, WireError
 from aerodrome.budget import Budget
 
 SMALL = 64 * 1024
-"""Bytes that anybody may send; the listener's bound on connections bounds these bodies too."""
+"""Bytes that every client may send. The listener limits the connections, and so the sum of these bodies."""
 
 LONGEST = 1024 * 1024
-"""Bytes; far above what the model's members can sum up to in practice."""
+"""Bytes; real requests stay far below."""
 
 MOST_DISCARDED = 64 * 1024 * 1024
 """Bytes of an overlong body that are read before the connection is given up; arbitrary."""
 
 TOTAL = 32 * 1024 * 1024
-"""Bytes of all bodies that are not small, at one time."""
+"""Bytes of all larger bodies together, at one time."""
 
 EACH = 8 * 1024 * 1024
-"""Of these, bytes for one principal."""
+"""Bytes of them that one principal may use."""
 
 PATIENCE = 60.0
-"""Seconds for a whole body to arrive; arbitrary, above botocore's own read timeout it would make no sense."""
+"""Seconds in which a whole body must arrive; arbitrary, and as long as botocore waits for an answer."""
 
 Recognised = Callable[[], Awaitable[str]]
-"""Says whose request it is by its head alone, or raises AuthenticationError."""
+"""Returns whose request it is, from its head alone, or raises AuthenticationError."""
 
 
 def budget() -> Budget:
@@ -46,12 +46,12 @@ def budget() -> Budget:
 
 @asynccontextmanager
 async def read(request: Request, budget: Budget, recognised: Recognised) -> AsyncIterator[bytes]:
-    """The body, which may be held within the block. `recognised` is asked before more than `SMALL` bytes are read.
+    """The body, to be kept within the block only. `recognised` must name the signer before a larger body is read.
 
     Raises:
-        WireError: ValidationException, when it is too long or too slow.
-        AuthenticationError: it is not small, and nobody is known to send it.
-        BusyError: it is not small, and there is no room for it now.
+        WireError: ValidationException, because the body is too long or too slow.
+        AuthenticationError: the body is larger than `SMALL`, and the signer is unknown.
+        BusyError: the body is larger than `SMALL`, and the budget is used up now.
     """
     async with AsyncExitStack() as held:
         try:
@@ -85,15 +85,15 @@ async def _bounded(request: Request, budget: Budget, recognised: Recognised, hel
 
 
 async def _admitted(declared: int | None, budget: Budget, recognised: Recognised, held: AsyncExitStack) -> int:
-    """How long a body that is not small may be."""
+    """How long a larger body may be."""
     owner = await recognised()
-    if declared is None or declared <= LONGEST:  # else it is thrown away as it comes
+    if declared is None or declared <= LONGEST:  # a longer one is dropped as it arrives
         await held.enter_async_context(budget.share(declared or LONGEST, owner))
     return LONGEST
 
 
 def declared_length(request: Request) -> int | None:
-    """Bytes of the body by its head; None when it comes in chunks."""
+    """Bytes of the body, as the head says; None for a chunked body."""
     if "transfer-encoding" in request.headers:
         return None
     return int(request.headers.get("content-length", "0"))

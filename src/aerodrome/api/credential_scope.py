@@ -1,6 +1,6 @@
 """Which AWS service a request was signed for: the credential scope of its SigV4 signature.
 
-`front` routes by it, and nothing else is decided by it: the signature is verified by whoever answers, for that service
+`front` routes by it, and decides nothing else by it: the module that answers verifies the signature, for that service
 only. Pure.
 """
 
@@ -12,13 +12,13 @@ from urllib.parse import parse_qs
 _IN_HEADER = re.compile(r"AWS4-[A-Z0-9-]+\s.*?Credential=([^,\s]+)")
 
 _IN_QUERY = ("X-Amz-Signature=", "Signature=")
-"""What presigned addresses have, those of S3's older signatures too."""
+"""What presigned URLs contain; the second is of S3's older signatures."""
 
 _TERMINATOR = "aws4_request"
 
 
 def service(authorization: str, query: str) -> str | None:
-    """The service of the scope in the Authorization header or in a presigned query; None when not signed by SigV4."""
+    """The service of the scope in the Authorization header or in a presigned query; None = not signed by SigV4."""
     match = _IN_HEADER.match(authorization)
     if match:
         return _service(match[1])
@@ -32,12 +32,12 @@ def service(authorization: str, query: str) -> str | None:
 
 
 def is_presented(authorization: str, query: str) -> bool:
-    """Whether a request presents a signature, of whatever kind, right or wrong."""
+    """Whether a request has a signature of any kind, right or wrong."""
     return bool(authorization) or any(mark in query for mark in _IN_QUERY)
 
 
 def _service(credential: str) -> str | None:
-    """Key, date, region (not with SigV4A), service, terminator; a key may itself hold slashes."""
+    """The service in `key/date/region/service/aws4_request`. SigV4A has no region, and a key may contain slashes."""
     parts = credential.split("/")
     if len(parts) < len(("key", "date", "service", _TERMINATOR)) or parts[-1] != _TERMINATOR:
         return None

@@ -1,4 +1,4 @@
-"""What the API's application works with, as one value that `assembly` fills in."""
+"""What the API's application needs, as one value that `assembly` makes."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ class ApiDependencies:
     """What stands behind the front door."""
 
     operations: Dependencies
-    """What MWAA's operations work with."""
+    """What MWAA's operations need."""
 
     query: QueryDependencies
-    """What IAM and STS work with, which speak AWS's query protocol."""
+    """What IAM and STS need; they speak AWS's query protocol."""
 
     authenticator: Authenticator
 
     record: Recorder
-    """Takes what the audit log is to have of each request."""
+    """Writes the audit log's entry of each request."""
 
     aws_endpoint_url: str | None
-    """Where requests for other AWS services go; None when the real AWS is in use and clients must talk to it."""
+    """Where requests for other AWS services go; None = clients must send them to the real AWS themselves."""
 
     bodies: Budget = field(default_factory=bodies.budget)
-    """What bodies that are not small may take together."""
+    """The memory that larger request bodies share."""

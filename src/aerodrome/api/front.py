@@ -1,9 +1,9 @@
-"""The front endpoint: one address for everything, sorted by what a request was signed for.
+"""The front endpoint: one address for all AWS services. It sorts requests by the service that they are signed for.
 
-Requests whose SigV4 credential scope says `airflow`, `iam` or `sts` are ours, and whoever answers them verifies the
-signature first; all others are passed on to the configured AWS endpoint. Here only the scope is read.
-Any Host is accepted, with or without the `api.`, `env.` or `ops.` that clients put before it, and so are request lines
-in absolute form. Limits of headers are the listener's (uvicorn).
+Requests whose SigV4 credential scope says `airflow`, `iam` or `sts` are ours; the module that answers one verifies its
+signature first. All others are passed on to the configured AWS endpoint. This module reads the scope alone.
+It accepts any Host, with or without the `api.`, `env.` or `ops.` that clients put before it, and request lines in
+absolute form. The listener (uvicorn) limits the headers.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _query(scope: Scope) -> str:
 
 
 def origin_form(target: str) -> str:
-    """The path of a request target, which proxies' clients send in absolute form; not decoded."""
+    """The path of a request target, not decoded. Clients of a proxy send the target in absolute form."""
     scheme, separator, rest = target.partition("://")
     if not separator or scheme.lower() not in {"http", "https"}:
         return target
@@ -138,5 +138,5 @@ def claims_mwaa(raw_path: str, request: Request) -> bool:
 
 
 def _is_bare(host: str) -> bool:
-    """True when the host has no bucket before it."""
+    """True when the host name has no bucket in front."""
     return browsers.is_loopback(host) and ".localhost" not in host.lower()

@@ -1,8 +1,8 @@
 """One MWAA request, from raw path to response: route, body, signature, input, permission, operation, output.
 
-`front` calls it for requests signed for MWAA. The order of `answer` is the order of a request's life: who signed is
-known before the input is read, and whether IAM allows it before anything is told of an environment. Whatever goes
-wrong on the way leaves as an error of the model's, and every request leaves one entry in the audit log.
+`front` calls it for requests signed for MWAA. The order matters: the signer is known before the input is read, and IAM
+decides before an answer tells anything of an environment. Every failure becomes an error that the model declares, and
+every request makes one entry in the audit log.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ log = structlog.get_logger("aerodrome.api")
 
 @dataclass(frozen=True, slots=True)
 class _Arrival:
-    """A routed request whose body is read."""
+    """A routed request with its body."""
 
     match: routes.Match
     signed: SignedRequest
@@ -95,7 +95,7 @@ def _admitted(deps: ApiDependencies, arrival: _Arrival, trail: Trail) -> tuple[D
     """The input of an authenticated request that IAM allows.
 
     Raises:
-        AuthenticationError: nobody we know signed it.
+        AuthenticationError: the signer is unknown, or the signature is wrong.
         WireError: the input is not well formed, or IAM does not allow the operation.
     """
     principal = authentication.identified(deps, arrival.signed, trail, SERVICES)
@@ -115,7 +115,7 @@ def _admitted(deps: ApiDependencies, arrival: _Arrival, trail: Trail) -> tuple[D
 
 
 async def _unknown(deps: ApiDependencies, request: Request, raw_path: str, trail: Trail) -> Response:
-    """The answer on a path that has no operation; those who cannot sign are told nothing of paths."""
+    """The answer for a path without an operation. A client that cannot sign does not learn which paths exist."""
     try:
         async with _body(deps, request, raw_path) as body:
             signed = authentication.signed_request(request, raw_path, body)

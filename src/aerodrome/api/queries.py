@@ -1,6 +1,6 @@
 """One request for IAM or STS, before and after `query` answers it: body, signature, condition keys, audit entry.
 
-`front` calls it. A request without a signature goes on without a principal: `query` answers one operation so.
+`front` calls it. An unsigned request has no principal; `query` answers one operation without one.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ async def _acted(
 def _identified(
     deps: ApiDependencies, service: models.Service, request: Request, raw_path: str, body: bytes, trail: Trail
 ) -> Principal | None:
-    """Who signed; None when nobody did. May block: an environment's own key is looked up in the ledger."""
+    """The signer; None = the request is unsigned. May block: an environment's own key is looked up in the ledger."""
     signed = authentication.signed_request(request, raw_path, body)
     if not authentication.is_signed(signed):
         return None

@@ -1,8 +1,8 @@
-"""Unsigned requests of AWS's query protocol: whether one is for IAM or STS, told by the version of the API it names.
+"""Says whether an unsigned request of AWS's query protocol is for IAM or STS, by the API version that it names.
 
-`front` asks, since nothing else says whose an unsigned request is; AssumeRoleWithWebIdentity is one by design, and what
-else comes unsigned must be refused by us instead of being answered by the emulator's own IAM. A body that was looked
-into goes on as it came.
+`front` asks, because nothing else tells the service of an unsigned request. AssumeRoleWithWebIdentity is unsigned by
+design. We must refuse all others ourselves, or the emulator's own IAM would answer them. A look into a body leaves the
+body as it is.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ VERSIONS: Mapping[str, str] = {"2010-05-08": "iam", "2011-06-15": "sts"}
 WITHOUT_VERSION: Mapping[str, str] = {"AssumeRoleWithWebIdentity": "sts"}
 
 LONGEST = bodies.SMALL
-"""Bytes of a form that are looked into; a longer one is none of ours: a token has 20,000 characters at most."""
+"""Bytes of a form that we look into. A longer one is not ours: a token has 20,000 characters at most."""
 
 MOST_FIELDS = 2000
 
 
 def may_be_query(request: Request) -> bool:
-    """True when the request's body must be looked into: a form, not a long one, sent to the root of the endpoint."""
+    """True when the request's body may name the service: it is a form, and not a long one."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     return request.method == "POST" and kind == FORM and (bodies.declared_length(request) or 0) <= LONGEST
 
 
 def service(form: str) -> str | None:
-    """`iam` or `sts` when a query string or a form's text is a request of theirs; else None."""
+    """`iam` or `sts`, if the text of a query string or form is a request for it; else None."""
     if "Version=" not in form and "Action=" not in form:
         return None
     try:
@@ -60,7 +60,7 @@ async def peeked(request: Request) -> tuple[bytes, Request]:
 
 
 def _again(messages: list[Message], rest: Receive) -> Receive:
-    """Hands out the messages that were taken already, then those that come."""
+    """Returns the messages that were received already, then those that arrive."""
     taken = iter(messages)
 
     async def receive() -> Message:

@@ -1,7 +1,7 @@
-"""Requests for other AWS services, passed on to the configured endpoint and back, both ways as a stream.
+"""Passes requests for other AWS services on to the configured endpoint; requests and answers are streams.
 
-`front` calls it for all that is not ours. Path, query, Host and headers go as they came, so that signatures and virtual
-hosts hold. How a request is passed on is `forwarding`'s to do; here are the endpoint and the words of a refusal.
+`front` calls it for every request that is not ours. Path, query, Host and headers stay as they are, so that signatures
+and virtual hosts remain valid. `forwarding` does the work; this module knows the endpoint, and words the refusals.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from aerodrome.listening import protocol as listener
 log = structlog.get_logger("aerodrome.api")
 
 CONNECT_SECONDS = 5.0
-"""A local endpoint answers at once or is away; arbitrary."""
+"""Arbitrary: a local endpoint answers at once, or not at all."""
 
 
 class Upstream:
@@ -37,8 +37,8 @@ class Upstream:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        # A connection kept alive may be closed just as it is used again, and a half-sent body cannot be repeated:
-        # every request has its own.
+        # The endpoint may close an idle connection just when it is used again, and a half-sent body cannot be sent
+        # again. So every request has a connection of its own.
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
         self._session = forwarding.client(connector, connect=CONNECT_SECONDS)
         return self
@@ -73,7 +73,7 @@ class Upstream:
 
 
 def _limit(request: Request) -> int | None:
-    """Bytes of a body that may be passed on; None when whoever signed says how many."""
+    """Bytes of a body that may be passed on; None = any number, because the request is signed."""
     query = str(request.scope["query_string"], "latin-1")
     is_signed = credential_scope.is_presented(request.headers.get("authorization", ""), query)
     return None if is_signed else unsigned.LONGEST
@@ -90,7 +90,7 @@ def _url(base: str, raw_path: str, request: Request) -> URL:
 
 
 async def _refuse(request: Request, send: Send, status: int, code: str, sentence: str) -> None:
-    """An error in the form that the request's protocol has: JSON for JSON protocols, else XML."""
+    """Answer with an error in the form of the request's protocol: JSON for JSON protocols, else XML."""
     kind = request.headers.get("content-type", "")
     if "x-amz-target" in request.headers or "json" in kind:
         content, media_type = json.dumps({"__type": code, "message": sentence}), "application/json"

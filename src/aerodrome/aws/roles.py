@@ -1,7 +1,7 @@
-"""A role's temporary credentials for a piece of work that is done within the hour.
+"""Temporary credentials of a role, for work that ends within an hour.
 
-Whoever is to work with the rights of a role asks for them here, once. The sidecar renews those that last, and asks
-in its own way: boto3 would cost that process, which every environment has, 11 MB of memory.
+Builds and preflight checks ask here, once for each piece of work. The sidecar renews its credentials, and asks STS
+without boto3, which would cost the sidecar of every environment 11 MB of memory.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Who makes room on a listener that has too many clients, and which of them is too slow. Pure: `protocol` acts.
 
-A listener has a number of connections, and of these one peer a part. When either is full, the client makes room that
-has least to lose: one whose answer was given already, then one that has sent no whole request for the longest, then the
-one whose body arrives slowest. Whoever is being answered stays. So those who send nothing, or a byte now and then, lose
-their places to those who send.
+A listener limits its connections, in total and for each peer. When a limit is reached, the client with the least to
+lose makes room: first one that has its answer already, then the one that has waited longest with an incomplete head,
+then the one whose body arrives slowest. A client whose answer is being made stays. So a client that sends nothing, or a
+byte now and then, loses its place to one that sends.
 
-What is passed on to another server waits for that server and must not take all places: it has a number of its own, and
-what remains is for requests that are answered here.
+A request that is passed on waits for another server. Such requests have a limit of their own, so that places remain for
+requests that are answered here.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ LEAST_RATE = 1024
 """Bytes of a body that must arrive in a second; a modem does three times as much."""
 
 SPARED_RATE = 256 * 1024
-"""Bytes in a second from which a body makes room for nobody: its sender does not keep a place for the place's sake."""
+"""Bytes in a second. A body that arrives as fast makes room for nobody: its sender means to send it."""
 
 WINDOW_SECONDS = 10.0
-"""For which the rate is taken, and which a body has at first; arbitrary."""
+"""Over which the rate is measured, and after which it is judged first; arbitrary."""
 
 SETTLED_SECONDS = 0.25
-"""Age of a phase from which a client may be called idle or slow; when all are younger, the newcomer is refused."""
+"""Age of a phase at which a client may count as idle or slow. When all are younger, the newcomer is refused."""
 
 
 class ClientPhase(IntEnum):
     """What a client does; the lowest makes room first."""
 
     LEAVING = 0
-    """It was answered, and the rest of its body is dropped."""
+    """It has its answer, and the rest of its body is dropped."""
     HEAD = 1
     """It has sent no whole head yet."""
     BODY = 2
@@ -55,22 +55,22 @@ class Client:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionLimits:
-    """How many connections a listener has."""
+    """How many connections a listener takes."""
 
     total: int
     each_peer: int
     """Of `total`, those of one peer."""
     bodies_each_peer: int
-    """Of `each_peer`, those whose body is on its way; the rest is for requests that come in one piece."""
+    """Of `each_peer`, those whose body is still arriving; the rest is for requests that come in one piece."""
     passed_on: int = 0
-    """Of `total`, those whose request waits for another server; 0 where nothing is passed on by the clients' count."""
+    """Of `total`, those whose request waits for another server; 0 where the listener does not count them."""
     passed_on_each_peer: int = 0
     settled_seconds: float = SETTLED_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Whether there is room, and who has to go for it."""
+    """Whether there is room, and which client has to go for it."""
 
     is_free: bool
     leaving: Client | None = None
@@ -89,7 +89,7 @@ class Crowd:
         return self._number
 
     def enter(self, client: Client, now: float) -> Room:
-        """A new connection, which is counted whether or not there is room."""
+        """A new connection; it counts whether or not there is room."""
         own = self._peers.setdefault(client.peer, _Group())
         crowded = own
         leaving = None
@@ -103,7 +103,7 @@ class Crowd:
         return Room(not is_full or leaving is not None, leaving)
 
     def begin_body(self, client: Client, now: float) -> Room:
-        """The body of `client` did not come with its head; its phase says so already."""
+        """The body of `client` did not come with its head; its phase is BODY already."""
         bodies = self._peers[client.peer].bodies()
         if len(bodies) <= self._limits.bodies_each_peer:
             return Room(is_free=True)
@@ -111,7 +111,7 @@ class Crowd:
         return Room(leaving is not None, leaving)
 
     def move(self, client: Client, phase: ClientPhase, now: float) -> None:
-        """Something else begins for a client; nothing does for one that is gone."""
+        """A phase begins for a client. Nothing happens for one that is gone."""
         group = self._peers.get(client.peer)
         if group is not None and group.has(client):
             group.remove(client)
@@ -119,7 +119,7 @@ class Crowd:
             group.add(client)
 
     def leave(self, client: Client) -> None:
-        """It is gone; said twice, it is gone once."""
+        """The client is gone; a second call changes nothing."""
         self._passed_on.discard(client)
         group = self._peers.get(client.peer)
         if group is not None and group.has(client):
@@ -143,11 +143,11 @@ class Crowd:
         return room
 
     def _settled(self, now: float) -> float:
-        """Whoever began before may be called idle or slow."""
+        """A client whose phase began before this may count as idle or slow."""
         return now - self._limits.settled_seconds
 
     def answered(self, client: Client) -> None:
-        """Its request waits for nobody any more."""
+        """Its request waits for no other server any more."""
         self._passed_on.discard(client)
 
 
@@ -173,7 +173,7 @@ class _Group:
         return self._by_phase[ClientPhase.BODY]
 
     def least(self, now: float, settled: float) -> Client | None:
-        """Who makes room; None when all are being answered, or have just begun."""
+        """The client that makes room; None when all are being answered, or have just begun."""
         for client in self._by_phase[ClientPhase.LEAVING]:
             return client
         for client in self._by_phase[ClientPhase.HEAD]:
@@ -184,7 +184,7 @@ class _Group:
 
 
 def _slowest(clients: Iterable[Client], now: float, settled: float) -> Client | None:
-    """Whose body arrives slowest, of those that are slow and have not just begun."""
+    """The client whose body arrives slowest, of those that are slow and have not just begun."""
     paces = (
         (each.received / (now - each.since), each.since, each)
         for each in clients

@@ -1,4 +1,4 @@
-"""A listening socket for TLS that bounds the handshakes under way, whose connections no protocol sees yet.
+"""A listening socket for TLS that limits the handshakes under way; no protocol sees their connections yet.
 
 asyncio accepts each connection, and a descriptor with it, before it knows whether anybody means to speak TLS there.
 """
@@ -14,11 +14,11 @@ from aerodrome.listening import peers
 from aerodrome.listening.crowd import Client, ConnectionLimits, Crowd
 
 LIMITS = ConnectionLimits(total=500, each_peer=250, bodies_each_peer=0)
-"""Of handshakes under way on one listener; a browser needs one for some milliseconds."""
+"""For the handshakes under way on one listener; that of a browser takes some milliseconds."""
 
 
 class HandshakeListener(socket.socket):
-    """Accepts; the handshake that has been under way for the longest makes room for one more."""
+    """Accepts connections; the handshake that has been under way for longest makes room for one more."""
 
     def __init__(self, family: int, kind: int, protocol: int) -> None:
         super().__init__(family, kind, protocol)

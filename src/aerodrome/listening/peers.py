@@ -1,8 +1,8 @@
-"""Whose connection one is: the user behind a unix socket or a loopback connection, the address behind any other.
+"""Says whose a connection is: the user behind a unix socket or a loopback connection, the address behind any other.
 
-Every process of this machine reaches what listens on loopback, and all have one address: there the kernel is asked for
-the user who owns the other end of the connection (sock_diag, which takes microseconds); where it does not answer,
-/proc/net/tcp is searched.
+Every process of this machine reaches a listener on loopback, and all have one address. So we ask the kernel which user
+owns the other end of the connection (sock_diag, which takes microseconds); if it does not answer, we search
+/proc/net/tcp.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _ANSWER = struct.Struct("=BBBB48sIIIII")
 
 _NO_COOKIE = 0xFFFFFFFF
 _SECONDS = 0.2
-"""For the kernel's answer; it is there when the question has been sent."""
+"""Seconds to wait for the kernel's answer, which is ready as soon as the question is sent."""
 
 _LIVE = {"01", "04", "05"}
 """In /proc/net/tcp: established, or closed for writing by an end that is still held."""
@@ -74,10 +74,10 @@ def of(connection: Connected) -> str:
 
 
 def uid(connection: Connected) -> int | None:
-    """The user who owns the other end; None when it is on another machine, or is gone already.
+    """The user who owns the other end; None = it is on another machine, or gone already.
 
     Raises:
-        OSError: the connection is no more.
+        OSError: the connection is closed.
     """
     if connection.family == socket.AF_UNIX:
         return int(
@@ -117,7 +117,7 @@ def _asked(theirs: Address, ours: Address) -> int | None:
     if _HEADER.unpack_from(answer)[1] != _BY_FAMILY:
         raise OSError("the kernel knows no such connection")
     *_, owner, inode = _ANSWER.unpack_from(answer, _HEADER.size)
-    return int(owner) if inode else None  # without an inode nobody holds it any more
+    return int(owner) if inode else None  # without an inode no process holds it
 
 
 def _address(name: object) -> Address:

@@ -1,8 +1,8 @@
 """HTTP/1.1 as every listener of ours under uvicorn reads it: its fast parser, made strict and given bounds.
 
-`heads` says what is no request, `crowd` who makes room and who is too slow; here it is done. Bounded are heads in size
-and time, connections in number, bodies in their rate, pipelines, bodies that were answered already, readers that never
-read. What a body may hold is for the application to say.
+`heads` says what is no request, `crowd` which client makes room or is too slow; this module acts on it. It bounds the
+size and time of heads, the number of connections, the rate of bodies, pipelines, bodies that have their answer already,
+and clients that never read. The application bounds the size of bodies.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from aerodrome.listening import crowd, heads, peers
 from aerodrome.listening.crowd import Client, ClientPhase, ConnectionLimits, Crowd, Room
 
 HEAD_SECONDS = 10.0
-"""Within which a whole head must arrive; a client needs one packet."""
+"""Seconds in which a whole head must arrive; a client needs one packet."""
 
 LINGER_SECONDS = 5.0
-"""For which the rest of a body that was answered already is read and dropped, so that the client sees the answer."""
+"""Seconds for which the rest of a body is dropped after the answer, so that the client sees the answer."""
 
 WRITE_SECONDS = 60.0
-"""For which a client may leave a full buffer unread."""
+"""Seconds for which a client may leave a full buffer unread."""
 
 DEEPEST_PIPELINE = 16
 """Requests that wait for the answer to another on their connection; browsers and SDKs send none."""
@@ -39,7 +39,7 @@ PASSING_ON = "aerodrome.passing_on"
 """In an ASGI scope's extensions: `asked`, a function that says whether the request may be passed on."""
 
 _QUIET = logging.getLogger("aerodrome.listening")
-_QUIET.setLevel(logging.ERROR)  # whoever sends rubbish must not fill the log
+_QUIET.setLevel(logging.ERROR)  # a client that sends rubbish must not fill the log
 
 _TIMEOUT, _TOO_LARGE, _CROWDED = 408, 431, 503
 
@@ -69,7 +69,7 @@ def peer_of(scope: Scope) -> str:
 
 
 def may_pass_on(scope: Scope) -> bool:
-    """Whether there is room for one more request that waits for another server; asked before it is passed on."""
+    """Whether one more request may wait for another server; ask before it is passed on."""
     extension = (scope.get("extensions") or {}).get(PASSING_ON)
     return extension is None or bool(extension["asked"]())
 
@@ -97,11 +97,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._write_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
         self._has_place = False
-        """Whether this body may come although it did not come with its head."""
+        """Whether this body has a place, as one that did not come with its head."""
         self._counted = 0
         """Bytes of the body at the last look at its rate."""
         self._has_held_back = False
-        """Whether we did not read for a while since then: then it is not the client who is slow."""
+        """Whether we stopped reading for a while since then: if so, the client is not the slow one."""
         self._refusal = heads.BadHeadError("Invalid HTTP request received.")
         self.logger = _QUIET
 
@@ -193,7 +193,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._has_begun = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head and not self._is_muted:  # else a trailer, which nobody here has a use for
+        if self._in_head and not self._is_muted:  # else it is a trailer, which we do not use
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -266,7 +266,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(self._refusal.status, str(self._refusal))
 
     def _drop_the_rest(self) -> None:
-        """Of a body that was answered already."""
+        """Drop the rest of a body that has its answer already."""
         self._enter(ClientPhase.LEAVING)
         if self.expect_100_continue and not self._client.received:
             self.transport.close()  # the client was not told to go on, so what it sends next may be another request
@@ -284,7 +284,7 @@ class BoundedProtocol(HttpToolsProtocol):
     # What is done about it.
 
     def _make(self, room: Room) -> None:
-        """Close the connection of whoever has to go."""
+        """Close the connection of the client that has to go."""
         leaving = self._listener.connections.get(room.leaving) if room.leaving is not None else None
         if leaving is not None:
             leaving.make_room()

@@ -1,4 +1,4 @@
-"""A uvicorn server with our protocol: what all of ours have in common."""
+"""The uvicorn server with our protocol, which all our listeners under uvicorn have."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aerodrome.listening.protocol import bounded
 
 
 class HttpServer(uvicorn.Server):
-    """One listener of possibly several in a process; whoever makes it handles signals.
+    """One listener of a process that may have several; the process handles signals.
 
     `arrived` is told the descriptor of each connection that the application may hear of; `options` are uvicorn's.
     """

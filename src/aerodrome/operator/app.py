@@ -37,16 +37,16 @@ from aerodrome.services import databases, folders
 from aerodrome.services.clusters import ServerAwayError
 
 LIMITS = ConnectionLimits(total=128, each_peer=128, bodies_each_peer=128)
-"""Of the listener, whose socket only the machine's owner may open."""
+"""Limits of the listener; only the machine's owner may open its socket."""
 
 LONGEST_NAME = 40
 """Characters of a database's name; PostgreSQL takes 63, of which our prefix is a part."""
 
 MOST_CONNECTIONS = 50
-"""At once to each of people's own databases: DAG code may have its password."""
+"""Connections at once to each database of people's own: DAG code may know its password."""
 
 PREFIX = "user_"
-"""Before the names of people's own databases and roles, so that none can be one of ours."""
+"""Prefix of the names of people's own databases and roles, so that none is the name of one of ours."""
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -71,7 +71,7 @@ def create_app(deps: OperatorDependencies) -> Starlette:
 
 
 def _history_routes(deps: Dependencies) -> list[Route]:
-    """Revisions, snapshots, and the ways back. Whoever asks here owns the machine."""
+    """Revisions, snapshots, and the ways back. The client owns the machine, so IAM is not asked."""
     owner = arns.root(region=deps.settings.region, account=deps.settings.account_id)
 
     def roll_back(request: Request) -> Any:
@@ -165,12 +165,12 @@ def _number(given: Mapping[str, str], name: str, default: int, *, least: int, mo
 
 
 def _explained(deps: OperatorDependencies, given: QueryParams) -> dict[str, Any]:
-    """What IAM would say to a request, and what each statement that was looked at contributed."""
+    """What IAM would decide about a request, and what each statement contributed."""
     arn, action, resource = (_required(given, name) for name in ("principal", "action", "resource"))
     principal = _principal(deps.directory(), arn)
     if principal is None:
         raise HTTPException(404, f"There is no user and no role {arn}: aws iam list-users and list-roles tell them.")
-    # As a request from this machine would have them; what is given counts more.
+    # As in a request from this machine; given values replace these.
     context = principal_context(principal, now=deps.operations.clock(), source_ip="127.0.0.1", secure=False)
     context |= _context(given.getlist("context"))
     asked = authorizer.Request(action=action, resource=resource, context=context)
@@ -200,7 +200,7 @@ def _explained(deps: OperatorDependencies, given: QueryParams) -> dict[str, Any]
 
 
 def _principal(directory: Directory, arn: str) -> Principal | None:
-    """The user or role of an ARN, as its requests have it."""
+    """The user or role with this ARN, as a principal of its requests."""
     role = directory.roles_by_arn.get(arn)
     if role is not None:
         return grants.session_principal(role, directory, "explain")
@@ -229,7 +229,7 @@ def _status(deps: OperatorDependencies) -> dict[str, Any]:
     troubles = deps.troubles()
     try:
         found = sorted(deps.operations.environments.all(), key=lambda environment: environment.name)
-    except connection.LedgerError as error:  # just when somebody wants to know what is wrong
+    except connection.LedgerError as error:  # the status must be shown just then
         reason = connection.reason(error)
         troubles.append(f"The ledger does not answer, so no environment is shown ({reason}). It is tried again.")
         found = []
@@ -246,7 +246,7 @@ def _status(deps: OperatorDependencies) -> dict[str, Any]:
 
 
 def _database(deps: OperatorDependencies, name: str) -> dict[str, Any]:
-    """A database and its owner; asked again, the same answer."""
+    """Make a database and its owner. Asked again, it gives the same answer."""
     if not (name.isidentifier() and name.isascii() and len(name) <= LONGEST_NAME):
         raise HTTPException(400, f"A database's name is letters, digits and underscores, at most {LONGEST_NAME}.")
     own = PREFIX + name.lower()

@@ -1,7 +1,7 @@
 """Outputs and errors → XML, by the model's shapes.
 
-The last module that a request for IAM or STS passes. Members without a value are left out. Policy documents leave
-percent-encoded, which every AWS SDK undoes.
+The last step of a request for IAM or STS. It leaves out members without a value. It percent-encodes policy documents;
+every AWS SDK decodes them.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from aerodrome.api.query.errors import QueryError
 from aerodrome.api.wire.answers import REQUEST_ID
 
 POLICY_DOCUMENT = "policyDocumentType"
-"""The shape of IAM's whose values are percent-encoded."""
+"""IAM's shape of policy documents, whose values are percent-encoded."""
 
 _SERVER_FAULT = 500
 
 
 def success(service: models.Service, operation: OperationModel, output: Mapping[str, Any], request_id: str) -> Response:
-    """The response of an operation that went well."""
+    """The response of an operation that succeeded."""
     root = ET.Element(f"{operation.name}Response", xmlns=models.XMLNS[service])
     shape = operation.output_shape
     if shape is not None:

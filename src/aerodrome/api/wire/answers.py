@@ -1,7 +1,7 @@
 """Outputs and errors → HTTP responses, by the model's shapes.
 
-The last module that a request of ours passes. Members that the shape does not know are an error of ours and are left
-out; members without a value are left out as AWS leaves them out.
+The last step of a request for MWAA. It leaves out members that the shape does not declare, for these are a mistake of
+ours, and members without a value, as AWS does.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ ERROR_TYPE = "x-amzn-errortype"
 
 
 def new_request_id() -> str:
-    """What AWS tells its support staff by; ours is in the log line of the request."""
+    """The id of a request, for its answer, its log line and its audit entry."""
     return str(uuid.uuid4())
 
 
 def success(operation: OperationModel, output: Mapping[str, Any], *, request_id: str) -> Response:
-    """The response of an operation that went well."""
+    """The response of an operation that succeeded."""
     shape = operation.output_shape
     document = {} if shape is None else serialised(shape, output)
     return _response(operation.http.get("responseCode", 200), document, {REQUEST_ID: request_id})
 
 
 def failure(error: WireError, *, request_id: str) -> Response:
-    """The response of an error whose shape the model has."""
+    """The response of an error that the model declares."""
     shape = service.model().shape_for(error.code)
     assert isinstance(shape, StructureShape)  # noqa: S101 - every exception of the model is a structure
     members = {member: error.message for member in shape.members if member.lower() == "message"} | error.members
@@ -45,7 +45,7 @@ def failure(error: WireError, *, request_id: str) -> Response:
 
 
 def foreign(status: int, code: str, message: str, *, request_id: str | None = None) -> Response:
-    """An error from before any operation is known, as AWS's own gateways answer it."""
+    """An error before the operation is known, in the form of AWS's own gateways."""
     return _response(status, {"message": message}, {REQUEST_ID: request_id or new_request_id(), ERROR_TYPE: code})
 
 

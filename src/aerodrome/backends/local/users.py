@@ -1,4 +1,4 @@
-"""Whom the code of environments runs as on this machine: as root, a user of its own for each; else ourselves (None)."""
+"""The Unix users that run environments' code on this machine: as root, users of their own; else ourselves (None)."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Users:
         self._extending = threading.Lock()
 
     def owner_of(self, number: int) -> UnixUser | None:
-        """Whom the units of environment `number` run as."""
+        """The user of the units of environment `number`."""
         own = self._with_range_of(number)
         return _user(own.environment(number)) if own else None
 
     def control_of(self, number: int) -> UnixUser | None:
-        """Whom those units of environment `number` run as that hold its secrets, in the group of its other user.
+        """The user of those units of environment `number` that hold its secrets, in the group of its other user.
 
-        None where that is one user: DAG code must find no way by links to files that only this user may open.
+        None = one user for all its units: where links are followed, DAG code could reach files of the second user.
         """
         own = self._with_range_of(number)
         if own is None or not airflow_home.can_be_shown_without_links():
@@ -38,12 +38,12 @@ class Users:
         return UnixUser(own.control(number), own.environment(number))
 
     def builder_of(self, number: int) -> UnixUser | None:
-        """Whom its packages and its startup script run as before they are tried: nobody else."""
+        """The user that builds its packages and runs its startup script; no unit has it."""
         own = self._with_range_of(number)
         return _user(own.builder(number)) if own else None
 
     def _with_range_of(self, number: int) -> uid_ranges.UidRanges | None:
-        """The installation, with the range that the environment's uids lie in; None = we are not root."""
+        """The uid ranges, with the one for this environment; None = we are not root."""
         if os.geteuid() != 0:
             return None
         with self._extending:
@@ -55,7 +55,7 @@ class Users:
 
 
 def checker_of(pid: int, settings: Settings) -> UnixUser | None:
-    """Whom user code runs as in the `aerodrome check` of that process: nobody whom an environment is."""
+    """The user of people's code in the `aerodrome check` of that process; no environment has it."""
     claim = uid_register.claim(settings.paths, lowest=settings.first_uid)
     return _user(claim.own.checker(pid)) if claim else None
 
