@@ -56,10 +56,12 @@ def made(stubborn: Product) -> Iterator[Callable[[str, str], None]]:
 def kill_in_every_phase(product: Product, name: str, besides: Collection[str] = ()) -> list[str]:
     """Kill the control plane in each phase that is seen, besides these, and start it again; the phases."""
     seen: list[str] = []
-    deadline = time.monotonic() + 2 * LIMIT
+    last, deadline = "", 0.0
     with product.database("aerodrome", autocommit=True) as ledger:
         while (now := status_and_phase(ledger, name))[0] not in SETTLED:
             phase = now[1]
+            if phase != last:  # it goes on, however slowly
+                last, deadline = phase, time.monotonic() + 2 * LIMIT
             if phase not in {*seen, "ready"}:  # which stands there until the change has begun
                 seen.append(phase)
                 if phase not in besides:
