@@ -21,6 +21,7 @@ from aerodrome.aws.clients import Endpoint
 from aerodrome.aws.credentials import Credentials
 from aerodrome.emulator.redshift import warehouses
 from aerodrome.services import clusters
+from waiting import LIMIT
 
 ENDED = {"FINISHED", "FAILED", "ABORTED"}
 
@@ -60,7 +61,7 @@ class Statement:
         return self.redshift.describe_statement(Id=self.id)
 
     def ended(self):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + LIMIT
         while (found := self.state())["Status"] not in ENDED:
             assert time.monotonic() < deadline, found
             time.sleep(0.02)
