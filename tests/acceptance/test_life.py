@@ -113,6 +113,12 @@ def environment(shared_environment):
     return shared_environment.name
 
 
+def streams_that_say(product, environment, words):
+    """Where the environment's tasks have said so."""
+    found = product.logs.filter_log_events(logGroupName=f"airflow-{environment}-Task", filterPattern=f'"{words}"')
+    return {event["logStreamName"] for event in found["events"]}
+
+
 def test_a_dag_from_the_bucket_runs_as_the_execution_role_without_keys_and_reaches_no_neighbour(product, environment):
     dag = f"pipeline_{environment}"  # its own: all environments read one bucket
     product.s3.put_object(Bucket=NEIGHBOUR, Key="dags/theirs.py", Body=b"theirs")
@@ -124,6 +130,10 @@ def test_a_dag_from_the_bucket_runs_as_the_execution_role_without_keys_and_reach
     assert product.s3.get_object(Bucket=BUCKET, Key=f"tmp/{environment}")["Body"].read().decode() == str(temporary)
     entry = product.rest(environment, "GET", f"/dags/{dag}/dagRuns/{run}/taskInstances/second/xcomEntries/return_value")
     assert "assumed-role/execution/AmazonMWAA-airflow" in entry["value"]
+    stream = wait_for(
+        "the task's log in CloudWatch Logs", lambda: streams_that_say(product, environment, entry["value"])
+    )
+    assert stream == {f"dag_id={dag}/run_id={run.replace(':', '_')}/task_id=second/attempt=1.log"}
     versions = {
         each["Key"]: each["VersionId"] for each in product.s3.list_object_versions(Bucket=NEIGHBOUR)["Versions"]
     }

@@ -112,6 +112,11 @@ def services_of(spec: Spec, database: int) -> ServicesOrder:
         execution_role_arn=spec.execution_role_arn,
         airflow_version=spec.airflow_version,
         queue=database,
+        log_levels={
+            category: chosen.get("LogLevel", "INFO")
+            for category, chosen in spec.logging_configuration.items()
+            if chosen.get("Enabled")
+        },
     )
 
 

@@ -79,6 +79,9 @@ class ServicesOrder:
     """The revision that made the present database (`Deployed.database`). What was queued with another database is put
     aside, and comes back with it."""
 
+    log_levels: Mapping[str, str] = field(default_factory=dict)
+    """By category of logs that is on (a member of LoggingConfiguration): the lowest level that is shipped."""
+
     keep: Keep = Keep.ALL
     """ALL or NOTHING."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -20,6 +21,9 @@ CONFIG_LIMIT = 64 * 1024
 
 LONGEST_INTERVAL = 3600
 """Seconds; arbitrary."""
+
+LEVELS = {"DEBUG": 10, "INFO": 20, "WARNING": 30, "ERROR": 40, "CRITICAL": 50}
+"""Levels of LoggingConfiguration, and Python's numbers for them."""
 
 CODE = "SIDECAR_CONFIGURATION"
 
@@ -61,6 +65,20 @@ class PriorityParse:
 
 
 @dataclass(frozen=True, slots=True)
+class LogsConfig:
+    """Which logs are shipped, and from where."""
+
+    levels: Mapping[str, int]
+    """By category that is on (a member of LoggingConfiguration): Python's number of the lowest level."""
+    units: Path
+    """The folder of what units print, with one for each revision."""
+    tasks: Path
+    """Airflow's own log folder, where hostile code may write."""
+    positions: Path
+    """The file that says how far each log file has been shipped."""
+
+
+@dataclass(frozen=True, slots=True)
 class SidecarConfig:
     """What one sidecar has to do."""
 
@@ -89,6 +107,8 @@ class SidecarConfig:
     priority_parse: PriorityParse | None
     """None where this Airflow has no such table (before 2.10)."""
     status_file: Path
+    logs: LogsConfig | None
+    """None: nothing is shipped."""
     interval: float
     """Seconds from the start of one round to the start of the next."""
 
@@ -143,6 +163,7 @@ def parse(document: object) -> SidecarConfig:
         database=_database(document),
         priority_parse=_priority_parse(document),
         status_file=_path(document, "status_file"),
+        logs=_logs(document),
         interval=_seconds(document, "interval", default=1.0),
     )
 
@@ -188,6 +209,22 @@ def _priority_parse(document: Json) -> PriorityParse | None:
     if style == "absolute":
         return PriorityParse(sql, "absolute")
     raise _wrong("priority_parse.style", "'relative' or 'absolute'")
+
+
+def _logs(document: Json) -> LogsConfig | None:
+    entry = _object(document, "logs")
+    if entry is None:
+        return None
+    levels = _object(entry, "levels") or {}
+    unknown = {str(level) for level in levels.values()} - set(LEVELS)
+    if unknown:
+        raise _wrong("logs.levels", f"one of {', '.join(LEVELS)} for each category")
+    return LogsConfig(
+        levels={category: LEVELS[str(level)] for category, level in levels.items()},
+        units=_path(entry, "units"),
+        tasks=_path(entry, "tasks"),
+        positions=_path(entry, "positions"),
+    )
 
 
 def _object(document: Json, name: str) -> Json | None:

@@ -24,12 +24,16 @@ from aerodrome.sidecar.config import SidecarConfig
 from aerodrome.sidecar.credentials import RefreshableCredentials, RoleCredentials
 from aerodrome.sidecar.dags_folder import DagsFolder
 from aerodrome.sidecar.listing import ListingReader
+from aerodrome.sidecar.logs.cloudwatch import CloudWatch
+from aerodrome.sidecar.logs.positions import Positions
+from aerodrome.sidecar.logs.shipping import Shipper
 from aerodrome.sidecar.notify import CellPipe
 from aerodrome.sidecar.parsing import PriorityParsing
 from aerodrome.sidecar.rounds import Rounds, Telling
-from aerodrome.sidecar.signed_http import AwsEndpoint
+from aerodrome.sidecar.signed_http import AwayError, AwsEndpoint
 from aerodrome.sidecar.status import StatusFile
 from aerodrome.sidecar.sync import Syncer
+from aerodrome.threads import SupervisedThread
 
 CHINA = "cn-"
 """Regions of the partition whose host names end in .cn."""
@@ -59,7 +63,8 @@ def _serve(settings: SidecarConfig, cell: CellPipe) -> None:
     def decide(head: bytes) -> endpoint.Answer:
         return endpoint.answer(head, token=token.read(), credentials=role.current(), trouble=role.error)
 
-    rounds = _rounds(settings, role)
+    shipper = _shipper(settings, role)
+    rounds = _rounds(settings, role, shipper)
     listener = endpoint.CredentialsEndpoint(
         endpoint.listener(settings.credentials_port, os.environ), decide=decide, users=settings.credentials_users
     )
@@ -69,6 +74,9 @@ def _serve(settings: SidecarConfig, cell: CellPipe) -> None:
         rounds.once()
         away = rounds.status.error
         cell.ready(f"the bucket is away: {away}" if away else f"{rounds.status.objects} files synchronised")
+        if shipper is not None:
+            shipping = SupervisedThread("logs", lambda: shipper.run(shipping.beat))
+            shipping.start()
         rounds.run(settings.interval)
     finally:
         listener.stop()
@@ -91,7 +99,7 @@ def _role(settings: SidecarConfig) -> RefreshableCredentials:
     return RefreshableCredentials(assumed, clock=clock.now, monotonic=time.monotonic)
 
 
-def _rounds(settings: SidecarConfig, role: RefreshableCredentials) -> Rounds:
+def _rounds(settings: SidecarConfig, role: RefreshableCredentials, shipper: Shipper | None) -> Rounds:
     s3 = AwsEndpoint(_url(settings, "s3"), region=settings.region, service="s3")
     bucket = Bucket(s3, name=settings.bucket, prefix=settings.dag_prefix, signer=role)
     syncer = Syncer(
@@ -106,9 +114,30 @@ def _rounds(settings: SidecarConfig, role: RefreshableCredentials) -> Rounds:
         syncer=syncer,
         role=role,
         telling=Telling(table, settings.priority_parse, settings.dags_seen_at),
+        logs=lambda: shipper.status if shipper is not None else None,
         status_file=StatusFile(settings.status_file),
         clock=clock.now,
         monotonic=time.monotonic,
+    )
+
+
+def _shipper(settings: SidecarConfig, role: RefreshableCredentials) -> Shipper | None:
+    if settings.logs is None:
+        return None
+
+    def keys() -> config.AccessKeys:
+        held = role.current()
+        if held is None:
+            raise AwayError(role.error or "there are no credentials of the execution role yet")
+        return held.keys
+
+    service = AwsEndpoint(_url(settings, "logs"), region=settings.region, service="logs")
+    return Shipper(
+        environment=settings.environment,
+        config=settings.logs,
+        cloudwatch=CloudWatch(service, keys, role.reject),
+        positions=Positions.load(settings.logs.positions, now=time.time()),
+        clock=clock.now,
     )
 
 

@@ -21,7 +21,7 @@ from aerodrome.sidecar import backoff, parsing
 from aerodrome.sidecar.config import PriorityParse
 from aerodrome.sidecar.credentials import RefreshableCredentials
 from aerodrome.sidecar.parsing import PriorityParsing
-from aerodrome.sidecar.status import SidecarStatus, StatusFile
+from aerodrome.sidecar.status import LogsStatus, SidecarStatus, StatusFile
 from aerodrome.sidecar.sync import Round
 
 log = structlog.get_logger("sidecar.rounds")
@@ -74,6 +74,7 @@ class Rounds:
         syncer: Syncs,
         role: RefreshableCredentials,
         telling: Telling,
+        logs: Callable[[], LogsStatus | None],
         status_file: StatusFile,
         clock: Clock,
         monotonic: Callable[[], float],
@@ -81,6 +82,7 @@ class Rounds:
         self._syncer = syncer
         self._role = role
         self._telling = telling
+        self._logs = logs
         self._file = status_file
         self._clock = clock
         self._monotonic = monotonic
@@ -131,7 +133,10 @@ class Rounds:
     def _write(self) -> None:
         held = self._role.current()
         status = replace(
-            self.status, credentials_until=held.expiration if held else None, credentials_error=self._role.error
+            self.status,
+            credentials_until=held.expiration if held else None,
+            credentials_error=self._role.error,
+            logs=self._logs(),
         )
         try:
             self._file.write(status, now=self._monotonic())

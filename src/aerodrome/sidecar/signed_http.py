@@ -156,6 +156,9 @@ def _missing(sentence: str) -> str:
 
 def _explained(document: bytes) -> tuple[str, str]:
     """The code and the message of an error document; empty when it is none."""
+    with suppress(ValueError, AttributeError):
+        said = json.loads(document)
+        return str(said.get("__type", "")), str(said.get("message", said.get("Message", "")))
     with suppress(ET.ParseError):
         found = {element.tag.rpartition("}")[2]: element.text or "" for element in parse_xml(document).iter()}
         return found.get("Code", ""), found.get("Message", "")

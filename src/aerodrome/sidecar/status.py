@@ -22,6 +22,19 @@ REFRESH = 10.0
 
 
 @dataclass(frozen=True, slots=True)
+class LogsStatus:
+    """What became of the logs."""
+
+    shipped: int = 0
+    """Events since the process began."""
+    dropped: int = 0
+    """Events since ever that no group has taken, and gaps that rotations made."""
+    behind_since: datetime | None = None
+    """Since when nothing can be sent; None while all is well."""
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SidecarStatus:
     """The state after one round."""
 
@@ -38,6 +51,8 @@ class SidecarStatus:
     credentials_until: datetime | None = None
     """The end of the role's credentials; None while there are none."""
     credentials_error: str | None = None
+    logs: LogsStatus | None = None
+    """None while no log is shipped."""
 
 
 def document(status: SidecarStatus) -> dict[str, object]:
@@ -52,6 +67,18 @@ def document(status: SidecarStatus) -> dict[str, object]:
         "refused": dict(islice(sorted(status.refused.items()), SHOWN)),
         "refused_count": len(status.refused),
         "credentials": {"until": _moment(status.credentials_until), "error": status.credentials_error},
+        "logs": _logs(status.logs),
+    }
+
+
+def _logs(logs: LogsStatus | None) -> dict[str, object] | None:
+    if logs is None:
+        return None
+    return {
+        "shipped": logs.shipped,
+        "dropped": logs.dropped,
+        "behind_since": _moment(logs.behind_since),
+        "error": logs.error,
     }
 
 
@@ -66,10 +93,17 @@ class StatusFile:
     def write(self, status: SidecarStatus, *, now: float) -> None:
         """Write it if need be; `now` is monotonic, in seconds."""
         content = document(status)
-        if now - self._at < REFRESH and {**content, "last_sync": None} == {**self._written, "last_sync": None}:
+        if now - self._at < REFRESH and _lasting(content) == _lasting(self._written):
             return
         write_private(self._path, json.dumps(content, indent=2).encode())
         self._written, self._at = content, now
+
+
+def _lasting(content: dict[str, object]) -> dict[str, object]:
+    """Without what moves on all the time."""
+    logs = content.get("logs")
+    kept = {**logs, "shipped": None} if isinstance(logs, dict) else None
+    return {**content, "last_sync": None, "logs": kept}
 
 
 def _moment(moment: datetime | None) -> str | None:

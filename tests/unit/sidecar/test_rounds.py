@@ -35,6 +35,7 @@ def rounds(syncer, ticks, status_path):
         return RoleCredentials(AccessKeys("ASIA", "secret", "token"), clock() + timedelta(hours=1), "arn")
 
     return Rounds(
+        logs=lambda: None,
         environment="blue",
         syncer=syncer,
         role=RefreshableCredentials(assume, clock=clock, monotonic=ticks),

@@ -48,6 +48,11 @@ class EnvironmentPaths:
         return self.home / "unit-logs"
 
     @property
+    def log_positions(self) -> Path:
+        """How far the sidecar has shipped each log file."""
+        return self.home / "shipped.json"
+
+    @property
     def airflow_homes(self) -> Path:
         """The folders that units have as AIRFLOW_HOME, one for each revision."""
         return self.home / "airflow-home"

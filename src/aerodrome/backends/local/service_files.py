@@ -82,9 +82,23 @@ def sidecar(environment: LocalEnvironment, order: ServicesOrder) -> str:
         },
         "priority_parse": {"sql": request.text, "style": request.style} if request else None,
         "status_file": str(paths.sidecar_status),
+        "logs": _logs(environment, order),
         "interval": 1.0,
     }
     return json.dumps(document)
+
+
+def _logs(environment: LocalEnvironment, order: ServicesOrder) -> dict[str, Any] | None:
+    """Which logs are shipped; None where they would fill the memory of an emulator without a log store."""
+    settings, paths = environment.control_plane.settings, environment.paths
+    if settings.aws_endpoint_url == EMBEDDED and not settings.guards_aws:
+        return None
+    return {
+        "levels": dict(order.log_levels),
+        "units": str(paths.unit_logs),
+        "tasks": str(paths.logs),
+        "positions": str(paths.log_positions),
+    }
 
 
 def _redis_unit(environment: LocalEnvironment) -> list[dict[str, Any]]:

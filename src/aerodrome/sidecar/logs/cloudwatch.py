@@ -1,0 +1,112 @@
+"""CloudWatch Logs as the shipper needs it: put events, and make the group and the stream where they are missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from aerodrome.sidecar.config import AccessKeys
+from aerodrome.sidecar.logs.events import Event
+from aerodrome.sidecar.signed_http import AwayError, AwsEndpoint, AwsRequest, RefusalError
+
+BATCH_EVENTS = 10_000
+BATCH_BYTES = 1_048_576
+OVERHEAD = 26
+"""Bytes that AWS counts for each event beside its message."""
+
+SPAN = 24 * 3_600_000 - 1
+"""Milliseconds between the first and the last event of a batch."""
+
+ANSWER_LIMIT = 64 * 1024
+
+THROTTLED = frozenset({"ThrottlingException", "LimitExceededException", "OperationAbortedException"})
+
+EXPIRED = frozenset({"ExpiredTokenException", "UnrecognizedClientException", "InvalidClientTokenId"})
+
+
+class CloudWatch:
+    """The service, for one environment; for one thread."""
+
+    def __init__(self, endpoint: AwsEndpoint, keys: Callable[[], AccessKeys], reject: Callable[[], None]) -> None:
+        self._endpoint = endpoint
+        self._keys = keys
+        self._reject = reject
+
+    def ensure_group(self, group: str) -> None:
+        """Make the group unless it is there.
+
+        Raises:
+            AwayError: it may work later. RefusalError: it is not allowed.
+        """
+        self._make("CreateLogGroup", {"logGroupName": group})
+
+    def put(self, group: str, stream: str, events: Sequence[Event]) -> int:
+        """Send one batch; how many events the service did not take, for they are too old.
+
+        Raises:
+            AwayError: it may work later. RefusalError: it never will, or is not allowed.
+        """
+        body = {
+            "logGroupName": group,
+            "logStreamName": stream,
+            "logEvents": [{"timestamp": event.moment, "message": event.message} for event in events],
+        }
+        try:
+            answer = self._ask("PutLogEvents", body)
+        except RefusalError as error:
+            if _word(error) != "ResourceNotFoundException":
+                raise
+            self.ensure_group(group)
+            self._make("CreateLogStream", {"logGroupName": group, "logStreamName": stream})
+            answer = self._ask("PutLogEvents", body)
+        return _rejected(answer.get("rejectedLogEventsInfo"), len(events))
+
+    def _make(self, operation: str, body: Mapping[str, object]) -> None:
+        try:
+            self._ask(operation, body)
+        except RefusalError as error:
+            if _word(error) != "ResourceAlreadyExistsException":
+                raise
+
+    def _ask(self, operation: str, body: Mapping[str, object]) -> dict[str, object]:
+        headers = {"content-type": "application/x-amz-json-1.1", "x-amz-target": f"Logs_20140328.{operation}"}
+        request = AwsRequest(method="POST", headers=headers, body=json.dumps(body).encode())
+        try:
+            response = self._endpoint.send(request, self._keys())
+            found = json.loads(response.read(ANSWER_LIMIT) or b"{}")
+        except RefusalError as error:
+            if _word(error) in EXPIRED:
+                self._reject()
+            if _word(error) in THROTTLED | EXPIRED:
+                raise AwayError(str(error)) from error
+            raise
+        except (OSError, ValueError) as error:
+            self._endpoint.close()
+            raise self._endpoint.away(error) from error
+        return found if isinstance(found, dict) else {}
+
+
+def batches(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
+    """Events in their order, in pieces that one request may have. Pure."""
+    start, size = 0, 0
+    for number, event in enumerate(events):
+        added = len(event.message.encode()) + OVERHEAD
+        is_full = number - start >= BATCH_EVENTS or size + added > BATCH_BYTES
+        if number > start and (is_full or event.moment - events[start].moment > SPAN):
+            yield events[start:number]
+            start, size = number, 0
+        size += added
+    if start < len(events):
+        yield events[start:]
+
+
+def _word(error: RefusalError) -> str:
+    """The service's word, which may come with a namespace."""
+    return error.code.rpartition("#")[2]
+
+
+def _rejected(info: object, count: int) -> int:
+    if not isinstance(info, dict):
+        return 0
+    first = max(int(info.get("tooOldLogEventEndIndex", 0)), int(info.get("expiredLogEventEndIndex", 0)))
+    return first + count - int(info.get("tooNewLogEventStartIndex", count))
