@@ -24,6 +24,7 @@ from aerodrome.cli import (
     events_query,
     history,
     iam_explain,
+    logs,
     operator_client,
     rendering,
     roles,
@@ -31,7 +32,7 @@ from aerodrome.cli import (
 from aerodrome.cli.console import AsJson, Yes, err, out, print_json, told
 from aerodrome.cli.dev import command as dev
 from aerodrome.identity.credentials_file import PROFILE
-from aerodrome.settings import EMBEDDED, Settings
+from aerodrome.settings import EMBEDDED
 
 app = typer.Typer(
     help="Managed Apache Airflow that you run yourself, behind the Amazon MWAA API.",
@@ -68,11 +69,6 @@ def _aerodrome(
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print Aerodrome's version and exit."),
     ] = False,
 ) -> None: ...
-
-
-def _port(settings: Settings) -> int:
-    """The API's port; if the system chose it, the port file says which."""
-    return settings.port or int(operator_client.ask(settings, "GET", "/status")["port"])
 
 
 @app.command(epilog="Examples:  aerodrome up   |   aerodrome up --foreground   |   AERODROME_PORT=4600 aerodrome up")
@@ -200,7 +196,7 @@ def login(
 
     with told() as settings:
         wanted = logging_in.role(role) if role else None
-        address = logging_in.link(settings, _port(settings), environment, wanted)
+        address = logging_in.link(settings, operator_client.port(settings), environment, wanted)
     print_json({"url": address}) if as_json else sys.stdout.write(address + "\n")
     if in_browser:
         webbrowser.open(address)
@@ -210,7 +206,7 @@ def login(
 def environment(*, as_json: AsJson = False) -> None:
     """Print the variables that a client (boto3, the AWS CLI, Terraform) needs."""
     with told() as settings:
-        variables = environment_variables.exports(settings, _port(settings))
+        variables = environment_variables.exports(settings, operator_client.port(settings))
     if as_json:
         print_json(variables)
         return
@@ -309,7 +305,7 @@ def role_create(
 ) -> None:
     """Make an execution role with the policy that MWAA's user guide gives it, or renew that policy."""
     with told() as settings:
-        arn = roles.create(settings, _port(settings), name, bucket=bucket, environment=environment)
+        arn = roles.create(settings, operator_client.port(settings), name, bucket=bucket, environment=environment)
     if as_json:
         print_json({"arn": arn, "policy": roles.POLICY})
         return
@@ -343,6 +339,7 @@ def explain(
 dev.register(app)
 check.register(app)
 history.register(app)
+logs.register(app)
 
 if __name__ == "__main__":
     app()

@@ -55,6 +55,11 @@ def ask(settings: Settings, method: str, path: str) -> Any:
     return document
 
 
+def port(settings: Settings) -> int:
+    """The API's port; if the system chose it, the control plane says which."""
+    return settings.port or int(ask(settings, "GET", "/status")["port"])
+
+
 def is_up(settings: Settings) -> bool:
     """Whether a control plane answers."""
     try:

@@ -22,6 +22,7 @@ from click.testing import CliRunner
 from aerodrome import cli
 from aerodrome.backends.purging import Found
 from aerodrome.cli import (
+    aws_clients,
     change_progress,
     check_run,
     console,
@@ -133,6 +134,7 @@ CALLS = {
     ),
     "events": Call(answer=[EVENT]),
     "login": Call("mine"),
+    "logs": Call("mine"),
     "env": Call(told=FOLDER),
     "trust": Call(told=FOLDER),
     "doctor": Call(exit_code=1),
@@ -182,7 +184,8 @@ def surroundings(monkeypatch, tmp_path):
     monkeypatch.setattr(roles, "create", lambda *_, **__: FOLDER)
     monkeypatch.setattr(lifetime, "running", lambda *_, **__: nullcontext(4560))
     monkeypatch.setattr(session, "Session", Session)
-    monkeypatch.setattr(main, "_port", lambda _: 4560)
+    monkeypatch.setattr(operator_client, "port", lambda _: 4560)
+    monkeypatch.setattr(aws_clients, "client", lambda *_: Aws())
     monkeypatch.setattr(operator_client, "is_up", lambda _: False)
     monkeypatch.setattr(doctor, "gather", lambda *_, **__: None)
     finding = doctor.DoctorFinding(subject="disk", level=doctor.Level.FAIL, found=TOLD, fix="buy one")
@@ -191,6 +194,17 @@ def surroundings(monkeypatch, tmp_path):
     monkeypatch.setattr(check_run.CheckRun, "run", lambda _: check_run.Checked("3.3.1", errors=errors, notes=[TOLD]))
     ended = {"status": "AVAILABLE", "progress": PROGRESS}
     monkeypatch.setattr(change_progress, "end_of_change", lambda *_: ended)
+
+
+class Aws:
+    """Clients of MWAA and of CloudWatch Logs."""
+
+    def get_environment(self, **_: object) -> dict[str, object]:
+        logging = {"TaskLogs": {"Enabled": True}}
+        return {"Environment": {"Name": "mine", "AirflowVersion": "3.3.1", "LoggingConfiguration": logging}}
+
+    def filter_log_events(self, **_: object) -> dict[str, object]:
+        return {"events": [{"eventId": "1", "timestamp": 1, "logStreamName": "s", "message": TOLD}]}
 
 
 class Session:

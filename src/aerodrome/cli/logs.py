@@ -1,0 +1,79 @@
+"""`aerodrome logs`: what an environment's Airflow says, out of CloudWatch Logs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from aerodrome import clock
+from aerodrome.cli import events_query, logs_query, operator_client
+from aerodrome.cli.console import AsJson, told
+from aerodrome.cli.logs_query import Event, Wanted
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command(
+        epilog="Examples:  aerodrome logs my-env --follow   |   aerodrome logs my-env --dag sales --try 2   "
+        "|   aerodrome logs my-env --category scheduler --since 1d --grep ERROR --json"
+    )(logs)
+
+
+def logs(
+    environment: Annotated[str, typer.Argument(help="The environment's name.")],
+    *,
+    category: Annotated[
+        str | None, typer.Option(help="dag-processing, scheduler, task, webserver or worker; without it all.")
+    ] = None,
+    dag: Annotated[str | None, typer.Option(help="Only tasks of this DAG.")] = None,
+    task: Annotated[str | None, typer.Option(help="Only this task.")] = None,
+    run: Annotated[str | None, typer.Option(help="Only this run.")] = None,
+    number: Annotated[int | None, typer.Option("--try", min=0, help="Only this try.")] = None,
+    since: Annotated[str, typer.Option(help="Only what is younger: 30m, 1h, 7d, or an ISO 8601 time.")] = "1h",
+    grep: Annotated[str | None, typer.Option(help="Only what holds this text.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many of the newest.")] = 1000,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for what comes, until interrupted.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what an environment's Airflow says, oldest first: from its log groups in CloudWatch Logs."""
+    from aerodrome.cli import aws_clients  # noqa: PLC0415 - boto3 takes its time to import
+
+    with told() as settings:
+        wanted = Wanted(
+            category=category,
+            dag=dag,
+            task=task,
+            run=run,
+            number=number,
+            since=events_query.since(since, clock.now()),
+            grep=grep,
+            limit=limit,
+        )
+        port = operator_client.port(settings)
+        with aws_clients.told():
+            found = aws_clients.client(settings, port, "mwaa").get_environment(Name=environment)["Environment"]
+        client = aws_clients.client(settings, port, "logs")
+        if not follow:
+            _show(logs_query.once(client, found, wanted), as_json=as_json)
+            return
+        with suppress(KeyboardInterrupt):
+            for events in logs_query.follow(client, found, wanted):
+                _show(events, as_json=as_json)
+
+
+def _show(events: list[Event], *, as_json: bool) -> None:
+    """One event after the other, whole and without what a terminal would obey."""
+    for event in events:
+        sys.stdout.write((json.dumps(event) if as_json else _line(event)) + "\n")
+    sys.stdout.flush()
+
+
+def _line(event: Event) -> str:
+    at = datetime.fromtimestamp(event["timestamp"] / 1000, UTC).isoformat(timespec="milliseconds")
+    message = "".join(char if char.isprintable() or char in "\n\t" else " " for char in event["message"])
+    return f"{at.removesuffix('+00:00')}Z {event['stream']} {message}"

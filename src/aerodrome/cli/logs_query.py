@@ -1,0 +1,203 @@
+"""What `aerodrome logs` asks CloudWatch Logs for: which groups, streams and events, once or again and again."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from aerodrome.cli import aws_clients
+from aerodrome.errors import CallerError, NotFoundError
+from aerodrome.model.defaults import LOG_MODULES
+
+CATEGORIES: Mapping[str, str] = {
+    "dag-processing": "DagProcessingLogs",
+    "scheduler": "SchedulerLogs",
+    "task": "TaskLogs",
+    "webserver": "WebserverLogs",
+    "worker": "WorkerLogs",
+}
+"""What a person writes → the member of LoggingConfiguration."""
+
+PAUSE = 1.0
+"""Seconds between two looks with `--follow`."""
+
+LOOK_BACK = 60_000
+"""Milliseconds before the newest event that a later look asks for again: events arrive later than they happened."""
+
+_TASK_STREAM = re.compile(
+    r"dag_id=(?P<dag>[^/]+)/run_id=(?P<run>[^/]+)/task_id=(?P<task>[^/]+)/(?:.*/)?attempt=(?P<number>\d+)\.log.*"
+)
+
+_TASK_STREAM_OF_1 = re.compile(r"(?P<dag>[^/]+)/(?P<task>[^/]+)/(?P<run>[^/]+)/(?P<number>\d+)\.log.*")
+"""Of Airflow 1.10."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which events are wanted; None = whichever."""
+
+    category: str | None = None
+    """One of CATEGORIES."""
+    dag: str | None = None
+    task: str | None = None
+    run: str | None = None
+    number: int | None = None
+    """Of the task's try."""
+    since: datetime
+    grep: str | None = None
+    limit: int
+    """How many of the newest."""
+
+    @property
+    def is_of_tasks(self) -> bool:
+        return any(each is not None for each in (self.dag, self.task, self.run, self.number))
+
+
+Event = dict[str, Any]
+
+
+def groups(environment: Mapping[str, Any], wanted: Wanted) -> dict[str, str]:
+    """Category → log group, for those that are asked for and enabled. Pure.
+
+    Raises:
+        CallerError: there is no such category, or nothing that is asked for is enabled.
+    """
+    if wanted.category is not None and wanted.category not in CATEGORIES:
+        raise CallerError(f"--category {wanted.category} is none: choose {', '.join(CATEGORIES)}.")
+    asked = [wanted.category] if wanted.category else ["task"] if wanted.is_of_tasks else list(CATEGORIES)
+    if wanted.is_of_tasks and asked != ["task"]:
+        raise CallerError("--dag, --task, --run and --try go with --category task.")
+    chosen = environment["LoggingConfiguration"]
+    name = environment["Name"]
+    found = {
+        each: f"airflow-{name}-{LOG_MODULES[CATEGORIES[each]]}"
+        for each in asked
+        if chosen.get(CATEGORIES[each], {}).get("Enabled")
+    }
+    if not found:
+        members = ", ".join(f"{CATEGORIES[each]}={{Enabled=true,LogLevel=INFO}}" for each in asked)
+        raise CallerError(
+            f"No such logs are enabled: aws mwaa update-environment --name {name} --logging-configuration '{members}'"
+        )
+    return found
+
+
+def prefix(version: str, wanted: Wanted) -> str | None:
+    """How the names of all wanted streams begin; None = in any way. Pure."""
+    if wanted.dag is None:
+        return None
+    dag = _in_a_name(wanted.dag)
+    if version.startswith("1."):
+        return f"{dag}/{_in_a_name(wanted.task)}/" if wanted.task else f"{dag}/"
+    return f"dag_id={dag}/run_id={_in_a_name(wanted.run)}/" if wanted.run else f"dag_id={dag}/"
+
+
+def is_wanted(stream: str, wanted: Wanted) -> bool:
+    """Whether the events of a stream are asked for. Pure."""
+    if not wanted.is_of_tasks:
+        return True
+    found = _TASK_STREAM.fullmatch(stream) or _TASK_STREAM_OF_1.fullmatch(stream)
+    if found is None:
+        return False
+    given = {"dag": wanted.dag, "task": wanted.task, "run": wanted.run}
+    fits = all(found[name] == _in_a_name(value) for name, value in given.items() if value is not None)
+    return fits and (wanted.number is None or int(found["number"]) == wanted.number)
+
+
+def pattern(grep: str | None) -> str:
+    """The filter pattern for lines that hold a text. Pure."""
+    if not grep:
+        return ""
+    escaped = grep.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def once(client: Any, environment: Mapping[str, Any], wanted: Wanted) -> list[Event]:
+    """The newest events that are wanted, oldest first.
+
+    Raises:
+        CallerError: see `groups`.
+    """
+    found: list[Event] = []
+    start = int(wanted.since.timestamp() * 1000)
+    for category, group in groups(environment, wanted).items():
+        asked = _question(environment, group, wanted, start)
+        newest_first = _pages(client, {**asked, "startFromHead": False})
+        found += _shown(newest_first, category, wanted, most=wanted.limit)
+    return sorted(found, key=_order)[-wanted.limit :]
+
+
+def follow(
+    client: Any, environment: Mapping[str, Any], wanted: Wanted, pause: Callable[[float], None] = time.sleep
+) -> Iterator[list[Event]]:
+    """The events that are wanted, then new ones, each once; ends with an interrupt."""
+    found = once(client, environment, wanted)
+    yield found
+    start = int(wanted.since.timestamp() * 1000)
+    seen = {event["id"]: event["timestamp"] for event in found}
+    oldest = found[0]["timestamp"] if len(found) == wanted.limit else start  # the limit left out what is older
+    newest = found[-1]["timestamp"] if found else start
+    while True:
+        pause(PAUSE)
+        begin = max(oldest, newest - LOOK_BACK)
+        fresh: list[Event] = []
+        for category, group in groups(environment, wanted).items():
+            pages = _pages(client, _question(environment, group, wanted, begin))
+            fresh += [event for event in _shown(pages, category, wanted) if event["id"] not in seen]
+        seen = {each: moment for each, moment in seen.items() if moment >= begin}
+        seen |= {event["id"]: event["timestamp"] for event in fresh}
+        newest = max([newest, *(event["timestamp"] for event in fresh)])
+        yield sorted(fresh, key=_order)
+
+
+def _question(environment: Mapping[str, Any], group: str, wanted: Wanted, start: int) -> dict[str, Any]:
+    asked = {"logGroupName": group, "startTime": start, "filterPattern": pattern(wanted.grep)}
+    beginning = prefix(environment["AirflowVersion"], wanted)
+    return asked if beginning is None else {**asked, "logStreamNamePrefix": beginning}
+
+
+def _pages(client: Any, asked: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Events; none while there is no such group, because nothing was said yet."""
+    token: dict[str, str] = {}
+    with suppress(NotFoundError):
+        while True:
+            with aws_clients.told():
+                page = client.filter_log_events(**asked, **token)
+            yield from page["events"]
+            if "nextToken" not in page:
+                return
+            token = {"nextToken": page["nextToken"]}
+
+
+def _shown(
+    events: Iterator[Mapping[str, Any]], category: str, wanted: Wanted, *, most: int | None = None
+) -> list[Event]:
+    found: list[Event] = []
+    for event in events:
+        if most is not None and len(found) >= most:
+            break
+        if is_wanted(event["logStreamName"], wanted):
+            found.append(
+                {
+                    "id": event["eventId"],
+                    "timestamp": event["timestamp"],
+                    "category": category,
+                    "stream": event["logStreamName"],
+                    "message": event["message"],
+                }
+            )
+    return found
+
+
+def _order(event: Event) -> tuple[int, str]:
+    return event["timestamp"], event["id"]
+
+
+def _in_a_name(text: str | None) -> str:
+    """As it stands in the name of a stream."""
+    return re.sub(r"[:*]", "_", text or "")

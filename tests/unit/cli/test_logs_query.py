@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from aerodrome.cli import logs_query
+from aerodrome.cli.logs_query import Wanted
+from aerodrome.errors import CallerError
+
+SINCE = datetime(2026, 1, 1, tzinfo=UTC)
+START = int(SINCE.timestamp() * 1000)
+ENVIRONMENT = {
+    "Name": "mine",
+    "AirflowVersion": "3.3.1",
+    "LoggingConfiguration": {
+        "TaskLogs": {"Enabled": True},
+        "SchedulerLogs": {"Enabled": True},
+        "WorkerLogs": {"Enabled": False},
+    },
+}
+STREAM = "dag_id=d/run_id=manual__2026-01-01T00_00_00/task_id=t/attempt=2.log"
+
+
+def wanted(**given: Any) -> Wanted:
+    return Wanted(**{"since": SINCE, "limit": 1000, **given})
+
+
+class Logs:
+    """CloudWatch Logs with a page for every event."""
+
+    def __init__(self) -> None:
+        self.events: dict[str, list[tuple[int, str, str]]] = {"airflow-mine-Task": []}
+
+    def say(self, message: str, *, at: int = 0, stream: str = STREAM, group: str = "airflow-mine-Task") -> None:
+        self.events.setdefault(group, []).append((START + at, message, stream))
+
+    def filter_log_events(self, **asked: Any) -> dict[str, Any]:
+        if asked["logGroupName"] not in self.events:
+            raise ClientError({"Error": {"Code": "ResourceNotFoundException", "Message": "none"}}, "FilterLogEvents")
+        events = [
+            {"eventId": f"{moment:03}{message}", "timestamp": moment, "message": message, "logStreamName": stream}
+            for moment, message, stream in sorted(self.events[asked["logGroupName"]])
+            if moment >= asked["startTime"] and stream.startswith(asked.get("logStreamNamePrefix", ""))
+        ]
+        if not asked.get("startFromHead", True):
+            events.reverse()
+        place = int(asked.get("nextToken", 0))
+        more = {"nextToken": str(place + 1)} if place + 1 < len(events) else {}
+        return {"events": events[place : place + 1], **more}
+
+
+def said(events: list[dict[str, Any]]) -> list[str]:
+    return [event["message"] for event in events]
+
+
+def test_the_groups_are_those_that_are_asked_for_and_enabled():
+    assert logs_query.groups(ENVIRONMENT, wanted()) == {
+        "scheduler": "airflow-mine-Scheduler",
+        "task": "airflow-mine-Task",
+    }
+    assert list(logs_query.groups(ENVIRONMENT, wanted(dag="d"))) == ["task"]
+    with pytest.raises(CallerError, match=r"--logging-configuration 'WorkerLogs=\{Enabled=true"):
+        logs_query.groups(ENVIRONMENT, wanted(category="worker"))
+    with pytest.raises(CallerError, match="choose dag-processing"):
+        logs_query.groups(ENVIRONMENT, wanted(category="workers"))
+    with pytest.raises(CallerError, match="--category task"):
+        logs_query.groups(ENVIRONMENT, wanted(category="scheduler", dag="d"))
+
+
+@pytest.mark.parametrize(
+    ("given", "fits"),
+    [
+        ({"dag": "d"}, True),
+        ({"dag": "d", "task": "t", "run": "manual__2026-01-01T00:00:00", "number": 2}, True),
+        ({"dag": "e"}, False),
+        ({"task": "u"}, False),
+        ({"number": 1}, False),
+        ({"run": "manual__2026"}, False),
+    ],
+)
+def test_streams_are_chosen_by_what_they_are_of(given, fits):
+    assert logs_query.is_wanted(STREAM, wanted(**given)) == fits
+    assert logs_query.is_wanted("d/t/manual__2026-01-01T00_00_00/2.log", wanted(**given)) == fits
+    beginning = logs_query.prefix("3.3.1", wanted(**given))
+    assert not fits or STREAM.startswith(beginning or "")
+
+
+def test_the_newest_are_shown_oldest_first_and_groups_that_are_not_there_yet_are_empty():
+    logs = Logs()
+    for number in range(5):
+        logs.say(f"{number}", at=number)
+    assert said(logs_query.once(logs, ENVIRONMENT, wanted(limit=3))) == ["2", "3", "4"]
+    logs.say("between", at=3, group="airflow-mine-Scheduler", stream="scheduler_scheduler.1_1.log")
+    assert said(logs_query.once(logs, ENVIRONMENT, wanted(limit=3))) == ["3", "between", "4"]
+
+
+def test_following_tells_each_event_once_also_one_that_comes_late():
+    logs = Logs()
+    logs.say("a", at=10)
+    logs.say("b", at=20)
+
+    def later(_seconds: float) -> None:
+        logs.say(f"{len(logs.events['airflow-mine-Task'])}", at=15)
+
+    batches = list(islice(logs_query.follow(logs, ENVIRONMENT, wanted(), later), 4))
+    assert [said(batch) for batch in batches] == [["a", "b"], ["2"], ["3"], ["4"]]
+    limited = islice(logs_query.follow(logs, ENVIRONMENT, wanted(limit=1), lambda _: logs.say("c", at=30)), 2)
+    assert [said(batch) for batch in limited] == [["b"], ["c"]]
+
+
+def test_a_text_is_looked_for_as_it_stands():
+    assert logs_query.pattern('say "x" \\') == '"say \\"x\\" \\\\"'
+    assert logs_query.pattern(None) == ""
