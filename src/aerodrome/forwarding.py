@@ -84,6 +84,31 @@ def client(connector: aiohttp.BaseConnector, *, connect: float) -> aiohttp.Clien
     )
 
 
+class Onward:
+    """A server that requests are passed on to; an asynchronous context that holds the client."""
+
+    def __init__(self, connector: Callable[[], aiohttp.BaseConnector], *, connect: float) -> None:
+        self._connector = connector
+        self._connect = connect
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The client, within the context."""
+        assert self._session is not None  # noqa: S101  (the application's lifespan has entered it)
+        return self._session
+
+    async def __aenter__(self) -> Self:
+        self._session = client(self._connector(), connect=self._connect)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+
 def passed(headers: Iterable[tuple[bytes, bytes]], also: frozenset[bytes] = frozenset()) -> list[tuple[bytes, bytes]]:
     """Headers, in lower case, without those for one hop, those that Connection names, and those in `also`."""
     found = [(name.lower(), value) for name, value in headers]

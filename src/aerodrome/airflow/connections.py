@@ -45,9 +45,12 @@ def most(
     overflow = _number(options, ("database.sql_alchemy_max_overflow", "core.sql_alchemy_max_overflow"), OVERFLOW)
     full = pool + overflow
     parsing = _number(options, ("dag_processor.parsing_processes", "scheduler.parsing_processes"), parsing_processes)
-    one = schedulers * pool + pool + pool + web_servers * full  # scheduler, DAG processor, triggerer, web server
+    processes = max(1, _number(options, ("api.workers", "webserver.workers"), 1))
+    one = (
+        schedulers * pool + pool + pool + web_servers * processes * full
+    )  # DAG processor and triggerer have a pool each
     if line >= FIRST_WITHOUT_TASKS:
-        one += web_servers * pool + full  # the web server's second pool, and the execution API
+        one += web_servers * processes * pool + full  # the web server's second pool, and the execution API
     else:
         slots = sections.slots(options, tasks_per_worker)
         one += 2 * parsing + workers * (FOR_EACH_WORKER + FOR_EACH_TASK * slots)

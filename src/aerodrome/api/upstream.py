@@ -9,8 +9,6 @@ from __future__ import annotations
 import html
 import json
 from http import HTTPStatus
-from types import TracebackType
-from typing import Self
 
 import aiohttp
 import structlog
@@ -29,29 +27,18 @@ CONNECT_SECONDS = 5.0
 """Arbitrary: a local endpoint answers at once, or not at all."""
 
 
-class Upstream:
-    """The endpoint of other AWS services; an asynchronous context that holds the client."""
+class Upstream(forwarding.Onward):
+    """The endpoint of other AWS services."""
 
     def __init__(self, endpoint_url: str | None) -> None:
-        self._base = endpoint_url.rstrip("/") if endpoint_url else None
-        self._session: aiohttp.ClientSession | None = None
-
-    async def __aenter__(self) -> Self:
         # The endpoint may close an idle connection just when it is used again, and a half-sent body cannot be sent
         # again. So every request has a connection of its own.
-        connector = aiohttp.TCPConnector(limit=0, force_close=True)
-        self._session = forwarding.client(connector, connect=CONNECT_SECONDS)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        super().__init__(lambda: aiohttp.TCPConnector(limit=0, force_close=True), connect=CONNECT_SECONDS)
+        self._base = endpoint_url.rstrip("/") if endpoint_url else None
 
     async def pass_on(self, request: Request, raw_path: str, send: Send) -> None:
         """Answer `request` with what the endpoint answers; `raw_path` is not decoded."""
-        if self._base is None or self._session is None:
+        if self._base is None:
             sentence = "Aerodrome answers for MWAA only; this request is for another AWS service: send it to AWS itself"
             await _refuse(request, send, 421, "MisdirectedRequest", sentence)
             return
@@ -62,7 +49,7 @@ class Upstream:
         url = _url(self._base, raw_path, request)
         headers = forwarding.passed(request.scope["headers"])
         try:
-            await forwarding.exchange(self._session, request.method, url, headers, body, send, returned=_returned)
+            await forwarding.exchange(self.session, request.method, url, headers, body, send, returned=_returned)
         except forwarding.TooLongError:
             sentence = f"A request without a signature may have a body of {unsigned.LONGEST} bytes: sign it"
             await _refuse(request, send, 403, "AccessDenied", sentence)

@@ -36,6 +36,8 @@ class Considered:
     statement: PolicyStatement
     mismatch: Mismatch | None
     """The first thing that did not match; None: the statement applies."""
+    arn: str = ""
+    """Of a managed policy."""
 
     @property
     def title(self) -> str:
@@ -92,7 +94,9 @@ def within(
 def consider(layer: Layer, texts: Iterable[PolicyText], request: Request) -> list[Considered]:
     """Every statement of the policies, compared with the request."""
     return [
-        Considered(layer=layer, source=text.source, statement=statement, mismatch=statement.mismatch(request))
+        Considered(
+            layer=layer, source=text.source, arn=text.arn, statement=statement, mismatch=statement.mismatch(request)
+        )
         for text in texts
         for statement in read(text).statements
     ]

@@ -73,6 +73,8 @@ class PolicyText:
 
     source: str
     document: str
+    arn: str = ""
+    """Of a managed policy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

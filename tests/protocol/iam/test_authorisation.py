@@ -179,6 +179,16 @@ def test_groups_and_roles_are_simulated_and_managed_policies_named(iam):
         assert result["MatchedStatements"] == [
             {"SourcePolicyId": "AmazonMWAAReadOnlyAccess", "SourcePolicyType": "aws-managed"}
         ]
+    namesake = iam.create_policy(
+        PolicyName="AmazonMWAAReadOnlyAccess",
+        PolicyDocument='{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}',
+    )["Policy"]["Arn"]
+    iam.create_group(GroupName="own")
+    iam.attach_group_policy(GroupName="own", PolicyArn=namesake)
+    [result] = iam.simulate_principal_policy(
+        PolicySourceArn="arn:aws:iam::000000000000:group/own", ActionNames=["airflow:ListEnvironments"]
+    )["EvaluationResults"]
+    assert [each["SourcePolicyType"] for each in result["MatchedStatements"]] == ["user-managed"]
     with refused("NoSuchEntity"):
         iam.simulate_principal_policy(
             PolicySourceArn="arn:aws:iam::000000000000:user/nobody", ActionNames=["airflow:ListEnvironments"]

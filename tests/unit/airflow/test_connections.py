@@ -30,6 +30,14 @@ def test_more_of_anything_never_has_less(line, **sizes):
         assert connections.most(line, {}, **(sizes | {name: size + 1})) >= found
 
 
+@pytest.mark.parametrize(("line", "option"), [(1, "webserver.workers"), (2, "webserver.workers"), (3, "api.workers")])
+def test_each_process_of_a_web_server_counts(line, option):
+    one, four = (
+        connections.most(line, {option: number}, tasks_per_worker=5, workers=1, web_servers=2) for number in "14"
+    )
+    assert four - one >= 2 * 2 * 3 * (connections.POOL + connections.OVERFLOW)
+
+
 def test_tasks_count_where_they_have_connections():
     for line, counts in ((1, True), (2, True), (3, False)):
         few, many = (connections.most(line, {}, tasks_per_worker=5, workers=number) for number in (1, 10))

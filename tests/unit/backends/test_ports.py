@@ -29,6 +29,11 @@ def test_neighbours_do_not_share():
     assert all(abs(one - other) >= ports.APART for one, other in pairwise(sorted(chosen)))
 
 
+@pytest.mark.parametrize("last", [ports.FIRST, ports.LAST])
+def test_each_port_is_tried(last):
+    assert ports.choose(HERE, 1, lambda port: port == last) == last
+
+
 def test_no_free_port_is_said():
     with pytest.raises(BrokenError, match="no free TCP port"):
         ports.choose(HERE, 1, lambda _: False)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 
 import aiohttp
@@ -74,23 +73,13 @@ class CheckedBody(forwarding.Body):
             yield held
 
 
-class Emulator:
-    """The emulator; an asynchronous context that holds the client."""
+class Emulator(forwarding.Onward):
+    """The emulator, or the log store, behind its unix socket."""
 
     def __init__(self, socket: str) -> None:
-        self._socket = socket
-        self._session: aiohttp.ClientSession | None = None
-
-    async def __aenter__(self) -> Self:
-        connector = aiohttp.UnixConnector(self._socket, limit=0, keepalive_timeout=IDLE_SECONDS)
-        self._session = forwarding.client(connector, connect=CONNECT_SECONDS)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        super().__init__(
+            lambda: aiohttp.UnixConnector(socket, limit=0, keepalive_timeout=IDLE_SECONDS), connect=CONNECT_SECONDS
+        )
 
     async def ask(self, question: str, given: Mapping[str, str]) -> Any:
         """The answer to a question that only the door may ask.
@@ -107,7 +96,7 @@ class Emulator:
         url = URL(f"http://{_HOST}{rules.QUESTIONS}/{question}")
         try:
             timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
-            async with self._connected.post(url, json=dict(given), timeout=timeout) as answer:
+            async with self.session.post(url, json=dict(given), timeout=timeout) as answer:
                 answer.raise_for_status()
                 return json.loads(await answer.read())
         except aiohttp.ServerDisconnectedError:
@@ -125,12 +114,7 @@ class Emulator:
             TooSlowError: the body did not arrive in time.
         """
         url = URL(f"http://{_HOST}{target}".replace("#", "%23"), encoded=True)
-        return await forwarding.exchange(self._connected, method, url, headers, body, send, returned=_returned)
-
-    @property
-    def _connected(self) -> aiohttp.ClientSession:
-        assert self._session is not None  # noqa: S101  (the application's lifespan has entered it)
-        return self._session
+        return await forwarding.exchange(self.session, method, url, headers, body, send, returned=_returned)
 
 
 def target(path: str, raw_query: str) -> str:

@@ -125,12 +125,13 @@ def _entries(given: Mapping[str, Any]) -> Context:
 
 def _result(iam: Directory, granted: Granted, context: Context, action: str, resource: str) -> Output:
     decision = evaluation.evaluate(granted, Request(action=action, resource=resource, context=context))
-    aws = {policy.name for policy in iam.aws_policies.values()}
     output: Output = {
         "EvalActionName": action,
         "EvalResourceName": resource,
         "EvalDecision": _word(decision),
-        "MatchedStatements": [_statement(found, aws) for found in decision.trace if found.mismatch is None],
+        "MatchedStatements": [
+            _statement(found, iam.aws_policies) for found in decision.trace if found.mismatch is None
+        ],
         "MissingContextValues": _missing(decision.trace, context),
     }
     if granted.boundary is not None:
@@ -150,11 +151,11 @@ def _bounded(trace: Sequence[Considered]) -> bool:
     return not denies and evaluation.first(of_boundary, Effect.ALLOW) is not None
 
 
-def _statement(found: Considered, aws: Collection[str]) -> Output:
+def _statement(found: Considered, of_aws: Collection[str]) -> Output:
     match = _SOURCE.match(found.source)
     if match is None:
         return {"SourcePolicyId": found.source, "SourcePolicyType": "none"}
-    managed = "aws-managed" if match["name"] in aws else "user-managed"
+    managed = "aws-managed" if found.arn in of_aws else "user-managed"
     kind = match["kind"] if match["form"] == "inline" else managed
     return {"SourcePolicyId": match["name"], "SourcePolicyType": kind}
 

@@ -28,8 +28,8 @@ def choose(installation: Path, number: int, is_free: Callable[[int], bool]) -> i
     that one of them finds free could be the other's a second later.
     """
     begin = zlib.crc32(os.fsencode(installation))
-    start = FIRST + (begin + APART * number) % (LAST - FIRST)
-    for port in chain(range(start, LAST), range(FIRST, start)):
+    start = FIRST + (begin + APART * number) % (LAST + 1 - FIRST)
+    for port in chain(range(start, LAST + 1), range(FIRST, start)):
         if is_free(port):
             return port
     raise BrokenError(f"no free TCP port from {FIRST} to {LAST}", code="NO_FREE_PORT")

@@ -37,7 +37,10 @@ def of_holder(directory: Directory, holder: Holder) -> list[PolicyText]:
     whose = f"{type(holder).__name__.lower()} {holder.name}"
     managed = [directory.policies_by_arn[arn] for arn in holder.attached if arn in directory.policies_by_arn]
     return [
-        *(PolicyText(source=f"managed policy {each.name} of {whose}", document=each.document) for each in managed),
+        *(
+            PolicyText(source=f"managed policy {each.name} of {whose}", document=each.document, arn=each.arn)
+            for each in managed
+        ),
         *(
             PolicyText(source=f"inline policy {name} of {whose}", document=document)
             for name, document in holder.inline.items()
