@@ -33,14 +33,6 @@ ENTRY = Entry(
 
 
 @pytest.fixture
-def engine(cluster, empty_database):
-    engine = sa.create_engine(cluster.superuser_dsn(empty_database, scheme="postgresql+psycopg"))
-    migrate(engine)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
 def log(engine):
     found = Audit(engine, now=lambda: NOW)
     yield found

@@ -39,15 +39,6 @@ SPEC = defaults.complete(
 
 
 @pytest.fixture
-def engine(cluster, empty_database):
-    url = cluster.superuser_dsn(empty_database, scheme="postgresql+psycopg")
-    engine = sa.create_engine(url)
-    migrate(engine)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
 def ledger(engine):
     return Environments(engine, region="us-east-1", account="000000000000")
 

@@ -10,7 +10,6 @@ import sqlalchemy as sa
 
 from aerodrome.ledger import schema
 from aerodrome.ledger.logins import SESSION_LIFETIME, TOKEN_LIFETIME, Logins, forget
-from aerodrome.ledger.migrate import migrate
 from aerodrome.model.principals import Principal, PrincipalKind
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -35,14 +34,6 @@ ENGINEER = Principal(
     issued_at=NOW - timedelta(minutes=5),
     expires_at=NOW + timedelta(minutes=10),
 )
-
-
-@pytest.fixture
-def engine(cluster, empty_database):
-    engine = sa.create_engine(cluster.superuser_dsn(empty_database, scheme="postgresql+psycopg"))
-    migrate(engine)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from aerodrome.identity.managed_policies.catalogue import policies as aws_polici
 from aerodrome.identity.vault import Vault
 from aerodrome.ledger import schema
 from aerodrome.ledger.environments import Environments
-from aerodrome.ledger.migrate import migrate
 from aerodrome.ledger.principals import Principals
 from aerodrome.model import defaults
 from aerodrome.model.iam import grants, groups, holders, policies, providers, roles, users
@@ -33,14 +32,6 @@ TRUST = json.dumps(
     }
 )
 VAULT = Vault(Fernet.generate_key())
-
-
-@pytest.fixture
-def engine(cluster, empty_database):
-    engine = sa.create_engine(cluster.superuser_dsn(empty_database, scheme="postgresql+psycopg"))
-    migrate(engine)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture
