@@ -78,7 +78,7 @@ class Dev:
             self.said.append(json.loads(line))
 
     def hear(self, event, **about):
-        """The next thing said that is this; it and all before it counts as heard."""
+        """The next event of this kind with these fields; it and all events before it count as heard."""
 
         def heard():
             for place, each in enumerate(self.said):

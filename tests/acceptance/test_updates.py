@@ -1,4 +1,4 @@
-"""Updates and maintenance of a running environment: all comes about beside what runs, or nothing happens."""
+"""Updates and maintenance of a running environment: a change is made beside what runs, or not at all."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def notes(product, name: str) -> list[str]:
 
 
 def checked(product, line: str, folder: Path, files: dict[str, str | bytes]) -> dict[str, Any]:
-    """What `aerodrome check` says of a folder with these files, to who may do what the product's own client may."""
+    """What `aerodrome check` says of a folder with these files, with the rights of the product's own client."""
     for name, content in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
@@ -408,7 +408,7 @@ def test_dags_from_another_place_by_force_without_a_wait_and_the_revision_can_be
 
 
 def release_of(product: Product, name: str) -> Path:
-    """The folder of what the environment runs, as its newest cell has it."""
+    """The folder of the release that the environment runs, by its newest cell."""
     cells = [json.loads(each.read_text()) for each in (product.data / "run").glob("*/[0-9]*/cell.json")]
     paths = [unit["env"]["AERODROME_PATH"] for cell in cells if cell["environment"] == name for unit in cell["units"]]
     [site] = {path.split(":")[-1] for path in paths}

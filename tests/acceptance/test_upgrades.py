@@ -76,7 +76,7 @@ def snapshots(product: Product, name: str) -> list[dict[str, Any]]:
 
 
 def succeeds(product: Product, name: str) -> None:
-    """Whether a DAG runs now, and the connection of the beginning is there."""
+    """Check that a DAG runs, and that the first connection is still there."""
     assert product.finished(name, "looking", product.trigger(name, "looking")) == "success"
     assert product.rest(name, "GET", "/connections/kept")["conn_type"] == "http"
 

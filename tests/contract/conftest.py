@@ -1,4 +1,4 @@
-"""What the suites share: a migrated ledger, and what an environment is asked for with."""
+"""What the suites share: a migrated ledger, and a spec to ask for."""
 
 from __future__ import annotations
 

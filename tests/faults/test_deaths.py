@@ -45,7 +45,7 @@ def hardy(mortal_product):
 
 
 def all_ready(product):
-    """The pids of all units once each is ready; a cell that does not answer at the moment tells none of its own."""
+    """The pids of all units once each is ready; a cell that does not answer just then shows none of its own."""
 
     def ready_pids():
         units = product.environment(NAME)["units"]

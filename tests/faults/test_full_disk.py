@@ -1,4 +1,4 @@
-"""A real full disk: it is told, nothing is lost, and everything goes on by itself when there is space again."""
+"""A real full disk: Aerodrome says so, loses nothing, and goes on by itself when there is space again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Threads that are kept: begun anew after an error, told of when they hang, and told of once."""
+"""Supervised threads: one is started again after an error; one that hangs is told, once."""
 
 from __future__ import annotations
 

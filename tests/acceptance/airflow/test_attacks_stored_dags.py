@@ -1,4 +1,4 @@
-"""What a stored DAG names is not called where the environment's secrets are."""
+"""No process with the environment's secrets calls what a stored DAG names."""
 
 from __future__ import annotations
 

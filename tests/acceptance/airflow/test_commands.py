@@ -214,7 +214,7 @@ def test_no_word_of_a_command_reaches_a_log_of_the_cell_or_a_command_line(cell):
 
 
 def test_a_changed_configuration_is_obeyed_by_the_next_command(cell):
-    """The nursery holds the old one, so the command starts anew; its words must survive that, unseen."""
+    """The nursery holds the old configuration, so the command starts anew. It keeps its words, and nobody sees them."""
     shared = cell.context.airflow_home / units.SHARED
     text = shared.read_text()
     try:

@@ -1,4 +1,4 @@
-"""A worker that is told to end, or to take no more, and tasks that arrive in that very moment: none is lost."""
+"""A worker is told to end, or to take no more, in the moment in which tasks arrive: none is lost."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ def test_a_message_that_is_taken_in_the_moment_of_the_cancellation_is_not_lost(
 
 
 def check_empty_means_empty(here: Following) -> int:
-    """Check that no task began between two words that the worker holds none; how many such times there were."""
+    """Check that no task began between two reports of a worker that it holds none; returns the number of such pairs."""
     begun = sorted(float(each.split()[1]) for each in here.queue.lrange("begun", 0, -1))
     words = [(word, float(at)) for _, word, at in map(str.split, here.queue.lrange("told", 0, -1))]
     quiet = [(at, until) for (word, at), (after, until) in itertools.pairwise(words) if word == after == "0"]

@@ -1,4 +1,4 @@
-"""What each role may do, in REST and UI, alike on both lines; who you are; and what no forger gets."""
+"""What each role may do in REST and UI, the same on both lines; who the user is; and forgers, who get nothing."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def filled(environment, body):
 
 
 def lowest(statuses):
-    """The lowest role that is not denied; the table is a staircase or it is told whole."""
+    """The lowest role that is not denied. Each higher role must be allowed too."""
     allowed = [role for role in ROLES if statuses[role] != DENIED]
     assert allowed == list(ROLES[len(ROLES) - len(allowed) :]), statuses
     assert 401 not in statuses.values(), statuses
@@ -112,7 +112,7 @@ def is_3_0(version):
 
 
 def of(version, path):
-    """The path in this version; 3.0 answers an unknown one with its start page, whoever asks."""
+    """The path in this version. 3.0 answers an unknown path with its start page, for everybody."""
     return "/ui/dags/recent_dag_runs" if path == "/ui/dags" and is_3_0(version) else path
 
 

@@ -1,4 +1,4 @@
-"""The DAG that people who come from MWAA's own introduction bring along, run as it is printed there.
+"""The DAG of MWAA's own introduction, run as it is printed there.
 
 What it names stands ready: a bucket, the other bucket in which its Athena tables look, and their Glue database. What it
 downloads comes from a server of ours, to which the startup script's proxy settings lead.

@@ -1,4 +1,4 @@
-"""What a release is built from, read from a bucket of the real emulator before anything has brought its DAGs."""
+"""The files of a release, read from a bucket of the real emulator before a sidecar has brought its DAGs."""
 
 from __future__ import annotations
 

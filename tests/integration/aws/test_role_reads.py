@@ -1,4 +1,4 @@
-"""As whom a release's files are read: an S3 that asks, which the embedded emulator does not, and counts who came."""
+"""The principal that reads a release's files, by an S3 that verifies signatures and counts its callers."""
 
 from __future__ import annotations
 

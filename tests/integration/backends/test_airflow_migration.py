@@ -1,4 +1,4 @@
-"""How a migration's commands are run: in order, to the first that fails, which is told."""
+"""A migration runs its commands in order, up to the first that fails, and names that one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An environment owns its metadata database, so whatever is done in there must be done with no more rights than its."""
+"""An environment owns its metadata database, so everything that we do in there must have no more rights than it has."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def name(cluster):
 
 
 def test_a_trigger_of_the_environments_is_no_way_to_the_whole_server(cluster: clusters.Cluster, name):
-    """Its code can make one, and can kill a worker, of which Airflow is told by an UPDATE of ours."""
+    """Its code can make one, and can kill a worker; an UPDATE of ours then tells Airflow of the death."""
     with psycopg.connect(cluster.dsn(name, name, PASSWORD)) as theirs:
         theirs.execute(AIRFLOW)
         theirs.execute(TRAP)

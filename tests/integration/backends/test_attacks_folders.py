@@ -1,4 +1,4 @@
-"""What the code of one environment can see of another: nothing, not even with every name known."""
+"""The code of one environment sees nothing of another, even if it knows every name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two installations on one machine, both as root: neither ends, reads or writes what is the other's."""
+"""Two installations on one machine, both as root: neither ends, reads or writes anything of the other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an Aerodrome has started that knew of one user for each environment runs on under this one."""
+"""Processes that an Aerodrome with one user for each environment started run on under this one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`aerodrome purge` with a PostgreSQL and a Redis that are not its own: what is ours goes, what is others' stays."""
+"""`aerodrome purge` with a PostgreSQL and a Redis of others: everything of ours goes, everything of theirs stays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is queued is of one database: it goes and comes with it, in a real Redis of the environment's own."""
+"""A queue belongs to one database, and goes and comes with it, in a real Redis of the environment's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Immortal objects under real interpreters: what is marked is counted no more, and nothing breaks."""
+"""Immortal objects under real interpreters: marked objects are not counted any more, and nothing breaks."""
 
 from __future__ import annotations
 

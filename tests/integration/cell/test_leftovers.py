@@ -1,4 +1,4 @@
-"""The end of a cell without its help: nothing that it began goes on."""
+"""A cell is ended without its help: nothing that it began goes on."""
 
 from __future__ import annotations
 

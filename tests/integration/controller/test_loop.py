@@ -1,4 +1,4 @@
-"""The loop between a real ledger and a backend in memory: what shall be comes about, and every error has its answer."""
+"""The loop between a real ledger and a backend in memory: it makes what the ledger asks for, and answers errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the web server's socket should be, an environment's code has put something else: its folder is its own."""
+"""An environment's code owns its folder, and puts something else in the place of the web server's socket."""
 
 from __future__ import annotations
 

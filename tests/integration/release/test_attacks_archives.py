@@ -1,4 +1,4 @@
-"""A plugins.zip that attacks: it is read and unpacked by somebody who can do nothing else."""
+"""A plugins.zip that attacks: a user who can do nothing else reads and unpacks it."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Programs that are not ours: limited, watched to the end of all that they started, and nobody when we are root."""
+"""Programs of others: they have limits, run as nobody when we are root, and end with all that they started."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""Code of an environment opens every connection to PostgreSQL that it gets: nobody else notices."""
+"""An environment's code opens every connection to PostgreSQL that it can get: nobody else notices."""
 
 from __future__ import annotations
 

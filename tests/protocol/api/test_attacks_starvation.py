@@ -1,4 +1,4 @@
-"""Those who send slowly, or much, or never, take neither places nor memory from those who sign."""
+"""Clients that send slowly, or much, or never, take neither places nor memory from clients that sign."""
 
 from __future__ import annotations
 

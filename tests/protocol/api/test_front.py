@@ -1,4 +1,4 @@
-"""The front endpoint: whose a request is, and that what is not ours passes unharmed in both directions."""
+"""The front endpoint: which service a request is for, and that others' requests pass unchanged in both directions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Only what somebody known has signed is answered: forgeries, alterations, old requests, other ways of signing."""
+"""Only requests that a known principal signed are answered; here are forged, changed, old and otherwise signed ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""UpdateEnvironment through unmodified boto3: what becomes a change; what is refused and leaves all as it was."""
+"""UpdateEnvironment through unmodified boto3: which ones become a change, and which are refused."""
 
 from __future__ import annotations
 

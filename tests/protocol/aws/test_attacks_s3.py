@@ -1,5 +1,5 @@
 # ruff: noqa: ARG001 - the SQL is an attack; what `made` makes is there by being asked for
-"""Somebody with a right to a small thing of their bucket asks S3 so that it does a larger one."""
+"""A principal with a right to a small thing in its bucket asks S3 in a way that would do a larger one."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # ruff: noqa: ARG001, ARG005, E501 - what `made` makes is there by being asked for
-"""Conditions on tags count: of what is there already, of what a request gives; and what nobody can tell is refused."""
+"""Conditions count the tags of resources and those of requests; where tags cannot be looked up, no Allow counts."""
 
 from __future__ import annotations
 

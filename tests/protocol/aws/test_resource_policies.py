@@ -1,5 +1,5 @@
 # ruff: noqa: ARG001, ARG005, S310 - what `made` makes is there by being asked for; the URL is the door's
-"""Policies of buckets, queues, topics, keys and secrets count beside those of who asks."""
+"""Policies of buckets, queues, topics, keys and secrets count beside those of the caller."""
 
 from __future__ import annotations
 

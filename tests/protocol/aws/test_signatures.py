@@ -1,5 +1,5 @@
 # ruff: noqa: ARG001, S310 - what `made` makes is there by being asked for; every URL is the door's
-"""Whoever cannot prove who sent a request gets nothing, whatever form the proof has."""
+"""A request that does not prove its sender gets nothing, whatever the form of the proof."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real emulator behind a real door, with IAM in memory: whoever a test makes is known at once."""
+"""A real emulator behind a real door, with IAM in memory: a principal that a test makes is known at once."""
 
 from __future__ import annotations
 

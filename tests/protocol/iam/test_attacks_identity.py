@@ -24,7 +24,7 @@ def removed(iam, key, name="bob"):
 
 
 def test_a_user_of_the_same_name_is_not_trusted_in_anothers_place(iam, client, person):
-    """Who may make users must not become whom a role trusted once."""
+    """A principal that may make users must not become one that a role trusted before."""
     first = person("bob")
     iam.create_role(RoleName="Powerful", AssumeRolePolicyDocument=trust({"AWS": BOB}))
     assert client("sts", first).assume_role(RoleArn=ROLE, RoleSessionName="session")
@@ -61,7 +61,7 @@ def test_a_role_of_the_same_name_is_not_trusted_in_anothers_place(iam, client, p
 
 @pytest.mark.parametrize("named", [BOB, "arn:aws:iam::000000000000:role/Nobody", "AIDANOBODYNOBODYNOBODY"])
 def test_a_role_trusts_nobody_who_does_not_exist(iam, named):
-    """Whoever makes the user later would be trusted; AWS refuses such a policy too."""
+    """A user that is made later would be trusted; AWS refuses such a policy too."""
     with refused("MalformedPolicyDocument", "Invalid principal in policy"):
         iam.create_role(RoleName="Powerful", AssumeRolePolicyDocument=trust({"AWS": named}))
 

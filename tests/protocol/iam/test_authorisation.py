@@ -1,4 +1,4 @@
-"""IAM's own operations are judged by IAM; and what would be judged can be asked."""
+"""IAM decides about its own operations, and says what it would decide."""
 
 from __future__ import annotations
 

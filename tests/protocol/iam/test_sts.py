@@ -1,4 +1,4 @@
-"""Who one is, and sessions of roles, through unmodified boto3."""
+"""GetCallerIdentity and sessions of roles, through unmodified boto3."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Airflow is forced to: neither an option nor a variable of the startup script changes it, by whatever name."""
+"""Forced options of Airflow: no option and no variable of the startup script changes them, under any name."""
 
 from __future__ import annotations
 

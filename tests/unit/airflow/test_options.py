@@ -1,4 +1,4 @@
-"""The options of each version, their other names, and what is told of those that it does not know."""
+"""The options of each version, their other names, and what users are told of unknown ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose a request is, and whether a browser may make it."""
+"""Which service a request is for, and whether a browser may send it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a change tells of its release: only what was not so before."""
+"""What a change reports of its release: only what is new."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Long steps in threads: whatever they end with is told, so that nobody waits for ever."""
+"""Long orders in threads: each tells how it ended, so that nobody waits for ever."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a cell was last told to be comes back as it was told, and never to anybody else."""
+"""A cell's last order is read back unchanged, and no other user can read it."""
 
 from __future__ import annotations
 

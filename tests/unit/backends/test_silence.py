@@ -1,4 +1,4 @@
-"""When a cell that gives no answer is no more waited for."""
+"""How long a cell that does not answer is waited for."""
 
 from __future__ import annotations
 

@@ -322,7 +322,7 @@ def test_the_version_is_told():
 
 
 def test_only_two_modules_print_and_draw():
-    """Whoever makes a console or a table of his own leaves the mechanism."""
+    """Commands share one console and one table; a command with its own would look and fail in another way."""
     makers = {}
     for path in Path(cli.__file__).parent.rglob("*.py"):
         calls = [each for each in ast.walk(ast.parse(path.read_text())) if isinstance(each, ast.Call)]

@@ -1,4 +1,4 @@
-"""Cells that do not answer: everything waits for them, for a time; then they are replaced, and it goes on."""
+"""Cells that do not answer: the controller waits for a time, then replaces them and goes on."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_full_disk_fails_no_change():
 
 
 def test_lost_tasks_wait_for_a_scheduler_that_lives():
-    """Handed to one that died with their worker, they would be found in five minutes only."""
+    """If they went to a scheduler that died with their worker, the next one would find them only after five minutes."""
     world = World()
     world.create()
     box = world.place.cells[1]

@@ -166,7 +166,7 @@ class World:
         self.now += timedelta(seconds=controller.reconcile(NAME) + 0.01)
 
     def settle(self, until: Callable[[Environment | None], bool] | None = None) -> Environment:
-        """Look until the environment has settled, a killed controller being started again; it as it is then."""
+        """Look until the environment has settled, and start a killed controller again; returns the environment."""
         done = until or (lambda found: found is None or found.status in SETTLED)
         controller = self.controller()
         for _ in range(LOOKS):

@@ -1,4 +1,4 @@
-"""AWS's published test vectors of Signature Version 4: each is verified, and refused when not what it was.
+"""AWS's published test vectors of Signature Version 4: each is verified, and refused once it is changed.
 
 Facts from the suite `aws-signing-test-suite/v4` that AWS's SDKs share: the request, the names of the signed headers and
 the signature. Key AKIDEXAMPLE, region us-east-1, service `service`, 20150830T123600Z. In the query form the suite's

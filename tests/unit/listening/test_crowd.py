@@ -1,4 +1,4 @@
-"""Who makes room on a crowded listener: those who have least to lose, of the peer who has most."""
+"""Which client makes room on a crowded listener: the one with the least to lose, of the peer with the most clients."""
 
 from __future__ import annotations
 

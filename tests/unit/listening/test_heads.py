@@ -1,4 +1,4 @@
-"""Every listener's heads are read in one way; what is no request is none anywhere."""
+"""All listeners read heads in the same way: what one refuses, all refuse."""
 
 from __future__ import annotations
 

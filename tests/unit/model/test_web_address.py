@@ -1,4 +1,4 @@
-"""Where an environment is told to be found, and that the gateway reads the same back."""
+"""The address that an environment is given, and the gateway reads it back."""
 
 from __future__ import annotations
 

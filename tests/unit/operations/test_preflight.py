@@ -1,4 +1,4 @@
-"""What is looked at before a configuration is accepted: an interpreter, the execution role, the bucket."""
+"""The checks before a configuration is accepted: interpreter, execution role, bucket."""
 
 from __future__ import annotations
 

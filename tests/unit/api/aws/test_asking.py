@@ -1,4 +1,4 @@
-"""What a request asks for is read in one way, or not at all."""
+"""A request is read in one way, or not at all."""
 
 from __future__ import annotations
 
