@@ -50,6 +50,7 @@ from aerodrome.model.web_address import Ports
 from aerodrome.operations import authorisation, find
 from aerodrome.operations.commands import Commands
 from aerodrome.operations.dependencies import Dependencies
+from aerodrome.operations.hibernation import Waking
 from aerodrome.operations.preflight import Preflight
 from aerodrome.operator import app as operator_app
 from aerodrome.operator.dependencies import OperatorDependencies
@@ -113,6 +114,7 @@ def assembled(settings: Settings, keeper: Keeper, *, port: int, gateway_ports: P
                 rest=airflow_rest.Caller(
                     minter=identity.minter, web_server=backend.runtime.web_server, clock=clock.now
                 ).call,
+                awake=Waking(environments, clock.now).awake,
                 offered_versions=tuple(versions.OFFERED),
                 latest_version=versions.DEFAULT,
                 gateway_ports=gateway_ports,
@@ -205,6 +207,7 @@ class _Rooms:
                 run_command=Commands(self.backend.runtime).run,
                 web_server=self.backend.runtime.web_server,
                 record=self.audit.record,
+                awake=Waking(self.operations.environments, clock.now).awake,
                 clock=clock.now,
                 settings=self.settings,
             )

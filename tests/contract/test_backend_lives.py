@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from aerodrome.errors import RetryError
-from aerodrome.model.observed import Cell, CellState, Observed, QueueSeen, TasksSeen
+from aerodrome.model.observed import Ahead, Cell, CellState, Observed, QueueSeen, TasksSeen
 from aerodrome.model.orders import AT_ONCE, CellOrder, DropDatabase, Keep, Point, QueueAgain, Remove, ReportDeaths
 from aerodrome.model.spec import Spec
 from contract import benches
@@ -18,6 +19,7 @@ from product import wait_for
 PATIENCE = 20.0
 NOTHING_QUEUED = QueueSeen(waiting=0, held={(benches.REVISION, f"worker-{number}"): 0 for number in (1, 2)})
 NO_TASKS = TasksSeen(queued=0, overdue=0, running={})
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(params=["memory", "local"])
@@ -60,6 +62,7 @@ def test_a_life_from_installation_to_removal(bench):
     assert not (bench.see().database.others)
     bench.unsettled = False
     bench.act(ReportDeaths(version=bench.running.version))  # there are none
+    assert bench.backend.databases.ahead(bench.tenant, version=bench.running.version, since=NOW) == Ahead()
     assert cell(bench.see()).alive
     tail = bench.backend.runtime.tail
 

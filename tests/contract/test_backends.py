@@ -15,6 +15,7 @@ from aerodrome.model.orders import AT_ONCE, CellOrder, DropDatabase, Keep, MendD
 from aerodrome.model.release import Deployed
 from aerodrome.model.spec import Spec
 from contract import benches
+from product import wait_for
 
 PATIENCE = 20.0
 
@@ -94,6 +95,25 @@ def test_a_changed_order_for_services_is_followed_without_a_new_start(bench):
     seen = bench.see().services
     assert (seen.order, seen.alive) == (other, True)
     bench.act(Remove())
+
+
+def test_services_that_only_watch_the_bucket_start_so_and_stay_so_and_become_whole_again(bench):
+    watching = replace(bench.services, keep=Keep.BUCKET)
+
+    def runs(*names: str) -> bool:
+        return bench.sees(lambda seen: {unit.name for unit in seen.services.units} == {*names})
+
+    for first in (watching, bench.services):
+        bench.act(first, first)
+        bench.act(watching, watching)
+        wait_for("the queue's server has stopped", lambda: runs("sidecar"))
+        seen = bench.see().services
+        assert (seen.order, seen.alive, seen.all_ready) == (watching, True, False)
+        assert seen.wanted == {"redis", "sidecar"}
+        bench.act(bench.services, bench.services)
+        wait_for("both are there", lambda: runs("redis", "sidecar"))
+        assert bench.see().services.order == bench.services
+        bench.act(Remove())
 
 
 def test_requests_go_where_they_were_pointed_last(bench):

@@ -16,8 +16,10 @@ from aerodrome.errors import CallerError, NotFoundError
 from aerodrome.ledger import texts
 from aerodrome.ledger.environments import Environments
 from aerodrome.ledger.memory import MemoryEnvironments
+from aerodrome.model import hibernation
 from aerodrome.model.change import Change, ChangeKind, Seed, Strategy
 from aerodrome.model.environment import Environment, Failure, FinishedPhase, LastUpdate, Progress
+from aerodrome.model.hibernation import Hibernation, Rest, Step
 from aerodrome.model.history import Outcome, Revision
 from aerodrome.model.lifecycle import Event, Status
 from aerodrome.model.release import Deployed
@@ -447,6 +449,37 @@ def test_progress_is_written_down_whole_and_of_nobody_it_is_passed_over(environm
 
     environments.set_progress("two", progress)
     assert environments.get("two") is None
+
+
+def test_sleep_goes_on_as_decided_of_what_is_there_and_says_so_once(environments, add):
+    add()
+    asked = environments.rest(
+        "one", lambda found: hibernation.asked(found.hibernation, waits=True, now=LATER), LATER, detail={"by": "me"}
+    )
+    assert environments.get("one") == asked
+    assert asked.hibernation == Hibernation(rest=Rest.WAITING, since=LATER, by_command=True, waits=True)
+    again = environments.rest("one", lambda found: hibernation.asked(found.hibernation, waits=True, now=LATER), LATER)
+    assert again == asked
+    begun = Hibernation(rest=Rest.STOPPING, since=LATER, refusal="no", used_at=NOW, dags_at=1.5)
+    environments.rest("one", lambda _: Step(begun), LATER)
+    assert environments.get("one").hibernation == begun
+    told = [(each["kind"], each["detail"]) for each in environments.events("one")]
+    assert told == [("CREATE_REQUESTED", {}), ("HIBERNATION_REQUESTED", {"by": "me"})]
+    with pytest.raises(NotFoundError):
+        environments.rest("two", lambda _: Step(begun), LATER)
+
+
+def test_of_many_who_wake_it_at_once_one_does(environments, add):
+    add()
+    environments.rest("one", lambda _: Step(Hibernation(rest=Rest.HIBERNATED, since=NOW)), NOW)
+
+    def wake(_: int) -> Any:
+        return environments.rest("one", lambda found: hibernation.woken(found.hibernation, "Why.", LATER), LATER)
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(wake, range(8)))
+    assert {each.hibernation.rest for each in found} == {Rest.WAKING}
+    assert [each["kind"] for each in environments.events("one")].count("WAKING") == 1
 
 
 def test_who_comes_after_has_a_number_and_revisions_of_its_own(environments, add, spec):

@@ -76,6 +76,39 @@ QUEUE_AGAIN = """
 """
 """A scheduler looks for tasks that are stuck among those that it has queued itself."""
 
+_TASKS = "(SELECT count(*) FROM task_instance WHERE state IN ('queued', 'running', 'restarting'))"
+
+_RUNS = """
+    (SELECT count(*) FROM dag_run WHERE state IN ('queued', 'running')
+     AND dag_id IN (SELECT dag_id FROM dag WHERE NOT is_paused AND {present}))
+"""
+
+_DUE = """
+    (SELECT min(next_dagrun_create_after) FROM dag WHERE NOT is_paused AND {present}
+     AND NOT COALESCE(has_import_errors, FALSE) AND next_dagrun_create_after > %(since)s)
+"""
+
+_EVENTS = "(SELECT count(*) FROM {queue} WHERE created_at > now() - interval '1 minute')"
+"""A scheduler looks at them every second. What it leaves there waits for other assets."""
+
+_TRIGGERS = "(SELECT count(*) FROM trigger)"
+
+_ACTIVE, _NOT_STALE = "COALESCE(is_active, FALSE)", "NOT COALESCE(is_stale, FALSE)"
+
+_UNKNOWN = """
+    (SELECT count(*) FROM dag WHERE NOT is_paused AND COALESCE(is_active, FALSE) AND NOT COALESCE(is_subdag, FALSE)
+     AND schedule_interval IS NOT NULL AND schedule_interval NOT IN ('null', '"@once"'))
+"""
+
+AHEAD = {
+    1: f"SELECT {_TASKS}, {_RUNS.format(present=_ACTIVE)}, 0, 0, NULL::timestamptz, {_UNKNOWN}",
+    2: f"SELECT {_TASKS}, {_RUNS.format(present=_ACTIVE)}, {_TRIGGERS}, "
+    f"{_EVENTS.format(queue='dataset_dag_run_queue')}, {_DUE.format(present=_ACTIVE)}, 0",
+    3: f"SELECT {_TASKS}, {_RUNS.format(present=_NOT_STALE)}, {_TRIGGERS}, "
+    f"{_EVENTS.format(queue='asset_dag_run_queue')}, {_DUE.format(present=_NOT_STALE)}, 0",
+}
+"""What needs units, by the line of Airflow. Runs and due dates of paused DAGs do not count: no scheduler begins them.
+Tasks of theirs that run or wait in the queue do."""
 
 COMPLETE_ROLES = r"""
     DO $$
@@ -178,6 +211,15 @@ def queue_again(version: Version, seconds: float) -> DatabaseQuery | None:
     None: Airflow 1.10 has no such look.
     """
     return None if version.line < LINE_2 else DatabaseQuery(QUEUE_AGAIN, {"seconds": seconds})
+
+
+def ahead(version: Version, since: datetime) -> DatabaseQuery:
+    """One row of what needs units: counts of tasks, runs, triggers and new asset events, and when the next run is due.
+
+    A run that should have begun before `since` is one that no scheduler starts. The last column counts DAGs whose next
+    run nobody can tell: Airflow 1.10 writes none down.
+    """
+    return DatabaseQuery(AHEAD[version.line], {"since": since})
 
 
 def import_errors(version: Version) -> DatabaseQuery:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from aerodrome.model.observed import Cell, DatabaseSeen, ReleasesSeen, RuntimeSeen
+from aerodrome.model.observed import Ahead, Cell, DatabaseSeen, ReleasesSeen, RuntimeSeen
 from aerodrome.model.orders import DatabaseOrder, ReleaseOrder, RuntimeOrder
 from aerodrome.model.release import Deployed
 from aerodrome.model.tenant import Tenant
@@ -111,6 +111,12 @@ class Databases(Protocol):
 
         Raises:
             AerodromeError: the long work has failed. Only one look raises it, so that the work can begin again.
+        """
+
+    def ahead(self, tenant: Tenant, *, version: str, since: datetime) -> Ahead:
+        """What needs units of that Airflow version, now or later; runs that were due before `since` do not count.
+
+        Raises `RetryError` while the database cannot be asked.
         """
 
     def carry_out(self, tenant: Tenant, order: DatabaseOrder) -> None:

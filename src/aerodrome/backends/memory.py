@@ -20,6 +20,7 @@ from aerodrome.errors import RetryError
 from aerodrome.model import release
 from aerodrome.model.environment import Failure
 from aerodrome.model.observed import (
+    Ahead,
     Cell,
     CellState,
     DatabaseSeen,
@@ -61,6 +62,9 @@ from aerodrome.model.release import Deployed, Patch
 from aerodrome.model.tenant import Tenant
 
 SERVICES = ("redis", "sidecar")
+WATCHER = "sidecar"
+"""The service that watches the bucket."""
+
 UNITS = ("scheduler", "dag-processor", "worker-1")
 """The units of a cell with one worker."""
 
@@ -176,6 +180,12 @@ class FakeEnvironment:
     connections: int | None = -1
     """How many its database lets in."""
 
+    ahead: Ahead = field(default_factory=Ahead)
+    """What its database says is due."""
+
+    dags_at: float | None = None
+    """When a DAG object last changed."""
+
     printed: set[int | None] = field(default_factory=set, compare=False)
     """The revisions whose units have run here (None = services); what they printed stays until everything goes."""
 
@@ -265,7 +275,9 @@ class MemoryRuntime:
             workers = [(revision, unit.name) for revision, cell in cells.items() for unit in cell.workers]
             held = {worker: known.held.get(worker, 0) for worker in workers}
             queue = QueueSeen(waiting=known.waiting, held=held)
-        return RuntimeSeen(exists=known.exists, cells=cells, served=known.served, queue=queue, **services)
+        return RuntimeSeen(
+            exists=known.exists, cells=cells, served=known.served, queue=queue, dags_at=known.dags_at, **services
+        )
 
     def show(self, tenant: Tenant) -> tuple[ShownCell, Mapping[int, ShownCell]]:
         seen = self.look(tenant)
@@ -342,10 +354,10 @@ class MemoryRuntime:
                 cell.end()
                 cell.order = order
         elif cell is not None and cell.alive:
-            cell.order = order
+            cell.order, cell.units = order, dict.fromkeys(_services(order), "ready")
         else:
             known.exists, known.queue = True, order.queue
-            known.services = FakeCell(order, units=dict.fromkeys(SERVICES, "ready"), wanted=SERVICES)
+            known.services = FakeCell(order, units=dict.fromkeys(_services(order), "ready"), wanted=SERVICES)
             known.printed.add(None)
 
 
@@ -378,6 +390,11 @@ class MemoryDatabases:
             tasks=known.tasks if is_used and running is not None and not is_unsettled else None,
             work=_work(known, MemoryDatabases, revision),
         )
+
+    def ahead(self, tenant: Tenant, *, version: str, since: datetime) -> Ahead:
+        del version
+        found = self.backend.of(tenant).ahead
+        return found if found.due_at is None or found.due_at > since else replace(found, due_at=None)
 
     def carry_out(self, tenant: Tenant, order: DatabaseOrder) -> None:
         known = self.backend.take(tenant, order, version=order.version if isinstance(order, MakeDatabase) else None)
@@ -450,6 +467,10 @@ def _alter(known: FakeEnvironment, order: DatabaseOrder) -> None:
             known.tasks = replace(known.tasks, overdue=0) if known.tasks is not None else None
         case Archive() | Rehearse() | ReportDeaths():
             pass
+
+
+def _services(order: ServicesOrder) -> tuple[str, ...]:
+    return (WATCHER,) if order.keep is Keep.BUCKET else SERVICES
 
 
 def _work(known: FakeEnvironment, part: type, revision: int) -> Work | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
@@ -24,12 +25,23 @@ def end_of_change(settings: Settings, environment: str, console: Console) -> dic
     Raises:
         CallerError: it was deleted meanwhile.
     """
+    return until(settings, environment, console, lambda found: found["status"] in SETTLED)
+
+
+def until(
+    settings: Settings, environment: str, console: Console, is_done: Callable[[dict[str, Any]], bool]
+) -> dict[str, Any]:
+    """The environment as `/status` tells it, once that is so.
+
+    Raises:
+        CallerError: it was deleted meanwhile.
+    """
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(f"{environment} …", total=None)
         while True:
             found = _look(settings, environment)
-            if found["status"] in SETTLED:
+            if is_done(found):
                 return found
             progress = found["progress"]
             fraction = progress["fraction"]

@@ -22,6 +22,7 @@ from aerodrome.cli import (
     check,
     environment_variables,
     events_query,
+    hibernation,
     history,
     iam_explain,
     logs,
@@ -339,6 +340,7 @@ def explain(
 dev.register(app)
 check.register(app)
 history.register(app)
+hibernation.register(app)
 logs.register(app)
 
 if __name__ == "__main__":

@@ -31,6 +31,12 @@ STATUS_STYLES = {
     "UNAVAILABLE": "red",
     "CREATE_FAILED": "red",
 }
+RESTING = frozenset({"AVAILABLE", "UPDATE_FAILED"})
+"""Statuses whose environments may hibernate."""
+
+REST_WORDS = {"STOPPING": "hibernating", "HIBERNATED": "hibernated", "WAKING": "waking"}
+"""What is shown instead of such a status, which MWAA's clients go on seeing."""
+
 OUTCOME_STYLES = {"APPLIED": "green", "PENDING": "cyan", "FAILED": "red"}
 LEVEL_STYLES = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
 
@@ -130,7 +136,8 @@ def environments(found: Iterable[Mapping[str, Any]]) -> Rows:
         units = each["units"]
         ready = sum(unit["state"] == "ready" for unit in units)
         counted = Text(f"{ready}/{len(units)} ready", "" if ready == len(units) else "yellow")
-        state = Text(each["status"], STATUS_STYLES.get(each["status"], ""))
+        rest = REST_WORDS.get(each["hibernation"]["rest"], "") if each["status"] in RESTING else ""
+        state = Text(rest or each["status"], STATUS_STYLES.get(each["status"], ""))
         table.add(each["name"], each["airflow_version"], each["class"], state, counted, _now(each))
     return table
 
@@ -149,6 +156,8 @@ def _now(each: Mapping[str, Any]) -> Text:
         return Text(f"{failure['code']}: {failure['message']}", "red")
     progress = each["progress"]
     took = sum(phase["seconds"] for phase in progress["phases"])
+    if each["hibernation"]["rest"] in REST_WORDS and each["status"] in RESTING:
+        return Text(progress["detail"])
     if each["status"] == "AVAILABLE":
         troubled = [f"{unit['name']} {unit['state']}" for unit in each["units"] if unit["state"] != "ready"]
         if troubled:

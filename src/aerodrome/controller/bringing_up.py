@@ -9,7 +9,7 @@ from aerodrome.controller import ordering
 from aerodrome.controller.plans import CALM, EventNote, Plan, Take, Wait, failed
 from aerodrome.model.environment import Environment, Failure
 from aerodrome.model.observed import Cell, CellState, Observed, Unit
-from aerodrome.model.orders import CellOrder, Install, MendDatabase, Order, Rebuild, ServicesOrder
+from aerodrome.model.orders import CellOrder, Install, Keep, MendDatabase, Order, Rebuild, ServicesOrder
 from aerodrome.model.phases import Phase
 from aerodrome.model.release import Deployed
 
@@ -39,8 +39,8 @@ def installed(observed: Observed, phase: Phase = Phase.INSTALL) -> Plan | None:
 
 
 def services(observed: Observed, order: ServicesOrder) -> Plan | None:
-    """Redis and the sidecar."""
-    if observed.services.alive:
+    """Redis and the sidecar; after a hibernation, the sidecar is there already."""
+    if observed.services.alive and observed.services.keep is not Keep.BUCKET:
         return None
     return _started(observed, Phase.SERVICES, "Starting Redis and the sidecar.", order)
 

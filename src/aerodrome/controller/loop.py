@@ -17,21 +17,22 @@ import structlog
 
 from aerodrome.backends.contract import Backend
 from aerodrome.clock import Clock
-from aerodrome.controller import crash_loops, demand, keeping, ordering
+from aerodrome.controller import crash_loops, demand, hibernation, keeping, ordering
 from aerodrome.controller import plan as planning
-from aerodrome.controller.plans import CALM, Begin, Fail, Happen, Plan, Reach, Take, Wait
+from aerodrome.controller.plans import CALM, Begin, Fail, Happen, Plan, Reach, Sleep, Take, Wait
 from aerodrome.controller.scaling import Pace
 from aerodrome.errors import DISK_FULL, BrokenError, CallerError, RetryError
 from aerodrome.ledger.connection import LedgerAwayError, LedgerError
 from aerodrome.ledger.environments import Environments
 from aerodrome.ledger.notices import Notices
 from aerodrome.ledger.snapshots import Snapshots
-from aerodrome.model import history
+from aerodrome.model import history, lifecycle
 from aerodrome.model.change import Change
 from aerodrome.model.demand import Demand
 from aerodrome.model.environment import Environment, Failure
+from aerodrome.model.hibernation import Hibernation, Rest
 from aerodrome.model.lifecycle import Event, Status
-from aerodrome.model.observed import NO_CELL, DatabaseSeen, Observed, RuntimeSeen
+from aerodrome.model.observed import NO_CELL, Ahead, DatabaseSeen, Observed, RuntimeSeen
 from aerodrome.model.orders import DatabaseOrder, Order, QueueAgain, ReleaseOrder, ReportDeaths, RuntimeOrder
 from aerodrome.model.phases import Phase
 from aerodrome.services.clusters import ServerAwayError
@@ -60,6 +61,12 @@ UNDER_CHANGE = frozenset({Status.CREATING, Status.UPDATING, Status.CREATING_SNAP
 
 UNSETTLED = frozenset({Status.CREATING, Status.CREATE_FAILED, Status.ROLLING_BACK, Status.DELETING})
 """Statuses in which a look finds copies of the database, instead of what code has changed in it."""
+
+ASK_EVERY = 10.0
+"""Seconds between two questions to a database about what is to do; only its environment's units change that."""
+
+ASK_SOON = 1.0
+"""The same when the environment is to hibernate as soon as there is nothing."""
 
 UNIT_HUNG = "UNIT_HUNG"
 """The kind of event for a unit that hung."""
@@ -108,6 +115,8 @@ class Controller:
         self._endings: dict[str, dict[crash_loops.Key, crash_loops.Endings]] = {}
         self._demands: dict[str, Demand] = {}
         """What is remembered of each environment's tasks. A new control plane looks for a while before workers go."""
+        self._ahead: dict[str, tuple[datetime, Hibernation, Ahead]] = {}
+        """What each environment's database was last said to have to do, when, and how far its sleep was then."""
         self._noticed: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -175,7 +184,7 @@ class Controller:
         now, before = self._clock(), self._round_at
         is_pause = before is None or now - before > LONGEST_ROUND
         for environment in self._environments.all() if is_pause else ():
-            if environment.status in planning.CHANGING or environment.status is Status.DELETING:
+            if environment.status in lifecycle.CHANGING or environment.status is Status.DELETING:
                 progress = replace(environment.progress, phase_started_at=now)
                 self._environments.set_progress(environment.name, progress)
         self._round_at = now
@@ -251,6 +260,7 @@ class Controller:
                 runtime, database.tasks, told=self._deaths.get(environment.identifier, {}), now=self._clock()
             ),
             demand=self._demand(environment, runtime, database),
+            ahead=self._look_ahead(environment),
         )
 
     def _demand(self, environment: Environment, runtime: RuntimeSeen, database: DatabaseSeen) -> Demand:
@@ -267,6 +277,21 @@ class Controller:
         )
         self._demands[environment.identifier] = seen
         return seen
+
+    def _look_ahead(self, environment: Environment) -> Ahead | None:
+        """What the database says is to do, for environments that hibernate or may; the answer may be a little old."""
+        identifier, running, slept = environment.identifier, environment.deployed, environment.hibernation
+        if running is None or environment.status not in lifecycle.SETTLED or not hibernation.is_asked(environment):
+            self._ahead.pop(identifier, None)
+            return None
+        now, last = self._clock(), self._ahead.get(identifier)
+        old = timedelta(seconds=ASK_SOON if slept.rest is Rest.WAITING else ASK_EVERY)
+        if last is None or last[1] != slept or now - last[0] > old:
+            found = self._backend.databases.ahead(
+                environment.tenant, version=running.version, since=hibernation.since(environment, now)
+            )
+            last = self._ahead[identifier] = (now, slept, found)
+        return last[2]
 
     def _carry_out(self, environment: Environment, chosen: Plan) -> None:
         if isinstance(chosen, Fail):
@@ -285,15 +310,22 @@ class Controller:
                     self._snapshots.add(chosen.snapshot)
                 self._write_change(environment, chosen.change)
             case Happen():
-                if chosen.forget is not None:
-                    self._remove_snapshot(environment.identifier, chosen.forget)
-                self._environments.request(name, chosen.event, now)
-                if chosen.event is Event.UPDATED:  # a change that fails must not have cost an older snapshot
-                    self._remove_surplus(name)
+                self._let_happen(environment, chosen)
             case Begin():
                 self._environments.begin(environment, chosen.change)
+            case Sleep():
+                self._environments.rest(
+                    name, lambda found: chosen.step if _is_as_seen(found, environment) else None, now
+                )
 
-    def _write_progress(self, environment: Environment, chosen: Wait | Take | Reach | Happen | Begin) -> None:
+    def _let_happen(self, environment: Environment, chosen: Happen) -> None:
+        if chosen.forget is not None:
+            self._remove_snapshot(environment.identifier, chosen.forget)
+        self._environments.request(environment.name, chosen.event, self._clock())
+        if chosen.event is Event.UPDATED:  # a change that fails must not have cost an older snapshot
+            self._remove_surplus(environment.name)
+
+    def _write_progress(self, environment: Environment, chosen: Wait | Take | Reach | Happen | Begin | Sleep) -> None:
         name, before = environment.name, environment.progress
         fraction = chosen.fraction if isinstance(chosen, Wait | Take) else None
         moved = before.moved(chosen.phase, chosen.detail, fraction, self._clock())
@@ -429,3 +461,8 @@ class Controller:
         self._environments.set_progress(environment.name, moved, failure=failure)
         detail = {"code": failure.code, "tail": list(failure.tail)}
         self._environments.record(environment.name, "FAILURE", failure.message, detail, now)
+
+
+def _is_as_seen(found: Environment, seen: Environment) -> bool:
+    """Whether nobody has woken or changed the environment since it was looked at."""
+    return (found.identifier, found.status, found.hibernation) == (seen.identifier, seen.status, seen.hibernation)

@@ -8,18 +8,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from aerodrome.controller import bringing_up, changing, keeping, teardown, undoing
+from aerodrome.controller import bringing_up, changing, hibernation, keeping, teardown, undoing
 from aerodrome.controller.plans import CALM, Plan, Wait
 from aerodrome.controller.scaling import Pace
+from aerodrome.model import lifecycle
 from aerodrome.model.environment import Environment
 from aerodrome.model.lifecycle import Event, Status
 from aerodrome.model.observed import Observed
 from aerodrome.model.phases import Phase
-
-CHANGING = frozenset({
-    Status.CREATING, Status.UPDATING, Status.CREATING_SNAPSHOT, Status.MAINTENANCE, Status.ROLLING_BACK,
-})  # fmt: skip
-"""Statuses in which a change is under way."""
 
 TEARDOWN = frozenset({Status.DELETING, Status.CREATE_FAILED})
 """Statuses in which everything is ended, by force after a time; a cell's answer is not waited for."""
@@ -32,7 +28,7 @@ def plan(environment: Environment, observed: Observed, now: datetime, pace: Pace
         if silent is not None:
             return silent
     change = environment.change
-    if change is not None and environment.status in CHANGING:
+    if change is not None and environment.status in lifecycle.CHANGING:
         if environment.status is Status.ROLLING_BACK:
             return undoing.undo(environment, observed, change, now)
         if environment.status is Status.CREATING and environment.failure is not None:
@@ -44,7 +40,9 @@ def plan(environment: Environment, observed: Observed, now: datetime, pace: Pace
 def _settled(environment: Environment, observed: Observed, now: datetime, pace: Pace) -> Plan:
     match environment.status:
         case Status.AVAILABLE | Status.UPDATE_FAILED:
-            return keeping.watch(environment, observed, now, pace)
+            return hibernation.slept(environment, observed, now, pace) or keeping.watch(
+                environment, observed, now, pace
+            )
         case Status.UNAVAILABLE:
             return keeping.recover(environment, observed)
         case Status.DELETING:

@@ -1,4 +1,4 @@
-"""What a plan is: one of six moves. `plan` makes one at each look, `loop` carries it out. Pure."""
+"""What a plan is: one of seven moves. `plan` makes one at each look, `loop` carries it out. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from aerodrome.model.change import Change
 from aerodrome.model.environment import Failure
+from aerodrome.model.hibernation import Step
 from aerodrome.model.history import Snapshot
 from aerodrome.model.lifecycle import Event
 from aerodrome.model.orders import Order
@@ -99,6 +100,16 @@ class Begin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sleep:
+    """Write down how far the environment is on its way to sleep or back, unless somebody was faster."""
+
+    phase: Phase
+    detail: str
+    step: Step
+    again_after: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fail:
     """The change under way has failed, and will be undone."""
 
@@ -109,7 +120,7 @@ class Fail:
     again_after: float = 0.0
 
 
-Plan = Wait | Take | Reach | Happen | Begin | Fail
+Plan = Wait | Take | Reach | Happen | Begin | Sleep | Fail
 
 
 def failed(code: str, message: str, failing: tuple[str, int | None] | None = None) -> Fail:

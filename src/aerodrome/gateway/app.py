@@ -16,6 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aerodrome import forwarding
+from aerodrome.errors import RetryError
 from aerodrome.gateway import airflow_paths, auditing, csrf, hosts, login, pages
 from aerodrome.gateway.airflow_tokens import Tokens
 from aerodrome.gateway.commands import CliEndpoint
@@ -167,6 +168,7 @@ class Gateway:
     async def _pass_on(self, visit: GatewayRequest, user: Login) -> None:
         status = None
         try:
+            await self._awaken(visit, user)
             status = await self._proxy.pass_on(visit, user, visit.scope["raw_path"])
         except Refusal as refused:
             status = refused.status
@@ -183,6 +185,20 @@ class Gateway:
                     allowed=status not in {401, 403},
                     detail={"status": status, "role": user.role},
                 )
+
+    async def _awaken(self, visit: GatewayRequest, user: Login) -> None:
+        """Wait until the environment is awake. A page that refreshes itself neither wakes it nor keeps it awake."""
+        environment = visit.environment
+        if visit.is_refresh:
+            if environment.hibernation.is_down:
+                raise Refusal(503, f"{environment.name} hibernates. Load the page anew to wake it.")
+            return
+        try:
+            await self._deps.awake(environment, f"{user.principal.airflow_name} uses its web server.")
+        except RetryError as error:
+            seconds = str(max(1, round(error.delay)))
+            refresh = {"refresh": seconds} if visit.wants_page else {}
+            raise Refusal(503, str(error), headers={"retry-after": seconds, **refresh}) from None
 
     def _refused(self, visit: GatewayRequest, status: int, sentence: str, *, user: Login | None = None) -> Refusal:
         """A refusal, recorded in the audit log."""

@@ -57,6 +57,7 @@ class CliEndpoint:
         login = await self._redeemed(visit)
         action = _action(text)
         try:
+            await self._deps.awake(visit.environment, f"{login.principal.airflow_name} uses its command line.")
             async with self._turn(visit.environment.identifier):
                 result = await self._deps.run_command(visit.environment, text)
         except CallerError as error:

@@ -45,5 +45,13 @@ class GatewayDependencies:
     """Where an environment's requests go now. Quick."""
 
     record: Recorder
+
+    awake: Callable[[Environment, str], Awaitable[None]]
+    """Returns when the environment is awake; the text is a sentence that says who needs it.
+
+    Raises:
+        RetryError: it hibernated, and waking it takes longer than a client should wait.
+    """
+
     clock: Clock
     settings: Settings

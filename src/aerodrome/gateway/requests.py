@@ -68,6 +68,12 @@ class GatewayRequest:
         return [value for own, value in self.scope["headers"] if own == name]
 
     @property
+    def is_refresh(self) -> bool:
+        """True for what a page's script reads: nobody needs to be there for that."""
+        is_script = self.headers.get(b"sec-fetch-dest") == b"empty" and b"sec-fetch-mode" in self.headers
+        return is_script and self.method in {"GET", "HEAD"}
+
+    @property
     def wants_page(self) -> bool:
         """True for a browser that navigates, false for programs and scripts of a page."""
         return self.method in {"GET", "HEAD"} and b"text/html" in self.headers.get(b"accept", b"")

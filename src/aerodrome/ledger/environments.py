@@ -7,7 +7,7 @@ waiting controller wakes. A lost notice costs only time, because the controller 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,7 @@ from aerodrome.ledger.schema import environment, event, revision
 from aerodrome.model import arns, happening, lifecycle
 from aerodrome.model.change import Change, ChangeKind, Seed, Strategy
 from aerodrome.model.environment import Environment, Failure, LastUpdate, Progress
+from aerodrome.model.hibernation import Step
 from aerodrome.model.history import Outcome, Revision
 from aerodrome.model.spec import Spec
 
@@ -170,6 +171,29 @@ class Environments:
                 happened = lifecycle.Event.MAINTENANCE_BEGUN
             _record(connection, seen.name, happened, step.sentence, detail, change.requested_at)
             return after
+
+    def rest(
+        self,
+        name: str,
+        decide: Callable[[Environment], Step | None],
+        now: datetime,
+        *,
+        detail: Mapping[str, Any] | None = None,
+    ) -> Environment:
+        """Let an environment's sleep go on as `decide` says of the environment at that moment; None = as it is.
+
+        Raises:
+            NotFoundError: there is no such environment.
+        """
+        with self._engine.begin() as connection:
+            before = _locked(connection, name)
+            step = decide(before)
+            if step is None:
+                return before
+            _write(connection, name, {"hibernation": rows.hibernation_document(step.after)})
+            if step.kind:
+                _record(connection, name, step.kind, step.sentence, detail or {}, now)
+            return replace(before, hibernation=step.after)
 
     def set_progress(
         self, name: str, progress: Progress, *, failure: Failure | None = None, change: Change | None = None

@@ -11,7 +11,7 @@ import copy
 import itertools
 import queue
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,7 @@ from aerodrome.ledger import rows, texts
 from aerodrome.model import arns, happening, lifecycle
 from aerodrome.model.change import Change, ChangeKind, Seed, Strategy
 from aerodrome.model.environment import Environment, Failure, LastUpdate, Progress
+from aerodrome.model.hibernation import Step
 from aerodrome.model.history import Outcome, Revision, Snapshot
 from aerodrome.model.spec import Spec
 
@@ -129,6 +130,24 @@ class MemoryEnvironments:
             self.record(seen.name, happened, step.sentence, detail, change.requested_at)
             self.rows[seen.name] = after
             return after
+
+    def rest(
+        self,
+        name: str,
+        decide: Callable[[Environment], Step | None],
+        now: datetime,
+        *,
+        detail: Mapping[str, Any] | None = None,
+    ) -> Environment:
+        with self._lock:
+            before = self._found(name)
+            step = decide(before)
+            if step is None:
+                return before
+            self.rows[name] = replace(before, hibernation=rows.hibernation(rows.hibernation_document(step.after)))
+            if step.kind:
+                self.record(name, step.kind, step.sentence, detail or {}, now)
+            return self._found(name)
 
     def set_progress(
         self, name: str, progress: Progress, *, failure: Failure | None = None, change: Change | None = None

@@ -9,6 +9,7 @@ from typing import Any
 from aerodrome.ledger import texts
 from aerodrome.model.change import Change, ChangeKind, Seed, Strategy
 from aerodrome.model.environment import Environment, Failure, FinishedPhase, LastUpdate, Progress
+from aerodrome.model.hibernation import AWAKE, Hibernation, Rest
 from aerodrome.model.history import Outcome, Revision, Snapshot
 from aerodrome.model.lifecycle import Status
 from aerodrome.model.release import Deployed
@@ -32,6 +33,7 @@ def environment(row: Any) -> Environment:
         deployed=_deployed(row.deployed),
         change=change(row.change),
         failure=failure(row.failure),
+        hibernation=hibernation(row.hibernation),
         sealed_secrets=bytes(row.sealed_secrets),
     )
 
@@ -46,6 +48,7 @@ def environment_values(after: Environment) -> dict[str, Any]:
         "deployed": deployed_document(after.deployed),
         "change": change_document(after.change),
         "failure": failure_document(after.failure),
+        "hibernation": hibernation_document(after.hibernation),
     }
 
 
@@ -115,6 +118,18 @@ def last_update_document(update: LastUpdate) -> dict[str, Any]:
     }
 
 
+def hibernation_document(found: Hibernation) -> dict[str, Any]:
+    return {
+        "rest": found.rest,
+        "since": found.since.isoformat() if found.since else None,
+        "by_command": found.by_command,
+        "waits": found.waits,
+        "refusal": texts.text(found.refusal),
+        "used_at": found.used_at.isoformat() if found.used_at else None,
+        "dags_at": found.dags_at,
+    }
+
+
 def progress_document(progress: Progress) -> dict[str, Any]:
     return {
         "phase": progress.phase,
@@ -157,15 +172,34 @@ def _deployed(document: dict[str, Any] | None) -> Deployed | None:
     return None if document is None else Deployed(**document)
 
 
+def hibernation(document: dict[str, Any] | None) -> Hibernation:
+    """The sleep that `hibernation_document` wrote; None = nobody ever wrote one."""
+    if document is None:
+        return AWAKE
+    return Hibernation(
+        rest=Rest(document["rest"]),
+        since=_moment(document["since"]),
+        by_command=document["by_command"],
+        waits=document["waits"],
+        refusal=document["refusal"],
+        used_at=_moment(document["used_at"]),
+        dags_at=document["dags_at"],
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
 def _last_update(document: dict[str, Any]) -> LastUpdate:
-    strategy, maintained_at = document["strategy"], document.get("maintained_at")
+    strategy = document["strategy"]
     return LastUpdate(
         status=document["status"],
         created_at=datetime.fromisoformat(document["created_at"]),
         source=document["source"],
         failure=failure(document["failure"]),
         strategy=Strategy(strategy) if strategy else None,
-        maintained_at=datetime.fromisoformat(maintained_at) if maintained_at else None,
+        maintained_at=_moment(document.get("maintained_at")),
     )
 
 

@@ -31,6 +31,7 @@ environment = sa.Table(
     sa.Column("revision", sa.Integer, nullable=False),
     sa.Column("deployed", postgresql.JSONB),
     sa.Column("change", postgresql.JSONB),
+    sa.Column("hibernation", postgresql.JSONB),
 )
 
 revision = sa.Table(

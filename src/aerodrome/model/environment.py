@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from aerodrome.model import hibernation
 from aerodrome.model.change import Change, Strategy
+from aerodrome.model.hibernation import Hibernation
 from aerodrome.model.lifecycle import Status
 from aerodrome.model.phases import Phase
 from aerodrome.model.release import Deployed
@@ -63,7 +65,7 @@ class Progress:
     def moved(self, phase: str, detail: str, fraction: float | None, now: datetime) -> Progress:
         """This progress a moment later; a change of phase closes the one before with its duration.
 
-        What follows `ready` is work of its own, so it begins without the phases of the work before.
+        What follows `ready` or `hibernated` is work of its own, so it begins without the phases of the work before.
         """
         if phase == self.phase:
             return Progress(
@@ -73,7 +75,7 @@ class Progress:
                 fraction=fraction,
                 phases=self.phases,
             )
-        if self.phase == Phase.READY:
+        if self.phase in {Phase.READY, Phase.HIBERNATED}:
             return Progress(phase=phase, detail=detail, phase_started_at=now, fraction=fraction)
         closed = FinishedPhase(name=self.phase, seconds=round((now - self.phase_started_at).total_seconds(), 3))
         return Progress(
@@ -111,6 +113,7 @@ class Environment:
     failure: Failure | None = None
     """Set as soon as a change has failed; the status follows when everything that it had started is gone."""
 
+    hibernation: Hibernation = hibernation.AWAKE
     sealed_secrets: bytes = field(default=b"", repr=False)
     """The environment's secrets, encrypted by identity.vault."""
 

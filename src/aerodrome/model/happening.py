@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from aerodrome.model import lifecycle
+from aerodrome.model import hibernation, lifecycle
 from aerodrome.model.change import Change, ChangeKind
 from aerodrome.model.environment import Environment, LastUpdate
 from aerodrome.model.history import Outcome
@@ -42,6 +42,8 @@ def happened(environment: Environment, event: Event, now: datetime) -> tuple[Env
     """
     step = lifecycle.transition(environment.status, event)
     moved = replace(environment, status=step.status)
+    if event is Event.LOST:
+        moved = replace(moved, hibernation=hibernation.lost(environment.hibernation, now))
     outcome = OUTCOMES.get(event)
     if outcome is None:
         return moved, step
@@ -72,4 +74,6 @@ def begun(environment: Environment, change: Change) -> tuple[Environment, Transi
         strategy=change.strategy,
         maintained_at=change.requested_at if is_maintenance else environment.last_update.maintained_at,
     )
-    return replace(environment, status=step.status, change=change, last_update=update, failure=None), step
+    slept = hibernation.changed(environment.hibernation, by_maintenance=is_maintenance, now=change.requested_at)
+    after = replace(environment, status=step.status, change=change, last_update=update, failure=None, hibernation=slept)
+    return after, step

@@ -118,6 +118,14 @@ WITH_WEB_SERVER = frozenset({
 })  # fmt: skip
 """Statuses in which an environment's web server runs, but for the moments in which its database is replaced."""
 
+SETTLED = frozenset({Status.AVAILABLE, Status.UPDATE_FAILED})
+"""Statuses in which everything runs and nothing is under way; such an environment may hibernate."""
+
+CHANGING = frozenset({
+    Status.CREATING, Status.UPDATING, Status.CREATING_SNAPSHOT, Status.MAINTENANCE, Status.ROLLING_BACK,
+})  # fmt: skip
+"""Statuses in which a change is under way."""
+
 _VERBS = {Event.DELETE_REQUESTED: "deleted", Event.UPDATE_REQUESTED: "updated"}
 
 

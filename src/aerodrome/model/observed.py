@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -203,6 +204,9 @@ class RuntimeSeen:
     queue: QueueSeen | None = None
     """None = it does not answer, or there is none."""
 
+    dags_at: float | None = None
+    """When a DAG object last changed, in seconds since 1970; None = nobody knows."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TasksSeen:
@@ -247,6 +251,36 @@ class DatabaseSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ahead:
+    """What needs an environment's units, now or later, as its database says."""
+
+    tasks: int = 0
+    """Tasks that are queued or run."""
+
+    runs: int = 0
+    """Runs of DAGs that are queued or run, without those of paused DAGs."""
+
+    triggers: int = 0
+    """What deferred tasks and assets wait for: only a triggerer knows when it comes."""
+
+    events: int = 0
+    """Events of assets that came a moment ago, so that a scheduler may not have looked at them yet."""
+
+    due_at: datetime | None = None
+    """When the next run of a DAG that is not paused is due; None = no DAG has one."""
+
+    unknown: str = ""
+    """Why nobody can tell, in a sentence."""
+
+    @property
+    def busy(self) -> str:
+        """What is going on, in words; empty = nothing."""
+        counts = ((self.tasks, "task"), (self.runs, "run"), (self.triggers, "trigger"), (self.events, "asset event"))
+        found = [f"{count} {what}{'s' if count > 1 else ''}" for count, what in counts if count]
+        return f"{', '.join(found)} not done" if found else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReleasesSeen:
     """What is seen of Airflow's installation and of an environment's release."""
 
@@ -278,6 +312,9 @@ class Observed:
 
     demand: Demand | None = None
     """The tasks of the last while; None = nobody has counted them yet."""
+
+    ahead: Ahead | None = None
+    """Asked only of environments that hibernate or may; None = it was not asked."""
 
     @property
     def services(self) -> Cell:

@@ -29,6 +29,9 @@ class Keep(StrEnum):
     TASKS = "TASKS"
     """A drain: workers take no more tasks and end with those that they run; what tasks need goes on."""
 
+    BUCKET = "BUCKET"
+    """Of the services, what watches the bucket: the environment hibernates. No cell of a revision is kept so."""
+
     NOTHING = "NOTHING"
 
 
@@ -83,7 +86,7 @@ class ServicesOrder:
     """By category of logs that is on (a member of LoggingConfiguration): the lowest level that is shipped."""
 
     keep: Keep = Keep.ALL
-    """ALL or NOTHING."""
+    """ALL, BUCKET or NOTHING."""
 
     patience: float = AT_ONCE
 

@@ -34,6 +34,8 @@ class Phase(StrEnum):
     CLEAN_UP = "clean-up"
     GONE = "gone"
     SETTLED = "settled"
+    HIBERNATED = "hibernated"
+    """No unit runs, and everything is kept."""
 
     @classmethod
     def _missing_(cls, value: object) -> Phase:  # noqa: ARG003 - whatever it is

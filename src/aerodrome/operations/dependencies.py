@@ -43,6 +43,17 @@ class RestCall(Protocol):
         """
 
 
+class Awake(Protocol):
+    """Wakes environments that hibernate."""
+
+    async def __call__(self, environment: Environment, why: str) -> None:
+        """Return when the environment is awake; `why` is a sentence for its event log.
+
+        Raises:
+            RetryError: that takes longer than a client should wait.
+        """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dependencies:
     """Everything that operations work with. Calls into the ledger and into AWS block."""
@@ -55,6 +66,7 @@ class Dependencies:
     preflight: Preflight
     vault: Vault
     rest: RestCall
+    awake: Awake
 
     offered_versions: tuple[str, ...]
     """Airflow versions that an environment can be created with or moved to."""

@@ -39,8 +39,10 @@ async def invoke_rest_api(deps: Dependencies, given: Document, grant: Grant) -> 
     Raises:
         RestApiError: Airflow's answer is an error.
         CallerError: the environment is not available, or the request is none for Airflow's REST API.
+        RetryError: the environment hibernated, and has not woken in time.
     """
     environment = await to_thread.run_sync(find.with_web_server, deps, given["Name"], "InvokeRestApi")
+    await deps.awake(environment, "Somebody called its REST API.")
     path, _, query_in_path = given["Path"].partition("?")
     status, document = await deps.rest(
         environment,

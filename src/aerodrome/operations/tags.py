@@ -20,9 +20,9 @@ def tag_resource(deps: Dependencies, given: Document) -> dict[str, Any]:
     """Add tags; they are counted together with those that the environment has."""
     environment = find.by_arn(deps, given["ResourceArn"])
     tags = given["Tags"]
-    reserved = list(validation.reserved_tags(tags))
-    if reserved:
-        raise CallerError(". ".join(reserved) + ".")
+    refused = list(validation.tag_refusals(tags))
+    if refused:
+        raise CallerError(". ".join(refused) + ".")
     merged = {*environment.tags, *tags}
     if len(merged) > MOST_TAGS:
         raise CallerError(

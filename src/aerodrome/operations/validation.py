@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from aerodrome.airflow import sections, versions
 from aerodrome.errors import CallerError
-from aerodrome.model import classes, defaults, updates
+from aerodrome.model import classes, defaults, hibernation, updates
 from aerodrome.model.spec import Document, Spec
 
 FORBIDDEN_OPTIONS = {
@@ -42,7 +42,7 @@ def creation_refusals(name: str, request: Document, *, offered: Sequence[str], l
         *_version(request.get("AirflowVersion", latest), offered),
         *_access_mode(request.get("WebserverAccessMode"), request.get("AirflowVersion", latest)),
         *_not_offered(request),
-        *reserved_tags(request.get("Tags", {})),
+        *tag_refusals(request.get("Tags", {})),
         *_class(request),
     ]
     is_known = request.get("EnvironmentClass", classes.DEFAULT) in classes.CLASSES
@@ -84,8 +84,9 @@ def _class(request: Document) -> Iterator[str]:
         yield f"EnvironmentClass '{chosen[:100]}' is unknown: choose one of {', '.join(classes.CLASSES)}"
 
 
-def reserved_tags(tags: Mapping[str, str]) -> Iterator[str]:
-    """AWS reserves a prefix of tag keys, in upper and lower case."""
+def tag_refusals(tags: Mapping[str, str]) -> Iterator[str]:
+    """AWS reserves a prefix of tag keys, in upper and lower case; tags that Aerodrome obeys must be readable."""
+    yield from hibernation.refusals(tags)
     for key in tags:
         if key.lower().startswith(RESERVED_TAG_PREFIX):
             yield f"Tags: the key '{key}' begins with '{RESERVED_TAG_PREFIX}', which is reserved: choose another key"

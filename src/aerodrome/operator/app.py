@@ -29,7 +29,7 @@ from aerodrome.model.change import Strategy
 from aerodrome.model.iam import grants
 from aerodrome.model.iam.directory import Directory
 from aerodrome.model.principals import Principal
-from aerodrome.operations import create, history, update
+from aerodrome.operations import create, hibernation, history, update
 from aerodrome.operations.dependencies import Dependencies
 from aerodrome.operator import documents
 from aerodrome.operator.dependencies import OperatorDependencies
@@ -71,7 +71,7 @@ def create_app(deps: OperatorDependencies) -> Starlette:
 
 
 def _history_routes(deps: Dependencies) -> list[Route]:
-    """Revisions, snapshots, and the ways back. The client owns the machine, so IAM is not asked."""
+    """Revisions, snapshots, the ways back, and hibernation. The client owns the machine, so IAM is not asked."""
     owner = arns.root(region=deps.settings.region, account=deps.settings.account_id)
 
     def roll_back(request: Request) -> Any:
@@ -85,6 +85,14 @@ def _history_routes(deps: Dependencies) -> list[Route]:
     def clone(request: Request) -> Any:
         name, number, wanted = *_numbered(request), _required(request.query_params, "as")
         return documents.begun(create.clone_snapshot(deps, name, number, clone=wanted, requested_by=owner))
+
+    def hibernate(request: Request) -> Any:
+        waits = request.query_params.get("wait") == "true"
+        name = request.path_params["name"]
+        return documents.rest(hibernation.hibernate(deps, name, waits=waits, requested_by=owner))
+
+    def wake(request: Request) -> Any:
+        return documents.rest(hibernation.wake(deps, request.path_params["name"], requested_by=owner))
 
     def remove(request: Request) -> Any:
         name, number = _numbered(request)
@@ -104,6 +112,8 @@ def _history_routes(deps: Dependencies) -> list[Route]:
     return [
         Route(f"{environment}/revisions", _answering(revisions)),
         Route(f"{environment}/revisions/{{number:int}}/roll-back", _answering(roll_back), methods=["POST"]),
+        Route(f"{environment}/hibernate", _answering(hibernate), methods=["POST"]),
+        Route(f"{environment}/wake", _answering(wake), methods=["POST"]),
         Route("/snapshots", _answering(snapshots)),
         Route(snapshot, _answering(remove), methods=["DELETE"]),
         Route(f"{snapshot}/restore", _answering(restore), methods=["POST"]),

@@ -8,6 +8,7 @@ from typing import Any
 
 from aerodrome.backends.contract import ShownCell
 from aerodrome.model.environment import Environment, Failure, LastUpdate, Progress
+from aerodrome.model.hibernation import ASLEEP_TAG, IDLE_TAG
 from aerodrome.model.history import Revision, Snapshot
 
 Document = dict[str, Any]
@@ -29,6 +30,7 @@ def environment(found: Environment, services: ShownCell, cells: Mapping[int, Sho
         "revision": found.revision,
         "serving": found.serving,
         "change": {"revision": change.revision, "kind": change.kind, "report": list(change.report)} if change else None,
+        "hibernation": _hibernation(found),
         "units": [*_units(services), *(_units(cells[found.serving]) if found.serving in cells else [])],
         "other_cells": [
             {"revision": number, "draining": shown.cell.draining, "units": _units(shown)}
@@ -36,6 +38,11 @@ def environment(found: Environment, services: ShownCell, cells: Mapping[int, Sho
             if number != found.serving
         ],
     }
+
+
+def rest(found: Environment) -> Document:
+    """An environment that was asked to hibernate or to wake."""
+    return {"name": found.name, "status": found.status, "hibernation": _hibernation(found)}
 
 
 def revision(found: Revision, *, runs: bool) -> Document:
@@ -85,6 +92,19 @@ def event(entry: Mapping[str, Any]) -> Document:
         "resource": entry["resource"],
         "allowed": entry["allowed"],
         "address": entry["address"],
+    }
+
+
+def _hibernation(found: Environment) -> Document:
+    """How far its sleep is, and the tags by which it falls asleep."""
+    slept, tags = found.hibernation, found.tags
+    return {
+        "rest": slept.rest,
+        "since": slept.since.isoformat() if slept.since else None,
+        "by_command": slept.by_command,
+        "refusal": slept.refusal,
+        "after": tags.get(IDLE_TAG),
+        "asleep": tags.get(ASLEEP_TAG),
     }
 
 

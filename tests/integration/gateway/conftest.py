@@ -44,6 +44,7 @@ from aerodrome.model.audit import Entry
 from aerodrome.model.environment import Environment
 from aerodrome.model.principals import Principal, PrincipalKind
 from aerodrome.model.web_address import Ports
+from aerodrome.operations.hibernation import Waking
 from aerodrome.services import clusters, databases
 from aerodrome.settings import Settings
 from waiting import wait_for
@@ -279,6 +280,7 @@ def _running_gateway(world: World, sockets: tuple[HandshakeListener, HandshakeLi
                 local_paths.of(world.settings.paths, tenant.name, tenant.identifier).web
             ),
             record=world.entries.append,
+            awake=Waking(world.ledger, world.now).awake,
             clock=world.now,
             settings=world.settings,
         )

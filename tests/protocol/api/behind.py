@@ -22,6 +22,7 @@ from aerodrome.model.environment import Environment
 from aerodrome.model.spec import Spec
 from aerodrome.model.web_address import Ports
 from aerodrome.operations.dependencies import Dependencies
+from aerodrome.operations.hibernation import Waking
 from aerodrome.operations.preflight import Preflight
 from aerodrome.settings import Settings
 from protocol.api import raw
@@ -74,6 +75,8 @@ class MemoryPreflight(Preflight):
 
 def dependencies(settings: Settings, **given: Any) -> Dependencies:
     """What operations work with; None is what a test does not give."""
+    if "environments" in given:
+        given = {"awake": Waking(given["environments"], given.get("clock", clock.now)).awake, **given}
     rest = {each.name: None for each in fields(Dependencies) if each.name not in given}
     versions = {"offered_versions": ("3.3.1", "2.11.2", "1.10.15", "1.10.12"), "latest_version": "3.3.1"}
     return Dependencies(**{**rest, **versions, "clock": clock.now, "settings": settings, **given})

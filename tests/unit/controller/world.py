@@ -14,7 +14,7 @@ from aerodrome.controller.loop import Controller
 from aerodrome.controller.plans import Plan
 from aerodrome.controller.scaling import Pace
 from aerodrome.ledger.memory import MemoryEnvironments, MemorySnapshots
-from aerodrome.model import defaults
+from aerodrome.model import defaults, hibernation
 from aerodrome.model.change import Change, ChangeKind, Seed, Strategy
 from aerodrome.model.environment import Environment
 from aerodrome.model.lifecycle import Event, Status
@@ -119,6 +119,14 @@ class World:
         )
         self.environments.begin(found, change)
 
+    def hibernate(self, *, waits: bool = False) -> None:
+        now = self.now
+        self.environments.rest(NAME, lambda found: hibernation.asked(found.hibernation, waits=waits, now=now), now)
+
+    def wake(self) -> None:
+        now = self.now
+        self.environments.rest(NAME, lambda found: hibernation.woken(found.hibernation, "Asked.", now), now)
+
     def delete(self) -> None:
         self.environments.request(NAME, Event.DELETE_REQUESTED, self.now)
 
@@ -146,7 +154,7 @@ class World:
     def controller(self) -> Controller:
         """A new one, as after a start."""
         parts = self.backend.parts
-        environments = self.fuse.guard(self.environments, "set_progress", "request", "begin")
+        environments = self.fuse.guard(self.environments, "set_progress", "request", "begin", "rest")
         return Controller(
             environments,
             self.fuse.guard(self.snapshots, "add", "remove"),

@@ -17,6 +17,7 @@ import psycopg
 
 from aerodrome.airflow import metadata
 from aerodrome.airflow.versions import Version
+from aerodrome.model.observed import Ahead
 from aerodrome.release import airflow_home
 from aerodrome.release.installation import Installation
 from aerodrome.services import clusters
@@ -53,6 +54,31 @@ def import_errors(cluster: Cluster, name: str, password: str, version: Version, 
     return frozenset(
         next((os.path.relpath(path, folder) for folder in folders if path.startswith(f"{folder}/")), path)
         for path in paths
+    )
+
+
+def ahead(cluster: Cluster, name: str, password: str, version: Version, since: datetime) -> Ahead:
+    """What needs the environment's units, now or later; see `airflow.metadata.ahead`."""
+    try:
+        [row] = execute(cluster, name, password, metadata.ahead(version, since))
+        tasks, runs, triggers, events = map(int, row[:4])
+        due_at, unknown = row[4], int(row[5])
+    except psycopg.OperationalError:  # the database is away or slow: other code says so
+        raise
+    except (psycopg.Error, ValueError, TypeError) as error:
+        return Ahead(unknown=f"The metadata database does not say what is due: {str(error).splitlines()[0][:LONGEST]}.")
+    sentence = (
+        f"Airflow {version.number} does not write down when the next run of a DAG is due, and {unknown} that "
+        f"{'is' if unknown == 1 else 'are'} not paused {'has a schedule' if unknown == 1 else 'have schedules'}. "
+        "Pause what may sleep."
+    )
+    return Ahead(
+        tasks=tasks,
+        runs=runs,
+        triggers=triggers,
+        events=events,
+        due_at=due_at if isinstance(due_at, datetime) else None,
+        unknown=sentence if unknown else "",
     )
 
 

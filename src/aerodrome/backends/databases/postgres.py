@@ -26,7 +26,7 @@ from aerodrome.backends.releases.installing import Installer
 from aerodrome.backends.releases.trials import TrialEnvironments, Trials
 from aerodrome.errors import BrokenError, RetryError
 from aerodrome.model.change import Seed
-from aerodrome.model.observed import DatabaseSeen, TasksSeen, Work
+from aerodrome.model.observed import Ahead, DatabaseSeen, TasksSeen, Work
 from aerodrome.model.orders import (
     Archive,
     DatabaseOrder,
@@ -116,6 +116,13 @@ class PostgresDatabases:
             tasks=self._tasks(tenant, is_busy=is_busy) if is_counted else None,
             work=self._jobs.seen(identifier, revision, LONG),
         )
+
+    def ahead(self, tenant: Tenant, *, version: str, since: datetime) -> Ahead:
+        cluster, name, password = self._control_plane.cluster(), names.live(tenant.identifier), self._password(tenant)
+        try:
+            return metadata.ahead(cluster, name, password, versions.lookup(version), since)
+        except psycopg.OperationalError as error:
+            raise RetryError(f"the metadata database of {tenant.name} cannot be asked what is due") from error
 
     def carry_out(self, tenant: Tenant, order: DatabaseOrder) -> None:
         cluster, identifier = self._control_plane.cluster(), tenant.identifier

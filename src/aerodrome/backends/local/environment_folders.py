@@ -105,6 +105,14 @@ def served(paths: EnvironmentPaths) -> int | None:
     return int(found[1]) if found else None
 
 
+def dags_at(paths: EnvironmentPaths) -> float | None:
+    """When the DAGs folder last changed, in seconds since 1970; None = it never had a file."""
+    try:
+        return paths.dags_manifest.stat().st_mtime
+    except OSError:
+        return None
+
+
 def web_socket(paths: EnvironmentPaths, revision: int) -> Path:
     """Where the web server of a revision listens; DAG code can put nothing in the place where it has another user."""
     secret = paths.control_web_socket(revision)

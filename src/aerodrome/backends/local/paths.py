@@ -29,6 +29,11 @@ class EnvironmentPaths:
         return self.home / "dags"
 
     @property
+    def dags_manifest(self) -> Path:
+        """Which objects of the bucket the DAGs folder has; the sidecar writes it whenever that changes."""
+        return self.dags.with_name(f".{self.dags.name}.manifest.json")
+
+    @property
     def plugins(self) -> Path:
         return self.home / "plugins"
 

@@ -71,6 +71,7 @@ class LocalRuntime:
             },
             served=environment_folders.served(paths),
             queue=self._queue(tenant, found) if services.alive and not is_leaving else None,
+            dags_at=environment_folders.dags_at(paths),
         )
 
     def _queue(self, tenant: Tenant, cells: Mapping[int, Cell]) -> QueueSeen | None:

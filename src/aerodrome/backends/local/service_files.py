@@ -15,7 +15,7 @@ from aerodrome.backends import ownership
 from aerodrome.backends.control_plane import SESSION_NAME
 from aerodrome.backends.local.environment import LocalEnvironment
 from aerodrome.model import arns
-from aerodrome.model.orders import ServicesOrder
+from aerodrome.model.orders import Keep, ServicesOrder
 from aerodrome.release import airflow_home
 from aerodrome.services import redis
 from aerodrome.settings import EMBEDDED
@@ -33,7 +33,7 @@ def write(environment: LocalEnvironment, order: ServicesOrder) -> None:
     private_files.write(paths.sidecar_config, sidecar(environment, order))
     units = [*_redis_unit(environment), _sidecar_unit(environment)]
     private_files.write(paths.services.units, json.dumps({"units": units}))
-    config = environment.cell_config(paths.services, paths.unit_logs, units)
+    config = environment.cell_config(paths.services, paths.unit_logs, kept(order, units))
     private_files.write(paths.services.config, json.dumps(config))
 
 
@@ -50,6 +50,11 @@ def share_broker(environment: LocalEnvironment) -> None:
 def _broker(environment: LocalEnvironment) -> str:
     paths, shared = environment.paths, environment.control is not None
     return redis.configuration(socket=paths.redis_socket, spool=paths.spool, shared_group=shared)
+
+
+def kept(order: ServicesOrder, units: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of the services' units that the order keeps."""
+    return [unit for unit in units if order.keep is not Keep.BUCKET or unit["name"] == SIDECAR]
 
 
 def sidecar(environment: LocalEnvironment, order: ServicesOrder) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from aerodrome import private_files
 from aerodrome.backends.local import (
     cell_client,
+    cell_states,
     environment_folders,
     leftovers,
     ports,
@@ -19,7 +20,7 @@ from aerodrome.backends.local import (
 from aerodrome.backends.local.cell_states import CellStates
 from aerodrome.backends.local.environment import LocalEnvironment
 from aerodrome.backends.local.environments import LocalEnvironments
-from aerodrome.backends.local.paths import EnvironmentPaths
+from aerodrome.backends.local.paths import CellPaths, EnvironmentPaths
 from aerodrome.errors import BrokenError, RetryError
 from aerodrome.model.orders import AT_ONCE, Keep, ServicesOrder
 from aerodrome.model.tenant import Tenant
@@ -51,6 +52,8 @@ class ServiceOrders:
         recorded_orders.forget(paths.services)
         if is_alive:
             _tell(environment, order, is_known=known is not None)
+            if known is None or known.keep is not order.keep:
+                _keep(paths.services, order)
         else:
             _start(environment, order)
         recorded_orders.write(paths.services, order)
@@ -117,6 +120,15 @@ def _tell(environment: LocalEnvironment, order: ServicesOrder, *, is_known: bool
         return
     private_files.write(paths.sidecar_config, text)
     if cell_client.ask(paths.services.socket, {"op": "restart", "unit": service_files.SIDECAR}) is None:
+        raise RetryError("the services' cell is gone")
+
+
+def _keep(cell: CellPaths, order: ServicesOrder) -> None:
+    """Let those services run that the order keeps; nothing happens to those that run already."""
+    units = service_files.kept(order, cell_states.units(cell))
+    if not units:
+        raise RetryError(f"no file says which units the cell at {cell.run} has")
+    if cell_client.ask(cell.socket, {"op": "apply", "units": units}) is None:
         raise RetryError("the services' cell is gone")
 
 
