@@ -1,0 +1,91 @@
+"""An environment that hibernates, on each line: it ends what runs, costs nothing, and is there for whoever needs it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+
+import psutil
+import pytest
+from botocore.exceptions import ClientError
+
+from product import BUCKET, wait_for
+
+DAG = """
+import time
+from datetime import datetime
+import boto3
+from airflow import DAG
+try:
+    from airflow.providers.standard.operators.python import PythonOperator
+except ImportError:
+    from airflow.operators.python import PythonOperator
+
+def wait():
+    s3 = boto3.client("s3")
+    while not s3.list_objects_v2(Bucket="{bucket}", Prefix="go/{name}").get("KeyCount"):
+        time.sleep(0.2)
+
+with DAG("{name}", start_date=datetime(2026, 1, 1), schedule=None, catchup=False):
+    PythonOperator(task_id="wait", python_callable=wait)
+"""
+
+
+@pytest.fixture
+def environment(product, shared_environment):
+    yield shared_environment.name
+    product.run("wake", shared_environment.name)
+
+
+def rests(product, environment: str) -> str:
+    return str(product.environment(environment)["hibernation"]["rest"])
+
+
+def pids(product, environment: str) -> dict[str, int]:
+    units = product.environment(environment)["units"]
+    return {unit["name"]: unit["pid"] for unit in units if unit["pid"] is not None}
+
+
+def test_it_ends_what_runs_and_costs_nothing_and_wakes_for_whoever_needs_it(product, environment):
+    dag = f"sleeper_{environment}"
+    product.put_dag(dag, DAG.format(bucket=BUCKET, name=dag))
+    first = product.trigger(environment, dag)
+    wait_for("the task runs", lambda: product.task(environment, dag, first, "wait")["state"] == "running")
+    refused = product.run("hibernate", environment, check=False)
+    assert refused.returncode != 0
+    assert "1 task, 1 run not done" in refused.stderr
+    assert "--wait" in refused.stderr
+    assert rests(product, environment) == "AWAKE"
+
+    before = pids(product, environment)
+    waiting = threading.Thread(target=product.run, args=("hibernate", environment, "--wait"))
+    waiting.start()
+    wait_for("it waits for the task", lambda: rests(product, environment) == "WAITING")
+    assert product.task(environment, dag, first, "wait")["state"] == "running"
+    product.s3.put_object(Bucket=BUCKET, Key=f"go/{dag}")
+    waiting.join()
+    assert rests(product, environment) == "HIBERNATED"
+    assert product.get(environment)["Status"] == "AVAILABLE"
+    assert "hibernated" in product.run("status").stdout
+    assert set(pids(product, environment)) == {"sidecar"}
+    assert not [name for name, pid in before.items() if name != "sidecar" and psutil.pid_exists(pid)]
+
+    def answered() -> str | None:
+        with contextlib.suppress(ClientError):  # a busy machine may need longer than a request waits
+            return product.trigger(environment, dag)
+        return None
+
+    second = wait_for("a REST call wakes it", answered)
+    assert product.finished(environment, dag, second) == "success"
+    runs = product.rest(environment, "GET", f"/dags/{dag}/dagRuns")["dag_runs"]
+    assert {run["dag_run_id"]: run["state"] for run in runs} == {first: "success", second: "success"}
+    assert {product.task(environment, dag, run, "wait")["try_number"] for run in (first, second)} == {1}
+
+    product.run("hibernate", environment, "--wait")
+    later = f"later_{environment}"
+    product.put_dag(later, DAG.format(bucket=BUCKET, name=later))
+    wait_for("a DAG object wakes it", lambda: rests(product, environment) == "AWAKE")
+    wait_for("the DAG is listed", lambda: product.listed(environment, later))
+    kinds = [line.split()[2] for line in product.run("events", environment).stdout.splitlines()[1:] if line[:2] == "20"]
+    assert {"HIBERNATION_REFUSED", "HIBERNATED", "WAKING"} <= {*kinds}
+    product.remove_dags(dag, later)
