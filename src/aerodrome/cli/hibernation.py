@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import typer
 
-from aerodrome.cli import change_progress, operator_client
+from aerodrome.cli import change_progress, operator_client, rendering
 from aerodrome.cli.console import AsJson, err, out, print_json, told
 from aerodrome.errors import CallerError
 
@@ -47,7 +47,8 @@ def hibernate(
         if as_json:
             print_json(_document(found))
             return
-        out.print(f"{environment} hibernates: {found['progress']['detail'].removeprefix('Hibernated: ')}")
+        detail = found["progress"]["detail"].removeprefix("Hibernated: ")
+        out.print(rendering.clean(f"{environment} hibernates: {detail}"), soft_wrap=True)
 
 
 def wake(environment: Environment, *, as_json: AsJson = False) -> None:

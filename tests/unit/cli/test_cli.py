@@ -110,6 +110,7 @@ def test_status_shows_what_an_environment_is_doing():
         "units": [{"name": "redis", "state": "starting"}],
         "progress": progress,
         "failure": None,
+        "hibernation": {"rest": "AWAKE"},
     }
     document = {
         "api": "http://127.0.0.1:4560",
@@ -125,6 +126,16 @@ def test_status_shows_what_an_environment_is_doing():
     failure = {"code": "UNIT_FAILED", "message": "The web ended."}
     failed = {**environment, "status": "CREATE_FAILED", "failure": failure}
     assert "UNIT_FAILED: The web ended." in drawn(rendering.status({**document, "environments": [failed]}))
+    asleep = {
+        **environment,
+        "status": "AVAILABLE",
+        "hibernation": {"rest": "HIBERNATED"},
+        "progress": {**progress, "detail": "Hibernated: no run is due."},
+    }
+    sleeping = drawn(rendering.status({**document, "environments": [asleep]}))
+    assert "hibernated" in sleeping
+    assert "AVAILABLE" not in sleeping
+    assert "no run is due" in sleeping
     assert "No environment yet" in drawn(rendering.status({**document, "environments": []}))
     troubled = drawn(rendering.status({**document, "environments": [], "troubles": ["The disk is full. Free it."]}))
     assert "The disk is full. Free it." in troubled

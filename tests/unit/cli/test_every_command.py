@@ -57,6 +57,13 @@ ENVIRONMENT = {
     "progress": PROGRESS,
     "failure": None,
     "last_update": {"failure": FAILURE},
+    "hibernation": {"rest": "AWAKE", "refusal": ""},
+}
+SLEEPING = {
+    "name": "mine",
+    "status": "AVAILABLE",
+    "progress": {**PROGRESS, "phase": "hibernated"},
+    "hibernation": {"rest": "HIBERNATED", "refusal": ""},
 }
 REVISION = {
     "number": 1,
@@ -144,6 +151,8 @@ CALLS = {
     "revisions": Call("mine", [REVISION, APPLIED]),
     "diff": Call("mine 1 2", [REVISION, APPLIED]),
     "rollback": Call("mine 1", BEGUN, told="mine is AVAILABLE with revision 5, after 1.0 s."),
+    "hibernate": Call("mine", SLEEPING),
+    "wake": Call("mine", SLEEPING, told="mine is awake, after 1.0 s."),
     "database create": Call("warehouse", {"host": TOLD, "port": 1}),
     "role create": Call("mine --bucket b", told=FOLDER),
     "iam explain": Call("--principal a --action b", EXPLAINED),
@@ -194,6 +203,7 @@ def surroundings(monkeypatch, tmp_path):
     monkeypatch.setattr(check_run.CheckRun, "run", lambda _: check_run.Checked("3.3.1", errors=errors, notes=[TOLD]))
     ended = {"status": "AVAILABLE", "progress": PROGRESS}
     monkeypatch.setattr(change_progress, "end_of_change", lambda *_: ended)
+    monkeypatch.setattr(change_progress, "until", lambda *_: SLEEPING)
 
 
 class Aws:
