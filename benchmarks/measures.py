@@ -14,6 +14,7 @@ from rich.console import Console
 from benchmarks import stock
 from benchmarks.door import door
 from benchmarks.gateway import gateway
+from benchmarks.hibernation import hibernation
 from benchmarks.memory import pss
 from benchmarks.ours import Installation, wait_for
 from benchmarks.scaling import scaling
@@ -125,6 +126,7 @@ ALL: dict[str, Callable[[Installation, Console], list[Row]]] = {
     "gateway": gateway,
     "signatures": signatures,
     "door": door,
+    "hibernation": hibernation,
     "updates": updates,
     "upgrade": upgrade,
 }

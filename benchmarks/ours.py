@@ -139,6 +139,10 @@ class Installation:
         [found] = [each for each in status["environments"] if each["name"] == name]
         return dict(found)
 
+    def operate(self, method: str, path: str) -> Any:
+        """The answer on the operator's socket."""
+        return operator_client.ask(self.settings, method, path)
+
     def phases(self, name: str) -> str:
         """What the last change of an environment took its time for."""
         found = self.status(name)["progress"]["phases"]
