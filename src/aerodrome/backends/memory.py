@@ -211,6 +211,9 @@ class MemoryBackend:
     unreadable: Failure | None = None
     """What keeps a lost release from being built again."""
 
+    is_slow: bool = False
+    """Whether no database says what is due."""
+
     damage: str = ""
     """What keeps Airflow from working with every database, in a sentence."""
 
@@ -393,6 +396,8 @@ class MemoryDatabases:
 
     def ahead(self, tenant: Tenant, *, version: str, since: datetime) -> Ahead:
         del version
+        if self.backend.is_slow:
+            raise RetryError("the database does not answer")
         found = self.backend.of(tenant).ahead
         return found if found.due_at is None or found.due_at > since else replace(found, due_at=None)
 

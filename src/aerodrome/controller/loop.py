@@ -115,7 +115,7 @@ class Controller:
         self._endings: dict[str, dict[crash_loops.Key, crash_loops.Endings]] = {}
         self._demands: dict[str, Demand] = {}
         """What is remembered of each environment's tasks. A new control plane looks for a while before workers go."""
-        self._ahead: dict[str, tuple[datetime, Hibernation, Ahead]] = {}
+        self._ahead: dict[str, tuple[datetime, Hibernation, Ahead | None]] = {}
         """What each environment's database was last said to have to do, when, and how far its sleep was then."""
         self._noticed: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._stop = threading.Event()
@@ -287,11 +287,16 @@ class Controller:
         now, last = self._clock(), self._ahead.get(identifier)
         old = timedelta(seconds=ASK_SOON if slept.rest is Rest.WAITING else ASK_EVERY)
         if last is None or last[1] != slept or now - last[0] > old:
-            found = self._backend.databases.ahead(
-                environment.tenant, version=running.version, since=hibernation.since(environment, now)
-            )
-            last = self._ahead[identifier] = (now, slept, found)
+            last = self._ahead[identifier] = (now, slept, self._ask_ahead(environment, running.version, now))
         return last[2]
+
+    def _ask_ahead(self, environment: Environment, version: str, now: datetime) -> Ahead | None:
+        since = hibernation.since(environment, now)
+        try:
+            return self._backend.databases.ahead(environment.tenant, version=version, since=since)
+        except RetryError as error:  # code of the environment can make its database slow; the rest goes on
+            log.info("not known what is due", environment=environment.name, reason=str(error))
+            return None
 
     def _carry_out(self, environment: Environment, chosen: Plan) -> None:
         if isinstance(chosen, Fail):

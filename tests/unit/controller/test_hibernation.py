@@ -280,6 +280,22 @@ def test_an_environment_that_does_not_wake_is_unavailable_and_tried_again():
     check_awake(world)
 
 
+def test_while_nobody_knows_what_is_due_it_stays_as_it_is():
+    world = created()
+    world.backend.is_slow = True
+    world.hibernate()
+    rest(world, 60)
+    assert world.found().hibernation.rest is Rest.WAITING
+    world.backend.is_slow = False
+    world.settle(is_at(Rest.HIBERNATED))
+    world.backend.is_slow = True
+    rest(world, 60)
+    check_asleep(world)
+    world.backend.is_slow = False
+    world.place.ahead = Ahead(tasks=1)
+    world.settle(is_at(Rest.WAKING))
+
+
 def test_its_watcher_is_started_again():
     world = asleep()
     world.place.services.end()  # as after `aerodrome down`
