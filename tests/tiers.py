@@ -14,6 +14,7 @@ AIRFLOW = "airflow"
 
 SHARED = {
     "tests/acceptance/test_bad_beginnings.py": PRODUCT,
+    "tests/acceptance/test_hibernation.py": PRODUCT,
     "tests/acceptance/test_life.py": PRODUCT,
     "tests/acceptance/test_mwaa_hook.py": PRODUCT,
     "tests/acceptance/test_scaling.py": PRODUCT,
@@ -40,6 +41,7 @@ An Aerodrome costs half a minute of a processor: it migrates a database of each 
 """
 
 STAYING = (
+    "tests/acceptance/test_hibernation.py",
     "tests/acceptance/test_life.py",
     "tests/acceptance/test_mwaa_hook.py",
     "tests/acceptance/test_scaling.py",
