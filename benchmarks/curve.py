@@ -64,11 +64,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="aero-curve-") as made:
         folder = Path(made)
         folder.chmod(0o711)
-        if arguments.versions:
-            (folder / "data").mkdir(mode=0o711)
-            (folder / "data" / "versions").symlink_to(arguments.versions.absolute())
         with (
-            Installation(folder, arguments.airflow_version, Console(stderr=True)) as ours,
+            Installation(folder, arguments.airflow_version, Console(stderr=True), versions=arguments.versions) as ours,
             book.Book(folder / "rows.jsonl") as notes,
         ):
             samples = watched(ours, notes.dag("wave", *SECONDS), partial(waves, ours, notes))

@@ -177,11 +177,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="aero-loss-") as made:
         folder = Path(made)
         folder.chmod(0o711)
-        if arguments.versions:
-            (folder / "data").mkdir(mode=0o711)
-            (folder / "data" / "versions").symlink_to(arguments.versions.absolute())
         with (
-            Installation(folder, arguments.airflow_version, console) as ours,
+            Installation(folder, arguments.airflow_version, console, versions=arguments.versions) as ours,
             book.Book(folder / "rows.jsonl") as notes,
         ):
             ours.create(NAME, MaxWorkers=arguments.most_workers, MinWorkers=1)

@@ -50,10 +50,15 @@ def wait_for(condition: Callable[[], Any], *, every: float = 0.05) -> Any:
 class Installation:
     """A running Aerodrome, with the version installed and a bucket ready."""
 
-    def __init__(self, folder: Path, version: str, console: Console) -> None:
+    def __init__(self, folder: Path, version: str, console: Console, *, versions: Path | None = None) -> None:
+        """A new one; `versions` is a folder where the version is installed already, None = it is installed anew."""
         self.folder = folder
         self.version = version
         self._console = console
+        self._versions = versions
+        if versions is not None:
+            (folder / "data").mkdir(mode=0o711)
+            (folder / "data" / "versions").symlink_to(versions.absolute())
         self.settings = Settings(
             data=folder / "data",
             port=0,
@@ -75,8 +80,9 @@ class Installation:
             iam: Any = session.client("iam", endpoint_url=api)
             iam.create_role(RoleName="benchmark", AssumeRolePolicyDocument=TRUST)
             iam.put_role_policy(RoleName="benchmark", PolicyName="benchmark", PolicyDocument=POLICY)
-            self.create("first")  # installs the version, builds its template database
-            self.delete("first")
+            if self._versions is None:
+                self.create("first")  # installs the version, builds its template database
+                self.delete("first")
         found = installation.find(self.version, self.settings.paths.versions)
         assert found is not None
         self.python = found.python

@@ -89,7 +89,7 @@ def watch(environment: Environment, observed: Observed, now: datetime, pace: Pac
     if trouble is not None:
         return trouble
     detail = bringing_up.restarting(observed, revision) or "Every unit is ready."
-    return Wait(phase=Phase.READY, detail=detail, again_after=scaling.SAMPLE_EVERY)
+    return Wait(phase=Phase.READY, detail=detail, again_after=scaling.pause(environment.spec))
 
 
 def deaths(

@@ -12,13 +12,14 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from aerodrome.controller.plans import CALM
 from aerodrome.model.demand import Demand
 from aerodrome.model.observed import Cell, Unit
 from aerodrome.model.orders import CellOrder
 from aerodrome.model.spec import Spec
 
 SAMPLE_EVERY = 1.0
-"""Seconds between two looks."""
+"""Seconds between two looks, where the number of workers may change."""
 
 EMPTY_FOR = 1.0
 """Seconds for which a worker has held no task before it ends; one look is never enough for that."""
@@ -81,6 +82,11 @@ def step(spec: Spec, slots: int, crew: Crew, demand: Demand, pace: Pace) -> Step
     if count != len(crew.active):
         return Step(crew=sized(crew, count, demand.busy), sentence=_sentence(spec, slots, demand, count))
     return _ended(crew, demand, pace)
+
+
+def pause(spec: Spec) -> float:
+    """Seconds until the next look at an environment that is as it should be."""
+    return SAMPLE_EVERY if spec.min_workers < spec.max_workers else CALM
 
 
 def wanted(spec: Spec, slots: int, active: int, demand: Demand, pace: Pace) -> int:
