@@ -37,6 +37,9 @@ SCALE_IN_AFTER = "2"
 KILLED = 20
 """One worker process in so many is killed."""
 
+CHANGES = 3
+"""Another class, a GRACEFUL update, a killed control plane."""
+
 WAVES = (60, 25, 120, 10, 90)
 """Tasks of one wave after the other."""
 
@@ -77,15 +80,15 @@ class Run:
             return str(self.ours.rest(NAME, "GET", f"/dags/loss/dagRuns/{run}")[1].get("state"))
 
     def _send(self) -> None:
-        """Wave after wave; the next comes when few tasks of the last are left."""
+        """Wave after wave, until there have been enough tasks and each change; the next when few tasks are left."""
         line2 = self.ours.version.startswith("2.")
         sizes, rests, pauses = (
             itertools.cycle(WAVES),
             itertools.cycle((0, 15, 5)),
             itertools.cycle((3.0, 0.0, 8.0, 1.0)),
         )
-        while len(self.wanted) < self.tasks:
-            count = min(next(sizes), self.tasks - len(self.wanted))
+        while len(self.wanted) < self.tasks or self.changes < CHANGES:
+            count = next(sizes)
             body = {"conf": {"count": count}, **({} if line2 else {"logical_date": None})}
             with self._control:
                 status, run = self.ours.rest(NAME, "POST", "/dags/loss/dagRuns", body)
@@ -144,13 +147,13 @@ class Run:
                 WorkerReplacementStrategy="GRACEFUL",
             )
         elif self.changes == 2 and share > 0.70:
-            self.changes += 1
             with self._control:
                 pid = json.loads((self.ours.settings.paths.run / "control-plane.pid").read_text())["pid"]
                 os.kill(pid, signal.SIGKILL)
                 self.console.print("  killed the control plane")
                 time.sleep(3.0)
                 up_down.up(self.ours.settings)
+            self.changes += 1
         else:
             with self._control:
                 self.ours.update(NAME, MinWorkers=next(self._fewest))
