@@ -90,8 +90,12 @@ class Run:
         while len(self.wanted) < self.tasks or self.changes < CHANGES:
             count = next(sizes)
             body = {"conf": {"count": count}, **({} if line2 else {"logical_date": None})}
-            with self._control:
-                status, run = self.ours.rest(NAME, "POST", "/dags/loss/dagRuns", body)
+            try:
+                with self._control:
+                    status, run = self.ours.rest(NAME, "POST", "/dags/loss/dagRuns", body)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next try tells whether it lasts
+                self.console.print(f"  [dim]no wave: {str(error)[:200]}[/dim]")
+                status = 0
             if status != 200:
                 time.sleep(1.0)  # an update moves to another web server
                 continue
