@@ -81,6 +81,9 @@ class Verdict:
     retried: int
     """Attempts that a kill explains."""
 
+    latest: float
+    """Seconds from a kill to the latest of these."""
+
 
 class Book:
     """Takes rows in while it is open, and keeps them in a file too."""
@@ -125,6 +128,13 @@ class Book:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
 
+    def under_way(self, host: str) -> int:
+        """How many tasks have begun on a worker and are not done."""
+        with self._lock:
+            done = {(each.run, each.number) for each in self.entries if each.what == "done"}
+            begun = {(each.run, each.number) for each in self.entries if each.what == "begun" and each.host == host}
+        return len(begun - done)
+
     def done(self) -> int:
         """How many tasks are done."""
         with self._lock:
@@ -142,12 +152,15 @@ def judged(
             begun[entry.run, entry.number].append(entry)
         else:
             done.add((entry.run, entry.number))
-    doubled, retried = [], 0
+    doubled, delays = [], []
     for task, attempts in begun.items():
         for first, second in itertools.pairwise(attempts):
-            if any(first.at <= killed <= second.at for killed in kills.get(first.host, ())):
-                retried += 1
+            between = [killed for killed in kills.get(first.host, ()) if first.at <= killed <= second.at]
+            if between:
+                delays.append(second.at - between[0])
             else:
                 doubled.append(task)
     lost = tuple(task for task in wanted if task not in done)
-    return Verdict(done=len(done), lost=lost, doubled=tuple(doubled), retried=retried)
+    return Verdict(
+        done=len(done), lost=lost, doubled=tuple(doubled), retried=len(delays), latest=max(delays, default=0.0)
+    )

@@ -24,6 +24,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import psutil
 from rich.console import Console
 
 from aerodrome.cli import operator_client, up_down
@@ -54,6 +55,7 @@ class Run:
         self.processes: set[int] = set()
         self.kills: dict[str, list[float]] = defaultdict(list)
         self.changes = 0
+        self._victims: dict[int, str] = {}
         self._fewest = itertools.cycle((3, 1, 2, 1))
         self._over = threading.Event()
         self._control = threading.Lock()
@@ -117,7 +119,7 @@ class Run:
                 self._over.wait(1.0)
 
     def _kill(self) -> None:
-        """Kill every twentieth worker process that appears."""
+        """Kill every twentieth worker process that appears, as soon as it has tasks."""
         with self._control:
             found = self.ours.status(NAME)
         cells = [
@@ -130,14 +132,16 @@ class Run:
                     continue
                 self.processes.add(unit["pid"])
                 if len(self.processes) % KILLED == KILLED // 4:
-                    time.sleep(2.0)  # it has tasks by then
-                    at = time.time()
-                    try:
-                        os.kill(unit["pid"], signal.SIGKILL)
-                    except ProcessLookupError:
-                        continue
-                    self.kills[f"{unit['name']}.{revision}"].append(at)
-                    self.console.print(f"  killed {unit['name']} of revision {revision}")
+                    self._victims[unit["pid"]] = f"{unit['name']}.{revision}"
+        for pid, host in list(self._victims.items()):
+            if not psutil.pid_exists(pid):
+                del self._victims[pid]
+            elif self.book.under_way(host):
+                del self._victims[pid]
+                at = time.time()
+                os.kill(pid, signal.SIGKILL)
+                self.kills[host].append(at)
+                self.console.print(f"  killed {host}")
 
     def _change(self) -> None:
         """The next change that is due; in between MinWorkers goes up and down."""
@@ -207,7 +211,10 @@ def told(run: Run, verdict: book.Verdict, events: list[dict[str, object]], secon
     scalings = [each for each in events if each["kind"] == "SCALING"]
     print(f"{len(run.wanted)} tasks in {seconds:.0f} s on Airflow {run.ours.version}: {verdict.done} done")
     print(f"{len(run.processes)} worker processes, {len(scalings)} scalings, {sum(map(len, run.kills.values()))} kills")
-    print(f"{len(verdict.lost)} lost, {len(verdict.doubled)} doubled; {verdict.retried} retried after a kill")
+    print(
+        f"{len(verdict.lost)} lost, {len(verdict.doubled)} doubled; {verdict.retried} retried after a kill, "
+        f"{verdict.latest:.0f} s after it at the latest"
+    )
     for what, tasks in (("lost", verdict.lost), ("doubled", verdict.doubled)):
         for task in tasks[:20]:
             print(f"  {what}: {task}")
