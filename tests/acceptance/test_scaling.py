@@ -18,7 +18,7 @@ except ImportError:
     from airflow.operators.python import PythonOperator
 with DAG("{dag}", start_date=datetime(2024, 1, 1), schedule=None):
     for number in range({tasks}):
-        PythonOperator(task_id=f"task_{{number}}", python_callable=time.sleep, op_args=[6], retries=0)
+        PythonOperator(task_id=f"task_{{number}}", python_callable=lambda: time.sleep(6), retries=0)
 """
 
 
