@@ -60,6 +60,12 @@ Report = Callable[[BuildStep], None]
 """Called with each step, in the thread that builds."""
 
 
+NO_KEYRING = (
+    "this machine's keyring is not asked for passwords of package indexes, for another user fetches the packages: "
+    "put them into .netrc or uv.toml"
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class BuildContext:
     """Where a release is built, and as whom."""
@@ -209,7 +215,7 @@ class _Build:
     def _requirements(self, exported: Startup, python: str) -> Requirements:
         if self._wanted.requirements is None:
             return Requirements()
-        return read_requirements(
+        found = read_requirements(
             self._wanted.requirements,
             version=self._context.installation.version,
             python=python,
@@ -219,6 +225,9 @@ class _Build:
                 **option_variables.of(self._context.options),
             },
         )
+        if self._context.user is None or not uv_environment.asks_a_keyring(self._context.environ):
+            return found
+        return replace(found, notes=(*found.notes, NO_KEYRING))
 
     def _plugins(self, target: Path) -> int:
         if self._wanted.plugins is None:

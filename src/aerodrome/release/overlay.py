@@ -292,6 +292,11 @@ def _build(spec: OverlaySpec, arguments: Sequence[str], on_line: Callable[[str],
     }
     if spec.user is not None:
         environ["UV_CACHE_DIR"] = str(home / "cache")
+    own = spec.requirements.index is not None or spec.requirements.no_index
+    settings = uv_environment.settings(spec.environ, indexes=not own)
+    file = spec.scratch / "uv.toml"  # in a folder of ours, where no package has left a link
+    private_files.write(file, settings.encode(), owner=spec.user)
+    environ["UV_CONFIG_FILE"] = str(file)
     _sandboxed(spec, arguments, environ, home, on_line, site, failure=_refusal)
 
 

@@ -6,9 +6,12 @@ Whoever runs uv calls it first. It changes nothing outside.
 from __future__ import annotations
 
 import configparser
+import json
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _KEPT = frozenset({
     # what any program needs
@@ -69,6 +72,56 @@ def files(environ: Mapping[str, str]) -> dict[str, Path]:
     usual = {"NETRC": home / ".netrc", "UV_CONFIG_FILE": _config(environ) / "uv" / "uv.toml"}
     named = {name: Path(environ[name]) for name in ("NETRC", "SSL_CLIENT_CERT", "UV_CONFIG_FILE") if environ.get(name)}
     return {name: file for name, file in (usual | named).items() if file.is_file()}
+
+
+def settings(environ: Mapping[str, str], *, indexes: bool) -> str:
+    """What the machine's uv.toml says of package indexes and the way to them, as another uv.toml without credentials.
+
+    This one may be in view of a package that is built. `indexes`: whether the machine's indexes count at all.
+    """
+    file = files(environ).get("UV_CONFIG_FILE")
+    found = _read(file) if file is not None else {}
+    told = {name: found[name] for name in _WAYS if isinstance(found.get(name), bool | list)}
+    given = found.get("index") if indexes else None
+    lines = [f"{name} = {_written(value)}" for name, value in told.items() if _is_plain(value)]
+    if indexes:
+        named = {name: found[name] for name in _INDEXES if name in found}
+        lines += [f"{name} = {_written(value)}" for name, value in named.items() if _is_plain(value)]
+    for index in given if isinstance(given, list) else ():
+        kept = {name: index[name] for name in _OF_INDEX if isinstance(index, dict) and name in index}
+        if "url" in kept and all(map(_is_plain, kept.values())):
+            lines += ["", "[[index]]", *(f"{name} = {_written(value)}" for name, value in kept.items())]
+    return "\n".join([*lines, ""])
+
+
+def asks_a_keyring(environ: Mapping[str, str]) -> bool:
+    """Whether the machine's owner has uv ask a keyring for the passwords of indexes."""
+    file = files(environ).get("UV_CONFIG_FILE")
+    named = environ.get("UV_KEYRING_PROVIDER") or (_read(file).get("keyring-provider") if file is not None else None)
+    return named not in {None, "", "disabled"}
+
+
+_WAYS = ("allow-insecure-host", "native-tls", "system-certs", "offline")
+_INDEXES = ("index-url", "extra-index-url", "no-index", "find-links", "index-strategy")
+_OF_INDEX = ("name", "url", "default", "explicit", "format")
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, OSError, UnicodeDecodeError):
+        return {}  # uv will say what is wrong with it
+
+
+def _is_plain(value: object) -> bool:
+    """Whether it can be shown: no address with credentials."""
+    if isinstance(value, list):
+        return all(isinstance(each, str) and "@" not in each for each in value)
+    return isinstance(value, bool) or (isinstance(value, str) and "@" not in value)
+
+
+def _written(value: object) -> str:
+    return json.dumps(value)  # as TOML has texts, truths and lists of texts too
 
 
 def for_pip(environ: Mapping[str, str]) -> dict[str, str]:

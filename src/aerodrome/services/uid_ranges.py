@@ -16,8 +16,8 @@ SIZE = 2_000
 ENVIRONMENTS = 500
 """So many environments have two uids each in a range; after as many, another range is taken."""
 
-BUILDERS = 250
-"""The next uids are those that packages are built under: so many environments later, two may share one."""
+BUILDERS = 500
+"""The next uids are those that packages are built under, one for each environment of the range."""
 
 CHECKERS = 250
 """The next are those of processes of `aerodrome check`."""

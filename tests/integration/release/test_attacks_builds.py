@@ -364,6 +364,27 @@ def test_a_package_s_program_reaches_neither_the_cache_nor_the_machine_s_passwor
     assert not list(cache.rglob("poison"))
 
 
+@SHOWN
+def test_a_package_that_is_built_asks_the_machine_s_index_and_sees_no_password_of_it(build, spec, place, index):
+    url, asked = index
+    other = url.replace("://", "://owner:sesame@")
+    (place / "uv.toml").write_text(
+        f'[[index]]\nname = "m"\nurl = "{url}"\ndefault = true\n[[index]]\nname = "p"\nurl = "{other}"\n'
+    )
+    (place / "uv.toml").chmod(0o600)
+    look = (
+        "settings = open(os.environ['UV_CONFIG_FILE']).read()\n"
+        "attempt('password in uv.toml', lambda: settings.index('sesame'))\n"
+    )
+    sdist(place / "links", f"PLACE = {str(place)!r}\n{look}")
+    environ = {name: value for name, value in indexed(spec, url).items() if not name.startswith(("UV_", "PIP_"))}
+    environ["UV_FIND_LINKS"] = indexed(spec, url).get("UV_FIND_LINKS", "")
+    site = build("cow\nattacker\n", environ=environ | {"UV_CONFIG_FILE": str(place / "uv.toml")})
+    assert said(site)["won"] == []
+    assert any("/cow/" in path for path, _ in asked)
+    assert (site / "cow.py").read_text() == "answer = 42\n"
+
+
 COUNTING = """
 count = os.environ["HOME"] + "/count"
 open(count, "a").write("x")

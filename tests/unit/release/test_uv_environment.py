@@ -1,8 +1,12 @@
 """What of a person's environment reaches uv."""
 
+import tomllib
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aerodrome.release import uv_environment
 from aerodrome.release.uv_environment import PipSettings, for_pip, pip_settings, scrubbed
 
 NOTHING = PipSettings()
@@ -75,3 +79,55 @@ def test_a_script_s_own_pip_finds_the_index_and_sees_no_credentials():
     assert found == {"PIP_FIND_LINKS": "/wheels", "HTTPS_PROXY": "http://proxy.example:3128"}
     plain = {**environ, "PIP_INDEX_URL": "https://index.example/simple"}
     assert for_pip(plain)["PIP_INDEX_URL"] == "https://index.example/simple"
+
+
+UV_TOML = """
+keyring-provider = "subprocess"
+index-url = "https://ada:secret@one.example/simple"
+extra-index-url = ["https://two.example/simple"]
+native-tls = true
+cache-dir = "/root/.cache"
+
+[[index]]
+name = "mirror"
+url = "https://three.example/simple"
+default = true
+credentials = "secret"
+
+[[index]]
+name = "private"
+url = "https://ada:secret@four.example/simple"
+"""
+
+
+def test_a_package_that_is_built_sees_the_machine_s_indexes_without_credentials(tmp_path):
+    (tmp_path / "uv.toml").write_text(UV_TOML)
+    environ = {"UV_CONFIG_FILE": str(tmp_path / "uv.toml")}
+    assert tomllib.loads(uv_environment.settings(environ, indexes=True)) == {
+        "extra-index-url": ["https://two.example/simple"],
+        "native-tls": True,
+        "index": [{"name": "mirror", "url": "https://three.example/simple", "default": True}],
+    }
+    assert tomllib.loads(uv_environment.settings(environ, indexes=False)) == {"native-tls": True}
+
+
+@pytest.mark.parametrize("text", [None, "no TOML [", "index = 3", "[[index]]\nurl = 3"])
+def test_settings_that_say_nothing_of_indexes_give_none(tmp_path, text):
+    if text is not None:
+        (tmp_path / "uv.toml").write_text(text)
+    assert tomllib.loads(uv_environment.settings({"UV_CONFIG_FILE": str(tmp_path / "uv.toml")}, indexes=True)) == {}
+
+
+@pytest.mark.parametrize(
+    ("environ", "text", "expected"),
+    [
+        ({"UV_KEYRING_PROVIDER": "subprocess"}, "", True),
+        ({"UV_KEYRING_PROVIDER": "disabled"}, "", False),
+        ({}, 'keyring-provider = "subprocess"', True),
+        ({}, "", False),
+    ],
+)
+def test_a_keyring_is_seen(tmp_path, environ, text, expected):
+    (tmp_path / "uv.toml").write_text(text)
+    environ = {**environ, "UV_CONFIG_FILE": str(tmp_path / "uv.toml")}
+    assert uv_environment.asks_a_keyring(environ) is expected
