@@ -24,6 +24,7 @@ from aerodrome.model.web_address import Ports
 from aerodrome.operations.dependencies import Dependencies
 from aerodrome.operations.hibernation import Waking
 from aerodrome.operations.preflight import Preflight
+from aerodrome.operator.dependencies import OperatorDependencies
 from aerodrome.settings import Settings
 from protocol.api import raw
 from protocol.api.memory import EVERYTHING, MemoryIdentity, MemoryLogins, MemoryPrincipals
@@ -140,3 +141,22 @@ class Behind:
             record=self.audited.append,
             aws_endpoint_url=None,
         )
+
+
+def operator_dependencies(**given: Any) -> OperatorDependencies:
+    """What stands behind the operator's socket: nothing, but what a test gives."""
+    nothing: Any = None
+    found: dict[str, Any] = {
+        "audit": nothing,
+        "directory": nothing,
+        "runtime": nothing,
+        "cluster": nothing,
+        "troubles": list,
+        "services": list,
+        "user_databases": nothing,
+        "api": "",
+        "port": 0,
+        "uids": lambda: "30000-31999",
+        "primed": lambda: ["3.3.1"],
+    }
+    return OperatorDependencies(**found | given)

@@ -18,10 +18,9 @@ from aerodrome.identity.authorizer import Authorizer
 from aerodrome.model.iam import roles, users
 from aerodrome.model.iam.directory import Directory
 from aerodrome.operator.app import create_app
-from aerodrome.operator.dependencies import OperatorDependencies
 from aerodrome.settings import Settings
 from protocol.api import raw
-from protocol.api.behind import dependencies
+from protocol.api.behind import dependencies, operator_dependencies
 from protocol.api.memory import MemoryIdentity, unique_id
 from protocol.api.serving import served
 
@@ -77,20 +76,10 @@ def operator(log: Log, behind: Any) -> Iterator[int]:
     directory = users.create(directory, "ada", unique_id=ADA_ID, now=NOW)
     directory = roles.create(directory, "Engineer", unique_id="AROA1", trust='{"Statement": []}', now=NOW)
     identity.grants["AROA1"] = identity.grants[ADA_ID]
-    nothing: Any = None
-    deps = OperatorDependencies(
+    deps = operator_dependencies(
         operations=dependencies(Settings(), authorizer=Authorizer(identity)),
-        audit=log,  # type: ignore[arg-type]
+        audit=log,
         directory=lambda: directory,
-        runtime=nothing,
-        cluster=nothing,
-        troubles=list,
-        services=list,
-        user_databases=nothing,
-        api="",
-        port=0,
-        uids=lambda: "30000-31999",
-        primed=lambda: ["3.3.1"],
         started_at=NOW,
     )
     with served(create_app(deps)) as port:

@@ -22,10 +22,9 @@ from aerodrome.model.release import Deployed
 from aerodrome.model.spec import Spec
 from aerodrome.operations import validation
 from aerodrome.operator.app import create_app
-from aerodrome.operator.dependencies import OperatorDependencies
 from aerodrome.settings import Settings
 from protocol.api import raw
-from protocol.api.behind import VAULT, MemoryPreflight, dependencies
+from protocol.api.behind import VAULT, MemoryPreflight, dependencies, operator_dependencies
 from protocol.api.serving import served
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -109,7 +108,6 @@ def world(creation: dict[str, Any]) -> World:
 @pytest.fixture
 def ask(world: World) -> Iterator[Callable[..., Any]]:
     """Asks the operator's application: (method, path, status) → the document of its answer."""
-    nothing: Any = None
     operations = dependencies(
         Settings(quota_environments=QUOTA),
         environments=world.environments,
@@ -119,21 +117,7 @@ def ask(world: World) -> Iterator[Callable[..., Any]]:
         preflight=world.preflight,
         clock=lambda: NOW,
     )
-    deps = OperatorDependencies(
-        operations=operations,
-        audit=nothing,
-        directory=nothing,
-        runtime=nothing,
-        cluster=nothing,
-        troubles=list,
-        services=list,
-        user_databases=nothing,
-        api="",
-        port=0,
-        uids=lambda: "30000-31999",
-        primed=lambda: ["3.3.1"],
-        started_at=NOW,
-    )
+    deps = operator_dependencies(operations=operations, started_at=NOW)
     with served(create_app(deps)) as port:
 
         def asked(method: str, path: str, status: int = 200) -> Any:
