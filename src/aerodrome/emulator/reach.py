@@ -1,4 +1,4 @@
-"""Which buckets SQL may read: those that whoever asks may read, by what the door says of each request.
+"""Which buckets SQL may read: those that its caller may read, as the door says with each request.
 
 The SQL of Athena and Redshift names objects in its text, which no IAM check reads. `__main__` sets it for each request;
 what is started for the request (a task, a thread, a statement) has it too.

@@ -343,7 +343,7 @@ class Door:
         return proof
 
     async def _fresh(self, look: Callable[[], Found]) -> Found:
-        """What `look` finds in IAM; before it is believed that a key is unknown, changes are brought in."""
+        """What `look` finds in IAM. Before a key counts as unknown, IAM is read again."""
         try:
             return look()
         except AuthenticationError as error:
@@ -354,7 +354,7 @@ class Door:
 
     @asynccontextmanager
     async def _body(self, arrival: _Arrival, owner: str) -> AsyncIterator[bytes]:
-        """The whole body, held within the block; `owner` is whose part of the budget it takes.
+        """The whole body, kept within the block; it counts against `owner`'s part of the budget.
 
         Nobody has proven yet that he is `owner`: so a part is his alone who sends it from the same place, and small
         bodies, and large ones of which little has arrived, need none.
@@ -510,7 +510,7 @@ class Door:
         yield body, None
 
     def _note(self, arrival: _Arrival) -> None:
-        """Leave an entry of what is let through, when it changes something."""
+        """Record a request that is let through, if it changes something."""
         action = arrival.trail.action
         if not _READS.match(action) and not _DATA.match(action):
             self._deps.record(arrival.trail.entry())
@@ -589,7 +589,7 @@ def _plain(head: Head, body: bytes) -> bytes:
 
 
 def _spoken_by_nobody(head: Head) -> str | None:
-    """A service whose protocol an unsigned request speaks; None when it may be one to S3, which knows the public."""
+    """The service whose protocol an unsigned request speaks; None = it may be for S3, which also serves the public."""
     if "x-amz-target" in head.headers:
         return "kms"
     if head.headers.get("content-type", "").startswith("application/x-www-form-urlencoded") or "Action" in head.query:

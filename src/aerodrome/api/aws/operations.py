@@ -297,7 +297,7 @@ class _About:
         return found or [Check(action=action, resource="*")]
 
     def _key_of_ciphertext(self, *, is_named: bool) -> list[str]:
-        """The key that the ciphertext says; one made with an asymmetric key says none, and the request must name it."""
+        """The key that the ciphertext names. That of an asymmetric key names none: then the request must name it."""
         found: str = iam_actions._kms_key_id_from_ciphertext(self._text("CiphertextBlob"))  # noqa: SLF001 -- pinned version
         if not found and not is_named:
             raise UnclearError("The ciphertext is of no key.")
@@ -401,7 +401,7 @@ class _About:
 
 
 def _whole(arn: str) -> str:
-    """An ARN, or `*` for what is none that names one thing."""
+    """The text if it is an ARN of one thing; else `*`."""
     return arn if arn.startswith("arn:") and not set(arn) & set("*?") else "*"
 
 

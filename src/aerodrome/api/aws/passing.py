@@ -57,7 +57,7 @@ class CheckedBody(forwarding.Body):
         self._payload = payload
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body; what is not as it was signed ends it early."""
+        """The body; it ends early where it differs from what was signed."""
         held = b""
         try:
             async for chunk in super().chunks():

@@ -1,4 +1,4 @@
-"""IAM read again for those whose keys nobody knows: seldom, however many there are."""
+"""Reads IAM again for requests with unknown keys: seldom, however many such requests there are."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def unclear(service: str, sentence: str, headers: Mapping[str, str], request_id:
 
 
 def malformed(service: str, reason: str, headers: Mapping[str, str], request_id: str) -> Refusal:
-    """A policy for a resource is none."""
+    """The refusal of a resource policy that is not one."""
     return failed(
         service, 400, _MALFORMED.get(service, "MalformedPolicyDocumentException"), reason, headers, request_id
     )

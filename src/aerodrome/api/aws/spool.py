@@ -81,7 +81,7 @@ def _made(path: Path) -> BinaryIO:
 
 
 def _give(file: BinaryIO, folder: Path) -> None:
-    """Let whose folder it is read the file."""
+    """Let the owner of the folder read the file."""
     owner = folder.stat().st_uid
     if owner != os.geteuid():
         os.fchown(file.fileno(), owner, -1)

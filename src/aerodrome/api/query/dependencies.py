@@ -1,4 +1,4 @@
-"""What IAM and STS need from the rest of Aerodrome, as one value that `assembly` fills in."""
+"""What IAM and STS need from the rest of Aerodrome, as one value that `assembly` makes."""
 
 from __future__ import annotations
 

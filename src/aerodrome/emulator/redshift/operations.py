@@ -1,4 +1,4 @@
-"""The service's operations: a request and whoever sent it in, an answer out.
+"""The service's operations: a request and its caller in, an answer out.
 
 Who calls is known by the access key id that a request is signed with. The emulator checks no signature, so that keeps
 nobody out; it says whose statements ListStatements lists, for whoever knows a statement's id may have its result.
