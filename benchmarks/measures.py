@@ -6,12 +6,11 @@ import statistics
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
 
 import psutil
 from rich.console import Console
 
-from benchmarks import stock
+from benchmarks import chains, stock
 from benchmarks.door import door
 from benchmarks.gateway import gateway
 from benchmarks.hibernation import hibernation
@@ -19,6 +18,7 @@ from benchmarks.memory import pss
 from benchmarks.ours import Installation, wait_for
 from benchmarks.scaling import scaling
 from benchmarks.signatures import signatures
+from benchmarks.starvation import starvation
 from benchmarks.table import Row
 from benchmarks.updates import updates
 from benchmarks.upgrade import upgrade
@@ -28,9 +28,6 @@ ROUNDS = 3
 
 PUTS = 10
 """DAG files put to be seen."""
-
-CHAIN = 40
-"""Tasks of the chain."""
 
 IDLE_SECONDS = 60.0
 """How long idle processes are watched."""
@@ -46,21 +43,6 @@ with DAG("{name}", start_date=datetime(2024, 1, 1), schedule=None):
     def only(): ...
     only()
 """
-
-A_CHAIN = """
-from datetime import datetime
-from airflow.sdk import DAG
-from airflow.providers.standard.operators.python import PythonOperator
-with DAG("chain", start_date=datetime(2024, 1, 1), schedule=None):
-    before = None
-    for number in range({length}):
-        task = PythonOperator(task_id=f"t{{number}}", python_callable=lambda: None)
-        if before is not None:
-            before >> task
-        before = task
-"""
-
-Rest = Callable[..., tuple[int, Any]]
 
 
 def create(ours: Installation, console: Console) -> list[Row]:
@@ -96,23 +78,23 @@ def visible(ours: Installation, console: Console) -> list[Row]:
 
 def running(ours: Installation, console: Console) -> list[Row]:
     """An idle environment's memory and CPU and a chain of trivial tasks, against the same roles started separately."""
-    dag = A_CHAIN.format(length=CHAIN)
+    dag = chains.A_CHAIN.format(length=chains.LENGTH)
     # There before it starts: stock looks for new files every five minutes, and that wait is no part of this measure.
     with stock.Separate(ours, {"chain": dag}) as theirs:
         time.sleep(SETTLE_SECONDS)
         memory_theirs = pss(theirs.processes())
         idle_theirs = _cpu_share(theirs.processes)
-        chain_theirs = _chain(theirs.rest)
+        chain_theirs = chains.run(theirs.rest)
     console.print(f"  stock: {memory_theirs:.0f} MB, {idle_theirs:.1f} % idle, chain {chain_theirs:.1f} s")
     ours.create("running")
     time.sleep(SETTLE_SECONDS)
     memory_ours = pss(ours.processes("running"))
     idle_ours = _cpu_share(lambda: ours.processes("running"))
     ours.put_dag("chain", dag)
-    chain_ours = _chain(lambda *call: ours.rest("running", *call))
+    chain_ours = chains.run(lambda *call: ours.rest("running", *call))
     ours.delete("running")
     return [
-        Row(what=f"chain of {CHAIN} trivial tasks", ours=chain_ours, stock=chain_theirs, unit="s", bar=0.40),
+        Row(what=f"chain of {chains.LENGTH} trivial tasks", ours=chain_ours, stock=chain_theirs, unit="s", bar=0.40),
         Row(what="idle CPU, share of a core", ours=idle_ours, stock=idle_theirs, unit="%", bar=2.0),
         Row(what="idle memory (summed PSS), one worker", ours=memory_ours, stock=memory_theirs, unit="MB", bar=0.65),
     ]
@@ -127,6 +109,7 @@ ALL: dict[str, Callable[[Installation, Console], list[Row]]] = {
     "signatures": signatures,
     "door": door,
     "hibernation": hibernation,
+    "starvation": starvation,
     "updates": updates,
     "upgrade": upgrade,
 }
@@ -134,22 +117,6 @@ ALL: dict[str, Callable[[Installation, Console], list[Row]]] = {
 
 def _is_listed(ours: Installation, name: str) -> bool:
     return ours.rest("visible", "GET", f"/dags/{name}")[0] == 200
-
-
-def _chain(rest: Rest) -> float:
-    """Wall time of one run of the chain, from its start to its end as Airflow recorded them."""
-    wait_for(lambda: rest("GET", "/dags/chain")[0] == 200)
-    rest("PATCH", "/dags/chain", {"is_paused": False})
-    status, run = rest("POST", "/dags/chain/dagRuns", {"logical_date": None})
-    assert status == 200, run
-
-    def ended() -> Any:
-        found = rest("GET", f"/dags/chain/dagRuns/{run['dag_run_id']}")[1]
-        return found if found and found["state"] in {"success", "failed"} else None
-
-    found = wait_for(ended, every=0.5)
-    assert found["state"] == "success", found
-    return float(found["duration"])
 
 
 def _cpu_share(processes: Callable[[], Iterable[psutil.Process]]) -> float:
