@@ -137,6 +137,7 @@ def _dependencies(
                 emulator_socket=emulator_socket,
                 logs_socket=logs_socket,
                 spool=launch.spool_folder(settings.paths.aws),
+                announced=settings.paths.announced,
             )
             crew.stop()
 

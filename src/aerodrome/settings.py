@@ -255,6 +255,11 @@ class Paths:
         return Path(tempfile.gettempdir()) / f"aerodrome-{os.getuid()}-{digest}"
 
     @property
+    def announced(self) -> Path:
+        """Sockets on which sidecars hear from the AWS door that objects have changed."""
+        return self.run / "announced"
+
+    @property
     def aws_socket(self) -> Path:
         """Where the embedded AWS emulator answers, to the door alone."""
         return self.run / "aws.sock"

@@ -110,7 +110,9 @@ class SidecarConfig:
     logs: LogsConfig | None
     """None: nothing is shipped."""
     interval: float
-    """Seconds from the start of one round to the start of the next."""
+    """Seconds from the start of one round to the start of the next, unless something is announced before."""
+    announced_at: Path | None
+    """The socket on which the AWS door says that an object has changed; None = nobody says it."""
 
 
 def load(path: Path) -> SidecarConfig:
@@ -165,6 +167,7 @@ def parse(document: object) -> SidecarConfig:
         status_file=_path(document, "status_file"),
         logs=_logs(document),
         interval=_seconds(document, "interval", default=1.0),
+        announced_at=None if document.get("announced_at") is None else _path(document, "announced_at"),
     )
 
 

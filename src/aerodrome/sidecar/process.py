@@ -8,9 +8,11 @@ once. Every file it writes is replaced in one step, so there is nothing to finis
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -19,6 +21,7 @@ import structlog
 from aerodrome import clock, log
 from aerodrome.errors import AerodromeError
 from aerodrome.sidecar import assume_role, config, endpoint
+from aerodrome.sidecar.announcements import Announcements
 from aerodrome.sidecar.bucket import Bucket
 from aerodrome.sidecar.config import SidecarConfig
 from aerodrome.sidecar.credentials import RefreshableCredentials, RoleCredentials
@@ -77,10 +80,22 @@ def _serve(settings: SidecarConfig, cell: CellPipe) -> None:
         if shipper is not None:
             shipping = SupervisedThread("logs", lambda: shipper.run(shipping.beat))
             shipping.start()
-        rounds.run(settings.interval)
+        with _announcements(settings) as rest:
+            rounds.run(settings.interval, rest)
     finally:
         listener.stop()
         rounds.close()
+
+
+@contextlib.contextmanager
+def _announcements(settings: SidecarConfig) -> Iterator[Callable[[float], None]]:
+    """How to wait for the next round."""
+    if settings.announced_at is None:
+        yield time.sleep
+        return
+    heard = Announcements(settings.announced_at, bucket=settings.bucket, prefix=settings.dag_prefix)
+    with contextlib.closing(heard):
+        yield heard.wait
 
 
 def _role(settings: SidecarConfig) -> RefreshableCredentials:

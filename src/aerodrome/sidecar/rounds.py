@@ -90,13 +90,17 @@ class Rounds:
         self._unwritten = False
         self.status = SidecarStatus(environment, started=clock())
 
-    def run(self, interval: float) -> None:
-        """Go on for ever; only an exception from a signal handler ends it."""
+    def run(self, interval: float, rest: Callable[[float], None] = time.sleep) -> None:
+        """Go on for ever; only an exception from a signal handler ends it.
+
+        `rest` waits so many seconds for the next round, or less if it knows that there is something to do.
+        """
         while True:
             started = self._monotonic()
             wait = self.once()
             due = backoff.next_start(started, self._monotonic(), max(interval, wait))
-            time.sleep(max(0.0, due - self._monotonic()))
+            pause = time.sleep if wait > 0 else rest  # what is away does not come back by being asked more often
+            pause(max(0.0, due - self._monotonic()))
 
     def close(self) -> None:
         """Close connections."""

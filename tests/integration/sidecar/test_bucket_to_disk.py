@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
 import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from aerodrome.model import announcements
 from waiting import wait_for
 
 PAGE = 1000
@@ -21,6 +23,25 @@ def put(s3, bucket, **objects) -> None:
 def put_many(s3, bucket, keys) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda key: s3.put_object(Bucket=bucket, Key=key, Body=key.encode()), keys))
+
+
+def test_what_is_announced_is_there_before_the_next_listing_is_due(s3, bucket, sidecar, tmp_path):
+    path = announcements.socket(tmp_path / "announced", bucket, "01234567")
+    sidecar.config |= {"interval": 3600, "announced_at": str(path)}
+    sidecar.start()
+    put(s3, bucket, one="1")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as door:
+        wait_for("the sidecar listens", path.exists)
+        door.sendto(announcements.message("another-bucket", "dags/one.py"), str(path))
+        door.sendto(announcements.message(bucket, "elsewhere/one.py"), str(path))
+        door.sendto(announcements.message(bucket, "dags/one.py"), str(path))
+        wait_for("the file", lambda: sidecar.files == {"one.py": "1"})
+        s3.delete_object(Bucket=bucket, Key="dags/one.py")
+        door.sendto(announcements.message(bucket, "dags/one.py"), str(path))
+        wait_for("the file is gone", lambda: sidecar.files == {})
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    sidecar.stop()
+    assert not path.exists()
 
 
 def test_files_appear_change_and_disappear(s3, bucket, sidecar):

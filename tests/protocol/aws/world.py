@@ -139,6 +139,7 @@ def opened() -> Iterator[World]:
             emulator_socket=str(emulator.described.address.socket),
             logs_socket=str(store.socket),
             spool=launch.spool_folder(folder),
+            announced=folder / "announced",
         )
         with served(create_app(deps)) as world.port, world._closing:
             yield world

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote
@@ -32,6 +33,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from aerodrome import browsers, forwarding
 from aerodrome.api.auditing import Trail
 from aerodrome.api.aws import operations, passing, readings, refusals, requested, s3
+from aerodrome.api.aws.announcing import Announcer
 from aerodrome.api.aws.knowledge import Knowledge
 from aerodrome.api.aws.passing import CheckedBody, Emulator
 from aerodrome.api.aws.places import Places
@@ -121,6 +123,8 @@ class DoorDependencies:
     """Of the log store, which answers for CloudWatch Logs."""
     spool: Path
     """The folder in which the emulator finds large bodies."""
+    announced: Path
+    """The folder of the sockets on which sidecars hear of changed objects."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -173,6 +177,7 @@ class Door:
         self._spool = spool
         self._places = Places()
         self._refresh_for_strangers = Refreshing(deps.refresh)
+        self._announcer = Announcer(deps.announced)
         self._resources = Resources(emulator.ask)
         self._held = Budget(HELD_AT_ONCE, each=HELD_AT_ONCE // 2, patience=HELD_PATIENCE)
         self._held_of_peers = Budget(HELD_AT_ONCE, each=HELD_AT_ONCE // 2, patience=HELD_PATIENCE)
@@ -480,8 +485,10 @@ class Door:
             )
             target = passing.target(arrival.head.path, arrival.signed.raw_query)
             behind = self._logs if arrival.service == LOGS else self._emulator
-            await behind.pass_on(arrival.head.method, target, headers, body, send)
+            status = await behind.pass_on(arrival.head.method, target, headers, body, send)
         self._forget(admitted)
+        if status is not None and HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
+            self._announcer.announce(admitted.wanted.checks)
 
     def _forget(self, admitted: _Admitted) -> None:
         for check in admitted.wanted.checks:

@@ -14,7 +14,7 @@ from aerodrome.aws.credentials import Credentials
 from aerodrome.backends import ownership
 from aerodrome.backends.control_plane import SESSION_NAME
 from aerodrome.backends.local.environment import LocalEnvironment
-from aerodrome.model import arns
+from aerodrome.model import announcements, arns
 from aerodrome.model.orders import Keep, ServicesOrder
 from aerodrome.release import airflow_home
 from aerodrome.services import redis
@@ -89,6 +89,7 @@ def sidecar(environment: LocalEnvironment, order: ServicesOrder) -> str:
         "status_file": str(paths.sidecar_status),
         "logs": _logs(environment, order),
         "interval": 1.0,
+        "announced_at": _announced_at(environment, order),
     }
     return json.dumps(document)
 
@@ -104,6 +105,14 @@ def _logs(environment: LocalEnvironment, order: ServicesOrder) -> dict[str, Any]
         "tasks": str(paths.logs),
         "positions": str(paths.log_positions),
     }
+
+
+def _announced_at(environment: LocalEnvironment, order: ServicesOrder) -> str | None:
+    """Where the sidecar hears of changes in the bucket: through our own door alone."""
+    settings, bucket = environment.control_plane.settings, arns.bucket_name(order.bucket_arn)
+    if not settings.guards_aws:
+        return None
+    return str(announcements.socket(settings.paths.announced, bucket, environment.tenant.identifier))
 
 
 def _redis_unit(environment: LocalEnvironment) -> list[dict[str, Any]]:
