@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -41,6 +42,14 @@ def test_a_decision_that_another_replaces_says_so_at_its_top():
         top = (later.parent / earlier).read_text().splitlines()[2]
         assert top.startswith("*Replaced by [decision ")
         assert later.name in top
+
+
+def test_the_architecture_page_has_the_layers_that_are_checked():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    [layers] = [
+        each["layers"] for each in contracts if each["type"] == "layers" and each["containers"] == ["aerodrome"]
+    ]
+    assert "\n".join(["```", *layers, "```"]) in (ROOT / "docs" / "architecture.md").read_text()
 
 
 def glossary() -> list[tuple[str, list[str]]]:
