@@ -23,7 +23,7 @@ from aerodrome.api.query.dependencies import QueryDependencies
 from aerodrome.api.sts.issuers import Issuers
 from aerodrome.backends.control_plane import ControlPlane
 from aerodrome.backends.local import backend as local_backend
-from aerodrome.backends.local import warm
+from aerodrome.backends.local import groups, warm
 from aerodrome.backends.local.backend import LocalBackend
 from aerodrome.controller.loop import Controller
 from aerodrome.controller.scaling import Pace
@@ -184,6 +184,7 @@ class _Rooms:
                 troubles=self._troubles,
                 uids=lambda: own.shown if (own := uid_register.recorded(self.settings.paths)) else "",
                 primed=functools.partial(warm.primed, self.settings.paths),
+                limits=functools.partial(groups.enforcement, self.settings.paths),
                 user_databases=self.settings.paths.user_databases,
                 api=self.settings.url(self.port),
                 port=self.port,

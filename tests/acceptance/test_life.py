@@ -270,6 +270,79 @@ def test_dag_code_reaches_no_secret_of_its_environment(product, environment):
         assert [deed for deed in each["got"] if not re.fullmatch(MAY, deed)] == [], place
 
 
+GREEDY = """
+import os
+import signal
+from datetime import datetime
+from airflow import DAG
+try:
+    from airflow.providers.standard.operators.python import PythonOperator
+except ImportError:
+    from airflow.operators.python import PythonOperator
+
+def fork_until_refused():
+    made = []
+    try:
+        while len(made) < 5000:
+            pid = os.fork()
+            if pid == 0:
+                os.setsid()
+                signal.pause()
+            made.append(pid)
+    except OSError:
+        pass
+    for pid in made:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    return len(made)
+
+def eat_until_ended():
+    pid = os.fork()
+    if pid == 0:
+        eaten = []
+        while len(eaten) < 6 * 64:
+            eaten.append(b"x" * 2**24)
+        os._exit(0)
+    return os.waitpid(pid, 0)[1]
+
+with DAG("{dag}", start_date=datetime(2024, 1, 1), schedule=None):
+    PythonOperator(task_id="forks", python_callable=fork_until_refused) >> PythonOperator(
+        task_id="eats", python_callable=eat_until_ended
+    )
+"""
+"""Takes all processes, then all memory (6 GiB at most); what it returns says when that was refused."""
+
+
+def test_a_task_that_takes_everything_is_bounded_and_the_events_say_so(product, environment):
+    if not environment.startswith("shared-3"):
+        pytest.skip("the same in every line")
+    status = product.status()
+    if status["limits"]["control_groups"] is None:
+        pytest.skip(f"no control groups here: {status['limits']['reason']}")
+    allowed = product.environment(environment)["worker_limits"]
+    dag = f"greedy_{environment}".replace("-", "_")
+    before = {unit["name"]: unit["pid"] for unit in product.environment(environment)["units"]}
+    product.put_dag(dag, GREEDY.format(dag=dag))
+    run = product.trigger(environment, dag)
+    assert product.finished(environment, dag, run) == "success"
+    product.remove_dags(dag)
+    path = f"/dags/{dag}/dagRuns/{run}/taskInstances/{{}}/xcomEntries/return_value"
+    forks, ended = (int(product.rest(environment, "GET", path.format(task))["value"]) for task in ("forks", "eats"))
+    assert 100 < forks < allowed["processes"]
+    assert ended == 9, "it got all that it asked for"
+    kinds = wait_for("the events", lambda: limits_met(product, environment))
+    assert kinds["OUT_OF_PROCESSES"] == kinds["OUT_OF_MEMORY"] == "worker-1"
+    after = {unit["name"]: unit["pid"] for unit in product.environment(environment)["units"]}
+    assert after == before
+
+
+def limits_met(product, environment):
+    """The units that have met a limit, by the kind of event; None before both kinds are there."""
+    events = product.run_json("events", environment)
+    found = {each["kind"]: each["detail"]["unit"] for each in events if each["kind"].startswith("OUT_OF")}
+    return found if len(found) == len({"OUT_OF_MEMORY", "OUT_OF_PROCESSES"}) else None
+
+
 def told_by(product, dag, place):
     found = product.s3.list_objects_v2(Bucket=BUCKET, Prefix=f"out/{dag}/{place}")
     if not found["KeyCount"]:

@@ -25,6 +25,7 @@ from aerodrome.model.observed import (
     CellState,
     DatabaseSeen,
     InstallationProgress,
+    LimitMet,
     QueueSeen,
     ReleasesSeen,
     RuntimeSeen,
@@ -106,6 +107,9 @@ class FakeCell:
     hung: tuple[str, float] | None = None
     """Why and when its first unit was ended."""
 
+    limit_met: LimitMet | None = None
+    """Of its first worker."""
+
     died_at: float | None = None
     """When its first worker died."""
 
@@ -136,7 +140,8 @@ class FakeCell:
         is_first = name == next(iter(self.units))
         hung, at = self.hung if self.hung and is_first else ("", None)
         died_at = self.died_at if name == UNITS[-1] else None
-        return Unit(name=name, state=state, restarts=self.restarts, hung=hung, exited_at=at or died_at)
+        met = self.limit_met if name == UNITS[-1] else None
+        return Unit(name=name, state=state, restarts=self.restarts, hung=hung, exited_at=at or died_at, limit_met=met)
 
     def end(self) -> None:
         """End the cell and all its units."""

@@ -26,6 +26,7 @@ from . import (
     logs,
     mounts,
     nursery,
+    placement,
     runs,
     specs,
     supervisor,
@@ -137,8 +138,12 @@ class Agent:
         self._next_rotation = 0.0
         self._unrotatable: set[str] = set()
         self._listen_to_signals()
-        self.supervisor = supervisor.Supervisor(requests, configuration.state, nursery.Nursery(configuration.prelude))
-        self.runs = runs.Runs(requests, self.supervisor.nursery)
+        self._placement = placement.Placement(configuration.group)
+        self._placement.enter(os.getpid(), forker_pid)
+        self.supervisor = supervisor.Supervisor(
+            requests, configuration.state, nursery.Nursery(configuration.prelude), self._placement
+        )
+        self.runs = runs.Runs(requests, self.supervisor.nursery, self._placement)
         self.operations = control_requests.Operations(configuration, self.supervisor, self.runs)
         self._server = control.Server(configuration.socket, self._selector, self.operations.answer)
         self.supervisor.adopt(configuration.units, time.monotonic())
@@ -173,7 +178,7 @@ class Agent:
     def finish(self) -> int:
         """After the last unit: kills what units left behind, and removes this cell's files but its log and its lock."""
         self.supervisor.nursery.close()
-        left = kernel.kill_descendants(os.getpid(), self._forker_pid)
+        left = self._placement.end() + kernel.kill_descendants(os.getpid(), self._forker_pid)
         self._server.close()
         for path in (self.config.state, self.config.pid_file):
             with contextlib.suppress(FileNotFoundError):

@@ -13,6 +13,7 @@ import fcntl
 import importlib
 import json
 import os
+import resource
 import runpy
 import signal
 import socket
@@ -132,6 +133,7 @@ def _become(spec: dict[str, Any], *, given: int, run: Callable[[list[str]], int]
     os.umask(spec["umask"])
     env = dict(spec["env"])
     env.pop(COMPANION_VARIABLE, None)
+    _take_limits(spec)
     if spec.get("companion") is not None:
         _start_companion(spec["companion"])
         env[COMPANION_VARIABLE] = str(COMPANION_FD)
@@ -189,6 +191,18 @@ def _reset_signals(*, python: bool) -> None:
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def _take_limits(spec: dict[str, Any]) -> None:
+    """Sets the limits that no control group sees to, for this process and what it starts."""
+    limits = spec.get("limits") or {}
+    # Processes are counted by user, and an environment may have no user of its own.
+    processes = limits.get("user_processes") if spec["uid"] is not None else None
+    for kind, value in ((resource.RLIMIT_NPROC, processes), (resource.RLIMIT_DATA, limits.get("memory"))):
+        if value is not None:
+            _, hard = resource.getrlimit(kind)
+            most = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(kind, (most, most))
 
 
 def _take_identity(uid: int | None, gid: int | None, saved: int | None = None) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import specs
+from . import cgroups, specs
 
 if TYPE_CHECKING:
     from typing import Any
@@ -39,6 +39,8 @@ class Config:
     """Folders, each with a path at which units find it too (see `mounts`)."""
     linkless: list[str] = field(default_factory=list)
     """Of these paths, those in which nobody follows links."""
+    group: cgroups.Group | None = None
+    """The control group below which the cell makes one for each unit; None = there are none."""
 
     @property
     def lock(self) -> str:
@@ -68,7 +70,14 @@ def read(path: str) -> Config:
     specs.require(sound, f"linkless in {path} must be a list of absolute paths")
     wanted = specs.parse_units(raw.get("units"))
     return Config(
-        path=path, environment=environment, units=wanted, prelude=prelude, views=views, linkless=linkless, **paths
+        path=path,
+        environment=environment,
+        units=wanted,
+        prelude=prelude,
+        views=views,
+        linkless=linkless,
+        group=cgroups.parse(raw.get("group")),
+        **paths,
     )
 
 
@@ -79,6 +88,7 @@ def _is_view(found: object) -> bool:
 def write(config: Config) -> None:
     """Writes the configuration file anew, atomically and durably. Raises OSError; then the old file stands."""
     document: dict[str, Any] = {key: getattr(config, key) for key in ("environment", *PATHS, "views", "linkless")}
+    document["group"] = None if config.group is None else config.group._asdict()
     document["prelude"] = None if config.prelude is None else config.prelude.document()
     document["units"] = [spec.document() for spec in config.units]
     write_atomically(config.path, json.dumps(document), durable=True)

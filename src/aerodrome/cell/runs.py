@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .nursery import Nursery
+    from .placement import Placement
     from .runspecs import RunSpec
 
 MOST = 8  # at once; whoever asks has a lower limit of its own, and this one bounds its mistakes
@@ -40,9 +41,10 @@ class RunningCommand(NamedTuple):
 class Runs:
     """The runs of a cell. Times are seconds of the monotonic clock."""
 
-    def __init__(self, requests: socket.socket, nursery: Nursery) -> None:
+    def __init__(self, requests: socket.socket, nursery: Nursery, placement: Placement) -> None:
         self._requests = requests
         self._nursery = nursery
+        self._placement = placement
         self._running: dict[str, RunningCommand] = {}
         self._killed: dict[str, str] = {}
         """Why a run was killed; it is answered when it is dead."""
@@ -63,7 +65,7 @@ class Runs:
             raise specs.RefusedError(f"run {name}: {error}") from error
         answer = control.PendingAnswer()
         self._running[name] = RunningCommand(wanted, launch.pid, now, answer, outputs)
-        launch.release(wanted.spec)
+        launch.release(self._placement.place_command(wanted.spec, launch.pid))
         logs.say("run started", run=name, pid=launch.pid)
         return answer
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 LONGEST_TIMEOUT = 24 * 3600.0  # seconds
 LARGEST_LIMIT = 64 * 1024 * 1024  # bytes
 
+TAKEN = ("argv", "env", "cwd", "umask", "uid", "gid", "limits")  # what a run has of a unit's fields
+
 
 @dataclass(frozen=True)
 class RunSpec:
@@ -33,7 +35,7 @@ class RunSpec:
 
 def parse(raw: dict[str, Any]) -> RunSpec:
     """The run that a request asks for. Raises RefusedError; unknown fields are ignored."""
-    fields: dict[str, Any] = {key: raw[key] for key in ("argv", "env", "cwd", "umask", "uid", "gid") if key in raw}
+    fields: dict[str, Any] = {key: raw[key] for key in TAKEN if key in raw}
     take = specs.Fields("run", raw)
     stdout = take("stdout", "an absolute path", specs.is_path)
     stderr = take("stderr", "an absolute path", specs.is_path)

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from . import forker, kernel, logs, readiness
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from .specs import UnitSpec
 
 PATIENCE = 10.0  # seconds for a fork on a machine that is short of everything
@@ -36,10 +38,10 @@ class Launch:
         self.notices = notices
         self._channel = channel
 
-    def release(self, spec: UnitSpec) -> None:
-        """Lets the process become the unit. Should it be dead already, its exit is reported like any other."""
+    def release(self, document: dict[str, Any]) -> None:
+        """Lets the process become what it says. Should it be dead already, its exit is reported like any other."""
         with contextlib.suppress(OSError):
-            self._channel.sendall(json.dumps(spec.document()).encode() + b"\n")
+            self._channel.sendall(json.dumps(document).encode() + b"\n")
         self._channel.close()
 
 

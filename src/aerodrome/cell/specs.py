@@ -11,7 +11,7 @@ import json
 import re
 import signal
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,10 +25,22 @@ DEFAULT_GRACE = 30.0  # seconds
 LONGEST_GRACE = 7 * 24 * 3600.0  # seconds; a drained worker may finish a task of days
 LARGEST_ID = 2**32 - 2  # 2**32-1 means "leave as it is" to the kernel
 LARGEST_PORT = 65535
+LARGEST_LIMIT = 2**62
 
 
 class RefusedError(Exception):
     """The request cannot be obeyed; the caller must change it as the sentence says."""
+
+
+class UnitLimits(NamedTuple):
+    """What a unit may have, with all that it starts; None = no limit of its own."""
+
+    processes: int | None = None
+    """Processes and threads."""
+    memory: int | None = None
+    """Bytes."""
+    user_processes: int | None = None
+    """Processes and threads of the unit's user in all its units, where control groups cannot count the unit's own."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +66,8 @@ class UnitSpec:
     """Whom its forks may become instead: the saved set-user-ID. None = nobody."""
     companion: UnitSpec | None = None
     """A process that is begun beside the unit's own, in its session, and shares a socket pair with it; None = none."""
+    limits: UnitLimits = field(default_factory=UnitLimits)
+    """They change without a restart."""
 
     def document(self) -> dict[str, Any]:
         """The specification as JSON, with every default."""
@@ -73,6 +87,7 @@ class UnitSpec:
             "stop": {"signal": self.stop_signal, "grace": self.grace},
             "saved_uid": self.saved_uid,
             "companion": None if self.companion is None else self.companion.document(),
+            "limits": self.limits._asdict(),
         }
 
     def public(self) -> dict[str, Any]:
@@ -83,11 +98,13 @@ class UnitSpec:
 
     @property
     def digest(self) -> str:
-        """Names what a process is started with: all but `after` and `stop`, which change without a restart."""
-        shape = {key: value for key, value in self.document().items() if key not in ("after", "stop")}
+        """Names what a process is started with: all but what changes without a restart."""
+        shape = {key: value for key, value in self.document().items() if key not in ("after", "stop", "limits")}
         for later in ("listen", "saved_uid", "companion"):
             if shape[later] is None:
                 del shape[later]  # units of a cell that did not know the field are the same
+        if self.companion is not None:
+            shape["companion"] = {key: value for key, value in shape["companion"].items() if key != "limits"}
         return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()
 
 
@@ -143,7 +160,15 @@ def parse(raw: Any) -> UnitSpec:
         saved_uid=take("saved_uid", "a user id or null", _is_id, None),
         # It has the unit's name and log, and no companion of its own.
         companion=None if beside is None else parse(dict(beside, name=name, log=log, companion=None)),
+        limits=_limits(f"unit {name}: limits", raw.get("limits")),
     )
+
+
+def _limits(where: str, raw: Any) -> UnitLimits:
+    given = {} if raw is None else raw
+    require(isinstance(given, dict), f"{where} must be an object")
+    take = Fields(where, given)
+    return UnitLimits(**{name: take(name, "a number above 0 or null", _is_count, None) for name in UnitLimits._fields})
 
 
 class Fields:
@@ -182,6 +207,10 @@ def _is_int(value: Any, largest: int) -> bool:
 
 def _is_id(value: Any) -> bool:
     return value is None or _is_int(value, LARGEST_ID)
+
+
+def _is_count(value: Any) -> bool:
+    return value is None or (_is_int(value, LARGEST_LIMIT) and value > 0)
 
 
 def _is_env(value: Any) -> bool:

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from . import liveness, logs, readiness, specs, state_file, units
+from . import liveness, logs, placement, readiness, specs, state_file, units
 
 if TYPE_CHECKING:
     from typing import Any
@@ -36,6 +36,8 @@ class SupervisedUnit:
     trouble: str = ""
     """Why it could not be started."""
     pulse: liveness.Pulse = field(default_factory=liveness.Pulse)
+    met: placement.LimitMet | None = None
+    """The limit that it met last."""
     hung: str = ""
     """Why it is killed, if that is because it hangs; empty otherwise."""
 
@@ -44,6 +46,7 @@ def status(unit: SupervisedUnit, now: float) -> dict[str, Any]:
     """What the control socket tells of a unit; times are seconds since 1970."""
     decided = unit.decided
     offset = time.time() - now
+    met = unit.met
     last_exit = unit.last_exit and dict(unit.last_exit, at=_wall(unit.last_exit["at"], offset))
     return {
         "name": decided.name,
@@ -57,6 +60,13 @@ def status(unit: SupervisedUnit, now: float) -> dict[str, Any]:
         "status_text": unit.trouble or (unit.notices.status if unit.notices is not None else ""),
         "holds": None if unit.notices is None else unit.notices.holds,
         "log": unit.spec.log,
+        "limit_met": met
+        and {
+            "limit": met.limit,
+            "allowed": getattr(unit.spec.limits, met.limit),
+            "times": met.times,
+            "at": _wall(met.at, offset),
+        },
     }
 
 

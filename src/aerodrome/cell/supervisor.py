@@ -18,18 +18,22 @@ if TYPE_CHECKING:
     import socket
 
     from .nursery import Nursery
+    from .placement import Placement
 
 
 class Supervisor:
     """The units of a cell. Times are seconds of the monotonic clock."""
 
-    def __init__(self, requests: socket.socket, state: str, nursery: Nursery) -> None:
+    def __init__(self, requests: socket.socket, state: str, nursery: Nursery, placement: Placement) -> None:
         self.supervised: dict[str, supervised_unit.SupervisedUnit] = {}
         self.to_stop: set[str] = set()
         self._requests = requests
         self.nursery = nursery
+        self._placement = placement
         self._listeners = listeners.Listeners()
         self._missing: dict[int, str] = {}
+        self._forked: list[tuple[supervised_unit.SupervisedUnit, spawn.Launch]] = []
+        """Those that wait to be let run."""
         self._leaving = False
         self._looked_at = 0.0
         self._state = state
@@ -44,6 +48,7 @@ class Supervisor:
         records = state_file.load(self._state)
         for one in records:
             self.supervised[one.spec.name] = supervised_unit.adopted(one)
+            self._placement.adopt(one.spec.name, one.pid)
         if any(kernel.alive(one.pid, one.start) for one in records):
             # A single restart must not wait for the nursery's imports, which pay only when all units start.
             self.nursery.give_up("units were adopted")
@@ -82,7 +87,7 @@ class Supervisor:
         elif action == units.TERMINATE:
             self._terminate(unit)
         elif action == units.KILL:
-            self._kill(unit)
+            self._kill(unit, now)
 
     def settle(self, now: float) -> None:
         """Does all that is due, drops units that are gone for good, and saves the state."""
@@ -93,10 +98,12 @@ class Supervisor:
                 break
             for name, event in moves:
                 self.move(self.supervised[name], event, now)
+            self._let_run(now)
         for name in [one for one in self.to_stop if self.supervised[one].decided.state == units.STOPPED]:
             logs.say("unit stopped", unit=name)
             del self.supervised[name]
             self.to_stop.discard(name)
+            self._placement.forget(name)
         self.save()
 
     def observe(self, now: float) -> None:
@@ -114,6 +121,10 @@ class Supervisor:
 
     def watch(self, now: float) -> None:
         """Checks whether units that have a process still do something, and kills those that do not."""
+        mains = {name: unit.pid for name, unit in self.supervised.items() if unit.pid is not None}
+        self._placement.look(mains, now)
+        for name, unit in self.supervised.items():
+            unit.met = self._placement.met(name) or unit.met
         seconds = now - self._looked_at
         if seconds < liveness.LOOK_EVERY:
             return
@@ -135,7 +146,7 @@ class Supervisor:
         self, unit: supervised_unit.SupervisedUnit, code: int | None, number: int | None, now: float
     ) -> None:
         """Handles the death of a unit's main process, which is not reaped yet: kills what it left, then decides."""
-        left = _kill_leftovers(unit)
+        left = self._kill_leftovers(unit, now)
         name = None if number is None else _signal_name(number)
         logs.say("unit exited", unit=unit.spec.name, pid=unit.pid, code=code, signal=name, left=left)
         unit.last_exit = {"code": code, "signal": name, "at": now}
@@ -167,6 +178,8 @@ class Supervisor:
         due = supervised_unit.must_restart(unit, spec)
         if due:
             self.move(unit, units.RESTART, now)
+        if unit.spec.limits != spec.limits:
+            self._placement.renew(spec)
         unit.spec = spec
         unit.decided = replace(unit.decided, after=spec.after, grace=spec.grace)
         return due or replaced
@@ -184,10 +197,20 @@ class Supervisor:
         unit.pid, unit.start, unit.notices = launch.pid, launch.start, launch.notices
         unit.running, unit.digest, unit.adopted = unit.spec, unit.spec.digest, False
         self.save()
-        launch.release(unit.spec)
-        if unit.spec.ready == supervised_unit.STARTED:
-            self.move(unit, units.SERVES, now)
-        logs.say("unit started", unit=unit.spec.name, pid=launch.pid, restarts=unit.decided.restarts)
+        self._forked.append((unit, launch))
+
+    def _let_run(self, now: float) -> None:
+        """Lets every process that was forked become its unit.
+
+        All move into their groups at once: the kernel waits for the first, some 20 ms, and then for no other.
+        """
+        forked, self._forked = self._forked, []
+        documents = [self._placement.place(unit.spec, launch.pid) for unit, launch in forked]
+        for (unit, launch), document in zip(forked, documents):
+            launch.release(document)
+            if unit.spec.ready == supervised_unit.STARTED:
+                self.move(unit, units.SERVES, now)
+            logs.say("unit started", unit=unit.spec.name, pid=launch.pid, restarts=unit.decided.restarts)
 
     def _hold_ports(self) -> None:
         """Holds ports as soon as a unit is wanted, long before the unit could bind its port, and until it is gone."""
@@ -223,27 +246,31 @@ class Supervisor:
             with contextlib.suppress(OSError):
                 os.kill(unit.pid, getattr(signal, running.stop_signal))
 
-    def _kill(self, unit: supervised_unit.SupervisedUnit) -> None:
+    def _kill(self, unit: supervised_unit.SupervisedUnit, now: float) -> None:
         if unit.pid is None or (unit.adopted and not kernel.alive(unit.pid, unit.start)):
             return
         logs.say("unit killed", unit=unit.spec.name, pid=unit.pid, why=unit.hung or "not stopped in its grace")
-        kernel.kill_session(unit.pid)
+        if self._placement.kill(unit.spec.name, now) is None:
+            kernel.kill_session(unit.pid)
+
+    def _kill_leftovers(self, unit: supervised_unit.SupervisedUnit, now: float) -> int:
+        """Kills the rest of the unit; of its session alone where it has no group.
+
+        An adopted unit's number may have been given to another process.
+        """
+        left = self._placement.kill(unit.spec.name, now)
+        if left is not None or unit.pid is None:
+            return left or 0
+        found = kernel.process(unit.pid)
+        if found is not None and found.start != unit.start:
+            return 0
+        return kernel.kill_session(unit.pid)
 
     def _forget_process(self, unit: supervised_unit.SupervisedUnit) -> None:
         if unit.notices is not None:
             unit.notices.close()
         unit.pid, unit.running, unit.notices, unit.adopted = None, None, None, False
         unit.pulse, unit.hung = liveness.Pulse(), ""
-
-
-def _kill_leftovers(unit: supervised_unit.SupervisedUnit) -> int:
-    """Kills the rest of the unit's session, unless an adopted unit's number has been given to another process."""
-    if unit.pid is None:
-        return 0
-    found = kernel.process(unit.pid)
-    if found is not None and found.start != unit.start:
-        return 0
-    return kernel.kill_session(unit.pid)
 
 
 def _no_port(port: int, reason: str) -> str:

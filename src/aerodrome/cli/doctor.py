@@ -17,7 +17,9 @@ from pathlib import Path
 import psutil
 
 from aerodrome.airflow import versions
+from aerodrome.backends.local import groups
 from aerodrome.errors import BrokenError
+from aerodrome.model.limits import Enforcement
 from aerodrome.release import airflow_home, interpreters, locks
 from aerodrome.services import disks, redis, uid_register
 from aerodrome.settings import EMBEDDED, Settings, split_address
@@ -74,6 +76,8 @@ class MachineFacts:
     is_root: bool
     hides_secrets: bool = False
     """Whether DAG code can have a user of its own, apart from what holds an environment's secrets."""
+    limits: Enforcement
+    """What sees to the limits of environments and units."""
     uids: str = ""
     """The ranges that the machine's register gave to this installation; empty: none yet."""
     data: Path
@@ -101,6 +105,7 @@ def judge(facts: MachineFacts) -> list[DoctorFinding]:
         _limit("processes", facts.processes, PROCESSES_NEEDED, f"ulimit -u {PROCESSES_NEEDED}"),
         _redis(facts),
         _user(facts),
+        _limits(facts.limits),
     ]
 
 
@@ -126,6 +131,7 @@ def gather(settings: Settings, *, running: bool) -> MachineFacts:
         redis=settings.redis_url != EMBEDDED or _has_redis(),
         is_root=os.geteuid() == 0,
         hides_secrets=airflow_home.can_be_shown_without_links(),
+        limits=groups.enforcement(settings.paths),
         uids=own.shown if (own := uid_register.recorded(settings.paths)) else "",
         data=settings.paths.data,
     )
@@ -221,6 +227,16 @@ def _user(facts: MachineFacts) -> DoctorFinding:
         found += "; DAG code of Airflow 3 can read its environment's secrets, for it cannot have a user of its own"
         return DoctorFinding(subject="user", level=Level.WARN, found=found, fix=fix)
     return DoctorFinding(subject="user", level=Level.OK, found=found)
+
+
+def _limits(found: Enforcement) -> DoctorFinding:
+    if found.is_whole:
+        return DoctorFinding(subject="limits", level=Level.OK, found=found.sentence)
+    fix = (
+        "let Aerodrome make control groups: start it as root, or by `systemd-run --user --scope -p Delegate=yes` with "
+        "version 2; a container needs /sys/fs/cgroup writable, and a group without processes of its own"
+    )
+    return DoctorFinding(subject="limits", level=Level.WARN, found=found.sentence, fix=fix)
 
 
 def _interpreter(line: str, settings: Settings) -> str | None:

@@ -41,6 +41,8 @@ OUTCOME_STYLES = {"APPLIED": "green", "PENDING": "cyan", "FAILED": "red"}
 LEVEL_STYLES = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
 
 
+GIB = 2**30
+
 GAP = "  "
 """Between two columns."""
 
@@ -110,6 +112,8 @@ def status(document: Mapping[str, Any]) -> RenderableType:
         known.add("uids of environments", document["uids"])
     if document["primed"]:
         known.add("Airflow imported for creations", ", ".join(document["primed"]))
+    if "limits" in document:  # a control plane of before says nothing of them
+        known.add("limits", document["limits"]["sentence"])
     troubles = Rows("trouble", header=False)
     for sentence in document["troubles"]:
         troubles.add(Text(sentence, "red"))
@@ -138,8 +142,16 @@ def environments(found: Iterable[Mapping[str, Any]]) -> Rows:
         counted = Text(f"{ready}/{len(units)} ready", "" if ready == len(units) else "yellow")
         rest = REST_WORDS.get(each["hibernation"]["rest"], "") if each["status"] in RESTING else ""
         state = Text(rest or each["status"], STATUS_STYLES.get(each["status"], ""))
-        table.add(each["name"], each["airflow_version"], each["class"], state, counted, _now(each))
+        table.add(each["name"], each["airflow_version"], _class(each), state, counted, _now(each))
     return table
+
+
+def _class(each: Mapping[str, Any]) -> str:
+    """The environment class, and how much less memory its workers have here than on MWAA."""
+    given = each.get("worker_limits")
+    if not given or given["memory"] >= given["memory_of_class"]:
+        return str(each["class"])
+    return f"{each['class']} ({given['memory'] / GIB:.1f} of {given['memory_of_class'] / GIB:.0f} GiB a worker)"
 
 
 def _failure(each: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from aerodrome.controller import bringing_up, crewing, letting_go, maintenance, ordering, scaling
@@ -10,12 +11,17 @@ from aerodrome.controller.plans import CALM, Begin, Happen, Plan, Take, Wait
 from aerodrome.controller.scaling import Pace
 from aerodrome.model.environment import Environment, Failure
 from aerodrome.model.lifecycle import Event
-from aerodrome.model.observed import NO_CELL, CellState, Observed, RuntimeSeen, TasksSeen, Unit
-from aerodrome.model.orders import Death, Point, ReportDeaths
+from aerodrome.model.observed import NO_CELL, CellState, LimitMet, Observed, RuntimeSeen, TasksSeen
+from aerodrome.model.orders import CellOrder, Death, Point, ReportDeaths
 from aerodrome.model.phases import Phase
 
 SCHEDULER = "scheduler"
 """The unit that looks after tasks."""
+
+GIB = 2**30
+
+MEMORY = "memory"
+"""The limit of that name; the other one is that of processes."""
 
 DAMAGED = "DATABASE_DAMAGED"
 
@@ -119,10 +125,55 @@ def _may_run(seen: RuntimeSeen, revision: int, worker: str) -> bool:
     return cell.runs  # nobody knows its units
 
 
-def hangs(observed: Observed) -> list[tuple[int | None, Unit]]:
-    """The units that their cells killed because they hung, each with its revision (None = a service)."""
-    everything = ((None, observed.services), *observed.cells.items())
-    return [(whose, unit) for whose, each in everything for unit in each.units if unit.hung]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """What happened to a unit, and is told once."""
+
+    kind: str
+    """Of the event."""
+
+    revision: int | None
+    """The unit's; None = it is a service."""
+
+    unit: str
+    at: float
+    """Seconds since 1970."""
+
+    sentence: str
+
+
+UNIT_HUNG = "UNIT_HUNG"
+OUT_OF_MEMORY = "OUT_OF_MEMORY"
+OUT_OF_PROCESSES = "OUT_OF_PROCESSES"
+INCIDENTS = frozenset({UNIT_HUNG, OUT_OF_MEMORY, OUT_OF_PROCESSES})
+"""The kinds of events for them."""
+
+
+def incidents(observed: Observed) -> list[Incident]:
+    """What has happened to units last: their cells killed them because they hung, or they have met a limit."""
+    found = []
+    for whose, cell in ((None, observed.services), *observed.cells.items()):
+        chosen = cell.order.environment_class if isinstance(cell.order, CellOrder) else "its EnvironmentClass"
+        for unit in cell.units:
+            if unit.hung:
+                sentence = f"{unit.name} {unit.hung}; it was ended and is started again."
+                at = unit.exited_at or 0.0
+                found.append(Incident(kind=UNIT_HUNG, revision=whose, unit=unit.name, at=at, sentence=sentence))
+            if unit.limit_met is not None:
+                kind, sentence = _limit(unit.name, unit.limit_met, chosen)
+                at = unit.limit_met.at
+                found.append(Incident(kind=kind, revision=whose, unit=unit.name, at=at, sentence=sentence))
+    return found
+
+
+def _limit(unit: str, met: LimitMet, chosen: str) -> tuple[str, str]:
+    """The kind of event for a limit that was met, and its sentence."""
+    remedy = "Choose a larger EnvironmentClass, or let DAG code take less."
+    if met.limit == MEMORY:
+        of = "its environment's limit" if met.allowed is None else f"{met.allowed / GIB:.1f} GiB by {chosen}"
+        return OUT_OF_MEMORY, f"{unit} ran out of memory ({of}): the kernel ended what took most of it. {remedy}"
+    of = "its environment's limit" if met.allowed is None else f"{met.allowed} by {chosen}"
+    return OUT_OF_PROCESSES, f"{unit} may have no more processes and threads ({of}): more were refused. {remedy}"
 
 
 def _as_ordered(environment: Environment, observed: Observed) -> Plan | None:

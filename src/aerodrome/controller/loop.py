@@ -68,9 +68,6 @@ ASK_EVERY = 10.0
 ASK_SOON = 1.0
 """The same when the environment is to hibernate as soon as there is nothing."""
 
-UNIT_HUNG = "UNIT_HUNG"
-"""The kind of event for a unit that hung."""
-
 UNIT_FAILING = "UNIT_FAILING"
 """The kind of event for a unit that ends again and again."""
 
@@ -109,7 +106,7 @@ class Controller:
         self._due: dict[str, float] = {}
         self._running: dict[str, Future[float]] = {}
         self._faults: dict[str, int] = {}
-        self._hangs: dict[str, dict[tuple[int | None, str], float]] = {}
+        self._told: dict[str, dict[tuple[str, int | None, str], float]] = {}
         self._deaths: dict[str, dict[tuple[int, str], float]] = {}
         """Workers' deaths that Airflow was told about. A new control plane tells them again, which does no harm."""
         self._endings: dict[str, dict[crash_loops.Key, crash_loops.Endings]] = {}
@@ -203,7 +200,7 @@ class Controller:
             return CALM
         try:
             observed = self._observed(environment)
-            self._tell_hangs(environment, observed)
+            self._tell_incidents(environment, observed)
             self._tell_crash_loops(environment, observed)
             chosen = planning.plan(environment, observed, self._clock(), self._pace)
             self._carry_out(environment, chosen)
@@ -403,20 +400,18 @@ class Controller:
         for sentence in change.report[known:]:
             self._environments.record(environment.name, "NOTE", sentence, {"revision": change.revision}, self._clock())
 
-    def _tell_hangs(self, environment: Environment, observed: Observed) -> None:
-        """Write one event for each unit that its cell had to kill, even if the control plane restarts in between."""
-        for whose, unit in keeping.hangs(observed):
-            at = unit.exited_at or 0.0
-            if environment.identifier not in self._hangs:
-                self._hangs[environment.identifier] = self._told_hangs(environment.name)
-            told = self._hangs[environment.identifier]
-            if at <= told.get((whose, unit.name), 0.0) + SAME_MOMENT:
+    def _tell_incidents(self, environment: Environment, observed: Observed) -> None:
+        """Write one event for each unit that hung or met a limit, even if the control plane restarts in between."""
+        for each in keeping.incidents(observed):
+            if environment.identifier not in self._told:
+                self._told[environment.identifier] = self._told_before(environment.name)
+            told, key = self._told[environment.identifier], (each.kind, each.revision, each.unit)
+            if each.at <= told.get(key, 0.0) + SAME_MOMENT:
                 continue
-            sentence = f"{unit.name} {unit.hung}; it was ended and is started again."
-            detail = {"revision": whose, "unit": unit.name, "at": at}
-            log.warning("unit hung", environment=environment.name, sentence=sentence)
-            self._environments.record(environment.name, UNIT_HUNG, sentence, detail, self._clock())
-            told[whose, unit.name] = at
+            detail = {"revision": each.revision, "unit": each.unit, "at": each.at}
+            log.warning("incident", environment=environment.name, what=each.kind, sentence=each.sentence)
+            self._environments.record(environment.name, each.kind, each.sentence, detail, self._clock())
+            told[key] = each.at
 
     def _tell_crash_loops(self, environment: Environment, observed: Observed) -> None:
         """Write one event for each unit that ends again and again. A change that such a unit spoils tells it itself."""
@@ -430,10 +425,13 @@ class Controller:
             log.warning("unit fails", environment=environment.name, sentence=sentence)
             self._environments.record(environment.name, UNIT_FAILING, sentence, detail, now)
 
-    def _told_hangs(self, name: str) -> dict[tuple[int | None, str], float]:
-        """The hung units that have an event already: revision and name → when the cell ended it."""
-        details = [event["detail"] for event in self._environments.events(name) if event["kind"] == UNIT_HUNG]
-        return {(detail["revision"], detail["unit"]): detail["at"] for detail in details}
+    def _told_before(self, name: str) -> dict[tuple[str, int | None, str], float]:
+        """The incidents that have an event already: kind, revision and unit → when that was."""
+        events = [event for event in self._environments.events(name) if event["kind"] in keeping.INCIDENTS]
+        return {
+            (event["kind"], event["detail"]["revision"], event["detail"]["unit"]): event["detail"]["at"]
+            for event in events
+        }
 
     def _fail(self, environment: Environment, failure: Failure) -> float:
         """A person must act. A change ends and is undone; anything else is tried again, more slowly."""

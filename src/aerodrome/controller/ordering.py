@@ -54,6 +54,7 @@ def cell(environment: Environment, revision: int, deployed: Deployed, found: Cel
         most_workers=spec.max_workers,
         workers=crew.workers,
         draining=crew.draining,
+        environment_class=spec.environment_class,
     )
 
 

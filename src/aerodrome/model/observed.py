@@ -24,6 +24,20 @@ WORKER = "worker-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LimitMet:
+    """A limit at which the kernel has ended or refused processes of a unit."""
+
+    limit: str
+    """`memory` or `processes`."""
+
+    allowed: int | None
+    """What the unit itself may have: bytes, or processes and threads. None = it met its environment's limit."""
+
+    at: float
+    """When that began, in seconds since 1970; what follows within a minute belongs to it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
     """One long-running process as its cell reports it. `state` is a word of the cell's own table."""
 
@@ -42,6 +56,8 @@ class Unit:
 
     holds: int | None = None
     """How many tasks a worker holds that takes no more; None = it takes tasks, or nobody knows."""
+    limit_met: LimitMet | None = None
+    """The limit that it met last; None = none, as far as its cell knows."""
 
     @property
     def is_ready(self) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from aerodrome.model import classes
 from aerodrome.model.change import Seed
 from aerodrome.model.release import Deployed
 from aerodrome.model.spec import Spec
@@ -68,6 +69,9 @@ class CellOrder:
     keep: Keep = Keep.ALL
     patience: float = AT_ONCE
     """Seconds for the end of units that are not kept; with `Keep.TASKS` of the workers alone."""
+
+    environment_class: str = classes.DEFAULT
+    """Its name, which limits what the units may have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -236,7 +236,7 @@ def _context(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 
 def _status(deps: OperatorDependencies) -> dict[str, Any]:
-    troubles = deps.troubles()
+    troubles, enforcement = deps.troubles(), deps.limits()
     try:
         found = sorted(deps.operations.environments.all(), key=lambda environment: environment.name)
     except connection.LedgerError as error:  # the status must be shown just then
@@ -250,8 +250,11 @@ def _status(deps: OperatorDependencies) -> dict[str, Any]:
         "started_at": deps.started_at.isoformat(),
         "uids": deps.uids(),
         "primed": deps.primed(),
+        "limits": documents.limits(enforcement),
         "services": deps.services(),
-        "environments": [documents.environment(each, *deps.runtime.show(each.tenant)) for each in found],
+        "environments": [
+            documents.environment(each, *deps.runtime.show(each.tenant), machine=enforcement.machine) for each in found
+        ],
     }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from aerodrome.backends.contract import Runtime
 from aerodrome.ledger.audit import Audit
 from aerodrome.model.iam.directory import Directory
+from aerodrome.model.limits import Enforcement
 from aerodrome.operations.dependencies import Dependencies
 from aerodrome.services.clusters import Cluster
 
@@ -33,6 +34,8 @@ class OperatorDependencies:
     """The ranges of uids that environments run under; empty where that is whoever started us."""
     primed: Callable[[], list[str]]
     """The Airflow versions that the next creation finds imported already."""
+    limits: Callable[[], Enforcement]
+    """What sees to the limits of environments and units."""
     user_databases: Path
     api: str
     """The address of the API."""

@@ -7,22 +7,42 @@ from dataclasses import asdict
 from typing import Any
 
 from aerodrome.backends.contract import ShownCell
+from aerodrome.model import classes
+from aerodrome.model import limits as model_limits
 from aerodrome.model.environment import Environment, Failure, LastUpdate, Progress
 from aerodrome.model.hibernation import ASLEEP_TAG, IDLE_TAG
 from aerodrome.model.history import Revision, Snapshot
+from aerodrome.model.limits import Enforcement
+from aerodrome.model.observed import WORKER
 
 Document = dict[str, Any]
 
 
-def environment(found: Environment, services: ShownCell, cells: Mapping[int, ShownCell]) -> Document:
-    """An environment, and what was seen of its cells."""
-    change = found.change
+def limits(found: Enforcement) -> Document:
+    """What sees to the limits of units; an empty value = nothing does."""
+    return {
+        "control_groups": found.version,
+        "reason": found.reason,
+        "processes": found.processes,
+        "memory": found.memory,
+        "processor": found.processor,
+        "sentence": found.sentence,
+    }
+
+
+def environment(found: Environment, services: ShownCell, cells: Mapping[int, ShownCell], *, machine: int) -> Document:
+    """An environment, and what was seen of its cells, on a machine with so many bytes of memory."""
+    change, chosen = found.change, classes.CLASSES[found.spec.environment_class]
     return {
         "name": found.name,
         "identifier": found.identifier,
         "status": found.status,
         "airflow_version": found.spec.airflow_version,
         "class": found.spec.environment_class,
+        "worker_limits": {
+            **asdict(model_limits.of_unit(chosen, WORKER, machine)),
+            "memory_of_class": chosen.worker_memory_gib * model_limits.GIB,
+        },
         "created_at": found.created_at.isoformat(),
         "progress": _progress(found.progress),
         "failure": _failure(found.failure),

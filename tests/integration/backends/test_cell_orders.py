@@ -69,7 +69,12 @@ class Bench:
         self.paths = CellPaths(cell.folder)
         self.states = CellStates()
         plane = SimpleNamespace(settings=SimpleNamespace(paths=SimpleNamespace(releases=cell.folder)))
-        environments = SimpleNamespace(control_plane=plane, paths=lambda _: SimpleNamespace(cell=lambda _: self.paths))
+        environments = SimpleNamespace(
+            control_plane=plane,
+            paths=lambda _: SimpleNamespace(cell=lambda _: self.paths),
+            groups=SimpleNamespace(top=lambda: None),
+            limit=lambda *_: None,
+        )
         installer = SimpleNamespace(installed=lambda _version, _lock: None)
         self.orders = CellOrders(environments, installer, self.states)
         monkeypatch.setattr(warm, "spawn", lambda _settings, _installed, config, **_: self.spawn(config))

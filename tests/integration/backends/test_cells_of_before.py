@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -43,7 +44,7 @@ ORDER = CellOrder(
     web_access="PUBLIC_ONLY",
     tasks_per_worker=5,
     most_workers=10,
-    workers=1,
+    workers=(1,),
 )
 
 
@@ -75,6 +76,7 @@ def environment(folder: Path) -> LocalEnvironment:
         owner=OWNER,
         control=CONTROL,
         builder=None,
+        groups=SimpleNamespace(for_cell=lambda *_: None, memory=8 * 2**30),
         secrets=EnvironmentSecrets(
             fernet_key="f" * 44, database_password="d", jwt_secret="j" * 64, secret_key="s", credentials_token="t"
         ),
@@ -100,7 +102,7 @@ def test_a_cell_that_knows_one_user_is_told_of_one_when_a_worker_is_added(enviro
     told = _units(before)
 
     environment_folders.prepare(environment.paths, OWNER, CONTROL)
-    more = replace(before, environment=environment, order=replace(ORDER, workers=2))
+    more = replace(before, environment=environment, order=replace(ORDER, workers=(1, 2)))
     now = replace(more, may_be_apart=cell_states.is_apart(cell))
     now.change()
     added = set(_units(now)) - set(told)
@@ -133,17 +135,17 @@ def test_a_warm_process_of_another_aerodrome_forks_no_more_cells(folder: Path, m
     (own / "bin").mkdir(parents=True)
     (own / "bin" / "python").symlink_to(sys.executable)
     installed = Installation("3.3.1", folder / "3.3.1", "l", own=own)
-    paths = Settings(data=folder).paths
-    described = warm.describe(paths, installed)
+    settings = Settings(data=folder)
+    described = warm.describe(settings, installed)
     try:
-        warm.start(paths, installed)
+        warm.start(settings, installed)
         first = daemon.find(described)
-        warm.start(paths, installed)
+        warm.start(settings, installed)
         assert daemon.find(described) == first
         while time.time() <= described.pid_file.stat().st_ctime + 0.02:  # its clock ticks
             pass
         (code / "agent.py").chmod(0o644)  # as whoever puts a file in its place
-        warm.start(paths, installed)
+        warm.start(settings, installed)
         assert daemon.find(described) not in {None, first}
     finally:
         daemon.stop(described)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import lines
-from aerodrome.cell import kernel
+from aerodrome.cell import cgroups, kernel
 from aerodrome.services import accounts
 from matrices import ALL_FAULTS
 from waiting import wait_for
@@ -173,6 +173,7 @@ class Cell:
         self.prelude: dict[str, Any] | None = None
         self.views: list[list[str]] = []
         self.linkless: list[str] = []
+        self.group: cgroups.Group | None = None
         self.seen: set[int] = set()
 
     def unit(self, name: str, script: str = SLEEPER, **fields: Any) -> dict[str, Any]:
@@ -208,6 +209,7 @@ class Cell:
                     "prelude": self.prelude,
                     "views": self.views,
                     "linkless": self.linkless,
+                    "group": self.group and self.group._asdict(),
                     **paths,
                 }
             )

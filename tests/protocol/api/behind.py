@@ -19,6 +19,7 @@ from aerodrome.ledger.memory import MemoryEnvironments
 from aerodrome.model import updates
 from aerodrome.model.audit import Entry
 from aerodrome.model.environment import Environment
+from aerodrome.model.limits import Enforcement
 from aerodrome.model.spec import Spec
 from aerodrome.model.web_address import Ports
 from aerodrome.operations.dependencies import Dependencies
@@ -153,6 +154,7 @@ def operator_dependencies(**given: Any) -> OperatorDependencies:
         "cluster": nothing,
         "troubles": list,
         "services": list,
+        "limits": lambda: Enforcement(version=1, kinds=frozenset({"pids", "memory", "cpu"}), machine=2**33),
         "user_databases": nothing,
         "api": "",
         "port": 0,

@@ -32,11 +32,12 @@ def test_what_is_left_out_has_a_default() -> None:
 
 def test_units_without_a_port_or_a_companion_are_the_same_to_a_cell_that_knew_of_none() -> None:
     spec = specs.parse(raw(ready="notify"))
-    later = ("after", "stop", "listen", "saved_uid", "companion")
+    later = ("after", "stop", "listen", "saved_uid", "companion", "limits")
     shape = {key: value for key, value in spec.document().items() if key not in later}
     assert spec.digest == hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()
     assert specs.parse(raw(ready="notify", listen=8000)).digest != spec.digest
     assert specs.parse(raw(ready="notify", companion=raw())).digest != spec.digest
+    assert specs.parse(raw(ready="notify", limits={"memory": 2**30})).digest == spec.digest
 
 
 def test_a_specification_survives_the_way_to_its_process() -> None:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from aerodrome import errors
 from aerodrome.cli import check_run, environment_variables, main, rendering
 from aerodrome.cli.doctor import Level, MachineFacts, judge
+from aerodrome.model.limits import Enforcement
 from aerodrome.settings import Settings
 
 WELL = MachineFacts(
@@ -30,6 +31,7 @@ WELL = MachineFacts(
     redis=True,
     is_root=False,
     hides_secrets=False,
+    limits=Enforcement(version=2, kinds=frozenset({"pids", "memory", "cpu"}), machine=2**34),
     data=Path("/data"),
 )
 
@@ -177,3 +179,11 @@ def test_check_passes_the_variables_that_it_is_told_to():
     for wrong in ("E", "=1"):
         with pytest.raises(errors.CallerError, match="--env"):
             check_run.passed([wrong], {"A": "1"})
+
+
+def test_a_machine_without_control_groups_is_told_what_it_does_not_limit():
+    without = Enforcement(version=None, reason="we may not change /x", machine=2**34)
+    [found] = [each for each in judge(replace(WELL, limits=without)) if each.level is not Level.OK]
+    assert (found.subject, found.level) == ("limits", Level.WARN)
+    assert "not limited: processes, CPU weight" in found.found
+    assert "Delegate=yes" in found.fix

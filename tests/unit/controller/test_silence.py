@@ -9,7 +9,7 @@ import pytest
 
 from aerodrome.controller.plans import Wait
 from aerodrome.model.lifecycle import Status
-from aerodrome.model.observed import Cell, CellState
+from aerodrome.model.observed import Cell, CellState, LimitMet
 from aerodrome.model.orders import Death, ServicesOrder, title
 from unit.controller.test_plan import NOW, an_environment, everything
 from unit.controller.world import NAME, World, option, plan, version
@@ -94,6 +94,27 @@ def test_a_hung_unit_is_told_once_even_by_the_next_control_plane():
     told = [event for event in world.environments.events(NAME) if event["kind"] == "UNIT_HUNG"]
     assert [event["detail"]["at"] for event in told] == [100.0, 200.0]
     assert told[0]["sentence"] == "scheduler was stopped by a signal for 10 s; it was ended and is started again."
+
+
+@pytest.mark.parametrize(
+    ("limit", "allowed", "kind", "sentence"),
+    [
+        ("memory", 2**31, "OUT_OF_MEMORY", "worker-1 ran out of memory (2.0 GiB by mw1.small): the kernel ended "),
+        ("memory", None, "OUT_OF_MEMORY", "worker-1 ran out of memory (its environment's limit): the kernel ended "),
+        ("processes", 576, "OUT_OF_PROCESSES", "worker-1 may have no more processes and threads (576 by mw1.small): "),
+    ],
+)
+def test_a_limit_that_was_met_is_told_once_and_again_when_it_is_met_again(limit, allowed, kind, sentence):
+    world = World()
+    world.create()
+    for at in (100.0, 100.002, 200.0):
+        world.place.cells[1].limit_met = LimitMet(limit=limit, allowed=allowed, at=at)
+        for _ in range(3):
+            world.look(world.controller())
+    told = [event for event in world.environments.events(NAME) if event["kind"] == kind]
+    assert [event["detail"]["at"] for event in told] == [100.0, 200.0]
+    assert told[0]["sentence"].startswith(sentence)
+    assert told[0]["sentence"].endswith("Choose a larger EnvironmentClass, or let DAG code take less.")
 
 
 def test_a_full_disk_fails_no_change():

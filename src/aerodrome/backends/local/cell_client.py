@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aerodrome.errors import RetryError
-from aerodrome.model.observed import Unit
+from aerodrome.model.observed import LimitMet, Unit
 
 ANSWER_LIMIT = 4 * 2**20
 """Bytes that an answer may have; a longer one is the other side's fault."""
@@ -63,6 +63,7 @@ def units(answer: Mapping[str, Any]) -> tuple[Unit, ...]:
             exited_at=(unit.get("last_exit") or {}).get("at"),
             holds=unit.get("holds"),
             hung=(unit.get("last_exit") or {}).get("hung", ""),
+            limit_met=_limit_met(unit.get("limit_met")),
         )
         for unit in answer["units"]
     )
@@ -83,6 +84,12 @@ def _line(client: socket.socket) -> bytes:
         if len(received) > ANSWER_LIMIT:
             raise OSError(f"answer of more than {ANSWER_LIMIT} bytes")
     return received
+
+
+def _limit_met(found: Mapping[str, Any] | None) -> LimitMet | None:
+    if not found:
+        return None
+    return LimitMet(limit=found["limit"], allowed=found["allowed"], at=found["at"])
 
 
 def _in_words(last_exit: Mapping[str, Any] | None) -> str:

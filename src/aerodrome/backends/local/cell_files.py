@@ -20,7 +20,7 @@ from aerodrome.backends import ownership
 from aerodrome.backends.local import environment_folders
 from aerodrome.backends.local.environment import LocalEnvironment
 from aerodrome.identity import tokens
-from aerodrome.model import web_address
+from aerodrome.model import classes, limits, web_address
 from aerodrome.model.orders import CellOrder
 from aerodrome.release import airflow_home
 from aerodrome.release.airflow_home import Parts
@@ -49,7 +49,14 @@ class CellFiles:
     def units(self) -> list[dict[str, Any]]:
         """The specifications of all units, also of those that are not kept now."""
         adapter = versions.lookup(self.installation.version).adapter
-        return [dict(unit) for unit in adapter.units(self.context)]
+        return [{**unit, "limits": self._limits(unit["name"])} for unit in adapter.units(self.context)]
+
+    def _limits(self, unit: str) -> dict[str, int]:
+        """What the environment class gives to a unit, as far as this machine can."""
+        found, machine = classes.CLASSES[self.order.environment_class], self.environment.groups.memory
+        allowed = limits.of_unit(found, unit, machine)
+        whole = limits.of_environment([(found, self.order.most_workers)], machine)
+        return {"processes": allowed.processes, "memory": allowed.memory, "user_processes": whole.processes}
 
     def write(self, kept: Collection[str]) -> None:
         """Write every file that the cell and its units read; the cell begins with the units that are `kept`."""
@@ -64,7 +71,9 @@ class CellFiles:
             self._write(path, text)
         cell, units = environment.paths.cell(revision), self.units
         private_files.write(cell.units, json.dumps({"units": units}))
-        config = environment.cell_config(cell, context.unit_logs, [unit for unit in units if unit["name"] in kept])
+        config = environment.cell_config(
+            cell, context.unit_logs, [unit for unit in units if unit["name"] in kept], revision
+        )
         config["views"] = [[str(folder), str(path)] for folder, path in seen.views]
         config["linkless"] = [str(context.logs)] if self._control is not None else []
         config["prelude"] = {

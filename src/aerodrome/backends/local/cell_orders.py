@@ -54,6 +54,7 @@ class CellOrders:
         files = self._files(tenant, order)
         installed = files.installation
         recorded_orders.forget(cell)
+        self._environments.limit(tenant, order)
         files.write(_kept(order, files.units))
         service_files.share_broker(files.environment)
         users.open_ways(installed)
@@ -67,6 +68,7 @@ class CellOrders:
         if order.keep is not Keep.TASKS and (known is None or not units or not _same_units(order, known)):
             files = replace(self._files(tenant, order), may_be_apart=cell_states.is_apart(cell))
             recorded_orders.forget(cell)
+            self._environments.limit(tenant, order)
             files.change()
             units = files.units
         if not units:
@@ -93,7 +95,7 @@ class CellOrders:
         if not cell.run.is_dir():
             return
         if order.patience == AT_ONCE or not self._states.is_leaving(cell):
-            leftovers.end([cell], None)
+            leftovers.end([cell], None, top=self._environments.groups.top())
         recorded_orders.write(cell, order)
 
     def _files(self, tenant: Tenant, order: CellOrder) -> CellFiles:

@@ -54,10 +54,12 @@ def run(paths: EnvironmentPaths, cell: CellPaths, words: Sequence[str], *, timeo
         RetryError: there is no cell, or it cannot run the command now.
     """
     with _output(paths.run) as stdout, _output(paths.run) as stderr:
+        web = _web_unit(cell)
         request = {
             "op": "run",
             "id": f"command-{uuid.uuid4().hex}",
-            **units.command(_web_unit(cell), words),
+            **units.command(web, words),
+            "limits": web.get("limits"),
             "stdout": str(stdout.path),
             "stderr": str(stderr.path),
             "timeout": timeout,

@@ -12,7 +12,8 @@ from aerodrome.airflow.context import Database
 from aerodrome.backends import ownership
 from aerodrome.backends.control_plane import ControlPlane
 from aerodrome.backends.databases import names
-from aerodrome.backends.local import trust
+from aerodrome.backends.local import groups, trust
+from aerodrome.backends.local.groups import Groups
 from aerodrome.backends.local.paths import CellPaths, EnvironmentPaths
 from aerodrome.identity.vault import EnvironmentSecrets
 from aerodrome.model.tenant import Tenant
@@ -37,6 +38,7 @@ class LocalEnvironment:
     builder: UnixUser | None
     """Whom its packages and startup script run as before they are tried; None = ourselves."""
 
+    groups: Groups
     secrets: EnvironmentSecrets = field(repr=False)
     credentials_port: int
     """Loopback port on which the sidecar hands out the execution role's credentials."""
@@ -90,8 +92,13 @@ class LocalEnvironment:
         mode = private_files.MODE if self.owner is None else ownership.GROUP_READABLE
         private_files.write(self.paths.credentials_token, self.secrets.credentials_token, owner=self.owner, mode=mode)
 
-    def cell_config(self, cell: CellPaths, logs: Path, units: list[dict[str, Any]]) -> dict[str, Any]:
-        """The configuration of a cell with these units, without a nursery and without views of folders."""
+    def cell_config(
+        self, cell: CellPaths, logs: Path, units: list[dict[str, Any]], revision: int | None = None
+    ) -> dict[str, Any]:
+        """The configuration of the cell of a revision (None = of the services) with these units.
+
+        It has no nursery and no views of folders. The group that it names is made.
+        """
         return {
             "environment": self.tenant.name,
             "views": [],
@@ -102,4 +109,5 @@ class LocalEnvironment:
             "log": str(logs / "cell.log"),
             "units": units,
             "prelude": None,
+            "group": groups.document(self.groups.for_cell(self.tenant.identifier, revision)),
         }

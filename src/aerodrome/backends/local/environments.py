@@ -6,10 +6,13 @@ import threading
 
 from aerodrome import private_files
 from aerodrome.backends.control_plane import ControlPlane
-from aerodrome.backends.local import cell_client, environment_folders, leftovers, paths, ports
+from aerodrome.backends.local import cell_client, environment_folders, leftovers, paths, ports, recorded_orders
 from aerodrome.backends.local.environment import LocalEnvironment
+from aerodrome.backends.local.groups import Groups
 from aerodrome.backends.local.paths import CellPaths, EnvironmentPaths
 from aerodrome.backends.local.users import Users
+from aerodrome.model import classes
+from aerodrome.model.orders import CellOrder
 from aerodrome.model.tenant import Tenant
 from aerodrome.services import folders
 from aerodrome.services.queues import Queues
@@ -24,6 +27,7 @@ class LocalEnvironments:
         self.control_plane = control_plane
         self._settings = control_plane.settings
         self._users = Users(control_plane.settings)
+        self.groups = Groups(control_plane.settings.paths)
         self._choosing = threading.Lock()
         """Held while a port is chosen: two environments must not find the same one free."""
 
@@ -58,9 +62,24 @@ class LocalEnvironments:
             owner=self.owner(tenant),
             builder=self.builder(tenant),
             control=self.control(tenant),
+            groups=self.groups,
             secrets=secrets,
             credentials_port=self.port(tenant, found.services),
         )
+
+    def limit(self, tenant: Tenant, *orders: CellOrder) -> None:
+        """Set what the environment may have with its cells, to some of which these orders are about to be given."""
+        found = self.paths(tenant)
+        known = {each.revision: each for each in orders}
+        for revision in environment_folders.revisions(found):
+            order = recorded_orders.read(found.cell(revision))
+            if isinstance(order, CellOrder):
+                known.setdefault(revision, order)
+        cells = [
+            (classes.CLASSES[order.environment_class], len({*order.workers, *order.draining}))
+            for order in known.values()
+        ]
+        self.groups.limit(tenant.identifier, cells)
 
     def port(self, tenant: Tenant, cell: CellPaths) -> int:
         """The port of the last start, if its units still use it or nobody does; otherwise a new one, noted at once."""

@@ -1,7 +1,8 @@
 """Finds what a dead cell left running, and ends it without a cell.
 
-The cell's own state file tells the processes: process id and kernel start time, so that another process that has the
-same id later is spared. If we are root, the uids that only this environment has tell them too.
+The cell's control group tells all of it. Without one, the cell's own state file tells the processes: process id and
+kernel start time, so that another process that has the same id later is spared. If we are root, the uids that only this
+environment has tell them too.
 """
 
 from __future__ import annotations
@@ -11,12 +12,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import psutil
 
+from aerodrome.backends.local import groups
 from aerodrome.backends.local.paths import CellPaths
+from aerodrome.cell import cgroups
+from aerodrome.cell.cgroups import Group
 from aerodrome.errors import RetryError
 from aerodrome.services import processes
 from aerodrome.unix_users import UnixUser
@@ -24,6 +29,7 @@ from aerodrome.unix_users import UnixUser
 PATIENCE = 10.0
 """Seconds that killed processes may take to end."""
 
+POLL = 0.01
 
 _KILL_ALL = "import os, signal, sys; os.setuid(int(sys.argv[1])); os.kill(-1, signal.SIGKILL)"
 
@@ -33,12 +39,38 @@ def exist(cell: CellPaths) -> bool:
     return any(True for _ in _recorded(cell.state))
 
 
-def end(cells: Iterable[CellPaths], *owners: UnixUser | None) -> None:
-    """Kill the cells, all that they started, their units, and everything else that runs under the owners' uids.
+def end(
+    cells: Iterable[CellPaths], *owners: UnixUser | None, top: Group | None = None, whole: Group | None = None
+) -> None:
+    """Kill the cells, all that they started, and their units, by the control groups of the installation (`top`).
+
+    `whole` is a group that ends as a whole too. What has no group is ended by what the cells wrote down, and with it
+    everything else that runs under the owners' uids.
 
     Raises:
         RetryError: some process has not ended yet after its SIGKILL.
     """
+    every = list(cells)
+    found = {cell.run: group for cell in every if (group := groups.of_cell(cell, top)) is not None}
+    ending = [*found.values(), *([whole] if whole is not None and cgroups.exists(whole) else [])]
+    _end_groups(ending)
+    # A cell that could not enter its group is none of it.
+    others = [cell for cell in every if cell.run not in found or process_of(cell) is not None or exist(cell)]
+    if others or not ending:
+        _end_others(others, *owners)
+
+
+def _end_groups(ending: Collection[Group]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    left = {pid for group in ending if cgroups.kill(group) for pid in cgroups.members(group)}
+    while left and time.monotonic() < deadline:
+        time.sleep(POLL)
+        left = {pid for group in ending for pid in cgroups.members(group)}
+    if left:
+        raise RetryError(f"still ending: {', '.join(map(str, sorted(left)))}")
+
+
+def _end_others(cells: Iterable[CellPaths], *owners: UnixUser | None) -> None:
     uids = {owner.uid for owner in owners if owner is not None}
     sessions: set[int] = set()
     begun: list[psutil.Process] = []

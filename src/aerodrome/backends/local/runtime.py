@@ -102,8 +102,11 @@ class LocalRuntime:
                 self._services.end_everything(tenant)
                 self._environments.queues(tenant).remove()
                 environment_folders.remove(paths)
+                self._environments.groups.remove(tenant.identifier)
             case Remove(revision=int() as revision):
                 environment_folders.remove_cell(paths, revision)
+                self._environments.groups.remove_cell(tenant.identifier, revision)
+                self._environments.limit(tenant)
                 self._services.forget_queues_before(tenant, revision)
 
     def web_server(self, tenant: Tenant) -> LinkedWebServer:

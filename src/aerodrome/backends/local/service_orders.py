@@ -55,6 +55,7 @@ class ServiceOrders:
             if known is None or known.keep is not order.keep:
                 _keep(paths.services, order)
         else:
+            self._environments.limit(tenant)
             _start(environment, order)
         recorded_orders.write(paths.services, order)
 
@@ -66,7 +67,9 @@ class ServiceOrders:
         """
         paths = self._environments.paths(tenant)
         every = [paths.services, *map(paths.cell, environment_folders.revisions(paths))]
-        leftovers.end(every, self._environments.owner(tenant), self._environments.control(tenant))
+        groups = self._environments.groups
+        owners = self._environments.owner(tenant), self._environments.control(tenant)
+        leftovers.end(every, *owners, top=groups.top(), whole=groups.of_environment(tenant.identifier))
 
     def forget_queues_before(self, tenant: Tenant, revision: int) -> None:
         """Remove the queues that were put aside, if the present queue belongs to a revision after this one.
@@ -95,7 +98,7 @@ class ServiceOrders:
         if is_alive:
             cell_client.ask(paths.services.socket, {"op": "shutdown"})
             raise RetryError("waiting for Redis to end, because its queue is replaced", delay=0.2)
-        leftovers.end([paths.services], None)
+        leftovers.end([paths.services], None, top=self._environments.groups.top())
         queues = self._environments.queues(tenant)
         if wanted > number:
             queues.set_aside(wanted)

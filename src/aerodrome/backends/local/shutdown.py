@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from aerodrome.backends.local import cell_client, leftovers, warm
+from aerodrome.backends.local import cell_client, groups, leftovers, warm
 from aerodrome.backends.local.paths import CellPaths
+from aerodrome.cell.cgroups import Group
 from aerodrome.errors import RetryError
 from aerodrome.settings import Paths
 
@@ -24,11 +25,12 @@ def stop_all(paths: Paths, *, report: Callable[[str], None]) -> None:
     """Stop all cells of revisions at the same time, then those of services, then the warm processes."""
     deadline = time.monotonic() + LIMIT
     for pattern in ("*/*/cell.json", "*/cell.json"):
-        _stop([CellPaths(config.parent) for config in paths.run.glob(pattern)], deadline, report)
+        _stop([CellPaths(config.parent) for config in paths.run.glob(pattern)], deadline, report, groups.known(paths))
     warm.stop_all(paths)
+    groups.remove_all(paths)
 
 
-def _stop(found: Iterable[CellPaths], deadline: float, report: Callable[[str], None]) -> None:
+def _stop(found: Iterable[CellPaths], deadline: float, report: Callable[[str], None], top: Group | None = None) -> None:
     """Ask cells to stop, wait for them, and kill what remains."""
     waiting = [cell for cell in found if _ask_to_stop(cell)]
     while waiting and time.monotonic() < deadline:
@@ -36,7 +38,7 @@ def _stop(found: Iterable[CellPaths], deadline: float, report: Callable[[str], N
         report(f"Stopping {environments} environment{'s' if environments > 1 else ''} …")
         time.sleep(POLL)
         waiting = [cell for cell in waiting if _ask_to_stop(cell)]
-    leftovers.end(found, None)
+    leftovers.end(found, None, top=top)
 
 
 def _environment(cell: CellPaths) -> Path:

@@ -1,0 +1,72 @@
+"""What the classes give, on machines of any size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aerodrome.model import classes, limits
+
+GIB = 2**30
+SMALL = classes.CLASSES["mw1.small"]
+
+sizes = st.integers(min_value=GIB, max_value=2**42)
+kinds = st.sampled_from(sorted(classes.CLASSES))
+
+
+def test_a_large_machine_gives_what_the_class_has() -> None:
+    assert limits.of_unit(SMALL, "worker-1", 64 * GIB) == limits.Allowance(processes=576, memory=2 * GIB)
+    assert limits.of_unit(classes.CLASSES["mw1.micro"], "web", 64 * GIB).memory == 3 * GIB
+    # A worker, schedulers, web servers; and Redis, sidecar, cells.
+    assert limits.of_environment([(SMALL, 1)], 64 * GIB) == limits.Allowance(processes=3 * 576 + 256, memory=7 * GIB)
+    assert not limits.is_clipped(SMALL, 64 * GIB)
+
+
+def test_a_laptop_gives_less() -> None:
+    large = classes.CLASSES["mw1.2xlarge"]
+    assert limits.for_environments(8 * GIB) == 7 * GIB
+    assert limits.of_unit(large, "worker-1", 8 * GIB).memory == 7 * GIB // 2
+    assert limits.is_clipped(large, 8 * GIB)
+
+
+@given(sizes, kinds, st.integers(min_value=1, max_value=25))
+def test_nothing_takes_the_whole_machine(machine, kind, workers) -> None:
+    found = classes.CLASSES[kind]
+    unit = limits.of_unit(found, "worker-1", machine)
+    environment = limits.of_environment([(found, workers)], machine)
+    assert 0 < unit.memory < environment.memory < limits.for_environments(machine) < machine
+    assert 400 < unit.processes < environment.processes
+
+
+@given(sizes, kinds, st.integers(min_value=1, max_value=24))
+def test_more_workers_and_more_cells_have_no_less(machine, kind, workers) -> None:
+    found = classes.CLASSES[kind]
+    one = limits.of_environment([(found, workers)], machine)
+    for more in ([(found, workers + 1)], [(found, workers), (found, workers)]):
+        other = limits.of_environment(more, machine)
+        assert other.processes > one.processes
+        assert other.memory >= one.memory
+
+
+def enforced(*kinds: str, **more: Any) -> limits.Enforcement:
+    return limits.Enforcement(kinds=frozenset(kinds), machine=8 * GIB, **more)
+
+
+def test_what_is_not_enforced_is_said() -> None:
+    whole = enforced("pids", "memory", "cpu", version=1)
+    assert whole.is_whole
+    assert whole.sentence == (
+        "control groups (version 1): processes of each unit, memory of each unit, CPU weight of each environment"
+    )
+    part = enforced("pids", "memory", version=2)
+    assert not part.is_whole
+    assert part.sentence.endswith("; not limited: CPU weight")
+    none = enforced(version=None, reason="the kernel shows no control groups here", has_users=True)
+    assert none.sentence == (
+        "no control groups (the kernel shows no control groups here): processes of each user, memory of each process; "
+        "not limited: CPU weight"
+    )
+    alone = enforced(version=None, reason="-")
+    assert alone.sentence.endswith("memory of each process; not limited: processes, CPU weight")
