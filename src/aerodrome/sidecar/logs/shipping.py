@@ -73,6 +73,8 @@ class Shipper:
     _watched: dict[str, _Watched] = field(default_factory=dict)
     _failures: int = 0
     _has_groups: bool = False
+    _searched: float = 0.0
+    """Seconds that the last round spent on looking through folders."""
     _is_changed: bool = False
     """Whether positions have moved since they were saved."""
 
@@ -83,7 +85,7 @@ class Shipper:
             began = self.monotonic()
             pause = self.once()
             took = self.monotonic() - began
-            time.sleep(max(RHYTHM - took, took / SHARE if took > RHYTHM else 0, pause))
+            time.sleep(rest(took, self._searched, pause))
 
     def once(self) -> float:
         """One round; how many seconds the next must wait at least."""
@@ -104,11 +106,14 @@ class Shipper:
         if not self._has_groups:
             self._make_groups()
         seen: dict[str, Found] = {}
+        self._searched, since = 0.0, self.monotonic()
         for kind, root in self._roots().items():
             for found in folders.find(str(root)):
+                self._searched += self.monotonic() - since
                 key = f"{kind}/{found.path}"
                 seen[key] = found
                 self._look(kind, str(root), key, found)
+                since = self.monotonic()
         self._tidy(seen)
         self._save()
 
@@ -234,3 +239,8 @@ class Shipper:
             self._is_changed = True
         for key in [key for key in self._watched if key not in places]:
             del self._watched[key]
+
+
+def rest(took: float, searched: float, pause: float) -> float:
+    """Seconds until the next round, after one that took so long, a part of it to look through folders. Pure."""
+    return max(RHYTHM - took, searched / SHARE - took, pause, 0.0)

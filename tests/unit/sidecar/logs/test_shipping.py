@@ -13,6 +13,7 @@ import pytest
 
 from aerodrome.cell import logs as cell_logs
 from aerodrome.sidecar.config import LogsConfig
+from aerodrome.sidecar.logs import shipping
 from aerodrome.sidecar.logs.events import Event
 from aerodrome.sidecar.logs.positions import FORGOTTEN_AFTER, Positions
 from aerodrome.sidecar.logs.shipping import Shipper
@@ -82,6 +83,13 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
+
+
+def test_a_large_tree_is_looked_through_less_often_and_many_lines_are_not_held_up():
+    assert shipping.rest(0.25, 0.01, 0.0) == 0.75
+    assert shipping.rest(5.0, 0.1, 0.0) == 0.0
+    assert shipping.rest(2.0, 2.0, 0.0) == 38.0
+    assert shipping.rest(0.1, 0.0, 8.0) == 8.0
 
 
 def test_each_line_comes_once_whatever_is_restarted(bench):
