@@ -96,6 +96,8 @@ class Bench:
             tasks_per_worker=classes.CLASSES[spec.environment_class].tasks_per_worker,
             most_workers=spec.max_workers,
             workers=(1,),
+            schedulers=2,
+            web_servers=2,
         )
 
     @property

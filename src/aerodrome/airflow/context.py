@@ -113,6 +113,8 @@ class Context:
     takes_over: bool = False
     """Whether the units start beside those of another revision that serve, and so need not hurry."""
 
+    schedulers: int = 1
+    web_servers: int = 1
     workers: tuple[int, ...] = (1,)
     """The numbers of the workers that run now."""
     draining: tuple[int, ...] = ()

@@ -88,7 +88,7 @@ def units(context: Context) -> tuple[UnitDocument, ...]:
     """All units of the environment."""
     core = (
         shared.unit(context, "scheduler", ["scheduler-1"], component="scheduler"),
-        shared.unit(context, shared.WEB, ["webserver", "--socket", str(context.web_socket)], component="webserver"),
+        *shared.web_servers(context, ["webserver"]),
     )
     slots = sections.tasks_per_worker(context)
     return core + shared.workers(context, config=shared.WORKER, concurrency=slots, role="worker-1")

@@ -62,9 +62,9 @@ def configuration(context: Context) -> Mapping[Path, str]:
 def units(context: Context) -> tuple[UnitDocument, ...]:
     """All units of the environment."""
     core = (
-        shared.unit(context, "scheduler", ["scheduler"], component="scheduler"),
+        *shared.schedulers(context),
         shared.unit(context, "dag-processor", ["dag-processor"], component="scheduler"),
-        shared.unit(context, shared.WEB, ["webserver", "--socket", str(context.web_socket)], component="webserver"),
+        *shared.web_servers(context, ["webserver"]),
     )
     triggerer = (shared.unit(context, "triggerer", ["triggerer"], component="scheduler"),)
     workers = shared.workers(context, config=shared.WORKER, concurrency=sections.tasks_per_worker(context))

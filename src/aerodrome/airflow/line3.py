@@ -48,9 +48,9 @@ def units(context: Context) -> tuple[UnitDocument, ...]:
     """All units of the environment."""
     execution = ["api", "execution", "--port", str(context.execution_port)]
     core = (
-        shared.unit(context, "scheduler", ["scheduler"], component="scheduler"),
+        *shared.schedulers(context),
         shared.apart(context, shared.unit(context, "dag-processor", ["dag-processor"], component="scheduler")),
-        shared.unit(context, shared.WEB, ["api", "core", "--socket", str(context.web_socket)], component="webserver"),
+        *shared.web_servers(context, ["api", "core"]),
         # Otherwise the first tasks would wait while it builds its routes.
         shared.unit(
             context,

@@ -188,6 +188,42 @@ def prelude(context: Context) -> PreludeDocument:
     }
 
 
+def schedulers(context: Context) -> tuple[UnitDocument, ...]:
+    """`scheduler`, `scheduler-2`, …; they share the work by locks on rows of the database."""
+    return tuple(
+        unit(context, numbered("scheduler", number), ["scheduler"], component="scheduler")
+        for number in range(1, context.schedulers + 1)
+    )
+
+
+def web_servers(context: Context, role: list[str]) -> tuple[UnitDocument, ...]:
+    """`web`, `web-2`, …, each on a socket of its own; `role` is what boot.py runs."""
+    return tuple(
+        unit(
+            context,
+            numbered(WEB, number),
+            [*role, "--socket", str(web_socket(context.web_socket, number))],
+            component="webserver",
+        )
+        for number in range(1, context.web_servers + 1)
+    )
+
+
+def numbered(name: str, number: int) -> str:
+    """The name of one of several units that do the same; the first has no number."""
+    return name if number == 1 else f"{name}-{number}"
+
+
+def web_socket(first: Path, number: int) -> Path:
+    """The socket of a web server beside that of the first."""
+    return first.with_name(f"{numbered(first.stem, number)}{first.suffix}")
+
+
+def is_web_server(name: str) -> bool:
+    """Whether a unit of that name is a web server."""
+    return name == WEB or name.startswith(f"{WEB}-")
+
+
 def workers(context: Context, *, config: str, concurrency: int, role: str = "worker") -> tuple[UnitDocument, ...]:
     """A unit for each worker; each has a host name of its own, which Celery and `task_instance.hostname` use."""
     return tuple(

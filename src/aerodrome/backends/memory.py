@@ -81,7 +81,8 @@ NO_TASKS = TasksSeen(queued=0, overdue=0, running=MappingProxyType({}))
 
 def units(order: CellOrder) -> tuple[str, ...]:
     """The units that a cell has when everything is kept."""
-    return (*UNITS[:-1], *(f"worker-{number}" for number in order.workers))
+    schedulers = (f"scheduler-{number}" for number in range(2, order.schedulers + 1))
+    return (*UNITS[:-1], *schedulers, *(f"worker-{number}" for number in order.workers))
 
 
 @dataclass

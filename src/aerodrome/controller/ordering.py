@@ -55,6 +55,8 @@ def cell(environment: Environment, revision: int, deployed: Deployed, found: Cel
         workers=crew.workers,
         draining=crew.draining,
         environment_class=spec.environment_class,
+        schedulers=spec.running_schedulers,
+        web_servers=spec.running_webservers,
     )
 
 
@@ -93,6 +95,8 @@ def _connections(spec: Spec, workers: int) -> int:
         spec.airflow_configuration_options,
         tasks_per_worker=classes.CLASSES[spec.environment_class].tasks_per_worker,
         workers=workers,
+        schedulers=spec.running_schedulers,
+        web_servers=spec.running_webservers,
     )
 
 
@@ -130,8 +134,8 @@ def patience(environment: Environment) -> float:
 
 def draining(environment: Environment, revision: int, found: Cell) -> CellOrder:
     """The order to end with the tasks that run. The web server of the cell that serves goes on."""
-    web_servers = 1 if revision == environment.serving else 0
     order = _known(environment, revision, found)
+    web_servers = max(1, order.web_servers) if revision == environment.serving else 0
     return replace(order, keep=Keep.TASKS, web_servers=web_servers, patience=patience(environment))
 
 

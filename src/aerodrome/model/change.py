@@ -38,7 +38,13 @@ class Strategy(StrEnum):
     """They are stopped at once; their tasks fail, or are tried again as their DAG says."""
 
 
-SEEN_BY_UNITS = ("environment_class", "max_workers", "webserver_access_mode")
+SEEN_BY_UNITS = (
+    "environment_class",
+    "max_workers",
+    "webserver_access_mode",
+    "running_schedulers",
+    "running_webservers",
+)
 """Fields of a spec, beside those that make the release, that units are configured by."""
 
 

@@ -9,7 +9,7 @@ import zlib
 from typing import Any
 
 from aerodrome.model import classes
-from aerodrome.model.spec import Document, Spec
+from aerodrome.model.spec import Document, Spec, counts_given
 
 LOG_MODULES = {
     "DagProcessingLogs": "DAGProcessing",
@@ -44,7 +44,7 @@ def complete(name: str, request: Document, *, latest_version: str) -> Spec:
     }
     given = {member: value for member, value in request.items() if value is not None}
     logging = logging_configuration(given.pop("LoggingConfiguration", {}))
-    return Spec.of({**defaults, **given, "LoggingConfiguration": logging})
+    return Spec.of({**defaults, **given, **counts_given(given), "LoggingConfiguration": logging})
 
 
 def has_one_scheduler(version: str) -> bool:

@@ -12,7 +12,10 @@ Document = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
-    """The desired state: CreateEnvironment's members, defaults filled in; None where MWAA has no value."""
+    """The desired state: CreateEnvironment's members, defaults filled in; None where MWAA has no value.
+
+    What begins with `given_` is no member of MWAA's: a default of MWAA's is told, and not run.
+    """
 
     execution_role_arn: str
     source_bucket_arn: str
@@ -37,6 +40,20 @@ class Spec:
     startup_script_s3_path: str | None = None
     startup_script_s3_object_version: str | None = None
     kms_key: str | None = None
+    given_schedulers: int | None = None
+    """Schedulers as a caller gave it, which is followed; None = nobody did, and one scheduler runs."""
+    given_webservers: int | None = None
+    """The same of MinWebservers."""
+
+    @property
+    def running_schedulers(self) -> int:
+        """How many schedulers run."""
+        return self.given_schedulers or 1
+
+    @property
+    def running_webservers(self) -> int:
+        """How many web servers run."""
+        return self.given_webservers or 1
 
     def document(self) -> dict[str, Any]:
         """The spec under MWAA's member names; members without a value are left out."""
@@ -48,6 +65,12 @@ class Spec:
         """The spec within a document of MWAA's member names; other members are passed over."""
         known = {_member(each.name): each.name for each in fields(cls)}
         return cls(**{known[name]: value for name, value in document.items() if name in known})
+
+
+def counts_given(request: Document) -> dict[str, Any]:
+    """The members of a spec that keep which numbers a request gave."""
+    given = {"GivenSchedulers": "Schedulers", "GivenWebservers": "MinWebservers"}
+    return {own: request[member] for own, member in given.items() if request.get(member) is not None}
 
 
 def _member(name: str) -> str:

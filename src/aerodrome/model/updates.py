@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aerodrome.model.spec import Document, Spec
+from aerodrome.model.spec import Document, Spec, counts_given
 
 FILES = {
     "PluginsS3Path": "PluginsS3ObjectVersion",
@@ -35,6 +35,7 @@ def updated(spec: Spec, request: Document) -> Spec:
         **spec.document(),
         **{member: value for member, value in given.items() if member not in files},
         **files,
+        **counts_given(given),
         "NetworkConfiguration": network,
         "LoggingConfiguration": logging,
     }

@@ -237,3 +237,21 @@ def test_the_worker_that_has_a_host_name_is_known_by_it_and_no_other_host_is_a_w
 def test_the_file_lists_the_workers_that_take_tasks(make_context):
     context = make_context("3.3.1", workers=(1, 2, 5), draining=(2,), revision=4)
     assert shared.consuming(context) == "worker-1.4\nworker-5.4\n"
+
+
+def test_each_of_several_schedulers_and_web_servers_has_its_name_and_each_web_server_its_socket(make_context, version):
+    context = make_context(version.number, schedulers=3, web_servers=2)
+    if version.line == 1:
+        return  # 1.10 can have one scheduler only
+    made = {unit["name"]: unit for unit in version.adapter.units(context)}
+    assert {"scheduler", "scheduler-2", "scheduler-3", "web", "web-2"} <= made.keys()
+    assert "web-3" not in made
+    sockets = [unit["argv"][unit["argv"].index("--socket") + 1] for name, unit in made.items() if "web" in name]
+    assert sockets == [str(context.web_socket), str(context.web_socket.with_name(f"{context.web_socket.stem}-2.sock"))]
+    assert len({unit["log"] for unit in made.values()}) == len(made)
+    assert [shared.is_web_server(name) for name in ("web", "web-2", "worker-1", "website")] == [
+        True,
+        True,
+        False,
+        False,
+    ]

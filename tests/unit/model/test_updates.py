@@ -40,7 +40,18 @@ def test_every_member_of_the_request_has_its_place(spec):
     elsewhere = {*FILES, *FILES.values(), "AirflowConfigurationOptions", "LoggingConfiguration", "NetworkConfiguration"}
     assert {*PLAIN, *elsewhere, *updates.NOT_OF_THE_SPEC} == set(SHAPE.members)
     for member, value in PLAIN.items():
-        assert updated(spec, {"Name": "one", member: value}).document() == {**spec.document(), member: value}
+        given = {"Schedulers": {"GivenSchedulers": value}, "MinWebservers": {"GivenWebservers": value}}.get(member, {})
+        found = updated(spec, {"Name": "one", member: value}).document()
+        assert found == {**spec.document(), member: value, **given}
+
+
+def test_as_many_schedulers_and_web_servers_run_as_a_caller_gave_and_one_where_nobody_did(spec):
+    assert (spec.schedulers, spec.running_schedulers, spec.running_webservers) == (2, 1, 1)
+    asked = updated(spec, {"Name": "one", "Schedulers": 3, "MinWebservers": 2})
+    assert (asked.running_schedulers, asked.running_webservers) == (3, 2)
+    again = updated(asked, {"Name": "one", "MaxWorkers": 5})
+    assert (again.running_schedulers, again.running_webservers) == (3, 2)
+    assert updated(asked, {"Name": "one", "Schedulers": 2}).running_schedulers == 2
 
 
 def test_an_empty_request_changes_nothing(spec):

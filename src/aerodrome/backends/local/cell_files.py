@@ -171,6 +171,8 @@ class CellFiles:
             workers=order.workers,
             draining=order.draining,
             max_workers=order.most_workers,
+            schedulers=order.schedulers,
+            web_servers=max(1, order.web_servers),
             uid=owner.uid if owner else None,
             gid=owner.gid if owner else None,
             control_uid=control.uid if control else None,

@@ -128,7 +128,7 @@ def _drain(cell: CellPaths, order: CellOrder, units: list[dict[str, Any]]) -> No
     Workers have the order's patience to end.
     """
     needed = versions.lookup(order.deployed.version).adapter.NEEDED_BY_TASKS
-    shown = frozenset({airflow_units.WEB} if order.web_servers > 0 else ())
+    shown = {unit["name"] for unit in units if order.web_servers > 0 and airflow_units.is_web_server(unit["name"])}
     patient = [_with_patience(unit, order.patience) if unit["name"].startswith(WORKER) else unit for unit in units]
     answer = cell_client.ask(cell.socket, {"op": "status"})
     present = {unit.name for unit in cell_client.units(answer)} if answer is not None else set()

@@ -71,8 +71,9 @@ def prepare_cell(
 
 def remove_cell(paths: EnvironmentPaths, revision: int) -> None:
     """Remove what only the cell of a revision has used, except what its units printed."""
-    paths.web_socket(revision).unlink(missing_ok=True)
-    paths.control_web_socket(revision).unlink(missing_ok=True)
+    for socket in (paths.web_socket(revision), paths.control_web_socket(revision)):
+        for each in (socket, *socket.parent.glob(f"{socket.stem}-*{socket.suffix}")):
+            each.unlink(missing_ok=True)
     trees.remove(
         paths.configuration / str(revision),
         paths.airflow_home(revision),
