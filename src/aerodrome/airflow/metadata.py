@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from aerodrome.airflow import line3, sections
 from aerodrome.airflow.context import Database
+from aerodrome.airflow.inside.aerodrome_unit import notices
 from aerodrome.airflow.versions import Version
 from aerodrome.model.roles import AirflowRole
 
@@ -162,9 +163,11 @@ def parse_request(version: Version) -> ParseRequest | None:
         return None
     if version.line >= LINE_3:
         return ParseRequest(
-            "INSERT INTO dag_priority_parsing_request (id, bundle_name, relative_fileloc) "  # noqa: S608 - our own names
+            "WITH asked AS ("  # noqa: S608 - our own names
+            "INSERT INTO dag_priority_parsing_request (id, bundle_name, relative_fileloc) "
             f"SELECT md5('{line3.DAG_BUNDLE}:' || name), '{line3.DAG_BUNDLE}', name "
-            "FROM (SELECT %s::text) AS file (name) ON CONFLICT DO NOTHING",
+            "FROM (SELECT %s::text) AS file (name) ON CONFLICT DO NOTHING) "
+            f"SELECT pg_notify('{notices.PARSE}', '')",
             "relative",
         )
     return ParseRequest(

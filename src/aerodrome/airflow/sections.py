@@ -18,9 +18,9 @@ VISIBILITY_TIMEOUT = 7 * 24 * 3600
 """Seconds until Redis hands a message out again. Airflow recovers lost tasks by heartbeats; a redelivery would run one
 twice, so it must outlast the longest task."""
 
-IDLE_SLEEP = 0.5
-"""Seconds that the scheduler rests while nothing runs (Airflow's own: 1). While tasks run, inside/ sets the pace: see
-`scheduler_pace`.
+IDLE_SLEEP = 1.0
+"""Seconds that the scheduler rests while nothing runs and nobody makes a run. While tasks run, inside/ sets the pace:
+see `scheduler_pace`.
 """
 
 LOST_TASKS_INTERVAL = 5

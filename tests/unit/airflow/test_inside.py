@@ -7,6 +7,7 @@ import gc
 import io
 import json
 import os
+import socket
 import sys
 import time
 from pathlib import Path
@@ -21,7 +22,14 @@ from jwt.algorithms import RSAAlgorithm
 
 from aerodrome.airflow.inside.aerodrome_auth import permissions
 from aerodrome.airflow.inside.aerodrome_auth.token import TokenVerifier
-from aerodrome.airflow.inside.aerodrome_unit import notify, roles, scheduler_pace, task_supervision, unreadable_sources
+from aerodrome.airflow.inside.aerodrome_unit import (
+    notices,
+    notify,
+    roles,
+    scheduler_pace,
+    task_supervision,
+    unreadable_sources,
+)
 from aerodrome.model.roles import AirflowRole
 
 KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -145,13 +153,104 @@ class Runner:
         self.executors = [Executor()]
 
 
-def test_an_idle_scheduler_rests_as_configured_and_a_busy_one_shorter():
-    runner = scheduler_pace.attentive(Runner)()
+@pytest.fixture
+def paced(monkeypatch):
+    """A scheduler with our pace, the ear that it has, and the module of its class."""
+    module = SimpleNamespace(time=time)
+    monkeypatch.setitem(sys.modules, Runner.__module__, module)
+    ear = SimpleNamespace(heard_at=notices.NEVER, wait=lambda seconds: seconds)
+    return scheduler_pace.attentive(Runner, ear)(), ear, module
+
+
+def test_an_idle_scheduler_rests_as_configured_and_a_busy_one_shorter(paced):
+    runner, _, _ = paced
     assert runner._scheduler_idle_sleep_time == 0.5
     runner.executors[0].running.add("task")
     assert runner._scheduler_idle_sleep_time == scheduler_pace.SHORTEST
     runner.executors[0].running.clear()
     assert runner._scheduler_idle_sleep_time == 0.5
+
+
+def test_a_scheduler_that_was_told_of_a_run_rests_shorter_for_a_while(paced):
+    runner, ear, module = paced
+    ear.heard_at = time.monotonic()
+    assert runner._scheduler_idle_sleep_time == scheduler_pace.SHORTEST
+    ear.heard_at -= 60
+    assert runner._scheduler_idle_sleep_time == 0.5
+    assert module.time.sleep(3) == 3  # it is the ear that waits
+    assert module.time.monotonic is time.monotonic
+
+
+class Connection:
+    """As much of psycopg2's as the ear touches, on one end of a pair of sockets."""
+
+    def __init__(self, channel):
+        self.channel = channel
+        self.near, self.far = socket.socketpair()
+        self.notifies = []
+        self.closed = False
+
+    def fileno(self):
+        return self.near.fileno()
+
+    def poll(self):
+        if not self.near.recv(10):
+            raise OSError("the server has ended")
+        self.notifies.append("news")
+
+    def close(self):
+        self.near.close()
+        self.closed = True
+
+
+def test_an_ear_hears_a_notice_and_outlives_its_connection():
+    made = []
+
+    def connect(channel):
+        made.append(Connection(channel))
+        return made[-1]
+
+    ear = notices.Ear("news", connect)
+    ear.wait(0)
+    assert (len(made), made[0].channel, ear.heard_at) == (1, "news", notices.NEVER)
+    made[0].far.send(b"x")
+    ear.wait(60)
+    assert ear.heard_at > notices.NEVER
+    assert made[0].notifies == []
+    made[0].far.close()
+    ear.wait(60)
+    assert made[0].closed
+    ear.wait(0)
+    assert len(made) == 1  # not again so soon
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        writer.send(b"x")
+        ear.wait(60, reader.fileno())
+
+
+def test_an_ear_without_a_database_waits_all_the_same():
+    def connect(channel):
+        raise OSError(channel)
+
+    began = time.monotonic()
+    notices.Ear("news", connect).wait(0.05)
+    assert time.monotonic() - began >= 0.05
+
+
+def test_a_dag_processor_looks_when_its_sockets_or_a_notice_say_so(monkeypatch):
+    heard = []
+    monkeypatch.setattr(notices, "Ear", lambda _: SimpleNamespace(wait=lambda *words: heard.append(words)))
+
+    class Manager:
+        selector = SimpleNamespace(fileno=lambda: 7)
+
+        def _service_processor_sockets(self, timeout=1.0):
+            return timeout
+
+    notices.parse_at_once(Manager)
+    assert Manager()._service_processor_sockets(timeout=0.7) == 0.0
+    assert Manager()._service_processor_sockets(timeout=0.0) == 0.0
+    assert heard == [(0.7, 7)]
 
 
 def test_every_role_of_the_units_is_known(version, make_context):

@@ -19,7 +19,7 @@ import tempfile
 import warnings
 from typing import Any
 
-from . import prelude, stored_dags, test_commands
+from . import notices, prelude, stored_dags, test_commands
 
 STDIN = 0
 
@@ -37,6 +37,7 @@ def run(words: list[str]) -> None:
     # Every command about DAGs says it, to people who can install nothing; `dags show` says it anyway.
     warnings.filterwarnings("ignore", message="Could not import graphviz")
     main = _command_line()
+    notices.tell_of_runs()
     # Airflow 3 logs warnings to stdout, in the middle of a JSON document that somebody has asked for.
     warnings.showwarning = _warn
     if tuple(sys.argv[1:3]) in test_commands.COMMANDS:

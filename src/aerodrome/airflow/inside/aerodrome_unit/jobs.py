@@ -15,7 +15,7 @@ import inspect
 from argparse import Namespace
 from typing import Any
 
-from . import scheduler_pace, unreadable_sources
+from . import notices, scheduler_pace, unreadable_sources
 from .notify import Notifier
 
 FOREGROUND = {
@@ -99,7 +99,9 @@ def scheduler() -> None:
     from airflow.cli.commands import scheduler_command
     from airflow.configuration import conf
 
-    scheduler_command.SchedulerJobRunner = scheduler_pace.attentive(scheduler_command.SchedulerJobRunner)
+    scheduler_command.SchedulerJobRunner = scheduler_pace.attentive(
+        scheduler_command.SchedulerJobRunner, notices.Ear(notices.RUNS)
+    )
     record_log_template()
     undecorated(scheduler_command.scheduler)(
         Namespace(
@@ -121,6 +123,9 @@ def dag_processor() -> None:
     from airflow.cli.commands import dag_processor_command
 
     unreadable_sources.report_unreadable()
+    manager: Any = importlib.import_module("airflow.dag_processing.manager").DagFileProcessorManager
+    if hasattr(manager, "_service_processor_sockets"):  # in Airflow 3
+        notices.parse_at_once(manager)
     undecorated(dag_processor_command.dag_processor)(
         Namespace(num_runs=-1, bundle_name=None, subdir=settings.DAGS_FOLDER, do_pickle=False, **FOREGROUND)
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 
-from . import cli, dag_code, database, hostname, notify, prelude, stored_dags
+from . import cli, dag_code, database, hostname, notices, notify, prelude, stored_dags
 
 MODULES = {
     "scheduler": "jobs",
@@ -65,7 +65,9 @@ def run(argv: list[str]) -> None:
     notifier = notify.Notifier()
     if arguments.hostname:
         hostname.adopt(arguments.hostname)
-    if arguments.role not in ASKED:
+    if arguments.role in ASKED:
+        notices.tell_of_runs()
+    else:
         database.be_patient()
     module = importlib.import_module("." + MODULES[arguments.role], __package__)
     module.run(arguments, notifier)
