@@ -16,6 +16,7 @@ import types
 FIRST = (3, 12)
 MARK = 0xFF  # each byte of the lower half of the count, which alone says that an object is immortal
 MARKED_BYTES = 4
+IMMORTAL = int.from_bytes(bytes([MARK]) * MARKED_BYTES, sys.byteorder)  # as the count that Python tells of such objects
 
 
 def settle() -> None:
@@ -59,4 +60,6 @@ def _mark_code(code: types.CodeType) -> None:
 
 
 def _mark(found: object) -> None:
+    if sys.getrefcount(found) == IMMORTAL:  # to write the same once more would copy what a fork shares
+        return
     ctypes.memset(id(found), MARK, MARKED_BYTES)
