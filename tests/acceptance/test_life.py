@@ -154,6 +154,11 @@ def test_a_broken_dag_is_an_import_error_and_the_rest_goes_on(product, environme
         ],
     )
     assert "SyntaxError" in errors[0]["stack_trace"]
+    told = product.run("why", environment, "--json", check=False)
+    assert told.returncode == 3, told.stderr
+    sentences = [each["sentence"] for each in json.loads(told.stdout)["reasons"] if each["code"] == "IMPORT_ERROR"]
+    assert [each for each in sentences if "broken.py, line 2 cannot be imported: SyntaxError" in each], told.stdout
+    assert "AIRFLOW_SILENT" not in told.stdout
     wait_for("the other file is listed", lambda: product.listed(environment, "fine"))
     product.remove_dags("broken", "fine")
 

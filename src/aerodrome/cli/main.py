@@ -29,6 +29,7 @@ from aerodrome.cli import (
     operator_client,
     rendering,
     roles,
+    why,
 )
 from aerodrome.cli.console import AsJson, Yes, err, out, print_json, told
 from aerodrome.cli.dev import command as dev
@@ -342,6 +343,7 @@ check.register(app)
 history.register(app)
 hibernation.register(app)
 logs.register(app)
+why.register(app)
 
 if __name__ == "__main__":
     app()
