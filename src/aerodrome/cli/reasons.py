@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -63,6 +64,14 @@ def of(facts: Facts) -> list[Reason]:
         *_waiting(facts),
         *_unasked(facts),
     ]
+
+
+def all_well(environment: Document) -> str:
+    """The sentence when nothing is wrong."""
+    name, status, detail = environment["name"], environment["status"], environment["progress"]["detail"]
+    if status == "AVAILABLE":
+        return f"Nothing is wrong with {name}, as far as can be seen."
+    return f"Nothing is wrong with {name}, as far as can be seen; it is {status}{f': {detail}' if detail else '.'}"
 
 
 def _change(environment: Document) -> Iterator[Reason]:
@@ -146,7 +155,7 @@ def _waiting(facts: Facts) -> Iterator[Reason]:
         yield Reason(
             "POOL_FULL",
             f"{_tasks(count)} for pool {pool}: all of its {full[pool]} slots are taken.",
-            f"raise them: aws mwaa invoke-rest-api --name {name} --method PATCH --path /pools/{pool} "
+            f"raise them: aws mwaa invoke-rest-api --name {name} --method PATCH --path {shlex.quote(f'/pools/{pool}')} "
             f'--body \'{{"slots": {full[pool] * 2}}}\' --query-parameters \'{{"update_mask": "slots"}}\'',
         )
     late = [task for task in facts.waiting if _is_late(task, facts.now) and task["pool"] not in full]

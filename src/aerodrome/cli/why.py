@@ -33,11 +33,12 @@ def why(
 ) -> None:
     """Say what is wrong with an environment now, and what mends it. Exit code 0: nothing; 3: something."""
     with told() as settings:
-        found = reasons.of(gather(settings, environment))
+        facts = gather(settings, environment)
+        found = reasons.of(facts)
     if as_json:
         print_json({"environment": environment, "reasons": [asdict(reason) for reason in found]})
     elif not found:
-        out.print(f"Nothing is wrong with {environment}, as far as can be seen.")
+        out.print(rendering.clean(reasons.all_well(facts.environment)))
     else:
         for reason in found:
             out.print(rendering.clean(reason.sentence))
@@ -59,7 +60,8 @@ def gather(settings: Settings, name: str) -> Facts:
     environment = known[name]
     sidecar = _sidecar(settings, name, str(environment.get("identifier", "")))
     facts = Facts(environment=environment, troubles=status["troubles"], sidecar=sidecar, now=clock.now())
-    if environment["status"] != "AVAILABLE" or environment["airflow_version"].startswith("1."):
+    is_asleep = environment["hibernation"]["rest"] not in ("AWAKE", "WAITING")  # a question would wake it
+    if is_asleep or environment["status"] != "AVAILABLE" or environment["airflow_version"].startswith("1."):
         return facts  # Airflow 1.10 has no REST API
     return _asked(settings, facts)
 

@@ -77,3 +77,18 @@ def test_the_sidecar_s_troubles_are_told():
 def test_what_could_not_be_asked_is_no_silence():
     assert set(found(unasked="no answer")) == {"AIRFLOW_SILENT"}
     assert set(found(troubles=["The disk is nearly full."])) == {"MACHINE"}
+
+
+def test_a_pool_with_a_hostile_name_is_quoted_in_the_command():
+    name = "x; rm -rf ~"
+    reasons_found = reasons.of(
+        Facts(environment=WELL, now=NOW, waiting=[task(pool=name)], pools=[pool(name, slots=2, free=0)])
+    )
+    assert [each.code for each in reasons_found] == ["POOL_FULL"]
+    assert "'/pools/x; rm -rf ~'" in reasons_found[0].remedy
+
+
+def test_what_is_being_done_is_told_when_nothing_is_wrong():
+    creating = {**WELL, "status": "CREATING", "progress": {"detail": "Waiting for scheduler."}}
+    assert reasons.all_well(creating).endswith("it is CREATING: Waiting for scheduler.")
+    assert "CREATING" not in reasons.all_well({**WELL, "progress": {"detail": ""}})
