@@ -47,6 +47,7 @@ def configuration(context: Context) -> Mapping[Path, str]:
 def units(context: Context) -> tuple[UnitDocument, ...]:
     """All units of the environment."""
     execution = ["api", "execution", "--port", str(context.execution_port)]
+    execution += [] if context.uid is None else ["--peer", str(context.uid)]
     core = (
         *shared.schedulers(context),
         shared.apart(context, shared.unit(context, "dag-processor", ["dag-processor"], component="scheduler")),

@@ -16,7 +16,7 @@ from typing import Any
 
 import uvicorn
 
-from . import prelude, sockets
+from . import peers, prelude, sockets
 from .notify import BEAT, Notifier
 
 EXECUTION = "execution"
@@ -40,6 +40,8 @@ def run(arguments: Namespace, notifier: Notifier) -> None:
 
     config = uvicorn.Config(
         app,
+        # The folder of a unix socket lets nobody else in; to loopback comes whoever is on this machine.
+        http=peers.only_from({0, os.getuid(), *arguments.peer}) if arguments.peer else "auto",
         log_config=None,
         access_log=False,
         # Only the gateway reaches the unix socket. The loopback port serves tasks, whose addresses mean nothing.

@@ -85,4 +85,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--socket", help="unix socket of a web server")
     result.add_argument("--warm", action="store_true", help="be ready only when no first request has to wait")
     result.add_argument("--port", type=int, help="TCP port on 127.0.0.1 of a web server")
+    result.add_argument(
+        "--peer", type=int, action="append", default=[], help="a user whose processes may connect there"
+    )
     return result
