@@ -41,6 +41,9 @@ from aerodrome.threads import SupervisedThread
 CHINA = "cn-"
 """Regions of the partition whose host names end in .cn."""
 
+LOGS_TIMEOUT = 30.0
+"""Seconds for CloudWatch Logs to answer: a batch that was taken, but too slowly for us, is sent again."""
+
 
 def main() -> int:
     """Run until SIGTERM; returns the exit status."""
@@ -146,7 +149,7 @@ def _shipper(settings: SidecarConfig, role: RefreshableCredentials) -> Shipper |
             raise AwayError(role.error or "there are no credentials of the execution role yet")
         return held.keys
 
-    service = AwsEndpoint(_url(settings, "logs"), region=settings.region, service="logs")
+    service = AwsEndpoint(_url(settings, "logs"), region=settings.region, service="logs", timeout=LOGS_TIMEOUT)
     return Shipper(
         environment=settings.environment,
         config=settings.logs,

@@ -67,11 +67,12 @@ class AwsRequest:
 class AwsEndpoint:
     """One service at one URL, over one kept connection."""
 
-    def __init__(self, url: str, *, region: str, service: str) -> None:
+    def __init__(self, url: str, *, region: str, service: str, timeout: float = TIMEOUT) -> None:
         self.url = url
         self._parts = urlsplit(url)
         self._region = region
         self._service = service
+        self._timeout = timeout
         self._connection: http.client.HTTPConnection | None = None
 
     def send(self, request: AwsRequest, keys: AccessKeys) -> http.client.HTTPResponse:
@@ -126,8 +127,8 @@ class AwsEndpoint:
     def _connect(self) -> http.client.HTTPConnection:
         host, port = self._parts.hostname or "", self._parts.port
         if self._parts.scheme == "https":
-            return http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=ssl.create_default_context())
-        return http.client.HTTPConnection(host, port, timeout=TIMEOUT)
+            return http.client.HTTPSConnection(host, port, timeout=self._timeout, context=ssl.create_default_context())
+        return http.client.HTTPConnection(host, port, timeout=self._timeout)
 
     def _signed(self, request: AwsRequest, target: str, keys: AccessKeys) -> dict[str, str]:
         url = f"{self._parts.scheme}://{self._parts.netloc}{target}"

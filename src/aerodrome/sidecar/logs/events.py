@@ -34,6 +34,9 @@ _JSON_LEVEL = re.compile(r"\"level\": ?\"(?P<json>[a-z]+)\"")
 _LOOKED_AT = 400
 """Characters of an event in which its level is looked for; JSON may have it behind its text."""
 
+_INNER = frozenset(bytes([byte]) for byte in range(0x80, 0xC0))
+"""Bytes of UTF-8 that begin no letter."""
+
 _TRACEBACK = b"Traceback (most recent call last)"
 
 _CHAINED = (b"During handling of the above exception", b"The above exception was the direct cause")
@@ -56,6 +59,8 @@ class Grouped:
 
     events: tuple[bytes, ...]
     """Each without its last line end."""
+    ends: tuple[int, ...]
+    """For each: how many bytes of the piece are sent when it is sent, and all before it."""
     consumed: int
     """Bytes of the piece that are in them."""
 
@@ -83,9 +88,14 @@ def grouped(piece: bytes, *, is_settled: bool, is_full: bool) -> Grouped:
     ends = [*starts[1:], place] if starts else []
     if starts and not is_settled and not (is_full and len(starts) == 1):
         starts, ends = starts[:-1], ends[:-1]
-    found = [piece[start:end].rstrip(b"\r\n") for start, end in zip(starts, ends, strict=True)]
-    cut = [part for each in found if each.strip() for part in _cut(each)]
-    return Grouped(tuple(cut), ends[-1] if ends else 0)
+    found: list[bytes] = []
+    sent: list[int] = []
+    for start, end in zip(starts, ends, strict=True):
+        message = piece[start:end].rstrip(b"\r\n\0").lstrip(b"\0")  # zeros: the edges of a hole
+        parts = _cut(message) if message.strip() else []
+        found += parts
+        sent += [*[start] * (len(parts) - 1), end][: len(parts)]  # one that is cut is sent with its last part
+    return Grouped(tuple(found), tuple(sent), ends[-1] if ends else 0)
 
 
 def read(message: bytes, *, now: int, not_before: int, oldest: int) -> Event:
@@ -111,7 +121,15 @@ def _lines(piece: bytes) -> Sequence[bytes]:
 
 
 def _cut(message: bytes) -> list[bytes]:
-    return [message[start : start + LARGEST] for start in range(0, len(message), LARGEST)]
+    """In parts that a request may have, none of which ends within a letter."""
+    parts: list[bytes] = []
+    start = 0
+    while start < len(message):
+        end = min(start + LARGEST, len(message))
+        letter = next((place for place in range(end, end - 4, -1) if message[place : place + 1] not in _INNER), end)
+        parts.append(message[start:letter])
+        start = letter
+    return parts
 
 
 def _moment(text: str) -> int | None:

@@ -5,14 +5,13 @@ No link is followed, on no step of a path; what is not a regular file with one n
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MOST = 200_000
-"""Files of one folder that are looked at."""
+"""Files and folders below one folder that are looked at."""
 
 DEEPEST = 12
 
@@ -29,25 +28,49 @@ class Found:
     """When it was last written to, in seconds since 1970."""
 
 
-def find(root: str, *, suffix: str = ".log") -> Iterator[Found]:
-    """All files with that suffix; none where there is no such folder."""
-    count = 0
-    with contextlib.suppress(OSError):
-        for folder, names, files, handle in os.fwalk(root, follow_symlinks=False):
-            below = os.path.relpath(folder, root)
-            prefix = "" if below == "." else f"{below}/"
-            if prefix.count("/") >= DEEPEST:
-                names.clear()
-            for name in files:
-                if not name.endswith(suffix):
-                    continue
-                with contextlib.suppress(OSError):
-                    seen = os.stat(name, dir_fd=handle, follow_symlinks=False)
+@dataclass(slots=True)
+class Search:
+    """One walk through a folder."""
+
+    root: str
+    suffix: str = ".log"
+    most: int = field(default_factory=lambda: MOST)
+    is_whole: bool = False
+    """After the walk: whether it has seen everything, so that what it has not seen is not there."""
+
+    def find(self) -> Iterator[Found]:
+        """All files with the suffix; none where there is no such folder."""
+        self.is_whole = True
+        count = 0
+        try:
+            for folder, names, files, handle in os.fwalk(self.root, follow_symlinks=False, onerror=self._missed):
+                below = os.path.relpath(folder, self.root)
+                prefix = "" if below == "." else f"{below}/"
+                if prefix.count("/") >= DEEPEST:
+                    names.clear()
+                count += len(names)
+                for name in files:
+                    count += 1
+                    if count > self.most:
+                        break
+                    if not name.endswith(self.suffix):
+                        continue
+                    try:
+                        seen = os.stat(name, dir_fd=handle, follow_symlinks=False)
+                    except OSError as error:
+                        self._missed(error)
+                        continue
                     if stat.S_ISREG(seen.st_mode) and seen.st_nlink == 1:
-                        count += 1
                         yield Found(prefix + name, seen.st_ino, seen.st_size, seen.st_mtime)
-                if count >= MOST:
+                if count > self.most:
+                    self.is_whole = False
                     return
+        except OSError:
+            self.is_whole = False
+
+    def _missed(self, error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            self.is_whole = False
 
 
 def opened(root: str, path: str) -> int:

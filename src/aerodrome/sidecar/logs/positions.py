@@ -1,7 +1,8 @@
 """How far each file has been shipped, in one private file that survives the process.
 
-A file that has been shipped whole and has not changed for an hour is forgotten: whatever is unknown and not younger
-than the youngest forgotten one has been shipped. So the file stays small, however many tasks run.
+Of a file that has been shipped whole and has not changed for an hour only the length is kept, in a second file beside
+the first: it may grow again (a sensor that is rescheduled, a task that was deferred). So the first, which is written
+often, stays small, however many tasks run.
 """
 
 from __future__ import annotations
@@ -52,9 +53,11 @@ class Positions:
     path: Path
     places: dict[str, Place] = field(default_factory=dict)
     settled: float = 0.0
-    """Files that are unknown and not younger than this are shipped already."""
+    """Files that are unknown and not younger than this were there before shipping began."""
     dropped: int = 0
     """Events that no group has taken, and never will."""
+    finished: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Files that were shipped whole: inode and length."""
 
     @classmethod
     def load(cls, path: Path, *, now: float) -> Positions:
@@ -62,12 +65,23 @@ class Positions:
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
             places = {key: Place(**each) for key, each in document["places"].items()}
-            return cls(path, places, float(document["settled"]), int(document["dropped"]))
+            found = cls(path, places, float(document["settled"]), int(document["dropped"]))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             found = cls(path, {}, now)
             with suppress(BrokenError):  # the first batch tries again
                 found.save()
-            return found
+        try:
+            each = json.loads(found._second.read_text(encoding="utf-8"))
+            found.finished = {key: (int(inode), int(length)) for key, (inode, length) in each.items()}
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, TypeError, AttributeError):
+            found.settled = now  # better a line too few than all logs once more
+        return found
+
+    @property
+    def _second(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.finished")
 
     def save(self) -> None:
         """Raises BrokenError when the disk does not take it."""
@@ -75,10 +89,17 @@ class Positions:
         document = {"settled": self.settled, "dropped": self.dropped, "places": places}
         write_private(self.path, json.dumps(document).encode())
 
-    def forget(self, finished: Iterable[tuple[str, float]], gone: Iterable[str]) -> None:
-        """Files that are shipped whole, with the time of their last change; and files that are there no more."""
-        for key, changed in finished:
-            del self.places[key]
-            self.settled = max(self.settled, changed)
+    def forget(self, finished: Iterable[str], gone: Iterable[str]) -> None:
+        """Files that are shipped whole, of which the length is kept; and files that are there no more.
+
+        Raises:
+            BrokenError: the disk does not take it.
+        """
         for key in gone:
+            self.places.pop(key, None)
+            self.finished.pop(key, None)
+        ended = {key: (self.places[key].inode, self.places[key].offset) for key in finished}
+        self.finished |= ended
+        write_private(self._second, json.dumps(self.finished).encode())
+        for key in ended:
             del self.places[key]

@@ -1,13 +1,13 @@
 """The rhythm of shipping: find what is new in log files, send it, remember how far it went.
 
-`process` starts the thread. A failure of the service holds everything back, with longer and longer pauses, and loses
-nothing as long as the files keep it; what the service refuses for good is counted as dropped.
+`process` starts the thread. A failure of the service holds the log group back that it concerns, with longer and longer
+pauses, and loses nothing as long as the files keep it; what the service refuses for good is counted as dropped.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from aerodrome.sidecar import backoff
 from aerodrome.sidecar.config import LogsConfig
 from aerodrome.sidecar.logs import events, folders, sources, tailing
 from aerodrome.sidecar.logs.cloudwatch import CloudWatch, batches
-from aerodrome.sidecar.logs.events import Event
+from aerodrome.sidecar.logs.events import Event, Grouped
 from aerodrome.sidecar.logs.folders import Found
 from aerodrome.sidecar.logs.positions import FORGOTTEN_AFTER, Place, Positions
 from aerodrome.sidecar.signed_http import AwayError, RefusalError
@@ -46,7 +46,13 @@ DENIED = frozenset({"AccessDeniedException", "AccessDenied", "UnknownOperationEx
 LONGEST_PAUSE = 60.0
 """Seconds between two tries while the service does not answer or refuses."""
 
-Send = Callable[[tuple[bytes, ...]], None]
+SAVED_AT_MOST = 1.0
+"""Seconds between two times that positions are written within a round."""
+
+TIDIED_AT_MOST = 60.0
+"""Seconds between two times that finished files are looked for."""
+
+Send = Callable[[Grouped, bytes], None]
 
 log = structlog.get_logger("sidecar.logs")
 
@@ -57,6 +63,16 @@ class _Watched:
 
     size: int = -1
     unchanged: int = 0
+
+
+@dataclass(slots=True)
+class _Held:
+    """Why a category's logs wait, and until when."""
+
+    failures: int = 0
+    until: float = 0.0
+    """On the monotonic clock."""
+    error: str = ""
 
 
 @dataclass(slots=True)
@@ -72,11 +88,16 @@ class Shipper:
     status: LogsStatus = field(default_factory=LogsStatus)
     _watched: dict[str, _Watched] = field(default_factory=dict)
     _failures: int = 0
-    _has_groups: bool = False
+    _held: dict[str, _Held] = field(default_factory=dict)
+    """Categories whose log group did not take what it was given."""
+    _made: set[str] = field(default_factory=set)
+    """Categories whose log group is there, or is not for us to make."""
     _searched: float = 0.0
     """Seconds that the last round spent on looking through folders."""
     _is_changed: bool = False
     """Whether positions have moved since they were saved."""
+    _saved: float = -SAVED_AT_MOST
+    _tidied: float = -TIDIED_AT_MOST
 
     def run(self, beat: Callable[[], None]) -> None:
         """Go on for ever."""
@@ -93,59 +114,94 @@ class Shipper:
             self._round()
         except AerodromeError as error:
             self._failures += 1
-            if self.status.error != str(error):
-                log.warning("logs cannot be shipped and stay where they are", error=str(error))
-            since = self.status.behind_since or self.clock()
-            self.status = replace(self.status, behind_since=since, error=str(error))
+            self._tell(str(error))
             return backoff.back_off(self._failures, longest=LONGEST_PAUSE)
         self._failures = 0
-        self.status = replace(self.status, behind_since=None, error=None)
+        self._tell(self._trouble())
         return 0.0
 
+    def _tell(self, error: str | None) -> None:
+        if error is not None and self.status.error != error:
+            log.warning("logs cannot be shipped and stay where they are", error=error)
+        since = None if error is None else self.status.behind_since or self.clock()
+        self.status = replace(self.status, behind_since=since, error=error)
+
+    def _trouble(self) -> str | None:
+        """Each failure, with the log groups that it holds back."""
+        groups: dict[str, list[str]] = {}
+        for category, held in sorted(self._held.items()):
+            groups.setdefault(held.error, []).append(sources.group(self.environment, category))
+        return "; ".join(f"{error} ({', '.join(names)})" for error, names in groups.items()) or None
+
     def _round(self) -> None:
-        if not self._has_groups:
-            self._make_groups()
+        began = self.monotonic()
+        again = {category: held.failures for category, held in self._held.items() if held.until <= began}
+        self._make_groups(began)
         seen: dict[str, Found] = {}
-        self._searched, since = 0.0, self.monotonic()
+        is_whole = True
+        self._searched, since = 0.0, began
         for kind, root in self._roots().items():
-            for found in folders.find(str(root)):
+            search = folders.Search(str(root))
+            for found in search.find():
                 self._searched += self.monotonic() - since
                 key = f"{kind}/{found.path}"
                 seen[key] = found
-                self._look(kind, str(root), key, found)
+                self._look(kind, str(root), key, found, began)
                 since = self.monotonic()
-        self._tidy(seen)
+            is_whole = is_whole and search.is_whole
+        for category, failures in again.items():
+            if self._held[category].failures == failures:  # it was tried again, and did not fail
+                del self._held[category]
+        self._tidy(seen, is_whole=is_whole)
         self._save()
 
-    def _make_groups(self) -> None:
+    def _make_groups(self, began: float) -> None:
         """Make the groups of all categories that are on, so that they are there before anything is said."""
         for category in self.config.levels:
-            if category in sources.GROUPS:
-                try:
-                    self.cloudwatch.ensure_group(sources.group(self.environment, category))
-                except RefusalError as error:  # it may be there, made by somebody who is allowed to
-                    log.info("a log group cannot be made", category=category, error=str(error))
-        self._has_groups = True
+            if category not in sources.GROUPS or category in self._made or self._waits(category, began):
+                continue
+            try:
+                self.cloudwatch.ensure_group(sources.group(self.environment, category))
+            except AwayError as error:
+                self._hold(category, error)
+                continue
+            except RefusalError as error:  # it may be there, made by somebody who is allowed to
+                log.info("a log group cannot be made", category=category, error=str(error))
+            self._made.add(category)
+
+    def _waits(self, category: str, began: float) -> bool:
+        held = self._held.get(category)
+        return held is not None and held.until > began
+
+    def _hold(self, category: str, error: AerodromeError) -> None:
+        """Leave a category alone for a while; the others go on."""
+        held = self._held.setdefault(category, _Held())
+        held.failures += 1
+        held.until = self.monotonic() + backoff.back_off(held.failures, longest=LONGEST_PAUSE)
+        held.error = str(error)
 
     def _save(self) -> None:
         if self._is_changed:
             self.positions.save()
             self._is_changed = False
+            self._saved = self.monotonic()
+
+    def _save_at_times(self) -> None:
+        """All places are written each time, so not after each piece: a crash repeats a second's lines at most."""
+        if self.monotonic() - self._saved >= SAVED_AT_MOST:
+            self._save()
 
     def _roots(self) -> Mapping[str, Path]:
         return {"units": self.config.units, "tasks": self.config.tasks}
 
-    def _look(self, kind: str, root: str, key: str, found: Found) -> None:
+    def _look(self, kind: str, root: str, key: str, found: Found, began: float) -> None:
         """Ship what is new in one file."""
-        place = self.positions.places.get(key)
-        if place is None and found.changed <= self.positions.settled:
+        if self._is_shipped(key, found):
             return
         source = self._source(kind, found.path)
-        if source is None:
+        if source is None or self._waits(source.category, began):
             return
-        if place is None or place.inode != found.inode:
-            place = self.positions.places[key] = Place(source.stream, found.inode)
-            self._is_changed = True
+        place = self._place(key, source.stream, found.inode)
         level = self.config.levels.get(source.category)
         watched = self._watched.setdefault(key, _Watched())
         is_same = watched.size == found.size
@@ -164,6 +220,24 @@ class Shipper:
                 self._ship(handle, place, sending, is_settled=watched.unchanged >= SETTLED)
         except OSError as error:
             log.info("a log file cannot be read", file=key, error=error.strerror)
+        except (AwayError, RefusalError) as error:
+            self._hold(source.category, error)
+
+    def _is_shipped(self, key: str, found: Found) -> bool:
+        """Whether a file that has no place was shipped whole, or was there before shipping began."""
+        finished = self.positions.finished.get(key)
+        is_old = finished is None and found.changed <= self.positions.settled
+        return key not in self.positions.places and (is_old or finished == (found.inode, found.size))
+
+    def _place(self, key: str, stream: str, inode: int) -> Place:
+        """The file's place; a finished file that grows again goes on where it ended."""
+        place = self.positions.places.get(key)
+        if place is None or place.inode != inode:
+            known, length = self.positions.finished.get(key, (inode, 0))
+            place = Place(stream, inode, length if place is None and known == inode else 0)
+            self.positions.places[key] = place
+            self._is_changed = True
+        return place
 
     def _source(self, kind: str, path: str) -> sources.Source | None:
         if kind == "tasks":
@@ -176,61 +250,75 @@ class Shipper:
         left = tailing.rotated(root, path, place)
         if not left.is_whole:
             self._drop(1, f"lines of {path} were overwritten before they could be shipped")
-        send(events.grouped(left.rest, is_settled=True, is_full=True).events)
+        send(events.grouped(left.rest, is_settled=True, is_full=True), left.rest)
         self._moved(place, 0, b"")
-        self._save()
+        self._save_at_times()
 
     def _ship(self, handle: int, place: Place, send: Send, *, is_settled: bool) -> None:
         """Ship the whole events behind the place."""
         for _ in range(PIECES):
-            piece = tailing.piece(handle, place.offset)
+            start, piece, is_cut = tailing.piece(handle, place.offset)
+            if start > place.offset:
+                self._moved(place, start, b"")
             is_full = len(piece) == tailing.PIECE
-            grouped = events.grouped(piece, is_settled=is_settled and not is_full, is_full=is_full)
+            grouped = events.grouped(piece, is_settled=is_cut or (is_settled and not is_full), is_full=is_full)
             if not grouped.consumed:
                 return
-            send(grouped.events)
-            self._moved(place, place.offset + grouped.consumed, place.before + piece[: grouped.consumed])
-            self._save()
+            send(grouped, piece)
+            self._save_at_times()
 
     def _moved(self, place: Place, offset: int, before: bytes) -> None:
         place.moved(offset, before)
         self._is_changed = True
 
-    def _send(self, category: str, place: Place, level: int, messages: tuple[bytes, ...]) -> None:
+    def _send(self, category: str, place: Place, level: int, grouped: Grouped, piece: bytes) -> None:
+        """Send a piece's events; the place moves with each batch, so that a failure repeats none."""
         now = int(self.clock().timestamp() * 1000)
         found: list[Event] = []
-        for message in messages:
-            event = events.read(message, now=now, not_before=place.last, oldest=now - OLDEST)
+        ends: list[int] = []
+        last = place.last
+        for message, end in zip(grouped.events, grouped.ends, strict=True):
+            event = events.read(message, now=now, not_before=last, oldest=now - OLDEST)
             if event.level >= level:
                 found.append(event)
-                place.last = event.moment
-        group = sources.group(self.environment, category)
+                ends.append(end)
+                last = event.moment
+        start, before, sent = place.offset, place.before, 0
         for batch in batches(found):
-            try:
-                refused = self.cloudwatch.put(group, place.stream, batch)
-            except AwayError:
+            self._put(sources.group(self.environment, category), place.stream, batch)
+            sent += len(batch)
+            place.last = batch[-1].moment
+            self._moved(place, start + ends[sent - 1], before + piece[: ends[sent - 1]])
+        self._moved(place, start + grouped.consumed, before + piece[: grouped.consumed])
+
+    def _put(self, group: str, stream: str, batch: Sequence[Event]) -> None:
+        try:
+            refused = self.cloudwatch.put(group, stream, batch)
+        except RefusalError as error:
+            if error.code.rpartition("#")[2] in DENIED:
                 raise
-            except RefusalError as error:
-                if error.code.rpartition("#")[2] in DENIED:
-                    raise
-                self._drop(len(batch), str(error))
-                continue
-            self.status = replace(self.status, shipped=self.status.shipped + len(batch) - refused)
-            if refused:
-                self._drop(refused, f"{group} takes no events of that age")
+            self._drop(len(batch), str(error))
+            return
+        self.status = replace(self.status, shipped=self.status.shipped + len(batch) - refused)
+        if refused:
+            self._drop(refused, f"{group} takes no events of that age")
 
     def _drop(self, count: int, why: str) -> None:
         self.positions.dropped += count
         self.status = replace(self.status, dropped=self.positions.dropped)
         log.warning("log events were dropped", events=count, reason=why)
 
-    def _tidy(self, seen: Mapping[str, Found]) -> None:
-        """Forget what is finished or gone."""
+    def _tidy(self, seen: Mapping[str, Found], *, is_whole: bool) -> None:
+        """Forget what is finished or gone: gone is only what a whole walk has not seen."""
+        now = self.monotonic()
+        if now - self._tidied < TIDIED_AT_MOST:
+            return
+        self._tidied = now
         until = self.clock().timestamp() - FORGOTTEN_AFTER
         places = self.positions.places
-        gone = [key for key in places if key not in seen]
+        gone = [key for key in {*places, *self.positions.finished} if is_whole and key not in seen]
         finished = [
-            (key, seen[key].changed)
+            key
             for key, place in places.items()
             if key in seen and place.offset == seen[key].size and seen[key].changed < until and key.startswith("tasks/")
         ]

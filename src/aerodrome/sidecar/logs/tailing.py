@@ -6,6 +6,7 @@ else before it, was rotated: the rest of the old lines is in the copy, behind wh
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,9 +66,20 @@ def rotated(root: str, path: str, place: Place) -> Rotated:
     return Rotated(copy[found + len(place.before) :], is_whole=True)
 
 
-def piece(handle: int, offset: int) -> bytes:
-    """The bytes from there on, one piece at most."""
-    return os.pread(handle, PIECE, offset)
+def piece(handle: int, offset: int) -> tuple[int, bytes, bool]:
+    """Where data begins from there on, its bytes (one piece at most), and whether a hole follows them.
+
+    A file may have holes of any size at no cost for who makes them; they hold nothing, and are passed over.
+    """
+    size = os.fstat(handle).st_size
+    try:
+        start = os.lseek(handle, offset, os.SEEK_DATA)
+        end = os.lseek(handle, start, os.SEEK_HOLE)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # there is no data any more
+            return max(offset, size), b"", False
+        start, end = offset, size  # a filesystem that knows no holes
+    return start, os.pread(handle, min(PIECE, max(end - start, 0)), start), end < size
 
 
 def _whole(handle: int, start: int, end: int) -> bytes:

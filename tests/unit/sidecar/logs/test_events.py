@@ -94,6 +94,15 @@ def test_an_event_that_is_too_large_is_cut_and_a_full_piece_does_not_stop_everyt
     found = grouped(piece, is_settled=False, is_full=True)
     assert [len(each) for each in found.events] == [LARGEST, 5]
     assert found.consumed == len(piece)
+    assert found.ends == (0, len(piece))
+
+
+@pytest.mark.parametrize("letter", ["é", "€", "😀"])
+def test_an_event_is_not_cut_within_a_letter(letter):
+    text = "x" + letter * LARGEST
+    found = grouped(text.encode(), is_settled=True, is_full=False)
+    assert all(len(each) <= LARGEST for each in found.events)
+    assert "".join(read(each, now=NOW, not_before=0, oldest=0).message for each in found.events) == text
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from aerodrome.cell import logs as cell_logs
 from aerodrome.sidecar.config import LogsConfig
-from aerodrome.sidecar.logs import shipping
+from aerodrome.sidecar.logs import cloudwatch, folders, shipping
 from aerodrome.sidecar.logs.events import Event
 from aerodrome.sidecar.logs.positions import FORGOTTEN_AFTER, Positions
 from aerodrome.sidecar.logs.shipping import Shipper
@@ -29,18 +30,27 @@ class Service:
         self.groups: set[str] = set()
         self.streams: dict[tuple[str, str], list[Event]] = defaultdict(list)
         self.trouble: Exception | None = None
+        self.troubled: str | None = None
+        """The one group that has the trouble; None: all."""
+        self.room: int | None = None
+        """How many batches are taken before the trouble begins; None: none."""
+        self.tries: list[str] = []
 
     def ensure_group(self, group: str) -> None:
-        self._fail()
+        self._fail(group)
         self.groups.add(group)
 
     def put(self, group: str, stream: str, events: Sequence[Event]) -> int:
-        self._fail()
+        self.tries.append(group)
+        if self.room:
+            self.room -= 1
+        else:
+            self._fail(group)
         self.streams[group, stream] += events
         return 0
 
-    def _fail(self) -> None:
-        if self.trouble is not None:
+    def _fail(self, group: str) -> None:
+        if self.trouble is not None and self.troubled in (None, group):
             raise self.trouble
 
     def said(self, stream: str = TASK, group: str = "airflow-blue-Task") -> list[str]:
@@ -51,6 +61,7 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.service = Service()
         self.now = datetime.now(UTC)
+        self.moment = 0.0
         levels = {"TaskLogs": 20, "WorkerLogs": 30}
         self.config = LogsConfig(levels, folder / "units", folder / "tasks", folder / "shipped.json")
         (self.config.units / "4").mkdir(parents=True)
@@ -66,6 +77,7 @@ class Bench:
             cloudwatch=self.service,
             positions=positions,
             clock=lambda: self.now,
+            monotonic=lambda: self.moment,
         )
 
     def write(self, text: str, name: str = TASK) -> Path:
@@ -76,8 +88,10 @@ class Bench:
         return path
 
     def rounds(self, count: int = 4) -> None:
+        """So far apart that nothing waits any more."""
         for _ in range(count):
             self.shipper.once()
+            self.moment += shipping.LONGEST_PAUSE
 
 
 @pytest.fixture
@@ -107,13 +121,20 @@ def test_each_line_comes_once_whatever_is_restarted(bench):
 
 
 def test_nothing_is_lost_while_the_service_is_away_and_the_pauses_grow(bench):
+    bench.rounds(1)
     bench.service.trouble = AwayError("logs does not answer")
-    pauses = []
-    for number in range(8):
-        bench.write(f"line {number}\n")
-        pauses.append(bench.shipper.once())
+    tried = []
+    for number in range(200):
+        if number < 8:
+            bench.write(f"line {number}\n")
+        before = len(bench.service.tries)
+        assert bench.shipper.once() == 0.0
+        if len(bench.service.tries) > before:
+            tried.append(bench.moment)
+        bench.moment += 1
+    pauses = [after - before for before, after in pairwise(tried)]
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
-    assert bench.shipper.status.error == "logs does not answer"
+    assert bench.shipper.status.error == "logs does not answer (airflow-blue-Task)"
     assert bench.shipper.status.behind_since == bench.now
     bench.service.trouble = None
     bench.rounds()
@@ -134,6 +155,69 @@ def test_what_is_refused_for_good_is_counted_and_what_is_denied_waits(bench):
     bench.service.trouble = None
     bench.rounds()
     assert bench.service.said() == ["b"]
+
+
+@pytest.mark.parametrize(
+    "trouble", [AwayError("throttled"), RefusalError("not authorized", code="AccessDeniedException")]
+)
+def test_a_group_that_takes_nothing_does_not_hold_the_others_up(bench, trouble):
+    bench.service.trouble, bench.service.troubled = trouble, "airflow-blue-Worker"
+    (bench.config.units / "4" / "worker-1.log").write_text("[2026-11-30T10:00:00.123+0000] {a.py:1} ERROR - w\n")
+    bench.write("a\n")
+    bench.rounds()
+    assert bench.service.said() == ["a"]
+    assert bench.shipper.status.error == f"{trouble} (airflow-blue-Worker)"
+    assert bench.shipper.status.behind_since == bench.now
+    bench.service.trouble = None
+    bench.rounds()
+    assert bench.shipper.status.error is None
+    assert len(bench.service.streams) == 2
+
+
+def test_a_failure_in_the_middle_of_a_piece_repeats_nothing(bench, monkeypatch):
+    monkeypatch.setattr(cloudwatch, "BATCH_EVENTS", 3)
+    bench.rounds(1)
+    bench.service.trouble, bench.service.room = AwayError("away"), 2
+    bench.write("".join(f"line {number}\n" for number in range(10)))
+    bench.rounds()
+    assert len(bench.service.said()) == 6
+    bench.start()
+    bench.service.trouble = None
+    bench.rounds()
+    assert bench.service.said() == [f"line {number}" for number in range(10)]
+
+
+def test_what_a_walk_did_not_reach_is_not_forgotten(bench, monkeypatch):
+    bench.write("a\n")
+    bench.rounds()
+    with monkeypatch.context() as fewer:
+        fewer.setattr(folders, "MOST", 2)
+        bench.rounds()
+    bench.rounds()
+    assert bench.service.said() == ["a"]
+    (bench.config.tasks / TASK).unlink()
+    bench.rounds()
+    assert bench.shipper.positions.places == {}
+
+
+def test_a_hole_is_not_shipped(bench):
+    path = bench.write("a\n")
+    os.truncate(path, 1 << 40)
+    bench.rounds()
+    bench.write("b\n")
+    bench.rounds()
+    assert bench.service.said() == ["a", "b"]
+
+
+def test_positions_are_not_written_after_each_file(bench, monkeypatch):
+    written = []
+    monkeypatch.setattr(Positions, "save", lambda positions: written.append(len(positions.places)))
+    for number in range(20):
+        bench.write("a\n", f"dag_id=d/run_id=r/task_id=t{number}/attempt=1.log")
+    bench.moment += 10
+    bench.shipper.once()
+    bench.shipper.once()
+    assert len(written) <= 4
 
 
 def test_rotation_loses_nothing_and_repeats_nothing(bench):
@@ -204,7 +288,7 @@ def test_finished_files_are_forgotten_and_not_shipped_again(bench):
     old.write_text("done\nagain\n")
     os.utime(old, (moment, moment))
     bench.rounds()
-    assert bench.service.said()[-1] == "again"
+    assert bench.service.said() == ["done", "again"]
 
 
 def test_what_was_there_before_shipping_began_is_not_shipped(bench):
@@ -230,8 +314,6 @@ def test_links_pipes_and_files_with_two_names_are_not_read(bench, tmp_path):
 
 
 def test_a_folder_that_becomes_a_link_before_it_is_read_is_not_followed(bench, tmp_path):
-    from aerodrome.sidecar.logs import folders  # noqa: PLC0415 - the one look behind the shipper
-
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "x.log").write_text("secret")
     (bench.config.tasks / "dag_id=d").symlink_to(tmp_path / "elsewhere")
