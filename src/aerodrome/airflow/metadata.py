@@ -85,9 +85,12 @@ _RUNS = """
 """
 
 _DUE = """
-    (SELECT min(next_dagrun_create_after) FROM dag WHERE NOT is_paused AND {present}
-     AND NOT COALESCE(has_import_errors, FALSE) AND next_dagrun_create_after > %(since)s)
+    (SELECT min(next_dagrun_create_after::timestamptz) FROM dag WHERE NOT is_paused AND {present}
+     AND NOT COALESCE(has_import_errors, FALSE) AND next_dagrun_create_after::timestamptz > %(since)s::timestamptz)
 """
+"""DAG code may have given the column another type."""
+
+_READ = "(SELECT min({column}::timestamptz) FROM dag WHERE {present})"
 
 _EVENTS = "(SELECT count(*) FROM {queue} WHERE created_at > now() - interval '1 minute')"
 """A scheduler looks at them every second. What it leaves there waits for other assets."""
@@ -102,11 +105,14 @@ _UNKNOWN = """
 """
 
 AHEAD = {
-    1: f"SELECT {_TASKS}, {_RUNS.format(present=_ACTIVE)}, 0, 0, NULL::timestamptz, {_UNKNOWN}",
+    1: f"SELECT {_TASKS}, {_RUNS.format(present=_ACTIVE)}, 0, 0, NULL::timestamptz, {_UNKNOWN}, "
+    f"{_READ.format(column='last_scheduler_run', present=_ACTIVE)}",
     2: f"SELECT {_TASKS}, {_RUNS.format(present=_ACTIVE)}, {_TRIGGERS}, "
-    f"{_EVENTS.format(queue='dataset_dag_run_queue')}, {_DUE.format(present=_ACTIVE)}, 0",
+    f"{_EVENTS.format(queue='dataset_dag_run_queue')}, {_DUE.format(present=_ACTIVE)}, 0, "
+    f"{_READ.format(column='last_parsed_time', present=_ACTIVE)}",
     3: f"SELECT {_TASKS}, {_RUNS.format(present=_NOT_STALE)}, {_TRIGGERS}, "
-    f"{_EVENTS.format(queue='asset_dag_run_queue')}, {_DUE.format(present=_NOT_STALE)}, 0",
+    f"{_EVENTS.format(queue='asset_dag_run_queue')}, {_DUE.format(present=_NOT_STALE)}, 0, "
+    f"{_READ.format(column='last_parsed_time', present=_NOT_STALE)}",
 }
 """What needs units, by the line of Airflow. Runs and due dates of paused DAGs do not count: no scheduler begins them.
 Tasks of theirs that run or wait in the queue do."""
@@ -219,8 +225,8 @@ def queue_again(version: Version, seconds: float) -> DatabaseQuery | None:
 def ahead(version: Version, since: datetime) -> DatabaseQuery:
     """One row of what needs units: counts of tasks, runs, triggers and new asset events, and when the next run is due.
 
-    A run that should have begun before `since` is one that no scheduler starts. The last column counts DAGs whose next
-    run nobody can tell: Airflow 1.10 writes none down.
+    A run that should have begun before `since` is one that no scheduler starts. Then follow the count of DAGs whose
+    next run nobody can tell (Airflow 1.10 writes none down), and when the DAG was parsed whose last parsing is oldest.
     """
     return DatabaseQuery(AHEAD[version.line], {"since": since})
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -187,6 +187,9 @@ class FakeEnvironment:
     """How many its database lets in."""
 
     ahead: Ahead = field(default_factory=Ahead)
+    read_at: datetime | None = datetime(9999, 1, 1, tzinfo=UTC)
+    """When its DAG files were read last; they always have been, unless a test says otherwise."""
+
     """What its database says is due."""
 
     dags_at: float | None = None
@@ -404,7 +407,8 @@ class MemoryDatabases:
         del version
         if self.backend.is_slow:
             raise RetryError("the database does not answer")
-        found = self.backend.of(tenant).ahead
+        known = self.backend.of(tenant)
+        found = replace(known.ahead, read_at=known.read_at)
         return found if found.due_at is None or found.due_at > since else replace(found, due_at=None)
 
     def carry_out(self, tenant: Tenant, order: DatabaseOrder) -> None:

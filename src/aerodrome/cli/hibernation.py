@@ -10,6 +10,7 @@ import typer
 from aerodrome.cli import change_progress, operator_client, rendering
 from aerodrome.cli.console import AsJson, err, out, print_json, told
 from aerodrome.errors import CallerError
+from aerodrome.model import lifecycle
 
 Environment = Annotated[str, typer.Argument(help="The environment's name.")]
 
@@ -40,6 +41,7 @@ def hibernate(
         path = f"{_path(environment)}/hibernate?wait={'true' if wait else 'false'}"
         operator_client.ask(settings, "POST", path)
         found = change_progress.until(settings, environment, err, _has_hibernated)
+        _check(found)
         slept = found["hibernation"]
         if slept["rest"] == AWAKE:
             why = slept["refusal"] or "something needed it meanwhile: aerodrome events tells what."
@@ -55,7 +57,8 @@ def wake(environment: Environment, *, as_json: AsJson = False) -> None:
     """Start an environment that hibernates; returns when it is awake."""
     with told() as settings:
         asked = operator_client.ask(settings, "POST", f"{_path(environment)}/wake")
-        found = change_progress.until(settings, environment, err, lambda each: each["hibernation"]["rest"] == AWAKE)
+        found = change_progress.until(settings, environment, err, _is_awake)
+        _check(found)
         if as_json:
             print_json(_document(found))
             return
@@ -69,7 +72,29 @@ def wake(environment: Environment, *, as_json: AsJson = False) -> None:
 def _has_hibernated(found: dict[str, Any]) -> bool:
     """Whether the request has come to an end; the sentence about what is due comes a moment after the state."""
     rest = found["hibernation"]["rest"]
-    return bool(rest == AWAKE or (rest == HIBERNATED and found["progress"]["phase"] == "hibernated"))
+    return bool(
+        _is_broken(found) or rest == AWAKE or (rest == HIBERNATED and found["progress"]["phase"] == "hibernated")
+    )
+
+
+def _is_awake(found: dict[str, Any]) -> bool:
+    return bool(_is_broken(found) or found["hibernation"]["rest"] == AWAKE)
+
+
+def _is_broken(found: dict[str, Any]) -> bool:
+    """Whether its status is one in which an environment neither sleeps nor serves, nor will after a change."""
+    return found["status"] not in lifecycle.SETTLED | lifecycle.CHANGING
+
+
+def _check(found: dict[str, Any]) -> None:
+    """Refuse to call such an environment asleep or awake.
+
+    Raises:
+        CallerError: it is one.
+    """
+    if _is_broken(found):
+        name = found["name"]
+        raise CallerError(f"{name} is {found['status']}: aerodrome why {name} tells why, and what to do.")
 
 
 def _document(found: dict[str, Any]) -> dict[str, Any]:

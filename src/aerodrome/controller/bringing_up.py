@@ -127,12 +127,15 @@ def cell_as_ordered(environment: Environment, observed: Observed, deployed: Depl
     return _started(observed, Phase.START, "Starting all units again.", order, connections)
 
 
-def waiting(observed: Observed, revision: int) -> Plan | None:
-    """What a revision's cell still waits for."""
+def waiting(observed: Observed, revision: int, *, but_ending: bool = False) -> Plan | None:
+    """What a revision's cell still waits for; `but_ending`: not for workers that end with their tasks first."""
     cells = (observed.services, observed.cell(revision))
     if all(each.all_ready for each in cells):
         return None
     missing, wanted = _missing(cells), sum(len(each.wanted) for each in cells)
+    ending = {unit.name for unit in observed.cell(revision).workers if but_ending and unit.is_ending}
+    if missing and ending.issuperset(missing) and all(each.alive for each in cells):
+        return None
     return Wait(
         phase=Phase.START,
         detail=f"Waiting for {', '.join(missing)}." if missing else "Waiting for the cell.",

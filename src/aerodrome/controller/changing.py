@@ -52,7 +52,13 @@ def _meanwhile(environment: Environment, observed: Observed, change: Change, pac
     )
     if ground is not None or running is None or change.swapped or observed.cell(change.revision).alive:
         return ground
-    return bringing_up.cell(environment, observed, running) or crewing.crewed(environment, observed, phase, pace)
+    # A hibernation that had just begun has stopped all units but workers with tasks.
+    is_drained = observed.cell(running.cell).keep is Keep.TASKS
+    return (
+        bringing_up.cell(environment, observed, running)
+        or (bringing_up.cell_as_ordered(environment, observed, running) if is_drained else None)
+        or crewing.crewed(environment, observed, phase, pace)
+    )
 
 
 def _release(environment: Environment, observed: Observed, change: Change) -> Plan | None:

@@ -8,7 +8,7 @@ that came in between, the environment wakes at once.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from aerodrome.controller import bringing_up, keeping, letting_go, maintenance, ordering
 from aerodrome.controller.plans import CALM, Begin, Happen, Plan, Sleep, Take, Wait
@@ -30,11 +30,20 @@ SHORTEST = timedelta(minutes=2)
 MISSED = timedelta(minutes=10)
 """A run that has been due for so long while a scheduler ran is one that no scheduler starts."""
 
+READ_LIMIT = timedelta(minutes=10)
+"""How long DAG files that are not read keep an environment awake: one that cannot be read shall not do so for ever."""
+
+EMPTY_AFTER = timedelta(minutes=2)
+"""An environment without DAGs has no file to read when nothing of it has changed for so long; arbitrary."""
+
 STOP_LIMIT = timedelta(seconds=60)
 """How long units may take to stop; they end their tasks before that, without any limit."""
 
 WAKE_LIMIT = timedelta(minutes=3)
 """How long an environment may take to wake, until it is called UNAVAILABLE."""
+
+ANSWER_LIMIT = timedelta(minutes=2)
+"""How long a request that does not wait lasts while nobody knows whether anything runs; arbitrary."""
 
 NOTED_EVERY = timedelta(seconds=30)
 """How often it is written down that an environment is used."""
@@ -76,7 +85,20 @@ def hindrance(environment: Environment, observed: Observed, now: datetime) -> st
         return "Its cell is gone, and is being started again."
     if observed.ahead is None:
         return "Nobody knows yet what its database has to do."
-    return _need(observed.ahead, now + SHORTEST)
+    return _need(observed.ahead, now + SHORTEST) or _unread(environment, observed, observed.ahead, now)
+
+
+def _unread(environment: Environment, observed: Observed, ahead: Ahead, now: datetime) -> str:
+    """Why the database cannot know yet what is due, in a sentence; empty = every DAG file has been read.
+
+    What is not read before the units stop wakes nobody: it is no news any more when they have stopped.
+    """
+    dags_at, changed_at = observed.runtime.dags_at, environment.last_update.created_at
+    if dags_at is not None:
+        changed_at = max(changed_at, datetime.fromtimestamp(dags_at, UTC))
+    passed = now - changed_at
+    is_read = passed > EMPTY_AFTER if ahead.read_at is None else ahead.read_at > changed_at
+    return "" if is_read or passed > READ_LIMIT else "Its DAG files have not been read yet."
 
 
 def _need(ahead: Ahead, until: datetime) -> str:
@@ -116,8 +138,11 @@ def _waiting(environment: Environment, observed: Observed, now: datetime, pace: 
     why = hindrance(environment, observed, now)
     if not why:
         return _step(environment, hibernation.begun(slept, observed.runtime.dags_at, now))
+    if not slept.waits and observed.ahead is None and slept.since is not None and now - slept.since > ANSWER_LIMIT:
+        return _step(environment, hibernation.refused(slept, "Its database does not say what it has to do.", now))
     if slept.waits or observed.ahead is None:
-        return watched if isinstance(watched, Begin) else replace(watched, detail=f"To hibernate. {why}")
+        is_told = isinstance(watched, Begin) or watched.trouble is not None
+        return watched if is_told else replace(watched, detail=f"To hibernate. {why}")
     return _step(environment, hibernation.refused(slept, why, now))
 
 
@@ -133,9 +158,9 @@ def _ending(environment: Environment, revision: int, cell: Cell, now: datetime) 
     late = letting_go.is_over(environment, Phase.STOP, STOP_LIMIT, now)
     drain = replace(ordering.draining(environment, revision, cell), web_servers=0, patience=ordering.GRACEFUL_PATIENCE)
     order: Order
-    if cell.state is CellState.LOST and cell.draining:
+    if cell.state is CellState.LOST and cell.keep is not Keep.NOTHING:  # its workers end with their tasks, as others do
         phase, detail, order = Phase.DRAIN, "Looking after what a dead cell left.", drain
-    elif cell.keep not in letting_go.LET_GO and cell.state is not CellState.LOST:
+    elif cell.keep not in letting_go.LET_GO:
         phase, detail, order = Phase.DRAIN, "Letting workers end.", drain
     elif cell.workers and cell.draining:
         verb = "end" if len(cell.workers) > 1 else "ends"

@@ -55,7 +55,7 @@ def served(environment: Environment, observed: Observed) -> Plan | None:
     return (
         bringing_up.cell(environment, observed, running)
         or bringing_up.cell_as_ordered(environment, observed, running)
-        or bringing_up.waiting(observed, running.cell)
+        or bringing_up.waiting(observed, running.cell, but_ending=True)
         or bringing_up.services_as_ordered(observed, ordering.services(environment))
         or pointed(observed, running.cell)
     )

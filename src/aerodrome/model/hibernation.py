@@ -52,7 +52,7 @@ class Hibernation:
     """When it came to that; None = it has been awake from its beginning."""
 
     by_command: bool = False
-    """Somebody asked for it; otherwise a tag did."""
+    """Somebody asked for it; otherwise a tag did. While it is being woken: somebody asked for sleep after that."""
 
     waits: bool = False
     """It waits for what runs, where another request is refused."""
@@ -186,11 +186,18 @@ def _zone(name: str) -> tzinfo | None:
 
 def asked(before: Hibernation, *, waits: bool, now: datetime) -> Step | None:
     """Somebody asks for hibernation; None = it is under way already, and waits if that is asked for now."""
-    if before.is_down or (before.rest is Rest.WAITING and before.waits >= waits):
+    if before.is_down or (_is_wanted(before) and before.waits >= waits):
         return None
     after = replace(before, rest=Rest.WAITING, since=now, by_command=True, waits=waits, refusal="")
+    if before.rest is Rest.WAKING:  # its units are not there yet: the request follows when it is awake
+        after = replace(after, rest=before.rest, since=before.since)
     words = "It begins when nothing runs." if waits else "It begins if nothing runs."
     return Step(after, "HIBERNATION_REQUESTED", f"Hibernation was asked for. {words}")
+
+
+def _is_wanted(slept: Hibernation) -> bool:
+    """Whether it was asked to hibernate, and has not begun to."""
+    return slept.rest is Rest.WAITING or (slept.rest is Rest.WAKING and slept.by_command)
 
 
 def tired(before: Hibernation, sentence: str, now: datetime) -> Step:
@@ -219,6 +226,9 @@ def reached(before: Hibernation, now: datetime) -> Step:
 
 def woken(before: Hibernation, why: str, now: datetime) -> Step | None:
     """Something needs the environment; `why` is a sentence. None = it is awake, or being woken."""
+    if before.rest is Rest.WAKING and before.by_command:
+        after = replace(before, by_command=False, waits=False)
+        return Step(after, "HIBERNATION_CANCELLED", f"{why} It stays awake when it is.")
     if before.rest in {Rest.AWAKE, Rest.WAKING}:
         return None
     if before.rest is Rest.WAITING:
@@ -230,8 +240,14 @@ def woken(before: Hibernation, why: str, now: datetime) -> Step | None:
 def awake(before: Hibernation, now: datetime) -> Step:
     """Every unit is ready again."""
     seconds = (now - before.since).total_seconds() if before.since is not None else 0.0
-    after = replace(AWAKE, since=now, used_at=now)
+    after = _arrived(before, now)
     return Step(after, "AWAKE", f"The environment is awake: every unit is ready after {seconds:.1f} s.")
+
+
+def _arrived(before: Hibernation, now: datetime) -> Hibernation:
+    """The sleep of an environment that was being woken: none, unless hibernation was asked for meanwhile."""
+    after = replace(AWAKE, since=now, used_at=now)
+    return replace(after, rest=Rest.WAITING, by_command=True, waits=before.waits) if before.by_command else after
 
 
 def used(before: Hibernation, now: datetime) -> Step:
@@ -251,5 +267,5 @@ def changed(before: Hibernation, *, by_maintenance: bool, now: datetime) -> Hibe
 def lost(before: Hibernation, now: datetime) -> Hibernation:
     """The sleep of an environment whose processes are gone: one that was being woken is awake when they are back."""
     if before.rest is Rest.WAKING:
-        return replace(AWAKE, since=now, used_at=now)
+        return _arrived(before, now)
     return replace(before, used_at=now)

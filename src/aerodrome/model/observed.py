@@ -285,6 +285,9 @@ class Ahead:
     due_at: datetime | None = None
     """When the next run of a DAG that is not paused is due; None = no DAG has one."""
 
+    read_at: datetime | None = None
+    """When that file was read whose last reading is the oldest, of those that hold DAGs; None = there are no DAGs."""
+
     unknown: str = ""
     """Why nobody can tell, in a sentence."""
 

@@ -28,6 +28,9 @@ PATIENCE = 25.0
 PAUSE = 0.2
 """Seconds between two looks at an environment that is being woken."""
 
+SERVING = frozenset({Rest.AWAKE, Rest.WAITING})
+"""How far its sleep may be while an environment serves requests."""
+
 NOTED_EVERY = 30.0
 """Seconds between two notes that an environment is used."""
 
@@ -90,7 +93,7 @@ class Waking:
         """
         if environment.status not in lifecycle.SETTLED:
             return
-        if environment.hibernation.rest in {Rest.AWAKE, Rest.WAITING}:
+        if environment.hibernation.rest in SERVING:
             await self._note(environment)
             return
         waking = self._wakings.get(environment.identifier)
@@ -108,7 +111,7 @@ class Waking:
         await to_thread.run_sync(needed, self._environments, environment, why, self._clock)
         while time.monotonic() < ends:
             found = await to_thread.run_sync(self._environments.get, environment.name)
-            if found is None or found.status not in lifecycle.SETTLED or found.hibernation.rest is Rest.AWAKE:
+            if found is None or found.status not in lifecycle.SETTLED or found.hibernation.rest in SERVING:
                 return True
             await asyncio.sleep(PAUSE)
         return False

@@ -15,7 +15,8 @@ NOW = datetime.now(UTC)
 TABLES = """
     CREATE TABLE dag (
         dag_id text PRIMARY KEY, is_paused boolean, is_active boolean DEFAULT TRUE, is_stale boolean DEFAULT FALSE,
-        is_subdag boolean, has_import_errors boolean, next_dagrun_create_after timestamptz, schedule_interval text
+        is_subdag boolean, has_import_errors boolean, next_dagrun_create_after timestamptz, schedule_interval text,
+        last_parsed_time timestamptz, last_scheduler_run timestamptz
     );
     CREATE TABLE dag_run (dag_id text, state text);
     CREATE TABLE task_instance (state text);
@@ -87,6 +88,31 @@ def test_the_next_run_is_the_first_that_a_scheduler_will_begin(ask, database):
     assert ask().due_at == (None if ask.line == 1 else first)
     if ask.line > 1:
         assert ask(since=NOW - timedelta(days=2)).due_at < NOW
+
+
+def test_files_are_read_as_of_the_dag_that_was_parsed_longest_ago(ask, database):
+    assert ask().read_at is None
+    for name, age in (("old", 60), ("new", 1)):
+        at = NOW - timedelta(seconds=age)
+        add_dag(database, name, paused=True, last_parsed_time=at, last_scheduler_run=at)
+    add_dag(database, "gone", is_active=False, is_stale=True, last_parsed_time=NOW - timedelta(days=1))
+    assert ask().read_at == NOW - timedelta(seconds=60)
+
+
+@pytest.mark.parametrize("kind", ["timestamp", "text"])
+def test_moments_have_a_time_zone_whatever_code_has_made_of_their_columns(ask, database, kind):
+    for column in ("next_dagrun_create_after", "last_parsed_time", "last_scheduler_run"):
+        database.execute(f"ALTER TABLE dag ALTER {column} TYPE {kind} USING {column}::{kind}")
+    due = NOW + timedelta(hours=1)
+    add_dag(database, "one", due=str(due), last_parsed_time=str(due), last_scheduler_run=str(due))
+    found = ask()
+    assert found.unknown == ""
+    assert [each for each in (found.due_at, found.read_at) if each is None or each.tzinfo is None] == (
+        [None] if ask.line == 1 else []
+    )
+    if kind == "text":
+        database.execute("UPDATE dag SET last_parsed_time = 'x', last_scheduler_run = 'x', is_paused = FALSE")
+        assert "does not say what is due" in ask().unknown
 
 
 def test_triggers_and_new_events_count_from_airflow_2_on(ask, database):

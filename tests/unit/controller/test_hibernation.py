@@ -14,11 +14,11 @@ from aerodrome.model.environment import Environment
 from aerodrome.model.hibernation import ASLEEP_TAG, IDLE_TAG, Rest
 from aerodrome.model.lifecycle import Status
 from aerodrome.model.observed import Ahead
-from aerodrome.model.orders import Keep
+from aerodrome.model.orders import CellOrder, Keep
 from aerodrome.model.release import Patch
 from unit.controller.test_changes import CHANGES, check_sound
 from unit.controller.test_maintenance import SUNDAY
-from unit.controller.world import NAME, Fuse, World, option
+from unit.controller.world import NAME, NOW, Fuse, World, option
 
 WORK = (Ahead(tasks=1), Ahead(runs=2), Ahead(triggers=1), Ahead(events=1), Ahead(unknown="Nobody knows."))
 
@@ -197,6 +197,112 @@ def test_a_changed_dag_object_wakes_it():
     check_awake(world)
 
 
+@pytest.mark.parametrize("news", ["creation", "object", "maintenance"])
+def test_it_does_not_fall_asleep_before_its_dag_files_are_read(news):
+    world = created()
+    if news == "object":
+        world.place.dags_at = world.now.timestamp() + 1
+        world.now += timedelta(seconds=2)
+    elif news == "maintenance":
+        world.hibernate()
+        world.settle(is_at(Rest.HIBERNATED))
+        world.backend.patch = Patch(version="3.3.1", lock="new")
+        world.now = SUNDAY
+        world.settle(lambda found: found.status is Status.MAINTENANCE)
+        world.backend.patch = None
+    world.place.read_at = world.now - timedelta(seconds=1)
+    if news != "maintenance":
+        world.hibernate()
+        assert "not been read yet" in world.settle(is_at(Rest.AWAKE)).hibernation.refusal
+        world.hibernate(waits=True)
+    rest(world, 120)
+    assert world.found().hibernation.rest is Rest.WAITING
+    assert "not been read yet" in world.found().progress.detail
+    world.place.read_at = world.now
+    world.settle(is_at(Rest.HIBERNATED))
+    check_asleep(world)
+
+
+@pytest.mark.parametrize(("read", "limit"), [(None, decisions.EMPTY_AFTER), (NOW, decisions.READ_LIMIT)])
+def test_without_dags_and_with_files_that_are_never_read_it_sleeps_after_a_while(read, limit):
+    world = created()
+    world.place.read_at, begun = read, world.now
+    world.hibernate(waits=True)
+    rest(world, limit.total_seconds() - 10)
+    assert world.found().hibernation.rest is Rest.WAITING
+    world.settle(is_at(Rest.HIBERNATED))
+    assert world.now - begun < limit + timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_hibernation_that_is_asked_for_while_it_wakes_follows_and_it_is_available_throughout(waits):
+    world = asleep()
+    world.wake()
+    world.look(world.controller())
+    world.hibernate(waits=waits)
+    assert world.found().hibernation.rest is Rest.WAKING
+    world.settle(is_at(Rest.WAITING))
+    check_sound(world)
+    world.settle(is_at(Rest.HIBERNATED))
+    check_asleep(world)
+    assert "AWAKE" in kinds(world)
+    assert Status.UNAVAILABLE not in kinds(world)
+
+
+def test_an_update_while_it_stops_brings_every_unit_back_at_once():
+    world = created()
+    world.backend.busy = True
+    world.hibernate()
+    controller = world.controller()
+    while world.place.cells[1].order.keep is not Keep.TASKS:
+        world.look(controller)
+    since = len(world.backend.taken)
+    world.begin(option("7"))
+    world.look(controller)
+    assert world.titles(since) == ["CellOrder ALL"]
+    world.backend.busy = False
+    world.settle()
+    check_awake(world)
+
+
+def test_a_cell_that_dies_before_its_units_stop_leaves_no_task_killed():
+    world = created()
+    world.backend.busy = True
+    world.hibernate()
+    world.settle(is_at(Rest.STOPPING))
+    [cell] = world.place.cells.values()
+    cell.alive, cell.leftovers = False, True
+    controller, since = world.controller(), len(world.backend.taken)
+    for _ in range(50):
+        world.look(controller)
+    kept = {each.keep for each in world.backend.taken[since:] if isinstance(each, CellOrder)}
+    assert kept == {Keep.TASKS}
+
+
+def test_who_wakes_it_does_not_wait_for_a_worker_that_ends_with_its_task():
+    world = created()
+    world.hibernate()
+    world.settle(is_at(Rest.HIBERNATED))
+    world.wake()
+    controller = world.controller()
+    while not world.place.cells[1].alive:
+        world.look(controller)
+    world.place.cells[1].units = dict.fromkeys(world.place.cells[1].units, "ready") | {"worker-1": "stopping"}
+    world.settle(is_at(Rest.AWAKE))
+    assert world.place.cells[1].units["worker-1"] == "stopping"
+    assert world.found().status is Status.AVAILABLE
+
+
+def test_a_trouble_is_told_while_it_waits_and_only_once():
+    world = created()
+    world.place.ahead = Ahead(tasks=1)
+    world.hibernate(waits=True)
+    world.backend.damage = "A table is gone."
+    rest(world, 60)
+    assert world.found().progress.detail == "DATABASE_DAMAGED: A table is gone."
+    assert kinds(world).count("FAILURE") == 1
+
+
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("before", [Rest.WAITING, Rest.STOPPING, Rest.HIBERNATED, Rest.WAKING])
 def test_a_change_comes_about_from_wherever_it_is(change, before):
@@ -294,6 +400,15 @@ def test_while_nobody_knows_what_is_due_it_stays_as_it_is():
     world.backend.is_slow = False
     world.place.ahead = Ahead(tasks=1)
     world.settle(is_at(Rest.WAKING))
+
+
+def test_what_is_not_to_wait_is_refused_when_nobody_knows_for_minutes():
+    world = created()
+    world.backend.is_slow = True
+    world.hibernate()
+    rest(world, decisions.ANSWER_LIMIT.total_seconds() + 10)
+    found = world.found().hibernation
+    assert (found.rest, "does not say" in found.refusal) == (Rest.AWAKE, True)
 
 
 def test_its_watcher_is_started_again():

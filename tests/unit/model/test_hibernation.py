@@ -111,4 +111,21 @@ def test_who_asks_again_changes_nothing_but_that_it_waits(rest, waits):
     if rest in {Rest.STOPPING, Rest.HIBERNATED} or (rest is Rest.WAITING and not waits):
         assert step is None
     else:
-        assert (step.after.rest, step.after.waits, step.after.by_command) == (Rest.WAITING, waits, True)
+        expected = Rest.WAKING if rest is Rest.WAKING else Rest.WAITING  # what is being woken comes awake first
+        assert (step.after.rest, step.after.waits, step.after.by_command) == (expected, waits, True)
+
+
+@pytest.mark.parametrize("waits", [False, True])
+@pytest.mark.parametrize(
+    "ends", [lambda found: hibernation.awake(found, NOW).after, lambda found: hibernation.lost(found, NOW)]
+)
+def test_what_was_asked_for_while_it_was_being_woken_follows(waits, ends):
+    waking = Hibernation(rest=Rest.WAKING, since=NOW)
+    assert ends(waking).rest is Rest.AWAKE
+    asked = hibernation.asked(waking, waits=waits, now=NOW).after
+    assert (hibernation.asked(asked, waits=waits, now=NOW), asked.since) == (None, NOW)
+    after = ends(asked)
+    assert (after.rest, after.waits, after.by_command) == (Rest.WAITING, waits, True)
+    forgotten = hibernation.woken(asked, "Why.", NOW)
+    assert forgotten.kind == "HIBERNATION_CANCELLED"
+    assert ends(forgotten.after).rest is Rest.AWAKE

@@ -62,7 +62,7 @@ def ahead(cluster: Cluster, name: str, password: str, version: Version, since: d
     try:
         [row] = execute(cluster, name, password, metadata.ahead(version, since))
         tasks, runs, triggers, events = map(int, row[:4])
-        due_at, unknown = row[4], int(row[5])
+        due_at, unknown, read_at = _moment(row[4]), int(row[5]), _moment(row[6])
     except psycopg.OperationalError:  # the database is away or slow: other code says so
         raise
     except (psycopg.Error, ValueError, TypeError) as error:
@@ -77,9 +77,21 @@ def ahead(cluster: Cluster, name: str, password: str, version: Version, since: d
         runs=runs,
         triggers=triggers,
         events=events,
-        due_at=due_at if isinstance(due_at, datetime) else None,
+        due_at=due_at,
+        read_at=read_at,
         unknown=sentence if unknown else "",
     )
+
+
+def _moment(found: object) -> datetime | None:
+    """A moment that a database tells.
+
+    Raises:
+        TypeError: it is none, or has no time zone.
+    """
+    if found is None or (isinstance(found, datetime) and found.tzinfo is not None):
+        return found
+    raise TypeError(f"{type(found).__name__} is no moment with a time zone")
 
 
 def damage(cluster: Cluster, name: str, password: str, installation: Installation) -> str:
