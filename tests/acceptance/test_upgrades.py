@@ -46,7 +46,8 @@ def database(product: Product, name: str) -> psycopg.Connection:
 
 
 def runs(product: Product, name: str, dag: str) -> dict[str, str]:
-    """Ids and states of the runs of a DAG."""
+    """Ids and states of the runs of a DAG; Airflow 3 tells none before it has read the DAG."""
+    wait_for(f"{dag} is listed", lambda: product.listed(name, dag))
     found = product.rest(name, "GET", f"/dags/{dag}/dagRuns")["dag_runs"]
     return {each["dag_run_id"]: each["state"] for each in found}
 
