@@ -9,6 +9,9 @@ from typing import Any
 Document = Mapping[str, Any]
 """A JSON object."""
 
+COUNTS = {"GivenSchedulers": "Schedulers", "GivenWebservers": "MinWebservers"}
+"""The members that keep which numbers a request gave, and those of the request."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
@@ -60,6 +63,14 @@ class Spec:
         members = {_member(each.name): getattr(self, each.name) for each in fields(self)}
         return {name: value for name, value in members.items() if value is not None}
 
+    def request(self) -> dict[str, Any]:
+        """The request of CreateEnvironment, but for its name, that makes this spec again."""
+        members = self.document()
+        for own, member in COUNTS.items():
+            if members.pop(own, None) is None:
+                del members[member]
+        return members
+
     @classmethod
     def of(cls, document: Document) -> Spec:
         """The spec within a document of MWAA's member names; other members are passed over."""
@@ -69,8 +80,7 @@ class Spec:
 
 def counts_given(request: Document) -> dict[str, Any]:
     """The members of a spec that keep which numbers a request gave."""
-    given = {"GivenSchedulers": "Schedulers", "GivenWebservers": "MinWebservers"}
-    return {own: request[member] for own, member in given.items() if request.get(member) is not None}
+    return {own: request[member] for own, member in COUNTS.items() if request.get(member) is not None}
 
 
 def _member(name: str) -> str:

@@ -46,9 +46,9 @@ def clone_snapshot(deps: Dependencies, name: str, number: int, *, clone: str, re
         raise CallerError(f"{clone[:100]} is not a name: use at most 80 letters, digits, - and _, a letter first.")
     source = find.for_operator(deps, name)
     snapshot = find.snapshot(deps, name, number)
-    request = {"Name": clone, **snapshot.spec.document()}
+    request = {"Name": clone, **snapshot.spec.request()}
     validation.refuse(
-        _refusals(deps, clone, request),
+        _refusals(deps, clone, snapshot.spec.document()),
         what=f"Snapshot {number} of {name} cannot be cloned",
         instead="Choose another snapshot.",
     )
