@@ -103,8 +103,8 @@ def product(versions: Path, until_unit_ends: contextlib.ExitStack) -> Product:
 
 @pytest.fixture(scope="session")
 def mortal_product(versions: Path, until_unit_ends: contextlib.ExitStack) -> Product:
-    """Another for all tests that kill it; each leaves it running."""
-    return until_unit_ends.enter_context(started(versions))
+    """Another for all tests that kill it; each leaves it running. It has little time to prime an Airflow version."""
+    return until_unit_ends.enter_context(started(versions, AERODROME_PRIMED="off"))
 
 
 @pytest.fixture(scope="session")

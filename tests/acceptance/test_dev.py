@@ -136,7 +136,7 @@ def product(versions):
     """A place for an Aerodrome that `dev` itself starts."""
     folder = Path(tempfile.mkdtemp(prefix="aero-"))
     folder.chmod(0o711)
-    product = Product(folder, versions, {})
+    product = Product(folder, versions, {"AERODROME_PRIMED": "off"})  # each session makes one environment
     try:
         yield product
     finally:

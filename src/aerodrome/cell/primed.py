@@ -10,6 +10,7 @@ and `views`, folders that the script finds at other paths (see `mounts`).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -21,8 +22,11 @@ from typing import TYPE_CHECKING
 from . import child, immortal, kernel, logs, mounts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
+
+LOWER = 10
+"""By how much the script's niceness is higher."""
 
 
 def start(file: str, serve: Callable[[str], int]) -> None:
@@ -53,7 +57,8 @@ def _run(wanted: dict[str, Any], serve: Callable[[str], int]) -> int:
     if wanted["views"] and (not mounts.leave() or mounts.show(wanted["views"])):
         logs.say("no primed process", error="folders cannot be shown at other paths")
         return 1
-    code = child.prepare(wanted["argv"], wanted["env"], wanted["cwd"])
+    with _after_others():
+        code = child.prepare(wanted["argv"], wanted["env"], wanted["cwd"])
     if code != 0:
         logs.say("no primed process", error="its script has failed", code=code)
         return code
@@ -65,3 +70,19 @@ def _run(wanted: dict[str, Any], serve: Callable[[str], int]) -> int:
     immortal.settle()
     logs.say("primed", seconds=round(time.monotonic() - started, 3))
     return serve(wanted["socket"])
+
+
+@contextlib.contextmanager
+def _after_others() -> Iterator[None]:
+    """Takes the processor only when others leave it; the first environment is often made at the same time."""
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, usual - 1)  # only who may do this may come back
+    except PermissionError:
+        yield
+        return
+    os.setpriority(os.PRIO_PROCESS, 0, usual + LOWER)
+    try:
+        yield
+    finally:
+        os.setpriority(os.PRIO_PROCESS, 0, usual)
