@@ -85,6 +85,36 @@ def test_a_version_is_judged_by_its_own_tags(world, made):
     assert not is_allowed(lambda: client.get_object(Bucket="mine", Key="two", VersionId=new))
 
 
+def test_a_copy_is_judged_by_the_tags_of_the_version_that_it_reads(world, made):
+    s3 = world.client("s3", made["root"])
+    closed = s3.put_object(Bucket="mine", Key="copied", Body=b"closed", Tagging="team=web")["VersionId"]
+    open_ = s3.put_object(Bucket="mine", Key="copied", Body=b"open", Tagging="team=data")["VersionId"]
+    upload = s3.create_multipart_upload(Bucket="mine", Key="parts")["UploadId"]
+    statement = {**allow("s3:GetObject*"), "Condition": {"StringEquals": {"s3:ExistingObjectTag/team": "data"}}}
+    client = world.client("s3", world.user(statement, allow("s3:PutObject")))
+    for version, expected in ((closed, False), (open_, True), (None, True)):
+        source = {"Bucket": "mine", "Key": "copied"} | ({"VersionId": version} if version else {})
+        to = {"Bucket": "mine", "CopySource": source}
+        assert is_allowed(lambda to=to: client.copy_object(Key="copy", **to)) is expected
+        part = {"Key": "parts", "UploadId": upload, "PartNumber": 1, **to}
+        assert is_allowed(lambda part=part: client.upload_part_copy(**part)) is expected
+    s3.abort_multipart_upload(Bucket="mine", Key="parts", UploadId=upload)
+
+
+def test_of_many_deletions_each_is_judged_by_its_own_version(world, made):
+    s3 = world.client("s3", made["root"])
+    kept = s3.put_object(Bucket="mine", Key="many", Body=b"kept")["VersionId"]
+    free = s3.put_object(Bucket="mine", Key="many", Body=b"free")["VersionId"]
+    statement = {**allow("s3:DeleteObjectVersion"), "Condition": {"StringEquals": {"s3:VersionId": free}}}
+    client = world.client("s3", world.user(statement))
+
+    def delete(*versions):
+        named = [{"Key": "many", "VersionId": each} for each in versions]
+        return is_allowed(lambda: client.delete_objects(Bucket="mine", Delete={"Objects": named}))
+
+    assert [delete(kept, free), delete(free, kept), delete(kept), delete(free)] == [False, False, False, True]
+
+
 GIVEN = {
     "s3 header": ("s3", ["s3:PutObject", "s3:PutObjectTagging"], "s3:RequestObjectTag/team",
                   lambda c, team: c.put_object(Bucket="mine", Key="given", Body=b"x", Tagging=f"team={team}")),

@@ -179,7 +179,17 @@ def _source(headers: Mapping[str, str]) -> list[Check]:
     bucket, _ = place(arn.removeprefix("arn:aws:s3:::"))
     if bucket.endswith(ALIASES) or not BUCKET.fullmatch(bucket):
         raise UnclearError("The source of a copy must be named by its bucket.")
-    return [Check(action="s3:GetObjectVersion" if version else "s3:GetObject", resource=arn)]
+    return [Check(action=f"s3:GetObject{_version(version)}", resource=arn, context=_of_version(version))]
+
+
+def _version(version: str | None) -> str:
+    """What an action on a version that is named ends with."""
+    return "Version" if version else ""
+
+
+def _of_version(version: str | None) -> Context:
+    """By which a named version is judged, and not the current one."""
+    return {"s3:versionid": (version,)} if version else {}
 
 
 def _deletions(bucket: str, body: bytes, head: Head) -> tuple[Check, ...]:
@@ -187,11 +197,14 @@ def _deletions(bucket: str, body: bytes, head: Head) -> tuple[Check, ...]:
     if not found or not _names_each_once(body, len(found)):
         raise UnclearError("The XML you provided was not well-formed or did not validate against our published schema")
     checks = [
-        Check(action="s3:DeleteObjectVersion" if version else "s3:DeleteObject", resource=arn) for arn, version in found
+        Check(action=f"s3:DeleteObject{_version(version)}", resource=arn, context=_of_version(version))
+        for arn, version in found
     ]
     if _bypasses(hoisted(head)):
         checks += [Check(action="s3:BypassGovernanceRetention", resource=arn) for arn, _ in found]
-    return tuple({(check.action, check.resource): check for check in checks}.values())
+    return tuple(
+        {(each.action, each.resource, *each.context.get("s3:versionid", ())): each for each in checks}.values()
+    )
 
 
 def _names_each_once(body: bytes, objects: int) -> bool:
