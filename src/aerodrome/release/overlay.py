@@ -283,6 +283,13 @@ def _fetch(spec: OverlaySpec, arguments: Sequence[str], on_line: Callable[[str],
         trees.remove(home)
 
 
+NO_PASSWORDS = (
+    "aerodrome: packages are built, and must not see the passwords of package indexes in this machine's uv.toml: where "
+    "an index asks for one, put the package into it as a wheel"
+)
+"""The line that a build begins with when an index's address was shortened."""
+
+
 def _build(spec: OverlaySpec, arguments: Sequence[str], on_line: Callable[[str], None], site: Path | None) -> None:
     """Run uv where it may run the programs of packages. What `resolve` has built is there when `install` needs it."""
     home = _own_folder(spec, "build")
@@ -294,6 +301,8 @@ def _build(spec: OverlaySpec, arguments: Sequence[str], on_line: Callable[[str],
         environ["UV_CACHE_DIR"] = str(home / "cache")
     own = spec.requirements.index is not None or spec.requirements.no_index
     settings = uv_environment.settings(spec.environ, indexes=not own)
+    if uv_environment.withholds(spec.environ, indexes=not own):
+        on_line(NO_PASSWORDS)
     file = spec.scratch / "uv.toml"  # in a folder of ours, where no package has left a link
     private_files.write(file, settings.encode(), owner=spec.user)
     environ["UV_CONFIG_FILE"] = str(file)

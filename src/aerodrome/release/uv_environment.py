@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -77,21 +78,37 @@ def files(environ: Mapping[str, str]) -> dict[str, Path]:
 def settings(environ: Mapping[str, str], *, indexes: bool) -> str:
     """What the machine's uv.toml says of package indexes and the way to them, as another uv.toml without credentials.
 
-    This one may be in view of a package that is built. `indexes`: whether the machine's indexes count at all.
+    This one may be in view of a package that is built. An index that needs credentials is named without them, so that
+    uv is refused there and does not take its packages from the public one. `indexes`: whether the machine's indexes
+    count at all.
     """
+    named, given = _told(environ, indexes=indexes)
+    lines = [f"{name} = {_written(_bare(value))}" for name, value in named.items()]
+    for index in given:
+        lines += ["", "[[index]]", *(f"{name} = {_written(_bare(value))}" for name, value in index.items())]
+    return "\n".join([*lines, ""])
+
+
+def withholds(environ: Mapping[str, str], *, indexes: bool) -> bool:
+    """Whether `settings` leaves credentials out of an address."""
+    named, given = _told(environ, indexes=indexes)
+    return any(_bare(value) != value for table in (named, *given) for value in table.values())
+
+
+def _told(environ: Mapping[str, str], *, indexes: bool) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Of the machine's uv.toml what a build needs, and its tables of indexes; with credentials."""
     file = files(environ).get("UV_CONFIG_FILE")
     found = _read(file) if file is not None else {}
-    told = {name: found[name] for name in _WAYS if isinstance(found.get(name), bool | list)}
-    given = found.get("index") if indexes else None
-    lines = [f"{name} = {_written(value)}" for name, value in told.items() if _is_plain(value)]
+    named = {name: found[name] for name in _WAYS if isinstance(found.get(name), bool | list)}
     if indexes:
-        named = {name: found[name] for name in _INDEXES if name in found}
-        lines += [f"{name} = {_written(value)}" for name, value in named.items() if _is_plain(value)]
-    for index in given if isinstance(given, list) else ():
-        kept = {name: index[name] for name in _OF_INDEX if isinstance(index, dict) and name in index}
-        if "url" in kept and all(map(_is_plain, kept.values())):
-            lines += ["", "[[index]]", *(f"{name} = {_written(value)}" for name, value in kept.items())]
-    return "\n".join([*lines, ""])
+        named |= {name: found[name] for name in _INDEXES if name in found}
+    given = found.get("index") if indexes else None
+    tables = [
+        {name: index[name] for name in _OF_INDEX if name in index}
+        for index in (given if isinstance(given, list) else ())
+        if isinstance(index, dict) and isinstance(index.get("url"), str)
+    ]
+    return _simple(named), [_simple(table) for table in tables]
 
 
 def asks_a_keyring(environ: Mapping[str, str]) -> bool:
@@ -113,11 +130,24 @@ def _read(file: Path) -> dict[str, Any]:
         return {}  # uv will say what is wrong with it
 
 
-def _is_plain(value: object) -> bool:
-    """Whether it can be shown: no address with credentials."""
+def _simple(table: Mapping[str, Any]) -> dict[str, Any]:
+    """What of it is a truth, a text or a list of texts, as all is that uv knows there."""
+    return {
+        name: value
+        for name, value in table.items()
+        if isinstance(value, bool | str) or (isinstance(value, list) and all(isinstance(each, str) for each in value))
+    }
+
+
+_USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:[/\\]*)[^/?#\\]*@")
+_QUERY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:[^?#]*)[?#].*", re.DOTALL)
+
+
+def _bare(value: object) -> object:
+    """The same without what may be credentials in an address: the user before its host, and its query."""
     if isinstance(value, list):
-        return all(isinstance(each, str) and "@" not in each for each in value)
-    return isinstance(value, bool) or (isinstance(value, str) and "@" not in value)
+        return [_bare(each) for each in value]
+    return _QUERY.sub(r"\1", _USER.sub(r"\1", value.strip(), count=1)) if isinstance(value, str) else value
 
 
 def _written(value: object) -> str:

@@ -97,6 +97,9 @@ credentials = "secret"
 [[index]]
 name = "private"
 url = "https://ada:secret@four.example/simple"
+
+[[index]]
+url = "https://five.example/simple?token=secret"
 """
 
 
@@ -104,11 +107,36 @@ def test_a_package_that_is_built_sees_the_machine_s_indexes_without_credentials(
     (tmp_path / "uv.toml").write_text(UV_TOML)
     environ = {"UV_CONFIG_FILE": str(tmp_path / "uv.toml")}
     assert tomllib.loads(uv_environment.settings(environ, indexes=True)) == {
+        "index-url": "https://one.example/simple",
         "extra-index-url": ["https://two.example/simple"],
         "native-tls": True,
-        "index": [{"name": "mirror", "url": "https://three.example/simple", "default": True}],
+        "index": [
+            {"name": "mirror", "url": "https://three.example/simple", "default": True},
+            {"name": "private", "url": "https://four.example/simple"},
+            {"url": "https://five.example/simple"},
+        ],
     }
+    assert uv_environment.withholds(environ, indexes=True)
+    assert not uv_environment.withholds(environ, indexes=False)
     assert tomllib.loads(uv_environment.settings(environ, indexes=False)) == {"native-tls": True}
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://ada:se@cret@one.example/simple", "https://one.example/simple"),
+        (" HTTPS:/ada:secret@one.example", "HTTPS:/one.example"),
+        ("https:token@one.example", "https:one.example"),
+        ("https://one.example/simple?a=secret#b", "https://one.example/simple"),
+        ("https://one.example/@team/simple", "https://one.example/@team/simple"),
+        ("/wheels@home", "/wheels@home"),
+    ],
+)
+def test_an_address_is_shown_without_what_may_be_credentials(tmp_path, url, shown):
+    (tmp_path / "uv.toml").write_text(f'index-url = "{url}"\nfind-links = ["{url}"]')
+    environ = {"UV_CONFIG_FILE": str(tmp_path / "uv.toml")}
+    assert tomllib.loads(uv_environment.settings(environ, indexes=True)) == {"index-url": shown, "find-links": [shown]}
+    assert uv_environment.withholds(environ, indexes=True) is (url != shown)
 
 
 @pytest.mark.parametrize("text", [None, "no TOML [", "index = 3", "[[index]]\nurl = 3"])
