@@ -33,8 +33,9 @@ class Announcer:
         changed = [each.resource.removeprefix(OBJECTS) for each in checks if each.action in CHANGES]
         for name in changed[:MOST]:
             bucket, _, key = name.partition("/")
-            for path in self._folder.glob(announcements.sockets_of(bucket) + "*"):
-                _send(path, announcements.message(bucket, key))
+            with contextlib.suppress(OSError):  # whom this does not reach looks for itself in a while
+                for path in self._folder.glob(announcements.sockets_of(bucket) + "*"):
+                    _send(path, announcements.message(bucket, key))
 
 
 def _send(path: Path, message: bytes) -> None:

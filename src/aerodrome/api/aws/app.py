@@ -8,6 +8,7 @@ entry in the audit log; reads and data that are let through leave none, as in Cl
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import re
 import uuid
@@ -242,11 +243,13 @@ class Door:
             self._fail(arrival, 503, "ServiceUnavailable", "The AWS emulator does not answer: see `aerodrome status`.")
         except (forwarding.GoneError, ClientDisconnect):
             return  # nobody is there to be answered
+        except (forwarding.TooSlowError, TimeoutError):  # which is an OSError too
+            self._fail(arrival, 400, "RequestTimeout", "The body of the request did not arrive in time.")
         except OSError as error:
             log.warning("spool", error=str(error))
-            self._fail(arrival, 503, "ServiceUnavailable", "The disk takes no more: see `aerodrome status`.")
-        except (forwarding.TooSlowError, TimeoutError):
-            self._fail(arrival, 400, "RequestTimeout", "The body of the request did not arrive in time.")
+            is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+            what = "The disk takes no more" if is_full else f"The request cannot be kept ({error.strerror})"
+            self._fail(arrival, 503, "ServiceUnavailable", f"{what}: see `aerodrome status`.")
         except forwarding.TooLongError:
             self._fail(arrival, 413, "EntityTooLarge", f"A request may have {LONGEST} bytes.")
 
