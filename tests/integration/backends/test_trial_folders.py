@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from aerodrome.backends.releases import trials
@@ -40,3 +42,13 @@ def test_folders_whose_control_plane_was_killed_go_and_no_others(tmp_path, monke
         for process in (killed, alive):
             process.kill()
             process.communicate()
+
+
+def test_a_folder_from_before_the_locks_is_left_for_a_day(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    young, old = tmp_path / "aerodrome-trial-young", tmp_path / "aerodrome-trial-old"
+    young.mkdir()
+    old.mkdir()
+    os.utime(old, (time.time() - 25 * 3600,) * 2)
+    trials.sweep()
+    assert (young.is_dir(), old.exists()) == (True, False)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -25,8 +26,14 @@ from aerodrome.release.installation import Installation
 from aerodrome.release.verification import ParseResult, Secrets
 from aerodrome.unix_users import UnixUser
 
-PREFIX = "aerodrome-trial-"
+PREFIX = "aerodrome-trial."
 """How the names of trials' folders begin."""
+
+_PREFIX_BEFORE = "aerodrome-trial-"
+"""How they begin in versions of Aerodrome that may hold no locks."""
+
+_LONGEST_BEFORE = 24 * 3600.0
+"""Seconds after which one of those belongs to nobody."""
 
 _WORDS = {
     "startup": "Running the startup script.",
@@ -157,8 +164,11 @@ def scratch_folder(user: UnixUser | None) -> Iterator[str]:
 
 
 def sweep() -> None:
-    """Remove the folders of trials whose control plane was killed: nobody holds their locks."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+    """Remove the folders of trials whose control plane was killed: nobody holds their locks.
+
+    One of an Aerodrome from before the locks may be in use, and is left for a day.
+    """
+    for folder in _unheard_of():
         with suppress(OSError):
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
@@ -166,6 +176,16 @@ def sweep() -> None:
                     trees.remove(folder)
             finally:
                 os.close(lock)
+
+
+def _unheard_of() -> Iterator[Path]:
+    """The folders that are nobody's unless their lock is held."""
+    parent = Path(tempfile.gettempdir())
+    yield from parent.glob(f"{PREFIX}*")
+    for folder in parent.glob(f"{_PREFIX_BEFORE}*"):
+        with suppress(OSError):
+            if time.time() - folder.lstat().st_mtime > _LONGEST_BEFORE:
+                yield folder
 
 
 def _locked_folder() -> tuple[Path, int]:
