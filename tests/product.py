@@ -262,7 +262,8 @@ class Product:
         """Everything that runs for this installation: known by its data folder, or below what is."""
         found: dict[int, psutil.Process] = {}
         for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
+            # An OSError: psutil asks whether a process that renamed itself is a file of a very long name.
+            with contextlib.suppress(psutil.Error, OSError):
                 if process.pid != os.getpid() and self._is_ours(process):
                     found |= {each.pid: each for each in (process, *process.children(recursive=True))}
         return [process for process in found.values() if process.is_running()]

@@ -15,7 +15,7 @@ import lines
 from aerodrome.airflow.context import INSIDE
 from aerodrome.services import redis
 from matrices import ALL_FAULTS
-from waiting import wait_for
+from waiting import LIMIT, wait_for
 
 WORKER = """
 import pathlib, sys, time
@@ -75,12 +75,12 @@ def test_what_arrives_when_a_worker_was_told_to_end_is_in_the_queue(version, int
     with (tmp_path / "log").open("w") as log:
         worker = subprocess.Popen([str(interpreter), str(program), "work"], stdout=log, stderr=log)
     try:
-        subprocess.run([str(interpreter), str(program), "send", str(started), "1"], check=True, timeout=60)
+        subprocess.run([str(interpreter), str(program), "send", str(started), "1"], check=True, timeout=LIMIT)
         wait_for("its task runs", started.with_name("running.0.begun").exists)
         sending = subprocess.Popen([str(interpreter), str(program), "send", str(tmp_path / "late"), str(SENT)])
         wait_for("the first of the others runs", (tmp_path / "late.0.begun").exists)
         worker.terminate()
-        assert sending.wait(60) == 0
+        assert sending.wait(LIMIT) == 0
         # A task that the worker took in time may begin a little later still: the two are counted together.
         wait_for("each of them runs or is in the queue", lambda: begun() + queue.llen("default") == SENT)
         assert queue.llen("default")
@@ -88,7 +88,7 @@ def test_what_arrives_when_a_worker_was_told_to_end_is_in_the_queue(version, int
     finally:
         for name in ["running.0", *(f"late.{number}" for number in range(SENT))]:
             (tmp_path / name).touch()
-        worker.wait(60)
+        worker.wait(LIMIT)
     assert begun() + queue.llen("default") == SENT
 
 
@@ -173,7 +173,7 @@ class Following:
     def check_nothing_is_lost(self) -> None:
         """Stop to send, and check that each task has run once, and that nobody holds a message."""
         self.queue.set("enough", 1)
-        assert self.processes["sender"].wait(60) == 0
+        assert self.processes["sender"].wait(LIMIT) == 0
         sent = int(self.queue.lrange("sent", 0, -1)[0])
         wait_for("every task has run", lambda: len(self.begun()) >= sent and not self.queue.llen("default"))
         wait_for("nobody holds a message", lambda: not any(map(self.queue.hlen, self.queue.keys("unacked.*"))))
@@ -254,5 +254,5 @@ def test_workers_that_end_one_after_the_other_lose_no_task(version: str, followi
         here.take(successor)
         wait_for("it is empty twice", lambda name=name, known=known: here.told(name, known).count("0") >= 2)
         here.processes[name].terminate()  # its main process alone
-        assert here.processes[name].wait(30) == 0
+        assert here.processes[name].wait(LIMIT) == 0
     here.check_nothing_is_lost()

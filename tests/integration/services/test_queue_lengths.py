@@ -77,7 +77,7 @@ def test_a_frozen_redis_is_not_waited_for_at_every_look(server, monkeypatch):
     assert lengths.of("one", path, HOSTS) is None
     began = time.monotonic()
     assert [lengths.of("one", path, HOSTS) for _ in range(20)] == [None] * 20
-    assert time.monotonic() - began < queue_lengths.SECONDS
+    assert time.monotonic() - began < 10 * queue_lengths.SECONDS  # had each waited, it were twenty
     assert lengths.of("gone", path.with_suffix(".none"), HOSTS) is None
     process.send_signal(signal.SIGCONT)
     monkeypatch.setattr(queue_lengths, "REST", 0.0)

@@ -21,6 +21,7 @@ from protocol.api import raw
 from protocol.api.alone import Alone, started
 from protocol.api.attackers import dripping
 from protocol.api.serving import served
+from waiting import LIMIT, wait_for
 
 MEBI = 2**20
 LONG = 1_000_000_000
@@ -104,7 +105,7 @@ def test_four_hundred_unsigned_megabytes_are_not_held(alone: Alone) -> None:
     most = before
     with ExitStack() as stack:
         for number in range(400):
-            client = stack.enter_context(socket.create_connection(("127.0.0.1", alone.port), timeout=30))
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", alone.port), timeout=LIMIT))
             target, kind = [("/", FORM), ("/environments", "application/json"), ("/", "text/plain")][number % 3]
             with suppress(OSError):  # it may be refused before all has been sent
                 client.sendall(head("POST", target, MEBI + 1, Content_Type=kind))
@@ -128,7 +129,7 @@ def test_four_hundred_unsigned_megabytes_are_not_held(alone: Alone) -> None:
 def test_what_nobody_known_signed_is_refused_before_its_body_is_read(
     alone: Alone, method: str, target: str, headers: dict[str, str]
 ) -> None:
-    with socket.create_connection(("127.0.0.1", alone.port), timeout=30) as client:
+    with socket.create_connection(("127.0.0.1", alone.port), timeout=LIMIT) as client:
         client.sendall(head(method, target, LONG, **headers))
         assert client.recv(4096).startswith((b"HTTP/1.1 403 ", b"HTTP/1.1 400 "))
 
@@ -138,7 +139,7 @@ def test_chunks_without_end_are_no_way_around_it(alone: Alone) -> None:
     chunk = b"4000\r\n" + b"x" * 0x4000 + b"\r\n"
     for line in (b"PUT /bucket/key", b"PUT /environments/a", b"POST /"):
         kind = b"Content-Type: " + FORM.encode() + b"\r\n" if line == b"POST /" else b""
-        with socket.create_connection(("127.0.0.1", alone.port), timeout=30) as client:
+        with socket.create_connection(("127.0.0.1", alone.port), timeout=LIMIT) as client:
             client.sendall(line + b" HTTP/1.1\r\n" + begin + kind + b"\r\n" + chunk * 5)
             assert client.recv(4096).startswith(b"HTTP/1.1 403 ")
 
@@ -170,23 +171,25 @@ def test_a_body_that_drips_is_closed_and_one_that_waits_for_us_is_not() -> None:
             await send({"type": "http.response.body", "body": b""})
 
     with served(application, lifespan="off") as port:
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        with socket.create_connection(("127.0.0.1", port), timeout=LIMIT) as client:
             client.sendall(head("PUT", "/slow", LONG) + b"x")
             assert client.recv(4096).startswith(b"HTTP/1.1 408 ")
             assert client.recv(4096) == b""
         held = threading.Thread(target=lambda: ends.append(str(_put(port, "/held", 20 * MEBI))))
         held.start()
         # Longer than the window; the pace of another upload says when it is over.
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+        with socket.create_connection(("127.0.0.1", port), timeout=LIMIT) as client:
             client.sendall(head("PUT", "/slow", LONG) + b"x")
             assert client.recv(4096).startswith(b"HTTP/1.1 408 ")
         go_on.set()
-        held.join(60)
-    assert ends == ["http.disconnect", "http.disconnect", "http.request", "200"]
+        held.join(LIMIT)
+        assert not held.is_alive()
+        wait_for("the application has seen each end", lambda: len(ends) == 4)
+    assert sorted(ends) == ["200", "http.disconnect", "http.disconnect", "http.request"]
 
 
 def _put(port: int, target: str, size: int) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)
     try:
         connection.request("PUT", target, b"x" * size)
         return connection.getresponse().status
@@ -228,9 +231,9 @@ def test_what_is_passed_on_leaves_places_for_mwaa(monkeypatch: pytest.MonkeyPatc
     limits = ConnectionLimits(total=8, each_peer=8, bodies_each_peer=8, passed_on=4, passed_on_each_peer=4)
     with served(application, lifespan="off", limits=limits) as port, ExitStack() as stack:
         for _ in range(4):
-            client = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=LIMIT))
             client.sendall(b"GET /other HTTP/1.1\r\nHost: h\r\n\r\n")
-            assert waiting.acquire(timeout=30)
+            assert waiting.acquire(timeout=LIMIT)
         assert raw.exchange(port, "GET", "/other", None, {}).status == 503
         assert raw.exchange(port, "GET", "/ours", None, {}).status == 200
         answered.set()

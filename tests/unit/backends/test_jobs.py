@@ -11,6 +11,7 @@ from aerodrome.backends.jobs import Jobs
 from aerodrome.errors import BrokenError, RetryError
 from aerodrome.model.observed import Work
 from aerodrome.model.orders import Archive, Build
+from waiting import LIMIT
 
 ENDS = [
     (OSError(errno.ENOSPC, "No space left on device"), RetryError),
@@ -30,7 +31,7 @@ def test_what_a_step_ends_with_is_told_once_and_it_can_be_begun_again(raised, to
         raise raised
 
     jobs.begin("one", 2, Build, run)
-    jobs._jobs["one"].ended.wait(20)
+    jobs._jobs["one"].ended.wait(LIMIT)
     assert jobs.seen("one", 2, [Archive]) is None  # it is not theirs to hear
     with pytest.raises(told):
         jobs.seen("one", 2, [Build])
@@ -41,8 +42,8 @@ def test_work_begins_when_what_it_replaces_has_ended():
     jobs, go, told = Jobs(), threading.Event(), []
 
     def first(job):
-        job.cancelled.wait(20)
-        go.wait(20)
+        job.cancelled.wait(LIMIT)
+        go.wait(LIMIT)
         told.append("first ended")
         job.check()
 
@@ -55,7 +56,7 @@ def test_work_begins_when_what_it_replaces_has_ended():
     job = jobs._jobs["one"]
     assert not job.ended.is_set()
     go.set()
-    assert job.ended.wait(20)
+    assert job.ended.wait(LIMIT)
     assert told == ["first ended", "second began"]
     assert jobs.seen("one", 3, [Archive]) == Work(order=Archive, done=True)
 
@@ -63,10 +64,10 @@ def test_work_begins_when_what_it_replaces_has_ended():
 def test_work_that_is_given_up_while_it_waits_never_begins():
     jobs, told = Jobs(), []
     go = threading.Event()
-    jobs.begin("one", 2, Build, lambda _: go.wait(20))
+    jobs.begin("one", 2, Build, lambda _: go.wait(LIMIT))
     jobs.begin("one", 3, Archive, lambda _: told.append("began"))
     job = jobs._jobs["one"]
     jobs.close()
     go.set()
-    assert job.ended.wait(20)
+    assert job.ended.wait(LIMIT)
     assert told == []
