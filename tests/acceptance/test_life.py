@@ -133,7 +133,8 @@ def test_a_dag_from_the_bucket_runs_as_the_execution_role_without_keys_and_reach
     stream = wait_for(
         "the task's log in CloudWatch Logs", lambda: streams_that_say(product, environment, entry["value"])
     )
-    assert stream == {f"dag_id={dag}/run_id={run.replace(':', '_')}/task_id=second/attempt=1.log"}
+    # Tasks of other tests may say who they are too.
+    assert f"dag_id={dag}/run_id={run.replace(':', '_')}/task_id=second/attempt=1.log" in stream
     versions = {
         each["Key"]: each["VersionId"] for each in product.s3.list_object_versions(Bucket=NEIGHBOUR)["Versions"]
     }
@@ -187,7 +188,7 @@ def test_the_command_line_shows_it(product, environment):
     shown = product.environment(environment)
     assert shown["status"] == "AVAILABLE"
     assert all(unit["state"] == "ready" for unit in shown["units"])
-    assert {"database", "start"} <= {phase["name"] for phase in shown["progress"]["phases"]}
+    assert "start" in {phase["name"] for phase in shown["progress"]["phases"]}  # of the creation, or of the last waking
     table = product.run("status").stdout
     shown = json.loads(product.run("status", "--json").stdout)["environments"]
     assert environment in {each["name"] for each in shown}
