@@ -63,8 +63,8 @@ def test_it_ends_what_runs_and_costs_nothing_and_wakes_for_whoever_needs_it(prod
     before = processes(product, environment)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(product.run, "hibernate", environment, "--wait")
-        wait_for("it waits for the task", lambda: waiting.done() or rests(product, environment) == "WAITING")
         try:
+            wait_for("it waits for the task", lambda: waiting.done() or rests(product, environment) == "WAITING")
             assert product.task(environment, dag, first, "wait")["state"] == "running"
         finally:
             product.s3.put_object(Bucket=BUCKET, Key=f"go/{dag}")

@@ -68,6 +68,12 @@ ASK_EVERY = 10.0
 ASK_SOON = 1.0
 """The same when the environment is to hibernate as soon as there is nothing."""
 
+SLOW = 1.0
+"""Seconds after which an answer about what is to do counts as slow."""
+
+ASK_AGAIN = 15.0
+"""Seconds between two such questions after a slow answer or none: each takes a thread that other environments need."""
+
 UNIT_FAILING = "UNIT_FAILING"
 """The kind of event for a unit that ends again and again."""
 
@@ -112,8 +118,8 @@ class Controller:
         self._endings: dict[str, dict[crash_loops.Key, crash_loops.Endings]] = {}
         self._demands: dict[str, Demand] = {}
         """What is remembered of each environment's tasks. A new control plane looks for a while before workers go."""
-        self._ahead: dict[str, tuple[datetime, Hibernation, Ahead | None]] = {}
-        """What each environment's database was last said to have to do, when, and how far its sleep was then."""
+        self._ahead: dict[str, tuple[datetime, Hibernation, Ahead | None, timedelta]] = {}
+        """What each environment's database was said to have to do: when, how far its sleep was, what, for how long."""
         self._noticed: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -282,9 +288,12 @@ class Controller:
             self._ahead.pop(identifier, None)
             return None
         now, last = self._clock(), self._ahead.get(identifier)
-        old = timedelta(seconds=ASK_SOON if slept.rest is Rest.WAITING else ASK_EVERY)
-        if last is None or last[1] != slept or now - last[0] > old:
-            last = self._ahead[identifier] = (now, slept, self._ask_ahead(environment, running.version, now))
+        if last is None or last[1] != slept or now - last[0] > last[3]:
+            begun = time.monotonic()
+            found = self._ask_ahead(environment, running.version, now)
+            is_slow = found is None or time.monotonic() - begun > SLOW
+            pause = ASK_AGAIN if is_slow else ASK_SOON if slept.rest is Rest.WAITING else ASK_EVERY
+            last = self._ahead[identifier] = (now, slept, found, timedelta(seconds=pause))
         return last[2]
 
     def _ask_ahead(self, environment: Environment, version: str, now: datetime) -> Ahead | None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from unittest import mock
 
 import pytest
 
-from aerodrome.backends.memory import WATCHER
+from aerodrome.backends.memory import WATCHER, MemoryDatabases
 from aerodrome.controller import hibernation as decisions
+from aerodrome.controller import loop
+from aerodrome.errors import RetryError
 from aerodrome.model.environment import Environment
 from aerodrome.model.hibernation import ASLEEP_TAG, IDLE_TAG, Rest
 from aerodrome.model.lifecycle import Status
@@ -409,6 +412,15 @@ def test_what_is_not_to_wait_is_refused_when_nobody_knows_for_minutes():
     rest(world, decisions.ANSWER_LIMIT.total_seconds() + 10)
     found = world.found().hibernation
     assert (found.rest, "does not say" in found.refusal) == (Rest.AWAKE, True)
+
+
+def test_a_database_that_does_not_answer_is_seldom_asked():
+    world = created()
+    world.hibernate(waits=True)
+    with mock.patch.object(MemoryDatabases, "ahead", side_effect=RetryError("too slow")) as asked:
+        rest(world, 60)
+    assert 2 <= asked.call_count <= 60 / loop.ASK_AGAIN + 1
+    world.settle(is_at(Rest.HIBERNATED))
 
 
 def test_its_watcher_is_started_again():
