@@ -12,8 +12,9 @@ import typer
 
 from aerodrome import clock
 from aerodrome.cli import events_query, logs_query, operator_client
-from aerodrome.cli.console import AsJson, told
+from aerodrome.cli.console import AsJson, err, told
 from aerodrome.cli.logs_query import Event, Wanted
+from aerodrome.settings import EMBEDDED
 
 
 def register(app: typer.Typer) -> None:
@@ -58,11 +59,17 @@ def logs(
         with aws_clients.told():
             found = aws_clients.client(settings, port, "mwaa").get_environment(Name=environment)["Environment"]
         client = aws_clients.client(settings, port, "logs")
+
+        is_shipped = settings.aws_endpoint_url != EMBEDDED or settings.guards_aws
+
+        def missing(group: str) -> None:
+            err.print(logs_query.explained(group, is_shipped=is_shipped), style="dim")
+
         if not follow:
-            _show(logs_query.once(client, found, wanted), as_json=as_json)
+            _show(logs_query.once(client, found, wanted, missing), as_json=as_json)
             return
         with suppress(KeyboardInterrupt):
-            for events in logs_query.follow(client, found, wanted):
+            for events in logs_query.follow(client, found, wanted, missing):
                 _show(events, as_json=as_json)
 
 
@@ -75,5 +82,10 @@ def _show(events: list[Event], *, as_json: bool) -> None:
 
 def _line(event: Event) -> str:
     at = datetime.fromtimestamp(event["timestamp"] / 1000, UTC).isoformat(timespec="milliseconds")
-    message = "".join(char if char.isprintable() or char in "\n\t" else " " for char in event["message"])
-    return f"{at.removesuffix('+00:00')}Z {event['stream']} {message}"
+    message = _clean(event["message"], kept="\n\t")
+    return f"{at.removesuffix('+00:00')}Z {_clean(event['stream'])} {message}"
+
+
+def _clean(text: str, *, kept: str = "") -> str:
+    """Without what a terminal would obey: DAG code chooses messages, and names of streams too."""
+    return "".join(char if char.isprintable() or char in kept else " " for char in text)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from aerodrome import clock
 from aerodrome.cli import aws_clients
 from aerodrome.errors import CallerError, NotFoundError
 from aerodrome.model.defaults import LOG_MODULES
@@ -28,6 +29,9 @@ PAUSE = 1.0
 
 LOOK_BACK = 60_000
 """Milliseconds before the newest event that a later look asks for again: events arrive later than they happened."""
+
+LOOKS = 60
+"""Looks for which what was newest is remembered: after a gap, what each stream has arrives one after the other."""
 
 _TASK_STREAM = re.compile(
     r"dag_id=(?P<dag>[^/]+)/run_id=(?P<run>[^/]+)/task_id=(?P<task>[^/]+)/(?:.*/)?attempt=(?P<number>\d+)\.log.*"
@@ -59,6 +63,13 @@ class Wanted:
 
 
 Event = dict[str, Any]
+
+Missing = Callable[[str], None]
+"""Told the name of a log group that is not there."""
+
+
+def _unheard(_group: str) -> None:
+    """What becomes of a missing group that nobody asks for."""
 
 
 def groups(environment: Mapping[str, Any], wanted: Wanted) -> dict[str, str]:
@@ -117,7 +128,14 @@ def pattern(grep: str | None) -> str:
     return f'"{escaped}"'
 
 
-def once(client: Any, environment: Mapping[str, Any], wanted: Wanted) -> list[Event]:
+def explained(group: str, *, is_shipped: bool) -> str:
+    """Why a log group is not there. Pure."""
+    if is_shipped:
+        return f"There is no log group {group} yet: nothing was shipped to it."
+    return f"There is no log group {group}: no logs are shipped while AERODROME_IAM is off. Set AERODROME_IAM=on."
+
+
+def once(client: Any, environment: Mapping[str, Any], wanted: Wanted, missing: Missing = _unheard) -> list[Event]:
     """The newest events that are wanted, oldest first.
 
     Raises:
@@ -127,32 +145,46 @@ def once(client: Any, environment: Mapping[str, Any], wanted: Wanted) -> list[Ev
     start = int(wanted.since.timestamp() * 1000)
     for category, group in groups(environment, wanted).items():
         asked = _question(environment, group, wanted, start)
-        newest_first = _pages(client, {**asked, "startFromHead": False})
+        newest_first = _pages(client, {**asked, "startFromHead": False}, missing)
         found += _shown(newest_first, category, wanted, most=wanted.limit)
     return sorted(found, key=_order)[-wanted.limit :]
 
 
 def follow(
-    client: Any, environment: Mapping[str, Any], wanted: Wanted, pause: Callable[[float], None] = time.sleep
+    client: Any,
+    environment: Mapping[str, Any],
+    wanted: Wanted,
+    missing: Missing = _unheard,
+    *,
+    pause: Callable[[float], None] = time.sleep,
+    now: Callable[[], datetime] = clock.now,
 ) -> Iterator[list[Event]]:
     """The events that are wanted, then new ones, each once; ends with an interrupt."""
-    found = once(client, environment, wanted)
+    found = once(client, environment, wanted, missing)
     yield found
     start = int(wanted.since.timestamp() * 1000)
     seen = {event["id"]: event["timestamp"] for event in found}
     oldest = found[0]["timestamp"] if len(found) == wanted.limit else start  # the limit left out what is older
-    newest = found[-1]["timestamp"] if found else start
+    asked = groups(environment, wanted)
+    newest = {each: deque([_newest(found, each, start, now())], maxlen=LOOKS) for each in asked}
     while True:
         pause(PAUSE)
-        begin = max(oldest, newest - LOOK_BACK)
         fresh: list[Event] = []
-        for category, group in groups(environment, wanted).items():
-            pages = _pages(client, _question(environment, group, wanted, begin))
+        begins: list[int] = []
+        for category, group in asked.items():
+            begins.append(max(oldest, newest[category][0] - LOOK_BACK))
+            pages = _pages(client, _question(environment, group, wanted, begins[-1]))
             fresh += [event for event in _shown(pages, category, wanted) if event["id"] not in seen]
-        seen = {each: moment for each, moment in seen.items() if moment >= begin}
+            newest[category].append(_newest(fresh, category, newest[category][-1], now()))
+        seen = {each: moment for each, moment in seen.items() if moment >= min(begins)}
         seen |= {event["id"]: event["timestamp"] for event in fresh}
-        newest = max([newest, *(event["timestamp"] for event in fresh)])
         yield sorted(fresh, key=_order)
+
+
+def _newest(events: list[Event], category: str, before: int, now: datetime) -> int:
+    """The time of a category's newest event; one that says it is of the future is of now."""
+    latest = int(now.timestamp() * 1000)
+    return max([before, *(min(event["timestamp"], latest) for event in events if event["category"] == category)])
 
 
 def _question(environment: Mapping[str, Any], group: str, wanted: Wanted, start: int) -> dict[str, Any]:
@@ -161,17 +193,20 @@ def _question(environment: Mapping[str, Any], group: str, wanted: Wanted, start:
     return asked if beginning is None else {**asked, "logStreamNamePrefix": beginning}
 
 
-def _pages(client: Any, asked: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Events; none while there is no such group, because nothing was said yet."""
+def _pages(client: Any, asked: Mapping[str, Any], missing: Missing = _unheard) -> Iterator[Mapping[str, Any]]:
+    """Events; none while there is no such group, which is told."""
     token: dict[str, str] = {}
-    with suppress(NotFoundError):
-        while True:
+    while True:
+        try:
             with aws_clients.told():
                 page = client.filter_log_events(**asked, **token)
-            yield from page["events"]
-            if "nextToken" not in page:
-                return
-            token = {"nextToken": page["nextToken"]}
+        except NotFoundError:
+            missing(asked["logGroupName"])
+            return
+        yield from page["events"]
+        if "nextToken" not in page:
+            return
+        token = {"nextToken": page["nextToken"]}
 
 
 def _shown(

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from aerodrome.cli import logs as logs_command
 from aerodrome.cli import logs_query
 from aerodrome.cli.logs_query import Wanted
 from aerodrome.errors import CallerError
@@ -106,10 +107,52 @@ def test_following_tells_each_event_once_also_one_that_comes_late():
     def later(_seconds: float) -> None:
         logs.say(f"{len(logs.events['airflow-mine-Task'])}", at=15)
 
-    batches = list(islice(logs_query.follow(logs, ENVIRONMENT, wanted(), later), 4))
+    batches = list(islice(logs_query.follow(logs, ENVIRONMENT, wanted(), pause=later), 4))
     assert [said(batch) for batch in batches] == [["a", "b"], ["2"], ["3"], ["4"]]
-    limited = islice(logs_query.follow(logs, ENVIRONMENT, wanted(limit=1), lambda _: logs.say("c", at=30)), 2)
+    limited = islice(logs_query.follow(logs, ENVIRONMENT, wanted(limit=1), pause=lambda _: logs.say("c", at=30)), 2)
     assert [said(batch) for batch in limited] == [["b"], ["c"]]
+
+
+def test_an_event_of_the_future_does_not_hide_what_comes_and_each_category_is_followed_by_itself():
+    logs = Logs()
+    logs.say("a", at=0)
+    logs.say("future", at=10**9)
+    texts = iter(["b", "c"])
+
+    def later(_seconds: float) -> None:
+        logs.say(next(texts), at=20)
+
+    now = SINCE + timedelta(milliseconds=30)
+    batches = islice(logs_query.follow(logs, ENVIRONMENT, wanted(), pause=later, now=lambda: now), 3)
+    assert [said(batch) for batch in batches] == [["a", "future"], ["b"], ["c"]]
+
+
+def test_after_a_gap_each_stream_may_be_late():
+    logs = Logs()
+    logs.say("before", at=0)
+    late = iter([("first", 3_600_000), ("second", 1_000)])
+
+    def later(_seconds: float) -> None:
+        text, at = next(late)
+        logs.say(text, at=at)
+
+    now = SINCE + timedelta(hours=2)
+    batches = islice(logs_query.follow(logs, ENVIRONMENT, wanted(), pause=later, now=lambda: now), 3)
+    assert [said(batch) for batch in batches] == [["before"], ["first"], ["second"]]
+
+
+def test_a_group_that_is_not_there_is_told_once():
+    missing: list[str] = []
+    batches = logs_query.follow(Logs(), ENVIRONMENT, wanted(), missing.append, pause=lambda _: None)
+    assert [said(batch) for batch in islice(batches, 3)] == [[], [], []]
+    assert missing == ["airflow-mine-Scheduler"]
+    assert "AERODROME_IAM=on" in logs_query.explained(missing[0], is_shipped=False)
+    assert "AERODROME_IAM" not in logs_query.explained(missing[0], is_shipped=True)
+
+
+def test_names_of_streams_are_cleaned_of_what_a_terminal_obeys():
+    event = {"timestamp": START, "stream": "dag_id=\x1b[2J/x\ny", "message": "a\x1b[1m\nb"}
+    assert logs_command._line(event) == "2026-01-01T00:00:00.000Z dag_id= [2J/x y a [1m\nb"
 
 
 def test_a_text_is_looked_for_as_it_stands():
