@@ -95,6 +95,7 @@ def _forced(context: Context) -> cfg.Sections:
     return {
         "core": {"auth_manager": "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"},
         "api": {"auth_backends": "airflow.api.auth.backend.session"},
+        "celery": sections.ACKNOWLEDGED_LATE,
         "webserver": {
             "base_url": context.base_url,
             "config_file": str(context.configuration / WEBSERVER_CONFIG),

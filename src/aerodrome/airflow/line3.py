@@ -93,6 +93,7 @@ def _forced(context: Context) -> cfg.Sections:
             "multi_team": "False",
         },
         "api": {"base_url": context.base_url, "server_type": "uvicorn"},
+        "celery": sections.ACKNOWLEDGED_LATE,
         # The web server executes this file if a plugin brings views of Flask. Nobody makes it; by default it would lie
         # in AIRFLOW_HOME, where DAG code may.
         "fab": {"config_file": str(context.configuration / "webserver_config.py")},

@@ -61,12 +61,17 @@ TASKS_LOST = """
 """
 
 
+NEVER = 86_400.0
+"""Seconds: longer than what `QUEUE_AGAIN` looks at."""
+
 TASKS_OF_WORKERS = """
     SELECT left(hostname, 64), state = 'queued',
-        count(*), count(*) FILTER (WHERE queued_dttm < now() - %(overdue)s * interval '1 second')
-    FROM task_instance WHERE state IN ('queued', 'running') AND queue = 'default' GROUP BY 1, 2 LIMIT 1000
+        count(*), count(*) FILTER (WHERE queued_dttm < now() - %(overdue)s * interval '1 second'
+            AND queued_dttm > now() - interval '12 hours')
+    FROM task_instance WHERE state IN ('queued', 'running') AND queue = ANY(%(queues)s) GROUP BY 1, 2 LIMIT 1000
 """
-"""Deferred tasks and those that wait for a pool or for others are in other states; workers serve one queue."""
+"""Deferred tasks and those that wait for a pool or for others are in other states; workers serve one queue. Overdue are
+those that `QUEUE_AGAIN` would touch."""
 
 QUEUE_AGAIN = """
     UPDATE task_instance SET queued_dttm = queued_dttm - interval '1 day', queued_by_job_id = COALESCE((
@@ -209,9 +214,13 @@ def age_heartbeats(version: Version, hostnames: str, died_at: datetime | None = 
     return (found,) if version.line < LINE_2 else (DatabaseQuery(HAND_OVER, parameters), found)
 
 
-def tasks_of_workers(overdue: float) -> DatabaseQuery:
-    """Rows (host name, whether queued, count, count of those queued for longer than `overdue` seconds)."""
-    return DatabaseQuery(TASKS_OF_WORKERS, {"overdue": overdue})
+def tasks_of_workers(version: Version, overdue: float, key_prefix: str) -> DatabaseQuery:
+    """Rows (host name, whether queued, count, count of those to be queued again after `overdue` seconds).
+
+    None of Airflow 1.10 are. Its queue has the environment's `key_prefix` in its name where environments share a Redis.
+    """
+    limit = NEVER if version.line < LINE_2 else overdue
+    return DatabaseQuery(TASKS_OF_WORKERS, {"overdue": limit, "queues": ["default", f"{key_prefix}default"]})
 
 
 def queue_again(version: Version, seconds: float) -> DatabaseQuery | None:

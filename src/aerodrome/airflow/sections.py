@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from types import MappingProxyType
 from urllib.parse import quote, urlencode
 
 from aerodrome.airflow import cfg, options
@@ -39,6 +40,9 @@ NO_DATABASE: Mapping[str, Mapping[str, str]] = {"database": {"sql_alchemy_conn":
 """For processes that get no metadata database: Airflow makes an engine at import, which connects to nothing."""
 
 DEFAULT_CELERY_CONFIG = "airflow.providers.celery.executors.default_celery.DEFAULT_CELERY_CONFIG"
+
+ACKNOWLEDGED_LATE = MappingProxyType({"task_acks_late": "True"})
+"""What a worker holds is known by the messages that it has not acknowledged. 1.10 does so without an option."""
 
 
 def check(options: Mapping[str, str]) -> None:
@@ -203,7 +207,7 @@ def _transport(context: Context) -> dict[str, str | int]:
 def _extra_celery(context: Context) -> dict[str, object]:
     """The user's own Celery settings, with the broker's over them."""
     extra = _own_celery(context.options)
-    for key in ("broker_url", "result_backend", "broker_use_ssl"):
+    for key in ("broker_url", "result_backend", "broker_use_ssl", "task_acks_late"):
         extra.pop(key, None)
     return {**extra, "broker_transport_options": _transport(context)}
 

@@ -114,6 +114,9 @@ class FakeCell:
     died_at: float | None = None
     """When its first worker died."""
 
+    tells_holds: bool = True
+    """Whether it is one whose workers can be told to take no more tasks."""
+
     def seen(self, held: Mapping[tuple[int, str], int] = MappingProxyType({}), revision: int = 0) -> Cell:
         """What a look sees; `held` are messages of workers of the `revision`."""
         draining = self.order.draining if isinstance(self.order, CellOrder) else ()
@@ -122,7 +125,7 @@ class FakeCell:
             state=self._state(),
             order=self.order,
             units=tuple(
-                replace(self._unit(name, state), holds=resting.get(name))
+                replace(self._unit(name, state), holds=resting.get(name), tells_holds=self.tells_holds)
                 for name, state in self.units.items()
                 if self.alive
             ),

@@ -34,6 +34,9 @@ def crewed(environment: Environment, observed: Observed, phase: Phase, pace: Pac
     if step is None:
         return None
     crew = step.crew
+    takes_tasks_away = step.is_forced or len(crew.draining) > len(order.draining)
+    if takes_tasks_away and not all(worker.tells_holds for worker in found.workers):
+        return None  # workers of a cell from before do not hear that they shall take no more; a change replaces it
     changed = replace(order, workers=crew.workers, draining=crew.draining)
     orders: tuple[Order, ...] = (changed,)
     connections = ordering.connections(environment, len(crew.workers))

@@ -42,16 +42,28 @@ def seen(
         peaks=before.peaks,
         busy=busy,
         drains=_drains(before.drains, cell, busy, step),
-        astray_for=before.astray_for + step if is_astray(queue, tasks) else 0.0,
+        astray_for=_astray_for(before, queue, tasks, step),
+        counted_at=before.counted_at if tasks is None else tasks.counted_at,
     )
     return known if tasks is None else _with_peak(known, step, window)
 
 
 def is_astray(queue: QueueSeen | None, tasks: TasksSeen | None) -> bool:
-    """Whether tasks have been queued for long although the queue is empty and no worker holds a message of them."""
+    """Whether tasks have been queued for long although the queue is empty and no worker holds a message of them.
+
+    A worker that holds more messages than tasks of its run has begun with none of the others yet: they may be these.
+    """
     if queue is None or tasks is None or not tasks.overdue or queue.waiting:
         return False
-    return tasks.queued + sum(tasks.running.values()) > queue.messages
+    return all(count <= tasks.running.get(worker, 0) for worker, count in queue.held.items())
+
+
+def _astray_for(before: Demand, queue: QueueSeen | None, tasks: TasksSeen | None, step: float) -> float:
+    """The queue is read at each look, and the tasks are not: an old count beside a new queue is no second sight."""
+    if not is_astray(queue, tasks):
+        return 0.0
+    is_new = tasks is not None and (tasks.counted_at is None or tasks.counted_at != before.counted_at)
+    return before.astray_for + step if is_new else before.astray_for
 
 
 def _with_peak(demand: Demand, step: float, window: float) -> Demand:
@@ -87,7 +99,7 @@ def _drain(before: Drain | None, unit: Unit | None, tasks: int, step: float) -> 
     if before is None:
         return Drain()
     is_gone = unit is None or unit.state in NO_PROCESS
-    is_empty = is_gone or (unit is not None and unit.holds == 0 and tasks == 0)
+    is_empty = tasks == 0 and (is_gone or (unit is not None and unit.holds == 0))
     if not is_empty:
         return Drain(lasts=before.lasts + step)
     return Drain(lasts=before.lasts + step, empty_for=0.0 if before.empty_for is None else before.empty_for + step)

@@ -30,6 +30,15 @@ EXHAUSTED = "DATABASE_CONNECTIONS_EXHAUSTED"
 TOLD_FOR = 15.0
 """Seconds in which Airflow acts on what it was told; it looks for lost tasks every few."""
 
+REMEMBERED = 60.0
+"""Seconds for which it is remembered that a worker's death was told which is not there any more."""
+
+RECENT = 10
+"""So many revisions before the present one may still have tasks that run, as far as the database says."""
+
+MOST_DEATHS = 50
+"""The most that are told at once; more follow at the next look."""
+
 
 def recover(environment: Environment, observed: Observed) -> Plan:
     """Bring back an environment that lost its processes. It worked once, so this has no limit; cells back off."""
@@ -99,23 +108,33 @@ def watch(environment: Environment, observed: Observed, now: datetime, pace: Pac
 
 
 def deaths(
-    seen: RuntimeSeen, tasks: TasksSeen | None, *, told: Mapping[tuple[int, str], float], now: datetime
+    seen: RuntimeSeen, tasks: TasksSeen | None, *, told: Mapping[tuple[int, str], float], revision: int, now: datetime
 ) -> tuple[Death, ...]:
     """The workers that died, without those that Airflow was `told` about (revision and worker → time of death).
 
-    Tasks that run on a worker which is not there have died with it, however it went.
+    Tasks that run on a worker which is not there have died with it, however it went. DAG code may have made up such
+    tasks: only workers of cells and of the last revisions up to the present `revision` count, and so many at once.
     """
     died = {
-        (revision, worker.name): worker.exited_at
-        for revision, cell in seen.cells.items()
+        (of, worker.name): worker.exited_at
+        for of, cell in seen.cells.items()
         for worker in cell.workers
-        if worker.exited_at is not None and told.get((revision, worker.name), 0.0) < worker.exited_at
+        if worker.exited_at is not None and told.get((of, worker.name), 0.0) < worker.exited_at
     }
-    for revision, worker in tasks.running if tasks is not None else ():
-        is_gone = not _may_run(seen, revision, worker)
-        if is_gone and told.get((revision, worker), 0.0) + TOLD_FOR < now.timestamp():
-            died.setdefault((revision, worker), now.timestamp())
-    return tuple(Death(revision=revision, worker=worker, at=at) for (revision, worker), at in died.items())
+    for of, worker in tasks.running if tasks is not None else ():
+        is_believed = of in seen.cells or revision - RECENT <= of <= revision
+        is_gone = is_believed and not _may_run(seen, of, worker)
+        if is_gone and told.get((of, worker), 0.0) + TOLD_FOR < now.timestamp():
+            died.setdefault((of, worker), now.timestamp())
+    found = tuple(Death(revision=of, worker=worker, at=at) for (of, worker), at in died.items())
+    return found[:MOST_DEATHS]
+
+
+def still_told(told: Mapping[tuple[int, str], float], seen: RuntimeSeen, now: datetime) -> dict[tuple[int, str], float]:
+    """What Airflow was told, without what nobody asks about any more."""
+    units = {(revision, worker.name) for revision, cell in seen.cells.items() for worker in cell.workers}
+    oldest = now.timestamp() - REMEMBERED
+    return {key: at for key, at in told.items() if key in units or at >= oldest}
 
 
 def _may_run(seen: RuntimeSeen, revision: int, worker: str) -> bool:

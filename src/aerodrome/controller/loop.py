@@ -260,11 +260,20 @@ class Controller:
                 tenant, revision=revision, version=version, lock=lock, running=running
             ),
             deaths=keeping.deaths(
-                runtime, database.tasks, told=self._deaths.get(environment.identifier, {}), now=self._clock()
+                runtime,
+                database.tasks,
+                told=self._told_deaths(environment, runtime),
+                revision=revision,
+                now=self._clock(),
             ),
             demand=self._demand(environment, runtime, database),
             ahead=self._look_ahead(environment),
         )
+
+    def _told_deaths(self, environment: Environment, runtime: RuntimeSeen) -> dict[tuple[int, str], float]:
+        told = keeping.still_told(self._deaths.get(environment.identifier, {}), runtime, self._clock())
+        self._deaths[environment.identifier] = told
+        return told
 
     def _demand(self, environment: Environment, runtime: RuntimeSeen, database: DatabaseSeen) -> Demand:
         """What is known of the tasks of the last while, after this look too."""

@@ -64,6 +64,9 @@ class Demand:
     astray_for: float = 0.0
     """Seconds for which tasks have been queued of which there is no message."""
 
+    counted_at: float | None = None
+    """When the tasks were counted that the last look got; None = at that look."""
+
     @property
     def tasks(self) -> int:
         return self.queued + self.running

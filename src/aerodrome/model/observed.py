@@ -56,6 +56,10 @@ class Unit:
 
     holds: int | None = None
     """How many tasks a worker holds that takes no more; None = it takes tasks, or nobody knows."""
+
+    tells_holds: bool = True
+    """Whether its cell is one that tells how many; workers of an older cell cannot be told to take no more."""
+
     limit_met: LimitMet | None = None
     """The limit that it met last; None = none, as far as its cell knows."""
 
@@ -230,10 +234,14 @@ class TasksSeen:
 
     queued: int
     overdue: int
-    """Those of the queued that have been queued for longer than a message is on its way (`OVERDUE`)."""
+    """Those of the queued that have been queued for longer than a message is on its way (`OVERDUE`), and that Airflow
+    can be told to queue again."""
 
     running: Mapping[tuple[int, str], int]
     """Revision and worker → tasks that run there."""
+
+    counted_at: float | None = field(default=None, compare=False)
+    """When they were counted, by a clock that nobody sets; a look may get an older count. None = at this look."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,8 +13,10 @@ import pytest
 
 from aerodrome.airflow import metadata, versions
 from aerodrome.backends.databases import counting
+from aerodrome.backends.databases import metadata as access
 from aerodrome.model.observed import TasksSeen
 from aerodrome.services import clusters, databases
+from aerodrome.services.redis import key_prefix
 
 PASSWORD = "p"
 DIED = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -97,6 +100,7 @@ def test_only_tasks_that_workers_have_or_shall_get_are_counted(database, cluster
     begin(database, "by_hand", "somewhere", began=0, beat=0)
     for state, queue, age in (
         ("queued", "default", 1), ("queued", "default", 60), ("queued", "else", 60), ("deferred", "default", 1),
+        ("queued", "default", 13 * 3600),  # who made it so old has been told
         ("scheduled", "default", 1), ("up_for_retry", "default", 1), ("success", "default", 1),
     ):  # fmt: skip
         database.execute(
@@ -104,7 +108,35 @@ def test_only_tasks_that_workers_have_or_shall_get_are_counted(database, cluster
             (state, queue, age),
         )
     counts, name = counting.TaskCounts(), database.info.dbname
-    found = counts.of("one", cluster, name, PASSWORD, is_busy=True)
-    assert found == TasksSeen(queued=2, overdue=1, running={(3, "worker-1"): 2})
+    version = versions.lookup("3.3.1")
+    found = counts.of("one", cluster, name, PASSWORD, version, is_busy=True)
+    assert found == TasksSeen(queued=3, overdue=1, running={(3, "worker-1"): 2})
+    # Airflow 1.10 queues nothing again; where environments share a Redis, its queue has a longer name.
+    database.execute("INSERT INTO task_instance VALUES ('y', '', 'queued', %s)", (f"{key_prefix('two')}default",))
+    old = counts.of("two", cluster, name, PASSWORD, versions.lookup("1.10.15"), is_busy=True)
+    assert old == TasksSeen(queued=4, overdue=0, running={(3, "worker-1"): 2})
     database.execute("ALTER TABLE task_instance RENAME TO hidden")
-    assert counting.TaskCounts().of("one", cluster, name, PASSWORD, is_busy=True) is None
+    assert counting.TaskCounts().of("one", cluster, name, PASSWORD, version, is_busy=True) is None
+
+
+def test_code_that_catches_the_timeout_of_a_statement_keeps_nobody(database, cluster):
+    database.execute("""
+        CREATE FUNCTION stay() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            PERFORM pg_sleep(3600);
+            RETURN NEW;
+        EXCEPTION WHEN query_canceled THEN
+            PERFORM pg_sleep(20);
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER stay BEFORE UPDATE ON task_instance FOR EACH ROW EXECUTE FUNCTION stay();
+    """)
+    begin(database, "one", "worker-1.3", began=0, beat=0)
+    change = metadata.DatabaseQuery("UPDATE task_instance SET state = state")
+    began = time.monotonic()
+    with pytest.raises(psycopg.errors.QueryCanceled):
+        access.execute(cluster, database.info.dbname, PASSWORD, *[change] * 50, patience=1)
+    assert time.monotonic() - began < 15
+    database.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename = user"
+    )

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerodrome.controller import demand, scaling
+from aerodrome.controller import demand, keeping, scaling
 from aerodrome.controller.scaling import Crew, Pace, Step
 from aerodrome.model import defaults
 from aerodrome.model.demand import Demand, Drain
-from aerodrome.model.observed import Cell, CellState, QueueSeen, TasksSeen, Unit
+from aerodrome.model.observed import Cell, CellState, QueueSeen, RuntimeSeen, TasksSeen, Unit
 from aerodrome.model.orders import CellOrder, QueueAgain, ReportDeaths
 from aerodrome.model.release import Deployed
 from aerodrome.model.spec import Spec
@@ -418,6 +418,66 @@ def test_tasks_that_are_queued_without_a_message_are_queued_again(world):
     assert told(world, "TASKS_ASTRAY") == [
         "2 tasks have been queued for more than 30 s, and the queue has no message of them: Airflow queues them again."
     ]
+
+
+def test_an_old_count_beside_a_new_queue_shows_no_task_astray(world):
+    world.place.tasks = replace(tasks(3, 2), counted_at=7.0)
+    controller = looks(world, 40)
+    assert told(world, "TASKS_ASTRAY") == []
+    for moment in range(8, 20):
+        world.place.tasks = replace(tasks(3, 2), counted_at=float(moment))
+        looks(world, 1, controller)
+    assert len(told(world, "TASKS_ASTRAY")) == 1
+
+
+def test_a_message_that_a_worker_may_be_about_to_begin_with_is_not_taken_for_another_s():
+    running = TasksSeen(queued=1, overdue=1, running={(1, "worker-1"): 1, (1, "worker-7"): 4})
+    held = QueueSeen(waiting=0, held={(1, "worker-1"): 2})
+    assert not demand.is_astray(held, running)  # what ran on a worker that is gone says nothing about the others
+    assert demand.is_astray(QueueSeen(waiting=0, held={(1, "worker-1"): 1}), running)
+
+
+def test_a_worker_that_is_gone_and_whose_messages_are_there_is_not_empty():
+    load = Load(spec(), holding={1: 1, 2: 1})
+    load.run([10])
+    load.run([0] * 7)
+    assert load.crew.draining == (2,)
+    gone = replace(load.cell, units=load.cell.units[:1])
+    for number in range(5):
+        queue = QueueSeen(waiting=0, held={(1, "worker-2"): 1} if number < 4 else {})
+        at = NOW + timedelta(seconds=load.now + number)
+        load.seen = demand.seen(load.seen, 1, gone, queue, tasks(0), window=WINDOW, now=at)
+        assert (load.seen.drains[2].empty_for is None) == (number < 4)
+
+
+def test_a_cell_whose_workers_cannot_be_told_keeps_them_and_gets_more(world):
+    world.place.cells[1].tells_holds = False
+    world.place.tasks = tasks(12)
+    controller = looks(world, 2)
+    assert crew_of(world) == ((1, 2, 3), ())
+    world.place.tasks = tasks(0)
+    looks(world, 60, controller)
+    assert crew_of(world) == ((1, 2, 3), ())
+    world.place.cells[1].tells_holds = True
+    looks(world, 60, controller)
+    assert crew_of(world) == ((1,), ())
+
+
+def test_workers_that_the_database_makes_up_are_not_believed():
+    made_up = {(revision, "worker-1"): 1 for revision in range(1000, 2000)}
+    seen = TasksSeen(queued=0, overdue=0, running={**made_up, (3, "worker-1"): 1})
+    found = keeping.deaths(RuntimeSeen(), seen, told={}, revision=4, now=NOW)
+    assert [(death.revision, death.worker) for death in found] == [(3, "worker-1")]
+    many = replace(seen, running={(4, f"worker-{number}"): 1 for number in range(1000)})
+    assert len(keeping.deaths(RuntimeSeen(), many, told={}, revision=4, now=NOW)) == keeping.MOST_DEATHS
+
+
+def test_what_was_told_is_remembered_as_long_as_somebody_asks():
+    unit = Unit(name="worker-1", state="backing_off", restarts=1, exited_at=5.0)
+    runtime = RuntimeSeen(cells={1: Cell(state=CellState.RUNNING, units=(unit,))})
+    now = NOW.timestamp()
+    told = {(1, "worker-1"): 5.0, (1, "worker-9"): 5.0, (1, "worker-8"): now}
+    assert keeping.still_told(told, runtime, NOW) == {(1, "worker-1"): 5.0, (1, "worker-8"): now}
 
 
 def test_micro_has_one_worker_whatever_comes():

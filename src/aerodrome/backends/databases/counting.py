@@ -5,18 +5,22 @@ An environment's code can make any query there slow. So a count that takes long 
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 import psycopg
 
 from aerodrome.airflow import metadata as queries
 from aerodrome.airflow import units
+from aerodrome.airflow.versions import Version
 from aerodrome.backends.databases import metadata
 from aerodrome.model.observed import OVERDUE, TasksSeen
 from aerodrome.services.clusters import Cluster
+from aerodrome.services.redis import key_prefix
 
 BUSY_EVERY = 0.9
 """Seconds between two counts while the environment has something to do."""
@@ -49,7 +53,9 @@ class TaskCounts:
 
     _last: dict[str, _Count] = field(default_factory=dict)
 
-    def of(self, identifier: str, cluster: Cluster, name: str, password: str, *, is_busy: bool) -> TasksSeen | None:
+    def of(
+        self, identifier: str, cluster: Cluster, name: str, password: str, version: Version, *, is_busy: bool
+    ) -> TasksSeen | None:
         """The tasks in the database `name`, as they were a moment ago; None = nobody knows."""
         now, last = time.monotonic(), self._last.get(identifier)
         if last is not None:
@@ -57,10 +63,11 @@ class TaskCounts:
             pause = BUSY_EVERY if is_busy or had_tasks else IDLE_EVERY
             if now < max(last.at + pause, last.rests_until):
                 return last.tasks
-        try:
-            tasks: TasksSeen | None = _counted(cluster, name, password)
-        except psycopg.Error:  # other code says so
-            tasks = None
+        tasks: TasksSeen | None = None
+        with contextlib.suppress(psycopg.Error):  # other code says so
+            query = queries.tasks_of_workers(version, OVERDUE, key_prefix(identifier))
+            rows = metadata.execute(cluster, name, password, query, patience=1)
+            tasks = _counted(rows, now)
         ended = time.monotonic()
         rests_until = ended + REST if tasks is None or ended - now > SLOW else -math.inf
         self._last[identifier] = _Count(tasks, ended, rests_until)
@@ -71,8 +78,7 @@ class TaskCounts:
         self._last.pop(identifier, None)
 
 
-def _counted(cluster: Cluster, name: str, password: str) -> TasksSeen:
-    rows = metadata.execute(cluster, name, password, queries.tasks_of_workers(OVERDUE), patience=1)
+def _counted(rows: list[tuple[Any, ...]], at: float) -> TasksSeen:
     running: dict[tuple[int, str], int] = {}
     queued = overdue = 0
     for host, is_queued, count, late in rows:
@@ -81,4 +87,4 @@ def _counted(cluster: Cluster, name: str, password: str) -> TasksSeen:
             queued, overdue = min(queued + count, LIMIT), min(overdue + late, LIMIT)
         elif worker is not None:
             running[worker] = min(running.get(worker, 0) + count, LIMIT)
-    return TasksSeen(queued=queued, overdue=overdue, running=MappingProxyType(running))
+    return TasksSeen(queued=queued, overdue=overdue, running=MappingProxyType(running), counted_at=at)

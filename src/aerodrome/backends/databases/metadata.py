@@ -6,9 +6,14 @@ row.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import math
 import os
-from collections.abc import Mapping
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,7 +34,10 @@ LONGEST = 200
 RESTORE = "Put back what was changed, or restore a snapshot."
 
 PATIENCE = 5
-"""Seconds that a statement in an environment's database may take; the environment's code can make it run for ever."""
+"""Seconds that we take for an environment's database; the environment's code can make a statement run for ever."""
+
+LEAVING = 1.0
+"""Seconds after that in which the server may end the statement itself."""
 
 
 def age_heartbeats(
@@ -114,7 +122,7 @@ def damage(cluster: Cluster, name: str, password: str, installation: Installatio
 def forget_workers(cluster: Cluster, name: str, owner: str, password: str, version: Version) -> None:
     """Write into a copy that none of its workers lives, and that no broker has any of its tasks queued."""
     statements = (metadata.requeue(), *metadata.age_heartbeats(version, "%"))
-    execute(cluster, name, password, *statements, owner=owner)
+    execute(cluster, name, password, *statements, owner=owner, patience=len(statements) * PATIENCE)
 
 
 def execute(
@@ -127,17 +135,61 @@ def execute(
 ) -> list[tuple[Any, ...]]:
     """Execute statements with the rights of the database's owner; returns the rows of the last, if it has any.
 
-    Each may take `patience` seconds; None = `PATIENCE`.
+    All together may take `patience` seconds; None = `PATIENCE`. A trigger can catch the server's timeout and go on: a
+    moment later we leave.
+
+    Raises:
+        psycopg.errors.QueryCanceled: they took longer.
     """
+    seconds = patience or PATIENCE
+    ends_at = time.monotonic() + seconds
     rows: list[tuple[Any, ...]] = []
-    with psycopg.connect(
-        cluster.dsn(name, owner or name, password),
-        autocommit=True,
-        connect_timeout=clusters.CONNECT_TIMEOUT,
-        options=f"-c statement_timeout={patience or PATIENCE}s",
-        client_encoding="utf8",  # the environment's code may have set another for the role
-    ) as connection:
-        for statement in statements:
+    with (
+        psycopg.connect(
+            cluster.dsn(name, owner or name, password),
+            autocommit=True,
+            connect_timeout=clusters.CONNECT_TIMEOUT,
+            options=f"-c statement_timeout={seconds}s",
+            client_encoding="utf8",  # the environment's code may have set another for the role
+        ) as connection,
+        _left_at(connection, ends_at + LEAVING),
+    ):
+        for number, statement in enumerate(statements):
+            left = ends_at - time.monotonic()
+            if left <= 0:
+                raise psycopg.errors.QueryCanceled(f"the statements took longer than {seconds} s")
+            if number:  # a trigger may have changed it too
+                connection.execute(f"SET statement_timeout = {math.ceil(left * 1000)}")
             done = connection.execute(statement.text, statement.parameters)
             rows = done.fetchall() if done.description else []
     return rows
+
+
+@contextlib.contextmanager
+def _left_at(connection: psycopg.Connection[Any], moment: float) -> Iterator[None]:
+    """Cut the connection at that moment, whatever the server does meanwhile.
+
+    Raises:
+        psycopg.errors.QueryCanceled: it was cut.
+    """
+    is_cut = threading.Event()
+    line = socket.socket(fileno=os.dup(connection.fileno()))
+
+    def cut() -> None:
+        is_cut.set()
+        with contextlib.suppress(OSError):
+            line.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(max(moment - time.monotonic(), 0.0), cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        if not is_cut.is_set():
+            raise
+        raise psycopg.errors.QueryCanceled("the server did not end a statement in time") from error
+    finally:
+        timer.cancel()
+        timer.join()
+        line.close()

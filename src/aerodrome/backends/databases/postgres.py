@@ -102,7 +102,7 @@ class PostgresDatabases:
         is_busy: bool = False,
     ) -> DatabaseSeen:
         exists = is_used or self._exists(tenant)
-        is_counted = is_used and running is not None and not is_unsettled and bool(tenant.sealed_secrets)
+        is_counted = is_used and not is_unsettled and bool(tenant.sealed_secrets)
         found = self._look_into(tenant, running) if exists and not is_unsettled else NEVER
         cluster, identifier = self._control_plane.cluster(), tenant.identifier
         return DatabaseSeen(
@@ -113,7 +113,7 @@ class PostgresDatabases:
             damage=found.damage,
             connections=found.connections,
             exhausted=found.exhausted,
-            tasks=self._tasks(tenant, is_busy=is_busy) if is_counted else None,
+            tasks=self._tasks(tenant, running.version, is_busy=is_busy) if running is not None and is_counted else None,
             work=self._jobs.seen(identifier, revision, LONG),
         )
 
@@ -265,9 +265,10 @@ class PostgresDatabases:
                 metadata.execute(cluster, name, self._password(tenant), query)
         self._counts.forget(tenant.identifier)
 
-    def _tasks(self, tenant: Tenant, *, is_busy: bool) -> TasksSeen | None:
+    def _tasks(self, tenant: Tenant, version: str, *, is_busy: bool) -> TasksSeen | None:
         cluster, name, password = self._control_plane.cluster(), names.live(tenant.identifier), self._password(tenant)
-        return self._counts.of(tenant.identifier, cluster, name, password, is_busy=is_busy)
+        known = versions.lookup(version)
+        return self._counts.of(tenant.identifier, cluster, name, password, known, is_busy=is_busy)
 
     def _work(self, tenant: Tenant, order: SeedDatabase | Archive | Rehearse | Migrate, job: Job) -> Work:
         owned = EnvironmentDatabases(

@@ -62,6 +62,7 @@ def units(answer: Mapping[str, Any]) -> tuple[Unit, ...]:
             last_exit=_in_words(unit.get("last_exit")),
             exited_at=(unit.get("last_exit") or {}).get("at"),
             holds=unit.get("holds"),
+            tells_holds="holds" in unit,
             hung=(unit.get("last_exit") or {}).get("hung", ""),
             limit_met=_limit_met(unit.get("limit_met")),
         )

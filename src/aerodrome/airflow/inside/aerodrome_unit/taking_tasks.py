@@ -20,13 +20,12 @@ LOOK_EVERY = 1.0
 FILE = "consuming"
 """The file's name in the folder of Airflow's configuration."""
 
-QUEUE = "default"
-"""The one that workers serve."""
-
 
 def follow_beside_configuration(app: Any, hostname: str, tell: Callable[[int | None], None]) -> None:
     """Follow the file that lies beside Airflow's configuration."""
-    follow(app, os.path.join(os.path.dirname(os.environ["AIRFLOW_CONFIG"]), FILE), hostname, QUEUE, tell)
+    path = os.path.join(os.path.dirname(os.environ["AIRFLOW_CONFIG"]), FILE)
+    # The one that workers serve; in Airflow 1.10 its name begins with the environment's prefix.
+    follow(app, path, hostname, app.conf.task_default_queue, tell)
 
 
 def follow(app: Any, path: str, hostname: str, queue: str, tell: Callable[[int | None], None]) -> None:
