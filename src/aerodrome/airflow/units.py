@@ -102,6 +102,7 @@ class UnitDocument(CompanionDocument):
     listen: int | None
     after: list[str]
     stop: StopDocument
+    visible: bool
     companion: CompanionDocument | None
 
 
@@ -125,6 +126,8 @@ def unit(
         "listen": listen,
         "after": [],
         "stop": {"signal": "SIGTERM", "grace": grace},
+        # Airflow looks for the processes that it forks. Where one user has everything, no unit has a secret from it.
+        "visible": context.control_uid is None,
         "companion": None,
     }
 

@@ -90,6 +90,8 @@ def _start(path: str, again: list[str]) -> Agent:
     kernel.set_name("aerodrome-cell")
     _take_lock(configuration.lock)
     logs.redirect(configuration.log)
+    if apart:
+        _keep_apart(configuration.private, hides=configuration.hides)
     hidden = mounts.show(configuration.views) if apart else [path for _, path in configuration.views]
     if not hidden:
         hidden = [path for path in configuration.linkless if not apart or not mounts.forbid_links(path)]
@@ -98,6 +100,14 @@ def _start(path: str, again: list[str]) -> Agent:
         raise specs.RefusedError(f"cannot show {', '.join(hidden)}: that needs root and a mount namespace")
     config.write_atomically(configuration.pid_file, f"{os.getpid()}\n", durable=False)
     return Agent(configuration, requests, forker_pid, again)
+
+
+def _keep_apart(private: str | None, *, hides: bool) -> None:
+    """Gives units a /tmp of their own, and shows them no process of others."""
+    if private is not None and not mounts.replace_shared(private):
+        raise specs.RefusedError(f"cannot put a folder in {private} in the place of /tmp")
+    if hides and not mounts.hide_processes():
+        logs.say("units see the processes of others", reason="the kernel is too old, or does not let us mount /proc")
 
 
 def _take_lock(path: str) -> None:

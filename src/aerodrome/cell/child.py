@@ -138,6 +138,8 @@ def _become(spec: dict[str, Any], *, given: int, run: Callable[[list[str]], int]
         _start_companion(spec["companion"])
         env[COMPANION_VARIABLE] = str(COMPANION_FD)
     _take_identity(spec["uid"], spec["gid"], spec.get("saved_uid"))
+    if spec.get("visible"):
+        kernel.be_visible()
     os.chdir(spec["cwd"])
     for position, (variable, number) in enumerate(_GIVEN):
         env.pop(variable, None)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 PATHS = ("socket", "state", "pid_file", "log")
+MOUNTS = ("views", "linkless", "private", "hides")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,10 @@ class Config:
     """Folders, each with a path at which units find it too (see `mounts`)."""
     linkless: list[str] = field(default_factory=list)
     """Of these paths, those in which nobody follows links."""
+    private: str | None = None
+    """Folder of what units have in the place of /tmp and the like; None = they share these with everybody."""
+    hides: bool = False
+    """Whether units see no process of others."""
     group: cgroups.Group | None = None
     """The control group below which the cell makes one for each unit; None = there are none."""
 
@@ -68,14 +73,17 @@ def read(path: str) -> Config:
     linkless = raw.get("linkless", [])
     sound = isinstance(linkless, list) and all(map(specs.is_path, linkless))
     specs.require(sound, f"linkless in {path} must be a list of absolute paths")
-    wanted = specs.parse_units(raw.get("units"))
+    private = take("private", "an absolute path or null", lambda value: value is None or specs.is_path(value), None)
+    hides = take("hides", "true or false", lambda value: isinstance(value, bool), False)  # noqa: FBT003 - it is the field's default
     return Config(
         path=path,
         environment=environment,
-        units=wanted,
+        units=specs.parse_units(raw.get("units")),
         prelude=prelude,
         views=views,
         linkless=linkless,
+        private=private,
+        hides=hides,
         group=cgroups.parse(raw.get("group")),
         **paths,
     )
@@ -87,7 +95,7 @@ def _is_view(found: object) -> bool:
 
 def write(config: Config) -> None:
     """Writes the configuration file anew, atomically and durably. Raises OSError; then the old file stands."""
-    document: dict[str, Any] = {key: getattr(config, key) for key in ("environment", *PATHS, "views", "linkless")}
+    document: dict[str, Any] = {key: getattr(config, key) for key in ("environment", *PATHS, *MOUNTS)}
     document["group"] = None if config.group is None else config.group._asdict()
     document["prelude"] = None if config.prelude is None else config.prelude.document()
     document["units"] = [spec.document() for spec in config.units]

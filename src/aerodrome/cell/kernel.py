@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 PROC = Path("/proc")
 PR_SET_PDEATHSIG = 1  # linux/prctl.h, as those below
+PR_SET_DUMPABLE = 4
 PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
@@ -134,6 +135,14 @@ def become_subreaper() -> None:
 def forbid_new_privileges() -> None:
     """No program that this process executes gains rights by set-user-id or file capabilities."""
     _set(PR_SET_NO_NEW_PRIVS)
+
+
+def be_visible() -> None:
+    """Lets processes of the same user trace this one and its children, as they may unless a process changes its user.
+
+    Where others are hidden (`mounts.hide_processes`), a process otherwise does not even find its own child.
+    """
+    _set(PR_SET_DUMPABLE)
 
 
 def die_with_parent() -> None:

@@ -64,6 +64,8 @@ class UnitSpec:
     """The TCP port on 127.0.0.1 that the cell opens for the unit (`listeners`); None = none."""
     saved_uid: int | None = None
     """Whom its forks may become instead: the saved set-user-ID. None = nobody."""
+    visible: bool = False
+    """Whether its processes find each other in /proc where those of others are hidden (`kernel.be_visible`)."""
     companion: UnitSpec | None = None
     """A process that is begun beside the unit's own, in its session, and shares a socket pair with it; None = none."""
     limits: UnitLimits = field(default_factory=UnitLimits)
@@ -86,6 +88,7 @@ class UnitSpec:
             "after": list(self.after),
             "stop": {"signal": self.stop_signal, "grace": self.grace},
             "saved_uid": self.saved_uid,
+            "visible": self.visible,
             "companion": None if self.companion is None else self.companion.document(),
             "limits": self.limits._asdict(),
         }
@@ -98,8 +101,12 @@ class UnitSpec:
 
     @property
     def digest(self) -> str:
-        """Names what a process is started with: all but what changes without a restart."""
-        shape = {key: value for key, value in self.document().items() if key not in ("after", "stop", "limits")}
+        """Names what a process is started with: all but what changes without a restart.
+
+        Also without `visible`, so that units of a cell that did not know it are the same.
+        """
+        without = ("after", "stop", "limits", "visible")
+        shape = {key: value for key, value in self.document().items() if key not in without}
         for later in ("listen", "saved_uid", "companion"):
             if shape[later] is None:
                 del shape[later]  # units of a cell that did not know the field are the same
@@ -158,6 +165,7 @@ def parse(raw: Any) -> UnitSpec:
         grace=float(taken_stop("grace", "seconds, at most a week", _is_grace, DEFAULT_GRACE)),
         listen=listen,
         saved_uid=take("saved_uid", "a user id or null", _is_id, None),
+        visible=take("visible", "true or false", lambda value: isinstance(value, bool), False),  # noqa: FBT003 - default
         # It has the unit's name and log, and no companion of its own.
         companion=None if beside is None else parse(dict(beside, name=name, log=log, companion=None)),
         limits=_limits(f"unit {name}: limits", raw.get("limits")),

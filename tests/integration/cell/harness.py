@@ -174,6 +174,7 @@ class Cell:
         self.views: list[list[str]] = []
         self.linkless: list[str] = []
         self.group: cgroups.Group | None = None
+        self.private: Path | None = None
         self.seen: set[int] = set()
 
     def unit(self, name: str, script: str = SLEEPER, **fields: Any) -> dict[str, Any]:
@@ -210,6 +211,8 @@ class Cell:
                     "views": self.views,
                     "linkless": self.linkless,
                     "group": self.group and self.group._asdict(),
+                    "private": self.private and str(self.private),
+                    "hides": self.private is not None,
                     **paths,
                 }
             )

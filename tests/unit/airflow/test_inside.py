@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import jwt
+import psutil
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
@@ -23,6 +24,7 @@ from jwt.algorithms import RSAAlgorithm
 from aerodrome.airflow.inside.aerodrome_auth import permissions
 from aerodrome.airflow.inside.aerodrome_auth.token import TokenVerifier
 from aerodrome.airflow.inside.aerodrome_unit import (
+    children,
     notices,
     notify,
     roles,
@@ -272,6 +274,38 @@ def test_a_supervisor_without_sockets_looks_soon():
     assert supervised._service_subprocess(max_wait_time=5) == 5
     supervised._open_sockets = {}
     assert supervised._service_subprocess(max_wait_time=5) == task_supervision.LAST_LOOK
+
+
+@pytest.mark.parametrize(("code", "told"), [(0, 0), (7, 7), (-9, -9)])
+def test_a_supervisor_follows_its_child_as_its_parent(code, told):
+    supervisor = SimpleNamespace(psutil=psutil)
+    children.follow_without_proc(supervisor)
+    assert supervisor.psutil.Process().pid == os.getpid()
+    ends, keep = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(keep)
+        os.read(ends, 1)
+        os._exit(max(code, 0))
+    child = supervisor.psutil.Process(pid)
+    with pytest.raises(psutil.TimeoutExpired):
+        child.wait(timeout=0)
+    child.send_signal(-code if code < 0 else 0)
+    os.close(keep)
+    os.close(ends)
+    ended = child.wait()
+    assert (ended, child.wait(timeout=0)) == (told, told)
+    assert getattr(ended, "name", None) == ("SIGKILL" if code == -9 else None)
+    with pytest.raises(psutil.NoSuchProcess):
+        child.send_signal(0)
+
+
+def test_a_child_that_somebody_else_has_reaped_has_no_code():
+    pid = os.fork()
+    if pid == 0:
+        os._exit(3)
+    os.waitpid(pid, 0)
+    assert children.Child(pid, psutil).wait(timeout=0) is None
 
 
 @given(st.lists(st.tuples(st.floats(0, 1000), st.booleans()), max_size=60))

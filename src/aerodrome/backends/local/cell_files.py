@@ -19,6 +19,7 @@ from aerodrome.airflow.context import Context
 from aerodrome.backends import ownership
 from aerodrome.backends.local import environment_folders
 from aerodrome.backends.local.environment import LocalEnvironment
+from aerodrome.cell import mounts
 from aerodrome.identity import tokens
 from aerodrome.model import classes, limits, web_address
 from aerodrome.model.orders import CellOrder
@@ -76,6 +77,9 @@ class CellFiles:
         )
         config["views"] = [[str(folder), str(path)] for folder, path in seen.views]
         config["linkless"] = [str(context.logs)] if self._control is not None else []
+        if environment.owner is not None:
+            config["private"] = self._private
+            config["hides"] = True
         config["prelude"] = {
             **airflow_units.prelude(context),
             "name": "nursery",
@@ -96,6 +100,14 @@ class CellFiles:
                 self._write(path, text)
         cell = self.environment.paths.cell(self.order.revision)
         private_files.write(cell.units, json.dumps({"units": self.units}))
+
+    @property
+    def _private(self) -> str | None:
+        """Folder of the units' own /tmp; None if they have everybody's, for something that they need lies there."""
+        paths = self.environment.control_plane.settings.paths
+        needed = [str(paths.data), str(paths.run), str(paths.versions), self.context.database.host]
+        lost = any(mounts.would_lose(each) for each in needed if each.startswith("/"))
+        return None if lost else str(self.environment.paths.private)
 
     def _write(self, path: Path, text: str) -> None:
         """Write a file of Airflow's; DAG code reads all but the one with secrets."""

@@ -60,6 +60,7 @@ def prepare_cell(
 ) -> None:
     """Make the folders of a revision's cell; `control` where some of its units hold secrets from DAG code."""
     folders.make(paths.cell(revision).run, folders.PRIVATE)
+    folders.make(paths.private, folders.PRIVATE)
     folders.make(paths.unit_logs / str(revision), folders.PRIVATE)
     if control is None:
         ownership.make_folder(paths.configuration / str(revision), owner)

@@ -136,6 +136,11 @@ class EnvironmentPaths:
         return self.run / "t"
 
     @property
+    def private(self) -> Path:
+        """As root: what units find as /tmp and the like, which others have too."""
+        return self.run / "p"
+
+    @property
     def web(self) -> Path:
         """A link of ours to the socket of the web server that requests go to."""
         return self.run / "web"

@@ -30,6 +30,8 @@ import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from . import children
+
 VARIABLE = "AERODROME_COMPANION_FD"
 
 ENDS = ("requests", "stdout", "stderr", "logs")
@@ -191,7 +193,7 @@ class ForkedProcess:
                 message = self._heard()
             except OSError:
                 raise self.TimeoutExpired(timeout or 0, self.pid) from None
-            self._code = _named(_whole(message, "code"))
+            self._code = children.named(_whole(message, "code"))
             self._leash.close()
         return self._code
 
@@ -221,16 +223,6 @@ def _whole(message: bytes, name: str) -> int:
         return int(json.loads(message)[name])
     except (ValueError, KeyError, TypeError):
         _give_up("the companion that DAG code is forked in answers with nonsense")
-
-
-def _named(code: int) -> int:
-    """The exit code as psutil has it: with the name of a signal, which Airflow asks for."""
-    try:
-        from psutil import _psposix
-
-        return int(code) if code >= 0 else _psposix.negsig_to_enum(code)
-    except (ImportError, AttributeError):
-        return code
 
 
 def _give_up(reason: str) -> NoReturn:

@@ -15,7 +15,7 @@ import importlib.util
 from argparse import Namespace
 from typing import Any
 
-from . import database, reserved_messages, taking_tasks, task_supervision
+from . import children, database, reserved_messages, taking_tasks, task_supervision
 from .notify import Notifier
 
 LINE_3 = (
@@ -137,9 +137,10 @@ def _is_queued(command: list[str]) -> bool:
 
 def _prepare_line_3() -> None:
     _import(LINE_3)
-    from airflow.sdk.execution_time.supervisor import WatchedSubprocess
+    supervisor: Any = importlib.import_module("airflow.sdk.execution_time.supervisor")
 
-    task_supervision.end_promptly(WatchedSubprocess)
+    task_supervision.end_promptly(supervisor.WatchedSubprocess)
+    children.follow_without_proc(supervisor)
 
 
 def _import(names: tuple[str, ...]) -> None:
