@@ -23,7 +23,7 @@ from aerodrome.errors import AerodromeError
 from aerodrome.listening.crowd import ConnectionLimits
 from aerodrome.listening.server import HttpServer
 from aerodrome.telemetry import keeping, launch, wire
-from aerodrome.telemetry.logs_api import LogsApi
+from aerodrome.telemetry.logs_api import LogsApi, is_search
 from aerodrome.telemetry.refusals import UNAVAILABLE, RefusedError
 from aerodrome.telemetry.store import Store
 
@@ -62,13 +62,43 @@ class Front:
         try:
             body = await _body(receive)
             target = targets[0].decode("latin-1") if len(targets) == 1 else ""
-            status, answer = await self._api.answer(target, body)
+            status, answer = await self._answer(target, body, _caller(scope), receive)
         except TimeoutError:
             return
         except Exception:
             logger.exception("a request failed")
             status, answer = 500, wire.failure(RefusedError(UNAVAILABLE, "The log store failed; its log says why."))
         await _respond(send, status, answer)
+
+    async def _answer(self, target: str, body: bytes, caller: str, receive: Receive) -> tuple[int, bytes]:
+        """The API's answer; a search ends when its caller is gone, what changes something does not.
+
+        Raises:
+            TimeoutError: the caller is gone.
+        """
+        if not is_search(target):
+            return await self._api.answer(target, body, caller=caller)
+        answer = asyncio.ensure_future(self._api.answer(target, body, caller=caller))
+        gone = asyncio.ensure_future(_gone(receive))
+        try:
+            await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done():
+                raise TimeoutError
+            return answer.result()
+        finally:
+            answer.cancel()
+            gone.cancel()
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _caller(scope: Message) -> str:
+    """Who asks, by the key id that the door puts in place of every one of a principal's."""
+    found = [value for name, value in scope["headers"] if name == b"authorization"]
+    return found[0].decode("latin-1").partition("Credential=")[2].partition("/")[0] if found else ""
 
 
 async def _body(receive: Receive) -> bytes:

@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,8 @@ CREATE TABLE IF NOT EXISTS newest (
     number INTEGER PRIMARY KEY AUTOINCREMENT, group_id INTEGER NOT NULL, stream INTEGER NOT NULL,
     moment INTEGER NOT NULL, ingested INTEGER NOT NULL, message TEXT NOT NULL, size INTEGER NOT NULL
 );
-CREATE INDEX IF NOT EXISTS newest_by_moment ON newest (group_id, moment);
+DROP INDEX IF EXISTS newest_by_moment;
+CREATE INDEX IF NOT EXISTS newest_by_moment_and_size ON newest (group_id, moment, stream, ingested, size);
 CREATE TABLE IF NOT EXISTS parts (
     id INTEGER PRIMARY KEY AUTOINCREMENT, group_id INTEGER NOT NULL, day INTEGER NOT NULL, name TEXT NOT NULL UNIQUE,
     rows INTEGER NOT NULL, size INTEGER NOT NULL, raw INTEGER NOT NULL, last_moment INTEGER NOT NULL
@@ -59,8 +60,6 @@ class Group:
     kms_key: str | None
     is_protected: bool
     tags: Mapping[str, str]
-    stored: int = 0
-    """Bytes, as AWS counts them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +117,25 @@ class Catalogue:
         row = self._db.execute("SELECT * FROM groups WHERE name = ?", (name,)).fetchone()
         if row is None:
             raise RefusedError(NOT_FOUND, "The specified log group does not exist.")
-        return self._group(row)
+        return _group(row)
+
+    def stored(self, group: Group) -> int:
+        """Bytes of its events, as AWS counts them; all of the newest are looked at."""
+        return int(
+            self._db.execute(
+                "SELECT coalesce((SELECT sum(raw) FROM parts WHERE group_id = ?1), 0) "
+                "+ coalesce((SELECT sum(size) FROM newest WHERE group_id = ?1), 0)",
+                (group.identifier,),
+            ).fetchone()[0]
+        )
+
+    def named(self, names: Iterable[str]) -> list[Group]:
+        """Those of these groups that are there, in the order of their names."""
+        rows = self._db.execute(
+            "SELECT * FROM groups WHERE name IN (SELECT value FROM json_each(?)) ORDER BY name",
+            (json.dumps(sorted(set(names))),),
+        )
+        return [_group(row) for row in rows.fetchall()]
 
     def groups(self, *, prefix: str = "", contains: str = "", after: str = "", limit: int) -> list[Group]:
         """Groups in the order of their names."""
@@ -126,7 +143,7 @@ class Catalogue:
             "SELECT * FROM groups WHERE name > ? AND substr(name, 1, ?) = ? AND instr(name, ?) ORDER BY name LIMIT ?",
             (after, len(prefix), prefix, contains, limit),
         )
-        return [self._group(row) for row in rows.fetchall()]
+        return [_group(row) for row in rows.fetchall()]
 
     def change_group(self, name: str, **values: Any) -> None:
         """Set columns of a group."""
@@ -263,6 +280,7 @@ class Catalogue:
                 name=row["name"],
                 rows=row["rows"],
                 size=row["size"],
+                raw=row["raw"],
                 last_moment=row["last_moment"],
             )
             for row in self._db.execute("SELECT * FROM parts").fetchall()
@@ -271,6 +289,20 @@ class Catalogue:
     def retentions(self) -> dict[int, int | None]:
         """Days by group."""
         return {row["id"]: row["retention"] for row in self._db.execute("SELECT id, retention FROM groups")}
+
+    def bounded(self, write: Write, most_bytes: int) -> Write:
+        """The same with no more of the newest events than so many bytes, and one at least."""
+        left, up_to = most_bytes, 0
+        for row in self._db.execute(
+            "SELECT number, size FROM newest WHERE group_id = ? AND moment >= ? AND moment < ? AND number <= ? "
+            "ORDER BY number",
+            (write.group, write.day * DAY, (write.day + 1) * DAY, write.up_to),
+        ):
+            left -= row["size"]
+            if left < 0 and up_to:
+                break
+            up_to = row["number"]
+        return replace(write, up_to=up_to)
 
     def commit(self, write: Write, written: Written | None) -> list[str]:
         """Let the written file take the place of what it was made of; the names of files that are needed no more.
@@ -332,24 +364,6 @@ class Catalogue:
             for each in cutoffs.items()
         )
 
-    def _group(self, row: sqlite3.Row) -> Group:
-        stored = self._db.execute(
-            "SELECT coalesce((SELECT sum(raw) FROM parts WHERE group_id = ?1), 0) "
-            "+ coalesce((SELECT sum(size) FROM newest WHERE group_id = ?1), 0)",
-            (row["id"],),
-        ).fetchone()[0]
-        return Group(
-            identifier=row["id"],
-            name=row["name"],
-            created=row["created"],
-            retention=row["retention"],
-            kind=row["class"],
-            kms_key=row["kms_key"],
-            is_protected=bool(row["is_protected"]),
-            tags=json.loads(row["tags"]),
-            stored=stored,
-        )
-
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         self._db.execute("BEGIN IMMEDIATE")
@@ -359,6 +373,19 @@ class Catalogue:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
+
+
+def _group(row: sqlite3.Row) -> Group:
+    return Group(
+        identifier=row["id"],
+        name=row["name"],
+        created=row["created"],
+        retention=row["retention"],
+        kind=row["class"],
+        kms_key=row["kms_key"],
+        is_protected=bool(row["is_protected"]),
+        tags=json.loads(row["tags"]),
+    )
 
 
 def _stream(row: sqlite3.Row) -> Stream:

@@ -21,7 +21,14 @@ MERGED_PARTS = 8
 """Small files of one group and day that are made into one."""
 
 SMALL_ROWS = 500_000
-"""Rows of a file that is merged with others."""
+MERGED_BYTES = 256 * 2**20
+"""A file is merged with others when it has fewer rows, and fewer bytes than half; one merge takes no more bytes.
+
+Bytes are those of the events, not of the file: they are what writing one needs memory for.
+"""
+
+MOVED_BYTES = 64 * 2**20
+"""Of newest events that go to one file; the rest goes to the next."""
 
 LOW_WATER = 0.9
 """The share of the size limit that is left after it was exceeded, so that it is not exceeded again at once."""
@@ -61,6 +68,8 @@ class Part:
     rows: int
     size: int
     """Bytes of the file."""
+    raw: int
+    """Bytes of its events."""
     last_moment: int
 
 
@@ -157,13 +166,25 @@ def _writes(now: int, fresh: Iterable[Fresh], parts: Sequence[Part]) -> list[Wri
     ]
     small: dict[tuple[int, int], list[Part]] = defaultdict(list)
     for part in parts:
-        if part.rows < SMALL_ROWS:
+        if part.rows < SMALL_ROWS and part.raw < MERGED_BYTES // 2:
             small[part.group, part.day].append(part)
     return [
         *found,
         *(
-            Write(group=group, day=day, up_to=0, parts=tuple(each[:MERGED_PARTS]))
+            Write(group=group, day=day, up_to=0, parts=_merged(each))
             for (group, day), each in small.items()
             if len(each) >= MERGED_PARTS
         ),
     ]
+
+
+def _merged(small: Iterable[Part]) -> tuple[Part, ...]:
+    """The smallest of these, as many as one merge takes: two at least, because two always fit."""
+    found: list[Part] = []
+    left = MERGED_BYTES
+    for part in sorted(small, key=lambda part: (part.raw, part.identifier))[:MERGED_PARTS]:
+        left -= part.raw
+        if left < 0:
+            break
+        found.append(part)
+    return tuple(found)

@@ -56,12 +56,15 @@ class LogsApi:
         self._region = region
         self._account = account
 
-    async def answer(self, target: str, body: bytes) -> tuple[int, bytes]:
-        """Status and body for a request to the operation that `target` names."""
+    async def answer(self, target: str, body: bytes, *, caller: str = "") -> tuple[int, bytes]:
+        """Status and body for a request to the operation that `target` names, by `caller`."""
         try:
             wanted = wire.operation(target)
+            given = wire.read(wanted, body)
+            if wanted.name in SEARCHES:
+                return 200, wire.success(await SEARCHES[wanted.name](self, given, caller))
             carry_out = OFFERED.get(wanted.name, _unoffered(wanted.name))
-            return 200, wire.success(await carry_out(self, wire.read(wanted, body)))
+            return 200, wire.success(await carry_out(self, given))
         except RefusedError as error:
             return wire.status(error), wire.failure(error)
 
@@ -94,18 +97,20 @@ class LogsApi:
     async def describe_groups(self, given: Document) -> Answer:
         if given.get("logGroupNamePrefix") and given.get("logGroupNamePattern"):
             raise invalid("logGroupNamePrefix and logGroupNamePattern are mutually exclusive")
-        limit = given.get("limit", MOST_DESCRIBED)
-        named = [self._name(each) for each in given.get("logGroupIdentifiers", ())]
-        found = await self._store.ask(
-            Catalogue.groups,
-            prefix=given.get("logGroupNamePrefix", ""),
-            contains=given.get("logGroupNamePattern", ""),
-            after=_name_in(given.get("nextToken")),
-            limit=MOST_EVENTS if named else limit + 1,
-        )
-        found = [group for group in found if group.name in named] if named else found
+        limit, after = given.get("limit", MOST_DESCRIBED), _name_in(given.get("nextToken"))
+        if given.get("logGroupIdentifiers"):
+            named = await self._store.ask(Catalogue.named, [self._name(each) for each in given["logGroupIdentifiers"]])
+            found = [group for group in named if group.name > after]
+        else:
+            found = await self._store.ask(
+                Catalogue.groups,
+                prefix=given.get("logGroupNamePrefix", ""),
+                contains=given.get("logGroupNamePattern", ""),
+                after=after,
+                limit=limit + 1,
+            )
         kind = given.get("logGroupClass")
-        shown = [self._described(group) for group in found[:limit] if kind in {None, group.kind}]
+        shown = [await self._described(group) for group in found[:limit] if kind in {None, group.kind}]
         return {"logGroups": shown, "nextToken": _token(found[limit - 1].name) if len(found) > limit else None}
 
     async def list_groups(self, given: Document) -> Answer:
@@ -199,7 +204,7 @@ class LogsApi:
         told = {name: index for name, index in rejected.items() if index is not None}
         return {"nextSequenceToken": SEQUENCE_TOKEN, "rejectedLogEventsInfo": told or None}
 
-    async def get_events(self, given: Document) -> Answer:
+    async def get_events(self, given: Document, caller: str) -> Answer:
         group = await self._group(given)
         stream = await self._store.ask(Catalogue.stream, group, given["logStreamName"])
         direction, place = ("f" if given.get("startFromHead") else "b"), None
@@ -218,7 +223,8 @@ class LogsApi:
                 is_backward=not is_forward,
                 limit=given.get("limit", MOST_EVENTS),
                 most_bytes=PAGE_BYTES,
-            )
+            ),
+            caller=caller,
         )
         rows = page.rows if is_forward else page.rows[::-1]
         shown = [{"timestamp": row.moment, "message": row.message, "ingestionTime": row.ingested} for row in rows]
@@ -229,7 +235,7 @@ class LogsApi:
             "nextBackwardToken": positions.page_token("b", first),
         }
 
-    async def filter_events(self, given: Document) -> Answer:
+    async def filter_events(self, given: Document, caller: str) -> Answer:
         group = await self._group(given)
         condition = patterns.read(given.get("filterPattern", ""))
         streams = await self._searched(group, given)
@@ -249,7 +255,8 @@ class LogsApi:
                 most_bytes=PAGE_BYTES,
                 condition=condition,
                 seconds=SEARCH_SECONDS,
-            )
+            ),
+            caller=caller,
         )
         names = await self._store.ask(Catalogue.stream_names, group, [row.stream for row in page.rows])
         shown = [_found(row, names[row.stream]) for row in page.rows if row.stream in names]
@@ -275,6 +282,8 @@ class LogsApi:
         named = str(given.get("resourceArn") or given["logGroupName"])
         if "resourceArn" in given and ":log-group:" not in named:
             raise RefusedError(NOT_FOUND, "Tags are kept of log groups only.")
+        if named.endswith(":*"):  # who asks is judged on the ARN as it stands
+            raise invalid("Give the ARN of the log group without :* at its end.")
         return await self._store.ask(Catalogue.group, self._name(named))
 
     def _name(self, named: str) -> str:
@@ -282,21 +291,21 @@ class LogsApi:
         if not named.startswith("arn:"):
             return named
         before, separator, name = named.partition(":log-group:")
-        if not separator or before.split(":")[2:] != ["logs", self._region, self._account]:
+        if not separator or before != f"arn:aws:logs:{self._region}:{self._account}":
             raise RefusedError(INVALID, f"{named} is no log group of this account and region.")
         return name.removesuffix(":*")
 
     def _arn(self, name: str) -> str:
         return f"arn:aws:logs:{self._region}:{self._account}:log-group:{name}"
 
-    def _described(self, group: Group) -> Document:
+    async def _described(self, group: Group) -> Document:
         found = {
             "logGroupName": group.name,
             "creationTime": group.created,
             "retentionInDays": group.retention,
             "metricFilterCount": 0,
             "arn": f"{self._arn(group.name)}:*",
-            "storedBytes": group.stored,
+            "storedBytes": await self._store.ask(Catalogue.stored, group),
             "kmsKeyId": group.kms_key,
             "logGroupClass": group.kind,
             "logGroupArn": self._arn(group.name),
@@ -326,8 +335,6 @@ OFFERED: Mapping[str, Callable[[LogsApi, Document], Awaitable[Answer]]] = {
     "DeleteRetentionPolicy": LogsApi.delete_retention,
     "DescribeLogGroups": LogsApi.describe_groups,
     "DescribeLogStreams": LogsApi.describe_streams,
-    "FilterLogEvents": LogsApi.filter_events,
-    "GetLogEvents": LogsApi.get_events,
     "ListLogGroups": LogsApi.list_groups,
     "ListTagsForResource": LogsApi.list_tags,
     "ListTagsLogGroup": LogsApi.list_tags,
@@ -340,6 +347,17 @@ OFFERED: Mapping[str, Callable[[LogsApi, Document], Awaitable[Answer]]] = {
     "UntagResource": LogsApi.untag,
 }
 """The operations that are carried out, by name."""
+
+SEARCHES: Mapping[str, Callable[[LogsApi, Document, str], Awaitable[Answer]]] = {
+    "FilterLogEvents": LogsApi.filter_events,
+    "GetLogEvents": LogsApi.get_events,
+}
+"""Those that may take long, change nothing, and of which a caller may have a few at once."""
+
+
+def is_search(target: str) -> bool:
+    """Whether the header `X-Amz-Target` names one of them."""
+    return target.rpartition(".")[2] in SEARCHES
 
 
 def _unoffered(name: str) -> Callable[[LogsApi, Document], Awaitable[Answer]]:
@@ -384,16 +402,18 @@ def _read(token: str | None) -> Any:
     if token is None:
         return None
     try:
-        return json.loads(base64.urlsafe_b64decode(token))
-    except ValueError:
+        found = json.loads(base64.urlsafe_b64decode(token))
+        json.dumps(found, ensure_ascii=False).encode()  # half a character cannot be looked up
+    except (ValueError, RecursionError):
         raise invalid("The specified nextToken is invalid.") from None
+    return found
 
 
 def _last_event(token: Any) -> tuple[int, str] | None:
     match token:
         case None:
             return None
-        case [int(moment), str(name)]:
+        case [int(moment), str(name)] if abs(moment) <= LAST_MOMENT:
             return moment, name
     raise invalid("The specified nextToken is invalid.")
 

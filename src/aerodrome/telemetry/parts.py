@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,22 @@ from aerodrome.telemetry.refusals import UNAVAILABLE, RefusedError, invalid
 MEMORY = "384MB"
 THREADS = 2
 
+SPILLED = "2GB"
+"""Of files that DuckDB puts aside while it sorts."""
+
 LONGEST = 60.0
 """Seconds that one query may take."""
 
+GLANCE = 0.5
+"""Seconds between two looks whether a search is wanted still."""
+
+LOADED_BYTES = 8 * 2**20
+"""Of newest events that are handed to DuckDB at once."""
+
 ROW_GROUP = 50_000
+ROW_GROUP_BYTES = 16 * 2**20
+LEAST_ROW_GROUP = 2048
+"""Of a file: that many rows lie together, or fewer when they are large; DuckDB takes no fewer than the last."""
 
 LAST_NUMBER = 2**62
 """Above the number of any event."""
@@ -110,15 +122,15 @@ class Page:
     """The place from which to go on, in the same direction, when not everything was looked at or told."""
 
 
-def page(place: Place, asked: Asked) -> Page:
-    """One page.
+def page(place: Place, asked: Asked, ticket: Path) -> Page:
+    """One page. The search ends when the file `ticket` is gone: nobody waits for it any more.
 
     Raises:
         RefusedError: the condition cannot be computed, or it takes too long or too much memory.
     """
     for attempt in range(ATTEMPTS):
         try:
-            with _connected(place) as database, _reading(place) as catalogue:
+            with _connected(place, ticket) as database, _reading(place) as catalogue:
                 return _Search(place, asked, database, catalogue).page()
         except duckdb.IOException:
             if attempt == ATTEMPTS - 1:
@@ -147,13 +159,15 @@ def write(place: Place, wanted: Write, cutoff: int) -> Written | None:
         rows = catalogue.execute(
             f"SELECT {_COLUMNS} FROM newest WHERE group_id = ? AND moment >= ? AND moment < ? AND number <= ?",  # noqa: S608
             (wanted.group, wanted.day * DAY, (wanted.day + 1) * DAY, wanted.up_to),
-        ).fetchall()
+        )
         _load(database, rows)
+        weight = sum(part.raw for part in wanted.parts) / max(sum(part.rows for part in wanted.parts), 1)
+        row_group = min(ROW_GROUP, max(LEAST_ROW_GROUP, int(ROW_GROUP_BYTES / max(weight, 1))))
         events = _events([part.name for part in wanted.parts], place)
         where = "moment >= $1 AND stream NOT IN (SELECT unnest($2::BIGINT[]))"
         database.execute(
             f"COPY (SELECT {_COLUMNS} FROM {events} WHERE {where} ORDER BY stream, moment, number) "  # noqa: S608
-            f"TO {_literal(beside)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})",
+            f"TO {_literal(beside)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {row_group})",
             [cutoff, gone],
         )
         count, last, raw = _one(
@@ -264,32 +278,58 @@ def _events(files: Sequence[str], place: Place) -> str:
     return f"(SELECT {_COLUMNS} FROM newest UNION ALL SELECT {_COLUMNS} FROM read_parquet([{listed}]))"  # noqa: S608
 
 
-def _load(database: duckdb.DuckDBPyConnection, rows: Sequence[Sequence[Any]]) -> None:
-    columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[], [], [], [], []]
+def _load(database: duckdb.DuckDBPyConnection, rows: Iterable[Sequence[Any]]) -> None:
+    """Make a table of these events, some at a time: they are in memory twice while they are handed over."""
     database.execute(
-        "CREATE TEMP TABLE newest AS SELECT unnest($1::BIGINT[]) AS moment, unnest($2::BIGINT[]) AS number, "
-        "unnest($3::BIGINT[]) AS ingested, unnest($4::BIGINT[]) AS stream, unnest($5::VARCHAR[]) AS message",
-        columns,
+        "CREATE TEMP TABLE newest (moment BIGINT, number BIGINT, ingested BIGINT, stream BIGINT, message VARCHAR)"
+    )
+    some: list[Sequence[Any]] = []
+    size = 0
+    for row in rows:
+        some.append(row)
+        size += len(row[4]) + EVENT_OVERHEAD
+        if size >= LOADED_BYTES:
+            _insert(database, some)
+            some, size = [], 0
+    if some:
+        _insert(database, some)
+
+
+def _insert(database: duckdb.DuckDBPyConnection, rows: Sequence[Sequence[Any]]) -> None:
+    database.execute(
+        "INSERT INTO newest SELECT unnest($1::BIGINT[]), unnest($2::BIGINT[]), unnest($3::BIGINT[]), "
+        "unnest($4::BIGINT[]), unnest($5::VARCHAR[])",
+        [list(column) for column in zip(*rows, strict=True)],
     )
 
 
 @contextlib.contextmanager
-def _connected(place: Place) -> Iterator[duckdb.DuckDBPyConnection]:
-    """DuckDB in memory, bounded in memory, time and reach."""
+def _connected(place: Place, ticket: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+    """DuckDB in memory, bounded in memory, time and reach; ended when the ticket is gone."""
     with duckdb.connect() as database:
         database.execute(f"SET memory_limit = '{MEMORY}'")
         database.execute(f"SET threads = {THREADS}")
         database.execute(f"SET temp_directory = {_literal(place.temporary)}")
+        database.execute(f"SET max_temp_directory_size = '{SPILLED}'")
         database.execute(f"SET allowed_directories = [{_literal(place.parts)}, {_literal(place.temporary)}]")
         database.execute("SET enable_external_access = false")
         database.execute("SET lock_configuration = true")
-        timer = threading.Timer(LONGEST, database.interrupt)
-        timer.daemon = True
-        timer.start()
+        done = threading.Event()
+        watch = threading.Thread(target=_interrupt, args=(database, done, ticket), daemon=True)
+        watch.start()
         try:
             yield database
         finally:
-            timer.cancel()
+            done.set()
+            watch.join()
+
+
+def _interrupt(database: duckdb.DuckDBPyConnection, done: threading.Event, ticket: Path | None) -> None:
+    """Interrupt what takes too long, or what nobody waits for; again, until it has ended."""
+    until = time.monotonic() + LONGEST
+    while not done.wait(GLANCE):
+        if time.monotonic() > until or (ticket is not None and not ticket.exists()):
+            database.interrupt()
 
 
 @contextlib.contextmanager

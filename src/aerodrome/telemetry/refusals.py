@@ -6,6 +6,7 @@ INVALID = "InvalidParameterException"
 NOT_FOUND = "ResourceNotFoundException"
 EXISTS = "ResourceAlreadyExistsException"
 UNAVAILABLE = "ServiceUnavailableException"
+THROTTLED = "ThrottlingException"
 LIMIT = "LimitExceededException"
 MALFORMED = "MalformedQueryException"
 

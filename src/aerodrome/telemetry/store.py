@@ -10,6 +10,8 @@ import contextlib
 import shutil
 import sqlite3
 import time
+import uuid
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -21,9 +23,9 @@ import structlog
 from aerodrome.clock import Clock
 from aerodrome.telemetry import keeping, parts
 from aerodrome.telemetry.catalogue import Catalogue
-from aerodrome.telemetry.keeping import Plan, Reason, StoreLimits
+from aerodrome.telemetry.keeping import Plan, Reason, StoreLimits, Write
 from aerodrome.telemetry.parts import Asked, Page, Place
-from aerodrome.telemetry.refusals import UNAVAILABLE, RefusedError
+from aerodrome.telemetry.refusals import THROTTLED, UNAVAILABLE, RefusedError
 from aerodrome.telemetry.workers import Workers
 
 RHYTHM = 5.0
@@ -31,6 +33,15 @@ RHYTHM = 5.0
 
 LINGER = 70.0
 """Seconds that a file stays after it was replaced: a search that has begun may still open it."""
+
+FAILED_REST = 600.0
+"""Seconds before a file that could not be written is tried again, so that one failure does not take all the time."""
+
+SEARCHERS = 2
+
+SEARCHES = 32
+SEARCHES_EACH = 4
+"""Searches that run or wait, of all callers and of each."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -46,8 +57,11 @@ class Store:
         self._limits = limits
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "catalogue")
-        self._workers = Workers()
+        self._workers = Workers(SEARCHERS)
+        self._writer = Workers(1)  # so that what comes in moves on, however many search
+        self._searching: Counter[str] = Counter()
         self._useless: dict[str, float] = {}
+        self._failed: dict[tuple[int, int, bool], float] = {}
         self._catalogue: Catalogue | None = None
 
     async def open(self) -> Self:
@@ -65,6 +79,7 @@ class Store:
     async def close(self) -> None:
         """Nothing is lost: what was taken is on the disk."""
         self._workers.close()
+        self._writer.close()
         await self.ask(Catalogue.close)
         self._thread.shutdown()
 
@@ -89,9 +104,26 @@ class Store:
             log.warning("the catalogue refuses", reason=str(error))
             raise RefusedError(UNAVAILABLE, f"The log store cannot do this now: {error}.") from error
 
-    async def page(self, asked: Asked) -> Page:
-        """One page of events."""
-        return await self._workers.run(parts.page, self._place, asked)
+    async def page(self, asked: Asked, *, caller: str) -> Page:
+        """One page of events; who is cancelled while it waits here ends the search.
+
+        Raises:
+            RefusedError: the search fails, or too many are waiting already.
+        """
+        if self._searching[caller] >= SEARCHES_EACH or self._searching.total() >= SEARCHES:
+            raise RefusedError(THROTTLED, "Too many searches of logs are waiting: try again when one has ended.")
+        self._searching[caller] += 1
+        ticket = self._place.temporary / f"{uuid.uuid4().hex}.ticket"
+        try:
+            ticket.touch(mode=0o600)
+            return await self._workers.run(parts.page, self._place, asked, ticket)
+        except OSError as error:
+            raise RefusedError(UNAVAILABLE, f"The log store cannot do this now: {error}.") from error
+        finally:
+            ticket.unlink(missing_ok=True)
+            self._searching[caller] -= 1
+            if not self._searching[caller]:
+                del self._searching[caller]
 
     def discard(self, names: list[str]) -> None:
         """Remove files in a while."""
@@ -122,13 +154,32 @@ class Store:
                     "events were dropped because the store's limit is met",
                     limit=str(each.reason), events=each.part.rows, day=each.part.day, log_group_id=each.part.group,
                 )  # fmt: skip
-        self.discard(await self.ask(Catalogue.drop, plan.drops, plan.cutoffs, now=self.now))
-        for wanted in plan.writes:
-            written = await self._workers.run(parts.write, self._place, wanted, plan.cutoffs[wanted.group])
-            self.discard(await self.ask(Catalogue.commit, wanted, written))
-        self._remove_useless()
-        self._workers.rest()
+        try:
+            self.discard(await self.ask(Catalogue.drop, plan.drops, plan.cutoffs, now=self.now))
+            for wanted in plan.writes:
+                await self._write(wanted, plan.cutoffs[wanted.group])
+        finally:
+            self._remove_useless()
+            self._workers.rest()
+            self._writer.rest()
         return plan
+
+    async def _write(self, wanted: Write, cutoff: int) -> None:
+        """Write one file. When that fails the others are written all the same, and this one is tried later."""
+        key = (wanted.group, wanted.day, bool(wanted.parts))
+        if self._failed.get(key, 0.0) > time.monotonic():
+            return
+        self._failed.pop(key, None)
+        try:
+            if wanted.up_to:
+                wanted = await self.ask(Catalogue.bounded, wanted, keeping.MOVED_BYTES)
+            written = await self._writer.run(parts.write, self._place, wanted, cutoff)
+            self.discard(await self.ask(Catalogue.commit, wanted, written))
+        except Exception:
+            log.exception("a file of logs was not written", log_group_id=wanted.group, day=wanted.day)
+            self._failed[key] = time.monotonic() + FAILED_REST
+            for partial_file in self._place.temporary.glob("*.parquet"):  # this is the only one that writes any
+                partial_file.unlink(missing_ok=True)
 
     def _remove_useless(self) -> None:
         now = time.monotonic()

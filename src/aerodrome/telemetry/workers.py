@@ -18,8 +18,6 @@ from typing import ParamSpec, TypeVar
 
 from aerodrome.telemetry.refusals import UNAVAILABLE, RefusedError
 
-WORKERS = 2
-
 MEMORY = 2 * 2**30
 """Bytes of data that one may map; DuckDB's own bound is far below."""
 
@@ -33,20 +31,21 @@ T = TypeVar("T")
 class Workers:
     """The processes; lives in one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, count: int) -> None:
+        self._count = count
         self._pool: ProcessPoolExecutor | None = None
         self._busy = 0
         self._used = 0.0
 
     async def run(self, work: Callable[P, T], *given: P.args, **more: P.kwargs) -> T:
-        """Let one of them do it; waits while all are busy.
+        """Let one of them do it; waits while all are busy, and who is cancelled then waits no more.
 
         Raises:
             RefusedError: the work said so, or its process died.
         """
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
-                WORKERS, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(os.getpid(),)
+                self._count, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(os.getpid(),)
             )
         pool = self._pool
         self._busy += 1

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 import secrets
@@ -15,9 +16,11 @@ from typing import Any
 import pytest
 
 from aerodrome import clock
+from aerodrome.telemetry import keeping
 from aerodrome.telemetry.keeping import FLUSHED_AGE, MERGED_PARTS, StoreLimits
 from aerodrome.telemetry.logs_api import LogsApi
-from aerodrome.telemetry.store import Store
+from aerodrome.telemetry.parts import Asked
+from aerodrome.telemetry.store import SEARCHES_EACH, Store
 from waiting import wait_for
 
 ROOMY = StoreLimits(total_bytes=2**30, longest_days=90)
@@ -30,7 +33,9 @@ class Bench:
     def __init__(self, folder: Path, limits: StoreLimits) -> None:
         self.late_by = timedelta()
         self.folder = folder
-        self.store = Store(folder, limits=limits, clock=lambda: clock.now() + self.late_by)
+        began = clock.now()
+        noon = began.replace(hour=12, minute=0, second=0, microsecond=0)  # far from where one day's file ends
+        self.store = Store(folder, limits=limits, clock=lambda: noon + (clock.now() - began) + self.late_by)
         self._api = LogsApi(self.store, region="us-east-1", account="0" * 12)
 
     async def __call__(self, name: str, **given: Any) -> dict[str, Any]:
@@ -129,14 +134,14 @@ def test_filter_patterns_say_the_same_of_new_and_of_moved_events_as_plain_python
     async def run() -> None:
         async with opened() as bench:
             await bench.put(*MESSAGES[:5])
-            for _ in range(2):
+            for shown in (5, len(MESSAGES)):
                 for pattern, oracle in PATTERNS:
-                    shown = MESSAGES[: len(await bench.all())]
-                    wanted = [each for each, j in zip(MESSAGES, J, strict=True) if each in shown and oracle(each, j)]
+                    wanted = [each for each, j in list(zip(MESSAGES, J, strict=True))[:shown] if oracle(each, j)]
                     assert await bench.all(filterPattern=pattern) == wanted, pattern
-                await bench.moved()
-                await bench.put(*MESSAGES[5:])
-            assert len(bench.files()) == 2
+                if shown == 5:
+                    await bench.moved()
+                    await bench.put(*MESSAGES[5:])
+            assert len(bench.files()) == 1
             assert await bench.refusal("FilterLogEvents", logGroupName="g", filterPattern="%[%") == (
                 "InvalidParameterException"
             )
@@ -189,6 +194,57 @@ def test_pages_forward_and_backward_have_every_event_once_while_files_are_writte
             assert [event["message"] for event in latest["events"]] == ["late", wanted[-1]]
             more = await bench("FilterLogEvents", logGroupName="g", limit=2, nextToken=latest["nextToken"])
             assert [event["message"] for event in more["events"]] == [wanted[-2], wanted[-3]]
+
+    asyncio.run(run())
+
+
+def test_a_file_that_cannot_be_written_keeps_nothing_else_from_being_done():
+    async def run() -> None:
+        async with opened() as bench:
+            await bench("CreateLogGroup", logGroupName="h")
+            await bench("CreateLogStream", logGroupName="h", logStreamName="s")
+            await bench.put("of g")
+            now = bench.store.now
+            await bench(
+                "PutLogEvents", logGroupName="h", logStreamName="s", logEvents=[{"timestamp": now, "message": "of h"}]
+            )
+            wanted = bench.folder / "parts"
+            really, failures = bench.store._writer.run, 0
+
+            async def failing(work: Any, place: Any, write: Any, *more: Any) -> Any:
+                nonlocal failures
+                if write.group == 1:
+                    failures += 1
+                    (bench.folder / "tmp" / "half.parquet").write_bytes(b"PAR1")
+                    raise MemoryError
+                return await really(work, place, write, *more)
+
+            bench.store._writer.run = failing
+            (wanted / "useless").touch()
+            bench.store._useless = {"useless": 0.0}
+            await bench.moved()
+            await bench.store.keep_once()
+            assert failures == 1, "it is not tried again at once"
+            assert [name[0] for name in bench.files()] == ["2"], "the other group's file alone"
+            assert not list((bench.folder / "tmp").iterdir())
+            assert await bench.all() == ["of g"]
+
+    asyncio.run(run())
+
+
+def test_no_file_is_made_of_more_of_the_newest_events_than_is_in_bounds(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(keeping, "MOVED_BYTES", 2_000_000)
+
+    async def run() -> None:
+        async with opened() as bench:
+            for number in range(5):
+                await bench.put(str(number) * 900_000)
+            await bench.moved()
+            assert len(bench.files()) == 1
+            for _ in range(2):
+                await bench.store.keep_once()
+            assert len(bench.files()) == 3
+            assert [text[0] for text in await bench.all()] == ["0", "1", "2", "3", "4"]
 
     asyncio.run(run())
 
@@ -274,6 +330,24 @@ def test_a_search_whose_process_dies_fails_alone():
     asyncio.run(run())
 
 
+def test_a_caller_has_a_few_searches_at_once_and_leaves_room_for_others():
+    async def run() -> None:
+        async with opened() as bench:
+            await bench.put("a")
+            asked = Asked(group=1, streams=None, start=0, end=2**53, limit=10, most_bytes=2**20)
+            callers = [*["greedy"] * (SEARCHES_EACH + 1), "other"]
+            found = await asyncio.gather(
+                *(bench.store.page(asked, caller=caller) for caller in callers), return_exceptions=True
+            )
+            (refused,) = [each for each in found if isinstance(each, Exception)]
+            assert (found.index(refused), refused.code) == (SEARCHES_EACH, "ThrottlingException")
+            (again,) = (await bench.store.page(asked, caller="greedy")).rows
+            assert again.message == "a"
+            assert not list((bench.folder / "tmp").iterdir())
+
+    asyncio.run(run())
+
+
 def test_groups_and_streams_are_described_page_by_page():
     async def run() -> None:
         async with opened() as bench:
@@ -305,6 +379,13 @@ def test_groups_and_streams_are_described_page_by_page():
             await bench("TagResource", resourceArn=arn, tags={"c": "d"})
             await bench("UntagResource", resourceArn=arn, tagKeys=["a"])
             assert await bench("ListTagsForResource", resourceArn=arn) == {"tags": {"c": "d"}}
+            for other in (arn.replace("aws", "x", 1), f"{arn}:*", arn.replace("us-east-1", "us-east-2")):
+                assert await bench.refusal("ListTagsForResource", resourceArn=other) == "InvalidParameterException"
+            deep, half, huge = "[" * 100_000, r'"\ud800"', f'[{10**30}, "a"]'
+            for token, order in ((deep, "LogStreamName"), (half, "LogStreamName"), (huge, "LastEventTime")):
+                asked = {"orderBy": order, "nextToken": base64.urlsafe_b64encode(token.encode()).decode()}
+                found = await bench.refusal("DescribeLogStreams", logGroupName="g", **asked)
+                assert found == "InvalidParameterException"
             assert await bench.refusal("StartQuery", startTime=0, endTime=1, queryString="") == (
                 "UnknownOperationException"
             )

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from aerodrome.services import daemon
 from protocol.aws.world import ADMINISTRATOR, World, allow
+from waiting import wait_for
 
 
 @pytest.fixture
@@ -97,8 +98,8 @@ def test_what_was_acknowledged_is_there_after_a_kill(world: World, logs: Any) ->
 
     writer = threading.Thread(target=write)
     writer.start()
-    while len(acknowledged) < 20:
-        time.sleep(0.01)
+    wait_for("some acknowledged events", lambda: len(acknowledged) >= 20 or not writer.is_alive())
+    assert len(acknowledged) >= 20, "the writer has ended"
     running = daemon.find(world.logs)
     assert running is not None
     os.kill(running.pid, signal.SIGKILL)
@@ -106,5 +107,6 @@ def test_what_was_acknowledged_is_there_after_a_kill(world: World, logs: Any) ->
     stop.set()
     world.start_logs()
     found = [event["message"] for event in logs.filter_log_events(logGroupName="kill")["events"]]
-    assert found[: len(acknowledged)] == acknowledged
-    assert len(found) <= len(acknowledged) + 1, "at most the one that nobody heard an answer to"
+    once = list(dict.fromkeys(found))  # botocore sends one again that was stored when its answer was lost
+    assert once[: len(acknowledged)] == acknowledged
+    assert len(once) <= len(acknowledged) + 1, "at most the one that nobody heard an answer to"

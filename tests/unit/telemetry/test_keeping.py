@@ -7,6 +7,7 @@ from aerodrome.telemetry.acceptance import DAY
 from aerodrome.telemetry.keeping import (
     FLUSHED_AGE,
     FLUSHED_ROWS,
+    MERGED_BYTES,
     MERGED_PARTS,
     SMALL_ROWS,
     Fresh,
@@ -21,9 +22,16 @@ NOW = TODAY * DAY + 12 * 3_600_000
 ROOMY = StoreLimits(total_bytes=2**40, longest_days=90)
 
 
-def part(identifier: int, *, day: int = TODAY, size: int = 100, rows: int = 10) -> Part:
+def part(identifier: int, *, day: int = TODAY, size: int = 100, rows: int = 10, raw: int = 100) -> Part:
     return Part(
-        identifier=identifier, group=1, day=day, name=f"{identifier}", rows=rows, size=size, last_moment=day * DAY
+        identifier=identifier,
+        group=1,
+        day=day,
+        name=f"{identifier}",
+        rows=rows,
+        size=size,
+        raw=raw,
+        last_moment=day * DAY,
     )
 
 
@@ -47,6 +55,19 @@ def test_small_files_of_one_day_are_merged():
     assert planned(small[1:]).writes == ()
     assert planned([part(number, rows=SMALL_ROWS) for number in range(MERGED_PARTS)]).writes == ()
     assert planned([part(number, day=TODAY - number) for number in range(MERGED_PARTS)]).writes == ()
+
+
+@given(st.lists(st.integers(1, 2 * MERGED_BYTES), min_size=MERGED_PARTS, max_size=40))
+def test_a_merge_takes_no_more_bytes_than_it_has_memory_for(sizes):
+    left, number = [part(number, raw=raw) for number, raw in enumerate(sizes)], len(sizes)
+    while writes := planned(left).writes:
+        (merge,) = writes
+        raw = sum(each.raw for each in merge.parts)
+        assert 2 <= len(merge.parts) <= MERGED_PARTS
+        assert raw <= MERGED_BYTES
+        number += 1
+        left = [each for each in left if each not in merge.parts] + [part(number, raw=raw)]
+    assert sum(each.raw < MERGED_BYTES // 2 for each in left) < MERGED_PARTS, "it ends with few small ones"
 
 
 def test_a_file_goes_when_its_last_event_is_beyond_retention_or_beyond_the_stores_own_limit():

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from aerodrome.telemetry import wire
-from aerodrome.telemetry.logs_api import OFFERED
+from aerodrome.telemetry.logs_api import OFFERED, SEARCHES
 from aerodrome.telemetry.refusals import RefusedError
 
 
@@ -14,7 +14,7 @@ def read(name: str, document: object) -> wire.Document:
 
 
 def test_every_operation_that_is_offered_is_one_of_aws():
-    for name in OFFERED:
+    for name in (*OFFERED, *SEARCHES):
         assert wire.operation(f"Logs_20140328.{name}").name == name
 
 
