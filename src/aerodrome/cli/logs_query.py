@@ -184,7 +184,7 @@ def follow(
 def _newest(events: list[Event], category: str, before: int, now: datetime) -> int:
     """The time of a category's newest event; one that says it is of the future is of now."""
     latest = int(now.timestamp() * 1000)
-    return max([before, *(min(event["timestamp"], latest) for event in events if event["category"] == category)])
+    return max([before, *(min(int(event["timestamp"]), latest) for event in events if event["category"] == category)])
 
 
 def _question(environment: Mapping[str, Any], group: str, wanted: Wanted, start: int) -> dict[str, Any]:
