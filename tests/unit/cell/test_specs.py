@@ -32,7 +32,7 @@ def test_what_is_left_out_has_a_default() -> None:
 
 def test_units_without_a_port_or_a_companion_are_the_same_to_a_cell_that_knew_of_none() -> None:
     spec = specs.parse(raw(ready="notify"))
-    later = ("after", "stop", "listen", "saved_uid", "companion", "limits")
+    later = ("after", "stop", "listen", "saved_uid", "companion", "limits", "visible")
     shape = {key: value for key, value in spec.document().items() if key not in later}
     assert spec.digest == hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()
     assert specs.parse(raw(ready="notify", listen=8000)).digest != spec.digest
