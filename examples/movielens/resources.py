@@ -70,11 +70,12 @@ def execution_role(name: str, bucket_name: str) -> str:
 
 
 def role_policy(bucket_name: str) -> dict[str, Any]:
-    """State what the pipeline may do: use its bucket, ask Athena, and keep tables in Glue."""
+    """State what the pipeline may do: use its bucket, ask Athena, keep tables in Glue, and write its logs."""
     allowed = {
         "s3:*": [f"arn:aws:s3:::{bucket_name}", f"arn:aws:s3:::{bucket_name}/*"],
         "athena:*": ["*"],
         "glue:*": ["*"],
+        "logs:*": ["arn:aws:logs:*:*:log-group:airflow-*"],
     }
     statements = [{"Effect": "Allow", "Action": action, "Resource": where} for action, where in allowed.items()]
     return {"Version": "2012-10-17", "Statement": statements}
