@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 
-from aerodrome import clock, log
+from aerodrome import clock, log, service_models
 from aerodrome.errors import AerodromeError
 from aerodrome.listening.crowd import ConnectionLimits
 from aerodrome.listening.server import HttpServer
@@ -137,7 +137,7 @@ async def _run(options: argparse.Namespace, listener: socket.socket) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, setattr, server, "should_exit", True)  # noqa: FBT003 - uvicorn's own flag
     upkeep = asyncio.create_task(store.keep())
-    wire.model()  # read before somebody waits for it
+    service_models.of(wire.SERVICE)  # read before somebody waits for it
     await server.serve(sockets=[listener])
     upkeep.cancel()
     await store.close()

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Any
 
-from botocore.loaders import Loader
-from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StringShape, StructureShape
+from botocore.model import ListShape, MapShape, OperationModel, Shape, StringShape, StructureShape
 
-from aerodrome import java_patterns
+from aerodrome import java_patterns, service_models
 from aerodrome.telemetry.refusals import UNAVAILABLE, RefusedError, invalid
 
 SERVICE = "logs"
@@ -27,23 +25,16 @@ LONGEST_ECHO = 100
 Document = dict[str, Any]
 
 
-@cache
-def model() -> ServiceModel:
-    """The installed model, read once; models in a user's home are not looked at."""
-    loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
-    return ServiceModel(loader.load_service_model(SERVICE, "service-2"), SERVICE)
-
-
 def operation(target: str) -> OperationModel:
     """The operation that the header `X-Amz-Target` names.
 
     Raises:
         RefusedError: the model has none.
     """
-    prefix, _, name = target.partition(".")
-    if prefix != model().metadata["targetPrefix"] or name not in model().operation_names:
+    found = service_models.targeted(SERVICE, target)
+    if found is None:
         raise RefusedError(UNKNOWN, f"There is no operation {target[:LONGEST_ECHO]!r}.")
-    return model().operation_model(name)
+    return found
 
 
 def read(wanted: OperationModel, body: bytes) -> Document:

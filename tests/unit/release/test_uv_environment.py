@@ -86,7 +86,7 @@ keyring-provider = "subprocess"
 index-url = "https://ada:secret@one.example/simple"
 extra-index-url = ["https://two.example/simple"]
 native-tls = true
-cache-dir = "/root/.cache"
+cache-dir = "/var/cache/uv"
 
 [[index]]
 name = "mirror"

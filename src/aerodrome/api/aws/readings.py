@@ -11,13 +11,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-from botocore.loaders import Loader
 from botocore.model import OperationNotFoundError, ServiceModel
 from ministack.core import iam_actions, router
 
+from aerodrome import service_models
 from aerodrome.api.aws import passing
 from aerodrome.api.aws.requested import Head, UnclearError, parsed
 
@@ -180,10 +179,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-@cache
 def _model(service: str) -> ServiceModel:
-    name = _MODELS.get(service, service)
-    return ServiceModel(Loader().load_service_model(name, "service-2"), name)
+    return service_models.of(_MODELS.get(service, service))
 
 
 def _members(service: str, operation: str) -> frozenset[str] | None:

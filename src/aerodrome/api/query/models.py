@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Literal
 
-from botocore.loaders import Loader
 from botocore.model import OperationModel, ServiceModel
+
+from aerodrome import service_models
 
 Service = Literal["iam", "sts"]
 
@@ -18,11 +19,9 @@ XMLNS: Mapping[Service, str] = {
 """The namespaces of answers; a test compares them with the models."""
 
 
-@cache
 def model(service: Service) -> ServiceModel:
-    """The service model, read once; models under `~/.aws/models` are ignored."""
-    loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
-    return ServiceModel(loader.load_service_model(service, "service-2"), service)
+    """The service model, read once."""
+    return service_models.of(service)
 
 
 @cache

@@ -1,15 +1,15 @@
 """botocore's installed model of the service `mwaa`: the one source of shapes, constraints and declared errors.
 
-Every other module of this package reads it from here. Models under `~/.aws/models` are ignored: the model is the one
-that was installed with Aerodrome.
+Every other module of this package reads it from here.
 """
 
 from __future__ import annotations
 
 from functools import cache
 
-from botocore.loaders import Loader
 from botocore.model import OperationModel, ServiceModel
+
+from aerodrome import service_models
 
 SERVICE = "mwaa"
 
@@ -17,11 +17,9 @@ SIGNING_NAME = "airflow"
 """The service in the SigV4 credential scope of requests for MWAA; a test compares it with the model."""
 
 
-@cache
 def model() -> ServiceModel:
     """The service model, read once."""
-    loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
-    return ServiceModel(loader.load_service_model(SERVICE, "service-2"), SERVICE)
+    return service_models.of(SERVICE)
 
 
 @cache

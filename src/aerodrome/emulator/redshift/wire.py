@@ -9,12 +9,12 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from functools import cache
 from typing import Any
 
-from botocore.loaders import Loader
-from botocore.model import ListShape, OperationModel, ServiceModel, Shape, StringShape, StructureShape
+from botocore.model import ListShape, OperationModel, Shape, StringShape, StructureShape
 from botocore.validate import ParamValidator
+
+from aerodrome import service_models
 
 SERVICE = "redshift-data"
 
@@ -40,23 +40,16 @@ class ServiceError(Exception):
         self.members = members
 
 
-@cache
-def model() -> ServiceModel:
-    """The installed model, read once; models in a user's home are not looked at."""
-    loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
-    return ServiceModel(loader.load_service_model(SERVICE, "service-2"), SERVICE)
-
-
 def operation(target: str) -> OperationModel:
     """The operation that the header `X-Amz-Target` names.
 
     Raises:
         ServiceError: the model has none.
     """
-    prefix, _, name = target.partition(".")
-    if prefix != model().metadata["targetPrefix"] or name not in model().operation_names:
+    found = service_models.targeted(SERVICE, target)
+    if found is None:
         raise ServiceError(VALIDATION, f"There is no operation {target[:LONGEST_ECHO]!r}.")
-    return model().operation_model(name)
+    return found
 
 
 def read(wanted: OperationModel, body: bytes) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aerodrome import service_models
 from aerodrome.emulator.redshift import operations, requests, shown, wire
 from aerodrome.emulator.redshift.results import PAGE_ROWS, Result
 from aerodrome.emulator.redshift.sql import understand
@@ -62,7 +63,7 @@ def test_other_targets_are_no_operation(target):
 
 
 def test_every_operation_on_offer_is_the_models():
-    assert set(operations.OPERATIONS) <= set(wire.model().operation_names)
+    assert set(operations.OPERATIONS) <= set(service_models.of(wire.SERVICE).operation_names)
 
 
 @pytest.mark.parametrize("text", ["a\0", "a\ud800"])
