@@ -14,7 +14,7 @@ from rich.console import Console
 
 from aerodrome import clock
 from aerodrome.api.aws import s3
-from aerodrome.api.aws.requested import Head, parsed
+from aerodrome.api.aws.requested import OnwardHead, parsed
 from aerodrome.aws import clients, credentials
 from aerodrome.aws.clients import Endpoint
 from aerodrome.emulator import launch
@@ -49,7 +49,7 @@ def door(ours: Installation, console: Console) -> list[Row]:
             started = time.perf_counter()
             now = clock.now()
             proof = authenticator.prove(signed, sigv4.presented(signed), now=now, services=frozenset({"s3"}))
-            head = Head(method="PUT", path=signed.raw_path, query=parsed(signed.raw_query), headers={})
+            head = OnwardHead(method="PUT", path=signed.raw_path, query=parsed(signed.raw_query), headers={})
             [check] = s3.requested(head, None).checks
             context = principal_context(proof.principal, now=now, source_ip="127.0.0.1", secure=False)
             asked = Request(action=check.action, resource=check.resource, context={**context, **check.context})

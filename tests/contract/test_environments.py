@@ -19,7 +19,7 @@ from aerodrome.ledger.memory import MemoryEnvironments
 from aerodrome.model import hibernation
 from aerodrome.model.change import Change, ChangeKind, Seed, Strategy
 from aerodrome.model.environment import Environment, Failure, FinishedPhase, LastUpdate, Progress
-from aerodrome.model.hibernation import Hibernation, Rest, Step
+from aerodrome.model.hibernation import Hibernation, HibernationStep, Rest
 from aerodrome.model.history import Outcome, Revision
 from aerodrome.model.lifecycle import Event, Status
 from aerodrome.model.release import Deployed
@@ -461,17 +461,17 @@ def test_sleep_goes_on_as_decided_of_what_is_there_and_says_so_once(environments
     again = environments.rest("one", lambda found: hibernation.asked(found.hibernation, waits=True, now=LATER), LATER)
     assert again == asked
     begun = Hibernation(rest=Rest.STOPPING, since=LATER, refusal="no", used_at=NOW, dags_at=1.5)
-    environments.rest("one", lambda _: Step(begun), LATER)
+    environments.rest("one", lambda _: HibernationStep(begun), LATER)
     assert environments.get("one").hibernation == begun
     told = [(each["kind"], each["detail"]) for each in environments.events("one")]
     assert told == [("CREATE_REQUESTED", {}), ("HIBERNATION_REQUESTED", {"by": "me"})]
     with pytest.raises(NotFoundError):
-        environments.rest("two", lambda _: Step(begun), LATER)
+        environments.rest("two", lambda _: HibernationStep(begun), LATER)
 
 
 def test_of_many_who_wake_it_at_once_one_does(environments, add):
     add()
-    environments.rest("one", lambda _: Step(Hibernation(rest=Rest.HIBERNATED, since=NOW)), NOW)
+    environments.rest("one", lambda _: HibernationStep(Hibernation(rest=Rest.HIBERNATED, since=NOW)), NOW)
 
     def wake(_: int) -> Any:
         return environments.rest("one", lambda found: hibernation.woken(found.hibernation, "Why.", LATER), LATER)

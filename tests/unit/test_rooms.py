@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+from collections import Counter
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "src" / "aerodrome"
@@ -17,3 +19,14 @@ def test_only_the_room_airflow_names_the_variables_of_airflows_options():
     ]
     assert Path("airflow", "option_variables.py") in naming
     assert [str(path) for path in naming if path.parts[0] != "airflow"] == []
+
+
+def test_a_class_name_stands_for_one_thing():
+    names = Counter(
+        node.name
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert "Environment" in names
+    assert sorted(name for name, times in names.items() if times > 1) == []

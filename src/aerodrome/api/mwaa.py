@@ -38,7 +38,7 @@ log = structlog.get_logger("aerodrome.api")
 
 
 @dataclass(frozen=True, slots=True)
-class _Arrival:
+class _RoutedRequest:
     """A routed request with its body."""
 
     match: routes.Match
@@ -77,7 +77,7 @@ async def _answered(
     try:
         async with _body(deps, request, raw_path) as body:
             signed = authentication.signed_request(request, raw_path, body)
-            arrival = _Arrival(match, signed, body, request.headers.get(WANTED_ROLE), request.url.is_secure)
+            arrival = _RoutedRequest(match, signed, body, request.headers.get(WANTED_ROLE), request.url.is_secure)
             given, grant = await to_thread.run_sync(_admitted, deps, arrival, trail)
             output = await table.OPERATIONS[operation.name](deps.operations, given, grant)
             return answers.success(operation, output, request_id=trail.request_id)
@@ -91,7 +91,7 @@ async def _answered(
         return answers.failure(told, request_id=trail.request_id)
 
 
-def _admitted(deps: ApiDependencies, arrival: _Arrival, trail: Trail) -> tuple[Document, Grant]:
+def _admitted(deps: ApiDependencies, arrival: _RoutedRequest, trail: Trail) -> tuple[Document, Grant]:
     """The input of an authenticated request that IAM allows.
 
     Raises:

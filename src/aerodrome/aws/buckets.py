@@ -25,7 +25,7 @@ US_EAST_1 = "us-east-1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class WantedBucket:
     """What the request names."""
 
     bucket: str
@@ -47,7 +47,7 @@ class WantedFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class BucketFacts:
     """What was found; if the bucket is missing or closed to us, nothing else is known."""
 
     exists: bool = True
@@ -70,7 +70,7 @@ class BucketProblem:
     message: str
 
 
-def check(s3: Any, wanted: Wanted) -> dict[str, str]:
+def check(s3: Any, wanted: WantedBucket) -> dict[str, str]:
     """The S3 version ids of the named files, by their fields; the latest one if the request names none.
 
     Raises:
@@ -84,7 +84,7 @@ def check(s3: Any, wanted: Wanted) -> dict[str, str]:
     return {file.field: version for file, _, version in facts.files}
 
 
-def judge(wanted: Wanted, facts: Facts) -> list[BucketProblem]:
+def judge(wanted: WantedBucket, facts: BucketFacts) -> list[BucketProblem]:
     """Everything that is wrong, in the order of the request's fields."""
     bucket = wanted.bucket
     if not facts.exists:
@@ -94,7 +94,7 @@ def judge(wanted: Wanted, facts: Facts) -> list[BucketProblem]:
     return [*_of_bucket(wanted, facts), *_of_dags(wanted, facts), *_of_files(facts)]
 
 
-def _of_bucket(wanted: Wanted, facts: Facts) -> Iterable[BucketProblem]:
+def _of_bucket(wanted: WantedBucket, facts: BucketFacts) -> Iterable[BucketProblem]:
     bucket = wanted.bucket
     if facts.region != wanted.region:
         yield _bucket_finding(
@@ -114,7 +114,7 @@ def _of_bucket(wanted: Wanted, facts: Facts) -> Iterable[BucketProblem]:
         )
 
 
-def _of_dags(wanted: Wanted, facts: Facts) -> Iterable[BucketProblem]:
+def _of_dags(wanted: WantedBucket, facts: BucketFacts) -> Iterable[BucketProblem]:
     if not facts.dag_prefix_exists:
         prefix = dag_prefix(wanted.dag_path)
         yield BucketProblem(
@@ -124,7 +124,7 @@ def _of_dags(wanted: Wanted, facts: Facts) -> Iterable[BucketProblem]:
         )
 
 
-def _of_files(facts: Facts) -> Iterable[BucketProblem]:
+def _of_files(facts: BucketFacts) -> Iterable[BucketProblem]:
     for file, state, _ in facts.files:
         if state == "readable":
             continue
@@ -150,7 +150,7 @@ def dag_prefix(dag_path: str) -> str:
     return f"{folder}/" if folder else ""
 
 
-def inspect(s3: Any, wanted: Wanted) -> Facts:
+def inspect(s3: Any, wanted: WantedBucket) -> BucketFacts:
     """Read the facts with a client of S3.
 
     Raises:
@@ -160,20 +160,20 @@ def inspect(s3: Any, wanted: Wanted) -> Facts:
         return _inspect(s3, wanted)
     except ClientError as error:
         if _code(error) in MISSING:
-            return Facts(exists=False)
+            return BucketFacts(exists=False)
         if _code(error) in DENIED:
-            return Facts(readable=False)
+            return BucketFacts(readable=False)
         raise errors.RetryError(f"S3 cannot answer about {wanted.bucket} now ({_code(error)})") from error
     except BotoCoreError as error:
         raise errors.RetryError(f"S3 does not answer: {error}") from error
 
 
-def _inspect(s3: Any, wanted: Wanted) -> Facts:
+def _inspect(s3: Any, wanted: WantedBucket) -> BucketFacts:
     s3.head_bucket(Bucket=wanted.bucket)
     location = s3.get_bucket_location(Bucket=wanted.bucket).get("LocationConstraint")
     versioning = s3.get_bucket_versioning(Bucket=wanted.bucket).get("Status")
     listing = s3.list_objects_v2(Bucket=wanted.bucket, Prefix=dag_prefix(wanted.dag_path), MaxKeys=1)
-    return Facts(
+    return BucketFacts(
         region=location or US_EAST_1,
         versioning=versioning,
         public_access_blocks=_public_access_blocks(s3, wanted.bucket),

@@ -30,7 +30,7 @@ UNBOUNDED = 2**62  # bytes; version 1 says "no limit" by a number near 2**63
 PASSES = 20  # each catches what was forked during the pass before; no more than one is needed where forks are refused
 
 
-class Group(NamedTuple):
+class ControlGroup(NamedTuple):
     """One group: its folder for each controller that we may use there."""
 
     version: int
@@ -41,9 +41,9 @@ class Group(NamedTuple):
         """Its folders, each once."""
         return sorted(set(self.folders.values()))
 
-    def below(self, *names: str) -> Group:
+    def below(self, *names: str) -> ControlGroup:
         """The group of these names below it."""
-        return Group(self.version, {kind: os.path.join(place, *names) for kind, place in self.folders.items()})
+        return ControlGroup(self.version, {kind: os.path.join(place, *names) for kind, place in self.folders.items()})
 
 
 class Limits(NamedTuple):
@@ -66,12 +66,12 @@ class Counts(NamedTuple):
     """How often it refused a process."""
 
 
-def parse(document: Any) -> Group | None:
+def parse(document: Any) -> ControlGroup | None:
     """The group of a document; None when it is none."""
     try:
         folders = {str(kind): str(place) for kind, place in document["folders"].items()}
         sound = folders and all(place.startswith("/") for place in folders.values())
-        return Group(int(document["version"]), folders) if sound else None
+        return ControlGroup(int(document["version"]), folders) if sound else None
     except (TypeError, KeyError, ValueError, AttributeError):
         return None
 
@@ -79,12 +79,12 @@ def parse(document: Any) -> Group | None:
 # Where a tree of ours may be
 
 
-def here() -> tuple[Group | None, str]:
+def here() -> tuple[ControlGroup | None, str]:
     """`find` for this process."""
     return find(_read(MOUNTS), _read(MEMBERSHIP))
 
 
-def find(mounts: str, membership: str) -> tuple[Group | None, str]:
+def find(mounts: str, membership: str) -> tuple[ControlGroup | None, str]:
     """The group below which a process may make groups, by its texts of MOUNTS and MEMBERSHIP.
 
     Otherwise None, and what is missing, in words.
@@ -99,19 +99,19 @@ def find(mounts: str, membership: str) -> tuple[Group | None, str]:
     return _find_2(_joined(hierarchies[""], own.get("", "/")), hierarchies[""][1])
 
 
-def _find_1(folders: dict[str, str]) -> tuple[Group | None, str]:
+def _find_1(folders: dict[str, str]) -> tuple[ControlGroup | None, str]:
     usable = {kind: place for kind, place in folders.items() if os.access(place, os.W_OK | os.X_OK)}
     if PROCESSES not in usable and MEMORY not in usable:
         return None, "control groups are there (version 1), but we may make none below {}".format(
             ", ".join(sorted(set(folders.values())))
         )
-    return Group(1, usable), ""
+    return ControlGroup(1, usable), ""
 
 
-def _find_2(own: str, top: str) -> tuple[Group | None, str]:
+def _find_2(own: str, top: str) -> tuple[ControlGroup | None, str]:
     """The highest group above our own, or our own, that we may give groups to: it has no processes, or is the root."""
     reasons = []
-    found: Group | None = None
+    found: ControlGroup | None = None
     place = own
     while True:
         kinds = [kind for kind in CONTROLLERS if kind in _read(os.path.join(place, "cgroup.controllers")).split()]
@@ -119,7 +119,7 @@ def _find_2(own: str, top: str) -> tuple[Group | None, str]:
             reasons.append(f"we may not change {place}")
             break  # what is above is not ours either
         if _is_inner(place) and kinds:
-            found = Group(2, dict.fromkeys(kinds, place))
+            found = ControlGroup(2, dict.fromkeys(kinds, place))
         else:
             reasons.append(f"{place} has processes of its own" if kinds else f"{place} has no controllers")
         if place in (top, "/"):
@@ -175,7 +175,7 @@ def _joined(hierarchy: tuple[str, str], path: str) -> str:
 # What limits a group
 
 
-def plan(group: Group, limits: Limits) -> list[tuple[str, str]]:
+def plan(group: ControlGroup, limits: Limits) -> list[tuple[str, str]]:
     """The files of a group that have to be written so that it has these limits, each with its text. Pure."""
     weight = USUAL_WEIGHT if limits.weight is None else limits.weight
     if group.version == 1:
@@ -197,13 +197,13 @@ def plan(group: Group, limits: Limits) -> list[tuple[str, str]]:
     return wanted
 
 
-def enforced(group: Group | None, limits: Limits) -> Limits:
+def enforced(group: ControlGroup | None, limits: Limits) -> Limits:
     """Those of the limits that the group enforces."""
     kinds = {} if group is None else group.folders
     return Limits(*(value if kind in kinds else None for kind, value in zip(CONTROLLERS, limits)))
 
 
-def bound(group: Group) -> int | None:
+def bound(group: ControlGroup) -> int | None:
     """Bytes of memory that the group may have by its own limit and those above it; None = without a limit."""
     place = group.folders.get(MEMORY)
     if place is None:
@@ -222,7 +222,7 @@ def bound(group: Group) -> int | None:
 # Changing them
 
 
-def make(group: Group, limits: Limits | None = None, *, holds_groups: bool = False) -> list[str]:
+def make(group: ControlGroup, limits: Limits | None = None, *, holds_groups: bool = False) -> list[str]:
     """Makes the group, unless it is there, and sets its limits; returns what refused.
 
     `holds_groups` is for one that has groups below it and no process. Raises OSError when it cannot be made.
@@ -235,7 +235,7 @@ def make(group: Group, limits: Limits | None = None, *, holds_groups: bool = Fal
     return refused
 
 
-def lend(group: Group) -> list[str]:
+def lend(group: ControlGroup) -> list[str]:
     """Lets groups below this one have its controllers, where version 2 asks for that; returns those that refuse."""
     if group.version == 1:
         return []
@@ -243,7 +243,7 @@ def lend(group: Group) -> list[str]:
     return [kind for kind, file in files.items() if not _write(file, f"+{kind}")]
 
 
-def limit(group: Group, limits: Limits) -> list[str]:
+def limit(group: ControlGroup, limits: Limits) -> list[str]:
     """Sets the limits of a group that is there, at once for all that is in it; returns the files that refused.
 
     The kernel refuses a limit of memory below what is in use and cannot be given up.
@@ -251,24 +251,24 @@ def limit(group: Group, limits: Limits) -> list[str]:
     return [file for file, text in plan(group, limits) if not _write(file, text) and os.path.exists(file)]
 
 
-def enter(group: Group, pid: int) -> None:
+def enter(group: ControlGroup, pid: int) -> None:
     """Moves a process into the group; what it starts from now on is there too. Raises OSError."""
     for place in group.places:
         with open(os.path.join(place, "cgroup.procs"), "w", encoding="ascii") as file:
             file.write(str(pid))
 
 
-def holds(group: Group, pid: int) -> bool:
+def holds(group: ControlGroup, pid: int) -> bool:
     """Whether the process is in the group itself, in every hierarchy."""
     return all(pid in _listed(place) for place in group.places)
 
 
-def members(group: Group) -> set[int]:
+def members(group: ControlGroup) -> set[int]:
     """The processes of the group and of all below it."""
     return {pid for place in group.places for folder in _folders(place) for pid in _listed(folder)}
 
 
-def kill(group: Group) -> int:
+def kill(group: ControlGroup) -> int:
     """SIGKILLs every process of the group and below it; returns how many there were. They end in a moment.
 
     Nothing can be started in the group any more, until its limits are set again.
@@ -288,7 +288,7 @@ def kill(group: Group) -> int:
     return len(killed)
 
 
-def remove(group: Group) -> bool:
+def remove(group: ControlGroup) -> bool:
     """Removes the group and those below it, if nobody is in them; says whether it is gone."""
     for place in group.places:
         for folder in reversed(_folders(place)):
@@ -297,12 +297,12 @@ def remove(group: Group) -> bool:
     return not exists(group)
 
 
-def exists(group: Group) -> bool:
+def exists(group: ControlGroup) -> bool:
     """Whether any of its folders is there."""
     return any(os.path.isdir(place) for place in group.places)
 
 
-def counts(group: Group) -> Counts:
+def counts(group: ControlGroup) -> Counts:
     """What was counted in the group itself."""
     killed = refused = 0
     if MEMORY in group.folders:

@@ -44,7 +44,7 @@ class Config:
     """Folder of what units have in the place of /tmp and the like; None = they share these with everybody."""
     hides: bool = False
     """Whether units see no process of others."""
-    group: cgroups.Group | None = None
+    group: cgroups.ControlGroup | None = None
     """The control group below which the cell makes one for each unit; None = there are none."""
 
     @property

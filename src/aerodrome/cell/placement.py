@@ -27,7 +27,7 @@ COMMANDS = "commands"  # the group that all commands share which run once
 SCORES = (0, 100, 400, 700)  # oom_score_adj by the number of forks from the unit; the last for orphans too
 
 
-class LimitMet(NamedTuple):
+class UnitLimitMet(NamedTuple):
     """A limit that a unit has met. Times are seconds of the monotonic clock."""
 
     limit: str
@@ -43,17 +43,17 @@ class LimitMet(NamedTuple):
 class Placed:
     """A unit's group, and what is known of it."""
 
-    group: cgroups.Group
+    group: cgroups.ControlGroup
     counts: cgroups.Counts
     scored: set[int] = field(default_factory=set)
     """The processes that have their score."""
-    met: LimitMet | None = None
+    met: UnitLimitMet | None = None
 
 
 class Placement:
     """The groups of a cell's processes, below `group`; None = there are none."""
 
-    def __init__(self, group: cgroups.Group | None) -> None:
+    def __init__(self, group: cgroups.ControlGroup | None) -> None:
         self._group = group
         self._placed: dict[str, Placed] = {}
         self._looked_at = 0.0
@@ -111,7 +111,7 @@ class Placement:
             if name in mains:
                 _score_new(placed, mains[name])
 
-    def met(self, name: str) -> LimitMet | None:
+    def met(self, name: str) -> UnitLimitMet | None:
         """The limit that the unit met last; None = it has met none."""
         placed = self._placed.get(name)
         return None if placed is None else placed.met
@@ -158,7 +158,7 @@ def _limits(limits: UnitLimits) -> cgroups.Limits:
     return cgroups.Limits(processes=limits.processes, memory=limits.memory)
 
 
-def _document(spec: UnitSpec, group: cgroups.Group | None) -> dict[str, Any]:
+def _document(spec: UnitSpec, group: cgroups.ControlGroup | None) -> dict[str, Any]:
     """The specification, without the limits that the group sees to: what is left becomes rlimits (`child`)."""
     document = spec.document()
     held = set() if group is None else set(group.folders)
@@ -184,10 +184,10 @@ def _count(placed: Placed, now: float) -> None:
             placed.met = _met(placed.met, limit, times, now)
 
 
-def _met(before: LimitMet | None, limit: str, times: int, now: float) -> LimitMet:
+def _met(before: UnitLimitMet | None, limit: str, times: int, now: float) -> UnitLimitMet:
     if before is not None and before.limit == limit and now - before.last < ONE_EVENT:
         return before._replace(times=before.times + times, last=now)
-    return LimitMet(limit, times, now, now)
+    return UnitLimitMet(limit, times, now, now)
 
 
 def _score_new(placed: Placed, main: int) -> None:

@@ -36,7 +36,7 @@ class SupervisedUnit:
     trouble: str = ""
     """Why it could not be started."""
     pulse: liveness.Pulse = field(default_factory=liveness.Pulse)
-    met: placement.LimitMet | None = None
+    met: placement.UnitLimitMet | None = None
     """The limit that it met last."""
     hung: str = ""
     """Why it is killed, if that is because it hangs; empty otherwise."""

@@ -15,7 +15,7 @@ from aerodrome.controller.plans import CALM, Begin, Happen, Plan, Sleep, Take, W
 from aerodrome.controller.scaling import Pace
 from aerodrome.model import hibernation
 from aerodrome.model.environment import Environment
-from aerodrome.model.hibernation import Rest, Step
+from aerodrome.model.hibernation import HibernationStep, Rest
 from aerodrome.model.lifecycle import Event
 from aerodrome.model.observed import Ahead, Cell, CellState, Observed
 from aerodrome.model.orders import Keep, Order
@@ -246,7 +246,7 @@ def _waking(environment: Environment, observed: Observed, now: datetime) -> Plan
     )
 
 
-def _step(environment: Environment, step: Step, phase: Phase | None = None) -> Sleep:
+def _step(environment: Environment, step: HibernationStep, phase: Phase | None = None) -> Sleep:
     found = phase or Phase(environment.progress.phase)
     return Sleep(phase=found, detail=step.sentence or environment.progress.detail, step=step)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from aerodrome.model.change import Change
 from aerodrome.model.environment import Failure
-from aerodrome.model.hibernation import Step
+from aerodrome.model.hibernation import HibernationStep
 from aerodrome.model.history import Snapshot
 from aerodrome.model.lifecycle import Event
 from aerodrome.model.orders import Order
@@ -105,7 +105,7 @@ class Sleep:
 
     phase: Phase
     detail: str
-    step: Step
+    step: HibernationStep
     again_after: float = 0.0
 
 

@@ -27,7 +27,7 @@ import duckdb
 from aerodrome.budget import BusyError
 from aerodrome.emulator import athena, checksums, memory, parts, reach, resources, rules, spooled
 from aerodrome.emulator.own_address import OwnAddress
-from aerodrome.emulator.reach import Reach
+from aerodrome.emulator.reach import QueryReach
 from aerodrome.emulator.redshift.entry import Redshift
 from aerodrome.listening.crowd import ConnectionLimits
 from aerodrome.listening.server import HttpServer
@@ -119,12 +119,12 @@ class EmulatorFront:
         status = 404 if found is None else 200
         await _send(send, status, json.dumps(found).encode(), [(b"content-type", b"application/json")])
 
-    def _reach(self, headers: dict[str, str]) -> Reach | None:
+    def _reach(self, headers: dict[str, str]) -> QueryReach | None:
         """What SQL may read for who sends the request; the door alone says it, and nothing said is nothing."""
         if self._spool is None:
             return None
         named = headers.get(rules.REACH_HEADER.decode(), "")
-        return Reach(frozenset(name for name in named.split(",") if name))
+        return QueryReach(frozenset(name for name in named.split(",") if name))
 
     async def _answered(self, scope: Scope, headers: dict[str, str], receive: Receive, send: Send) -> None:
         if rules.is_for_redshift(headers):

@@ -15,6 +15,8 @@ from typing import Any
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
+from aerodrome.unix_http import UnixHttpConnection, connected
+
 LOOPBACK = "127.0.0.1"
 
 
@@ -59,7 +61,7 @@ class OwnAddress:
         """A connection for one request."""
         if self.port is not None:
             return http.client.HTTPConnection(LOOPBACK, self.port, timeout=timeout)
-        return _SocketConnection(str(self.socket), timeout)
+        return UnixHttpConnection(str(self.socket), timeout)
 
     def lead(self, client: Any) -> Any:
         """A boto3 client whose requests go to the socket, if it is one."""
@@ -70,21 +72,12 @@ class OwnAddress:
         return client
 
 
-class _SocketConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = _connected(self._path, self.timeout)
-
-
 class _PooledConnection(HTTPConnection):
     path = ""
 
     def _new_conn(self) -> sockets.socket:
         timeout = self.timeout if isinstance(self.timeout, float | int) else None
-        return _connected(self.path, timeout)
+        return connected(self.path, timeout)
 
 
 class _SocketPool(HTTPConnectionPool):
@@ -93,14 +86,3 @@ class _SocketPool(HTTPConnectionPool):
     def _new_conn(self) -> Any:
         self.ConnectionCls = type("Connection", (_PooledConnection,), {"path": self.path})
         return super()._new_conn()
-
-
-def _connected(path: str, timeout: float | None) -> sockets.socket:
-    made = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
-    made.settimeout(timeout)
-    try:
-        made.connect(path)
-    except OSError:
-        made.close()
-        raise
-    return made

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class QueryReach:
     """What SQL may read."""
 
     buckets: frozenset[str]
@@ -33,11 +33,11 @@ class Reach:
             )
 
 
-_reach: ContextVar[Reach | None] = ContextVar("reach", default=None)
+_reach: ContextVar[QueryReach | None] = ContextVar("reach", default=None)
 
 
 @contextlib.contextmanager
-def within(reach: Reach | None) -> Iterator[None]:
+def within(reach: QueryReach | None) -> Iterator[None]:
     """In the block, and in what it starts, SQL reads no more; None: everything, where no door stands before us."""
     token = _reach.set(reach)
     try:
@@ -46,6 +46,6 @@ def within(reach: Reach | None) -> Iterator[None]:
         _reach.reset(token)
 
 
-def current() -> Reach | None:
+def current() -> QueryReach | None:
     """What SQL may read here; None: everything."""
     return _reach.get()

@@ -24,7 +24,7 @@ from aerodrome.gateway.dependencies import GatewayDependencies
 from aerodrome.gateway.environment_cache import EnvironmentCache
 from aerodrome.gateway.ledger_threads import LedgerThreads
 from aerodrome.gateway.proxy import Proxy
-from aerodrome.gateway.requests import GatewayRequest, Refusal
+from aerodrome.gateway.requests import GatewayRefusal, GatewayRequest
 from aerodrome.gateway.sessions import RevokedError, Sessions
 from aerodrome.ledger.logins import Login
 from aerodrome.model import web_address
@@ -96,13 +96,13 @@ class Gateway:
         try:
             visit = await self._visit(listener, scope, receive, send)
             response = await self._own_or_airflows(visit)
-        except Refusal as refused:
+        except GatewayRefusal as refused:
             response = pages.refusal(visit, refused)
         except forwarding.GoneError:
             return
         except Exception:
             log.exception("request_failed")
-            response = pages.refusal(visit, Refusal(500, "The gateway failed; its log says why."))
+            response = pages.refusal(visit, GatewayRefusal(500, "The gateway failed; its log says why."))
         if response is not None:
             await response(scope, receive, send)
 
@@ -112,7 +112,7 @@ class Gateway:
         host = hosts.parse(named[0].decode("latin-1"), self._deps.settings.domain) if len(named) == 1 else None
         environment = await self._directory.find(host.identifier) if host else None
         if host is None or environment is None or not listener.answers(environment):
-            raise Refusal(404, "No environment answers at this address.")
+            raise GatewayRefusal(404, "No environment answers at this address.")
         try:
             path = airflow_paths.canonical(scope["raw_path"])
         except airflow_paths.RefusedPathError:
@@ -124,7 +124,9 @@ class Gateway:
     async def _own_or_airflows(self, visit: GatewayRequest) -> Response | None:
         """The gateway's own answer; None when Airflow's has been given."""
         if visit.method not in METHODS:
-            raise Refusal(405, "This method is not one of Airflow's.", headers={"allow": ", ".join(sorted(METHODS))})
+            raise GatewayRefusal(
+                405, "This method is not one of Airflow's.", headers={"allow": ", ".join(sorted(METHODS))}
+            )
         own = airflow_paths.own(visit.path)
         if own is not None:
             return await self._own(visit, own)
@@ -148,7 +150,7 @@ class Gateway:
             return await login.log_out(visit, self._deps, self._sessions)
         if name == "cli" and visit.method == "POST":
             return await self._commands.answer(visit)
-        raise Refusal(404, "The gateway has no such page.")
+        raise GatewayRefusal(404, "The gateway has no such page.")
 
     async def _user(self, visit: GatewayRequest) -> Login:
         """Who is logged in and sent this request by their own will."""
@@ -160,7 +162,7 @@ class Gateway:
         if found is None:
             if secrets or visit.method not in csrf.READS:
                 raise self._refused(visit, 401, "There is no session, or it has ended.")
-            raise Refusal(401, "There is no session.")
+            raise GatewayRefusal(401, "There is no session.")
         if by_cookie and visit.method not in csrf.READS and not csrf.is_own(visit.headers, visit.host):
             raise self._refused(visit, 403, "Another site's page sent this request.", user=found)
         return found
@@ -170,7 +172,7 @@ class Gateway:
         try:
             await self._awaken(visit, user)
             status = await self._proxy.pass_on(visit, user, visit.scope["raw_path"])
-        except Refusal as refused:
+        except GatewayRefusal as refused:
             status = refused.status
             raise
         finally:
@@ -191,20 +193,22 @@ class Gateway:
         environment = visit.environment
         if visit.is_refresh:
             if environment.hibernation.is_down:
-                raise Refusal(503, f"{environment.name} hibernates. Load the page anew to wake it.")
+                raise GatewayRefusal(503, f"{environment.name} hibernates. Load the page anew to wake it.")
             return
         try:
             await self._deps.awake(environment, f"{user.principal.airflow_name} uses its web server.")
         except RetryError as error:
             seconds = str(max(1, round(error.delay)))
             refresh = {"refresh": seconds} if visit.wants_page else {}
-            raise Refusal(503, str(error), headers={"retry-after": seconds, **refresh}) from None
+            raise GatewayRefusal(503, str(error), headers={"retry-after": seconds, **refresh}) from None
 
-    def _refused(self, visit: GatewayRequest, status: int, sentence: str, *, user: Login | None = None) -> Refusal:
+    def _refused(
+        self, visit: GatewayRequest, status: int, sentence: str, *, user: Login | None = None
+    ) -> GatewayRefusal:
         """A refusal, recorded in the audit log."""
         principal = user.principal if user else None
         auditing.record(self._deps, visit, AuditKind.WEB_REQUEST, sentence, principal=principal, allowed=False)
-        return Refusal(status, sentence, headers={"www-authenticate": "Bearer"} if status == 401 else None)  # noqa: PLR2004
+        return GatewayRefusal(status, sentence, headers={"www-authenticate": "Bearer"} if status == 401 else None)  # noqa: PLR2004
 
     def _forget(self, known: Mapping[str, Environment]) -> None:
         """Close what served environments that no longer exist."""

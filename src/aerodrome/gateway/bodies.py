@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aerodrome import forwarding
-from aerodrome.gateway.requests import GatewayRequest, Refusal
+from aerodrome.gateway.requests import GatewayRefusal, GatewayRequest
 
 SECONDS = 10.0
 
@@ -12,11 +12,11 @@ async def read(visit: GatewayRequest, longest: int) -> bytes:
     """The body.
 
     Raises:
-        Refusal: 413 or 408.
+        GatewayRefusal: 413 or 408.
         forwarding.GoneError: the client has gone.
     """
     body = forwarding.Body(visit.scope, visit.receive, limit=longest, seconds=SECONDS)
-    too_long = Refusal(413, f"The body is longer than {longest} bytes.")
+    too_long = GatewayRefusal(413, f"The body is longer than {longest} bytes.")
     if body.is_too_long:
         raise too_long
     try:
@@ -24,4 +24,4 @@ async def read(visit: GatewayRequest, longest: int) -> bytes:
     except forwarding.TooLongError:
         raise too_long from None
     except forwarding.TooSlowError:
-        raise Refusal(408, f"The body did not arrive within {SECONDS:.0f} seconds.") from None
+        raise GatewayRefusal(408, f"The body did not arrive within {SECONDS:.0f} seconds.") from None

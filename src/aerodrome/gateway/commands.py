@@ -22,7 +22,7 @@ from aerodrome.gateway import auditing, bodies, pages
 from aerodrome.gateway.dependencies import GatewayDependencies
 from aerodrome.gateway.ledger_threads import LedgerThreads
 from aerodrome.gateway.login import BEARER, LONGEST_TOKEN
-from aerodrome.gateway.requests import GatewayRequest, Refusal
+from aerodrome.gateway.requests import GatewayRefusal, GatewayRequest
 from aerodrome.ledger.logins import Login
 from aerodrome.model.audit import AuditKind
 
@@ -51,7 +51,7 @@ class CliEndpoint:
         """Run the command in the body.
 
         Raises:
-            Refusal: the token or the command is not valid, or it cannot be run now.
+            GatewayRefusal: the token or the command is not valid, or it cannot be run now.
         """
         text = _text(visit, await bodies.read(visit, LONGEST_COMMAND))
         login = await self._redeemed(visit)
@@ -62,10 +62,10 @@ class CliEndpoint:
                 result = await self._deps.run_command(visit.environment, text)
         except CallerError as error:
             self._record(visit, login, action, str(error), allowed=False)
-            raise Refusal(400, str(error)) from None
+            raise GatewayRefusal(400, str(error)) from None
         except RetryError as error:
             self._record(visit, login, action, str(error), allowed=True)
-            raise Refusal(503, str(error), headers={"retry-after": str(max(1, round(error.delay)))}) from None
+            raise GatewayRefusal(503, str(error), headers={"retry-after": str(max(1, round(error.delay)))}) from None
         self._record(visit, login, action, f"Ended with exit code {result.exit_code}.", allowed=True)
         return _document(result)
 
@@ -79,7 +79,7 @@ class CliEndpoint:
                 return login
         sentence = "The CLI token is not valid: it lives a minute, works once, and only for its own environment."
         auditing.record(self._deps, visit, AuditKind.CLI_COMMAND, sentence, allowed=False)
-        raise Refusal(401, sentence)
+        raise GatewayRefusal(401, sentence)
 
     def _record(self, visit: GatewayRequest, login: Login, action: str, sentence: str, *, allowed: bool) -> None:
         auditing.record(
@@ -125,7 +125,7 @@ def _text(visit: GatewayRequest, body: bytes) -> str:
     try:
         text = body.decode()
     except UnicodeDecodeError:
-        raise Refusal(400, "The command is not UTF-8 text.") from None
+        raise GatewayRefusal(400, "The command is not UTF-8 text.") from None
     kind = visit.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if kind == b"application/json":
         # Many clients say JSON and send the bare command, as MWAA lets them.
@@ -135,10 +135,10 @@ def _text(visit: GatewayRequest, body: bytes) -> str:
             document = text
         command = document.get("command") if isinstance(document, dict) else document
         if not isinstance(command, str):
-            raise Refusal(400, 'Send the command as text, or as JSON: {"command": "dags list"}.')
+            raise GatewayRefusal(400, 'Send the command as text, or as JSON: {"command": "dags list"}.')
         text = command
     if not text.strip():
-        raise Refusal(400, "The body holds no command; send one without the word airflow, such as: dags list")
+        raise GatewayRefusal(400, "The body holds no command; send one without the word airflow, such as: dags list")
     return text
 
 

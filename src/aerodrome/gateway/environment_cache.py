@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 
 from aerodrome.gateway.ledger_threads import LedgerThreads
-from aerodrome.gateway.requests import Refusal
+from aerodrome.gateway.requests import GatewayRefusal
 from aerodrome.model.environment import Environment
 
 FRESH = 1.0
@@ -53,7 +53,7 @@ class EnvironmentCache:
     async def _refresh(self) -> None:
         try:
             found = await self._threads.run(self._read)
-        except Refusal:
+        except GatewayRefusal:
             log.warning("environments_not_read")
         else:
             self._known = {environment.identifier: environment for environment in found}

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import structlog
 
-from aerodrome.gateway.requests import Refusal
+from aerodrome.gateway.requests import GatewayRefusal
 from aerodrome.ledger.connection import LedgerError
 
 Found = TypeVar("Found")
@@ -34,17 +34,19 @@ class LedgerThreads:
         """What `call` returns.
 
         Raises:
-            Refusal: 503, when too many wait or the ledger is away.
+            GatewayRefusal: 503, when too many wait or the ledger is away.
         """
         if self._waiting >= MOST_WAITING:
-            raise Refusal(503, "Too many people log in at once. Try again in a moment.", headers={"retry-after": "2"})
+            raise GatewayRefusal(
+                503, "Too many people log in at once. Try again in a moment.", headers={"retry-after": "2"}
+            )
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, call)
         except LedgerError as error:
             log.warning("ledger_away", error=type(error).__name__)
             sentence = "Logins cannot be checked just now. Try again in a moment."
-            raise Refusal(503, sentence, headers={"retry-after": "2"}) from None
+            raise GatewayRefusal(503, sentence, headers={"retry-after": "2"}) from None
         finally:
             self._waiting -= 1
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from aerodrome.gateway import auditing, bodies, cookies, csrf, pages
 from aerodrome.gateway.dependencies import GatewayDependencies
-from aerodrome.gateway.requests import GatewayRequest, Refusal
+from aerodrome.gateway.requests import GatewayRefusal, GatewayRequest
 from aerodrome.gateway.sessions import RevokedError, Sessions
 from aerodrome.ledger.logins import SESSION_LIFETIME
 from aerodrome.model.audit import AuditKind
@@ -37,13 +37,13 @@ def presented(visit: GatewayRequest) -> tuple[list[str], bool]:
 async def log_in(visit: GatewayRequest, deps: GatewayDependencies, sessions: Sessions) -> Response:
     """Turn a login token into a session."""
     if not csrf.is_own(visit.headers, visit.host):
-        raise Refusal(403, "Another site's page sent this login; open the link yourself.")
+        raise GatewayRefusal(403, "Another site's page sent this login; open the link yourself.")
     token = _token(visit, await bodies.read(visit, LONGEST_FORM))
     opened = await sessions.log_in(visit, token) if token else None
     if opened is None:
         sentence = "The login token is not valid: it lives a minute, works once, and only for its own environment."
         auditing.record(deps, visit, AuditKind.WEB_LOGIN, sentence, allowed=False)
-        raise Refusal(401, sentence)
+        raise GatewayRefusal(401, sentence)
     secret, login = opened
     user = login.principal.airflow_name
     auditing.record(
@@ -65,7 +65,7 @@ async def log_in(visit: GatewayRequest, deps: GatewayDependencies, sessions: Ses
 async def log_out(visit: GatewayRequest, deps: GatewayDependencies, sessions: Sessions) -> Response:
     """Close the session that the request carries; Airflow's own menu leads here."""
     if not csrf.is_own(visit.headers, visit.host):
-        raise Refusal(403, "Another site's page led here; log out from Airflow's menu.")
+        raise GatewayRefusal(403, "Another site's page led here; log out from Airflow's menu.")
     name = cookies.SESSION[visit.line]
     secrets = cookies.values(visit.all(b"cookie"), name)
     try:
@@ -85,7 +85,7 @@ def _token(visit: GatewayRequest, body: bytes) -> str | None:
     """The one form field `token`; None when there is not exactly one of reasonable length."""
     kind = visit.headers.get(b"content-type", _FORM).partition(b";")[0].strip().lower()
     if kind != _FORM:
-        raise Refusal(415, "Send the token as a form: application/x-www-form-urlencoded, one field `token`.")
+        raise GatewayRefusal(415, "Send the token as a form: application/x-www-form-urlencoded, one field `token`.")
     try:
         fields = parse_qs(body.decode("ascii"), max_num_fields=16)
     except ValueError:

@@ -13,7 +13,7 @@ from http import HTTPStatus
 
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from aerodrome.gateway.requests import GatewayRequest, Refusal
+from aerodrome.gateway.requests import GatewayRefusal, GatewayRequest
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; margin: 15vh auto 0; max-width: 34rem; padding: 0 1rem; color: #1f2933 }
@@ -96,7 +96,7 @@ def logged_out(visit: GatewayRequest) -> Response:
     return document(200, {"detail": "You are logged out."})
 
 
-def refusal(visit: GatewayRequest | None, refused: Refusal) -> Response:
+def refusal(visit: GatewayRequest | None, refused: GatewayRefusal) -> Response:
     """The answer to a request that goes no further."""
     title = HTTPStatus(refused.status).phrase
     if visit is not None and visit.wants_page:

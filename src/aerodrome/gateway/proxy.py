@@ -18,7 +18,7 @@ from aerodrome.backends.contract import WebServer
 from aerodrome.clock import Clock
 from aerodrome.gateway import headers
 from aerodrome.gateway.airflow_tokens import Tokens
-from aerodrome.gateway.requests import GatewayRequest, Refusal
+from aerodrome.gateway.requests import GatewayRefusal, GatewayRequest
 from aerodrome.ledger.logins import Login
 from aerodrome.model.tenant import Tenant
 
@@ -65,7 +65,7 @@ class Proxy:
         """Answer with what Airflow answers; its status, or None when the client went before.
 
         Raises:
-            Refusal: it gives no answer, or the request or the answer may not pass.
+            GatewayRefusal: it gives no answer, or the request or the answer may not pass.
         """
         environment = visit.environment
         token = self._tokens.get(
@@ -87,12 +87,14 @@ class Proxy:
         try:
             return await forwarding.exchange(pool.session, visit.method, url, sent, body, visit.send, returned=returned)
         except forwarding.TooLongError:
-            raise Refusal(413, f"The body is longer than {LONGEST_BODY} bytes.") from None
+            raise GatewayRefusal(413, f"The body is longer than {LONGEST_BODY} bytes.") from None
         except forwarding.TooSlowError:
-            raise Refusal(408, f"The body did not arrive within {BODY_SECONDS:.0f} seconds.") from None
+            raise GatewayRefusal(408, f"The body did not arrive within {BODY_SECONDS:.0f} seconds.") from None
         except headers.ForeignRedirectError as error:
             log.warning("foreign_redirect", environment=environment.name, to=str(error)[:256])
-            raise Refusal(502, "Airflow's answer leads to another host, which is not followed from here.") from None
+            raise GatewayRefusal(
+                502, "Airflow's answer leads to another host, which is not followed from here."
+            ) from None
         except forwarding.UnansweredError as error:
             raise _unanswered(visit, error) from None
         finally:
@@ -120,10 +122,10 @@ class Proxy:
         return pool
 
 
-def _unanswered(visit: GatewayRequest, error: forwarding.UnansweredError) -> Refusal:
+def _unanswered(visit: GatewayRequest, error: forwarding.UnansweredError) -> GatewayRefusal:
     name, status = visit.environment.name, str(visit.environment.status)
     log.warning("web_server_gave_no_answer", environment=name, status=status, error=str(error))
     if not error.has_reached:
         sentence = f"The environment's web server is not up (status {status}). Try again in a moment."
-        return Refusal(503, sentence, headers={"retry-after": "2"})
-    return Refusal(502, "The environment's web server broke off; the request may have taken effect.")
+        return GatewayRefusal(503, sentence, headers={"retry-after": "2"})
+    return GatewayRefusal(502, "The environment's web server broke off; the request may have taken effect.")

@@ -16,7 +16,7 @@ from aerodrome.gateway.hosts import Host
 from aerodrome.model.environment import Environment
 
 
-class Refusal(Exception):  # noqa: N818 - an answer, not an error
+class GatewayRefusal(Exception):  # noqa: N818 - an answer, not an error
     """Ends a request with a status and a sentence fit for a stranger."""
 
     def __init__(self, status: int, sentence: str, *, headers: Mapping[str, str] | None = None) -> None:

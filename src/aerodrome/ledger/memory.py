@@ -21,7 +21,7 @@ from aerodrome.ledger import rows, texts
 from aerodrome.model import arns, happening, lifecycle
 from aerodrome.model.change import Change, ChangeKind, Seed, Strategy
 from aerodrome.model.environment import Environment, Failure, LastUpdate, Progress
-from aerodrome.model.hibernation import Step
+from aerodrome.model.hibernation import HibernationStep
 from aerodrome.model.history import Outcome, Revision, Snapshot
 from aerodrome.model.spec import Spec
 
@@ -134,7 +134,7 @@ class MemoryEnvironments:
     def rest(
         self,
         name: str,
-        decide: Callable[[Environment], Step | None],
+        decide: Callable[[Environment], HibernationStep | None],
         now: datetime,
         *,
         detail: Mapping[str, Any] | None = None,

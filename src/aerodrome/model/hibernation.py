@@ -76,7 +76,7 @@ AWAKE = Hibernation()
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class HibernationStep:
     """What becomes of an environment's sleep, and the entry for its event log."""
 
     after: Hibernation
@@ -184,7 +184,7 @@ def _zone(name: str) -> tzinfo | None:
         return None
 
 
-def asked(before: Hibernation, *, waits: bool, now: datetime) -> Step | None:
+def asked(before: Hibernation, *, waits: bool, now: datetime) -> HibernationStep | None:
     """Somebody asks for hibernation; None = it is under way already, and waits if that is asked for now."""
     if before.is_down or (_is_wanted(before) and before.waits >= waits):
         return None
@@ -192,7 +192,7 @@ def asked(before: Hibernation, *, waits: bool, now: datetime) -> Step | None:
     if before.rest is Rest.WAKING:  # its units are not there yet: the request follows when it is awake
         after = replace(after, rest=before.rest, since=before.since)
     words = "It begins when nothing runs." if waits else "It begins if nothing runs."
-    return Step(after, "HIBERNATION_REQUESTED", f"Hibernation was asked for. {words}")
+    return HibernationStep(after, "HIBERNATION_REQUESTED", f"Hibernation was asked for. {words}")
 
 
 def _is_wanted(slept: Hibernation) -> bool:
@@ -200,48 +200,50 @@ def _is_wanted(slept: Hibernation) -> bool:
     return slept.rest is Rest.WAITING or (slept.rest is Rest.WAKING and slept.by_command)
 
 
-def tired(before: Hibernation, sentence: str, now: datetime) -> Step:
+def tired(before: Hibernation, sentence: str, now: datetime) -> HibernationStep:
     """A tag asks for hibernation, and nothing runs."""
     after = replace(before, rest=Rest.WAITING, since=now, by_command=False, waits=False, refusal="")
-    return Step(after, "HIBERNATION_REQUESTED", sentence)
+    return HibernationStep(after, "HIBERNATION_REQUESTED", sentence)
 
 
-def refused(before: Hibernation, sentence: str, now: datetime) -> Step:
+def refused(before: Hibernation, sentence: str, now: datetime) -> HibernationStep:
     """What runs is not to be waited for."""
     after = replace(before, rest=Rest.AWAKE, since=now, waits=False, refusal=sentence if before.by_command else "")
-    return Step(after, "HIBERNATION_REFUSED", f"It does not hibernate: {sentence}")
+    return HibernationStep(after, "HIBERNATION_REFUSED", f"It does not hibernate: {sentence}")
 
 
-def begun(before: Hibernation, dags_at: float | None, now: datetime) -> Step:
+def begun(before: Hibernation, dags_at: float | None, now: datetime) -> HibernationStep:
     """Nothing runs, so units are stopped from now on."""
     after = replace(before, rest=Rest.STOPPING, since=now, dags_at=dags_at)
-    return Step(after, "HIBERNATION_BEGUN", "Nothing runs: every unit is stopped.")
+    return HibernationStep(after, "HIBERNATION_BEGUN", "Nothing runs: every unit is stopped.")
 
 
-def reached(before: Hibernation, now: datetime) -> Step:
+def reached(before: Hibernation, now: datetime) -> HibernationStep:
     """No unit runs any more."""
     after = replace(before, rest=Rest.HIBERNATED, since=now)
-    return Step(after, "HIBERNATED", "The environment hibernates: no unit runs, and everything is kept.")
+    return HibernationStep(after, "HIBERNATED", "The environment hibernates: no unit runs, and everything is kept.")
 
 
-def woken(before: Hibernation, why: str, now: datetime) -> Step | None:
+def woken(before: Hibernation, why: str, now: datetime) -> HibernationStep | None:
     """Something needs the environment; `why` is a sentence. None = it is awake, or being woken."""
     if before.rest is Rest.WAKING and before.by_command:
         after = replace(before, by_command=False, waits=False)
-        return Step(after, "HIBERNATION_CANCELLED", f"{why} It stays awake when it is.")
+        return HibernationStep(after, "HIBERNATION_CANCELLED", f"{why} It stays awake when it is.")
     if before.rest in {Rest.AWAKE, Rest.WAKING}:
         return None
     if before.rest is Rest.WAITING:
         after = replace(AWAKE, since=now, used_at=now)
-        return Step(after, "HIBERNATION_CANCELLED", f"{why} It stays awake.")
-    return Step(replace(AWAKE, rest=Rest.WAKING, since=now, used_at=now), "WAKING", f"{why} It is being woken.")
+        return HibernationStep(after, "HIBERNATION_CANCELLED", f"{why} It stays awake.")
+    return HibernationStep(
+        replace(AWAKE, rest=Rest.WAKING, since=now, used_at=now), "WAKING", f"{why} It is being woken."
+    )
 
 
-def awake(before: Hibernation, now: datetime) -> Step:
+def awake(before: Hibernation, now: datetime) -> HibernationStep:
     """Every unit is ready again."""
     seconds = (now - before.since).total_seconds() if before.since is not None else 0.0
     after = _arrived(before, now)
-    return Step(after, "AWAKE", f"The environment is awake: every unit is ready after {seconds:.1f} s.")
+    return HibernationStep(after, "AWAKE", f"The environment is awake: every unit is ready after {seconds:.1f} s.")
 
 
 def _arrived(before: Hibernation, now: datetime) -> Hibernation:
@@ -250,9 +252,9 @@ def _arrived(before: Hibernation, now: datetime) -> Hibernation:
     return replace(after, rest=Rest.WAITING, by_command=True, waits=before.waits) if before.by_command else after
 
 
-def used(before: Hibernation, now: datetime) -> Step:
+def used(before: Hibernation, now: datetime) -> HibernationStep:
     """Somebody uses it, or something runs."""
-    return Step(replace(before, used_at=now))
+    return HibernationStep(replace(before, used_at=now))
 
 
 def changed(before: Hibernation, *, by_maintenance: bool, now: datetime) -> Hibernation:

@@ -103,7 +103,7 @@ class Preflight:
             "RequirementsS3Path": (spec.requirements_s3_path, spec.requirements_s3_object_version),
             "StartupScriptS3Path": (spec.startup_script_s3_path, spec.startup_script_s3_object_version),
         }
-        wanted = buckets.Wanted(
+        wanted = buckets.WantedBucket(
             bucket=arns.bucket_name(spec.source_bucket_arn),
             region=self.settings.region,
             dag_path=spec.dag_s3_path,

@@ -16,7 +16,7 @@ from typing import Any
 
 from aerodrome.release import sandbox
 from aerodrome.release.failures import RELEASE_BUILD_FAILED, ReleaseError
-from aerodrome.release.sandbox import Limits, WritablePaths
+from aerodrome.release.sandbox import SandboxLimits, WritablePaths
 from aerodrome.unix_users import UnixUser
 
 LARGEST_ANSWER = 32 * 2**20
@@ -30,7 +30,7 @@ def call(
     request: object,
     *,
     user: UnixUser | None,
-    limits: Limits,
+    limits: SandboxLimits,
     writable: Sequence[Path] = (),
     given: Sequence[int] = (),
     tick: Callable[[], None] = lambda: None,

@@ -62,7 +62,7 @@ def install(
     if present is not None:
         installation.mark_used(present)
         return present
-    job = _Job(locks.of(version), versions, environ, folders, report, cancelled)
+    job = _InstallJob(locks.of(version), versions, environ, folders, report, cancelled)
     made = _made(job, lambda: installation.find(version, versions))
     report("done", 1, 1)
     return made
@@ -79,12 +79,12 @@ def programs(
     """Install the programs beside all versions unless they are there; as `install`."""
     if installation.has_programs(versions):
         return
-    job = _Job(locks.PROGRAMS, versions, environ, folders, report, cancelled)
+    job = _InstallJob(locks.PROGRAMS, versions, environ, folders, report, cancelled)
     _made(job, lambda: job.made if installation.has_programs(versions) else None)
     report("done", 1, 1)
 
 
-def _made(job: _Job, find: Callable[[], Installation | None]) -> Installation:
+def _made(job: _InstallJob, find: Callable[[], Installation | None]) -> Installation:
     try:
         _make_folder(job.versions)
         with _alone(job) as descriptor:
@@ -110,7 +110,7 @@ def remove(folder: Path) -> None:
 
 
 @dataclass(frozen=True)
-class _Job:
+class _InstallJob:
     lock: Lock
     versions: Path
     environ: Mapping[str, str]
@@ -137,7 +137,7 @@ class _Job:
             raise uv_process.UvCancelledError(f"the installation of {self.lock.title} was cancelled")
 
 
-def _alone(job: _Job) -> AbstractContextManager[int]:
+def _alone(job: _InstallJob) -> AbstractContextManager[int]:
     """Hold the lock of the folder, as a descriptor. Waits for another installer, if the caller allows it."""
 
     def waiting() -> None:
@@ -151,7 +151,7 @@ def _lock(identifier: str, versions: Path) -> Path:
     return versions / f".{identifier}.lock"
 
 
-def _install(job: _Job, descriptor: int) -> Installation:
+def _install(job: _InstallJob, descriptor: int) -> Installation:
     job.check()
     job.report("interpreter", 0, 0)
     places = interpreters.places(job.versions, job.environ, job.folders)
@@ -170,7 +170,7 @@ def _install(job: _Job, descriptor: int) -> Installation:
         raise
 
 
-def _fill(job: _Job, python: interpreters.Interpreter, descriptor: int) -> None:
+def _fill(job: _InstallJob, python: interpreters.Interpreter, descriptor: int) -> None:
     # In its final place from the start: the scripts of a virtual environment name their interpreter absolutely.
     venv = job.folder / installation.VENV
     environ = uv_environment.scrubbed(job.environ, uv_environment.pip_settings(job.environ))
@@ -217,7 +217,7 @@ def _sync_arguments(lock: Lock, environ: Mapping[str, str]) -> list[str]:
 class _Gauge:
     """Turns uv's lines into reports, and the growing folder too while compilation says nothing."""
 
-    def __init__(self, job: _Job, venv: Path) -> None:
+    def __init__(self, job: _InstallJob, venv: Path) -> None:
         self._job = job
         self._venv = venv
         self._progress = uv_output.UvProgress()
@@ -250,7 +250,7 @@ def _make_folder(folder: Path) -> None:
     folder.chmod(_FOLDER_MODE)  # whatever our umask is: it holds no secret, and units may have a uid of their own
 
 
-def _disk_failure(job: _Job, error: OSError) -> errors.BrokenError:
+def _disk_failure(job: _InstallJob, error: OSError) -> errors.BrokenError:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return errors.BrokenError(f"{job.failing}: no space is left on the disk; free about 1 GB", code=uv_output.CODE)
     where = f" ({error.filename})" if error.filename else ""

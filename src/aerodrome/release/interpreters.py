@@ -58,7 +58,7 @@ class UnusablePython:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Places:
+class InterpreterFolders:
     """Where to look."""
 
     folders: Sequence[Path] = ()
@@ -71,9 +71,9 @@ class Places:
     """The control plane's environment: PATH, HOME, PYENV_ROOT, and uv's variables."""
 
 
-def places(versions: Path, environ: Mapping[str, str], folders: Sequence[Path] = ()) -> Places:
+def places(versions: Path, environ: Mapping[str, str], folders: Sequence[Path] = ()) -> InterpreterFolders:
     """Where to look when Airflow is installed into the folder `versions`."""
-    return Places(folders=folders, downloads=versions / "python", environ=environ)
+    return InterpreterFolders(folders=folders, downloads=versions / "python", environ=environ)
 
 
 def named_folders(setting: str) -> tuple[Path, ...]:
@@ -82,7 +82,7 @@ def named_folders(setting: str) -> tuple[Path, ...]:
 
 
 def find(
-    line: str, places: Places, *, for_others: bool = False, tick: Callable[[], None] = lambda: None
+    line: str, places: InterpreterFolders, *, for_others: bool = False, tick: Callable[[], None] = lambda: None
 ) -> Interpreter:
     """The best Python of a line such as `3.12`, downloaded if there is none.
 
@@ -100,12 +100,12 @@ def find(
     return chosen
 
 
-def look(line: str, places: Places, *, for_others: bool = False) -> Interpreter | None:
+def look(line: str, places: InterpreterFolders, *, for_others: bool = False) -> Interpreter | None:
     """The best Python of the line that is on this machine now; nothing is downloaded."""
     return choose([inspect(path) for path in candidates(line, places)], line, for_others=for_others)
 
 
-def refusal(version: str, line: str, places: Places) -> errors.CallerError | None:
+def refusal(version: str, line: str, places: InterpreterFolders) -> errors.CallerError | None:
     """The refusal of an Airflow version whose Python is not here and that uv was told not to download.
 
     None = it is here, or uv may try; if that fails, `find` says the same.
@@ -138,7 +138,7 @@ def choose(tried: Iterable[Interpreter | UnusablePython], line: str, *, for_othe
     return max(fitting, key=lambda found: (found.shared or not for_others, found.version), default=None)
 
 
-def candidates(line: str, places: Places) -> list[Path]:
+def candidates(line: str, places: InterpreterFolders) -> list[Path]:
     """Paths that look like a Python of the line, each file once; what a person named comes first."""
     name = f"python{line}"
     seen: dict[Path, Path] = {}
@@ -165,7 +165,7 @@ def inspect(path: Path) -> Interpreter | UnusablePython:
     return Interpreter(base, (version[0], version[1], version[2]), shared=open_to_all(base.resolve()))
 
 
-def _everywhere(name: str, places: Places) -> Iterator[Path]:
+def _everywhere(name: str, places: InterpreterFolders) -> Iterator[Path]:
     environ = places.environ
     home = Path(environ.get("HOME", "/nonexistent"))
     for folder in places.folders:
@@ -191,7 +191,7 @@ def open_to_all(path: Path) -> bool:
         return False
 
 
-def _download(line: str, places: Places, tick: Callable[[], None]) -> str:
+def _download(line: str, places: InterpreterFolders, tick: Callable[[], None]) -> str:
     """Let uv download a Python; returns why it could not, or an empty string."""
     environ = uv_environment.scrubbed(places.environ, uv_environment.pip_settings(places.environ))
     places.downloads.mkdir(parents=True, exist_ok=True)

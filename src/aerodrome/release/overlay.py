@@ -35,7 +35,7 @@ from aerodrome.release.installation import Installation
 from aerodrome.release.installed_packages import InstalledPackages
 from aerodrome.release.locks import Lock
 from aerodrome.release.requirements import Requirements
-from aerodrome.release.sandbox import Limits, WritablePaths
+from aerodrome.release.sandbox import SandboxLimits, WritablePaths
 from aerodrome.services import accounts
 from aerodrome.unix_users import UnixUser
 
@@ -364,7 +364,7 @@ def _sandboxed(
             [str(program), *arguments],
             environ={**environ, "TMPDIR": str(temporary)},
             cwd=home,
-            limits=Limits(LIMIT, processes=sandbox.MOST_PROCESSES, disk=MOST_WRITTEN),
+            limits=SandboxLimits(LIMIT, processes=sandbox.MOST_PROCESSES, disk=MOST_WRITTEN),
             user=spec.user,
             umask=_UMASK,
             views=views,

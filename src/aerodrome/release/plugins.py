@@ -21,7 +21,7 @@ from typing import BinaryIO
 
 from aerodrome.release import confined, requirements_text, sealing
 from aerodrome.release.failures import PLUGINS_ARCHIVE_INVALID, ReleaseError
-from aerodrome.release.sandbox import Limits
+from aerodrome.release.sandbox import SandboxLimits
 from aerodrome.unix_users import UnixUser
 
 NAME = "plugins.zip"
@@ -47,7 +47,7 @@ _END, _END64, _LOCATOR = struct.Struct("<4s4H2LH"), struct.Struct("<4sQ2H2L4Q"),
 _LONGEST_END = _END64.size + _LOCATOR + _END.size + 2**16
 _LONGEST_PATH = 512
 _CHUNK = 2**20
-_LIMITS = Limits(600.0, memory=2**30, file=LARGEST, processes=16)
+_LIMITS = SandboxLimits(600.0, memory=2**30, file=LARGEST, processes=16)
 
 
 def bring(source: Path, target: Path, user: UnixUser | None, tick: Callable[[], None] = lambda: None) -> int:

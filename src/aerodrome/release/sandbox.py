@@ -37,7 +37,7 @@ _PATIENCE = 30.0
 
 
 @dataclass(frozen=True)
-class Limits:
+class SandboxLimits:
     """What a program may use. Memory and file are for one process each, the rest for all of them together."""
 
     seconds: float
@@ -110,7 +110,7 @@ def run(
     *,
     environ: Mapping[str, str],
     cwd: Path,
-    limits: Limits,
+    limits: SandboxLimits,
     user: UnixUser | None = None,
     umask: int = 0o022,
     views: Sequence[tuple[Path, Path]] = (),

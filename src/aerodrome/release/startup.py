@@ -19,7 +19,7 @@ from aerodrome.cell import mounts
 from aerodrome.release import airflow_home, sandbox, sealing, startup_notes
 from aerodrome.release.airflow_home import Parts
 from aerodrome.release.failures import STARTUP_SCRIPT_FAILED, ReleaseError, at
-from aerodrome.release.sandbox import Ended, Limits, WritablePaths
+from aerodrome.release.sandbox import Ended, SandboxLimits, WritablePaths
 from aerodrome.unix_users import UnixUser
 
 NAME = startup_notes.NAME
@@ -165,7 +165,7 @@ class _Run:
         ended = sandbox.run(
             [_BASH, "--noprofile", "--norc", str(_WRAPPER), str(file)],
             environ=before, cwd=seen.path, user=context.user,
-            limits=Limits(context.limit, processes=sandbox.MOST_PROCESSES, disk=MOST_WRITTEN),
+            limits=SandboxLimits(context.limit, processes=sandbox.MOST_PROCESSES, disk=MOST_WRITTEN),
             views=seen.views, writable=WritablePaths((own, seen.path), self._temporary), on_line=context.on_line,
             on_message=lambda data: answer.extend(data[: _LARGEST_ANSWER - len(answer)]), tick=context.tick,
         )  # fmt: skip
@@ -245,7 +245,7 @@ def _check_syntax(file: Path, user: UnixUser | None, tick: Callable[[], None]) -
     """Check the syntax first: bash would report a syntax error and go on behind the script."""
     done = sandbox.run(
         [_BASH, "--noprofile", "--norc", "-n", str(file)],
-        environ={"LANG": "C.UTF-8"}, cwd=Path("/"), limits=Limits(_SYNTAX_LIMIT), user=user, tick=tick,
+        environ={"LANG": "C.UTF-8"}, cwd=Path("/"), limits=SandboxLimits(_SYNTAX_LIMIT), user=user, tick=tick,
     )  # fmt: skip
     if done.code == 0:
         return

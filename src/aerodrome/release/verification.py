@@ -33,7 +33,7 @@ from aerodrome.release.failures import ReleaseError
 from aerodrome.release.installation import Installation
 from aerodrome.release.requirement_line import AIRFLOW
 from aerodrome.release.requirements import Requirements
-from aerodrome.release.sandbox import Limits, WritablePaths
+from aerodrome.release.sandbox import SandboxLimits, WritablePaths
 from aerodrome.release.startup import Startup
 from aerodrome.unix_users import UnixUser
 
@@ -335,7 +335,7 @@ def _asked(
     logs = airflow_home.path_of(LOGS, request.parent / LOGS)
     ended = sandbox.run(
         [str(trial.installation.python), "-s", str(_PROBE), str(request)],
-        environ=environ, cwd=request.parent, limits=Limits(limit), user=trial.user, tick=trial.tick,
+        environ=environ, cwd=request.parent, limits=SandboxLimits(limit), user=trial.user, tick=trial.tick,
         views=seen.views, writable=WritablePaths((request.parent, seen.path, logs), request.parent),
         on_message=probe_reports.Gathered(heard).take,
     )  # fmt: skip

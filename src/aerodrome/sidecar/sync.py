@@ -32,7 +32,7 @@ CHANGED = frozenset({"PreconditionFailed", "NoSuchKey"})
 log = structlog.get_logger("sidecar.sync")
 
 
-class Source(Protocol):
+class ObjectSource(Protocol):
     """What a round needs of a bucket."""
 
     name: str
@@ -83,7 +83,9 @@ class _Staged:
 class Syncer:
     """Keeps one folder equal to one prefix. `prepare` comes before the first round."""
 
-    def __init__(self, *, source: Source, reader: Lister, tree: DagsFolder, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, *, source: ObjectSource, reader: Lister, tree: DagsFolder, monotonic: Callable[[], float]
+    ) -> None:
         self._source = source
         self._reader = reader
         self._tree = tree

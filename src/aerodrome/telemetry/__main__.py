@@ -24,7 +24,7 @@ from aerodrome.listening.crowd import ConnectionLimits
 from aerodrome.listening.server import HttpServer
 from aerodrome.telemetry import keeping, launch, wire
 from aerodrome.telemetry.logs_api import LogsApi, is_search
-from aerodrome.telemetry.refusals import UNAVAILABLE, RefusedError
+from aerodrome.telemetry.refusals import UNAVAILABLE, TelemetryRefusedError
 from aerodrome.telemetry.store import Store
 
 Message = MutableMapping[str, Any]
@@ -47,7 +47,7 @@ GRACEFUL = 3
 logger = structlog.get_logger("telemetry")
 
 
-class Front:
+class TelemetryApp:
     """The ASGI application."""
 
     def __init__(self, api: LogsApi, *, identity: str) -> None:
@@ -67,7 +67,10 @@ class Front:
             return
         except Exception:
             logger.exception("a request failed")
-            status, answer = 500, wire.failure(RefusedError(UNAVAILABLE, "The log store failed; its log says why."))
+            status, answer = (
+                500,
+                wire.failure(TelemetryRefusedError(UNAVAILABLE, "The log store failed; its log says why.")),
+            )
         await _respond(send, status, answer)
 
     async def _answer(self, target: str, body: bytes, caller: str, receive: Receive) -> tuple[int, bytes]:
@@ -127,7 +130,7 @@ async def _run(options: argparse.Namespace, listener: socket.socket) -> None:
     store = await Store(options.folder, limits=limits, clock=clock.now).open()
     api = LogsApi(store, region=options.region, account=options.account)
     server = HttpServer(
-        Front(api, identity=options.identity),
+        TelemetryApp(api, identity=options.identity),
         LIMITS,
         lifespan="off",
         timeout_keep_alive=KEEP_ALIVE,

@@ -23,7 +23,7 @@ OLDEST = 14 * DAY
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class LogEvent:
     """One event as it was sent."""
 
     moment: int
@@ -37,16 +37,16 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
+class AcceptedEvents:
     """What is taken of a batch, and which parts of it are not; indices as AWS tells them, None = no such event."""
 
-    events: tuple[Event, ...]
+    events: tuple[LogEvent, ...]
     too_new_from: int | None = None
     too_old_until: int | None = None
     expired_until: int | None = None
 
 
-def accept(batch: Sequence[Event], *, now: int, retention_days: int | None) -> Accepted:
+def accept(batch: Sequence[LogEvent], *, now: int, retention_days: int | None) -> AcceptedEvents:
     """Sort out what is too old, too new, or beyond the group's retention (None = for ever).
 
     Raises:
@@ -62,7 +62,7 @@ def accept(batch: Sequence[Event], *, now: int, retention_days: int | None) -> A
     old = _before(batch, now - OLDEST)
     expired = 0 if retention_days is None else _before(batch, now - retention_days * DAY)
     new = _before(batch, now + NEWEST + 1)
-    return Accepted(
+    return AcceptedEvents(
         events=tuple(batch[max(old, expired) : new]),
         too_new_from=new if new < len(batch) else None,
         too_old_until=old or None,
@@ -70,6 +70,6 @@ def accept(batch: Sequence[Event], *, now: int, retention_days: int | None) -> A
     )
 
 
-def _before(batch: Sequence[Event], moment: int) -> int:
+def _before(batch: Sequence[LogEvent], moment: int) -> int:
     """How many events of the batch, which is in order, are earlier."""
     return next((number for number, event in enumerate(batch) if event.moment >= moment), len(batch))

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from aerodrome.telemetry.acceptance import DAY, Event
+from aerodrome.telemetry.acceptance import DAY, LogEvent
 from aerodrome.telemetry.keeping import Drop, Fresh, Part, Write
-from aerodrome.telemetry.refusals import EXISTS, NOT_FOUND, RefusedError
+from aerodrome.telemetry.refusals import EXISTS, NOT_FOUND, TelemetryRefusedError
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS groups (
@@ -47,7 +47,7 @@ CREATE TABLE IF NOT EXISTS dropped (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
+class LogGroup:
     """A log group."""
 
     identifier: int
@@ -110,16 +110,16 @@ class Catalogue:
                     (name, now, kind, kms_key, is_protected, json.dumps(dict(tags))),
                 )
         except sqlite3.IntegrityError:
-            raise RefusedError(EXISTS, "The specified log group already exists") from None
+            raise TelemetryRefusedError(EXISTS, "The specified log group already exists") from None
 
-    def group(self, name: str) -> Group:
+    def group(self, name: str) -> LogGroup:
         """Raises RefusedError when there is none."""
         row = self._db.execute("SELECT * FROM groups WHERE name = ?", (name,)).fetchone()
         if row is None:
-            raise RefusedError(NOT_FOUND, "The specified log group does not exist.")
+            raise TelemetryRefusedError(NOT_FOUND, "The specified log group does not exist.")
         return _group(row)
 
-    def stored(self, group: Group) -> int:
+    def stored(self, group: LogGroup) -> int:
         """Bytes of its events, as AWS counts them; all of the newest are looked at."""
         return int(
             self._db.execute(
@@ -129,7 +129,7 @@ class Catalogue:
             ).fetchone()[0]
         )
 
-    def named(self, names: Iterable[str]) -> list[Group]:
+    def named(self, names: Iterable[str]) -> list[LogGroup]:
         """Those of these groups that are there, in the order of their names."""
         rows = self._db.execute(
             "SELECT * FROM groups WHERE name IN (SELECT value FROM json_each(?)) ORDER BY name",
@@ -137,7 +137,7 @@ class Catalogue:
         )
         return [_group(row) for row in rows.fetchall()]
 
-    def groups(self, *, prefix: str = "", contains: str = "", after: str = "", limit: int) -> list[Group]:
+    def groups(self, *, prefix: str = "", contains: str = "", after: str = "", limit: int) -> list[LogGroup]:
         """Groups in the order of their names."""
         rows = self._db.execute(
             "SELECT * FROM groups WHERE name > ? AND substr(name, 1, ?) = ? AND instr(name, ?) ORDER BY name LIMIT ?",
@@ -171,18 +171,18 @@ class Catalogue:
                     "INSERT INTO streams (group_id, name, created) VALUES (?, ?, ?)", (identifier, name, now)
                 )
         except sqlite3.IntegrityError:
-            raise RefusedError(EXISTS, "The specified log stream already exists") from None
+            raise TelemetryRefusedError(EXISTS, "The specified log stream already exists") from None
 
-    def stream(self, group: Group, name: str) -> Stream:
+    def stream(self, group: LogGroup, name: str) -> Stream:
         """Raises RefusedError when there is none."""
         row = self._db.execute(
             "SELECT * FROM streams WHERE group_id = ? AND name = ?", (group.identifier, name)
         ).fetchone()
         if row is None:
-            raise RefusedError(NOT_FOUND, "The specified log stream does not exist.")
+            raise TelemetryRefusedError(NOT_FOUND, "The specified log stream does not exist.")
         return _stream(row)
 
-    def streams(self, group: Group, *, prefix: str, after: str, is_descending: bool, limit: int) -> list[Stream]:
+    def streams(self, group: LogGroup, *, prefix: str, after: str, is_descending: bool, limit: int) -> list[Stream]:
         """Streams in the order of their names; `after` is empty for the first page."""
         order, beyond = ("DESC", "<") if is_descending else ("ASC", ">")
         rows = self._db.execute(
@@ -193,7 +193,7 @@ class Catalogue:
         return [_stream(row) for row in rows.fetchall()]
 
     def streams_by_time(
-        self, group: Group, *, after: tuple[int, str] | None, is_descending: bool, limit: int
+        self, group: LogGroup, *, after: tuple[int, str] | None, is_descending: bool, limit: int
     ) -> list[Stream]:
         """Streams in the order of their last events."""
         order, beyond = ("DESC", "<") if is_descending else ("ASC", ">")
@@ -205,7 +205,7 @@ class Catalogue:
         )
         return [_stream(row) for row in rows.fetchall()]
 
-    def stream_names(self, group: Group, identifiers: Iterable[int]) -> dict[int, str]:
+    def stream_names(self, group: LogGroup, identifiers: Iterable[int]) -> dict[int, str]:
         """Identifier → name of streams that are there."""
         wanted = json.dumps(sorted(set(identifiers)))
         rows = self._db.execute(
@@ -214,7 +214,7 @@ class Catalogue:
         )
         return {row["id"]: row["name"] for row in rows.fetchall()}
 
-    def stream_ids(self, group: Group, prefix: str) -> list[int]:
+    def stream_ids(self, group: LogGroup, prefix: str) -> list[int]:
         """All streams whose names begin so."""
         rows = self._db.execute(
             "SELECT id FROM streams WHERE group_id = ? AND substr(name, 1, ?) = ?",
@@ -233,7 +233,7 @@ class Catalogue:
             )
             self._db.execute("INSERT INTO gone_streams VALUES (?, ?)", (stream.identifier, found.identifier))
 
-    def append(self, group: Group, stream: Stream, events: Sequence[Event], *, now: int) -> None:
+    def append(self, group: LogGroup, stream: Stream, events: Sequence[LogEvent], *, now: int) -> None:
         """Take events; they are on the disk when this returns."""
         if not events:
             return
@@ -375,8 +375,8 @@ class Catalogue:
         self._db.execute("COMMIT")
 
 
-def _group(row: sqlite3.Row) -> Group:
-    return Group(
+def _group(row: sqlite3.Row) -> LogGroup:
+    return LogGroup(
         identifier=row["id"],
         name=row["name"],
         created=row["created"],

@@ -73,7 +73,7 @@ class Part:
     last_moment: int
 
 
-class Reason(StrEnum):
+class DropReason(StrEnum):
     """Why events are dropped."""
 
     RETENTION = "retention"
@@ -96,7 +96,7 @@ class Drop:
     """Remove one file."""
 
     part: Part
-    reason: Reason
+    reason: DropReason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +127,7 @@ def plan(
     dropped = {each.part.identifier for each in drops}
     left = [part for part in parts if part.identifier not in dropped]
     fresh = list(fresh)
-    drops += [Drop(part=part, reason=Reason.SIZE) for part in _beyond(left, fresh, limits)]
+    drops += [Drop(part=part, reason=DropReason.SIZE) for part in _beyond(left, fresh, limits)]
     dropped = {each.part.identifier for each in drops}
     left = [part for part in left if part.identifier not in dropped]
     return Plan(writes=tuple(_writes(now, fresh, left)), drops=tuple(drops), cutoffs=cutoffs)
@@ -139,9 +139,9 @@ def cutoff(now: int, retention_days: int | None, limits: StoreLimits) -> int:
     return now - days * DAY
 
 
-def _reason(retention_days: int | None, limits: StoreLimits) -> Reason:
+def _reason(retention_days: int | None, limits: StoreLimits) -> DropReason:
     is_own = retention_days is not None and retention_days <= limits.longest_days
-    return Reason.RETENTION if is_own else Reason.LONGEST
+    return DropReason.RETENTION if is_own else DropReason.LONGEST
 
 
 def _beyond(parts: Sequence[Part], fresh: Iterable[Fresh], limits: StoreLimits) -> list[Part]:

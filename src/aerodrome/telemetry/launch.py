@@ -9,10 +9,11 @@ import hashlib
 import http.client
 import json
 import os
-import socket
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from aerodrome.unix_http import UnixHttpConnection
 
 HEALTH = "/_aerodrome/health"
 
@@ -64,8 +65,7 @@ def describe(
 
 def answers(store: LogStore) -> bool:
     """Whether this very store answers."""
-    connection = _SocketConnection("localhost", timeout=PROBE_TIMEOUT)
-    connection.path = str(store.socket)
+    connection = UnixHttpConnection(str(store.socket), PROBE_TIMEOUT)
     try:
         connection.request("GET", HEALTH)
         found = json.loads(connection.getresponse().read(ANSWER_LIMIT))
@@ -74,12 +74,3 @@ def answers(store: LogStore) -> bool:
     finally:
         connection.close()
     return isinstance(found, dict) and found.get("log_store") == store.identity
-
-
-class _SocketConnection(http.client.HTTPConnection):
-    path = ""
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)

@@ -14,11 +14,11 @@ from typing import Any
 import structlog
 
 from aerodrome.telemetry import acceptance, patterns, positions, wire
-from aerodrome.telemetry.acceptance import Event
-from aerodrome.telemetry.catalogue import Catalogue, Group, Stream
-from aerodrome.telemetry.parts import Asked, Row
+from aerodrome.telemetry.acceptance import LogEvent
+from aerodrome.telemetry.catalogue import Catalogue, LogGroup, Stream
+from aerodrome.telemetry.parts import Asked, StoredEvent
 from aerodrome.telemetry.positions import Position
-from aerodrome.telemetry.refusals import INVALID, NOT_FOUND, RefusedError, invalid
+from aerodrome.telemetry.refusals import INVALID, NOT_FOUND, TelemetryRefusedError, invalid
 from aerodrome.telemetry.store import Store
 from aerodrome.telemetry.wire import UNKNOWN, Document
 
@@ -65,7 +65,7 @@ class LogsApi:
                 return 200, wire.success(await SEARCHES[wanted.name](self, given, caller))
             carry_out = OFFERED.get(wanted.name, _unoffered(wanted.name))
             return 200, wire.success(await carry_out(self, given))
-        except RefusedError as error:
+        except TelemetryRefusedError as error:
             return wire.status(error), wire.failure(error)
 
     async def create_group(self, given: Document) -> Answer:
@@ -83,7 +83,7 @@ class LogsApi:
     async def delete_group(self, given: Document) -> Answer:
         group = await self._group(given)
         if group.is_protected:
-            raise RefusedError(
+            raise TelemetryRefusedError(
                 "ValidationException", f"Deletion protection of {group.name} is on: turn it off before you delete it."
             )
         self._store.discard(await self._store.ask(Catalogue.delete_group, group.name))
@@ -192,7 +192,7 @@ class LogsApi:
     async def put_events(self, given: Document) -> Answer:
         group = await self._store.ask(Catalogue.group, given["logGroupName"])
         stream = await self._store.ask(Catalogue.stream, group, given["logStreamName"])
-        batch = [Event(each["timestamp"], each["message"]) for each in given["logEvents"]]
+        batch = [LogEvent(each["timestamp"], each["message"]) for each in given["logEvents"]]
         now = self._store.now
         accepted = acceptance.accept(batch, now=now, retention_days=group.retention)
         await self._store.ask(Catalogue.append, group, stream, accepted.events, now=now)
@@ -263,7 +263,7 @@ class LogsApi:
         token = positions.search_token(direction, page.resume, given) if page.resume is not None else None
         return {"events": shown, "searchedLogStreams": [], "nextToken": token}
 
-    async def _searched(self, group: Group, given: Document) -> tuple[int, ...] | None:
+    async def _searched(self, group: LogGroup, given: Document) -> tuple[int, ...] | None:
         named, prefix = given.get("logStreamNames"), given.get("logStreamNamePrefix")
         if named and prefix:
             raise invalid("logStreamNames and logStreamNamePrefix are mutually exclusive")
@@ -271,17 +271,17 @@ class LogsApi:
             return tuple([(await self._store.ask(Catalogue.stream, group, name)).identifier for name in named])
         return tuple(await self._store.ask(Catalogue.stream_ids, group, prefix)) if prefix else None
 
-    async def _group(self, given: Document) -> Group:
+    async def _group(self, given: Document) -> LogGroup:
         """The group that is named, in one of two ways."""
         named = [given[member] for member in ("logGroupName", "logGroupIdentifier") if member in given]
         if len(named) != 1:
             raise invalid("Exactly one of logGroupName and logGroupIdentifier must be specified.")
         return await self._store.ask(Catalogue.group, self._name(named[0]))
 
-    async def _tagged(self, given: Document) -> Group:
+    async def _tagged(self, given: Document) -> LogGroup:
         named = str(given.get("resourceArn") or given["logGroupName"])
         if "resourceArn" in given and ":log-group:" not in named:
-            raise RefusedError(NOT_FOUND, "Tags are kept of log groups only.")
+            raise TelemetryRefusedError(NOT_FOUND, "Tags are kept of log groups only.")
         if named.endswith(":*"):  # who asks is judged on the ARN as it stands
             raise invalid("Give the ARN of the log group without :* at its end.")
         return await self._store.ask(Catalogue.group, self._name(named))
@@ -292,13 +292,13 @@ class LogsApi:
             return named
         before, separator, name = named.partition(":log-group:")
         if not separator or before != f"arn:aws:logs:{self._region}:{self._account}":
-            raise RefusedError(INVALID, f"{named} is no log group of this account and region.")
+            raise TelemetryRefusedError(INVALID, f"{named} is no log group of this account and region.")
         return name.removesuffix(":*")
 
     def _arn(self, name: str) -> str:
         return f"arn:aws:logs:{self._region}:{self._account}:log-group:{name}"
 
-    async def _described(self, group: Group) -> Document:
+    async def _described(self, group: LogGroup) -> Document:
         found = {
             "logGroupName": group.name,
             "creationTime": group.created,
@@ -313,7 +313,7 @@ class LogsApi:
         }
         return {name: value for name, value in found.items() if value is not None}
 
-    def _described_stream(self, group: Group, stream: Stream) -> Document:
+    def _described_stream(self, group: LogGroup, stream: Stream) -> Document:
         found = {
             "logStreamName": stream.name,
             "creationTime": stream.created,
@@ -362,12 +362,12 @@ def is_search(target: str) -> bool:
 
 def _unoffered(name: str) -> Callable[[LogsApi, Document], Awaitable[Answer]]:
     async def refuse(_api: LogsApi, _given: Document) -> Answer:
-        raise RefusedError(UNKNOWN, f"{name} is not offered by Aerodrome's CloudWatch Logs.")
+        raise TelemetryRefusedError(UNKNOWN, f"{name} is not offered by Aerodrome's CloudWatch Logs.")
 
     return refuse
 
 
-def _found(row: Row, stream: str) -> Document:
+def _found(row: StoredEvent, stream: str) -> Document:
     return {
         "logStreamName": stream,
         "timestamp": row.moment,
@@ -377,7 +377,7 @@ def _found(row: Row, stream: str) -> Document:
     }
 
 
-def _ends(rows: tuple[Row, ...], place: Position | None, *, is_forward: bool) -> tuple[Position, Position]:
+def _ends(rows: tuple[StoredEvent, ...], place: Position | None, *, is_forward: bool) -> tuple[Position, Position]:
     """Before what the page begins, and after what it ends; an empty one stays where it was."""
     if rows:
         return rows[0].position, rows[-1].position
@@ -389,7 +389,7 @@ def _ends(rows: tuple[Row, ...], place: Position | None, *, is_forward: bool) ->
 
 def _fit(tags: Mapping[str, str]) -> dict[str, str]:
     if len(tags) > MOST_TAGS:
-        raise RefusedError("TooManyTagsException", f"A log group may have {MOST_TAGS} tags.")
+        raise TelemetryRefusedError("TooManyTagsException", f"A log group may have {MOST_TAGS} tags.")
     return dict(tags)
 
 

@@ -22,9 +22,9 @@ import duckdb
 from aerodrome.telemetry.acceptance import DAY, EVENT_OVERHEAD
 from aerodrome.telemetry.catalogue import Written
 from aerodrome.telemetry.keeping import Write
-from aerodrome.telemetry.patterns import EVERYTHING, Condition
+from aerodrome.telemetry.patterns import EVERYTHING, SqlCondition
 from aerodrome.telemetry.positions import Position
-from aerodrome.telemetry.refusals import UNAVAILABLE, RefusedError, invalid
+from aerodrome.telemetry.refusals import UNAVAILABLE, TelemetryRefusedError, invalid
 
 MEMORY = "384MB"
 THREADS = 2
@@ -56,7 +56,7 @@ _COLUMNS = "moment, number, ingested, stream, message"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class StorePaths:
     """Where the store is."""
 
     folder: Path
@@ -75,7 +75,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class StoredEvent:
     """One event, as it is stored."""
 
     moment: int
@@ -108,7 +108,7 @@ class Asked:
     """Whether the search begins with the last event."""
     limit: int
     most_bytes: int
-    condition: Condition = EVERYTHING
+    condition: SqlCondition = EVERYTHING
     seconds: float = LONGEST
     """After so long no further day is looked at."""
 
@@ -117,12 +117,12 @@ class Asked:
 class Page:
     """Events in the order in which they were searched."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[StoredEvent, ...]
     resume: Position | None
     """The place from which to go on, in the same direction, when not everything was looked at or told."""
 
 
-def page(place: Place, asked: Asked, ticket: Path) -> Page:
+def page(place: StorePaths, asked: Asked, ticket: Path) -> Page:
     """One page. The search ends when the file `ticket` is gone: nobody waits for it any more.
 
     Raises:
@@ -137,17 +137,17 @@ def page(place: Place, asked: Asked, ticket: Path) -> Page:
                 raise
             time.sleep(0.05)  # a file was replaced between the catalogue's word and its opening
         except duckdb.InterruptException:
-            raise RefusedError(
+            raise TelemetryRefusedError(
                 UNAVAILABLE, f"The search took more than {LONGEST:.0f} seconds; ask for a shorter time."
             ) from None
         except duckdb.OutOfMemoryException:
-            raise RefusedError(UNAVAILABLE, "The search needs more memory than it may have.") from None
+            raise TelemetryRefusedError(UNAVAILABLE, "The search needs more memory than it may have.") from None
         except duckdb.InvalidInputException as error:
             raise invalid(f"Invalid filter pattern: {str(error).splitlines()[0]}") from None
     raise AssertionError
 
 
-def write(place: Place, wanted: Write, cutoff: int) -> Written | None:
+def write(place: StorePaths, wanted: Write, cutoff: int) -> Written | None:
     """Write a file of what the plan names, without what is older than `cutoff` or of deleted streams.
 
     Nothing is left to write: None. The file is on the disk when this returns, and nobody knows it yet.
@@ -187,7 +187,7 @@ class _Search:
     """One search for a page."""
 
     def __init__(
-        self, place: Place, asked: Asked, database: duckdb.DuckDBPyConnection, catalogue: sqlite3.Connection
+        self, place: StorePaths, asked: Asked, database: duckdb.DuckDBPyConnection, catalogue: sqlite3.Connection
     ) -> None:
         self._place = place
         self._asked = asked
@@ -204,7 +204,7 @@ class _Search:
 
     def page(self) -> Page:
         """The page."""
-        found: list[Row] = []
+        found: list[StoredEvent] = []
         began, size = time.monotonic(), 0
         days = sorted(self._days, reverse=self._asked.is_backward)
         for number, day in enumerate(days):
@@ -243,7 +243,7 @@ class _Search:
         wanted = None if self._asked.streams is None else set(self._asked.streams)
         return [row for row in rows if wanted is None or row[3] in wanted]
 
-    def _of_day(self, day: int, limit: int) -> Iterator[Row]:
+    def _of_day(self, day: int, limit: int) -> Iterator[StoredEvent]:
         asked = self._asked
         sql, parameters = ["moment >= ?", "moment < ?"], [self._start, self._end]
         for position, sign in ((asked.after, ">"), (asked.before, "<")):
@@ -267,10 +267,10 @@ class _Search:
             f"WHERE {' AND '.join(sql)} ORDER BY moment {order}, number {order} LIMIT {limit:d}",
             [*parameters, *asked.condition.parameters],
         )
-        return (Row(*row) for row in rows.fetchall())
+        return (StoredEvent(*row) for row in rows.fetchall())
 
 
-def _events(files: Sequence[str], place: Place) -> str:
+def _events(files: Sequence[str], place: StorePaths) -> str:
     """The newest events that were loaded, and those of files, as a table."""
     if not files:
         return "newest"
@@ -304,7 +304,7 @@ def _insert(database: duckdb.DuckDBPyConnection, rows: Sequence[Sequence[Any]]) 
 
 
 @contextlib.contextmanager
-def _connected(place: Place, ticket: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+def _connected(place: StorePaths, ticket: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """DuckDB in memory, bounded in memory, time and reach; ended when the ticket is gone."""
     with duckdb.connect() as database:
         database.execute(f"SET memory_limit = '{MEMORY}'")
@@ -333,7 +333,7 @@ def _interrupt(database: duckdb.DuckDBPyConnection, done: threading.Event, ticke
 
 
 @contextlib.contextmanager
-def _reading(place: Place) -> Iterator[sqlite3.Connection]:
+def _reading(place: StorePaths) -> Iterator[sqlite3.Connection]:
     """The catalogue as it is at one moment."""
     found = sqlite3.connect(f"file:{place.catalogue}?mode=ro", uri=True, isolation_level=None)
     try:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from aerodrome.telemetry.refusals import RefusedError, invalid
+from aerodrome.telemetry.refusals import TelemetryRefusedError, invalid
 
 MOST_TERMS = 100
 DEEPEST = 20
@@ -41,17 +41,17 @@ _JSON_TEXT = "CASE WHEN json_valid(message) THEN json_extract_string(message, ?)
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class SqlCondition:
     """A condition of SQL with its parameters."""
 
     sql: str
     parameters: tuple[str | float, ...] = ()
 
 
-EVERYTHING = Condition("true")
+EVERYTHING = SqlCondition("true")
 
 
-def read(pattern: str) -> Condition:
+def read(pattern: str) -> SqlCondition:
     """The condition for a filter pattern; an empty one lets everything pass.
 
     Raises:
@@ -69,10 +69,10 @@ def read(pattern: str) -> Condition:
     return _terms(text)
 
 
-def _terms(text: str) -> Condition:
-    needed: list[Condition] = []
-    excluded: list[Condition] = []
-    optional: list[Condition] = []
+def _terms(text: str) -> SqlCondition:
+    needed: list[SqlCondition] = []
+    excluded: list[SqlCondition] = []
+    optional: list[SqlCondition] = []
     place = 0
     while place < len(text):
         found = _TERM.match(text, place)
@@ -84,7 +84,7 @@ def _terms(text: str) -> Condition:
         sign, quoted, regex, bare = found.groups()
         one = (
             _regex("message", regex) if regex is not None
-            else Condition("contains(message, ?)", (_unescaped(quoted) if quoted is not None else bare,))
+            else SqlCondition("contains(message, ?)", (_unescaped(quoted) if quoted is not None else bare,))
         )  # fmt: skip
         {"-": excluded, "?": optional, "": needed}[sign].append(one)
     if len(needed) + len(excluded) + len(optional) > MOST_TERMS:
@@ -111,7 +111,7 @@ class _Json:
             yield found.lastgroup, found[found.lastgroup]
             place = found.end()
 
-    def read(self) -> Condition:
+    def read(self) -> SqlCondition:
         """The whole condition."""
         if len(self._tokens) > 10 * MOST_TERMS:
             raise _wrong("it is too long")
@@ -120,19 +120,19 @@ class _Json:
             raise _wrong(f"{self._tokens[self._place][1]!r} stands where nothing may follow")
         return found
 
-    def _either(self, depth: int) -> Condition:
+    def _either(self, depth: int) -> SqlCondition:
         found = [self._both(depth)]
         while self._takes("||"):
             found.append(self._both(depth))
         return _joined(" OR ", found)
 
-    def _both(self, depth: int) -> Condition:
+    def _both(self, depth: int) -> SqlCondition:
         found = [self._one(depth)]
         while self._takes("&&"):
             found.append(self._one(depth))
         return _joined(" AND ", found)
 
-    def _one(self, depth: int) -> Condition:
+    def _one(self, depth: int) -> SqlCondition:
         if depth > DEEPEST:
             raise _wrong(f"it has more than {DEEPEST} parentheses within each other")
         if self._takes("("):
@@ -146,35 +146,35 @@ class _Json:
         path = _path(text)
         if self._takes("NOT"):
             self._require("EXISTS")
-            return Condition(f"json_valid(message) AND ({_JSON_TYPE}) IS NULL", (path,))
+            return SqlCondition(f"json_valid(message) AND ({_JSON_TYPE}) IS NULL", (path,))
         if self._takes("IS"):
             _, word = self._next()
             if word.upper() == "NULL":
-                return Condition(f"coalesce(({_JSON_TYPE}) = 'NULL', false)", (path,))
+                return SqlCondition(f"coalesce(({_JSON_TYPE}) = 'NULL', false)", (path,))
             if word.upper() in {"TRUE", "FALSE"}:
                 is_boolean = f"coalesce(({_JSON_TYPE}) = 'BOOLEAN' AND ({_JSON_TEXT}) = ?, false)"
-                return Condition(is_boolean, (path, path, word.lower()))
+                return SqlCondition(is_boolean, (path, path, word.lower()))
             raise _wrong("IS is followed by TRUE, FALSE or NULL")
         _, operator = self._next()
         if operator not in {"=", "!=", ">", "<", ">=", "<="}:
             raise _wrong(f"{operator!r} is no comparison")
         return self._compared(path, operator)
 
-    def _compared(self, path: str, operator: str) -> Condition:
+    def _compared(self, path: str, operator: str) -> SqlCondition:
         kind, value = self._next()
         if kind == "regex" and operator in {"=", "!="}:
             matches = _regex(f"({_JSON_TEXT})", value, negated=operator == "!=")
-            return Condition(matches.sql, (path, *matches.parameters))
+            return SqlCondition(matches.sql, (path, *matches.parameters))
         if kind == "bare" and _NUMBER.fullmatch(value):
             sql = f"coalesce(TRY_CAST(({_JSON_TEXT}) AS DOUBLE) {operator} ?::DOUBLE, false)"
-            return Condition(sql, (path, float(value)))
+            return SqlCondition(sql, (path, float(value)))
         if kind not in {"bare", "quoted"} or operator not in {"=", "!="}:
             raise _wrong(f"{operator} is followed by a number")
         negation = "NOT " if operator == "!=" else ""
         wanted = _unescaped(value) if kind == "quoted" else value
         if "*" in wanted:
-            return Condition(f"coalesce(({_JSON_TEXT}) {negation}LIKE ? ESCAPE '\\', false)", (path, _like(wanted)))
-        return Condition(f"coalesce(({_JSON_TEXT}) {operator} ?, false)", (path, wanted))
+            return SqlCondition(f"coalesce(({_JSON_TEXT}) {negation}LIKE ? ESCAPE '\\', false)", (path, _like(wanted)))
+        return SqlCondition(f"coalesce(({_JSON_TEXT}) {operator} ?, false)", (path, wanted))
 
     def _next(self) -> tuple[str, str]:
         if self._place >= len(self._tokens):
@@ -201,11 +201,11 @@ def _path(text: str) -> str:
     return found
 
 
-def _regex(subject: str, text: str, *, negated: bool = False) -> Condition:
+def _regex(subject: str, text: str, *, negated: bool = False) -> SqlCondition:
     """DuckDB's regular expressions are RE2's: their time is bounded by their length and the text's."""
     if not text or "(" in text or ")" in text:
         raise _wrong("a regular expression has neither parentheses nor nothing at all")
-    return Condition(f"coalesce({'NOT ' if negated else ''}regexp_matches({subject}, ?), false)", (text,))
+    return SqlCondition(f"coalesce({'NOT ' if negated else ''}regexp_matches({subject}, ?), false)", (text,))
 
 
 def _like(text: str) -> str:
@@ -217,16 +217,16 @@ def _unescaped(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
 
 
-def _not(condition: Condition) -> Condition:
-    return Condition(f"NOT ({condition.sql})", condition.parameters)
+def _not(condition: SqlCondition) -> SqlCondition:
+    return SqlCondition(f"NOT ({condition.sql})", condition.parameters)
 
 
-def _joined(word: str, conditions: list[Condition]) -> Condition:
+def _joined(word: str, conditions: list[SqlCondition]) -> SqlCondition:
     if len(conditions) == 1:
         return conditions[0]
     parameters = tuple(value for each in conditions for value in each.parameters)
-    return Condition(word.join(f"({each.sql})" for each in conditions), parameters)
+    return SqlCondition(word.join(f"({each.sql})" for each in conditions), parameters)
 
 
-def _wrong(why: str) -> RefusedError:
+def _wrong(why: str) -> TelemetryRefusedError:
     return invalid(f"Invalid filter pattern: {why}.")

@@ -11,7 +11,7 @@ LIMIT = "LimitExceededException"
 MALFORMED = "MalformedQueryException"
 
 
-class RefusedError(Exception):
+class TelemetryRefusedError(Exception):
     """The request is not carried out; `code` is AWS's word for why."""
 
     def __init__(self, code: str, sentence: str) -> None:
@@ -23,5 +23,5 @@ class RefusedError(Exception):
         return self.sentence
 
 
-def invalid(sentence: str) -> RefusedError:
-    return RefusedError(INVALID, sentence)
+def invalid(sentence: str) -> TelemetryRefusedError:
+    return TelemetryRefusedError(INVALID, sentence)

@@ -23,9 +23,9 @@ import structlog
 from aerodrome.clock import Clock
 from aerodrome.telemetry import keeping, parts
 from aerodrome.telemetry.catalogue import Catalogue
-from aerodrome.telemetry.keeping import Plan, Reason, StoreLimits, Write
-from aerodrome.telemetry.parts import Asked, Page, Place
-from aerodrome.telemetry.refusals import THROTTLED, UNAVAILABLE, RefusedError
+from aerodrome.telemetry.keeping import DropReason, Plan, StoreLimits, Write
+from aerodrome.telemetry.parts import Asked, Page, StorePaths
+from aerodrome.telemetry.refusals import THROTTLED, UNAVAILABLE, TelemetryRefusedError
 from aerodrome.telemetry.workers import Workers
 
 RHYTHM = 5.0
@@ -53,7 +53,7 @@ class Store:
     """All that is stored below one folder (mode 0700, made by the caller)."""
 
     def __init__(self, folder: Path, *, limits: StoreLimits, clock: Clock) -> None:
-        self._place = Place(folder)
+        self._place = StorePaths(folder)
         self._limits = limits
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "catalogue")
@@ -102,7 +102,7 @@ class Store:
             return await self._in_thread(partial(question, self._catalogue, *given, **more))
         except sqlite3.OperationalError as error:
             log.warning("the catalogue refuses", reason=str(error))
-            raise RefusedError(UNAVAILABLE, f"The log store cannot do this now: {error}.") from error
+            raise TelemetryRefusedError(UNAVAILABLE, f"The log store cannot do this now: {error}.") from error
 
     async def page(self, asked: Asked, *, caller: str) -> Page:
         """One page of events; who is cancelled while it waits here ends the search.
@@ -111,14 +111,16 @@ class Store:
             RefusedError: the search fails, or too many are waiting already.
         """
         if self._searching[caller] >= SEARCHES_EACH or self._searching.total() >= SEARCHES:
-            raise RefusedError(THROTTLED, "Too many searches of logs are waiting: try again when one has ended.")
+            raise TelemetryRefusedError(
+                THROTTLED, "Too many searches of logs are waiting: try again when one has ended."
+            )
         self._searching[caller] += 1
         ticket = self._place.temporary / f"{uuid.uuid4().hex}.ticket"
         try:
             ticket.touch(mode=0o600)
             return await self._workers.run(parts.page, self._place, asked, ticket)
         except OSError as error:
-            raise RefusedError(UNAVAILABLE, f"The log store cannot do this now: {error}.") from error
+            raise TelemetryRefusedError(UNAVAILABLE, f"The log store cannot do this now: {error}.") from error
         finally:
             ticket.unlink(missing_ok=True)
             self._searching[caller] -= 1
@@ -149,7 +151,7 @@ class Store:
             limits=self._limits,
         )
         for each in plan.drops:
-            if each.reason is not Reason.RETENTION:
+            if each.reason is not DropReason.RETENTION:
                 log.warning(
                     "events were dropped because the store's limit is met",
                     limit=str(each.reason), events=each.part.rows, day=each.part.day, log_group_id=each.part.group,

@@ -13,7 +13,7 @@ from typing import Any
 from botocore.model import ListShape, MapShape, OperationModel, Shape, StringShape, StructureShape
 
 from aerodrome import java_patterns, service_models
-from aerodrome.telemetry.refusals import UNAVAILABLE, RefusedError, invalid
+from aerodrome.telemetry.refusals import UNAVAILABLE, TelemetryRefusedError, invalid
 
 SERVICE = "logs"
 
@@ -33,7 +33,7 @@ def operation(target: str) -> OperationModel:
     """
     found = service_models.targeted(SERVICE, target)
     if found is None:
-        raise RefusedError(UNKNOWN, f"There is no operation {target[:LONGEST_ECHO]!r}.")
+        raise TelemetryRefusedError(UNKNOWN, f"There is no operation {target[:LONGEST_ECHO]!r}.")
     return found
 
 
@@ -46,7 +46,7 @@ def read(wanted: OperationModel, body: bytes) -> Document:
     try:
         document = json.loads(body or b"{}")
     except (ValueError, RecursionError):
-        raise RefusedError("SerializationException", "The body of the request is not JSON.") from None
+        raise TelemetryRefusedError("SerializationException", "The body of the request is not JSON.") from None
     if wanted.input_shape is None:
         return {}
     found = _read(wanted.input_shape, document, "")
@@ -59,12 +59,12 @@ def success(output: Mapping[str, Any]) -> bytes:
     return json.dumps({name: value for name, value in output.items() if value is not None}).encode()
 
 
-def failure(error: RefusedError) -> bytes:
+def failure(error: TelemetryRefusedError) -> bytes:
     """The body of a refusal."""
     return json.dumps({"__type": error.code, "message": str(error)}).encode()
 
 
-def status(error: RefusedError) -> int:
+def status(error: TelemetryRefusedError) -> int:
     """Its HTTP status."""
     return 503 if error.code == UNAVAILABLE else 400
 

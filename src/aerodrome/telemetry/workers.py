@@ -16,7 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import ParamSpec, TypeVar
 
-from aerodrome.telemetry.refusals import UNAVAILABLE, RefusedError
+from aerodrome.telemetry.refusals import UNAVAILABLE, TelemetryRefusedError
 
 MEMORY = 2 * 2**30
 """Bytes of data that one may map; DuckDB's own bound is far below."""
@@ -55,7 +55,7 @@ class Workers:
             if self._pool is pool:
                 self._pool = None
                 pool.shutdown(wait=False)
-            raise RefusedError(
+            raise TelemetryRefusedError(
                 UNAVAILABLE, "The process that did this was ended; it may need too much memory."
             ) from None
         finally:

@@ -13,7 +13,7 @@ from aerodrome.release.installation import Installation
 @pytest.mark.skipif(not lines.ALL, reason="make lines runs it; make test runs whole environments of the main lines")
 @pytest.mark.parametrize("version", [*lines.FIRST, *lines.ONE])
 def test_a_lock_works(version, versions):
-    places = interpreters.Places(downloads=versions / "python", environ=os.environ)
+    places = interpreters.InterpreterFolders(downloads=versions / "python", environ=os.environ)
     try:
         interpreters.find(locks.of(version).python, places)
     except errors.BrokenError as error:

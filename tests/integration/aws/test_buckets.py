@@ -7,7 +7,7 @@ import pytest
 
 from aerodrome import errors
 from aerodrome.aws import buckets, clients, credentials
-from aerodrome.aws.buckets import Wanted, WantedFile
+from aerodrome.aws.buckets import WantedBucket, WantedFile
 from aerodrome.emulator import launch
 
 
@@ -17,17 +17,17 @@ def s3(service):
 
 
 @pytest.fixture
-def wanted(s3) -> Wanted:
+def wanted(s3) -> WantedBucket:
     bucket = f"bucket-{secrets.token_hex(4)}"
     s3.create_bucket(Bucket=bucket)
     launch.reassert(s3, [bucket])
     s3.put_object(Bucket=bucket, Key="dags/", Body=b"")
     version = s3.put_object(Bucket=bucket, Key="requirements.txt", Body=b"")["VersionId"]
     file = WantedFile(field="RequirementsS3Path", path="requirements.txt", version=version)
-    return Wanted(bucket=bucket, region="us-east-1", dag_path="dags", files=(file,))
+    return WantedBucket(bucket=bucket, region="us-east-1", dag_path="dags", files=(file,))
 
 
-def findings(s3, wanted: Wanted) -> list[tuple[str, str]]:
+def findings(s3, wanted: WantedBucket) -> list[tuple[str, str]]:
     found = buckets.judge(wanted, buckets.inspect(s3, wanted))
     return [(finding.field, finding.message) for finding in found]
 

@@ -173,7 +173,7 @@ class Cell:
         self.prelude: dict[str, Any] | None = None
         self.views: list[list[str]] = []
         self.linkless: list[str] = []
-        self.group: cgroups.Group | None = None
+        self.group: cgroups.ControlGroup | None = None
         self.private: Path | None = None
         self.seen: set[int] = set()
 

@@ -53,7 +53,7 @@ time.sleep(3600)
 
 
 @pytest.fixture
-def group() -> Iterator[cgroups.Group]:
+def group() -> Iterator[cgroups.ControlGroup]:
     found, trouble = cgroups.here()
     if found is None or set(found.folders) != set(cgroups.CONTROLLERS):
         pytest.skip(f"this machine grants no control groups: {trouble or found}")
@@ -144,7 +144,7 @@ def test_who_is_killed_with_its_cell_is_found_by_the_group(placed, group, monkey
     everybody = cgroups.members(group)
     assert cell in everybody
     monkeypatch.setattr(leftovers, "_end_others", lambda *_: pytest.fail("a list of processes is not needed"))
-    top = cgroups.Group(group.version, {kind: str(Path(place).parent) for kind, place in group.folders.items()})
+    top = cgroups.ControlGroup(group.version, {kind: str(Path(place).parent) for kind, place in group.folders.items()})
     leftovers.end([CellPaths(placed.folder)], None, top=top)
     assert cgroups.members(group) == set()
     assert all(map(harness.dead, everybody))
@@ -170,7 +170,7 @@ def test_a_cell_that_starts_again_knows_the_groups_of_what_it_adopts(placed, gro
 
 
 def test_a_lost_tree_costs_no_unit(placed) -> None:
-    placed.group = cgroups.Group(1, {"pids": "/proc/no-such-tree"})
+    placed.group = cgroups.ControlGroup(1, {"pids": "/proc/no-such-tree"})
     placed.start(placed.unit("one", limits={"memory": 2**40}))
     placed.ready("one")
 

@@ -39,7 +39,7 @@ def probed(python: Path | str) -> list[int]:
 
 @pytest.fixture(scope="module")
 def python_3_12(tmp_path_factory):
-    places = interpreters.Places(downloads=tmp_path_factory.mktemp("pythons"), environ=os.environ)
+    places = interpreters.InterpreterFolders(downloads=tmp_path_factory.mktemp("pythons"), environ=os.environ)
     return interpreters.find("3.12", places).path
 
 

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from aerodrome.ledger.schema import environment
-from aerodrome.model.hibernation import AWAKE, Hibernation, Rest, Step
+from aerodrome.model.hibernation import AWAKE, Hibernation, HibernationStep, Rest
 from aerodrome.model.lifecycle import Status
 from aerodrome.operations import hibernation
 from waiting import LIMIT, wait_for
@@ -41,7 +41,7 @@ def _set_status(engine: sa.Engine, status: Status) -> None:
 
 
 def _rest(world: Any, wanted: Hibernation) -> None:
-    world.ledger.rest(NAME, lambda _: Step(wanted), world.now())
+    world.ledger.rest(NAME, lambda _: HibernationStep(wanted), world.now())
 
 
 def _refresh(world: Any) -> Any:

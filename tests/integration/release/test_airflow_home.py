@@ -10,7 +10,7 @@ import pytest
 
 from aerodrome.release import airflow_home, sandbox
 from aerodrome.release.airflow_home import AIRFLOW_HOME, Parts
-from aerodrome.release.sandbox import Limits
+from aerodrome.release.sandbox import SandboxLimits
 from aerodrome.unix_users import UnixUser
 
 NOBODY = UnixUser(61234, 61234)
@@ -65,7 +65,7 @@ def folder(place):
 def run(seen, script, user=SOMEBODY):
     environ = {"PATH": os.defpath, "AIRFLOW_HOME": str(seen.path)}
     command = ["/bin/bash", "-c", script] if not script.startswith("\n") else [sys.executable, "-I", "-c", script]
-    return sandbox.run(command, environ=environ, cwd=Path("/"), limits=Limits(20), user=user, views=seen.views)
+    return sandbox.run(command, environ=environ, cwd=Path("/"), limits=SandboxLimits(20), user=user, views=seen.views)
 
 
 FOUND = (

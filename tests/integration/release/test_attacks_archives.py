@@ -12,7 +12,7 @@ import pytest
 from aerodrome import trees
 from aerodrome.release import airflow_home, confined, locks, plugins, sealing, user_files
 from aerodrome.release.failures import ReleaseError
-from aerodrome.release.sandbox import Limits
+from aerodrome.release.sandbox import SandboxLimits
 from aerodrome.release.user_files import UserFiles
 from aerodrome.unix_users import UnixUser
 
@@ -113,7 +113,7 @@ def within(code):
     return f"(lambda names: exec({code!r}, names) or names['answer'])({{}})"
 
 
-LIMITS = Limits(60)
+LIMITS = SandboxLimits(60)
 
 
 @AS_ROOT
@@ -134,10 +134,10 @@ def test_a_parser_that_somebody_took_over_reaches_nothing(place):
 @pytest.mark.parametrize(
     ("code", "limits", "words"),
     [
-        ("while True: pass", Limits(1.0), "took too long"),
+        ("while True: pass", SandboxLimits(1.0), "took too long"),
         ("import os; os._exit(3)", LIMITS, "broke off"),
         ("answer = 'x' * (64 << 20)", LIMITS, "broke off"),
-        ("answer = bytearray(300 << 20)", Limits(60, memory=200 << 20), "broke off"),
+        ("answer = bytearray(300 << 20)", SandboxLimits(60, memory=200 << 20), "broke off"),
         ("answer = {1, 2}", LIMITS, "broke off"),
     ],
 )

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from aerodrome.cli import check_run
 from aerodrome.release import sandbox
-from aerodrome.release.sandbox import Limits
+from aerodrome.release.sandbox import SandboxLimits
 from aerodrome.settings import Settings
 
 ATTACK = """
@@ -74,4 +74,4 @@ def test_a_script_that_attacks_is_nobody_and_reaches_nothing(place, attacked):
 
 def test_nothing_is_run_as_root():
     with pytest.raises(RuntimeError, match="as root"):
-        sandbox.run(["/bin/true"], environ={}, cwd=Path("/"), limits=Limits(5))
+        sandbox.run(["/bin/true"], environ={}, cwd=Path("/"), limits=SandboxLimits(5))

@@ -8,7 +8,7 @@ import pytest
 
 from aerodrome import errors
 from aerodrome.release import interpreters
-from aerodrome.release.interpreters import Interpreter, Places, UnusablePython
+from aerodrome.release.interpreters import Interpreter, InterpreterFolders, UnusablePython
 
 LINE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -45,7 +45,7 @@ def test_a_python_that_cannot_serve_is_refused_with_the_reason(tmp_path, text, r
 def test_a_shim_that_starts_nothing_does_not_hide_a_real_python(tmp_path):
     program(tmp_path / f"python{LINE}", "exit 127")
     folders = [tmp_path, Path(sys.base_prefix) / "bin"]
-    places = Places(folders=folders, downloads=tmp_path / "downloads", environ={"HOME": str(tmp_path)})
+    places = InterpreterFolders(folders=folders, downloads=tmp_path / "downloads", environ={"HOME": str(tmp_path)})
     assert interpreters.find(LINE, places).version == sys.version_info[:3]
 
 
@@ -53,7 +53,7 @@ def test_no_python_at_all_says_what_to_do_and_what_was_tried(tmp_path):
     # 3.99 is no line that anybody offers, so uv fails without asking the network.
     shim = program(tmp_path / "python3.99", "exit 127")
     environ = {"HOME": str(tmp_path), "PATH": str(tmp_path), "UV_OFFLINE": "1", "PIP_CONFIG_FILE": os.devnull}
-    places = Places(downloads=tmp_path / "downloads", environ=environ)
+    places = InterpreterFolders(downloads=tmp_path / "downloads", environ=environ)
     with pytest.raises(errors.BrokenError) as caught:
         interpreters.find("3.99", places)
     assert "no Python 3.99 was found, and uv could not download it" in str(caught.value)

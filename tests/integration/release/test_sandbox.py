@@ -15,7 +15,7 @@ import pytest
 from aerodrome import trees
 from aerodrome.release import airflow_home, sandbox
 from aerodrome.release.failures import ReleaseError
-from aerodrome.release.sandbox import Limits, WritablePaths
+from aerodrome.release.sandbox import SandboxLimits, WritablePaths
 from aerodrome.unix_users import UnixUser
 
 NOBODY = UnixUser(61234, 61234)
@@ -28,7 +28,7 @@ USER = NOBODY if os.geteuid() == 0 else None
 def run(script, *, seconds=20.0, user=USER, **options):
     environ = {"PATH": os.defpath, "MARK": "aerodrome-test"}
     return sandbox.run(
-        ["/bin/bash", "-c", script], environ=environ, cwd=Path("/"), limits=Limits(seconds), user=user, **options
+        ["/bin/bash", "-c", script], environ=environ, cwd=Path("/"), limits=SandboxLimits(seconds), user=user, **options
     )
 
 
@@ -52,7 +52,7 @@ def test_code_and_last_lines_come_back():
 
 def test_the_environment_is_exactly_the_given_one():
     program = [sys.executable, "-I", "-c", "import os; print(*sorted(os.environ))"]
-    ended = sandbox.run(program, environ={"MARK": "1"}, cwd=Path("/"), limits=Limits(20), user=USER)
+    ended = sandbox.run(program, environ={"MARK": "1"}, cwd=Path("/"), limits=SandboxLimits(20), user=USER)
     assert ended.tail[-1].replace("LC_CTYPE ", "") == "MARK"
 
 
@@ -85,7 +85,11 @@ def test_who_forks_faster_than_we_look_is_ended_too():
     subprocess_of = f"import os, subprocess; [subprocess.Popen({program!r}) for _ in range(3)]"
     environ = {"PATH": os.defpath}
     ended = sandbox.run(
-        [sys.executable, "-I", "-c", subprocess_of], environ=environ, cwd=Path("/"), limits=Limits(20), user=lonely
+        [sys.executable, "-I", "-c", subprocess_of],
+        environ=environ,
+        cwd=Path("/"),
+        limits=SandboxLimits(20),
+        user=lonely,
     )
     assert ended.code == 0
     assert not [each for each in psutil.process_iter() if each.uids().real == lonely.uid]
@@ -101,7 +105,7 @@ def test_what_was_written_is_not_taken_while_somebody_still_writes():
 def test_memory_is_limited():
     ended = sandbox.run(
         [sys.executable, "-c", "x = bytearray(600 << 20)"],
-        environ={}, cwd=Path("/"), limits=Limits(20, memory=500 << 20), user=USER,
+        environ={}, cwd=Path("/"), limits=SandboxLimits(20, memory=500 << 20), user=USER,
     )  # fmt: skip
     assert ended.code == 1
     assert "MemoryError" in ended.tail[-1]
@@ -123,7 +127,7 @@ except BlockingIOError:
 @AS_ROOT
 def test_processes_are_limited_and_none_is_left():
     lonely = UnixUser(61298, 61298)
-    limits = Limits(60, processes=20)
+    limits = SandboxLimits(60, processes=20)
     ended = sandbox.run([sys.executable, "-c", FORKING], environ={}, cwd=Path("/"), limits=limits, user=lonely)
     assert ended.tail == ("refused after 19",)
     assert not [each for each in psutil.process_iter() if each.uids().real == lonely.uid]
@@ -139,7 +143,8 @@ def writes(folder, code, **limits):
         os.chown(folder, USER.uid, USER.gid)
     return sandbox.run(
         [sys.executable, "-c", f"import os, time\nblock = os.urandom(1 << 20)\n{code}"],
-        environ={}, cwd=folder, user=USER, writable=WritablePaths((folder,), folder), limits=Limits(60, **limits),
+        environ={}, cwd=folder, user=USER, writable=WritablePaths((folder,), folder),
+        limits=SandboxLimits(60, **limits),
     )  # fmt: skip
 
 
@@ -209,7 +214,7 @@ def test_messages_have_a_channel_of_their_own():
 
 
 def test_a_program_that_is_not_there_is_told():
-    ended = sandbox.run(["/nowhere/program"], environ={}, cwd=Path("/"), limits=Limits(20), user=USER)
+    ended = sandbox.run(["/nowhere/program"], environ={}, cwd=Path("/"), limits=SandboxLimits(20), user=USER)
     assert ended.code == 126
     assert "/nowhere/program" in ended.tail[0]
 
@@ -226,7 +231,7 @@ def test_as_root_the_program_is_somebody_else_without_groups_or_a_way_back():
 def test_a_program_makes_no_user_namespace():
     attacks = Path(__file__).parents[1] / "cell" / "namespace_attacks.py"
     program = [sys.executable, "-I", "-c", attacks.read_text()]
-    ended = sandbox.run(program, environ={"PATH": os.defpath}, cwd=Path("/"), limits=Limits(30), user=NOBODY)
+    ended = sandbox.run(program, environ={"PATH": os.defpath}, cwd=Path("/"), limits=SandboxLimits(30), user=NOBODY)
     *tried, usual, end = ended.tail
     assert len(tried) >= 5
     assert [line for line in tried if not line.endswith(": refused")] == []
@@ -307,7 +312,7 @@ def test_a_program_with_a_room_reads_and_connects_and_writes_there_alone(short_f
         thread.start()
         ended = sandbox.run(
             [sys.executable, "-c", ROOMY, str(top)],
-            environ={}, cwd=Path("/"), limits=Limits(20), user=NOBODY,
+            environ={}, cwd=Path("/"), limits=SandboxLimits(20), user=NOBODY,
             writable=WritablePaths((top / "own",), top / "own"),
         )  # fmt: skip
         thread.join()

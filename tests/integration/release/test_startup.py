@@ -173,12 +173,12 @@ def test_nobody_else_reads_what_it_wrote(scratch):
     home = scratch / "release" / "home"
     ended = sandbox.run(
         ["/bin/cat", str(home / "profiles.yml")],
-        environ={}, cwd=Path("/"), limits=sandbox.Limits(20), user=UnixUser(61235, 61235),
+        environ={}, cwd=Path("/"), limits=sandbox.SandboxLimits(20), user=UnixUser(61235, 61235),
     )  # fmt: skip
     assert ended.code != 0
     home = airflow_home.lay_out(scratch / "seen", airflow_home.Parts(home=home), USER)
     own = ["/bin/cat", f"{airflow_home.AIRFLOW_HOME}/profiles.yml"]
-    shown = sandbox.run(own, environ={}, cwd=Path("/"), limits=sandbox.Limits(20), user=USER, views=home.views)
+    shown = sandbox.run(own, environ={}, cwd=Path("/"), limits=sandbox.SandboxLimits(20), user=USER, views=home.views)
     assert shown.tail == ("secret",)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from aerodrome.model.hibernation import Hibernation, Rest, Step
+from aerodrome.model.hibernation import Hibernation, HibernationStep, Rest
 from aerodrome.model.lifecycle import Event, Status
 from protocol.api.test_operator_history import NOW, ROOT, World, ask, world
 
@@ -20,7 +20,7 @@ NEVER = {Status.CREATE_FAILED, Status.UNAVAILABLE, Status.DELETING}
 
 
 def at(world: World, rest: Rest) -> None:
-    world.environments.rest("demo", lambda _: Step(Hibernation(rest=rest, since=NOW)), NOW)
+    world.environments.rest("demo", lambda _: HibernationStep(Hibernation(rest=rest, since=NOW)), NOW)
 
 
 def set_status(world: World, status: Status) -> None:

@@ -212,7 +212,7 @@ def test_an_ear_hears_a_notice_and_outlives_its_connection():
         made.append(Connection(channel))
         return made[-1]
 
-    ear = notices.Ear("news", connect)
+    ear = notices.NoticeListener("news", connect)
     ear.wait(0)
     assert (len(made), made[0].channel, ear.heard_at) == (1, "news", notices.NEVER)
     made[0].far.send(b"x")
@@ -235,13 +235,13 @@ def test_an_ear_without_a_database_waits_all_the_same():
         raise OSError(channel)
 
     began = time.monotonic()
-    notices.Ear("news", connect).wait(0.05)
+    notices.NoticeListener("news", connect).wait(0.05)
     assert time.monotonic() - began >= 0.05
 
 
 def test_a_dag_processor_looks_when_its_sockets_or_a_notice_say_so(monkeypatch):
     heard = []
-    monkeypatch.setattr(notices, "Ear", lambda _: SimpleNamespace(wait=lambda *words: heard.append(words)))
+    monkeypatch.setattr(notices, "NoticeListener", lambda _: SimpleNamespace(wait=lambda *words: heard.append(words)))
 
     class Manager:
         selector = SimpleNamespace(fileno=lambda: 7)

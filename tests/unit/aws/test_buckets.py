@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome.aws import buckets
-from aerodrome.aws.buckets import Facts, Wanted, WantedFile
+from aerodrome.aws.buckets import BucketFacts, WantedBucket, WantedFile
 
-WANTED = Wanted(bucket="my-bucket", region="us-east-1", dag_path="dags")
-GOOD = Facts(
+WANTED = WantedBucket(bucket="my-bucket", region="us-east-1", dag_path="dags")
+GOOD = BucketFacts(
     region="us-east-1",
     versioning="Enabled",
     public_access_blocks=frozenset(buckets.BLOCKS),
@@ -55,13 +55,13 @@ def test_each_fault_is_one_finding_that_names_the_field_and_the_fix(changes, fie
 
 
 def test_every_fault_is_told_at_once():
-    bad = Facts(region="eu-west-1", files=((PINNED, "missing", ""), (LATEST, "readable", "v9")))
+    bad = BucketFacts(region="eu-west-1", files=((PINNED, "missing", ""), (LATEST, "readable", "v9")))
     fields = [finding.field for finding in buckets.judge(WANTED, bad)]
     assert fields == ["SourceBucketArn", "SourceBucketArn", "SourceBucketArn", "DagS3Path", "RequirementsS3Path"]
 
 
 def test_of_a_missing_bucket_nothing_else_is_said():
-    assert len(buckets.judge(WANTED, Facts(exists=False))) == 1
+    assert len(buckets.judge(WANTED, BucketFacts(exists=False))) == 1
 
 
 @given(st.sampled_from(["dags", "dags/", "/dags", "/dags/"]))

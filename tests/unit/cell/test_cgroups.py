@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from aerodrome.cell import cgroups
-from aerodrome.cell.cgroups import Group, Limits
+from aerodrome.cell.cgroups import ControlGroup, Limits
 
 HALF = 512 * 2**20
 
@@ -42,7 +42,7 @@ def hierarchy_2(top: Path, *names: str, kinds: str = "cpu memory pids") -> tuple
 def test_version_1_gives_each_controller_its_folder_below_our_own(tmp_path) -> None:
     found, trouble = cgroups.find(*hierarchy_1(tmp_path, "/user/me"))
     assert trouble == ""
-    assert found == Group(
+    assert found == ControlGroup(
         1,
         {
             "pids": f"{tmp_path}/pids/user/me",
@@ -56,13 +56,13 @@ def test_what_a_container_sees_of_a_hierarchy_begins_at_its_own_group(tmp_path) 
     (tmp_path / "pids").mkdir()
     mounts = f"31 25 0:28 /docker/abc {tmp_path}/pids rw - cgroup cgroup rw,pids\n"
     found, _ = cgroups.find(mounts, "4:pids:/docker/abc\n")
-    assert found == Group(1, {"pids": f"{tmp_path}/pids"})
+    assert found == ControlGroup(1, {"pids": f"{tmp_path}/pids"})
 
 
 def test_version_2_takes_the_highest_group_that_may_hold_others(tmp_path) -> None:
     mounts, membership = hierarchy_2(tmp_path, "user.slice", "session.scope")
     found, trouble = cgroups.find(mounts, membership)
-    assert (found, trouble) == (Group(2, dict.fromkeys(cgroups.CONTROLLERS, str(tmp_path))), "")
+    assert (found, trouble) == (ControlGroup(2, dict.fromkeys(cgroups.CONTROLLERS, str(tmp_path))), "")
 
 
 def test_version_2_gives_whoever_is_not_root_what_was_delegated(tmp_path, monkeypatch) -> None:
@@ -70,7 +70,7 @@ def test_version_2_gives_whoever_is_not_root_what_was_delegated(tmp_path, monkey
     delegated = tmp_path / "user.slice" / "user@1000.service"
     monkeypatch.setattr(os, "access", lambda path, _: Path(path).is_relative_to(delegated))
     found, _ = cgroups.find(mounts, membership)
-    assert found == Group(2, {"pids": str(delegated), "memory": str(delegated)})
+    assert found == ControlGroup(2, {"pids": str(delegated), "memory": str(delegated)})
 
 
 @pytest.mark.parametrize("names", [(), ("session.scope",)])
@@ -96,7 +96,7 @@ def test_version_1_gives_nothing_to_whoever_may_not_write(tmp_path, monkeypatch)
 
 
 def test_the_plan_of_version_1() -> None:
-    group = Group(1, {"pids": "/p", "memory": "/m", "cpu": "/c"})
+    group = ControlGroup(1, {"pids": "/p", "memory": "/m", "cpu": "/c"})
     assert cgroups.plan(group, Limits(processes=9, memory=HALF, weight=200)) == [
         ("/p/pids.max", "9"),
         ("/m/memory.limit_in_bytes", str(HALF)),
@@ -106,18 +106,18 @@ def test_the_plan_of_version_1() -> None:
 
 
 def test_the_plan_of_version_2_bounds_the_swap_space_too() -> None:
-    group = Group(2, dict.fromkeys(cgroups.CONTROLLERS, "/g"))
+    group = ControlGroup(2, dict.fromkeys(cgroups.CONTROLLERS, "/g"))
     assert cgroups.plan(group, Limits(processes=9, memory=HALF, weight=200)) == [
         ("/g/pids.max", "9"),
         ("/g/memory.max", str(HALF)),
         ("/g/cpu.weight", "200"),
         ("/g/memory.swap.max", str(HALF)),
     ]
-    assert cgroups.plan(Group(2, {"pids": "/g"}), Limits(memory=HALF)) == [("/g/pids.max", "max")]
+    assert cgroups.plan(ControlGroup(2, {"pids": "/g"}), Limits(memory=HALF)) == [("/g/pids.max", "max")]
 
 
 def test_a_group_of_version_2_lends_its_controllers_and_counts(tmp_path) -> None:
-    group = Group(2, dict.fromkeys(cgroups.CONTROLLERS, str(tmp_path / "g")))
+    group = ControlGroup(2, dict.fromkeys(cgroups.CONTROLLERS, str(tmp_path / "g")))
     (tmp_path / "g").mkdir()
     for name in ("pids.max", "memory.max", "cpu.weight", "cgroup.subtree_control"):
         (tmp_path / "g" / name).touch()
@@ -130,7 +130,7 @@ def test_a_group_of_version_2_lends_its_controllers_and_counts(tmp_path) -> None
 
 
 def test_a_file_that_is_not_there_is_never_made(tmp_path) -> None:
-    group = Group(2, {"pids": str(tmp_path)})
+    group = ControlGroup(2, {"pids": str(tmp_path)})
     assert cgroups.limit(group, Limits(processes=7)) == []
     assert cgroups.lend(group) == ["pids"]
     assert list(tmp_path.iterdir()) == []
@@ -140,12 +140,12 @@ def test_the_bound_is_the_least_above(tmp_path) -> None:
     hierarchy_2(tmp_path, "a", "b")
     (tmp_path / "a" / "memory.max").write_text(f"{HALF}\n")
     (tmp_path / "a" / "b" / "memory.max").write_text("max\n")
-    assert cgroups.bound(Group(2, {"memory": f"{tmp_path}/a/b"})) == HALF
-    assert cgroups.bound(Group(2, {"memory": str(tmp_path)})) is None
+    assert cgroups.bound(ControlGroup(2, {"memory": f"{tmp_path}/a/b"})) == HALF
+    assert cgroups.bound(ControlGroup(2, {"memory": str(tmp_path)})) is None
     (tmp_path / "memory.stat").write_text(f"cache 7\nhierarchical_memory_limit {HALF}\n")
-    assert cgroups.bound(Group(1, {"memory": str(tmp_path)})) == HALF
+    assert cgroups.bound(ControlGroup(1, {"memory": str(tmp_path)})) == HALF
     (tmp_path / "memory.stat").write_text("hierarchical_memory_limit 9223372036854771712\n")
-    assert cgroups.bound(Group(1, {"memory": str(tmp_path)})) is None
+    assert cgroups.bound(ControlGroup(1, {"memory": str(tmp_path)})) is None
 
 
 @pytest.mark.parametrize(
@@ -156,5 +156,5 @@ def test_what_is_no_group_is_none(document) -> None:
 
 
 def test_a_group_survives_the_way_through_a_document() -> None:
-    group = Group(2, {"pids": "/g"}).below("a", "b")
-    assert cgroups.parse(group._asdict()) == group == Group(2, {"pids": "/g/a/b"})
+    group = ControlGroup(2, {"pids": "/g"}).below("a", "b")
+    assert cgroups.parse(group._asdict()) == group == ControlGroup(2, {"pids": "/g/a/b"})

@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome.release import interpreters
-from aerodrome.release.interpreters import Interpreter, Places, UnusablePython, candidates, choose, named_folders
+from aerodrome.release.interpreters import (
+    Interpreter,
+    InterpreterFolders,
+    UnusablePython,
+    candidates,
+    choose,
+    named_folders,
+)
 
 versions = st.tuples(st.just(3), st.integers(11, 13), st.integers(0, 4))
 found = st.lists(
@@ -57,7 +64,7 @@ def test_every_place_is_looked_at_in_order_of_deliberateness(tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / name).write_text("not executable")
     environ = {"HOME": str(tmp_path), "PATH": os.pathsep.join([str(tmp_path / "path"), str(tmp_path / "other"), ""])}
-    places = Places(folders=[tmp_path / "named"], downloads=tmp_path / "downloads", environ=environ)
+    places = InterpreterFolders(folders=[tmp_path / "named"], downloads=tmp_path / "downloads", environ=environ)
     assert candidates("3.12", places) == expected
 
 
@@ -66,7 +73,7 @@ def test_a_python_found_twice_is_tried_once(tmp_path):
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "python3.12").symlink_to(real)
     environ = {"PATH": f"{tmp_path / 'bin'}{os.pathsep}{tmp_path / 'real'}", "HOME": str(tmp_path)}
-    places = Places(downloads=tmp_path / "none", environ=environ)
+    places = InterpreterFolders(downloads=tmp_path / "none", environ=environ)
     assert candidates("3.12", places) == [tmp_path / "bin" / "python3.12"]
 
 
@@ -80,7 +87,9 @@ def test_the_setting_of_folders_is_a_list_like_path():
     [{"UV_OFFLINE": "1"}, {"UV_OFFLINE": "true"}, {"UV_PYTHON_DOWNLOADS": "never"}, {"UV_PYTHON_DOWNLOADS": "manual"}],
 )
 def test_a_version_without_a_python_is_refused_with_how_to_get_one(tmp_path, environ):
-    nowhere = interpreters.Places(downloads=tmp_path, environ={**environ, "PATH": str(tmp_path), "HOME": str(tmp_path)})
+    nowhere = interpreters.InterpreterFolders(
+        downloads=tmp_path, environ={**environ, "PATH": str(tmp_path), "HOME": str(tmp_path)}
+    )
     refusal = interpreters.refusal("1.10.15", "3.7", nowhere)
     assert str(refusal) == (
         "Airflow 1.10.15 needs Python 3.7, and none was found on this machine. Install Python 3.7 (your package "
@@ -89,5 +98,7 @@ def test_a_version_without_a_python_is_refused_with_how_to_get_one(tmp_path, env
 
 
 def test_nothing_is_refused_that_uv_may_download(tmp_path):
-    nowhere = interpreters.Places(downloads=tmp_path, environ={"PATH": str(tmp_path), "HOME": str(tmp_path)})
+    nowhere = interpreters.InterpreterFolders(
+        downloads=tmp_path, environ={"PATH": str(tmp_path), "HOME": str(tmp_path)}
+    )
     assert interpreters.refusal("1.10.15", "3.7", nowhere) is None

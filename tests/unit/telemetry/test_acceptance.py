@@ -5,15 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome.telemetry import acceptance
-from aerodrome.telemetry.acceptance import DAY, HOUR, Event, accept
-from aerodrome.telemetry.refusals import RefusedError
+from aerodrome.telemetry.acceptance import DAY, HOUR, LogEvent, accept
+from aerodrome.telemetry.refusals import TelemetryRefusedError
 
 NOW = 20_000 * DAY
 
 
 def test_what_is_too_old_too_new_or_expired_is_left_out_and_told():
-    def batch(*moments: int) -> list[Event]:
-        return [Event(NOW + moment, "x") for moment in moments]
+    def batch(*moments: int) -> list[LogEvent]:
+        return [LogEvent(NOW + moment, "x") for moment in moments]
 
     found = accept(batch(-14 * DAY - 1, -14 * DAY, -13 * DAY - 1), now=NOW, retention_days=None)
     assert [event.moment for event in found.events] == [NOW - 14 * DAY, NOW - 13 * DAY - 1]
@@ -28,14 +28,14 @@ def test_what_is_too_old_too_new_or_expired_is_left_out_and_told():
 @pytest.mark.parametrize(
     ("batch", "told"),
     [
-        ([Event(NOW, "x" * (2**20 - 25))], "Upload too large: 1048577 bytes"),
-        ([Event(NOW, "ü" * 2**19)], "Upload too large"),
-        ([Event(NOW, "b"), Event(NOW - 1, "a")], "chronological"),
-        ([Event(NOW - DAY - 1, "a"), Event(NOW, "b")], "24 hours"),
+        ([LogEvent(NOW, "x" * (2**20 - 25))], "Upload too large: 1048577 bytes"),
+        ([LogEvent(NOW, "ü" * 2**19)], "Upload too large"),
+        ([LogEvent(NOW, "b"), LogEvent(NOW - 1, "a")], "chronological"),
+        ([LogEvent(NOW - DAY - 1, "a"), LogEvent(NOW, "b")], "24 hours"),
     ],
 )
 def test_a_wrong_batch_is_refused_as_a_whole(batch, told):
-    with pytest.raises(RefusedError, match=told):
+    with pytest.raises(TelemetryRefusedError, match=told):
         accept(batch, now=NOW, retention_days=None)
 
 
@@ -46,7 +46,7 @@ def test_a_wrong_batch_is_refused_as_a_whole(batch, told):
 def test_every_event_is_taken_or_told(moments, retention):
     moments = sorted(moments)
     moments = [each for each in moments if each >= moments[-1] - acceptance.SPAN]
-    found = accept([Event(each, "x") for each in moments], now=NOW, retention_days=retention)
+    found = accept([LogEvent(each, "x") for each in moments], now=NOW, retention_days=retention)
     first = max(found.too_old_until or 0, found.expired_until or 0)
     last = len(moments) if found.too_new_from is None else found.too_new_from
     assert [event.moment for event in found.events] == moments[first:last]

@@ -10,9 +10,9 @@ from aerodrome.telemetry.keeping import (
     MERGED_BYTES,
     MERGED_PARTS,
     SMALL_ROWS,
+    DropReason,
     Fresh,
     Part,
-    Reason,
     StoreLimits,
     plan,
 )
@@ -73,10 +73,10 @@ def test_a_merge_takes_no_more_bytes_than_it_has_memory_for(sizes):
 def test_a_file_goes_when_its_last_event_is_beyond_retention_or_beyond_the_stores_own_limit():
     old, new = part(1, day=TODAY - 8), part(2, day=TODAY - 6)
     found = planned([old, new], retention=7)
-    assert [(each.part, each.reason) for each in found.drops] == [(old, Reason.RETENTION)]
+    assert [(each.part, each.reason) for each in found.drops] == [(old, DropReason.RETENTION)]
     ancient = part(3, day=TODAY - 91)
-    assert [each.reason for each in planned([ancient]).drops] == [Reason.LONGEST]
-    assert [each.reason for each in planned([ancient], retention=365).drops] == [Reason.LONGEST]
+    assert [each.reason for each in planned([ancient]).drops] == [DropReason.LONGEST]
+    assert [each.reason for each in planned([ancient], retention=365).drops] == [DropReason.LONGEST]
 
 
 @given(
@@ -94,4 +94,4 @@ def test_the_oldest_goes_first_and_the_size_is_bounded(files, most):
     )
     assert all(each.identifier not in gone for write in found.writes for each in write.parts)
     if sum(each.size for each in parts) <= most:
-        assert all(each.reason is Reason.LONGEST for each in found.drops)
+        assert all(each.reason is DropReason.LONGEST for each in found.drops)

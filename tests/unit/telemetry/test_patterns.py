@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome.telemetry import patterns
-from aerodrome.telemetry.refusals import RefusedError
+from aerodrome.telemetry.refusals import TelemetryRefusedError
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ from aerodrome.telemetry.refusals import RefusedError
     ],
 )
 def test_what_is_no_pattern_is_refused_with_a_sentence(pattern):
-    with pytest.raises(RefusedError, match="Invalid filter pattern: "):
+    with pytest.raises(TelemetryRefusedError, match="Invalid filter pattern: "):
         patterns.read(pattern)
 
 
@@ -37,7 +37,7 @@ def test_what_is_no_pattern_is_refused_with_a_sentence(pattern):
 def test_no_text_of_a_pattern_becomes_sql(text):
     try:
         found = patterns.read(text)
-    except RefusedError:
+    except TelemetryRefusedError:
         return
     assert found.sql.count("?") == len(found.parameters)
     assert set(found.sql) <= set(" abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_(),?:=!<>'\\")

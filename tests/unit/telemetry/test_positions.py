@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from aerodrome.telemetry import positions
 from aerodrome.telemetry.positions import Position
-from aerodrome.telemetry.refusals import RefusedError
+from aerodrome.telemetry.refusals import TelemetryRefusedError
 
 places = st.builds(Position, st.integers(0, 2**53), st.integers(0, 2**62))
 
@@ -17,7 +17,7 @@ def test_tokens_carry_a_place(place, direction):
     token = positions.search_token(direction, place, {"logGroupName": "a"})
     asked = {"logGroupName": "a", "limit": 5, "nextToken": token}
     assert positions.read_search_token(token, asked) == (direction, place)
-    with pytest.raises(RefusedError):
+    with pytest.raises(TelemetryRefusedError):
         positions.read_search_token(token, {"logGroupName": "b"})
 
 
@@ -29,7 +29,7 @@ def test_ids_of_events_have_the_order_of_events(one, other):
 
 @given(st.text())
 def test_no_other_text_is_a_token(text):
-    with pytest.raises(RefusedError):
+    with pytest.raises(TelemetryRefusedError):
         positions.read_page_token(text)
-    with pytest.raises(RefusedError):
+    with pytest.raises(TelemetryRefusedError):
         positions.read_search_token(text, {})

@@ -6,7 +6,7 @@ import pytest
 
 from aerodrome.telemetry import wire
 from aerodrome.telemetry.logs_api import OFFERED, SEARCHES
-from aerodrome.telemetry.refusals import RefusedError
+from aerodrome.telemetry.refusals import TelemetryRefusedError
 
 
 def read(name: str, document: object) -> wire.Document:
@@ -31,7 +31,7 @@ def test_every_operation_that_is_offered_is_one_of_aws():
     ],
 )
 def test_what_the_model_does_not_allow_is_refused(document, told):
-    with pytest.raises(RefusedError, match=told):
+    with pytest.raises(TelemetryRefusedError, match=told):
         read("CreateLogGroup", document)
 
 

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Iterable
 from pathlib import Path
 
-from aerodrome.api.aws.requested import Check
+from aerodrome.api.aws.requested import NeededPermission
 from aerodrome.model import announcements
 
 CHANGES = frozenset({"s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"})
@@ -28,7 +28,7 @@ class Announcer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def announce(self, checks: Iterable[Check]) -> None:
+    def announce(self, checks: Iterable[NeededPermission]) -> None:
         """Tell of what a request has changed, from what it was checked for."""
         changed = [each.resource.removeprefix(OBJECTS) for each in checks if each.action in CHANGES]
         for name in changed[:MOST]:

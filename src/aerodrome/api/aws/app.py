@@ -36,11 +36,11 @@ from aerodrome.api.auditing import Trail
 from aerodrome.api.aws import operations, passing, readings, refusals, requested, s3
 from aerodrome.api.aws.announcing import Announcer
 from aerodrome.api.aws.knowledge import Knowledge
-from aerodrome.api.aws.passing import CheckedBody, Emulator
+from aerodrome.api.aws.passing import CheckedBody, EmbeddedService
 from aerodrome.api.aws.places import Places
 from aerodrome.api.aws.refreshing import Refreshing
 from aerodrome.api.aws.refusals import Refusal
-from aerodrome.api.aws.requested import Check, Head, Requested, UnclearError
+from aerodrome.api.aws.requested import NeededPermission, OnwardHead, Requested, UnclearError
 from aerodrome.api.aws.resources import REQUIRED, Resource, Resources
 from aerodrome.api.aws.spool import Spool
 from aerodrome.budget import Budget, BusyError
@@ -135,7 +135,7 @@ class _Arrival:
     http: HttpRequest
     raw_path: str
     signed: SignedRequest
-    head: Head
+    head: OnwardHead
     presented: Presented | None
     trail: Trail
     service: str
@@ -157,7 +157,7 @@ class _Admitted:
     payload: Payload | None
 
 
-class RefusedError(Exception):
+class DoorRefusedError(Exception):
     """The request ends here."""
 
     def __init__(self, refusal: Refusal) -> None:
@@ -169,7 +169,7 @@ class Door:
     """The ASGI application; `inner` gets what is not HTTP."""
 
     def __init__(
-        self, inner: ASGIApp, *, deps: DoorDependencies, emulator: Emulator, logs: Emulator, spool: Spool
+        self, inner: ASGIApp, *, deps: DoorDependencies, emulator: EmbeddedService, logs: EmbeddedService, spool: Spool
     ) -> None:
         self._inner = inner
         self._deps = deps
@@ -195,7 +195,7 @@ class Door:
         arrival = self._arrived(http)
         try:
             await self._served(arrival, send)
-        except RefusedError as error:
+        except DoorRefusedError as error:
             await _answered(error.refusal, arrival)(scope, receive, send)
 
     def _early(self, http: HttpRequest) -> Response | None:
@@ -223,7 +223,7 @@ class Door:
         address = http.client.host if http.client else ""
         trail = Trail(at=now, address=address, request_id=str(uuid.uuid4()), action="s3:UnknownOperation")
         signed = SignedRequest(http.method, raw_path, raw_query, lines, None)
-        head = Head(method=http.method, path=unquote(raw_path), query={}, headers=headers)
+        head = OnwardHead(method=http.method, path=unquote(raw_path), query={}, headers=headers)
         return _Arrival(
             http=http, raw_path=raw_path, signed=signed, head=head, presented=None, trail=trail, service="s3"
         )
@@ -417,7 +417,7 @@ class Door:
         return None
 
     async def _judged(
-        self, arrival: _Arrival, asking: Principal | Anonymous, check: Check, known: Knowledge
+        self, arrival: _Arrival, asking: Principal | Anonymous, check: NeededPermission, known: Knowledge
     ) -> str | None:
         service = arrival.service if not check.action.startswith("s3:") else "s3"
         resource = Resource(arn=check.resource, policy=None)
@@ -466,7 +466,7 @@ class Door:
         context = self._context(arrival, principal)
         found = []
         for bucket in await self._resources.buckets():
-            check = Check(action="s3:GetObject", resource=f"arn:aws:s3:::{bucket}/*")
+            check = NeededPermission(action="s3:GetObject", resource=f"arn:aws:s3:::{bucket}/*")
             if await self._judged(arrival, principal, check, Knowledge(context, check.action, dict)) is None:
                 found.append(bucket)
         return found
@@ -530,17 +530,17 @@ class Door:
         arrival.trail.failed(found.code, told[-1])
         arrival.trail.allowed = False
         self._deps.record(arrival.trail.entry())
-        raise RefusedError(found) from None
+        raise DoorRefusedError(found) from None
 
     def _fail(self, arrival: _Arrival, status: int, code: str, sentence: str) -> None:
-        raise RefusedError(
+        raise DoorRefusedError(
             refusals.failed(arrival.service, status, code, sentence, arrival.head.headers, arrival.request_id)
         ) from None
 
 
 def create_app(deps: DoorDependencies) -> Starlette:
     """The application; it needs a server that runs its lifespan."""
-    emulator, logs, spool = Emulator(deps.emulator_socket), Emulator(deps.logs_socket), Spool(deps.spool)
+    emulator, logs, spool = EmbeddedService(deps.emulator_socket), EmbeddedService(deps.logs_socket), Spool(deps.spool)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -577,7 +577,7 @@ def _again(body: bytes, rest: Receive) -> Receive:
     return receive
 
 
-def _plain(head: Head, body: bytes) -> bytes:
+def _plain(head: OnwardHead, body: bytes) -> bytes:
     """The body as the emulator would unpack it.
 
     Raises:
@@ -598,7 +598,7 @@ def _plain(head: Head, body: bytes) -> bytes:
     return found
 
 
-def _spoken_by_nobody(head: Head) -> str | None:
+def _spoken_by_nobody(head: OnwardHead) -> str | None:
     """The service whose protocol an unsigned request speaks; None = it may be for S3, which also serves the public."""
     if "x-amz-target" in head.headers:
         return "kms"

@@ -15,7 +15,7 @@ from ministack.core import iam_actions, router
 
 from aerodrome.api.aws import readings
 from aerodrome.api.aws.readings import Reading
-from aerodrome.api.aws.requested import BEYOND, Check, Head, Requested, UnclearError, parsed
+from aerodrome.api.aws.requested import BEYOND, NeededPermission, OnwardHead, Requested, UnclearError, parsed
 from aerodrome.emulator import rules
 from aerodrome.identity.policy.patterns import Context
 
@@ -72,7 +72,7 @@ _ATTRIBUTE = re.compile(r"(Attributes?\.(?:entry\.)?\d+\.)(Name|key)")
 _STREAM = frozenset({"PutLogEvents", "GetLogEvents", "DeleteLogStream", "CreateLogStream"})
 
 
-def service_of(head: Head, signed_for: str) -> str:
+def service_of(head: OnwardHead, signed_for: str) -> str:
     """MiniStack's name for the service that the request will reach.
 
     Raises:
@@ -88,7 +88,7 @@ def service_of(head: Head, signed_for: str) -> str:
     return found
 
 
-def requested(service: str, head: Head, body: bytes, *, region: str, account: str) -> Requested:
+def requested(service: str, head: OnwardHead, body: bytes, *, region: str, account: str) -> Requested:
     """What the request asks for.
 
     Raises:
@@ -102,14 +102,14 @@ def requested(service: str, head: Head, body: bytes, *, region: str, account: st
         raise UnclearError("The request cannot be read.") from None
 
 
-def _requested(service: str, head: Head, body: bytes, *, region: str, account: str) -> Requested:
+def _requested(service: str, head: OnwardHead, body: bytes, *, region: str, account: str) -> Requested:
     readings.check_connection(head)
     if service == REDSHIFT_DATA:
         return _redshift(readings.read_target(service, head, body))
     reading = readings.read(service, head, body)
     namespace = iam_actions.SERVICE_TO_IAM_NAMESPACE.get(service, service)
     if reading.name is None:
-        return Requested(checks=(Check(action=f"{namespace}:UnknownOperation", resource="*"), BEYOND))
+        return Requested(checks=(NeededPermission(action=f"{namespace}:UnknownOperation", resource="*"), BEYOND))
     action = f"{namespace}:{reading.name}"
     checks = tuple(_About(service, reading, head, body, region, account).checks(action))
     if namespace in ACT_THEMSELVES and ACT_THEMSELVES[namespace].fullmatch(reading.name):
@@ -138,7 +138,7 @@ def _policies(service: str, reading: Reading) -> list[str]:
     return found
 
 
-def _request_tags(service: str, action: str, reading: Reading, head: Head, body: bytes) -> Context | None:
+def _request_tags(service: str, action: str, reading: Reading, head: OnwardHead, body: bytes) -> Context | None:
     """The condition keys of tags that the request gives or takes away; None: its form hides them."""
     if "cbor" in head.headers.get("content-type", ""):
         return None
@@ -152,9 +152,11 @@ def _request_tags(service: str, action: str, reading: Reading, head: Head, body:
 
 def _redshift(reading: Reading) -> Requested:
     if reading.name is None:
-        return Requested(checks=(Check(action="redshift-data:UnknownOperation", resource="*"), BEYOND))
+        return Requested(checks=(NeededPermission(action="redshift-data:UnknownOperation", resource="*"), BEYOND))
     runs_sql = reading.name in {"ExecuteStatement", "BatchExecuteStatement"}
-    return Requested(checks=(Check(action=f"redshift-data:{reading.name}", resource="*"),), reads_buckets=runs_sql)
+    return Requested(
+        checks=(NeededPermission(action=f"redshift-data:{reading.name}", resource="*"),), reads_buckets=runs_sql
+    )
 
 
 class _About:
@@ -164,7 +166,9 @@ class _About:
     is asked for on `*`.
     """
 
-    def __init__(self, service: str, reading: Reading, head: Head, body: bytes, region: str, account: str) -> None:
+    def __init__(
+        self, service: str, reading: Reading, head: OnwardHead, body: bytes, region: str, account: str
+    ) -> None:
         self._service = service
         self._name = reading.name or ""
         self._members = reading.members
@@ -173,7 +177,7 @@ class _About:
         self._region = region
         self._account = account
 
-    def checks(self, action: str) -> list[Check]:
+    def checks(self, action: str) -> list[NeededPermission]:
         """What must be allowed."""
         if self._service == "dynamodb":
             return self._dynamodb(action)
@@ -186,7 +190,7 @@ class _About:
         own: Callable[[], list[str]] | None = getattr(self, f"_{self._service}", None)
         arns = own() if own is not None else self._named(NAMES.get(self._service, {}))
         beside = self._output() if action == "athena:StartQueryExecution" else []
-        return [*(Check(action=action, resource=arn) for arn in dict.fromkeys(arns) or ["*"]), *beside]
+        return [*(NeededPermission(action=action, resource=arn) for arn in dict.fromkeys(arns) or ["*"]), *beside]
 
     def _arn(self, service: str, resource: str) -> str:
         return f"arn:aws:{service}:{self._region}:{self._account}:{resource}"
@@ -267,34 +271,34 @@ class _About:
         group = (by_body if is_by_body else by_query) or ["default"]
         return [self._arn("scheduler", f"schedule/{group[0] or 'default'}/{name}")]
 
-    def _secretsmanager(self, action: str) -> list[Check]:
+    def _secretsmanager(self, action: str) -> list[NeededPermission]:
         """By a secret's name or ARN, as the request has it; `resources` completes it."""
         if self._name == "BatchGetSecretValue":
             both = (action, "secretsmanager:GetSecretValue")
             several = self._texts("SecretIdList")
             if self._members.get("Filters") or not several:
                 listed = "secretsmanager:ListSecrets"
-                return [Check(action=each, resource="*") for each in (*both, listed)]
+                return [NeededPermission(action=each, resource="*") for each in (*both, listed)]
             return [self._secret(each, named) for named in several for each in both]
         named = self._texts("SecretId") or (self._texts("Name") if self._name == "CreateSecret" else [])
         if self._name == "CreateSecret" and named and named[0].startswith("arn:"):
             raise UnclearError("A secret's name is no ARN.")
-        return [self._secret(action, each) for each in named] or [Check(action=action, resource="*")]
+        return [self._secret(action, each) for each in named] or [NeededPermission(action=action, resource="*")]
 
-    def _secret(self, action: str, named: str) -> Check:
+    def _secret(self, action: str, named: str) -> NeededPermission:
         arn = named if named.startswith("arn:") else self._arn("secretsmanager", f"secret:{named}")
-        return Check(action=action, resource=arn, named=named)
+        return NeededPermission(action=action, resource=arn, named=named)
 
-    def _kms(self, action: str) -> list[Check]:
+    def _kms(self, action: str) -> list[NeededPermission]:
         named = self._texts("KeyId", "SourceKeyId", "DestinationKeyId", "TargetKeyId")
         if self._name in {"Decrypt", "ReEncrypt"}:
             named += self._key_of_ciphertext(is_named=bool(self._texts("KeyId", "SourceKeyId")))
         aliases = self._texts("AliasName") if self._name in {"CreateAlias", "UpdateAlias", "DeleteAlias"} else []
         if self._name != "CreateAlias":
             named += aliases
-        found = [Check(action=action, resource=self._arn("kms", each), is_as_named=True) for each in aliases]
+        found = [NeededPermission(action=action, resource=self._arn("kms", each), is_as_named=True) for each in aliases]
         found += [self._key(action, each) for each in dict.fromkeys(named)]
-        return found or [Check(action=action, resource="*")]
+        return found or [NeededPermission(action=action, resource="*")]
 
     def _key_of_ciphertext(self, *, is_named: bool) -> list[str]:
         """The key that the ciphertext names. That of an asymmetric key names none: then the request must name it."""
@@ -303,15 +307,17 @@ class _About:
             raise UnclearError("The ciphertext is of no key.")
         return [found] if found else []
 
-    def _key(self, action: str, named: str) -> Check:
+    def _key(self, action: str, named: str) -> NeededPermission:
         is_whole, is_alias = named.startswith("arn:"), named.startswith("alias/")
         arn = named if is_whole else self._arn("kms", named if is_alias else f"key/{named}")
-        return Check(action=action, resource=arn, named=named)
+        return NeededPermission(action=action, resource=arn, named=named)
 
-    def _records(self, action: str) -> list[Check]:
+    def _records(self, action: str) -> list[NeededPermission]:
         """The stream that the iterator reads, and the one that is named."""
-        read = Check(action=action, resource=self._arn("kinesis", "stream/*"), named=self._text("ShardIterator"))
-        return [read, *(Check(action=action, resource=each) for each in self._named(NAMES["kinesis"]))]
+        read = NeededPermission(
+            action=action, resource=self._arn("kinesis", "stream/*"), named=self._text("ShardIterator")
+        )
+        return [read, *(NeededPermission(action=action, resource=each) for each in self._named(NAMES["kinesis"]))]
 
     def _logs(self) -> list[str]:
         by_name, by_arn = self._text("logGroupName"), self._text("logGroupIdentifier")
@@ -353,7 +359,7 @@ class _About:
             group = ["primary"]
         return [*(self._arn("athena", f"workgroup/{each}") for each in group), *self._named(NAMES["athena"])]
 
-    def _output(self) -> list[Check]:
+    def _output(self) -> list[NeededPermission]:
         """Where Athena writes a result, with the rights of who asks for it."""
         configuration = self._members.get("ResultConfiguration")
         location = str(configuration.get("OutputLocation", "")) if isinstance(configuration, dict) else ""
@@ -362,16 +368,16 @@ class _About:
         bucket, _, key = location.removeprefix("s3://").partition("/")
         folder = key.rstrip("/")
         name = f"{folder}/result.csv" if folder else "result.csv"
-        return [Check(action="s3:PutObject", resource=f"arn:aws:s3:::{bucket}/{name}")]
+        return [NeededPermission(action="s3:PutObject", resource=f"arn:aws:s3:::{bucket}/{name}")]
 
-    def _dynamodb(self, action: str) -> list[Check]:
+    def _dynamodb(self, action: str) -> list[NeededPermission]:
         context: Any = iam_actions.dynamodb_service_context(self._body)
         known = {key.lower(): _values(value) for key, value in context.items()}
         if self._name in {"TransactWriteItems", "TransactGetItems"}:
             items: Any = iam_actions.dynamodb_transaction_checks(action, self._body, self._region, self._account)
             if len(items) < len(self._members.get("TransactItems") or [None]):
                 raise UnclearError("The transaction names no table.")
-            return [Check(action=each, resource=arn, context=known) for each, arn in items]
+            return [NeededPermission(action=each, resource=arn, context=known) for each, arn in items]
         index = self._text("IndexName")
         tables = [self._table(each) for each in self._texts("TableName")]
         tables = [f"{each}/index/{index}" for each in tables] if index else tables
@@ -379,7 +385,7 @@ class _About:
         tables += [self._table(each) for each in several] if isinstance(several, dict) else []
         tables += [self._table(each) for each in self._texts("SourceTableName", "TargetTableName")]
         arns = dict.fromkeys([*tables, *self._named(NAMES["dynamodb"])])
-        return [Check(action=action, resource=arn, context=known) for arn in arns or ["*"]]
+        return [NeededPermission(action=action, resource=arn, context=known) for arn in arns or ["*"]]
 
     def _table(self, named: str) -> str:
         return named if named.startswith("arn:") else self._arn("dynamodb", f"table/{named}")

@@ -73,7 +73,7 @@ class CheckedBody(forwarding.Body):
             yield held
 
 
-class Emulator(forwarding.Onward):
+class EmbeddedService(forwarding.Onward):
     """The emulator, or the log store, behind its unix socket."""
 
     def __init__(self, socket: str) -> None:

@@ -18,7 +18,7 @@ from ministack.core import iam_actions, router
 
 from aerodrome import service_models
 from aerodrome.api.aws import passing
-from aerodrome.api.aws.requested import Head, UnclearError, parsed
+from aerodrome.api.aws.requested import OnwardHead, UnclearError, parsed
 
 _FORMS = frozenset({"ec2", "monitoring", "ses", "sns", "sqs"})
 """Services that take forms."""
@@ -49,14 +49,14 @@ class Reading:
     """Of a form: as strings; of CBOR: none."""
 
 
-def check_connection(head: Head) -> None:
+def check_connection(head: OnwardHead) -> None:
     """Raise UnclearError when the request says that headers of its own are to be dropped on the way."""
     named = {each.strip().lower() for each in head.headers.get("connection", "").split(",")}
     if not named <= _WAYS:
         raise UnclearError("The Connection header names another header.")
 
 
-def read(service: str, head: Head, body: bytes) -> Reading:
+def read(service: str, head: OnwardHead, body: bytes) -> Reading:
     """The operation, as the service's protocol has it.
 
     Raises:
@@ -74,7 +74,7 @@ def read(service: str, head: Head, body: bytes) -> Reading:
     return _by_form(service, head, query, body)
 
 
-def _by_route(service: str, head: Head, query: Mapping[str, list[str]], body: bytes) -> Reading:
+def _by_route(service: str, head: OnwardHead, query: Mapping[str, list[str]], body: bytes) -> Reading:
     is_form = head.headers.get("content-type", "").lower().startswith(_FORM)
     if "Action" in query or "x-amz-target" in head.headers or is_form:
         raise UnclearError("The request names its operation in two ways.")
@@ -83,7 +83,7 @@ def _by_route(service: str, head: Head, query: Mapping[str, list[str]], body: by
     return Reading(name=name, members=_document(body))
 
 
-def _by_target(service: str, head: Head, query: Mapping[str, list[str]], body: bytes) -> Reading:
+def _by_target(service: str, head: OnwardHead, query: Mapping[str, list[str]], body: bytes) -> Reading:
     prefix, _, name = head.headers["x-amz-target"].rpartition(".")
     prefixes = router.SERVICE_PATTERNS.get(service, {}).get("target_prefixes", [])
     if service in _NEVER_TARGETED or prefix not in [each.rstrip(".") for each in prefixes]:
@@ -98,7 +98,7 @@ def _by_target(service: str, head: Head, query: Mapping[str, list[str]], body: b
     return _targeted(service, name, body)
 
 
-def read_target(service: str, head: Head, body: bytes) -> Reading:
+def read_target(service: str, head: OnwardHead, body: bytes) -> Reading:
     """The operation of a service of which MiniStack knows nothing: as its target has it.
 
     Raises:
@@ -119,7 +119,7 @@ def _targeted(service: str, name: str, body: bytes) -> Reading:
     return Reading(name=name, members=found)
 
 
-def _by_cbor(head: Head, query: Mapping[str, list[str]]) -> Reading:
+def _by_cbor(head: OnwardHead, query: Mapping[str, list[str]]) -> Reading:
     found = _CBOR.fullmatch(head.path)
     is_cbor = head.headers.get("content-type", "") == "application/cbor"
     if found is None or query or head.method != "POST" or not is_cbor:
@@ -127,7 +127,7 @@ def _by_cbor(head: Head, query: Mapping[str, list[str]]) -> Reading:
     return Reading(name=found[1], members={})
 
 
-def _by_form(service: str, head: Head, query: Mapping[str, list[str]], body: bytes) -> Reading:
+def _by_form(service: str, head: OnwardHead, query: Mapping[str, list[str]], body: bytes) -> Reading:
     if head.path != "/" and not (service == "sqs" and _QUEUE_PATH.fullmatch(head.path)):
         raise UnclearError("The request has a path that its service does not know.")
     kind = head.headers.get("content-type", "").lower()

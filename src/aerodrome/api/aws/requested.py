@@ -20,7 +20,7 @@ class UnclearError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
+class OnwardHead:
     """A request without its body, as the emulator is to get it."""
 
     method: str
@@ -32,7 +32,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class NeededPermission:
     """One thing that must be allowed."""
 
     action: str
@@ -50,7 +50,7 @@ class Check:
 class Requested:
     """What a request asks for."""
 
-    checks: tuple[Check, ...]
+    checks: tuple[NeededPermission, ...]
     """All must be allowed; the first names the request in the audit log."""
     tags: RequestTags = dict
     """What it says of tags."""
@@ -72,7 +72,7 @@ def parsed(query: str) -> dict[str, list[str]]:
         raise UnclearError("The query has too many parts.") from None
 
 
-def context(head: Head, presented: Presented | None, region: str, account: str) -> dict[str, tuple[str, ...]]:
+def context(head: OnwardHead, presented: Presented | None, region: str, account: str) -> dict[str, tuple[str, ...]]:
     """The condition keys that every request to these services has, beside those of who asks."""
     found: dict[str, tuple[str, ...]] = {
         "aws:requestedregion": (presented.region if presented else region,),
@@ -90,4 +90,4 @@ def context(head: Head, presented: Presented | None, region: str, account: str) 
     return found
 
 
-BEYOND = Check(action=BEYOND_ROLE, resource="*")
+BEYOND = NeededPermission(action=BEYOND_ROLE, resource="*")

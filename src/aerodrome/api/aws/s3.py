@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, quote
 from ministack.core import iam_actions
 
 from aerodrome.api.aws import subresources
-from aerodrome.api.aws.requested import BEYOND, Check, Head, Requested, UnclearError
+from aerodrome.api.aws.requested import BEYOND, NeededPermission, OnwardHead, Requested, UnclearError
 from aerodrome.identity.policy.patterns import Context
 
 BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
@@ -73,7 +73,7 @@ def place(path: str) -> tuple[str, str]:
     return bucket, key
 
 
-def requested(head: Head, body: bytes | None) -> Requested:
+def requested(head: OnwardHead, body: bytes | None) -> Requested:
     """What the request asks for; `body` is that of DeleteObjects.
 
     Raises:
@@ -86,21 +86,21 @@ def requested(head: Head, body: bytes | None) -> Requested:
         raise UnclearError(f"The specified bucket is not valid: {bucket[:63]}")
     name = subresources.action(head.method, "object" if key else "bucket" if bucket else "service", head.query)
     if bucket.endswith(ALIASES):
-        return Requested(checks=(Check(action="s3:GetAccessPoint", resource="*"), BEYOND))
+        return Requested(checks=(NeededPermission(action="s3:GetAccessPoint", resource="*"), BEYOND))
     if name is None:
-        return Requested(checks=(Check(action="s3:UnknownOperation", resource="*"), BEYOND))
+        return Requested(checks=(NeededPermission(action="s3:UnknownOperation", resource="*"), BEYOND))
     if deletes_many(head):
         return Requested(checks=_deletions(bucket, body or b"", head))
     headers = hoisted(head)
     arn = f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}" if bucket else "*"
-    first = Check(action=f"s3:{name}", resource=arn, context=_context(name, head, headers))
+    first = NeededPermission(action=f"s3:{name}", resource=arn, context=_context(name, head, headers))
     more = [BEYOND] if name in _ACTS_ITSELF else []
     tags = partial(_request_tags, name, headers, body)
     policies = ((body or b"").decode("utf-8", "replace"),) if name == "PutBucketPolicy" else ()
     return Requested(checks=(first, *_beside(name, arn, head, headers), *more), tags=tags, policies=policies)
 
 
-def is_held(head: Head) -> bool:
+def is_held(head: OnwardHead) -> bool:
     """Whether its body must be read before it can be decided on."""
     bucket, key = place(head.path)
     level = "object" if key else "bucket" if bucket else "service"
@@ -131,12 +131,12 @@ def _elements(body: bytes, name: str) -> list[Any]:
     return [each for each in iam_actions.fromstring(body).iter() if each.tag.rpartition("}")[2] == name]
 
 
-def deletes_many(head: Head) -> bool:
+def deletes_many(head: OnwardHead) -> bool:
     """Whether it is a DeleteObjects, which names its keys in the body."""
     return head.method == "POST" and "delete" in head.query and not place(head.path)[1]
 
 
-def hoisted(head: Head) -> dict[str, str]:
+def hoisted(head: OnwardHead) -> dict[str, str]:
     """The headers, with those that a presigned URL carries in its query, as the emulator merges them."""
     merged = dict(head.headers)
     for name, values in head.query.items():
@@ -145,29 +145,29 @@ def hoisted(head: Head) -> dict[str, str]:
     return merged
 
 
-def _beside(name: str, arn: str, head: Head, headers: Mapping[str, str]) -> list[Check]:
+def _beside(name: str, arn: str, head: OnwardHead, headers: Mapping[str, str]) -> list[NeededPermission]:
     """What an operation needs beside its first action."""
     found = []
     if name == "PutObject":
         found += _source(headers)
         if headers.get("x-amz-tagging"):
-            found.append(Check(action="s3:PutObjectTagging", resource=arn))
+            found.append(NeededPermission(action="s3:PutObjectTagging", resource=arn))
         if headers.get("x-amz-acl", "") not in _HARMLESS_ACLS or any(headers.get(grant) for grant in _GRANTS):
-            found.append(Check(action="s3:PutObjectAcl", resource=arn))
+            found.append(NeededPermission(action="s3:PutObjectAcl", resource=arn))
         if headers.get("x-amz-object-lock-mode") or headers.get("x-amz-object-lock-retain-until-date"):
-            found.append(Check(action="s3:PutObjectRetention", resource=arn))
+            found.append(NeededPermission(action="s3:PutObjectRetention", resource=arn))
         if headers.get("x-amz-object-lock-legal-hold"):
-            found.append(Check(action="s3:PutObjectLegalHold", resource=arn))
+            found.append(NeededPermission(action="s3:PutObjectLegalHold", resource=arn))
     if name in {"GetObjectAttributes", "GetObjectVersionAttributes"}:
-        found.append(Check(action=f"s3:{name.removesuffix('Attributes')}", resource=arn))
+        found.append(NeededPermission(action=f"s3:{name.removesuffix('Attributes')}", resource=arn))
     if _bypasses(headers):
-        found.append(Check(action="s3:BypassGovernanceRetention", resource=arn))
+        found.append(NeededPermission(action="s3:BypassGovernanceRetention", resource=arn))
     if head.method == "POST" and name == "PutObject" and not place(head.path)[1]:
         found.append(BEYOND)  # a form for browsers, whose key stands in the body
     return found
 
 
-def _source(headers: Mapping[str, str]) -> list[Check]:
+def _source(headers: Mapping[str, str]) -> list[NeededPermission]:
     """What a copy reads."""
     if "x-amz-copy-source" not in headers:
         return []
@@ -179,7 +179,7 @@ def _source(headers: Mapping[str, str]) -> list[Check]:
     bucket, _ = place(arn.removeprefix("arn:aws:s3:::"))
     if bucket.endswith(ALIASES) or not BUCKET.fullmatch(bucket):
         raise UnclearError("The source of a copy must be named by its bucket.")
-    return [Check(action=f"s3:GetObject{_version(version)}", resource=arn, context=_of_version(version))]
+    return [NeededPermission(action=f"s3:GetObject{_version(version)}", resource=arn, context=_of_version(version))]
 
 
 def _version(version: str | None) -> str:
@@ -192,16 +192,16 @@ def _of_version(version: str | None) -> Context:
     return {"s3:versionid": (version,)} if version else {}
 
 
-def _deletions(bucket: str, body: bytes, head: Head) -> tuple[Check, ...]:
+def _deletions(bucket: str, body: bytes, head: OnwardHead) -> tuple[NeededPermission, ...]:
     found: Any = iam_actions._s3_batch_delete_targets(bucket, body)  # noqa: SLF001 -- pinned version
     if not found or not _names_each_once(body, len(found)):
         raise UnclearError("The XML you provided was not well-formed or did not validate against our published schema")
     checks = [
-        Check(action=f"s3:DeleteObject{_version(version)}", resource=arn, context=_of_version(version))
+        NeededPermission(action=f"s3:DeleteObject{_version(version)}", resource=arn, context=_of_version(version))
         for arn, version in found
     ]
     if _bypasses(hoisted(head)):
-        checks += [Check(action="s3:BypassGovernanceRetention", resource=arn) for arn, _ in found]
+        checks += [NeededPermission(action="s3:BypassGovernanceRetention", resource=arn) for arn, _ in found]
     return tuple(
         {(each.action, each.resource, *each.context.get("s3:versionid", ())): each for each in checks}.values()
     )
@@ -223,7 +223,7 @@ def _bypasses(headers: Mapping[str, str]) -> bool:
     return headers.get("x-amz-bypass-governance-retention", "").strip().lower() == "true"
 
 
-def _context(name: str, head: Head, headers: Mapping[str, str]) -> Context:
+def _context(name: str, head: OnwardHead, headers: Mapping[str, str]) -> Context:
     found: dict[str, tuple[str, ...]] = {}
     if name in {"ListBucket", "ListBucketVersions", "ListBucketMultipartUploads"}:
         for key in ("prefix", "delimiter", "max-keys"):

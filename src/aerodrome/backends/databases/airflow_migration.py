@@ -11,7 +11,7 @@ from aerodrome.airflow.migrate import Migration
 from aerodrome.backends import ownership
 from aerodrome.errors import BrokenError
 from aerodrome.release import sandbox
-from aerodrome.release.sandbox import Limits
+from aerodrome.release.sandbox import SandboxLimits
 from aerodrome.unix_users import UnixUser
 
 CODE = "MIGRATION_FAILED"
@@ -47,7 +47,7 @@ def run(
             command,
             environ=planned.environment,
             cwd=planned.home,
-            limits=Limits(seconds, memory=MEMORY),
+            limits=SandboxLimits(seconds, memory=MEMORY),
             user=user,
             umask=airflow_units.UMASK,
             tick=tick,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from aerodrome import errors, private_files
 from aerodrome.release import sandbox
-from aerodrome.release.sandbox import Limits
+from aerodrome.release.sandbox import SandboxLimits
 from aerodrome.services import postgres
 from aerodrome.services.clusters import Cluster
 
@@ -22,7 +22,7 @@ CODE = "ARCHIVE_FAILED"
 LOCK_WAIT = 60
 """Seconds that a dump waits for a locked table; DAG code can lock one for ever."""
 
-LIMITS = Limits(seconds=24 * 3600, file=2**62)
+LIMITS = SandboxLimits(seconds=24 * 3600, file=2**62)
 """Wide, because a database can be large; the work that waits for the program may give up earlier."""
 
 MOST_LINES = 10_000

@@ -22,7 +22,7 @@ import structlog
 from aerodrome import private_files
 from aerodrome.backends.local.paths import CellPaths
 from aerodrome.cell import cgroups
-from aerodrome.cell.cgroups import Group, Limits
+from aerodrome.cell.cgroups import ControlGroup, Limits
 from aerodrome.model import limits
 from aerodrome.model.classes import EnvironmentClass
 from aerodrome.model.limits import Enforcement
@@ -44,7 +44,7 @@ class Groups:
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
         self._making = threading.Lock()
-        self._top: Group | None = None
+        self._top: ControlGroup | None = None
         self._is_made = False
         self.trouble = ""
         """Why there are no groups; empty = there are, or nobody has asked for them yet."""
@@ -58,7 +58,7 @@ class Groups:
             self._memory = min(total, (cgroups.bound(found) if found else None) or total)
         return self._memory
 
-    def top(self) -> Group | None:
+    def top(self) -> ControlGroup | None:
         """The group of the installation; None = there are no groups."""
         with self._making:
             if not self._is_made or (self._top is not None and not cgroups.exists(self._top)):
@@ -68,12 +68,12 @@ class Groups:
                     log.warning("no control groups", reason=self.trouble)
             return self._top
 
-    def of_environment(self, identifier: str) -> Group | None:
+    def of_environment(self, identifier: str) -> ControlGroup | None:
         """The group of an environment, which is made with its first cell."""
         top = self.top()
         return None if top is None else top.below(identifier)
 
-    def for_cell(self, identifier: str, revision: int | None) -> Group | None:
+    def for_cell(self, identifier: str, revision: int | None) -> ControlGroup | None:
         """The group that the cell of a revision (None = of the services) is to be started in; it is made.
 
         None = there are no groups.
@@ -130,7 +130,7 @@ def enforcement(paths: Paths) -> Enforcement:
     )
 
 
-def known(paths: Paths) -> Group | None:
+def known(paths: Paths) -> ControlGroup | None:
     """The group of the installation that an earlier control plane or this one has made; None = there is none."""
     try:
         found = cgroups.parse(json.loads(_record(paths).read_text(encoding="utf-8")))
@@ -148,7 +148,7 @@ def remove_all(paths: Paths) -> None:
         cgroups.remove(top)
 
 
-def of_cell(cell: CellPaths, top: Group | None) -> Group | None:
+def of_cell(cell: CellPaths, top: ControlGroup | None) -> ControlGroup | None:
     """The group that a cell was started in; None = in none, or in one of another installation."""
     try:
         found = cgroups.parse(json.loads(cell.config.read_text(encoding="utf-8")).get("group"))
@@ -160,19 +160,19 @@ def of_cell(cell: CellPaths, top: Group | None) -> Group | None:
     return found if is_below and cgroups.exists(found) else None
 
 
-def document(group: Group | None) -> dict[str, Any] | None:
+def document(group: ControlGroup | None) -> dict[str, Any] | None:
     """The group as a cell's configuration has it."""
     return None if group is None else group._asdict()
 
 
-def _made(paths: Paths, memory: int) -> tuple[Group | None, str]:
+def _made(paths: Paths, memory: int) -> tuple[ControlGroup | None, str]:
     found = known(paths)
     if found is None:
         place, trouble = cgroups.here()
         if place is None:
             return None, trouble
         refused = cgroups.lend(place)
-        place = Group(place.version, {kind: each for kind, each in place.folders.items() if kind not in refused})
+        place = ControlGroup(place.version, {kind: each for kind, each in place.folders.items() if kind not in refused})
         if not place.folders:
             return None, "the kernel gives groups of ours no controller"
         found = place.below(_top_name(paths))

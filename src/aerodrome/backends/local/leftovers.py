@@ -21,7 +21,7 @@ import psutil
 from aerodrome.backends.local import groups
 from aerodrome.backends.local.paths import CellPaths
 from aerodrome.cell import cgroups
-from aerodrome.cell.cgroups import Group
+from aerodrome.cell.cgroups import ControlGroup
 from aerodrome.errors import RetryError
 from aerodrome.services import processes
 from aerodrome.unix_users import UnixUser
@@ -40,7 +40,10 @@ def exist(cell: CellPaths) -> bool:
 
 
 def end(
-    cells: Iterable[CellPaths], *owners: UnixUser | None, top: Group | None = None, whole: Group | None = None
+    cells: Iterable[CellPaths],
+    *owners: UnixUser | None,
+    top: ControlGroup | None = None,
+    whole: ControlGroup | None = None,
 ) -> None:
     """Kill the cells, all that they started, and their units, by the control groups of the installation (`top`).
 
@@ -60,7 +63,7 @@ def end(
         _end_others(others, *owners)
 
 
-def _end_groups(ending: Collection[Group]) -> None:
+def _end_groups(ending: Collection[ControlGroup]) -> None:
     deadline = time.monotonic() + PATIENCE
     left = {pid for group in ending if cgroups.kill(group) for pid in cgroups.members(group)}
     while left and time.monotonic() < deadline:

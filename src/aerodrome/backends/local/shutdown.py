@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aerodrome.backends.local import cell_client, groups, leftovers, warm
 from aerodrome.backends.local.paths import CellPaths
-from aerodrome.cell.cgroups import Group
+from aerodrome.cell.cgroups import ControlGroup
 from aerodrome.errors import RetryError
 from aerodrome.settings import Paths
 
@@ -30,7 +30,9 @@ def stop_all(paths: Paths, *, report: Callable[[str], None]) -> None:
     groups.remove_all(paths)
 
 
-def _stop(found: Iterable[CellPaths], deadline: float, report: Callable[[str], None], top: Group | None = None) -> None:
+def _stop(
+    found: Iterable[CellPaths], deadline: float, report: Callable[[str], None], top: ControlGroup | None = None
+) -> None:
     """Ask cells to stop, wait for them, and kill what remains."""
     waiting = [cell for cell in found if _ask_to_stop(cell)]
     while waiting and time.monotonic() < deadline:

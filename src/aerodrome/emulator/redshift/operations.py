@@ -22,7 +22,7 @@ from aerodrome.emulator.redshift import requests, running, shown, sql, warehouse
 from aerodrome.emulator.redshift.requests import Document
 from aerodrome.emulator.redshift.running import Surroundings
 from aerodrome.emulator.redshift.sql import ParameterError, Query, Understood
-from aerodrome.emulator.redshift.statement import ENDED, Part, Statement, StatementStatus
+from aerodrome.emulator.redshift.statement import ENDED, Statement, StatementStatus, SubStatement
 from aerodrome.emulator.redshift.statements import Statements
 from aerodrome.emulator.redshift.wire import ServiceError
 
@@ -178,7 +178,7 @@ class Service:
                     warehouse=warehouse,
                     caller=caller,
                     given={name: value for name, value in given.items() if name not in {"Sql", "Sqls"}},
-                    parts=tuple(Part(understood=each) for each in understood),
+                    parts=tuple(SubStatement(understood=each) for each in understood),
                     is_batch=is_batch,
                     is_transaction=is_batch and given.get("ExecutionMode") != "AUTO_COMMIT",
                 )
@@ -209,7 +209,7 @@ class Service:
             del self._tokens[next(iter(self._tokens))]
         return key
 
-    def _found(self, identifier: str) -> tuple[Statement, Part | None]:
+    def _found(self, identifier: str) -> tuple[Statement, SubStatement | None]:
         """The statement, and which of its parts is meant, if one is."""
         whole, _, number = identifier.partition(":")
         statement = self.statements.find(whole)

@@ -22,7 +22,7 @@ from aerodrome.emulator.redshift import access, objects, receiving, results
 from aerodrome.emulator.redshift.copying import S3, CopyRefusedError, Load
 from aerodrome.emulator.redshift.results import Result
 from aerodrome.emulator.redshift.sql import Query
-from aerodrome.emulator.redshift.statement import Part, Statement, StatementStatus, Stop, StoppedError
+from aerodrome.emulator.redshift.statement import Statement, StatementStatus, Stop, StoppedError, SubStatement
 from aerodrome.emulator.redshift.warehouses import Warehouse
 
 LONGEST = 900.0
@@ -148,7 +148,7 @@ def _all_parts(statement: Statement, connection: psycopg.Connection, around: Sur
         _command(statement, connection, "COMMIT")
 
 
-def _part(statement: Statement, part: Part, connection: psycopg.Connection, around: Surroundings) -> None:
+def _part(statement: Statement, part: SubStatement, connection: psycopg.Connection, around: Surroundings) -> None:
     match part.understood.plan:
         case CopyRefusedError() as refusal:
             raise CopyRefusedError(str(refusal))

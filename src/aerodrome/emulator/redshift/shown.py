@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aerodrome.emulator.redshift.statement import Course, Part, Statement, StatementStatus
+from aerodrome.emulator.redshift.statement import Course, Statement, StatementStatus, SubStatement
 
 ECHOED = ("ClusterIdentifier", "WorkgroupName", "Database", "DbUser", "SecretArn")
 """What answers repeat of a submission."""
 
 
-def described(statement: Statement, part: Part | None, identifier: str) -> dict[str, Any]:
+def described(statement: Statement, part: SubStatement | None, identifier: str) -> dict[str, Any]:
     """A statement, or one part of a batch, whichever `identifier` means."""
     found = _course(identifier, part.course if part else statement.course, [part] if part else statement.parts)
     found |= {name: statement.given.get(name) for name in ECHOED}
@@ -57,7 +57,7 @@ def is_wanted(statement: Statement, given: Mapping[str, Any]) -> bool:
     return exact and is_so and name.startswith(given.get("StatementName", ""))
 
 
-def _course(identifier: str, course: Course, parts: Sequence[Part]) -> dict[str, Any]:
+def _course(identifier: str, course: Course, parts: Sequence[SubStatement]) -> dict[str, Any]:
     [only, *others] = parts
     results = [part.result for part in parts if part.result]
     is_known = not others and course.status is StatementStatus.FINISHED

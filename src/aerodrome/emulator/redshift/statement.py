@@ -18,7 +18,7 @@ import psycopg
 
 from aerodrome import clock
 from aerodrome.emulator import reach
-from aerodrome.emulator.reach import Reach
+from aerodrome.emulator.reach import QueryReach
 from aerodrome.emulator.redshift.results import Result
 from aerodrome.emulator.redshift.sql import Understood
 from aerodrome.emulator.redshift.warehouses import Warehouse
@@ -84,7 +84,7 @@ class Course:
 
 
 @dataclass(slots=True, kw_only=True)
-class Part:
+class SubStatement:
     """One SQL text, with what was understood of it and what came of it."""
 
     understood: Understood
@@ -102,10 +102,10 @@ class Statement:
     """The access key id that the request was signed with."""
     given: Mapping[str, Any]
     """The request."""
-    parts: tuple[Part, ...]
+    parts: tuple[SubStatement, ...]
     is_batch: bool
     is_transaction: bool
-    reach: Reach | None = field(default_factory=reach.current)
+    reach: QueryReach | None = field(default_factory=reach.current)
     """What COPY may read."""
     course: Course = field(default_factory=Course)
     pid: int = 0

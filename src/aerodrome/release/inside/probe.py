@@ -233,15 +233,15 @@ def try_plugins(folder: str, note: LastWords) -> Finding:
     """Load every plugin as Airflow does. Airflow keeps only a sentence of each error, so its log is read."""
     heard = []  # type: list[tuple[str, Any]]
 
-    class Ear(logging.Handler):
+    class ErrorCollector(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if record.exc_info:
                 args = record.args if isinstance(record.args, tuple) else ()
                 heard.append((str(args[0]) if args else record.getMessage(), record.exc_info))
 
-    ear = Ear(level=logging.ERROR)
+    collector = ErrorCollector(level=logging.ERROR)
     for name in ("airflow.plugins_manager", "airflow._shared.plugins_manager.plugins_manager"):
-        logging.getLogger(name).addHandler(ear)
+        logging.getLogger(name).addHandler(collector)
     watch(os.path.realpath(folder) + os.sep, note)
     manager = importlib.import_module("airflow.plugins_manager")
     manager.ensure_plugins_loaded()

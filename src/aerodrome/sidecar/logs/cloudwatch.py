@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from aerodrome.sidecar.config import AccessKeys
-from aerodrome.sidecar.logs.events import Event
+from aerodrome.sidecar.logs.events import ShippedEvent
 from aerodrome.sidecar.signed_http import AwayError, AwsEndpoint, AwsRequest, RefusalError
 
 BATCH_EVENTS = 10_000
@@ -40,7 +40,7 @@ class CloudWatch:
         """
         self._make("CreateLogGroup", {"logGroupName": group})
 
-    def put(self, group: str, stream: str, events: Sequence[Event]) -> int:
+    def put(self, group: str, stream: str, events: Sequence[ShippedEvent]) -> int:
         """Send one batch; how many events the service did not take, for they are too old.
 
         Raises:
@@ -86,7 +86,7 @@ class CloudWatch:
         return found if isinstance(found, dict) else {}
 
 
-def batches(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
+def batches(events: Sequence[ShippedEvent]) -> Iterator[Sequence[ShippedEvent]]:
     """Events in their order, in pieces that one request may have. Pure."""
     start, size = 0, 0
     for number, event in enumerate(events):

@@ -44,7 +44,7 @@ _CHAINED = (b"During handling of the above exception", b"The above exception was
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class ShippedEvent:
     """One event."""
 
     moment: int
@@ -98,12 +98,12 @@ def grouped(piece: bytes, *, is_settled: bool, is_full: bool) -> Grouped:
     return Grouped(tuple(found), tuple(sent), ends[-1] if ends else 0)
 
 
-def read(message: bytes, *, now: int, not_before: int, oldest: int) -> Event:
+def read(message: bytes, *, now: int, not_before: int, oldest: int) -> ShippedEvent:
     """One event, at the time that its text says: not in the future, and not before two times."""
     text = message.decode("utf-8", "replace")
     said = _moment(text)
     moment = now if said is None or said > now else said
-    return Event(max(moment, not_before, oldest), text, _level(text))
+    return ShippedEvent(max(moment, not_before, oldest), text, _level(text))
 
 
 def _begins(line: bytes, before: bytes, *, is_open: bool, is_airflows: bool) -> bool:

@@ -17,7 +17,7 @@ DEEPEST = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LogFile:
     """One file."""
 
     path: str
@@ -38,7 +38,7 @@ class Search:
     is_whole: bool = False
     """After the walk: whether it has seen everything, so that what it has not seen is not there."""
 
-    def find(self) -> Iterator[Found]:
+    def find(self) -> Iterator[LogFile]:
         """All files with the suffix; none where there is no such folder."""
         self.is_whole = True
         count = 0
@@ -61,7 +61,7 @@ class Search:
                         self._missed(error)
                         continue
                     if stat.S_ISREG(seen.st_mode) and seen.st_nlink == 1:
-                        yield Found(prefix + name, seen.st_ino, seen.st_size, seen.st_mtime)
+                        yield LogFile(prefix + name, seen.st_ino, seen.st_size, seen.st_mtime)
                 if count > self.most:
                     self.is_whole = False
                     return

@@ -25,7 +25,7 @@ MARK = 256
 
 
 @dataclass(slots=True)
-class Place:
+class FilePosition:
     """How far one file has been shipped."""
 
     stream: str
@@ -51,7 +51,7 @@ class Positions:
     """All of them."""
 
     path: Path
-    places: dict[str, Place] = field(default_factory=dict)
+    places: dict[str, FilePosition] = field(default_factory=dict)
     settled: float = 0.0
     """Files that are unknown and not younger than this were there before shipping began."""
     dropped: int = 0
@@ -64,7 +64,7 @@ class Positions:
         """As they were written; when there are none, what is older than `now` is not shipped any more."""
         try:
             document = json.loads(path.read_text(encoding="utf-8"))
-            places = {key: Place(**each) for key, each in document["places"].items()}
+            places = {key: FilePosition(**each) for key, each in document["places"].items()}
             found = cls(path, places, float(document["settled"]), int(document["dropped"]))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             found = cls(path, {}, now)

@@ -20,9 +20,9 @@ from aerodrome.sidecar import backoff
 from aerodrome.sidecar.config import LogsConfig
 from aerodrome.sidecar.logs import events, folders, sources, tailing
 from aerodrome.sidecar.logs.cloudwatch import CloudWatch, batches
-from aerodrome.sidecar.logs.events import Event, Grouped
-from aerodrome.sidecar.logs.folders import Found
-from aerodrome.sidecar.logs.positions import FORGOTTEN_AFTER, Place, Positions
+from aerodrome.sidecar.logs.events import Grouped, ShippedEvent
+from aerodrome.sidecar.logs.folders import LogFile
+from aerodrome.sidecar.logs.positions import FORGOTTEN_AFTER, FilePosition, Positions
 from aerodrome.sidecar.signed_http import AwayError, RefusalError
 from aerodrome.sidecar.status import LogsStatus
 
@@ -137,7 +137,7 @@ class Shipper:
         began = self.monotonic()
         again = {category: held.failures for category, held in self._held.items() if held.until <= began}
         self._make_groups(began)
-        seen: dict[str, Found] = {}
+        seen: dict[str, LogFile] = {}
         is_whole = True
         self._searched, since = 0.0, began
         for kind, root in self._roots().items():
@@ -194,7 +194,7 @@ class Shipper:
     def _roots(self) -> Mapping[str, Path]:
         return {"units": self.config.units, "tasks": self.config.tasks}
 
-    def _look(self, kind: str, root: str, key: str, found: Found, began: float) -> None:
+    def _look(self, kind: str, root: str, key: str, found: LogFile, began: float) -> None:
         """Ship what is new in one file."""
         if self._is_shipped(key, found):
             return
@@ -223,18 +223,18 @@ class Shipper:
         except (AwayError, RefusalError) as error:
             self._hold(source.category, error)
 
-    def _is_shipped(self, key: str, found: Found) -> bool:
+    def _is_shipped(self, key: str, found: LogFile) -> bool:
         """Whether a file that has no place was shipped whole, or was there before shipping began."""
         finished = self.positions.finished.get(key)
         is_old = finished is None and found.changed <= self.positions.settled
         return key not in self.positions.places and (is_old or finished == (found.inode, found.size))
 
-    def _place(self, key: str, stream: str, inode: int) -> Place:
+    def _place(self, key: str, stream: str, inode: int) -> FilePosition:
         """The file's place; a finished file that grows again goes on where it ended."""
         place = self.positions.places.get(key)
         if place is None or place.inode != inode:
             known, length = self.positions.finished.get(key, (inode, 0))
-            place = Place(stream, inode, length if place is None and known == inode else 0)
+            place = FilePosition(stream, inode, length if place is None and known == inode else 0)
             self.positions.places[key] = place
             self._is_changed = True
         return place
@@ -245,7 +245,7 @@ class Shipper:
         revision, _, name = path.partition("/")
         return sources.of_unit(revision, name, epoch=int(self.clock().timestamp())) if name else None
 
-    def _ship_rest(self, root: str, path: str, place: Place, send: Send) -> None:
+    def _ship_rest(self, root: str, path: str, place: FilePosition, send: Send) -> None:
         """Ship what a rotation has moved into the copy."""
         left = tailing.rotated(root, path, place)
         if not left.is_whole:
@@ -254,7 +254,7 @@ class Shipper:
         self._moved(place, 0, b"")
         self._save_at_times()
 
-    def _ship(self, handle: int, place: Place, send: Send, *, is_settled: bool) -> None:
+    def _ship(self, handle: int, place: FilePosition, send: Send, *, is_settled: bool) -> None:
         """Ship the whole events behind the place."""
         for _ in range(PIECES):
             start, piece, is_cut = tailing.piece(handle, place.offset)
@@ -267,14 +267,14 @@ class Shipper:
             send(grouped, piece)
             self._save_at_times()
 
-    def _moved(self, place: Place, offset: int, before: bytes) -> None:
+    def _moved(self, place: FilePosition, offset: int, before: bytes) -> None:
         place.moved(offset, before)
         self._is_changed = True
 
-    def _send(self, category: str, place: Place, level: int, grouped: Grouped, piece: bytes) -> None:
+    def _send(self, category: str, place: FilePosition, level: int, grouped: Grouped, piece: bytes) -> None:
         """Send a piece's events; the place moves with each batch, so that a failure repeats none."""
         now = int(self.clock().timestamp() * 1000)
-        found: list[Event] = []
+        found: list[ShippedEvent] = []
         ends: list[int] = []
         last = place.last
         for message, end in zip(grouped.events, grouped.ends, strict=True):
@@ -291,7 +291,7 @@ class Shipper:
             self._moved(place, start + ends[sent - 1], before + piece[: ends[sent - 1]])
         self._moved(place, start + grouped.consumed, before + piece[: grouped.consumed])
 
-    def _put(self, group: str, stream: str, batch: Sequence[Event]) -> None:
+    def _put(self, group: str, stream: str, batch: Sequence[ShippedEvent]) -> None:
         try:
             refused = self.cloudwatch.put(group, stream, batch)
         except RefusalError as error:
@@ -308,7 +308,7 @@ class Shipper:
         self.status = replace(self.status, dropped=self.positions.dropped)
         log.warning("log events were dropped", events=count, reason=why)
 
-    def _tidy(self, seen: Mapping[str, Found], *, is_whole: bool) -> None:
+    def _tidy(self, seen: Mapping[str, LogFile], *, is_whole: bool) -> None:
         """Forget what is finished or gone: gone is only what a whole walk has not seen."""
         now = self.monotonic()
         if now - self._tidied < TIDIED_AT_MOST:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from aerodrome.sidecar.logs import folders
-from aerodrome.sidecar.logs.positions import Place
+from aerodrome.sidecar.logs.positions import FilePosition
 
 PIECE = 1024 * 1024
 """Bytes that are read at a time."""
@@ -42,7 +42,7 @@ def reading(root: str, path: str) -> Iterator[int]:
         os.close(handle)
 
 
-def is_rotated(handle: int, place: Place) -> bool:
+def is_rotated(handle: int, place: FilePosition) -> bool:
     """Whether the file is no longer the one that the place was in."""
     if os.fstat(handle).st_size < place.offset:
         return True
@@ -50,7 +50,7 @@ def is_rotated(handle: int, place: Place) -> bool:
     return os.pread(handle, len(before), place.offset - len(before)) != before
 
 
-def rotated(root: str, path: str, place: Place) -> Rotated:
+def rotated(root: str, path: str, place: FilePosition) -> Rotated:
     """What the youngest copy has behind the place."""
     try:
         with reading(root, f"{path}.1") as handle:

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome.api.aws import operations, passing, s3
-from aerodrome.api.aws.requested import BEYOND, Head, UnclearError, parsed
+from aerodrome.api.aws.requested import BEYOND, OnwardHead, UnclearError, parsed
 
 
-def head(method="GET", path="/", query="", **headers) -> Head:
+def head(method="GET", path="/", query="", **headers) -> OnwardHead:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Head(method=method, path=path, query=parsed(query), headers=named)
+    return OnwardHead(method=method, path=path, query=parsed(query), headers=named)
 
 
 def needs(found) -> list[tuple[str, str]]:
@@ -84,7 +84,7 @@ def test_nothing_breaks_the_reader(path, query, source, method):
         pass
 
 
-def json_head(target: str, **more) -> Head:
+def json_head(target: str, **more) -> OnwardHead:
     return head("POST", "/", x_amz_target=target, content_type="application/x-amz-json-1.1", **more)
 
 
@@ -115,7 +115,7 @@ def test_a_request_reaches_the_service_that_it_is_signed_for():
 FORM = "application/x-www-form-urlencoded"
 
 
-def asked_by(service: str, asked: Head, body: bytes = b""):
+def asked_by(service: str, asked: OnwardHead, body: bytes = b""):
     return needs(operations.requested(service, asked, body, region="r", account="0" * 12))
 
 

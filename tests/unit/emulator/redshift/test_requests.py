@@ -14,7 +14,7 @@ from aerodrome import service_models
 from aerodrome.emulator.redshift import operations, requests, shown, wire
 from aerodrome.emulator.redshift.results import PAGE_ROWS, Result
 from aerodrome.emulator.redshift.sql import understand
-from aerodrome.emulator.redshift.statement import Part, Statement, StatementStatus
+from aerodrome.emulator.redshift.statement import Statement, StatementStatus, SubStatement
 from aerodrome.emulator.redshift.warehouses import Access, Warehouse
 from aerodrome.emulator.redshift.wire import ServiceError
 
@@ -117,7 +117,7 @@ def test_a_result_is_kept_in_pages():
 
 def statement(*texts, given=None):
     warehouse = Warehouse(endpoint="cluster/one", database="dev")
-    parts = tuple(Part(understood=understand(text, {})) for text in texts)
+    parts = tuple(SubStatement(understood=understand(text, {})) for text in texts)
     return Statement(
         identifier="00000000-0000-4000-8000-000000000000", warehouse=warehouse, caller="AKIA", given=given or {},
         parts=parts, is_batch=len(parts) > 1, is_transaction=len(parts) > 1,

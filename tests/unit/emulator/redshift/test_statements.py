@@ -13,7 +13,7 @@ from aerodrome.emulator.redshift import running, statements
 from aerodrome.emulator.redshift.results import Result
 from aerodrome.emulator.redshift.running import Surroundings
 from aerodrome.emulator.redshift.sql import understand
-from aerodrome.emulator.redshift.statement import Part, Statement, StatementStatus, Stop
+from aerodrome.emulator.redshift.statement import Statement, StatementStatus, Stop, SubStatement
 from aerodrome.emulator.redshift.statements import Statements
 from aerodrome.emulator.redshift.warehouses import Warehouse
 from aerodrome.emulator.redshift.wire import ServiceError
@@ -28,7 +28,7 @@ def statement(number, cluster="one"):
         warehouse=Warehouse(endpoint=f"cluster/{cluster}", database="dev"),
         caller="AKIA",
         given={},
-        parts=(Part(understood=understand("select 1", {})),),
+        parts=(SubStatement(understood=understand("select 1", {})),),
         is_batch=False,
         is_transaction=False,
     )

@@ -15,7 +15,7 @@ import pytest
 from aerodrome.cell import logs as cell_logs
 from aerodrome.sidecar.config import LogsConfig
 from aerodrome.sidecar.logs import cloudwatch, folders, shipping
-from aerodrome.sidecar.logs.events import Event
+from aerodrome.sidecar.logs.events import ShippedEvent
 from aerodrome.sidecar.logs.positions import FORGOTTEN_AFTER, Positions
 from aerodrome.sidecar.logs.shipping import Shipper
 from aerodrome.sidecar.signed_http import AwayError, RefusalError
@@ -28,7 +28,7 @@ class Service:
 
     def __init__(self) -> None:
         self.groups: set[str] = set()
-        self.streams: dict[tuple[str, str], list[Event]] = defaultdict(list)
+        self.streams: dict[tuple[str, str], list[ShippedEvent]] = defaultdict(list)
         self.trouble: Exception | None = None
         self.troubled: str | None = None
         """The one group that has the trouble; None: all."""
@@ -40,7 +40,7 @@ class Service:
         self._fail(group)
         self.groups.add(group)
 
-    def put(self, group: str, stream: str, events: Sequence[Event]) -> int:
+    def put(self, group: str, stream: str, events: Sequence[ShippedEvent]) -> int:
         self.tries.append(group)
         if self.room:
             self.room -= 1

@@ -10,7 +10,7 @@ from aerodrome.model import defaults
 from aerodrome.sidecar.config import LEVELS
 from aerodrome.sidecar.logs import events, sources
 from aerodrome.sidecar.logs.cloudwatch import BATCH_BYTES, BATCH_EVENTS, OVERHEAD, SPAN, batches
-from aerodrome.sidecar.logs.events import Event
+from aerodrome.sidecar.logs.events import ShippedEvent
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_every_name_is_one_that_cloudwatch_takes(path):
 
 @given(st.lists(st.tuples(st.integers(0, 3 * SPAN), st.integers(1, 300_000)), max_size=30))
 def test_batches_are_within_the_limits_and_have_everything_in_order(given_):
-    found = [Event(moment, "x" * size, 20) for moment, size in sorted(given_)]
+    found = [ShippedEvent(moment, "x" * size, 20) for moment, size in sorted(given_)]
     made = list(batches(found))
     assert [event for batch in made for event in batch] == found
     for batch in made:

@@ -100,7 +100,7 @@ def scheduler() -> None:
     from airflow.configuration import conf
 
     scheduler_command.SchedulerJobRunner = scheduler_pace.attentive(
-        scheduler_command.SchedulerJobRunner, notices.Ear(notices.RUNS)
+        scheduler_command.SchedulerJobRunner, notices.NoticeListener(notices.RUNS)
     )
     record_log_template()
     undecorated(scheduler_command.scheduler)(

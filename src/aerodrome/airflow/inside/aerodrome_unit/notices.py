@@ -27,7 +27,7 @@ RETRY = 5.0
 NEVER = float("-inf")
 
 
-class Ear:
+class NoticeListener:
     """Listens to one channel, over a connection of its own that it makes when it first waits."""
 
     def __init__(self, channel: str, connect: Callable[[str], Any] | None = None) -> None:
@@ -100,7 +100,7 @@ def tell_of_runs() -> None:
 def parse_at_once(manager: Any) -> None:
     """Have the DAG processor's loop, which looks once a second, look at once when it is asked to parse a file."""
     service = manager._service_processor_sockets  # noqa: SLF001 - there is no other place to reach the wait
-    ear = Ear(PARSE)
+    ear = NoticeListener(PARSE)
 
     def service_and_hear(self: Any, timeout: float | None = 1.0) -> Any:
         if timeout:

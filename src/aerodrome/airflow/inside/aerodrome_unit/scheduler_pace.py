@@ -12,7 +12,7 @@ import sys
 import time
 from typing import Any
 
-from .notices import Ear
+from .notices import NoticeListener
 
 SHORTEST = 0.05
 """Seconds; a loop itself takes 10 to 30 milliseconds."""
@@ -29,14 +29,14 @@ def rest(quiet: float, longest: float) -> float:
 class _Clock:
     """The module `time` for Airflow's loop, whose only sleep is the rest that a notice ends."""
 
-    def __init__(self, ear: Ear) -> None:
+    def __init__(self, ear: NoticeListener) -> None:
         self.sleep = ear.wait
 
     def __getattr__(self, name: str) -> Any:
         return getattr(time, name)
 
 
-def attentive(runner: Any, ear: Ear) -> Any:
+def attentive(runner: Any, ear: NoticeListener) -> Any:
     """The job runner class with this pace in place of the constant; it rests until the ear hears something."""
     module: Any = sys.modules[runner.__module__]
     module.time = _Clock(ear)
