@@ -15,7 +15,7 @@ from aerodrome.model.observed import WORKER
 GIB = 2**30
 
 WEB_SERVERS = frozenset({"web", "execution"})
-"""The units that MWAA has on machines for web servers."""
+"""The units that MWAA has on machines for web servers; `web-2` is one, too."""
 
 BASE_PROCESSES = 256
 """Processes and threads of a unit before it runs a task; MWAA names no limit, and Airflow's own need some forty."""
@@ -113,7 +113,8 @@ def of_unit(found: EnvironmentClass, name: str, machine: int) -> Allowance:
 
     That is at most half of what all environments may have.
     """
-    wanted = found.webserver_memory_gib if name in WEB_SERVERS else found.worker_memory_gib
+    kind = name.partition("-")[0]
+    wanted = found.webserver_memory_gib if kind in WEB_SERVERS else found.worker_memory_gib
     return Allowance(_processes(found), min(wanted * GIB, for_environments(machine) // 2))
 
 

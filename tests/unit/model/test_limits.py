@@ -19,6 +19,10 @@ kinds = st.sampled_from(sorted(classes.CLASSES))
 def test_a_large_machine_gives_what_the_class_has() -> None:
     assert limits.of_unit(SMALL, "worker-1", 64 * GIB) == limits.Allowance(processes=576, memory=2 * GIB)
     assert limits.of_unit(classes.CLASSES["mw1.micro"], "web", 64 * GIB).memory == 3 * GIB
+    # Every web server has a web server's machine; a worker's and the schedulers' is larger in this class.
+    medium = classes.CLASSES["mw1.medium"]
+    given = {name: limits.of_unit(medium, name, 64 * GIB).memory // GIB for name in ("web", "web-2", "scheduler-2")}
+    assert given == {"web": 2, "web-2": 2, "scheduler-2": 4}
     # A worker, schedulers, web servers; and Redis, sidecar, cells.
     assert limits.of_environment([(SMALL, 1)], 64 * GIB) == limits.Allowance(processes=3 * 576 + 256, memory=7 * GIB)
     assert not limits.is_clipped(SMALL, 64 * GIB)
