@@ -42,6 +42,8 @@ class Facts:
     """As `aerodrome status` knows it."""
     troubles: Sequence[str] = ()
     """Of the installation."""
+    services: Sequence[Document] = ()
+    """Those that all environments share, as `aerodrome status` knows them."""
     sidecar: Document = field(default_factory=dict)
     """Its status file."""
     import_errors: Sequence[Document] = ()
@@ -56,7 +58,7 @@ class Facts:
 def of(facts: Facts) -> list[Reason]:
     """Everything that is wrong, the most urgent first."""
     return [
-        *(Reason("MACHINE", sentence, "aerodrome doctor") for sentence in facts.troubles),
+        *(Reason("MACHINE", sentence, "aerodrome doctor") for sentence in (*facts.troubles, *_down(facts.services))),
         *_change(facts.environment),
         *_units(facts.environment),
         *_sidecar(facts.environment["name"], facts.sidecar),
@@ -72,6 +74,12 @@ def all_well(environment: Document) -> str:
     if status == "AVAILABLE":
         return f"Nothing is wrong with {name}, as far as can be seen."
     return f"Nothing is wrong with {name}, as far as can be seen; it is {status}{f': {detail}' if detail else '.'}"
+
+
+def _down(services: Sequence[Document]) -> Iterator[str]:
+    for service in services:
+        if service["state"] == "down":
+            yield f"{service['name']} does not run; Aerodrome starts it again and again."
 
 
 def _change(environment: Document) -> Iterator[Reason]:
