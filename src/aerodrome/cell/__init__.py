@@ -1,4 +1,4 @@
-"""The agent that keeps one environment's units alive, and the warm process that it is forked from.
+"""The agent that keeps the units of one revision alive, or an environment's services, and the warm process behind it.
 
 Here belong: forking and executing units, restarting them with back-off, letting them end in peace, rotating their logs,
 and the control socket. Not here: what a unit is (the airflow room writes the specifications), when an environment

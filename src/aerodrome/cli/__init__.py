@@ -1,1 +1,4 @@
-"""The command line: a client of the public API, except for up, down and purge."""
+"""The command line: a client of the operator's socket and of the public API.
+
+Only `up`, `down`, `purge`, `doctor` and `check` work on the machine itself.
+"""

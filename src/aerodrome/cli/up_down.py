@@ -1,4 +1,4 @@
-"""What `up`, `down` and `purge` do: the only commands that work on the machine instead of asking the API."""
+"""What `up`, `down` and `purge` do: they start and stop the control plane, and ask it nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The control plane's PostgreSQL database: environments, observed state, events.
+"""The control plane's PostgreSQL database: environments with their changes and snapshots, IAM, logins, events.
 
 Only this room has SQL for tables of our own; it decides nothing. `memory` is the same without a database, for tests.
 """
