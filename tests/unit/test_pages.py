@@ -1,4 +1,4 @@
-"""The pages lead where they say, each decision has a number of its own, and the glossary names what is in the code."""
+"""The pages lead where they say and name what is in the code; each decision has a number of its own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from aerodrome.settings import Settings
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md")) + sorted(ROOT.glob("*.md"))
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
@@ -17,12 +19,51 @@ DECISIONS = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
 REPLACES = re.compile(r"replaces \[decision \d+\]\((?P<file>[^)]+)\)")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([A-Za-z_.]+)`")
+NUMBERED = re.compile(r"\[[Dd]ecision\s+(\d+)\]\((?:[^)]*/)?(\d{4})-")
+PATH = re.compile(r"`([a-z_]+(?:/[a-z0-9_]+)+)(?:\.py)?`")
+SETTING = re.compile(r"AERODROME_[A-Z_]*[A-Z]")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_to_a_file_leads_to_one(page: Path):
     found = [target.partition("#")[0] for target in LINK.findall(page.read_text()) if "://" not in target]
     assert [target for target in found if target and not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_decision_is_named_by_the_number_that_it_has(page: Path):
+    assert [(told, real) for told, real in NUMBERED.findall(page.read_text()) if int(told) != int(real)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_names_modules_and_tests_that_are_there(page: Path):
+    assert [path for path in PATH.findall(page.read_text()) if not is_module_or_no_path_of_ours(path)] == []
+
+
+def is_module_or_no_path_of_ours(path: str) -> bool:
+    """False for a path that begins with a room, or names a test, where nothing is there."""
+    rooms = ROOT / "src" / "aerodrome"
+    if path.rpartition("/")[2].startswith("test_"):
+        return any((ROOT / "tests").rglob(f"{path.removeprefix('tests/')}.py"))
+    if not (rooms / path.partition("/")[0]).is_dir():
+        return True
+    return (rooms / path).is_dir() or (rooms / f"{path}.py").is_file()
+
+
+def test_a_path_that_is_not_in_the_code_is_found_out():
+    assert is_module_or_no_path_of_ours("model/spec")
+    assert is_module_or_no_path_of_ours("unit/test_pages")
+    assert not is_module_or_no_path_of_ours("model/other")
+    assert not is_module_or_no_path_of_ours("unit/test_other")
+
+
+def test_a_page_names_variables_that_something_reads():
+    code = [each for top in ("src", "tests", "tools", "benchmarks") for each in (ROOT / top).rglob("*.py")]
+    known = {name for each in code for name in SETTING.findall(each.read_text())}
+    known |= {f"AERODROME_{name.upper()}" for name in Settings.model_fields}
+    named = {(page.name, name) for page in PAGES for name in SETTING.findall(page.read_text())}
+    assert len(named) > 20
+    assert sorted((page, name) for page, name in named if name not in known) == []
 
 
 def test_no_two_decisions_share_a_number():
