@@ -13,9 +13,10 @@ from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree as ET
 
-from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
+from botocore.model import OperationModel, Shape
 from starlette.responses import Response
 
+from aerodrome import query_forms
 from aerodrome.api.query import models
 from aerodrome.api.query.errors import QueryError
 from aerodrome.api.wire.answers import REQUEST_ID
@@ -31,7 +32,7 @@ def success(service: models.Service, operation: OperationModel, output: Mapping[
     root = ET.Element(f"{operation.name}Response", xmlns=models.XMLNS[service])
     shape = operation.output_shape
     if shape is not None:
-        _fill(ET.SubElement(root, f"{operation.name}Result"), shape, output)
+        query_forms.fill(ET.SubElement(root, f"{operation.name}Result"), shape, output, _text)
     ET.SubElement(ET.SubElement(root, "ResponseMetadata"), "RequestId").text = request_id
     return _response(200, root, request_id)
 
@@ -45,23 +46,6 @@ def failure(service: models.Service, error: QueryError, request_id: str) -> Resp
     ET.SubElement(element, "Message").text = error.message
     ET.SubElement(root, "RequestId").text = request_id
     return _response(error.status, root, request_id)
-
-
-def _fill(element: ET.Element, shape: Shape, value: Any) -> None:
-    if isinstance(shape, StructureShape):
-        for member, inner in shape.members.items():
-            if value.get(member) is not None:
-                _fill(ET.SubElement(element, member), inner, value[member])
-    elif isinstance(shape, ListShape):
-        for each in value:
-            _fill(ET.SubElement(element, "member"), shape.member, each)
-    elif isinstance(shape, MapShape):
-        for key, each in value.items():
-            entry = ET.SubElement(element, "entry")
-            _fill(ET.SubElement(entry, "key"), shape.key, key)
-            _fill(ET.SubElement(entry, "value"), shape.value, each)
-    else:
-        element.text = _text(shape, value)
 
 
 def _text(shape: Shape, value: Any) -> str:

@@ -1,7 +1,7 @@
 """Form fields → an operation and its input as Python values, or a ValidationError that names what is wrong.
 
-Fields come flat, in the query (GET) or the body (POST): `Tags.member.1.Key=team`. They become a tree first, which is
-then read by the input shape. Fields that the shape does not know are ignored, as AWS ignores them. Pure.
+Fields come flat, in the query (GET) or the body (POST): `Tags.member.1.Key=team`. `query_forms` reads
+them by the input shape. Fields that the shape does not know are ignored, as AWS ignores them. Pure.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
-from botocore.model import ListShape, OperationModel, Shape, StructureShape
+from botocore.model import OperationModel
 
+from aerodrome import query_forms
 from aerodrome.api.query import errors, models
 from aerodrome.api.wire import constraints, requests
 from aerodrome.model.iam.errors import VALIDATION, IamError
@@ -28,14 +29,8 @@ UNSIGNED = "AssumeRoleWithWebIdentity"
 
 _OWN = ("Action", "Version")
 _SIGNATURE = re.compile(r"X-Amz-", re.IGNORECASE)
-_NUMBER = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
-_WHOLE = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 _UNFIT = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML cannot have, so that no answer could repeat them."""
-
-_Tree = dict[str, Any]
-_LEAF = ""
-"""Under this key a node of the tree has its own text: no part of a field's name is empty."""
 
 
 def fields(query: str, body: bytes) -> dict[str, str]:
@@ -87,41 +82,11 @@ def read(wanted: OperationModel, given: Mapping[str, str]) -> dict[str, Any]:
     if shape is None:
         return {}
     walk = constraints.Walk({})
-    found = walk.read(shape, _value(shape, _tree(given)))
+    tree = query_forms.tree(given, deepest=DEEPEST, passed_over=_OWN)
+    found = walk.read(shape, query_forms.value(shape, tree))
     if walk.sentences:
         raise _invalid(requests.summary(walk.sentences))
     return dict(found)
-
-
-def _tree(given: Mapping[str, str]) -> _Tree:
-    root: _Tree = {}
-    for name, value in given.items():
-        parts = name.split(".")
-        if name in _OWN or len(parts) > DEEPEST or not all(parts):
-            continue
-        node = root
-        for part in parts:
-            node = node.setdefault(part, {})
-        node[_LEAF] = value
-    return root
-
-
-def _value(shape: Shape, node: _Tree) -> Any:
-    """A node of the tree as its shape's type; text that does not fit stays text, and validation refuses it."""
-    if isinstance(shape, StructureShape):
-        return {member: _value(inner, node[member]) for member, inner in shape.members.items() if member in node}
-    if isinstance(shape, ListShape):
-        members = node.get("member", {})
-        numbers = sorted((name for name in members if _NUMBER.fullmatch(name)), key=int)
-        return [_value(shape.member, members[number]) for number in numbers]
-    text = node.get(_LEAF)
-    if text is None:
-        return {}  # only fields below a scalar were given, so there is no string, number or boolean
-    if shape.type_name in constraints.INTEGER_BITS:
-        return int(text) if _WHOLE.fullmatch(text) else text
-    if shape.type_name == "boolean":
-        return {"true": True, "false": False}.get(text.lower(), text)
-    return text
 
 
 def _shown(text: str) -> str:
