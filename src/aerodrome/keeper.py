@@ -313,6 +313,8 @@ class Keeper:
             account_id=settings.account_id,
             most_bytes=settings.logs_bytes,
             longest_days=settings.logs_days,
+            most_metrics_bytes=settings.metrics_bytes,
+            sns=settings.paths.aws_socket,
         )
 
     def _logs(self) -> daemon.Daemon:

@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     logs_days: int = Field(default=90, ge=1)
     """Days that the embedded CloudWatch Logs keeps an event at most; a log group's retention may be shorter."""
 
+    metrics_bytes: int = Field(default=2**30, ge=16 * 2**20)
+    """Bytes of all metrics in the embedded CloudWatch; beyond it the finest and oldest points go."""
+
     quota_environments: int = Field(default=10, ge=1)
     """How many environments may exist at the same time (MWAA's default quota is 10)."""
 

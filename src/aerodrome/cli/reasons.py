@@ -42,8 +42,6 @@ class Facts:
     """As `aerodrome status` knows it."""
     troubles: Sequence[str] = ()
     """Of the installation."""
-    services: Sequence[Document] = ()
-    """Those that all environments share, as `aerodrome status` knows them."""
     sidecar: Document = field(default_factory=dict)
     """Its status file."""
     import_errors: Sequence[Document] = ()
@@ -58,7 +56,7 @@ class Facts:
 def of(facts: Facts) -> list[Reason]:
     """Everything that is wrong, the most urgent first."""
     return [
-        *(Reason("MACHINE", sentence, "aerodrome doctor") for sentence in (*facts.troubles, *_down(facts.services))),
+        *(Reason("MACHINE", sentence, "aerodrome doctor") for sentence in facts.troubles),
         *_change(facts.environment),
         *_units(facts.environment),
         *_sidecar(facts.environment["name"], facts.sidecar),
@@ -74,12 +72,6 @@ def all_well(environment: Document) -> str:
     if status == "AVAILABLE":
         return f"Nothing is wrong with {name}, as far as can be seen."
     return f"Nothing is wrong with {name}, as far as can be seen; it is {status}{f': {detail}' if detail else '.'}"
-
-
-def _down(services: Sequence[Document]) -> Iterator[str]:
-    for service in services:
-        if service["state"] == "down":
-            yield f"{service['name']} does not run; Aerodrome starts it again and again."
 
 
 def _change(environment: Document) -> Iterator[Reason]:

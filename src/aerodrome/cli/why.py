@@ -59,13 +59,7 @@ def gather(settings: Settings, name: str) -> Facts:
         raise CallerError(f"There is no environment {name}. There are: {', '.join(sorted(known)) or 'none'}.")
     environment = known[name]
     sidecar = _sidecar(settings, name, str(environment.get("identifier", "")))
-    facts = Facts(
-        environment=environment,
-        troubles=status["troubles"],
-        services=status["services"],
-        sidecar=sidecar,
-        now=clock.now(),
-    )
+    facts = Facts(environment=environment, troubles=status["troubles"], sidecar=sidecar, now=clock.now())
     is_asleep = environment["hibernation"]["rest"] not in ("AWAKE", "WAITING")  # a question would wake it
     if is_asleep or environment["status"] != "AVAILABLE" or environment["airflow_version"].startswith("1."):
         return facts  # Airflow 1.10 has no REST API

@@ -1,8 +1,8 @@
-"""The store of logs, and CloudWatch Logs' API on it, for installations with the embedded AWS services.
+"""The store of logs and metrics, and CloudWatch's APIs on it, for installations with the embedded AWS services.
 
 It runs as a process of its own (`python -m aerodrome.telemetry`) behind the AWS door, which has decided before who may
 ask what; nothing here checks a signature. `logs_api` answers requests (`wire` has their shapes), `acceptance` and
 `patterns` and `keeping` decide (pure), `catalogue` has groups, streams and the newest events in SQLite, `parts` the
 older ones in Parquet files that DuckDB reads and writes, always in a worker process (`workers`). `store` puts these
-together. Does not belong here: shipping logs (the sidecar), and anything about environments.
+together. `metrics` has the metrics. Does not belong here: shipping logs (the sidecar), and anything about environments.
 """

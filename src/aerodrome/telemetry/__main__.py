@@ -1,4 +1,4 @@
-"""The program of the log store: CloudWatch Logs' API on a unix socket that the AWS door alone opens.
+"""The program of the log store: CloudWatch's APIs of logs and metrics on a unix socket that the AWS door alone opens.
 
 Started detached with the argv and environment that `launch.describe` gives; nothing imports it.
 """
@@ -24,6 +24,10 @@ from aerodrome.listening.crowd import ConnectionLimits
 from aerodrome.listening.server import HttpServer
 from aerodrome.telemetry import keeping, launch, wire
 from aerodrome.telemetry.logs_api import LogsApi, is_search
+from aerodrome.telemetry.metrics import protocols
+from aerodrome.telemetry.metrics.api import MetricsApi
+from aerodrome.telemetry.metrics.evaluation import Evaluation, publisher
+from aerodrome.telemetry.metrics.store import MetricStore
 from aerodrome.telemetry.refusals import UNAVAILABLE, TelemetryRefusedError
 from aerodrome.telemetry.store import Store
 
@@ -50,13 +54,17 @@ logger = structlog.get_logger("telemetry")
 class TelemetryApp:
     """The ASGI application."""
 
-    def __init__(self, api: LogsApi, *, identity: str) -> None:
+    def __init__(self, api: LogsApi, metrics: MetricsApi, *, identity: str) -> None:
         self._api = api
+        self._metrics = metrics
         self._identity = identity
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["path"] == launch.HEALTH:
             await _respond(send, 200, wire.success({"log_store": self._identity}))
+            return
+        if _signed_for(scope) == protocols.SIGNED_FOR:
+            await self._serve_metrics(scope, receive, send)
             return
         targets = [value for name, value in scope["headers"] if name == b"x-amz-target"]
         try:
@@ -72,6 +80,25 @@ class TelemetryApp:
                 wire.failure(TelemetryRefusedError(UNAVAILABLE, "The log store failed; its log says why.")),
             )
         await _respond(send, status, answer)
+
+    async def _serve_metrics(self, scope: Message, receive: Receive, send: Send) -> None:
+        targets = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-amz-target"]
+        request_id = str(uuid.uuid4())
+        try:
+            body = await _body(receive)
+        except TimeoutError:
+            return
+        status, headers, answer = await self._metrics.answer(
+            path=scope["path"],
+            target=targets[0] if targets else "",
+            query=scope["query_string"].decode("latin-1"),
+            body=body,
+            caller=_caller(scope),
+            request_id=request_id,
+        )
+        headers += [(b"content-length", b"%d" % len(answer)), (b"x-amzn-requestid", request_id.encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer})
 
     async def _answer(self, target: str, body: bytes, caller: str, receive: Receive) -> tuple[int, bytes]:
         """The API's answer; a search ends when its caller is gone, what changes something does not.
@@ -100,8 +127,18 @@ async def _gone(receive: Receive) -> None:
 
 def _caller(scope: Message) -> str:
     """Who asks, by the key id that the door puts in place of every one of a principal's."""
+    return _credential(scope)[0]
+
+
+def _signed_for(scope: Message) -> str:
+    """The service that a request was signed for."""
+    return (*_credential(scope), "", "", "")[3]
+
+
+def _credential(scope: Message) -> list[str]:
+    """Key id, date, region, service and what ends them, as the door writes them."""
     found = [value for name, value in scope["headers"] if name == b"authorization"]
-    return found[0].decode("latin-1").partition("Credential=")[2].partition("/")[0] if found else ""
+    return (found[0].decode("latin-1").partition("Credential=")[2] if found else "").split("/")
 
 
 async def _body(receive: Receive) -> bytes:
@@ -128,9 +165,12 @@ async def _respond(send: Send, status: int, body: bytes) -> None:
 async def _run(options: argparse.Namespace, listener: socket.socket) -> None:
     limits = keeping.StoreLimits(total_bytes=options.most_bytes, longest_days=options.longest_days)
     store = await Store(options.folder, limits=limits, clock=clock.now).open()
-    api = LogsApi(store, region=options.region, account=options.account)
+    metric_store = await MetricStore(options.folder, most_bytes=options.most_metrics_bytes, clock=clock.now).open()
+    names = {"region": options.region, "account": options.account}
+    api, metrics = LogsApi(store, **names), MetricsApi(metric_store, **names)
+    evaluation = Evaluation(metric_store, publisher(options.sns), **names)
     server = HttpServer(
-        TelemetryApp(api, identity=options.identity),
+        TelemetryApp(api, metrics, identity=options.identity),
         LIMITS,
         lifespan="off",
         timeout_keep_alive=KEEP_ALIVE,
@@ -139,11 +179,14 @@ async def _run(options: argparse.Namespace, listener: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, setattr, server, "should_exit", True)  # noqa: FBT003 - uvicorn's own flag
-    upkeep = asyncio.create_task(store.keep())
-    service_models.of(wire.SERVICE)  # read before somebody waits for it
+    upkeep = [asyncio.create_task(each) for each in (store.keep(), metric_store.keep(), evaluation.run())]
+    for service in (wire.SERVICE, protocols.SERVICE):
+        service_models.of(service)  # read before somebody waits for it
     await server.serve(sockets=[listener])
-    upkeep.cancel()
+    for each in upkeep:
+        each.cancel()
     await store.close()
+    await metric_store.close()
 
 
 def _listener(path: Path) -> socket.socket:
@@ -161,13 +204,15 @@ def _listener(path: Path) -> socket.socket:
 
 def main() -> int:
     """Read the command line and serve until SIGTERM."""
-    parser = argparse.ArgumentParser(description="The store of logs.")
+    parser = argparse.ArgumentParser(description="The store of logs and metrics.")
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--socket", type=Path, required=True, help="for the door alone")
     parser.add_argument("--identity", required=True, help="what the health check answers")
     parser.add_argument("--region", required=True)
     parser.add_argument("--account", required=True)
     parser.add_argument("--most-bytes", type=int, required=True, help="of all files; the oldest events go first")
+    parser.add_argument("--most-metrics-bytes", type=int, required=True, help="of all metrics; the finest go first")
+    parser.add_argument("--sns", type=Path, required=True, help="the socket behind which alarms' topics are told")
     parser.add_argument("--longest-days", type=int, required=True, help="that any event is kept")
     options = parser.parse_args()
     log.configure()

@@ -38,9 +38,17 @@ class LogStore:
 
 
 def describe(
-    folder: Path, *, socket: Path, region: str, account_id: str, most_bytes: int, longest_days: int
+    folder: Path,
+    *,
+    socket: Path,
+    region: str,
+    account_id: str,
+    most_bytes: int,
+    longest_days: int,
+    most_metrics_bytes: int,
+    sns: Path,
 ) -> LogStore:
-    """The store whose files lie in `folder` (mode 0700, made by the caller)."""
+    """The store whose files lie in `folder` (mode 0700, made by the caller); `sns` is the emulator's socket."""
     identity = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
     return LogStore(
         argv=(
@@ -55,6 +63,8 @@ def describe(
             f"--account={account_id}",
             f"--most-bytes={most_bytes}",
             f"--longest-days={longest_days}",
+            f"--most-metrics-bytes={most_metrics_bytes}",
+            f"--sns={sns}",
         ),
         env={"PATH": os.defpath, "HOME": str(folder), "LC_ALL": "C.UTF-8"},
         cwd=folder,

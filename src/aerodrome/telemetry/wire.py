@@ -29,7 +29,7 @@ def operation(target: str) -> OperationModel:
     """The operation that the header `X-Amz-Target` names.
 
     Raises:
-        RefusedError: the model has none.
+        TelemetryRefusedError: the model has none.
     """
     found = service_models.targeted(SERVICE, target)
     if found is None:
@@ -41,7 +41,7 @@ def read(wanted: OperationModel, body: bytes) -> Document:
     """The members of a request; those that the model does not know are passed over, and so is null.
 
     Raises:
-        RefusedError: it is none that the model allows.
+        TelemetryRefusedError: it is none that the model allows.
     """
     try:
         document = json.loads(body or b"{}")
@@ -52,6 +52,15 @@ def read(wanted: OperationModel, body: bytes) -> Document:
     found = _read(wanted.input_shape, document, "")
     assert isinstance(found, dict)  # noqa: S101 - every input of the model is a structure
     return found
+
+
+def checked(shape: Shape, document: Any) -> Any:
+    """The members of a request, read already, that the model of whatever service knows.
+
+    Raises:
+        TelemetryRefusedError: they are not what the model allows.
+    """
+    return _read(shape, document, "")
 
 
 def success(output: Mapping[str, Any]) -> bytes:

@@ -12,6 +12,7 @@ A, R = "000000000000", "us-east-1"
 B = "arn:aws:s3:::mine"
 QUEUE, TOPIC = f"arn:aws:sqs:{R}:{A}:mine", f"arn:aws:sns:{R}:{A}:mine"
 SECRET, LOGS = f"arn:aws:secretsmanager:{R}:{A}:secret:mine-??????", f"arn:aws:logs:{R}:{A}:log-group:mine:*"
+ALARM = f"arn:aws:cloudwatch:{R}:{A}:alarm:mine"
 TABLE, STREAM = f"arn:aws:dynamodb:{R}:{A}:table/mine", f"arn:aws:kinesis:{R}:{A}:stream/mine"
 
 NEW_LOGS = f"arn:aws:logs:{R}:{A}:log-group:new:*"
@@ -290,6 +291,36 @@ CASES = (
         "cloudwatch:PutMetricData",
         "*",
         lambda c, m: c("cloudwatch").put_metric_data(Namespace="n", MetricData=[{"MetricName": "m", "Value": 1}]),
+    ),
+    case(
+        "monitoring",
+        "PutMetricAlarm",
+        [("cloudwatch:PutMetricAlarm", ALARM), ("sns:Publish", TOPIC)],
+        lambda c, m: c("cloudwatch").put_metric_alarm(
+            AlarmName="mine",
+            Namespace="n",
+            MetricName="m",
+            Statistic="Sum",
+            Period=60,
+            EvaluationPeriods=1,
+            Threshold=1,
+            ComparisonOperator="GreaterThanThreshold",
+            AlarmActions=[TOPIC],
+        ),
+    ),
+    case(
+        "monitoring",
+        "DeleteAlarms",
+        "cloudwatch:DeleteAlarms",
+        ALARM,
+        lambda c, m: c("cloudwatch").delete_alarms(AlarmNames=["mine"]),
+    ),
+    case(
+        "monitoring",
+        "PutDashboard",
+        "cloudwatch:PutDashboard",
+        "arn:aws:cloudwatch::000000000000:dashboard/mine",
+        lambda c, m: c("cloudwatch").put_dashboard(DashboardName="mine", DashboardBody='{"widgets": []}'),
     ),
     case("monitoring", "ListMetrics", "cloudwatch:ListMetrics", "*", lambda c, m: c("cloudwatch").list_metrics()),
     case(

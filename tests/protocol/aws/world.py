@@ -103,6 +103,8 @@ def opened() -> Iterator[World]:
             account_id=ACCOUNT,
             most_bytes=2**30,
             longest_days=90,
+            most_metrics_bytes=2**28,
+            sns=emulator.described.address.socket,
         )
         store.cwd.mkdir(mode=0o700)
         logs = Daemon(

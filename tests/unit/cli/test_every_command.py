@@ -142,7 +142,7 @@ CALLS = {
     "events": Call(answer=[EVENT]),
     "login": Call("mine"),
     "logs": Call("mine"),
-    "why": Call("mine", {"troubles": [], "services": [], "environments": [ENVIRONMENT]}, exit_code=3),
+    "why": Call("mine", {"troubles": [], "environments": [ENVIRONMENT]}, exit_code=3),
     "env": Call(told=FOLDER),
     "trust": Call(told=FOLDER),
     "doctor": Call(exit_code=1),

@@ -35,12 +35,6 @@ def test_nothing_is_wrong_where_all_is_well():
     assert found(environment={"units": [{"name": "redis", "state": "stopped"}]}) == {}
 
 
-def test_what_the_whole_installation_lacks_is_told():
-    services = [{"name": "PostgreSQL", "state": "external"}, {"name": "log store", "state": "down"}]
-    assert found(services=services) == {"MACHINE": "log store does not run; Aerodrome starts it again and again."}
-    assert found(troubles=["The disk is full."]) == {"MACHINE": "The disk is full."}
-
-
 def test_a_failure_is_told_with_its_code():
     failure = {"code": "REQUIREMENTS_CONFLICT", "message": "a needs b", "tail": []}
     assert found(environment={"last_update": {"failure": failure}}) == {

@@ -42,7 +42,7 @@ def test_a_search_ends_with_its_caller_and_a_change_does_not(operation, told):
         async def send(message: object) -> None:
             sent.append(message)
 
-        request = asyncio.ensure_future(TelemetryApp(api, identity="i")(scope, arriving.get, send))
+        request = asyncio.ensure_future(TelemetryApp(api, None, identity="i")(scope, arriving.get, send))
         await arriving.put({"type": "http.request", "body": b"{}"})
         await asyncio.wait_for(api.began.wait(), 30)
         assert api.told == "begun by AKIAONE"

@@ -97,8 +97,11 @@ log = structlog.get_logger("aerodrome.door")
 
 Found = TypeVar("Found")
 
-LOGS = "logs"
-"""The service that the log store answers for in the emulator's place."""
+TELEMETRY = frozenset({"logs", "monitoring"})
+"""The services that the log store answers for in the emulator's place."""
+
+OF_RESOURCES = frozenset({"s3", "sns"})
+"""Services whose resources requests to other services need too, and whose policies count then."""
 
 _METHODS_OF_NOBODY = frozenset({"GET", "HEAD", "PUT", "DELETE", "POST"})
 
@@ -121,7 +124,7 @@ class DoorDependencies:
     """What the health check answers."""
     emulator_socket: str
     logs_socket: str
-    """Of the log store, which answers for CloudWatch Logs."""
+    """Of the log store, which answers for CloudWatch and CloudWatch Logs."""
     spool: Path
     """The folder in which the emulator finds large bodies."""
     announced: Path
@@ -419,7 +422,8 @@ class Door:
     async def _judged(
         self, arrival: _Arrival, asking: Principal | Anonymous, check: NeededPermission, known: Knowledge
     ) -> str | None:
-        service = arrival.service if not check.action.startswith("s3:") else "s3"
+        asked_of = check.action.partition(":")[0]
+        service = asked_of if asked_of in OF_RESOURCES else arrival.service
         resource = Resource(arn=check.resource, policy=None)
         if not check.is_as_named:
             resource = await self._resources.of(service, check.resource, check.named)
@@ -487,7 +491,7 @@ class Door:
                 file=file,
             )
             target = passing.target(arrival.head.path, arrival.signed.raw_query)
-            behind = self._logs if arrival.service == LOGS else self._emulator
+            behind = self._logs if arrival.service in TELEMETRY else self._emulator
             status = await behind.pass_on(arrival.head.method, target, headers, body, send)
         self._forget(admitted)
         if status is not None and HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:

@@ -29,6 +29,7 @@ _TOLD: Mapping[str, frozenset[str]] = {
          "resourceaccount"}
     ),
     "kms": frozenset({"calleraccount", "viaservice"}),
+    "cloudwatch": frozenset({"namespace", "alarmactions"}),
     "dynamodb": frozenset({"attributes", "select"}),
 }  # fmt: skip
 """By service: its own condition keys of which the door knows whether a request has them."""

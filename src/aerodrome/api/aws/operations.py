@@ -38,7 +38,7 @@ ACT_THEMSELVES: Mapping[str, re.Pattern[str]] = {
         "sns": "Subscribe",
         "secretsmanager": "RotateSecret|ReplicateSecretToRegions",
         "sqs": "StartMessageMoveTask",
-        "cloudwatch": "Put(MetricAlarm|CompositeAlarm|MetricStream)",
+        "cloudwatch": "Put(CompositeAlarm|MetricStream)",
         "ec2": "RunInstances",
     }.items()
 }
@@ -185,6 +185,8 @@ class _About:
             return self._secretsmanager(action)
         if self._service == "kms":
             return self._kms(action)
+        if self._service == "monitoring":
+            return self._monitoring(action)
         if self._service == "kinesis" and self._name == "GetRecords":
             return self._records(action)
         own: Callable[[], list[str]] | None = getattr(self, f"_{self._service}", None)
@@ -318,6 +320,23 @@ class _About:
             action=action, resource=self._arn("kinesis", "stream/*"), named=self._text("ShardIterator")
         )
         return [read, *(NeededPermission(action=action, resource=each) for each in self._named(NAMES["kinesis"]))]
+
+    def _monitoring(self, action: str) -> list[NeededPermission]:
+        """Metrics have no ARNs: a namespace is a condition. An alarm tells the topics that who puts it may tell."""
+        if self._name == "PutMetricData":
+            namespace = {"cloudwatch:namespace": (self._text("Namespace"),)}
+            return [NeededPermission(action=action, resource="*", context=namespace)]
+        named = [self._arn("cloudwatch", f"alarm:{each}") for each in self._texts("AlarmName", "AlarmNames")]
+        named += [f"arn:aws:cloudwatch::{self._account}:dashboard/{each}" for each in
+                  self._texts("DashboardName", "DashboardNames")]  # fmt: skip
+        named += [_whole(each) for each in self._texts("ResourceARN")]
+        topics = self._texts("AlarmActions", "OKActions", "InsufficientDataActions")
+        told = {"cloudwatch:alarmactions": tuple(topics)} if topics else {}
+        found = [NeededPermission(action=action, resource=arn, context=told) for arn in dict.fromkeys(named) or ["*"]]
+        return [
+            *found,
+            *(NeededPermission(action="sns:Publish", resource=_whole(each)) for each in dict.fromkeys(topics)),
+        ]
 
     def _logs(self) -> list[str]:
         by_name, by_arn = self._text("logGroupName"), self._text("logGroupIdentifier")

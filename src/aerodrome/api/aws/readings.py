@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from botocore.model import OperationNotFoundError, ServiceModel
 from ministack.core import iam_actions, router
@@ -19,6 +20,8 @@ from ministack.core import iam_actions, router
 from aerodrome import service_models
 from aerodrome.api.aws import passing
 from aerodrome.api.aws.requested import OnwardHead, UnclearError, parsed
+from aerodrome.telemetry.metrics import protocols
+from aerodrome.telemetry.metrics.protocols import UnreadableError
 
 _FORMS = frozenset({"ec2", "monitoring", "ses", "sns", "sqs"})
 """Services that take forms."""
@@ -46,7 +49,7 @@ class Reading:
     name: str | None
     """None: nobody knows it."""
     members: Mapping[str, Any]
-    """Of a form: as strings; of CBOR: none."""
+    """Of a form: as strings, but those of CloudWatch, which are as its model has them whatever the protocol."""
 
 
 def check_connection(head: OnwardHead) -> None:
@@ -63,12 +66,12 @@ def read(service: str, head: OnwardHead, body: bytes) -> Reading:
         UnclearError: there is more than one reading, or none.
     """
     query = {name: values for name, values in head.query.items() if name.lower() not in passing.SIGNING}
+    if service == "monitoring":
+        return _of_cloudwatch(head, query, body)
     if service == "scheduler" or (service == "ses" and head.path.startswith("/v2/")):
         return _by_route(service, head, query, body)
     if "x-amz-target" in head.headers:
         return _by_target(service, head, query, body)
-    if service == "monitoring" and head.path != "/":
-        return _by_cbor(head, query)
     if service not in _FORMS:
         raise UnclearError("The request names no operation.")
     return _by_form(service, head, query, body)
@@ -93,8 +96,6 @@ def _by_target(service: str, head: OnwardHead, query: Mapping[str, list[str]], b
         raise UnclearError("The request names its operation in two ways.")
     if head.path != "/" and not (service == "sqs" and _QUEUE_PATH.fullmatch(head.path)):
         raise UnclearError("The request has a path that its service does not know.")
-    if service == "monitoring":
-        return Reading(name=name, members={})
     return _targeted(service, name, body)
 
 
@@ -117,6 +118,26 @@ def _targeted(service: str, name: str, body: bytes) -> Reading:
     found = _document(body)
     _check_known(found, known)
     return Reading(name=name, members=found)
+
+
+def _of_cloudwatch(head: OnwardHead, query: Mapping[str, list[str]], body: bytes) -> Reading:
+    """As the log store reads it, once there is one reading alone."""
+    if "x-amz-target" in head.headers:
+        name = _by_target("monitoring", head, query, b"").name
+    elif head.path != "/":
+        name = _by_cbor(head, query).name
+    else:
+        name = _by_form("monitoring", head, query, body).name
+    target, raw = head.headers.get("x-amz-target", ""), urlencode({key: each[0] for key, each in query.items()})
+    try:
+        called = protocols.called(head.path, target, raw, body)
+        wanted = protocols.operation(called.name)
+        members = protocols.document(called, wanted, body)
+    except UnreadableError:
+        return Reading(name=None, members={})
+    if called.name != name:
+        raise UnclearError("The request names its operation in two ways.")
+    return Reading(name=name, members=members)
 
 
 def _by_cbor(head: OnwardHead, query: Mapping[str, list[str]]) -> Reading:

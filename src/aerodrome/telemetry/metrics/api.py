@@ -1,0 +1,516 @@
+"""CloudWatch's operations on the store of metrics: a request in, an answer out.
+
+Metrics, metric alarms, dashboards and tags of alarms are offered; of anything else the answer says so. Who may ask was
+decided before.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import structlog
+
+from aerodrome.telemetry import wire
+from aerodrome.telemetry.metrics import acceptance, alarms, periods, points, protocols, queries
+from aerodrome.telemetry.metrics.acceptance import COMBINATION
+from aerodrome.telemetry.metrics.alarms import AlarmState
+from aerodrome.telemetry.metrics.catalogue import HistoryItem, Metric, MetricCatalogue
+from aerodrome.telemetry.metrics.protocols import Called, Document, MetricsFailure, Protocol, UnreadableError
+from aerodrome.telemetry.metrics.queries import INVALID_VALUE, VALIDATION, QueriedSeries, Queries
+from aerodrome.telemetry.metrics.rates import Rates
+from aerodrome.telemetry.metrics.store import MetricStore
+from aerodrome.telemetry.refusals import INVALID, THROTTLED, UNAVAILABLE, TelemetryRefusedError
+
+MOST_POINTS = 100_800
+"""Of one answer to GetMetricData."""
+
+MOST_STATISTICS_POINTS = 1440
+"""Of one answer to GetMetricStatistics."""
+
+MOST_LISTED = 500
+
+MOST_ALARMS = 5000
+MOST_DASHBOARDS = 5000
+MOST_TAGS = 50
+
+LONGEST_DASHBOARD = 500 * 1024
+
+ACTIVE = 3 * periods.HOUR
+
+NOT_FOUND = "ResourceNotFound"
+
+DASHBOARD_INPUT = "InvalidParameterInput"
+
+_DASHBOARD = re.compile(r"[A-Za-z0-9_-]{1,255}", re.ASCII)
+
+_TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?", re.ASCII)
+
+_OWN_OF_ALARM = ("StateValue", "StateReason", "StateReasonData", "StateUpdatedTimestamp", "StateTransitionedTimestamp",
+                 "Tags")  # fmt: skip
+"""What of an alarm stays when it is put once more."""
+
+log = structlog.get_logger("telemetry")
+
+Answer = Mapping[str, Any]
+
+
+class MetricsApi:
+    """The service."""
+
+    def __init__(self, store: MetricStore, *, region: str, account: str) -> None:
+        self._store = store
+        self._region = region
+        self._account = account
+        self._rates = Rates(time.monotonic)
+
+    async def answer(
+        self, *, path: str, target: str, query: str, body: bytes, caller: str, request_id: str
+    ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+        """Status, headers and body for a request."""
+        asked = Called(protocol=Protocol.QUERY, name="")
+        try:
+            asked = protocols.called(path, target, query, body)
+            wanted = protocols.operation(asked.name)
+            given = protocols.document(asked, wanted, body)
+            output = await self._carried_out(wanted.name, _checked(wanted.input_shape, given), caller)
+            answer = protocols.success(asked.protocol, wanted, output, request_id)
+            return 200, protocols.headers(asked.protocol, None, 200), answer
+        except UnreadableError as error:
+            failure = MetricsFailure(code="InvalidAction" if not asked.name else VALIDATION, sentence=str(error))
+        except TelemetryRefusedError as error:
+            failure = MetricsFailure(code=_CODES.get(error.code, error.code), sentence=str(error))
+        except Exception:
+            log.exception("a request for metrics failed", operation=asked.name[:100])
+            failure = MetricsFailure(
+                code="InternalServiceError", sentence="The store of metrics failed; its log says why."
+            )
+        status, answer = protocols.failure(asked.protocol, failure, request_id)
+        return status, protocols.headers(asked.protocol, failure, status), answer
+
+    async def _carried_out(self, name: str, given: Document, caller: str) -> Answer:
+        if name == "PutMetricData":
+            return await self.put_data(given, caller)
+        if name not in OFFERED:
+            raise TelemetryRefusedError(VALIDATION, f"{name} is not offered by the embedded CloudWatch.")
+        return await OFFERED[name](self, given)
+
+    async def put_data(self, given: Document, caller: str) -> Answer:
+        """Take points."""
+        data = given.get("MetricData", [])
+        data = [*data, *(each for entity in given.get("EntityMetricData", ()) for each in entity.get("MetricData", ()))]
+        if not data:
+            raise TelemetryRefusedError("MissingParameter", "The parameter MetricData is required.")
+        accepted = acceptance.accept(given["Namespace"], data, now=self._store.now)
+        if self._store.is_full or not self._rates.allows(caller, len(data)):
+            raise TelemetryRefusedError(THROTTLED, "Rate exceeded")
+        await self._store.ask(MetricCatalogue.add, accepted, caller)
+        return {}
+
+    async def get_data(self, given: Document) -> Answer:
+        start, end = given["StartTime"], given["EndTime"]
+        if start >= end:
+            raise TelemetryRefusedError(VALIDATION, "The parameter StartTime must be less than the parameter EndTime.")
+        is_ascending = given.get("ScanBy") == "TimestampAscending"
+        results = await self._store.ask(
+            partial(_results, given["MetricDataQueries"], start=start, end=end, now=self._store.now)
+        )
+        return _page(results, is_ascending, _offset(given), min(given.get("MaxDatapoints") or MOST_POINTS, MOST_POINTS))
+
+    async def get_statistics(self, given: Document) -> Answer:
+        start, end, period = given["StartTime"], given["EndTime"], given["Period"]
+        names = [*given.get("Statistics", ()), *given.get("ExtendedStatistics", ())]
+        if not names or start >= end:
+            raise TelemetryRefusedError(
+                COMBINATION, "Give Statistics or ExtendedStatistics, and a StartTime before the EndTime."
+            )
+        queries.check_period(period)
+        for name in names:
+            queries.check_statistic(name)
+        if (end - start) / period > MOST_STATISTICS_POINTS:
+            raise TelemetryRefusedError(
+                COMBINATION,
+                f"You have requested up to {(end - start) / period:.0f} datapoints, which exceeds the limit of"
+                f" {MOST_STATISTICS_POINTS}. Give a longer Period, or less time.",
+            )
+        wanted = queries.metric(given)
+        units = [given["Unit"]] if "Unit" in given else await self._store.ask(MetricCatalogue.units, wanted)
+        first, shown = periods.aligned(start, period), []
+        for unit in units:
+            found = await self._store.ask(MetricCatalogue.read, wanted, unit, start=first, end=int(end), period=period)
+            shown += [_datapoint(at, point, unit, names) for at, point in found.items()]
+        return {"Label": given["MetricName"], "Datapoints": shown}
+
+    async def list_metrics(self, given: Document) -> Answer:
+        since = self._store.now - (ACTIVE if given.get("RecentlyActive") else queries.SEARCHED)
+        wanted = [(each["Name"], each.get("Value")) for each in given.get("Dimensions", ())]
+        after, is_more = _offset(given), True
+        shown: list[Document] = []
+        while is_more and len(shown) < MOST_LISTED:
+            found = await self._store.ask(
+                MetricCatalogue.listed,
+                namespace=given.get("Namespace"),
+                name=given.get("MetricName"),
+                since=int(since),
+                after=after,
+                limit=MOST_LISTED,
+            )
+            is_more = len(found) == MOST_LISTED
+            for number, metric in found:
+                if len(shown) == MOST_LISTED:
+                    is_more = True
+                    break
+                after = number
+                if _has(metric, wanted):
+                    shown.append(_listed(metric))
+        return {"Metrics": shown, "NextToken": _token(after) if is_more else None}
+
+    async def put_alarm(self, given: Document) -> Answer:
+        _check_alarm(given)
+        now, name = self._store.now, given["AlarmName"]
+        before = (await self._alarms([name]))[:1]
+        kept = {key: before[0][key] for key in _OWN_OF_ALARM if key in before[0]} if before else {
+            "StateValue": alarms.INSUFFICIENT, "StateReason": "Unchecked: Initial alarm creation",
+            "StateUpdatedTimestamp": now, "StateTransitionedTimestamp": now, "Tags": given.get("Tags", []),
+        }  # fmt: skip
+        alarm = {"ActionsEnabled": True, "OKActions": [], "AlarmActions": [], "InsufficientDataActions": [],
+                 **given, **kept, "AlarmArn": self._alarm_arn(name),
+                 "AlarmConfigurationUpdatedTimestamp": now}  # fmt: skip
+        if "Metrics" not in given:
+            alarm.setdefault("Dimensions", [])
+        what = "updated" if before else "created"
+        item = HistoryItem(name, now, "ConfigurationUpdate", f'Alarm "{name}" {what}', json.dumps({"type": what}))
+        await self._store.ask(MetricCatalogue.put_alarms, [alarm], [item], most=MOST_ALARMS)
+        return {}
+
+    async def describe_alarms(self, given: Document) -> Answer:
+        prefix, action = given.get("AlarmNamePrefix", ""), given.get("ActionPrefix", "")
+        if prefix and given.get("AlarmNames"):
+            raise TelemetryRefusedError(VALIDATION, "AlarmNames and AlarmNamePrefix are mutually exclusive.")
+        found = [
+            alarm
+            for alarm in await self._alarms(given.get("AlarmNames") or None)
+            if alarm["AlarmName"].startswith(prefix)
+            and given.get("StateValue") in {None, alarm["StateValue"]}
+            and (not action or any(topic.startswith(action) for topic in _actions(alarm)))
+        ]
+        if given.get("AlarmTypes") and "MetricAlarm" not in given["AlarmTypes"]:
+            found = []
+        start, most = _offset(given), given.get("MaxRecords", 50)
+        shown = found[start : start + most]
+        more = _token(start + most) if len(found) > start + most else None
+        return {"MetricAlarms": shown, "CompositeAlarms": [], "NextToken": more}
+
+    async def describe_alarms_of_metric(self, given: Document) -> Answer:
+        wanted = queries.metric(given)
+        shown = [
+            alarm
+            for alarm in await self._alarms()
+            if "MetricName" in alarm
+            and queries.metric(alarm) == wanted
+            and all(given[name] == alarm.get(name) for name in ("Statistic", "Period", "Unit") if name in given)
+        ]
+        return {"MetricAlarms": shown}
+
+    async def delete_alarms(self, given: Document) -> Answer:
+        there = {alarm["AlarmName"] for alarm in await self._alarms(given["AlarmNames"])}
+        missing = set(given["AlarmNames"]) - there
+        if missing and len(given["AlarmNames"]) > 1:
+            raise TelemetryRefusedError(NOT_FOUND, f"There is no alarm {min(missing)!r}; none was deleted.")
+        now = self._store.now
+        items = [HistoryItem(name, now, "ConfigurationUpdate", f'Alarm "{name}" deleted', "{}") for name in there]
+        await self._store.ask(MetricCatalogue.delete_alarms, sorted(there), items)
+        return {}
+
+    async def set_state(self, given: Document) -> Answer:
+        state = AlarmState(given["StateValue"], given["StateReason"])
+        moved = await self._store.ask(partial(self._set, given["AlarmName"], state, given.get("StateReasonData", "")))
+        if not moved:
+            raise TelemetryRefusedError(NOT_FOUND, f"There is no alarm {given['AlarmName']!r}.")
+        self._store.untold.set()
+        return {}
+
+    def _set(self, name: str, state: AlarmState, data: str, catalogue: MetricCatalogue) -> bool:
+        alarm = next((each for each in catalogue.alarms() if each["AlarmName"] == name), None)
+        if alarm is None:
+            return False
+        move = alarms.moved(alarm, state, now=self._store.now, data=data, region=self._region, account=self._account)
+        if move is not None:
+            catalogue.change_alarm(alarm, move.alarm, move.items, move.notices)
+        return True
+
+    async def enable_actions(self, given: Document) -> Answer:
+        return await self._switch(given["AlarmNames"], is_on=True)
+
+    async def disable_actions(self, given: Document) -> Answer:
+        return await self._switch(given["AlarmNames"], is_on=False)
+
+    async def _switch(self, named: Sequence[str], *, is_on: bool) -> Answer:
+        changed = [{**alarm, "ActionsEnabled": is_on} for alarm in await self._alarms(named)]
+        word = "enabled" if is_on else "disabled"
+        items = [
+            HistoryItem(
+                alarm["AlarmName"], self._store.now, "ConfigurationUpdate",
+                f'Alarm actions of "{alarm["AlarmName"]}" {word}', "{}",
+            )
+            for alarm in changed
+        ]  # fmt: skip
+        await self._store.ask(MetricCatalogue.put_alarms, changed, items, most=MOST_ALARMS)
+        return {}
+
+    async def describe_history(self, given: Document) -> Answer:
+        found = await self._store.ask(
+            MetricCatalogue.history,
+            alarm=given.get("AlarmName"),
+            kind=given.get("HistoryItemType"),
+            start=given.get("StartDate", 0.0),
+            end=given.get("EndDate", self._store.now + periods.DAY),
+        )
+        if given.get("ScanBy") == "TimestampAscending":
+            found = found[::-1]
+        start, most = _offset(given), given.get("MaxRecords", 50)
+        shown = [
+            {"AlarmName": each.alarm, "AlarmType": "MetricAlarm", "Timestamp": each.moment,
+             "HistoryItemType": each.kind, "HistorySummary": each.summary[:255], "HistoryData": each.data[:4095]}
+            for each in found[start : start + most]
+        ]  # fmt: skip
+        more = _token(start + most) if len(found) > start + most else None
+        return {"AlarmHistoryItems": shown, "NextToken": more}
+
+    async def put_dashboard(self, given: Document) -> Answer:
+        name, body = given["DashboardName"], given["DashboardBody"]
+        if not _DASHBOARD.fullmatch(name):
+            raise TelemetryRefusedError(DASHBOARD_INPUT, "A DashboardName has letters, digits, - and _, 255 at most.")
+        if len(body.encode()) > LONGEST_DASHBOARD or not _is_dashboard(body):
+            raise TelemetryRefusedError(
+                DASHBOARD_INPUT, "The DashboardBody must be a JSON object with a list of widgets."
+            )
+        await self._store.ask(MetricCatalogue.put_dashboard, name, body, now=self._store.now, most=MOST_DASHBOARDS)
+        return {"DashboardValidationMessages": []}
+
+    async def get_dashboard(self, given: Document) -> Answer:
+        for name, body, _ in await self._store.ask(MetricCatalogue.dashboards, given["DashboardName"]):
+            if name == given["DashboardName"]:
+                return {"DashboardName": name, "DashboardBody": body, "DashboardArn": self._dashboard_arn(name)}
+        raise TelemetryRefusedError(NOT_FOUND, f"Dashboard {given['DashboardName']} does not exist")
+
+    async def list_dashboards(self, given: Document) -> Answer:
+        found = await self._store.ask(MetricCatalogue.dashboards, given.get("DashboardNamePrefix", ""))
+        start = _offset(given)
+        shown = [
+            {"DashboardName": name, "DashboardArn": self._dashboard_arn(name), "LastModified": changed,
+             "Size": len(body.encode())}
+            for name, body, changed in found[start : start + 1000]
+        ]  # fmt: skip
+        return {"DashboardEntries": shown, "NextToken": _token(start + 1000) if len(found) > start + 1000 else None}
+
+    async def delete_dashboards(self, given: Document) -> Answer:
+        missing = await self._store.ask(MetricCatalogue.delete_dashboards, given["DashboardNames"])
+        if missing:
+            raise TelemetryRefusedError(NOT_FOUND, f"There is no dashboard {missing[0]!r}; none was deleted.")
+        return {}
+
+    async def tag(self, given: Document) -> Answer:
+        alarm = await self._tagged(given["ResourceARN"])
+        tags = {each["Key"]: each["Value"] for each in (*alarm.get("Tags", ()), *given["Tags"])}
+        return await self._with_tags(alarm, tags)
+
+    async def untag(self, given: Document) -> Answer:
+        alarm = await self._tagged(given["ResourceARN"])
+        gone = set(given["TagKeys"])
+        return await self._with_tags(
+            alarm, {each["Key"]: each["Value"] for each in alarm.get("Tags", ()) if each["Key"] not in gone}
+        )
+
+    async def list_tags(self, given: Document) -> Answer:
+        return {"Tags": (await self._tagged(given["ResourceARN"])).get("Tags", [])}
+
+    async def _with_tags(self, alarm: Document, tags: Mapping[str, str]) -> Answer:
+        if len(tags) > MOST_TAGS:
+            raise TelemetryRefusedError(INVALID_VALUE, f"An alarm may have {MOST_TAGS} tags.")
+        changed = {**alarm, "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+        await self._store.ask(MetricCatalogue.put_alarms, [changed], [], most=MOST_ALARMS)
+        return {}
+
+    async def _tagged(self, arn: str) -> Document:
+        found = [alarm for alarm in await self._alarms() if alarm["AlarmArn"] == arn]
+        if not found:
+            raise TelemetryRefusedError(
+                "ResourceNotFoundException", "There is no such alarm; only alarms have tags here."
+            )
+        return found[0]
+
+    async def _alarms(self, named: Sequence[str] | None = None) -> list[Document]:
+        found = await self._store.ask(MetricCatalogue.alarms)
+        return [alarm for alarm in found if named is None or alarm["AlarmName"] in named]
+
+    def _alarm_arn(self, name: str) -> str:
+        return f"arn:aws:cloudwatch:{self._region}:{self._account}:alarm:{name}"
+
+    def _dashboard_arn(self, name: str) -> str:
+        return f"arn:aws:cloudwatch::{self._account}:dashboard/{name}"
+
+
+OFFERED: Mapping[str, Callable[[MetricsApi, Document], Awaitable[Answer]]] = {
+    "DeleteAlarms": MetricsApi.delete_alarms,
+    "DeleteDashboards": MetricsApi.delete_dashboards,
+    "DescribeAlarmHistory": MetricsApi.describe_history,
+    "DescribeAlarms": MetricsApi.describe_alarms,
+    "DescribeAlarmsForMetric": MetricsApi.describe_alarms_of_metric,
+    "DisableAlarmActions": MetricsApi.disable_actions,
+    "EnableAlarmActions": MetricsApi.enable_actions,
+    "GetDashboard": MetricsApi.get_dashboard,
+    "GetMetricData": MetricsApi.get_data,
+    "GetMetricStatistics": MetricsApi.get_statistics,
+    "ListDashboards": MetricsApi.list_dashboards,
+    "ListMetrics": MetricsApi.list_metrics,
+    "ListTagsForResource": MetricsApi.list_tags,
+    "PutDashboard": MetricsApi.put_dashboard,
+    "PutMetricAlarm": MetricsApi.put_alarm,
+    "SetAlarmState": MetricsApi.set_state,
+    "TagResource": MetricsApi.tag,
+    "UntagResource": MetricsApi.untag,
+}
+"""By operation, beside PutMetricData."""
+
+_CODES = {INVALID: VALIDATION, UNAVAILABLE: "ServiceUnavailable", THROTTLED: "Throttling"}
+"""Words of the store of logs → CloudWatch's."""
+
+
+def _checked(shape: Any, given: Document) -> Document:
+    """What the model says of the members."""
+    found: Document = wire.checked(shape, given) if shape is not None else {}
+    return found
+
+
+def _results(
+    asked: Sequence[Document], catalogue: MetricCatalogue, *, start: float, end: float, now: float
+) -> list[QueriedSeries]:
+    return Queries(catalogue, asked, start=start, end=end, now=now).results()
+
+
+def _page(results: Sequence[QueriedSeries], is_ascending: bool, offset: int, most: int) -> Answer:  # noqa: FBT001 - a pair
+    """Points from `offset` on, counted through all series, and a token when there are more than `most`."""
+    shown, passed, left = [], 0, most
+    for result in results:
+        ordered = sorted(result.series.points.items(), reverse=not is_ascending)
+        part = ordered[max(offset - passed, 0) : max(offset - passed, 0) + left]
+        passed += len(ordered)
+        left -= len(part)
+        if part or (not offset and not ordered):
+            is_whole = len(part) == len(ordered) or passed <= offset + most
+            shown.append({
+                "Id": result.identifier, "Label": result.series.label,
+                "Timestamps": [at for at, _ in part], "Values": [value for _, value in part],
+                "StatusCode": "Complete" if is_whole else "PartialData",
+            })  # fmt: skip
+    more = _token(offset + most) if passed > offset + most else None
+    return {"MetricDataResults": shown, "NextToken": more, "Messages": []}
+
+
+def _datapoint(at: int, point: points.DataPoint, unit: str, names: Sequence[str]) -> Document:
+    simple = {name: points.statistic(point, name) for name in names if name in points.SIMPLE}
+    others = {name: points.statistic(point, name) for name in names if name not in points.SIMPLE}
+    told = {name: value for name, value in others.items() if value is not None}
+    return {"Timestamp": at, "Unit": unit, **simple, **({"ExtendedStatistics": told} if others else {})}
+
+
+def _has(metric: Metric, wanted: Sequence[tuple[str, str | None]]) -> bool:
+    known = dict(metric.dimensions)
+    return all(name in known and value in {None, known[name]} for name, value in wanted)
+
+
+def _listed(metric: Metric) -> Document:
+    dimensions = [{"Name": name, "Value": value} for name, value in metric.dimensions]
+    return {"Namespace": metric.namespace, "MetricName": metric.name, "Dimensions": dimensions}
+
+
+def _actions(alarm: Document) -> list[str]:
+    return [topic for name in alarms.ACTIONS.values() for topic in alarm.get(name, ())]
+
+
+def _check_alarm(given: Document) -> None:
+    """Raise TelemetryRefusedError when it is no alarm that can be evaluated here."""
+    if given.get("ComparisonOperator") not in alarms.COMPARISONS or "Threshold" not in given:
+        raise TelemetryRefusedError(
+            VALIDATION, "Give a Threshold and one of these ComparisonOperators: " + ", ".join(alarms.COMPARISONS) + "."
+        )
+    for name in ("EvaluationCriteria", "WarmUpConfiguration", "ThresholdMetricId"):
+        if name in given:
+            raise TelemetryRefusedError(VALIDATION, f"{name} is not offered by the embedded CloudWatch.")
+    evaluated = int(given.get("EvaluationPeriods", 0))
+    if not 1 <= given.get("DatapointsToAlarm", evaluated) <= evaluated:
+        raise TelemetryRefusedError(
+            VALIDATION, "EvaluationPeriods must be given, and DatapointsToAlarm must not be more."
+        )
+    if given.get("TreatMissingData", alarms.MISSING) not in alarms.TREATMENTS:
+        raise TelemetryRefusedError(
+            VALIDATION, f"TreatMissingData must be one of {', '.join(sorted(alarms.TREATMENTS))}."
+        )
+    wrong = [topic for topic in _actions(given) if not _TOPIC.fullmatch(topic)]
+    if wrong:
+        raise TelemetryRefusedError(
+            VALIDATION, f"The action {wrong[0][:100]} is not offered here: give ARNs of SNS topics."
+        )
+    _check_looked_at(alarm_queries(given), evaluated)
+
+
+def _check_looked_at(asked: Sequence[Document], evaluated: int) -> None:
+    longest = max((each["MetricStat"]["Period"] for each in asked if "MetricStat" in each), default=60)
+    if evaluated * longest > 7 * periods.DAY:
+        raise TelemetryRefusedError(VALIDATION, "Period times EvaluationPeriods must not be more than seven days.")
+    returned = [each for each in asked if each.get("ReturnData", True)]
+    if len(returned) != 1:
+        raise TelemetryRefusedError(VALIDATION, "Exactly one of the Metrics must have ReturnData.")
+    for each in asked:
+        if "MetricStat" in each:
+            queries.check_period(each["MetricStat"]["Period"])
+            queries.check_statistic(each["MetricStat"]["Stat"])
+
+
+def alarm_queries(alarm: Document) -> list[Document]:
+    """What an alarm looks at, as queries of GetMetricData.
+
+    Raises:
+        TelemetryRefusedError: it names no metric, or more than one way.
+    """
+    if alarm.get("Metrics"):
+        if "MetricName" in alarm:
+            raise TelemetryRefusedError(VALIDATION, "Give either Metrics or MetricName.")
+        return list(alarm["Metrics"])
+    statistic = alarm.get("Statistic") or alarm.get("ExtendedStatistic")
+    if not statistic or not {"MetricName", "Namespace", "Period"} <= set(alarm):
+        raise TelemetryRefusedError(VALIDATION, "Give Metrics, or MetricName, Namespace, Period and a statistic.")
+    wanted = {name: alarm[name] for name in ("Namespace", "MetricName", "Dimensions") if name in alarm}
+    stat = {"Metric": wanted, "Period": alarm["Period"], "Stat": statistic}
+    return [{"Id": "m1", "MetricStat": stat | ({"Unit": alarm["Unit"]} if "Unit" in alarm else {})}]
+
+
+def _is_dashboard(body: str) -> bool:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and isinstance(found.get("widgets"), list)
+
+
+def _token(number: int) -> str:
+    return base64.urlsafe_b64encode(str(number).encode()).decode()
+
+
+def _offset(given: Document) -> int:
+    token = given.get("NextToken")
+    if not token:
+        return 0
+    try:
+        number = int(base64.urlsafe_b64decode(token.encode()).decode())
+    except ValueError:
+        number = -1
+    if not 0 <= number < 2**53:
+        raise TelemetryRefusedError("InvalidNextToken", "The NextToken is none that was given out.")
+    return number

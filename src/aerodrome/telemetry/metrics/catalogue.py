@@ -1,0 +1,429 @@
+"""Series, points, alarms and dashboards in one SQLite file.
+
+The newest points are rows, one a minute. A transaction moves those of a finished span into blocks: one row for each
+series, period and span, with its points compressed. So a point is counted once at any moment, and what `add` has
+returned from is on the disk. One thread of `store` uses a catalogue.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aerodrome.telemetry.metrics import periods, points
+from aerodrome.telemetry.metrics.periods import FIVE_MINUTES, HOUR, MINUTE, PERIODS, SPANS, Eviction
+from aerodrome.telemetry.metrics.points import DataPoint
+from aerodrome.telemetry.refusals import LIMIT, TelemetryRefusedError
+
+MOST_SERIES = 100_000
+MOST_SERIES_EACH = 20_000
+"""Different metrics, of all callers and of each."""
+
+MOST_HISTORY = 10_000
+"""Entries of the history of alarms; CloudWatch keeps it for 30 days."""
+
+ROLLED_AT_ONCE = 500
+"""Blocks of one transaction: nobody else is answered while it lasts."""
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS series (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, namespace TEXT NOT NULL, name TEXT NOT NULL, dimensions TEXT NOT NULL,
+    unit TEXT NOT NULL, owner TEXT NOT NULL, last_moment INTEGER NOT NULL, UNIQUE (namespace, name, dimensions, unit)
+);
+CREATE INDEX IF NOT EXISTS series_by_owner ON series (owner);
+CREATE TABLE IF NOT EXISTS minutes (
+    series INTEGER NOT NULL, moment INTEGER NOT NULL, count REAL NOT NULL, sum REAL NOT NULL, least REAL NOT NULL,
+    most REAL NOT NULL, spread TEXT, PRIMARY KEY (series, moment)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS minutes_by_moment ON minutes (moment);
+CREATE TABLE IF NOT EXISTS blocks (
+    series INTEGER NOT NULL, period INTEGER NOT NULL, start INTEGER NOT NULL, points BLOB NOT NULL,
+    UNIQUE (series, period, start)
+);
+CREATE INDEX IF NOT EXISTS blocks_by_start ON blocks (period, start);
+CREATE TABLE IF NOT EXISTS kept (period INTEGER PRIMARY KEY, since INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS alarms (name TEXT PRIMARY KEY, document TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS history (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, alarm TEXT NOT NULL, moment REAL NOT NULL, kind TEXT NOT NULL,
+    summary TEXT NOT NULL, data TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS outbox (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, alarm TEXT NOT NULL, topic TEXT NOT NULL, subject TEXT NOT NULL,
+    message TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE IF NOT EXISTS dashboards (name TEXT PRIMARY KEY, body TEXT NOT NULL, changed REAL NOT NULL);
+"""
+
+Dimensions = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric's name, whatever its unit."""
+
+    namespace: str
+    name: str
+    dimensions: Dimensions
+    """In the order of their names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Datum:
+    """One point that comes in."""
+
+    metric: Metric
+    unit: str
+    moment: int
+    """The beginning of a minute."""
+    point: DataPoint
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryItem:
+    """Something that happened to an alarm."""
+
+    alarm: str
+    moment: float
+    kind: str
+    summary: str
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What an SNS topic is to be told of an alarm."""
+
+    alarm: str
+    topic: str
+    subject: str
+    message: str
+
+
+class MetricCatalogue:
+    """The open file."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db.row_factory = sqlite3.Row
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = FULL")  # a commit has reached the disk when it returns
+        self._db.executescript(SCHEMA)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def add(self, data: Sequence[Datum], owner: str) -> None:
+        """Take these points, or none.
+
+        Raises:
+            TelemetryRefusedError: there would be too many metrics.
+        """
+        with self._transaction():
+            for datum in data:
+                self._merge(self._series(datum, owner), datum)
+
+    def _series(self, datum: Datum, owner: str) -> int:
+        dimensions = json.dumps(datum.metric.dimensions)
+        key = (datum.metric.namespace, datum.metric.name, dimensions, datum.unit)
+        row = self._db.execute(
+            "SELECT id, last_moment FROM series WHERE namespace = ? AND name = ? AND dimensions = ? AND unit = ?", key
+        ).fetchone()
+        if row is None:
+            self._check_room(owner)
+            made = self._db.execute(
+                "INSERT INTO series (namespace, name, dimensions, unit, owner, last_moment) VALUES (?, ?, ?, ?, ?, ?)",
+                (*key, owner, datum.moment),
+            )
+            return int(made.lastrowid or 0)
+        if row["last_moment"] < datum.moment:
+            self._db.execute("UPDATE series SET last_moment = ? WHERE id = ?", (datum.moment, row["id"]))
+        return int(row["id"])
+
+    def _check_room(self, owner: str) -> None:
+        own = self._one("SELECT count(*) FROM series WHERE owner = ?", owner)
+        if own >= MOST_SERIES_EACH or self._one("SELECT count(*) FROM series") >= MOST_SERIES:
+            raise TelemetryRefusedError(
+                LIMIT, f"No more metrics are taken: one caller may have {MOST_SERIES_EACH}, all {MOST_SERIES}."
+            )
+
+    def _merge(self, series: int, datum: Datum) -> None:
+        row = self._db.execute(
+            "SELECT * FROM minutes WHERE series = ? AND moment = ?", (series, datum.moment)
+        ).fetchone()
+        point = datum.point if row is None else points.merged(_point(row), datum.point)
+        spread = None if point.spread is None else json.dumps(list(point.spread.items()))
+        self._db.execute(
+            "REPLACE INTO minutes VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (series, datum.moment, point.count, point.sum, point.least, point.most, spread),
+        )
+
+    def read(
+        self, metric: Metric, unit: str | None, *, start: int, end: int, period: int, phase: int = 0
+    ) -> dict[int, DataPoint]:
+        """The points of a metric from `start` to before `end`, by the beginnings of periods."""
+        return points.in_periods(self._points(metric, unit, start, end), period, phase)
+
+    def units(self, metric: Metric) -> list[str]:
+        """The units in which a metric was sent."""
+        return [row["unit"] for row in self._known(metric, None)]
+
+    def all_metrics(self, since: int) -> list[Metric]:
+        """Every metric that had a point at or after `since`, by its name."""
+        rows = self._db.execute(
+            "SELECT DISTINCT namespace, name, dimensions FROM series WHERE last_moment >= ?"
+            " ORDER BY namespace, name, dimensions",
+            (since,),
+        )
+        return [_metric(row) for row in rows]
+
+    def _known(self, metric: Metric, unit: str | None) -> list[sqlite3.Row]:
+        return self._db.execute(
+            "SELECT id, unit FROM series WHERE namespace = ?1 AND name = ?2 AND dimensions = ?3"
+            " AND (?4 IS NULL OR unit = ?4) ORDER BY unit",
+            (metric.namespace, metric.name, json.dumps(metric.dimensions), unit),
+        ).fetchall()
+
+    def _points(self, metric: Metric, unit: str | None, start: int, end: int) -> Iterator[tuple[int, DataPoint]]:
+        since = self._since()
+        ranges = {
+            MINUTE: (max(start, since[MINUTE]), end),
+            FIVE_MINUTES: (max(start, since[FIVE_MINUTES]), min(end, since[MINUTE])),
+            HOUR: (max(start, since[HOUR]), min(end, since[FIVE_MINUTES])),
+        }
+        for row in self._known(metric, unit):
+            for minute in self._db.execute(
+                "SELECT * FROM minutes WHERE series = ? AND moment >= ? AND moment < ?", (row["id"], start, end)
+            ):
+                yield minute["moment"], _point(minute)
+            for period, (first, last) in ranges.items():
+                blocks = self._db.execute(
+                    "SELECT points FROM blocks WHERE series = ? AND period = ? AND start > ? AND start < ?",
+                    (row["id"], period, first - SPANS[period], last),
+                )
+                for block in blocks:
+                    yield from (
+                        (moment, point) for moment, point in _unpacked(block["points"]) if first <= moment < last
+                    )
+
+    def _since(self) -> dict[int, int]:
+        """By period: the time from which its points are there."""
+        found = dict.fromkeys(PERIODS, 0)
+        return found | {row["period"]: row["since"] for row in self._db.execute("SELECT period, since FROM kept")}
+
+    def listed(
+        self, *, namespace: str | None, name: str | None, since: int, after: int, limit: int
+    ) -> list[tuple[int, Metric]]:
+        """Metrics with a number to go on from, of those that had a point at or after `since`."""
+        rows = self._db.execute(
+            "SELECT min(id) AS number, namespace, name, dimensions FROM series"
+            " WHERE (?1 IS NULL OR namespace = ?1) AND (?2 IS NULL OR name = ?2) AND last_moment >= ?3"
+            " GROUP BY namespace, name, dimensions HAVING min(id) > ?4 ORDER BY number LIMIT ?5",
+            (namespace, name, since, after, limit),
+        )
+        return [(row["number"], _metric(row)) for row in rows]
+
+    def roll(self, before: int) -> int:
+        """Move minutes before a time into blocks, not all at once; how many rows were moved."""
+        due = self._db.execute(
+            "SELECT DISTINCT series, moment / ?1 * ?1 AS start FROM minutes WHERE moment < ?2 LIMIT ?3",
+            (SPANS[MINUTE], before, ROLLED_AT_ONCE),
+        ).fetchall()
+        moved = 0
+        with self._transaction():
+            for series, start in due:
+                moved += self._roll(series, start, start + SPANS[MINUTE])
+        return moved
+
+    def _roll(self, series: int, start: int, end: int) -> int:
+        within = "FROM minutes WHERE series = ? AND moment >= ? AND moment < ?"
+        rows = self._db.execute(f"SELECT * {within}", (series, start, end)).fetchall()
+        found = [(row["moment"], _point(row)) for row in rows]
+        since = self._since()
+        for period in PERIODS:
+            blocks: dict[int, dict[int, DataPoint]] = defaultdict(dict)
+            for moment, point in points.in_periods(found, period).items():
+                if moment >= since[period]:
+                    blocks[periods.aligned(moment, SPANS[period])][moment] = point
+            for beginning, made in blocks.items():
+                self._add_to_block(series, period, beginning, made)
+        self._db.execute(f"DELETE {within}", (series, start, end))
+        return len(rows)
+
+    def _add_to_block(self, series: int, period: int, start: int, made: Mapping[int, DataPoint]) -> None:
+        key = (series, period, start)
+        row = self._db.execute(
+            "SELECT points FROM blocks WHERE series = ? AND period = ? AND start = ?", key
+        ).fetchone()
+        before = [] if row is None else _unpacked(row["points"])
+        whole = points.in_periods([*before, *made.items()], period)
+        self._db.execute("REPLACE INTO blocks VALUES (?, ?, ?, ?)", (*key, _packed(whole)))
+
+    def evict(self, evictions: Iterable[Eviction]) -> int:
+        """Forget points; how many blocks are gone. A metric without any point is forgotten."""
+        gone = 0
+        with self._transaction():
+            for each in evictions:
+                self._db.execute(
+                    "INSERT INTO kept VALUES (?1, ?2) ON CONFLICT (period) DO UPDATE SET since = max(since, ?2)",
+                    (each.period, each.before),
+                )
+                gone += self._db.execute(
+                    "DELETE FROM blocks WHERE period = ? AND start <= ?",
+                    (each.period, each.before - SPANS[each.period]),
+                ).rowcount
+            self._db.execute(
+                "DELETE FROM series WHERE NOT EXISTS (SELECT 1 FROM blocks WHERE blocks.series = series.id)"
+                " AND NOT EXISTS (SELECT 1 FROM minutes WHERE minutes.series = series.id)"
+            )
+        return gone
+
+    def size(self) -> int:
+        """Bytes of what is stored; the file may be larger, and is filled again first."""
+        pages = self._one("PRAGMA page_count") - self._one("PRAGMA freelist_count")
+        return pages * self._one("PRAGMA page_size")
+
+    def oldest(self) -> dict[int, int | None]:
+        """By period: when its first block begins; None = there is none."""
+        return {
+            period: self._db.execute("SELECT min(start) FROM blocks WHERE period = ?", (period,)).fetchone()[0]
+            for period in PERIODS
+        }
+
+    def alarms(self) -> list[dict[str, Any]]:
+        """All alarms, as DescribeAlarms has them, by name."""
+        return [json.loads(row["document"]) for row in self._db.execute("SELECT document FROM alarms ORDER BY name")]
+
+    def put_alarms(self, alarms: Iterable[Mapping[str, Any]], items: Iterable[HistoryItem], *, most: int) -> None:
+        """Store alarms and what happened to them.
+
+        Raises:
+            TelemetryRefusedError: there would be more than `most`.
+        """
+        with self._transaction():
+            for alarm in alarms:
+                self._db.execute("REPLACE INTO alarms VALUES (?, ?)", (alarm["AlarmName"], json.dumps(alarm)))
+            if self._one("SELECT count(*) FROM alarms") > most:
+                raise TelemetryRefusedError(LIMIT, f"There may be {most} alarms.")
+            self._note(items)
+
+    def change_alarm(
+        self,
+        was: Mapping[str, Any],
+        alarm: Mapping[str, Any],
+        items: Iterable[HistoryItem],
+        notices: Iterable[Notice] = (),
+    ) -> bool:
+        """Store another state of an alarm and whom to tell of it, if it is still as it was."""
+        with self._transaction():
+            changed = self._db.execute(
+                "UPDATE alarms SET document = ? WHERE name = ? AND document = ?",
+                (json.dumps(alarm), was["AlarmName"], json.dumps(was)),
+            ).rowcount
+            if changed:
+                self._note(items)
+                self._db.executemany(
+                    "INSERT INTO outbox (alarm, topic, subject, message) VALUES (?, ?, ?, ?)",
+                    [(each.alarm, each.topic, each.subject, each.message) for each in notices],
+                )
+        return bool(changed)
+
+    def outbox(self) -> list[tuple[int, int, Notice]]:
+        """What is still to be told: its number, attempts before, and the notice."""
+        rows = self._db.execute("SELECT * FROM outbox ORDER BY number LIMIT 100")
+        return [
+            (row["number"], row["attempts"], Notice(row["alarm"], row["topic"], row["subject"], row["message"]))
+            for row in rows
+        ]
+
+    def told(self, number: int, items: Iterable[HistoryItem]) -> None:
+        """Remove a notice, and add to the history of alarms."""
+        with self._transaction():
+            self._db.execute("DELETE FROM outbox WHERE number = ?", (number,))
+            self._note(items)
+
+    def tried(self, number: int) -> None:
+        self._db.execute("UPDATE outbox SET attempts = attempts + 1 WHERE number = ?", (number,))
+
+    def delete_alarms(self, names: Iterable[str], items: Iterable[HistoryItem]) -> None:
+        with self._transaction():
+            self._db.executemany("DELETE FROM alarms WHERE name = ?", [(name,) for name in names])
+            self._note(items)
+
+    def _note(self, items: Iterable[HistoryItem]) -> None:
+        self._db.executemany(
+            "INSERT INTO history (alarm, moment, kind, summary, data) VALUES (?, ?, ?, ?, ?)",
+            [(each.alarm, each.moment, each.kind, each.summary, each.data) for each in items],
+        )
+        self._db.execute("DELETE FROM history WHERE number <= (SELECT max(number) FROM history) - ?", (MOST_HISTORY,))
+
+    def history(self, *, alarm: str | None, kind: str | None, start: float, end: float) -> list[HistoryItem]:
+        """What happened to alarms, the newest first."""
+        rows = self._db.execute(
+            "SELECT alarm, moment, kind, summary, data FROM history WHERE (?1 IS NULL OR alarm = ?1)"
+            " AND (?2 IS NULL OR kind = ?2) AND moment >= ?3 AND moment <= ?4 ORDER BY number DESC",
+            (alarm, kind, start, end),
+        )
+        return [HistoryItem(*row) for row in rows]
+
+    def put_dashboard(self, name: str, body: str, *, now: float, most: int) -> None:
+        with self._transaction():
+            self._db.execute("REPLACE INTO dashboards VALUES (?, ?, ?)", (name, body, now))
+            if self._one("SELECT count(*) FROM dashboards") > most:
+                raise TelemetryRefusedError(LIMIT, f"There may be {most} dashboards.")
+
+    def dashboards(self, prefix: str) -> list[tuple[str, str, float]]:
+        """Name, body and last change."""
+        rows = self._db.execute("SELECT name, body, changed FROM dashboards ORDER BY name")
+        return [tuple(row) for row in rows if row["name"].startswith(prefix)]
+
+    def delete_dashboards(self, names: Sequence[str]) -> list[str]:
+        """Delete all of these, or none; the names of those that are not there."""
+        there = {name for name, _, _ in self.dashboards("")}
+        missing = [name for name in names if name not in there]
+        if not missing:
+            with self._transaction():
+                self._db.executemany("DELETE FROM dashboards WHERE name = ?", [(name,) for name in names])
+        return missing
+
+    def _one(self, sql: str, *given: object) -> int:
+        return int(self._db.execute(sql, given).fetchone()[0])
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+
+def _metric(row: sqlite3.Row) -> Metric:
+    dimensions = tuple((name, value) for name, value in json.loads(row["dimensions"]))
+    return Metric(row["namespace"], row["name"], dimensions)
+
+
+def _point(row: sqlite3.Row) -> DataPoint:
+    spread = None if row["spread"] is None else dict(json.loads(row["spread"]))
+    return DataPoint(row["count"], row["sum"], row["least"], row["most"], spread)
+
+
+def _packed(whole: Mapping[int, DataPoint]) -> bytes:
+    rows = [
+        [moment, each.count, each.sum, each.least, each.most, each.spread and list(each.spread.items())]
+        for moment, each in whole.items()
+    ]
+    return zlib.compress(json.dumps(rows, separators=(",", ":")).encode())
+
+
+def _unpacked(block: bytes) -> Iterator[tuple[int, DataPoint]]:
+    for moment, count, total, least, most, spread in json.loads(zlib.decompress(block)):
+        yield moment, DataPoint(count, total, least, most, spread and dict(map(tuple, spread)))

@@ -1,0 +1,189 @@
+"""The store of metrics on a real file: rolled, evicted, read, killed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import multiprocessing
+import os
+import random
+import signal
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from aerodrome.telemetry.metrics import catalogue as catalogue_module
+from aerodrome.telemetry.metrics import periods, points
+from aerodrome.telemetry.metrics.api import MetricsApi
+from aerodrome.telemetry.metrics.catalogue import Datum, Metric, MetricCatalogue, Notice
+from aerodrome.telemetry.metrics.evaluation import Evaluation, PublishError
+from aerodrome.telemetry.metrics.periods import DAY, FIVE_MINUTES, HOUR, MINUTE
+from aerodrome.telemetry.metrics.store import MetricStore
+from aerodrome.telemetry.refusals import TelemetryRefusedError
+
+M = Metric("n", "m", (("d", "v"),))
+START = 1_800_000_000 - 1_800_000_000 % (30 * DAY)
+
+
+def datum(moment: int, value: float, metric: Metric = M, unit: str = "Count") -> Datum:
+    return Datum(metric, unit, periods.aligned(moment, MINUTE), points.of({value: 1.0}))
+
+
+@pytest.fixture
+def catalogue(tmp_path):
+    with contextlib.closing(MetricCatalogue(tmp_path / "metrics.sqlite")) as found:
+        yield found
+
+
+def sums(catalogue, start, end, period, metric=M, unit=None):
+    found = catalogue.read(metric, unit, start=start, end=end, period=period)
+    return {at: point.sum for at, point in found.items()}
+
+
+def roll(catalogue, before):
+    while catalogue.roll(before):
+        pass
+
+
+def test_points_are_counted_once_wherever_they_are(catalogue):
+    chance = random.Random(7)  # noqa: S311 - no secret
+    moments = [START + chance.randrange(2 * DAY) for _ in range(500)]
+    for number, moment in enumerate(moments):
+        catalogue.add([datum(moment, 1.0)], "me")
+        if number % 100 == 99:  # what comes late meets a block that is there already
+            roll(catalogue, START + number * HOUR)
+        for period in (MINUTE, FIVE_MINUTES, HOUR, DAY):
+            if number % 50 == 0:
+                found = sums(catalogue, START, START + 2 * DAY, period)
+                assert sum(found.values()) == number + 1
+    expected: dict[int, float] = {}
+    for moment in moments:
+        expected[periods.aligned(moment, MINUTE)] = expected.get(periods.aligned(moment, MINUTE), 0.0) + 1
+    assert sums(catalogue, START, START + 2 * DAY, MINUTE) == dict(sorted(expected.items()))
+
+
+def test_old_points_stay_at_longer_periods_as_in_cloudwatch(catalogue):
+    catalogue.add([datum(START + MINUTE * number, 1.0) for number in range(2 * 24 * 60)], "me")
+    roll(catalogue, START + 2 * DAY)
+    at = lambda age: catalogue.evict(periods.expired(START + age))  # noqa: E731 - a word for a test
+    at(16 * DAY)
+    day = sums(catalogue, START, START + 2 * DAY, MINUTE)
+    assert sum(day.values()) == 2 * 24 * 60
+    assert set(list(day.values())[:100]) == {5.0}  # the first day: five minutes each
+    assert list(day.values())[-1] == 1.0
+    at(64 * DAY)
+    assert set(list(sums(catalogue, START, START + 2 * DAY, MINUTE).values())[:10]) == {60.0}
+    at(490 * DAY)
+    assert sums(catalogue, START, START + 2 * DAY, HOUR) == {}
+    assert catalogue.all_metrics(0) == []
+
+
+def test_units_are_apart_and_together(catalogue):
+    catalogue.add([datum(START, 1.0), datum(START, 2.0, unit="None")], "me")
+    assert sums(catalogue, START, START + 60, 60) == {START: 3.0}
+    assert sums(catalogue, START, START + 60, 60, unit="None") == {START: 2.0}
+    assert catalogue.units(M) == ["Count", "None"]
+
+
+def test_one_caller_cannot_take_the_room_of_all(catalogue, monkeypatch):
+    monkeypatch.setattr(catalogue_module, "MOST_SERIES_EACH", 3)
+    crowd = [datum(START, 1.0, Metric("n", f"m{number}", ())) for number in range(4)]
+    with pytest.raises(TelemetryRefusedError, match="No more metrics"):
+        catalogue.add(crowd, "hostile")
+    assert catalogue.all_metrics(0) == []  # all of a request or nothing
+    catalogue.add(crowd[:3], "hostile")
+    catalogue.add([datum(START, 1.0)], "another")
+    catalogue.add(crowd[:3], "hostile")  # more points of known metrics
+
+
+def test_the_store_stays_below_its_limit_and_loses_the_finest_first(tmp_path):
+    async def run() -> None:
+        now = datetime.fromtimestamp(START + 4 * DAY, UTC)
+        store = await MetricStore(tmp_path, most_bytes=300_000, clock=lambda: now).open()
+        chance = random.Random(3)  # noqa: S311 - no secret
+        for hour in range(4 * 24):
+            moments = [START + hour * HOUR + minute * MINUTE for minute in range(60)]
+            data = [
+                datum(moment, chance.random(), Metric("n", f"m{number}", ()))
+                for moment in moments
+                for number in range(4)
+            ]
+            await store.ask(MetricCatalogue.add, data, "me")
+        await store.keep_once()
+        assert await store.ask(MetricCatalogue.size) <= 300_000
+        assert not store.is_full
+        found = await store.ask(
+            MetricCatalogue.read, Metric("n", "m1", ()), None, start=START, end=START + 4 * DAY, period=DAY
+        )
+        assert [point.count for point in found.values()] == [24 * 60] * 4  # coarser, but nothing of it is gone
+        await store.close()
+
+    asyncio.run(run())
+
+
+def test_an_alarm_is_looked_at_each_minute_and_its_topic_hears_of_it_once(tmp_path):
+    async def run() -> None:
+        now, told, is_away = START + 90.0, [], [True]
+
+        def publish(notice: Notice) -> None:
+            if is_away.pop() if is_away else False:
+                raise PublishError("away", is_final=False)
+            told.append(json.loads(notice.message))
+
+        store = await MetricStore(tmp_path, most_bytes=10**9, clock=lambda: datetime.fromtimestamp(now, UTC)).open()
+        names = {"region": "us-east-1", "account": "0" * 12}
+        api, evaluation = MetricsApi(store, **names), Evaluation(store, publish, **names)
+        topic = f"arn:aws:sns:us-east-1:{'0' * 12}:t"
+        await api.put_alarm({
+            "AlarmName": "a", "Namespace": "n", "MetricName": "m", "Dimensions": [{"Name": "d", "Value": "v"}],
+            "Statistic": "Sum", "Period": 120, "EvaluationPeriods": 2, "Threshold": 5.0,
+            "ComparisonOperator": "GreaterThanThreshold", "AlarmActions": [topic], "OKActions": [topic],
+        })  # fmt: skip
+        states = []
+        for minute in range(14):
+            now = START + minute * MINUTE + 30.0
+            await store.ask(MetricCatalogue.add, [datum(now - MINUTE, 4.0 if 3 <= minute < 9 else 1.0)], "me")
+            await evaluation.once()
+            (alarm,) = (await api.describe_alarms({}))["MetricAlarms"]
+            states.append(alarm["StateValue"])
+        assert [state for before, state in pairwise(["", *states]) if state != before] == ["OK", "ALARM", "OK"]
+        assert states.index("ALARM") == 6  # two periods of two minutes end with the sixth
+        assert [(each["OldStateValue"], each["NewStateValue"]) for each in told] == [
+            ("INSUFFICIENT_DATA", "OK"), ("OK", "ALARM"), ("ALARM", "OK"),
+        ]  # fmt: skip
+        assert await store.ask(MetricCatalogue.outbox) == []
+        await store.close()
+
+    asyncio.run(run())
+
+
+def _write(path: str, told: str) -> None:
+    found = MetricCatalogue(Path(path))
+    for number in range(10**6):
+        found.add([datum(START + number * MINUTE, 1.0)], "me")
+        found.roll(START + number * MINUTE - 100 * MINUTE)
+        os.write(int(told), b"%d\n" % number)
+
+
+def test_what_was_acknowledged_is_there_after_a_kill(tmp_path):
+    path, (reading, writing) = tmp_path / "metrics.sqlite", os.pipe()
+    context = multiprocessing.get_context("fork")
+    process = context.Process(target=_write, args=(str(path), str(writing)))
+    process.start()
+    try:
+        with os.fdopen(reading, "rb") as lines:
+            last = [int(lines.readline()) for _ in range(400)][-1]
+            os.kill(process.pid, signal.SIGKILL)
+            process.join()
+            os.close(writing)
+            last = max([last, *(int(line) for line in lines.read().split(b"\n") if line.strip())])
+    finally:
+        process.kill()
+        process.join()
+    with contextlib.closing(MetricCatalogue(path)) as found:
+        there = sums(found, START, START + 10**6 * MINUTE, MINUTE)
+    assert set(there.values()) == {1.0}
+    assert len(there) in {last + 1, last + 2}
