@@ -50,7 +50,7 @@ def scaling(ours: Installation, console: Console) -> list[Row]:
         extra = pss(ours.processes(NAME)) - alone
         ours.delete(NAME)
         dags = {"short": notes.dag("short", 0.0, 0.0)}
-        with stock.Separate(ours, dags, workers=(MOST * SLOTS,)) as theirs:
+        with stock.Separate(ours, dags, workers=(MOST * SLOTS,), name="all_slots") as theirs:
             wait_for(lambda: theirs.rest("GET", "/dags/short")[0] == 200)
             other = _run(theirs.rest, "short", SHORT)
         with stock.Separate(ours, dags, workers=(SLOTS, SLOTS, SLOTS), name="three") as theirs:

@@ -75,7 +75,7 @@ class Separate:
         self.home.mkdir()
         cluster = postgres.up(self._ours.settings.paths)
         databases.ensure_role(cluster, "stock", "stock")
-        databases.ensure_database(cluster, "stock", "stock")
+        databases.ensure_database(cluster, self.home.name, "stock")
         environment = self._configured(cluster)
         airflow = str(self._ours.python.parent / "airflow")
         subprocess.run([airflow, "db", "migrate"], env=environment, check=True, capture_output=True)
@@ -140,9 +140,9 @@ class Separate:
             "AIRFLOW__CORE__FERNET_KEY": Fernet.generate_key().decode(),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{self.port}/execution/",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": cluster.dsn("stock", "stock", "stock", scheme="postgresql+psycopg2"),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": cluster.dsn(self.home.name, "stock", "stock", scheme="postgresql+psycopg2"),
             "AIRFLOW__CELERY__BROKER_URL": f"redis+socket://{self.home}/redis.sock?virtual_host=0",
-            "AIRFLOW__CELERY__RESULT_BACKEND": "db+" + cluster.dsn("stock", "stock", "stock"),
+            "AIRFLOW__CELERY__RESULT_BACKEND": "db+" + cluster.dsn(self.home.name, "stock", "stock"),
             "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_urlsafe(72),
             "AIRFLOW__API__SECRET_KEY": secrets.token_urlsafe(32),
         }

@@ -34,6 +34,11 @@ GAINS_BY_PRIMING = True
 TOKEN_LIFETIME = 24 * 3600
 """Seconds that a task's token lives from queueing on (MWAA's value; Airflow's own 600 fails tasks that wait longer)."""
 
+API_PATIENCE = 30
+"""Seconds that a task waits for one answer of its API (Airflow's own: 5). When many tasks start at once on a busy
+machine, answers take longer; a task that asks again makes it busier, and fails after the fifth time.
+"""
+
 
 def configuration(context: Context) -> Mapping[Path, str]:
     """control.cfg for trusted roles, worker.cfg for roles that run tasks, shared.cfg without secrets."""
@@ -82,6 +87,7 @@ def _defaults(context: Context) -> cfg.Sections:
         },
         "triggerer": {"capacity": str(context.triggerer_capacity)},
         "api": {"workers": "1"},
+        "workers": {"execution_api_timeout": str(API_PATIENCE)},
     }
 
 
