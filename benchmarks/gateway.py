@@ -19,6 +19,7 @@ import aiohttp
 from rich.console import Console
 
 from aerodrome import clock
+from aerodrome.backends.local import environment_folders
 from aerodrome.backends.local import paths as local_paths
 from aerodrome.gateway import certificates
 from aerodrome.gateway.airflow_tokens import Tokens
@@ -193,4 +194,4 @@ def _client(ours: Installation) -> aiohttp.ClientSession:
 
 def _socket(ours: Installation) -> tuple[Path, str]:
     identifier = str(ours.status(NAME)["identifier"])
-    return local_paths.of(ours.settings.paths, NAME, identifier).web_socket(1), identifier
+    return environment_folders.web_socket(local_paths.of(ours.settings.paths, NAME, identifier), 1), identifier
