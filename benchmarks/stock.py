@@ -140,7 +140,9 @@ class Separate:
             "AIRFLOW__CORE__FERNET_KEY": Fernet.generate_key().decode(),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{self.port}/execution/",
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": cluster.dsn(self.home.name, "stock", "stock", scheme="postgresql+psycopg2"),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": cluster.dsn(
+                self.home.name, "stock", "stock", scheme="postgresql+psycopg2"
+            ),
             "AIRFLOW__CELERY__BROKER_URL": f"redis+socket://{self.home}/redis.sock?virtual_host=0",
             "AIRFLOW__CELERY__RESULT_BACKEND": "db+" + cluster.dsn(self.home.name, "stock", "stock"),
             "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_urlsafe(72),
