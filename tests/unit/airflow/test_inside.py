@@ -7,11 +7,14 @@ import gc
 import io
 import json
 import os
+import select
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import jwt
 import psutil
@@ -245,6 +248,7 @@ def test_a_dag_processor_looks_when_its_sockets_or_a_notice_say_so(monkeypatch):
 
     class Manager:
         selector = SimpleNamespace(fileno=lambda: 7)
+        _processors: ClassVar = {"a file": SimpleNamespace(pid=os.getpid(), _open_sockets={1: "requests"})}
 
         def _service_processor_sockets(self, timeout=1.0):
             return timeout
@@ -253,6 +257,34 @@ def test_a_dag_processor_looks_when_its_sockets_or_a_notice_say_so(monkeypatch):
     assert Manager()._service_processor_sockets(timeout=0.7) == 0.0
     assert Manager()._service_processor_sockets(timeout=0.0) == 0.0
     assert heard == [(0.7, 7)]
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="Linux tells of the end of a process")
+def test_a_dag_processor_looks_when_a_process_ends_that_has_closed_its_sockets(monkeypatch):
+    ends = []
+
+    def wait(_, _seconds, *others):
+        ends.extend(select.select(others, [], [], 60)[0])
+
+    monkeypatch.setattr(notices.NoticeListener, "wait", wait)
+    silent, nobody = socket.socketpair()
+    child = subprocess.Popen([sys.executable, "-c", ""])
+
+    class Manager:
+        selector = silent
+        _processors: ClassVar = {
+            "ends": SimpleNamespace(pid=child.pid, _open_sockets={}),
+            "is gone": SimpleNamespace(pid=2**22 + 1, _open_sockets={}),
+        }
+
+        def _service_processor_sockets(self, timeout=1.0):
+            return timeout
+
+    notices.parse_at_once(Manager)
+    with silent, nobody, child:
+        assert Manager()._service_processor_sockets(timeout=0.7) == 0.0
+    assert len(ends) == 1
+    assert ends[0] != silent.fileno()
 
 
 def test_every_role_of_the_units_is_known(version, make_context):

@@ -10,9 +10,10 @@ channels too.
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 PARSE = "aerodrome_parse"
@@ -98,14 +99,34 @@ def tell_of_runs() -> None:
 
 
 def parse_at_once(manager: Any) -> None:
-    """Have the DAG processor's loop, which looks once a second, look at once when it is asked to parse a file."""
+    """Have the DAG processor's loop, which looks once a second, look at once when there is something to see.
+
+    That is: a file that it is asked to parse, or the end of a process that has parsed one. Such a process closes its
+    sockets a moment before it ends, and a loop that looks in between would see the DAG a second later.
+    """
     service = manager._service_processor_sockets  # noqa: SLF001 - there is no other place to reach the wait
-    ear = NoticeListener(PARSE)
+    listener = NoticeListener(PARSE)
 
     def service_and_hear(self: Any, timeout: float | None = 1.0) -> Any:
         if timeout:
-            ear.wait(timeout, self.selector.fileno())
+            with contextlib.ExitStack() as stack:
+                ends = [stack.enter_context(_end_of(process)) for process in self._processors.values()]
+                listener.wait(timeout, self.selector.fileno(), *(end for end in ends if end is not None))
             timeout = 0.0
         return service(self, timeout=timeout)
 
     manager._service_processor_sockets = service_and_hear  # noqa: SLF001 - as above
+
+
+@contextlib.contextmanager
+def _end_of(process: Any) -> Iterator[int | None]:
+    """A descriptor that can be read when the process ends, if its sockets say nothing any more."""
+    try:
+        end = None if process._open_sockets else os.pidfd_open(process.pid)  # noqa: SLF001 - Airflow has no other
+    except (AttributeError, OSError):  # no Linux, an older Airflow, or a process that has been reaped
+        end = None
+    try:
+        yield end
+    finally:
+        if end is not None:
+            os.close(end)
