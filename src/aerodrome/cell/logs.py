@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import Any
 
-ROTATE_BYTES = 10 * 1024 * 1024  # size at which a file is rotated, and the most that a kept copy holds
+ROTATE_BYTES = 10 * 1024 * 1024  # size at which a file is rotated; a kept copy holds twice as much at most
 KEEP = 3  # rotated copies: .1 is the youngest
 CHUNK = 1024 * 1024  # bytes a read
 TAIL_BYTES = 64 * 1024  # the most that tail reads
@@ -115,12 +115,19 @@ def _open(path: str, flags: int) -> int:
 
 
 def _copy_end(source: int, path: str, limit: int) -> None:
-    """Copies the last `limit` bytes; a unit that writes faster than they are copied cannot hold us for long."""
+    """Copies everything, or of more than twice the limit so many last bytes, after a line that says so.
+
+    A unit that writes faster than they are copied cannot hold us for long.
+    """
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
     target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, MODE)
     try:
-        os.lseek(source, -min(limit, os.fstat(source).st_size), os.SEEK_END)
+        size = os.fstat(source).st_size
+        left_out = size - limit if size > 2 * limit else 0  # who ships logs knows its place again in a whole copy
+        if left_out:
+            os.write(target, f"{left_out} bytes of this log were not kept: it grew too fast\n".encode())
+        os.lseek(source, left_out, os.SEEK_SET)
         copied = 0
         while copied <= 2 * limit:
             chunk = os.read(source, CHUNK)

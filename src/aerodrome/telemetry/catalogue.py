@@ -6,17 +6,18 @@ returned from is on the disk. One thread of `store` uses a catalogue; workers re
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from aerodrome.telemetry.acceptance import DAY, LogEvent
 from aerodrome.telemetry.keeping import Drop, Fresh, Part, Write
-from aerodrome.telemetry.refusals import EXISTS, NOT_FOUND, TelemetryRefusedError
+from aerodrome.telemetry.refusals import EXISTS, LIMIT, NOT_FOUND, TelemetryRefusedError
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS groups (
@@ -29,6 +30,7 @@ CREATE TABLE IF NOT EXISTS streams (
 );
 CREATE INDEX IF NOT EXISTS streams_by_last_event ON streams (group_id, coalesce(last_event, 0), name);
 CREATE TABLE IF NOT EXISTS gone_streams (id INTEGER PRIMARY KEY, group_id INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS gone_until (id INTEGER PRIMARY KEY, part INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS newest (
     number INTEGER PRIMARY KEY AUTOINCREMENT, group_id INTEGER NOT NULL, stream INTEGER NOT NULL,
     moment INTEGER NOT NULL, ingested INTEGER NOT NULL, message TEXT NOT NULL, size INTEGER NOT NULL
@@ -39,11 +41,28 @@ CREATE TABLE IF NOT EXISTS parts (
     id INTEGER PRIMARY KEY AUTOINCREMENT, group_id INTEGER NOT NULL, day INTEGER NOT NULL, name TEXT NOT NULL UNIQUE,
     rows INTEGER NOT NULL, size INTEGER NOT NULL, raw INTEGER NOT NULL, last_moment INTEGER NOT NULL
 );
+CREATE INDEX IF NOT EXISTS parts_by_group ON parts (group_id, id);
 CREATE TABLE IF NOT EXISTS dropped (
     group_id INTEGER NOT NULL, reason TEXT NOT NULL, events INTEGER NOT NULL, last_at INTEGER NOT NULL,
     PRIMARY KEY (group_id, reason)
 );
 """
+
+
+MOST_GROUPS = 10_000
+MOST_STREAMS = 1_000_000
+MOST_STREAMS_OF_ONE = 200_000
+MOST_GONE = 100_000
+"""Of log groups; of streams in all, and of one group; and of deleted ones whose events still lie in its files.
+
+AWS has 1,000,000 groups and any number of streams, for an account that pays for them.
+"""
+
+OWN_STREAM = "aerodrome_log_store.log"
+"""In which the store says what it had to drop of a group."""
+
+FORGOTTEN_AT_ONCE = 5_000
+"""Streams without events that are removed in one transaction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +114,7 @@ class Catalogue:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")  # a commit has reached the disk when it returns
         self._db.executescript(SCHEMA)
+        self._streams = Counter(dict(self._db.execute("SELECT group_id, count(*) FROM streams GROUP BY 1").fetchall()))
 
     def close(self) -> None:
         self._db.close()
@@ -102,13 +122,17 @@ class Catalogue:
     def create_group(
         self, name: str, *, now: int, kind: str, kms_key: str | None, tags: Mapping[str, str], is_protected: bool
     ) -> None:
-        """Raises RefusedError when there is one of that name."""
+        """Raises RefusedError when there is one of that name, or too many of others."""
         try:
             with self._transaction():
                 self._db.execute(
                     "INSERT INTO groups (name, created, class, kms_key, is_protected, tags) VALUES (?, ?, ?, ?, ?, ?)",
                     (name, now, kind, kms_key, is_protected, json.dumps(dict(tags))),
                 )
+                if self._one("SELECT count(*) FROM groups") > MOST_GROUPS:
+                    raise TelemetryRefusedError(
+                        LIMIT, f"There are {MOST_GROUPS} log groups, the most that are kept: delete one."
+                    )
         except sqlite3.IntegrityError:
             raise TelemetryRefusedError(EXISTS, "The specified log group already exists") from None
 
@@ -118,6 +142,11 @@ class Catalogue:
         if row is None:
             raise TelemetryRefusedError(NOT_FOUND, "The specified log group does not exist.")
         return _group(row)
+
+    def group_of(self, identifier: int) -> LogGroup | None:
+        """The group of an identifier."""
+        row = self._db.execute("SELECT * FROM groups WHERE id = ?", (identifier,)).fetchone()
+        return None if row is None else _group(row)
 
     def stored(self, group: LogGroup) -> int:
         """Bytes of its events, as AWS counts them; all of the newest are looked at."""
@@ -160,11 +189,17 @@ class Catalogue:
             for table in ("newest", "parts", "streams", "gone_streams", "dropped"):
                 self._db.execute(f"DELETE FROM {table} WHERE group_id = ?", (group,))  # noqa: S608
             self._db.execute("DELETE FROM groups WHERE id = ?", (group,))
+        del self._streams[group]
         return names
 
     def create_stream(self, group: str, name: str, *, now: int) -> None:
-        """Raises RefusedError when there is one of that name."""
+        """Raises RefusedError when there is one of that name, or too many of others."""
         identifier = self.group(group).identifier
+        if self._streams[identifier] >= MOST_STREAMS_OF_ONE or self._streams.total() >= MOST_STREAMS:
+            most = f"{MOST_STREAMS_OF_ONE} of a group, {MOST_STREAMS} in all"
+            raise TelemetryRefusedError(
+                LIMIT, f"There are too many log streams ({most}): delete some, or set a retention."
+            )
         try:
             with self._transaction():
                 self._db.execute(
@@ -172,6 +207,16 @@ class Catalogue:
                 )
         except sqlite3.IntegrityError:
             raise TelemetryRefusedError(EXISTS, "The specified log stream already exists") from None
+        self._streams[identifier] += 1
+
+    def tell(self, group: int, message: str, *, now: int) -> None:
+        """Write one event into the store's own stream of a group, which is made if it is missing."""
+        found = self.group_of(group)
+        if found is None:
+            return
+        with contextlib.suppress(TelemetryRefusedError):
+            self.create_stream(found.name, OWN_STREAM, now=now)
+        self.append(found, self.stream(found, OWN_STREAM), [LogEvent(now, message)], now=now)
 
     def stream(self, group: LogGroup, name: str) -> Stream:
         """Raises RefusedError when there is none."""
@@ -226,15 +271,58 @@ class Catalogue:
         """Its events in files are shown no more, and go when the file is written again."""
         found = self.group(group)
         stream = self.stream(found, name)
+        if self._one("SELECT count(*) FROM gone_streams WHERE group_id = ?", found.identifier) >= MOST_GONE:
+            raise TelemetryRefusedError(
+                LIMIT, f"{MOST_GONE} log streams of {group} were deleted, and their events still wait to go: try later."
+            )
         with self._transaction():
             self._db.execute("DELETE FROM streams WHERE id = ?", (stream.identifier,))
             self._db.execute(
-                "DELETE FROM newest WHERE group_id = ? AND stream = ?", (found.identifier, stream.identifier)
+                "DELETE FROM newest WHERE group_id = ? AND moment >= ? AND moment <= ? AND stream = ?",
+                (found.identifier, stream.first_event or 0, stream.last_event or 0, stream.identifier),
             )
             self._db.execute("INSERT INTO gone_streams VALUES (?, ?)", (stream.identifier, found.identifier))
+        self._streams[found.identifier] -= 1
+
+    def forget_streams(self, cutoffs: Mapping[int, int]) -> int:
+        """Remove streams without events that are shown still, and what was kept of deleted ones; how many.
+
+        Only while no file is being written: one that was begun before a stream was deleted may have its events.
+        """
+        idle = [
+            (row[0], group)
+            for group, moment in cutoffs.items()
+            for row in self._db.execute(
+                "SELECT id FROM streams WHERE group_id = ?1 AND coalesce(last_event, 0) < ?2 "
+                "AND max(created, coalesce(last_ingestion, 0)) < ?2 LIMIT ?3",
+                (group, moment, FORGOTTEN_AT_ONCE),
+            )
+        ][:FORGOTTEN_AT_ONCE]
+        gone = self._db.execute(
+            "SELECT gone.id FROM gone_streams gone JOIN gone_until ON gone.id = gone_until.id WHERE gone_until.part < "
+            "coalesce((SELECT min(parts.id) FROM parts WHERE parts.group_id = gone.group_id), gone_until.part + 1)"
+        ).fetchall()
+        unknown = self._one("SELECT EXISTS (SELECT 1 FROM gone_streams WHERE id NOT IN (SELECT id FROM gone_until))")
+        if not (idle or gone or unknown):
+            return 0
+        with self._transaction():
+            self._db.executemany("DELETE FROM streams WHERE id = ?", [(stream,) for stream, _ in idle])
+            for table in ("gone_streams", "gone_until"):
+                self._db.executemany(f"DELETE FROM {table} WHERE id = ?", [tuple(row) for row in gone])  # noqa: S608
+            self._db.execute("DELETE FROM gone_until WHERE id NOT IN (SELECT id FROM gone_streams)")
+            self._db.execute(
+                "INSERT INTO gone_until SELECT id, (SELECT coalesce(max(id), 0) FROM parts) FROM gone_streams "
+                "WHERE id NOT IN (SELECT id FROM gone_until)"
+            )
+        self._streams.subtract(group for _, group in idle)
+        return len(idle) + len(gone)
 
     def append(self, group: LogGroup, stream: Stream, events: Sequence[LogEvent], *, now: int) -> None:
-        """Take events; they are on the disk when this returns."""
+        """Take events; they are on the disk when this returns.
+
+        Raises:
+            TelemetryRefusedError: the stream was deleted meanwhile.
+        """
         if not events:
             return
         with self._transaction():
@@ -245,11 +333,13 @@ class Catalogue:
                     for event in events
                 ],
             )
-            self._db.execute(
+            changed = self._db.execute(
                 "UPDATE streams SET first_event = min(coalesce(first_event, ?1), ?1), "
                 "last_event = max(coalesce(last_event, ?2), ?2), last_ingestion = ?3 WHERE id = ?4",
                 (events[0].moment, events[-1].moment, now, stream.identifier),
             )
+            if not changed.rowcount:
+                raise TelemetryRefusedError(NOT_FOUND, "The specified log stream does not exist.")
 
     def fresh(self) -> list[Fresh]:
         """The newest events by group and day."""
@@ -358,13 +448,16 @@ class Catalogue:
         )
         return [dict(row) for row in rows.fetchall()]
 
+    def _one(self, question: str, *given: object) -> int:
+        return int(self._db.execute(question, given).fetchone()[0])
+
     def _has_before(self, cutoffs: Mapping[int, int]) -> bool:
         return any(
             self._db.execute("SELECT 1 FROM newest WHERE group_id = ? AND moment < ? LIMIT 1", each).fetchone()
             for each in cutoffs.items()
         )
 
-    @contextmanager
+    @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         self._db.execute("BEGIN IMMEDIATE")
         try:

@@ -1,10 +1,11 @@
 """What the store does of itself: move the newest events into Parquet files, merge small files, drop what is old. Pure.
 
-`store` carries it out every few seconds. Bounds are of time and of size; the oldest goes first.
+`store` carries it out every few seconds. Bounds are of time and of size; the oldest goes first, of the largest group.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ Bytes are those of the events, not of the file: they are what writing one needs 
 
 MOVED_BYTES = 64 * 2**20
 """Of newest events that go to one file; the rest goes to the next."""
+
+NEWEST_BYTES = 256 * 2**20
+NEWEST_BYTES_OF_ONE = 64 * 2**20
+"""Of newest events that wait for their files, of all groups and of one; beyond it no more are taken for now."""
 
 LOW_WATER = 0.9
 """The share of the size limit that is left after it was exceeded, so that it is not exceeded again at once."""
@@ -106,7 +111,7 @@ class Plan:
     writes: tuple[Write, ...]
     drops: tuple[Drop, ...]
     cutoffs: Mapping[int, int]
-    """Group → time before which its newest events go, in milliseconds."""
+    """LogGroup → time before which its newest events go, in milliseconds."""
 
 
 def plan(
@@ -145,16 +150,31 @@ def _reason(retention_days: int | None, limits: StoreLimits) -> DropReason:
 
 
 def _beyond(parts: Sequence[Part], fresh: Iterable[Fresh], limits: StoreLimits) -> list[Part]:
-    """The oldest files beyond the size limit."""
-    total = sum(part.size for part in parts) + sum(each.size for each in fresh)
+    """The files that go beyond the size limit: always the oldest of the group that is the largest then.
+
+    So a group that says much loses its own past, and no other's.
+    """
+    sizes: dict[int, int] = defaultdict(int)
+    for part in parts:
+        sizes[part.group] += part.size
+    for new in fresh:
+        sizes[new.group] += new.size
+    total = sum(sizes.values())
     if total <= limits.total_bytes:
         return []
+    youngest_first: dict[int, list[Part]] = defaultdict(list)
+    for part in sorted(parts, key=lambda part: (part.last_moment, part.identifier), reverse=True):
+        youngest_first[part.group].append(part)
     found = []
-    for part in sorted(parts, key=lambda part: part.last_moment):
-        if total <= limits.total_bytes * LOW_WATER:
-            break
+    largest = [(-sizes[group], group) for group in youngest_first]
+    heapq.heapify(largest)
+    while largest and total > limits.total_bytes * LOW_WATER:
+        size, group = heapq.heappop(largest)
+        part = youngest_first[group].pop()
         found.append(part)
         total -= part.size
+        if youngest_first[group]:
+            heapq.heappush(largest, (size + part.size, group))
     return found
 
 

@@ -1,7 +1,7 @@
 """CloudWatch Logs' operations on the store: a request in, an answer out.
 
-Groups, streams, events, retention and tags are offered; of anything else the answer says so. Who may ask was decided
-before.
+Groups, streams, events, retention and tags are offered here, Insights by `insights_api`; of anything else the answer
+says so. Who may ask was decided before.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from typing import Any
 
 import structlog
 
-from aerodrome.telemetry import acceptance, patterns, positions, wire
+from aerodrome.telemetry import acceptance, insights_api, patterns, positions, wire
 from aerodrome.telemetry.acceptance import LogEvent
 from aerodrome.telemetry.catalogue import Catalogue, LogGroup, Stream
-from aerodrome.telemetry.parts import Asked, StoredEvent
+from aerodrome.telemetry.insights_api import InsightsApi
+from aerodrome.telemetry.pages import Asked, StoredEvent
 from aerodrome.telemetry.positions import Position
 from aerodrome.telemetry.refusals import INVALID, NOT_FOUND, TelemetryRefusedError, invalid
 from aerodrome.telemetry.store import Store
@@ -55,6 +56,7 @@ class LogsApi:
         self._store = store
         self._region = region
         self._account = account
+        self._insights = InsightsApi(store, account=account, group_of=self._named_group)
 
     async def answer(self, target: str, body: bytes, *, caller: str = "") -> tuple[int, bytes]:
         """Status and body for a request to the operation that `target` names, by `caller`."""
@@ -63,6 +65,8 @@ class LogsApi:
             given = wire.read(wanted, body)
             if wanted.name in SEARCHES:
                 return 200, wire.success(await SEARCHES[wanted.name](self, given, caller))
+            if wanted.name in insights_api.OFFERED:
+                return 200, wire.success(await insights_api.OFFERED[wanted.name](self._insights, given, caller))
             carry_out = OFFERED.get(wanted.name, _unoffered(wanted.name))
             return 200, wire.success(await carry_out(self, given))
         except TelemetryRefusedError as error:
@@ -195,7 +199,7 @@ class LogsApi:
         batch = [LogEvent(each["timestamp"], each["message"]) for each in given["logEvents"]]
         now = self._store.now
         accepted = acceptance.accept(batch, now=now, retention_days=group.retention)
-        await self._store.ask(Catalogue.append, group, stream, accepted.events, now=now)
+        await self._store.append(group, stream, accepted.events, now=now)
         rejected = {
             "tooNewLogEventStartIndex": accepted.too_new_from,
             "tooOldLogEventEndIndex": accepted.too_old_until,
@@ -276,7 +280,11 @@ class LogsApi:
         named = [given[member] for member in ("logGroupName", "logGroupIdentifier") if member in given]
         if len(named) != 1:
             raise invalid("Exactly one of logGroupName and logGroupIdentifier must be specified.")
-        return await self._store.ask(Catalogue.group, self._name(named[0]))
+        return await self._named_group(named[0])
+
+    async def _named_group(self, named: str) -> LogGroup:
+        """The group of a name or an ARN."""
+        return await self._store.ask(Catalogue.group, self._name(named))
 
     async def _tagged(self, given: Document) -> LogGroup:
         named = str(given.get("resourceArn") or given["logGroupName"])

@@ -12,19 +12,25 @@ import sqlite3
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import ParamSpec, Self, TypeVar
 
 import structlog
 
 from aerodrome.clock import Clock
-from aerodrome.telemetry import keeping, parts
-from aerodrome.telemetry.catalogue import Catalogue
+from aerodrome.telemetry import keeping, pages, parts
+from aerodrome.telemetry.acceptance import LogEvent
+from aerodrome.telemetry.catalogue import Catalogue, LogGroup, Stream
+from aerodrome.telemetry.engine import StorePaths
+from aerodrome.telemetry.insights import search
+from aerodrome.telemetry.insights.search import QueryOutcome, Question
 from aerodrome.telemetry.keeping import DropReason, Plan, StoreLimits, Write
-from aerodrome.telemetry.parts import Asked, Page, StorePaths
+from aerodrome.telemetry.pages import Asked, Page
 from aerodrome.telemetry.refusals import THROTTLED, UNAVAILABLE, TelemetryRefusedError
 from aerodrome.telemetry.workers import Workers
 
@@ -33,6 +39,9 @@ RHYTHM = 5.0
 
 LINGER = 70.0
 """Seconds that a file stays after it was replaced: a search that has begun may still open it."""
+
+FORGETTING = 60.0
+"""Seconds between two looks for streams that have no events any more."""
 
 FAILED_REST = 600.0
 """Seconds before a file that could not be written is tried again, so that one failure does not take all the time."""
@@ -53,25 +62,28 @@ class Store:
     """All that is stored below one folder (mode 0700, made by the caller)."""
 
     def __init__(self, folder: Path, *, limits: StoreLimits, clock: Clock) -> None:
-        self._place = StorePaths(folder)
+        self.place = StorePaths(folder)
         self._limits = limits
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "catalogue")
         self._workers = Workers(SEARCHERS)
+        self._querier = Workers(1)  # queries of Insights may take long, and hold up no page
         self._writer = Workers(1)  # so that what comes in moves on, however many search
         self._searching: Counter[str] = Counter()
+        self._newest_bytes: Counter[int] = Counter()
+        self._forgot = -FORGETTING
         self._useless: dict[str, float] = {}
         self._failed: dict[tuple[int, int, bool], float] = {}
         self._catalogue: Catalogue | None = None
 
     async def open(self) -> Self:
         """Make folders, open the catalogue, and remove what a killed process has left half done."""
-        shutil.rmtree(self._place.temporary, ignore_errors=True)
-        for folder in (self._place.temporary, self._place.parts):
+        shutil.rmtree(self.place.temporary, ignore_errors=True)
+        for folder in (self.place.temporary, self.place.parts):
             folder.mkdir(mode=0o700, exist_ok=True)
-        self._catalogue = await self._in_thread(partial(Catalogue, self._place.catalogue))
+        self._catalogue = await self._in_thread(partial(Catalogue, self.place.catalogue))
         known = {part.name for part in await self.ask(Catalogue.parts)}
-        for path in self._place.parts.iterdir():
+        for path in self.place.parts.iterdir():
             if path.name not in known:
                 path.unlink()
         return self
@@ -79,6 +91,7 @@ class Store:
     async def close(self) -> None:
         """Nothing is lost: what was taken is on the disk."""
         self._workers.close()
+        self._querier.close()
         self._writer.close()
         await self.ask(Catalogue.close)
         self._thread.shutdown()
@@ -96,7 +109,7 @@ class Store:
         """What a method of the catalogue answers.
 
         Raises:
-            RefusedError: the catalogue says so, or the disk is full.
+            TelemetryRefusedError: the catalogue says so, or the disk is full.
         """
         try:
             return await self._in_thread(partial(question, self._catalogue, *given, **more))
@@ -104,28 +117,49 @@ class Store:
             log.warning("the catalogue refuses", reason=str(error))
             raise TelemetryRefusedError(UNAVAILABLE, f"The log store cannot do this now: {error}.") from error
 
+    async def append(self, group: LogGroup, stream: Stream, events: Sequence[LogEvent], *, now: int) -> None:
+        """Take events; they are on the disk when this returns.
+
+        Raises:
+            TelemetryRefusedError: the stream is gone, or too many events wait for their files already.
+        """
+        size = sum(event.size for event in events)
+        newest = self._newest_bytes
+        if (
+            newest.total() + size > keeping.NEWEST_BYTES
+            or newest[group.identifier] + size > keeping.NEWEST_BYTES_OF_ONE
+        ):
+            raise TelemetryRefusedError(THROTTLED, "Events come faster than the log store writes its files: try again.")
+        newest[group.identifier] += size
+        await self.ask(Catalogue.append, group, stream, events, now=now)
+
     async def page(self, asked: Asked, *, caller: str) -> Page:
         """One page of events; who is cancelled while it waits here ends the search.
 
         Raises:
-            RefusedError: the search fails, or too many are waiting already.
+            TelemetryRefusedError: the search fails, or too many are waiting already.
         """
         if self._searching[caller] >= SEARCHES_EACH or self._searching.total() >= SEARCHES:
             raise TelemetryRefusedError(
                 THROTTLED, "Too many searches of logs are waiting: try again when one has ended."
             )
         self._searching[caller] += 1
-        ticket = self._place.temporary / f"{uuid.uuid4().hex}.ticket"
         try:
-            ticket.touch(mode=0o600)
-            return await self._workers.run(parts.page, self._place, asked, ticket)
-        except OSError as error:
-            raise TelemetryRefusedError(UNAVAILABLE, f"The log store cannot do this now: {error}.") from error
+            with _valid(self.place.temporary / f"{uuid.uuid4().hex}.ticket") as ticket:
+                return await self._workers.run(pages.page, self.place, asked, ticket)
         finally:
-            ticket.unlink(missing_ok=True)
             self._searching[caller] -= 1
             if not self._searching[caller]:
                 del self._searching[caller]
+
+    async def query(self, question: Question, *, ticket: Path, target: Path) -> QueryOutcome:
+        """Carry a query of Insights out, whose rows go to a file; it ends when `ticket` is gone.
+
+        Raises:
+            TelemetryRefusedError: it fails.
+        """
+        with _valid(ticket):
+            return await self._querier.run(search.run, self.place, question, ticket, target)
 
     def discard(self, names: list[str]) -> None:
         """Remove files in a while."""
@@ -143,28 +177,53 @@ class Store:
 
     async def keep_once(self) -> Plan:
         """Do what is to be done now."""
+        fresh = await self.ask(Catalogue.fresh)
+        self._newest_bytes = Counter()
+        for each in fresh:
+            self._newest_bytes[each.group] += each.size
         plan = keeping.plan(
             now=self.now,
             retentions=await self.ask(Catalogue.retentions),
-            fresh=await self.ask(Catalogue.fresh),
+            fresh=fresh,
             parts=await self.ask(Catalogue.parts),
             limits=self._limits,
         )
-        for each in plan.drops:
-            if each.reason is not DropReason.RETENTION:
-                log.warning(
-                    "events were dropped because the store's limit is met",
-                    limit=str(each.reason), events=each.part.rows, day=each.part.day, log_group_id=each.part.group,
-                )  # fmt: skip
         try:
             self.discard(await self.ask(Catalogue.drop, plan.drops, plan.cutoffs, now=self.now))
+            await self._tell(plan)
+            if time.monotonic() - self._forgot > FORGETTING:
+                await self.ask(Catalogue.forget_streams, plan.cutoffs)
+                self._forgot = time.monotonic()
             for wanted in plan.writes:
                 await self._write(wanted, plan.cutoffs[wanted.group])
         finally:
             self._remove_useless()
             self._workers.rest()
+            self._querier.rest()
             self._writer.rest()
         return plan
+
+    async def _tell(self, plan: Plan) -> None:
+        """Say what is dropped beyond a group's own retention: in our log, and where the group's owner looks."""
+        by_group = sorted(plan.drops, key=lambda drop: drop.part.group)
+        for group, each in groupby(by_group, lambda drop: drop.part.group):
+            drops = [drop for drop in each if drop.reason is not DropReason.RETENTION]
+            for drop in drops:
+                log.warning(
+                    "events were dropped because the store's limit is met",
+                    limit=str(drop.reason), events=drop.part.rows, day=drop.part.day, log_group_id=group,
+                )  # fmt: skip
+            beyond = [drop.part for drop in drops if drop.reason is DropReason.SIZE]
+            if not beyond:
+                continue
+            count = sum(part.rows for part in beyond)
+            last = datetime.fromtimestamp(max(part.last_moment for part in beyond) / 1000, UTC)
+            message = (
+                f"WARNING: {count} events of this log group, the last of {last:%Y-%m-%d %H:%M} UTC, were dropped: "
+                f"all logs have {self._limits.total_bytes} bytes at most, and this group had the most. "
+                "Raise AERODROME_LOGS_BYTES, set a retention, or log less."
+            )
+            await self.ask(Catalogue.tell, group, message, now=self.now)
 
     async def _write(self, wanted: Write, cutoff: int) -> None:
         """Write one file. When that fails the others are written all the same, and this one is tried later."""
@@ -175,20 +234,36 @@ class Store:
         try:
             if wanted.up_to:
                 wanted = await self.ask(Catalogue.bounded, wanted, keeping.MOVED_BYTES)
-            written = await self._writer.run(parts.write, self._place, wanted, cutoff)
+            written = await self._writer.run(parts.write, self.place, wanted, cutoff)
             self.discard(await self.ask(Catalogue.commit, wanted, written))
         except Exception:
             log.exception("a file of logs was not written", log_group_id=wanted.group, day=wanted.day)
             self._failed[key] = time.monotonic() + FAILED_REST
-            for partial_file in self._place.temporary.glob("*.parquet"):  # this is the only one that writes any
+            for partial_file in self.place.temporary.glob("*.parquet"):  # this is the only one that writes any
                 partial_file.unlink(missing_ok=True)
 
     def _remove_useless(self) -> None:
         now = time.monotonic()
         for name in [name for name, due in self._useless.items() if due <= now]:
             with contextlib.suppress(OSError):
-                (self._place.parts / name).unlink()
+                (self.place.parts / name).unlink()
             del self._useless[name]
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+@contextlib.contextmanager
+def _valid(ticket: Path) -> Iterator[Path]:
+    """The ticket of a search is there while the block runs.
+
+    Raises:
+        TelemetryRefusedError: the disk does not take it, or the search cannot read its files.
+    """
+    try:
+        ticket.touch(mode=0o600)
+        yield ticket
+    except OSError as error:
+        raise TelemetryRefusedError(UNAVAILABLE, f"The log store cannot do this now: {error}.") from error
+    finally:
+        ticket.unlink(missing_ok=True)

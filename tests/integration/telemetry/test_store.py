@@ -6,9 +6,11 @@ import json
 import re
 import secrets
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,12 @@ from typing import Any
 import pytest
 
 from aerodrome import clock
-from aerodrome.telemetry import keeping
+from aerodrome.telemetry import engine, keeping, pages, queries
+from aerodrome.telemetry.engine import StorePaths
 from aerodrome.telemetry.keeping import FLUSHED_AGE, MERGED_PARTS, StoreLimits
 from aerodrome.telemetry.logs_api import LogsApi
-from aerodrome.telemetry.parts import Asked
+from aerodrome.telemetry.pages import Asked
+from aerodrome.telemetry.refusals import TelemetryRefusedError
 from aerodrome.telemetry.store import SEARCHES_EACH, Store
 from waiting import wait_for
 
@@ -36,17 +40,17 @@ class Bench:
         began = clock.now()
         noon = began.replace(hour=12, minute=0, second=0, microsecond=0)  # far from where one day's file ends
         self.store = Store(folder, limits=limits, clock=lambda: noon + (clock.now() - began) + self.late_by)
-        self._api = LogsApi(self.store, region="us-east-1", account="0" * 12)
+        self.api = LogsApi(self.store, region="us-east-1", account="0" * 12)
 
     async def __call__(self, name: str, **given: Any) -> dict[str, Any]:
-        status, body = await self._api.answer(f"Logs_20140328.{name}", json.dumps(given).encode())
+        status, body = await self.api.answer(f"Logs_20140328.{name}", json.dumps(given).encode())
         found = json.loads(body)
         if status != 200:
             raise AssertionError(found["__type"], found["message"])
         return found
 
     async def refusal(self, name: str, **given: Any) -> str:
-        status, body = await self._api.answer(f"Logs_20140328.{name}", json.dumps(given).encode())
+        status, body = await self.api.answer(f"Logs_20140328.{name}", json.dumps(given).encode())
         assert status in {400, 503}
         return json.loads(body)["__type"]
 
@@ -261,6 +265,42 @@ def test_a_page_has_a_megabyte_at_most_and_always_an_event():
     asyncio.run(run())
 
 
+def test_pages_of_large_events_need_little_memory_and_no_long_reading_of_the_catalogue(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(engine, "MEMORY", "128MB")
+    size, count, tidied = 1_000_000, 24, []
+    really = engine.events
+
+    async def run() -> None:
+        async with opened() as bench:
+            place = StorePaths(bench.folder)
+
+            def during(*given: Any) -> str:
+                with sqlite3.connect(place.catalogue) as other:
+                    tidied.append(other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
+                other.close()
+                return really(*given)
+
+            monkeypatch.setattr(engine, "events", during)
+            for number in range(count):
+                await bench.put(f"{number:03} {secrets.token_hex(size // 2)}")
+                if number == count // 2:
+                    await bench.moved()
+            ticket = bench.folder / "tmp" / "ticket"
+            ticket.touch()
+            asked = Asked(group=1, streams=None, start=0, end=2**53, limit=10_000, most_bytes=2**20)
+            found: list[str] = []
+            while True:
+                page = pages.page(place, asked, ticket)
+                found += [row.message[:3] for row in page.rows]
+                if page.resume is None:
+                    break
+                asked = replace(asked, after=page.resume)
+            assert found == [f"{number:03}" for number in range(count)]
+            assert all(tidied)
+
+    asyncio.run(run())
+
+
 def test_what_retention_and_deletions_take_is_seen_no_more():
     async def run() -> None:
         async with opened() as bench:
@@ -299,7 +339,9 @@ def test_beyond_its_size_the_oldest_events_go_and_it_is_told():
             await bench.moved()
             plan = await bench.store.keep_once()
             assert {str(each.reason) for each in plan.drops} == {"size"}
-            left = {text[0] for text in await bench.all()}
+            found = await bench.all()
+            assert "were dropped" in found[-1], "the group's owner reads it there"
+            left = {text[0] for text in found}
             assert left
             assert "3" not in left
             told = await bench.store.ask(type(bench.store._catalogue).dropped)
@@ -386,8 +428,69 @@ def test_groups_and_streams_are_described_page_by_page():
                 asked = {"orderBy": order, "nextToken": base64.urlsafe_b64encode(token.encode()).decode()}
                 found = await bench.refusal("DescribeLogStreams", logGroupName="g", **asked)
                 assert found == "InvalidParameterException"
-            assert await bench.refusal("StartQuery", startTime=0, endTime=1, queryString="") == (
-                "UnknownOperationException"
-            )
+            assert await bench.refusal("DescribeExportTasks") == "UnknownOperationException"
+
+    asyncio.run(run())
+
+
+def test_queries_of_insights_live(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(queries, "MOST_KEPT_OF_ONE", 3)
+
+    async def run() -> None:
+        async with opened() as bench:
+            await bench.put(*(json.dumps({"n": number}) for number in range(20)))
+            asked = {"startTime": 0, "endTime": 2**33, "logGroupNames": ["g"]}
+
+            async def ended(identifier: str) -> dict[str, Any]:
+                query = bench.api._insights._queries.found(identifier, caller="")
+                await asyncio.wait([query.task])
+                return await bench("GetQueryResults", queryId=identifier)
+
+            query = "fields n | filter n >= 10 | sort n"
+            first = (await bench("StartQuery", queryString=query, **asked))["queryId"]
+            found = await ended(first)
+            assert found["status"] == "Complete"
+            assert [row[0] for row in found["results"]] == [{"field": "n", "value": f"{n}"} for n in range(10, 20)]
+            assert found["statistics"] | {"bytesScanned": 0} == {
+                "recordsMatched": 10, "recordsScanned": 20, "bytesScanned": 0, "logGroupsScanned": 1, "resultCount": 10,
+            }  # fmt: skip
+            (pointer,) = [each["value"] for each in found["results"][0] if each["field"] == "@ptr"]
+            record = (await bench("GetLogRecord", logRecordPointer=pointer))["logRecord"]
+            assert (record["@message"], record["n"], record["@logStream"]) == ('{"n": 10}', "10", "s")
+            told = (await bench("GetLogGroupFields", logGroupName="g"))["logGroupFields"]
+            assert {"name": "n", "percent": 100} in told
+
+            token: dict[str, str] = {}
+            seen: list[str] = []
+            while True:
+                page = await bench("GetQueryResults", queryId=first, maxItems=3, **token)
+                seen += [row[0]["value"] for row in page["results"]]
+                if "nextToken" not in page:
+                    break
+                token = {"nextToken": page["nextToken"]}
+            assert seen == [f"{n}" for n in range(10, 20)]
+            other = base64.urlsafe_b64encode(f"{first}/7".encode()).decode()
+            assert await bench.refusal("GetQueryResults", queryId=first, nextToken=other) == "InvalidParameterException"
+
+            with pytest.raises(TelemetryRefusedError, match="of yours"):
+                bench.api._insights._queries.found(first, caller="somebody else")
+            assert await bench.refusal("StopQuery", queryId=first) == "InvalidParameterException"
+            assert await bench.refusal("StartQuery", queryString="fields", **asked) == "MalformedQueryException"
+            missing = {**asked, "logGroupNames": ["g", "none"]}
+            assert await bench.refusal("StartQuery", queryString=query, **missing) == "ResourceNotFoundException"
+
+            bad = (await bench("StartQuery", queryString="filter @message like /(a/", **asked))["queryId"]
+            assert (await ended(bad))["status"] == "Failed"
+            several = [
+                (await bench("StartQuery", queryString=query, **asked))["queryId"]
+                for _ in range(queries.MOST_OPEN_OF_ONE)
+            ]
+            assert await bench.refusal("StartQuery", queryString=query, **asked) == "LimitExceededException"
+            assert await bench("StopQuery", queryId=several[-1]) == {"success": True}
+            assert [(await ended(each))["status"] for each in several] == [*["Complete"] * 3, "Cancelled"]
+            await bench("StartQuery", queryString=query, **asked)
+            assert await bench.refusal("GetQueryResults", queryId=first) == "ResourceNotFoundException"
+            listed = (await bench("DescribeQueries", status="Cancelled"))["queries"]
+            assert [each["queryId"] for each in listed] == several[-1:]
 
     asyncio.run(run())

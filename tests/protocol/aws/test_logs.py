@@ -60,6 +60,29 @@ def test_what_is_not_offered_says_so(logs: Any) -> None:
         ])  # fmt: skip
 
 
+def test_insights_by_boto3(logs: Any) -> None:
+    for group in ("insights-1", "insights-2"):
+        logs.create_log_group(logGroupName=group)
+        logs.create_log_stream(logGroupName=group, logStreamName="s")
+        put(logs, group, '{"level": "error", "ms": 5}', '{"level": "info", "ms": 7}')
+    now = int(time.time())
+    query = logs.start_query(
+        logGroupNames=["insights-1", "insights-2"],
+        startTime=now - 600,
+        endTime=now + 600,
+        queryString="stats sum(ms) as ms, count(*) by level, @log | sort level, @log | limit 3",
+    )["queryId"]
+    found = wait_for("the end", lambda: (r := logs.get_query_results(queryId=query))["status"] == "Complete" and r)
+    account = "0" * 12
+    assert [{each["field"]: each["value"] for each in row} for row in found["results"]] == [
+        {"level": level, "@log": f"{account}:insights-{number}", "ms": ms, "count(*)": "1"}
+        for level, number, ms in (("error", 1, "5"), ("error", 2, "5"), ("info", 1, "7"))
+    ]
+    assert logs.describe_queries(logGroupName="insights-1")["queries"][0]["queryId"] == query
+    with pytest.raises(logs.exceptions.MalformedQueryException, match="ends too early"):
+        logs.start_query(logGroupName="insights-1", startTime=now - 9, endTime=now, queryString="fields")
+
+
 def test_a_role_reads_its_own_group_alone(world: World, logs: Any) -> None:
     for group in ("airflow-one-Task", "airflow-two-Task"):
         logs.create_log_group(logGroupName=group)
@@ -74,6 +97,9 @@ def test_a_role_reads_its_own_group_alone(world: World, logs: Any) -> None:
         lambda: role.filter_log_events(logGroupIdentifier=other),
         lambda: role.get_log_events(logGroupName="airflow-two-Task", logStreamName="s"),
         lambda: role.delete_log_group(logGroupName="airflow-two-Task"),
+        lambda: role.start_query(
+            logGroupNames=["airflow-one-Task", "airflow-two-Task"], startTime=0, endTime=1, queryString="limit 1"
+        ),
         lambda: put(role, "airflow-two-Task", "forged"),
     ):
         with pytest.raises(ClientError, match="AccessDenied"):

@@ -65,7 +65,10 @@ def test_a_copy_holds_the_end_of_a_log_that_grew_fast(path) -> None:
 
     logs.rotate(path, limit=10)
 
-    assert read(path + ".1") == "z" * 10
+    assert read(path + ".1") == "100 bytes of this log were not kept: it grew too fast\n" + "z" * 10
+    append(path, "b" * 20)
+    logs.rotate(path, limit=10)
+    assert read(path + ".1") == "b" * 20
 
 
 @pytest.mark.parametrize("make", ["symlink", "fifo", "hardlink"])

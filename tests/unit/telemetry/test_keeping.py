@@ -22,10 +22,10 @@ NOW = TODAY * DAY + 12 * 3_600_000
 ROOMY = StoreLimits(total_bytes=2**40, longest_days=90)
 
 
-def part(identifier: int, *, day: int = TODAY, size: int = 100, rows: int = 10, raw: int = 100) -> Part:
+def part(identifier: int, *, day: int = TODAY, size: int = 100, rows: int = 10, raw: int = 100, group: int = 1) -> Part:
     return Part(
         identifier=identifier,
-        group=1,
+        group=group,
         day=day,
         name=f"{identifier}",
         rows=rows,
@@ -83,7 +83,7 @@ def test_a_file_goes_when_its_last_event_is_beyond_retention_or_beyond_the_store
     st.lists(st.tuples(st.integers(TODAY - 100, TODAY), st.integers(1, 1000), st.integers(1, 10**6)), max_size=40),
     st.integers(1, 20_000),
 )
-def test_the_oldest_goes_first_and_the_size_is_bounded(files, most):
+def test_of_one_group_the_oldest_goes_first_and_the_size_is_bounded(files, most):
     parts = [part(number, day=day, size=size, rows=rows) for number, (day, size, rows) in enumerate(files)]
     found = planned(parts, limits=StoreLimits(total_bytes=most, longest_days=90))
     gone = {each.part.identifier for each in found.drops}
@@ -95,3 +95,26 @@ def test_the_oldest_goes_first_and_the_size_is_bounded(files, most):
     assert all(each.identifier not in gone for write in found.writes for each in write.parts)
     if sum(each.size for each in parts) <= most:
         assert all(each.reason is DropReason.LONGEST for each in found.drops)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 4), st.integers(TODAY - 80, TODAY), st.integers(1, 1000)), max_size=60),
+    st.integers(1, 20_000),
+)
+def test_beyond_the_size_a_group_loses_only_while_it_is_the_largest(files, most):
+    parts = [part(number, group=group, day=day, size=size) for number, (group, day, size) in enumerate(files)]
+    found = plan(
+        now=NOW,
+        retentions=dict.fromkeys(range(1, 5)),
+        fresh=[],
+        parts=parts,
+        limits=StoreLimits(total_bytes=most, longest_days=90),
+    )
+    sizes = {group: sum(each.size for each in parts if each.group == group) for group in range(1, 5)}
+    for drop in found.drops:
+        group = drop.part.group
+        assert sizes[group] == max(sizes.values()), "a smaller neighbour loses nothing"
+        sizes[group] -= drop.part.size
+        own = [each for each in parts if each.group == group and each.last_moment < drop.part.last_moment]
+        assert {each.identifier for each in own} <= {each.part.identifier for each in found.drops}
+    assert sum(sizes.values()) <= most

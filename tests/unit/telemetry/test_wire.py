@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from aerodrome.telemetry import wire
+from aerodrome.telemetry import insights_api, wire
 from aerodrome.telemetry.logs_api import OFFERED, SEARCHES
 from aerodrome.telemetry.refusals import TelemetryRefusedError
 
@@ -14,7 +14,7 @@ def read(name: str, document: object) -> wire.Document:
 
 
 def test_every_operation_that_is_offered_is_one_of_aws():
-    for name in (*OFFERED, *SEARCHES):
+    for name in (*OFFERED, *SEARCHES, *insights_api.OFFERED):
         assert wire.operation(f"Logs_20140328.{name}").name == name
 
 

@@ -30,11 +30,18 @@ class FilePosition:
 
     stream: str
     inode: int
+    """Of the file that `offset` is in: the log itself or, with `is_in_copy`, what a rotation has made of it."""
     offset: int = 0
     mark: str = ""
     """What stands before `offset`, in base 64."""
     last: int = 0
     """The time of the last event, in milliseconds."""
+    is_in_copy: bool = False
+    copy: str | None = None
+    """The youngest copy of which everything has been shipped, as `tailing.RotatedCopy.identity` has it; empty: of none.
+
+    None: written by a version that did not know.
+    """
 
     def moved(self, offset: int, before: bytes) -> None:
         """Note that everything before `offset` has been shipped; `before` ends there."""

@@ -6,6 +6,7 @@ pauses, and loses nothing as long as the files keep it; what the service refuses
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,7 @@ from aerodrome.sidecar.logs.cloudwatch import CloudWatch, batches
 from aerodrome.sidecar.logs.events import Grouped, ShippedEvent
 from aerodrome.sidecar.logs.folders import LogFile
 from aerodrome.sidecar.logs.positions import FORGOTTEN_AFTER, FilePosition, Positions
+from aerodrome.sidecar.logs.tailing import RotatedCopy
 from aerodrome.sidecar.signed_http import AwayError, RefusalError
 from aerodrome.sidecar.status import LogsStatus
 
@@ -40,6 +42,9 @@ SETTLED = 2
 
 OLDEST = 13 * 24 * 3_600_000
 """Milliseconds; CloudWatch takes no event that is older than 14 days."""
+
+AHEAD = 3_600_000
+"""Milliseconds that events may be ahead of the clock so that a stream stays in order; CloudWatch takes two hours."""
 
 DENIED = frozenset({"AccessDeniedException", "AccessDenied", "UnknownOperationException"})
 
@@ -61,8 +66,24 @@ log = structlog.get_logger("sidecar.logs")
 class _Watched:
     """What one round saw of a file."""
 
-    size: int = -1
+    seen: LogFile | None = None
     unchanged: int = 0
+    copy: str | None = None
+    """The identity of its youngest copy."""
+    is_open: bool = False
+    """Whether more is to be done, though the file may not change."""
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """One file that is looked at, opened."""
+
+    root: str
+    path: str
+    key: str
+    category: str
+    handle: int
+    copies: Sequence[RotatedCopy]
 
 
 @dataclass(slots=True)
@@ -98,6 +119,9 @@ class Shipper:
     """Whether positions have moved since they were saved."""
     _saved: float = -SAVED_AT_MOST
     _tidied: float = -TIDIED_AT_MOST
+
+    def __post_init__(self) -> None:
+        self.status = replace(self.status, dropped=self.positions.dropped)
 
     def run(self, beat: Callable[[], None]) -> None:
         """Go on for ever."""
@@ -201,27 +225,73 @@ class Shipper:
         source = self._source(kind, found.path)
         if source is None or self._waits(source.category, began):
             return
-        place = self._place(key, source.stream, found.inode)
-        level = self.config.levels.get(source.category)
         watched = self._watched.setdefault(key, _Watched())
-        is_same = watched.size == found.size
+        is_same = watched.seen == found
         watched.unchanged = watched.unchanged + 1 if is_same else 0
-        watched.size = found.size
-        if is_same and found.size == place.offset:
+        watched.seen = found
+        place = self.positions.places.get(key)
+        if place is not None and is_same and _is_at_end(place, found) and not watched.is_open:
             return
         try:
             with tailing.reading(root, found.path) as handle:
-                if level is None:  # a category that is off has nothing to catch up when it is on again
-                    self._moved(place, found.size, b"")
-                    return
-                sending = partial(self._send, source.category, place, level)
-                if tailing.is_rotated(handle, place):
-                    self._ship_rest(root, found.path, place, sending)
-                self._ship(handle, place, sending, is_settled=watched.unchanged >= SETTLED)
+                copies = tailing.copies(root, found.path)
+                if place is None:
+                    place = self._first(key, source.stream, handle, copies)
+                if source.category in self.config.levels:
+                    file = _File(root, found.path, key, source.category, handle, copies)
+                    watched.is_open = not self._follow(file, place, watched)
+                else:  # a category that is off has nothing to catch up when it is on again
+                    youngest = copies[0].identity if copies else ""
+                    self._set(key, FilePosition(place.stream, found.inode, found.size, last=place.last, copy=youngest))
+                watched.copy = copies[0].identity if copies else None
         except OSError as error:
             log.info("a log file cannot be read", file=key, error=error.strerror)
         except (AwayError, RefusalError) as error:
+            watched.is_open = True
             self._hold(source.category, error)
+
+    def _first(self, key: str, stream: str, handle: int, copies: Sequence[RotatedCopy]) -> FilePosition:
+        """The place of a file that has none; a finished one that grows again goes on where it ended."""
+        inode = os.fstat(handle).st_ino
+        known, length = self.positions.finished.get(key, (inode, 0))
+        place = FilePosition(stream, inode, length if known == inode else 0)
+        is_lost = False
+        if not place.offset:
+            place, is_lost = tailing.first(place, handle, copies, settled=self.positions.settled)
+        if is_lost:
+            self._drop(1, f"lines of {key} may have been overwritten before they could be shipped")
+        return self._set(key, place)
+
+    def _follow(self, file: _File, place: FilePosition, watched: _Watched) -> bool:
+        """Ship what is new in the copies that a rotation has left, then in the file; False: more is to be done soon."""
+        for _ in range(tailing.MOST_COPIES + 1):
+            step = tailing.step(file.root, file.handle, place, file.copies, watched.copy)
+            if step is None:
+                return False
+            if step.is_lost:
+                self._drop(1, f"lines of {file.key} were overwritten before they could be shipped")
+            place = self._set(file.key, step.place)
+            sending = partial(self._send, file.category, place, self.config.levels[file.category])
+            if step.path is None:
+                self._ship(file.handle, place, sending, is_settled=watched.unchanged >= SETTLED)
+                return True
+            with tailing.reading(file.root, step.path) as copy:
+                if os.fstat(copy).st_ino != place.inode:
+                    return False  # it has just been rotated once more
+                self._ship(copy, place, sending, is_settled=True)
+                if place.offset < os.fstat(copy).st_size:
+                    return False
+            after = tailing.next_of(file.root, file.handle, place, file.copies, watched.copy)
+            if after is None:
+                return False
+            place = self._set(file.key, after)
+        return False
+
+    def _set(self, key: str, place: FilePosition) -> FilePosition:
+        if self.positions.places.get(key) != place:
+            self.positions.places[key] = place
+            self._is_changed = True
+        return self.positions.places[key]
 
     def _is_shipped(self, key: str, found: LogFile) -> bool:
         """Whether a file that has no place was shipped whole, or was there before shipping began."""
@@ -229,30 +299,11 @@ class Shipper:
         is_old = finished is None and found.changed <= self.positions.settled
         return key not in self.positions.places and (is_old or finished == (found.inode, found.size))
 
-    def _place(self, key: str, stream: str, inode: int) -> FilePosition:
-        """The file's place; a finished file that grows again goes on where it ended."""
-        place = self.positions.places.get(key)
-        if place is None or place.inode != inode:
-            known, length = self.positions.finished.get(key, (inode, 0))
-            place = FilePosition(stream, inode, length if place is None and known == inode else 0)
-            self.positions.places[key] = place
-            self._is_changed = True
-        return place
-
     def _source(self, kind: str, path: str) -> sources.Source | None:
         if kind == "tasks":
             return sources.of_airflow(path)
         revision, _, name = path.partition("/")
         return sources.of_unit(revision, name, epoch=int(self.clock().timestamp())) if name else None
-
-    def _ship_rest(self, root: str, path: str, place: FilePosition, send: Send) -> None:
-        """Ship what a rotation has moved into the copy."""
-        left = tailing.rotated(root, path, place)
-        if not left.is_whole:
-            self._drop(1, f"lines of {path} were overwritten before they could be shipped")
-        send(events.grouped(left.rest, is_settled=True, is_full=True), left.rest)
-        self._moved(place, 0, b"")
-        self._save_at_times()
 
     def _ship(self, handle: int, place: FilePosition, send: Send, *, is_settled: bool) -> None:
         """Ship the whole events behind the place."""
@@ -276,7 +327,7 @@ class Shipper:
         now = int(self.clock().timestamp() * 1000)
         found: list[ShippedEvent] = []
         ends: list[int] = []
-        last = place.last
+        last = place.last if place.last < now + AHEAD else 0  # else the clock was set back
         for message, end in zip(grouped.events, grouped.ends, strict=True):
             event = events.read(message, now=now, not_before=last, oldest=now - OLDEST)
             if event.level >= level:
@@ -305,6 +356,7 @@ class Shipper:
 
     def _drop(self, count: int, why: str) -> None:
         self.positions.dropped += count
+        self._is_changed = True
         self.status = replace(self.status, dropped=self.positions.dropped)
         log.warning("log events were dropped", events=count, reason=why)
 
@@ -320,13 +372,17 @@ class Shipper:
         finished = [
             key
             for key, place in places.items()
-            if key in seen and place.offset == seen[key].size and seen[key].changed < until and key.startswith("tasks/")
+            if key in seen and _is_at_end(place, seen[key]) and seen[key].changed < until and key.startswith("tasks/")
         ]
         if gone or finished:
             self.positions.forget(finished, gone)
             self._is_changed = True
         for key in [key for key in self._watched if key not in places]:
             del self._watched[key]
+
+
+def _is_at_end(place: FilePosition, found: LogFile) -> bool:
+    return not place.is_in_copy and (place.inode, place.offset) == (found.inode, found.size)
 
 
 def rest(took: float, searched: float, pause: float) -> float:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import secrets
+import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aerodrome.cell import logs as cell_logs
 from aerodrome.sidecar.config import LogsConfig
@@ -319,3 +323,146 @@ def test_a_folder_that_becomes_a_link_before_it_is_read_is_not_followed(bench, t
     (bench.config.tasks / "dag_id=d").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match=r"Not a directory|Too many levels"):
         folders.opened(str(bench.config.tasks), "dag_id=d/x.log")
+
+
+def unit_log(bench: Bench) -> Path:
+    return bench.config.units / "4" / "scheduler.log"
+
+
+def rotated_by_name(path: Path, keep: int = 5) -> None:
+    """As Python's RotatingFileHandler does it."""
+    for number in range(keep, 0, -1):
+        older = path if number == 1 else path.with_name(f"{path.name}.{number - 1}")
+        if older.exists():
+            older.replace(path.with_name(f"{path.name}.{number}"))
+    path.touch()
+
+
+def said_of_scheduler(bench: Bench) -> list[str]:
+    streams = [events for (group, _), events in bench.service.streams.items() if group == "airflow-blue-Scheduler"]
+    assert len(streams) <= 1
+    return [event.message for events in streams for event in events]
+
+
+@pytest.mark.parametrize("rotate", [lambda path: cell_logs.rotate(str(path), 34), rotated_by_name])
+@pytest.mark.parametrize("shipped", [0, 1, 4])
+def test_several_rotations_in_an_outage_lose_nothing(bench, rotate, shipped):
+    bench.shipper.config = replace(bench.config, levels={"SchedulerLogs": 20})
+    path = unit_log(bench)
+    wanted = []
+
+    def say(count: int) -> None:
+        with path.open("a") as file:
+            for _ in range(count):
+                wanted.append(f"same {len(wanted) // 4}")  # so the same line stands before and after a place
+                file.write(f"{wanted[-1]}\n")
+
+    if shipped:
+        say(shipped)
+        bench.rounds()
+    bench.service.trouble = AwayError("away")
+    for _ in range(2):
+        say(5)
+        rotate(path)
+    say(5)
+    bench.rounds()
+    bench.service.trouble = None
+    bench.rounds(8)
+    assert said_of_scheduler(bench) == wanted
+    assert bench.shipper.status.dropped == 0
+    say(4)
+    rotate(path)
+    say(1)
+    bench.rounds()
+    assert said_of_scheduler(bench) == wanted
+
+
+def test_a_cell_that_is_killed_before_it_truncates_has_nothing_shipped_twice(bench, monkeypatch):
+    bench.shipper.config = replace(bench.config, levels={"SchedulerLogs": 20})
+    path = unit_log(bench)
+    path.write_text("one\ntwo\n")
+    bench.rounds()
+    with path.open("a") as file:
+        file.write("three\n")
+    with monkeypatch.context() as killed:
+        killed.setattr(os, "ftruncate", lambda *_: None)
+        cell_logs.rotate(str(path), 10)
+    bench.rounds()
+    with path.open("a") as file:
+        file.write("four\n")
+    bench.rounds()
+    assert said_of_scheduler(bench) == ["one", "two", "three", "four"]
+    assert bench.shipper.status.dropped == 0
+
+
+TROUBLES = [
+    None,
+    None,
+    AwayError("logs answers 429 ThrottlingException"),
+    AwayError("logs answers 500"),
+    AwayError("logs does not answer: timed out"),
+    RefusalError("logs answers 400", code="AccessDeniedException"),
+    RefusalError("logs answers 400", code="InvalidParameterException"),
+]
+
+STEPS = st.one_of(
+    st.tuples(st.just("say"), st.integers(1, 30)),
+    st.tuples(st.just("round"), st.integers(1, 3)),
+    st.tuples(st.just("rotated"), st.just(0)),
+    st.tuples(st.just("killed"), st.just(0)),
+    st.tuples(st.just("trouble"), st.integers(0, len(TROUBLES) - 1)),
+    st.tuples(st.just("clock"), st.sampled_from([-7200, -60, 60, 7200])),
+)
+
+
+def happens(bench: Bench, path: Path, rotate: Callable[[Path], object], what: str, number: int) -> list[str]:
+    """Carry a step out; the lines that it writes."""
+    lines = []
+    if what == "say":
+        lines = [f"[2026-11-30T10:00:00.123+0000] {{a.py:1}} INFO - {secrets.token_hex(8)}" for _ in range(number)]
+        with path.open("a") as file:
+            file.writelines(f"{line}\n" for line in lines)
+    elif what == "round":
+        bench.rounds(number)
+    elif what == "rotated":
+        rotate(path)
+    elif what == "killed":
+        bench.start(now=0)
+    elif what == "trouble":
+        bench.service.trouble = TROUBLES[number]
+    else:
+        bench.now += timedelta(seconds=number)
+    return lines
+
+
+@given(st.lists(STEPS, max_size=40), st.sampled_from([lambda path: cell_logs.rotate(str(path), 600), rotated_by_name]))
+def test_whatever_happens_each_line_comes_once_and_in_order_or_is_counted(steps, rotate):
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder))
+        bench.config = replace(bench.config, levels={"SchedulerLogs": 20})
+        bench.start(now=0)
+        path = unit_log(bench)
+        path.touch()
+        wanted = [
+            line
+            for what, number in [*steps, ("trouble", 0), ("round", 12)]
+            for line in happens(bench, path, rotate, what, number)
+        ]
+        said = said_of_scheduler(bench)
+        places = [wanted.index(line) for line in said if line in wanted]  # a copy that was cut says so in a line
+        assert places == sorted(set(places)), "none twice, and all in order"
+        if bench.shipper.status.dropped == 0 and not any("were not kept" in line for line in said):
+            assert said == wanted
+
+
+def test_a_clock_that_is_set_back_lets_no_event_lie_in_the_future(bench):
+    bench.write("[2026-11-30T10:00:00.123+0000] {a.py:1} INFO - before\n")
+    bench.now += timedelta(hours=5)
+    bench.write("printed\n")
+    bench.rounds()
+    bench.now -= timedelta(hours=5)
+    bench.write("after\n")
+    bench.rounds()
+    last = bench.service.streams["airflow-blue-Task", TASK][-1]
+    assert last.message == "after"
+    assert last.moment <= bench.now.timestamp() * 1000

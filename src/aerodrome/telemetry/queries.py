@@ -1,0 +1,192 @@
+"""The queries of Insights that are under way or have ended: one at a time is carried out, results are kept for a while.
+
+`logs_api` uses it, in the event loop. A query belongs to who has started it: nobody else sees it, for its rows hold
+what log groups say of which others may not be allowed to read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from aerodrome.telemetry.insights.search import CANCELLED, TIMED_OUT, QueryOutcome, Question
+from aerodrome.telemetry.refusals import INVALID, LIMIT, NOT_FOUND, TelemetryRefusedError
+from aerodrome.telemetry.store import Store
+
+MOST_OPEN = 16
+MOST_OPEN_OF_ONE = 4
+"""InsightsQueries that wait or run, of all callers and of one."""
+
+MOST_KEPT_OF_ONE = 30
+KEPT_BYTES = 512 * 2**20
+KEPT_SECONDS = 3600.0
+"""Results that are kept: of one caller, of all together, and for how long."""
+
+PAGE_BYTES = 8 * 2**20
+MOST_ROWS_OF_A_PAGE = 10_000
+
+SCHEDULED, RUNNING, COMPLETE, FAILED = "Scheduled", "Running", "Complete", "Failed"
+
+log = structlog.get_logger("telemetry")
+
+
+@dataclass(slots=True, kw_only=True)
+class InsightsQuery:
+    """One query."""
+
+    identifier: str
+    text: str
+    caller: str
+    groups: tuple[str, ...]
+    """Their names."""
+    created: int
+    """In milliseconds."""
+    target: Path
+    """The file of its rows."""
+    ticket: Path
+    status: str = SCHEDULED
+    outcome: QueryOutcome | None = None
+    began: float = field(default_factory=time.monotonic)
+    ended: float | None = None
+    """On the monotonic clock."""
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in {SCHEDULED, RUNNING}
+
+    @property
+    def duration(self) -> int:
+        """Milliseconds."""
+        return int(((self.ended or time.monotonic()) - self.began) * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRows:
+    """A page of a query's rows."""
+
+    rows: tuple[list[list[str]], ...]
+    resume: int | None
+    """The place in the file from which to go on."""
+
+
+class InsightsQueries:
+    """All of them; lives in one event loop."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._one = asyncio.Semaphore(1)
+        self._queries: dict[str, InsightsQuery] = {}
+
+    def start(self, question: Question, *, text: str, caller: str, groups: tuple[str, ...]) -> str:
+        """Let a query be carried out; its identifier.
+
+        Raises:
+            TelemetryRefusedError: too many are open.
+        """
+        self._forget(caller)
+        is_open = [query for query in self._queries.values() if query.is_open]
+        if len(is_open) >= MOST_OPEN or sum(query.caller == caller for query in is_open) >= MOST_OPEN_OF_ONE:
+            raise TelemetryRefusedError(LIMIT, "Too many queries are open: wait until one has ended, or stop one.")
+        identifier = str(uuid.uuid4())
+        folder = self._store.place.temporary
+        query = InsightsQuery(
+            identifier=identifier,
+            text=text,
+            caller=caller,
+            groups=groups,
+            created=self._store.now,
+            target=folder / f"{identifier}.rows",
+            ticket=folder / f"{identifier}.ticket",
+        )
+        self._queries[identifier] = query
+        query.task = asyncio.get_running_loop().create_task(self._carry_out(query, question))
+        return identifier
+
+    def found(self, identifier: str, *, caller: str) -> InsightsQuery:
+        """A query of this caller's.
+
+        Raises:
+            TelemetryRefusedError: there is none.
+        """
+        query = self._queries.get(identifier)
+        if query is None or query.caller != caller:
+            raise TelemetryRefusedError(NOT_FOUND, f"There is no query {identifier} of yours.")
+        return query
+
+    def stop(self, identifier: str, *, caller: str) -> None:
+        """End a query.
+
+        Raises:
+            TelemetryRefusedError: there is none, or it has ended.
+        """
+        query = self.found(identifier, caller=caller)
+        if not query.is_open:
+            raise TelemetryRefusedError(INVALID, f"The query {identifier} is not running.")
+        if query.status == SCHEDULED and query.task is not None:
+            query.task.cancel()
+        query.ticket.unlink(missing_ok=True)
+        self._end(query, CANCELLED)
+
+    def of(self, caller: str) -> list[InsightsQuery]:
+        """A caller's queries, the youngest first."""
+        return [query for query in reversed(self._queries.values()) if query.caller == caller]
+
+    def rows(self, query: InsightsQuery, *, start: int, most: int) -> ResultRows:
+        """A page of rows, from a place in the file on; reads it."""
+        found: list[list[list[str]]] = []
+        with query.target.open("rb") as file:
+            file.seek(start)
+            while len(found) < most and file.tell() - start < PAGE_BYTES and (line := file.readline()):
+                found.append(json.loads(line))
+            place = file.tell()
+        is_more = query.outcome is not None and place < query.outcome.size
+        return ResultRows(tuple(found), place if is_more else None)
+
+    async def _carry_out(self, query: InsightsQuery, question: Question) -> None:
+        status = FAILED
+        try:
+            async with self._one:
+                query.status, query.began = RUNNING, time.monotonic()
+                query.outcome = await self._store.query(question, ticket=query.ticket, target=query.target)
+                status = COMPLETE
+        except TelemetryRefusedError as error:
+            status = error.code if error.code in {TIMED_OUT, CANCELLED} else FAILED
+            log.info("a query did not complete", query=query.identifier, status=status, reason=str(error))
+        except Exception:
+            log.exception("a query failed", query=query.identifier)
+        finally:
+            if query.is_open:
+                self._end(query, status)
+            elif query.status != COMPLETE:
+                query.target.unlink(missing_ok=True)
+
+    def _end(self, query: InsightsQuery, status: str) -> None:
+        query.status, query.ended = status, time.monotonic()
+        if status != COMPLETE:
+            query.target.unlink(missing_ok=True)
+
+    def _forget(self, caller: str) -> None:
+        """Remove results that are old or too many, the oldest first."""
+        until = time.monotonic() - KEPT_SECONDS
+        ended = [query for query in self._queries.values() if not query.is_open]
+        self._remove(query for query in ended if (query.ended or 0) < until)
+        own = [query for query in self._queries.values() if query.caller == caller and not query.is_open]
+        self._remove(own[: max(len(own) + 1 - MOST_KEPT_OF_ONE, 0)])
+        total = 0
+        for query in reversed(list(self._queries.values())):
+            total += query.outcome.size if query.outcome else 0
+            if total > KEPT_BYTES and not query.is_open:
+                self._remove([query])
+
+    def _remove(self, queries: Iterable[InsightsQuery]) -> None:
+        for query in list(queries):
+            query.target.unlink(missing_ok=True)
+            del self._queries[query.identifier]
