@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from botocore.exceptions import BotoCoreError, ClientError
@@ -34,6 +34,7 @@ from aerodrome.services.clusters import Cluster
 from aerodrome.settings import AWS, EMBEDDED, Settings
 from aerodrome.telemetry import launch as log_store
 from aerodrome.threads import SupervisedThread
+from aerodrome.unix_users import UnixUser
 
 RHYTHM = 1.0
 """Seconds between two looks at the services."""
@@ -47,12 +48,24 @@ PATIENCE = 600.0
 log = structlog.get_logger("keeper")
 
 
+class EmulatorHost(Protocol):
+    """What knows where the embedded emulator may run."""
+
+    @property
+    def user(self) -> UnixUser | None:
+        """Whom it runs as; None = as ourselves."""
+
+    def prepared(self) -> daemon.Confinement:
+        """Make its folders while none runs; returns what to start it under."""
+
+
 class Keeper:
     """The shared services of one installation."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._cluster: Cluster | None = None
+        self._host: EmulatorHost | None = None
         self._owned_buckets: Callable[[], Iterable[str]] = list
         self._stop = threading.Event()
         self._woken, self._wake = os.pipe()
@@ -64,12 +77,13 @@ class Keeper:
         """Whether the buckets' settings were asserted since the emulator's start; else the next look asserts them."""
         self.thread = SupervisedThread("keeper", self._keep, patience=PATIENCE)
 
-    def start(self) -> None:
-        """Start or adopt the services, and look after them from now on.
+    def start(self, host: EmulatorHost) -> None:
+        """Start or adopt the services, and look after them from now on; `host` is where the emulator runs.
 
         Raises:
             AerodromeError: one cannot be started, or an external one cannot be used.
         """
+        self._host = host
         self.cluster()
         if self._settings.aws_endpoint_url == EMBEDDED:
             self._start_emulator()
@@ -185,7 +199,7 @@ class Keeper:
         """Make the databases that the emulator asks for."""
         cluster = self.cluster()
         make = partial(databases.ensure_own, cluster, connection_limit=warehouses.MOST_CONNECTIONS)
-        warehouses.provide(launch.redshift_folder(self._settings.paths.aws), cluster, make)
+        warehouses.provide(launch.redshift_folder(self._settings.paths.aws), cluster, make, self._emulators_user())
 
     def _emulator_works(self) -> bool:
         return self._lives(self._daemon(self._emulator()))
@@ -207,9 +221,8 @@ class Keeper:
             daemon.stop(process)
 
     def _start_emulator(self) -> None:
-        folders.make(self._settings.paths.aws, folders.PRIVATE)
-        folders.make(self._settings.paths.aws / "tmp", folders.PRIVATE)
-        folders.make(launch.redshift_folder(self._settings.paths.aws), folders.PRIVATE)
+        if not self._settings.paths.aws.exists():
+            folders.make(self._settings.paths.aws, folders.PRIVATE)
         described = self._emulator()
         # An emulator that started before the setting changed, or under a version without a door, would go on answering.
         daemon.stop(self._older(described))
@@ -219,8 +232,15 @@ class Keeper:
             daemon.stop(self._door())
             daemon.stop(self._logs())
         process = self._daemon(described)
+        if daemon.is_of_another_user(process):
+            daemon.stop(process)
+        if self._host is not None and not daemon.is_running(process):
+            process = replace(process, confinement=self._host.prepared())
         daemon.start(process)
         daemon.wait_until(process, lambda: launch.answers(described))
+
+    def _emulators_user(self) -> UnixUser | None:
+        return self._host.user if self._host else None
 
     def _start_logs(self) -> None:
         """Start the log store or adopt it; it answers for CloudWatch Logs behind the door."""
@@ -273,6 +293,8 @@ class Keeper:
             cwd=described.cwd,
             log=paths.logs / "aws-emulator.log",
             pid_file=paths.run / ("aws-emulator-open.pid" if without_door else "aws-emulator-guarded.pid"),
+            confinement=daemon.Confinement(user=self._emulators_user()),
+            socket=described.address.socket,
         )
 
     def _older(self, described: launch.Emulator) -> daemon.Daemon:

@@ -20,6 +20,7 @@ from aerodrome import assembly, clock, log
 from aerodrome.api import app as api
 from aerodrome.assembly import Applications
 from aerodrome.backends.local import moves
+from aerodrome.backends.local.emulator_place import EmulatorPlace
 from aerodrome.errors import AerodromeError, CallerError
 from aerodrome.gateway import serving
 from aerodrome.gateway.certificates import Certificates
@@ -50,10 +51,10 @@ def serve(settings: Settings) -> None:
         _listener(settings) as listener,
         serving.bound(settings) as gateway_listeners,
     ):
-        moves.settled(settings)  # before anything is started under a uid
+        own = moves.settled(settings)  # before anything is started under a uid
         certificates = Certificates(settings, now=clock.now())
         keeper = Keeper(settings)
-        keeper.start()
+        keeper.start(EmulatorPlace(settings.paths, own))
         port, ports = listener.getsockname()[1], serving.ports(gateway_listeners)
         with assembly.assembled(settings, keeper, port=port, gateway_ports=ports) as applications:
             gateway = serving.servers(applications.gateway, gateway_listeners, certificates, clock.now)

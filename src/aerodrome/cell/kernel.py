@@ -145,6 +145,11 @@ def be_visible() -> None:
     _set(PR_SET_DUMPABLE)
 
 
+def be_untraceable() -> None:
+    """Nobody but root traces this process, or reads in /proc what of it is not for all; it leaves no core."""
+    _set(PR_SET_DUMPABLE, 0)
+
+
 def die_with_parent() -> None:
     """Has the kernel kill this process when its parent ends; a change of the user id cancels that."""
     _set(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -218,10 +218,13 @@ def _redis(facts: MachineFacts) -> DoctorFinding:
 
 def _user(facts: MachineFacts) -> DoctorFinding:
     if not facts.is_root:
-        found = "not root; units run as you, and DAG code can read the secrets of every environment"
+        found = (
+            "not root; units and the embedded AWS emulator run as you, and DAG code can read the secrets of every "
+            "environment"
+        )
         return DoctorFinding(subject="user", level=Level.OK, found=found)
     uids = facts.uids or f"yet to be given at the first start, from the register in {uid_register.FOLDER}"
-    found = f"root; PostgreSQL and each environment run under users of their own; the environments' uids: {uids}"
+    found = f"root; PostgreSQL, the AWS emulator and each environment run under users of their own; their uids: {uids}"
     if not facts.hides_secrets:
         fix = "let Aerodrome mount, on Linux 5.14 or newer (a container needs CAP_SYS_ADMIN)"
         found += "; DAG code of Airflow 3 can read its environment's secrets, for it cannot have a user of its own"

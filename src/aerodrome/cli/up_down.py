@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aerodrome.backends import purging
-from aerodrome.backends.local import shutdown
+from aerodrome.backends.local import groups, shutdown
 from aerodrome.backends.purging import Found
 from aerodrome.cli import operator_client
 from aerodrome.errors import RetryError
@@ -70,6 +70,7 @@ def down(settings: Settings, *, report: Callable[[str], None] = lambda _: None) 
     shutdown.stop_all(settings.paths, report=report)
     report("Stopping the services …")
     Keeper(settings).stop()
+    groups.remove_all(settings.paths)
 
 
 def purge(settings: Settings, *, keep_external: bool = False, report: Callable[[str], None] = lambda _: None) -> Found:
@@ -89,6 +90,7 @@ def purge(settings: Settings, *, keep_external: bool = False, report: Callable[[
         found = _on_external_servers(settings, keep=keep_external, report=report)
     report("Stopping the services …")
     Keeper(settings).stop()
+    groups.remove_all(settings.paths)
     for folder in (settings.paths.run, settings.paths.data):
         if folder.exists():
             shutil.rmtree(folder)

@@ -1,6 +1,7 @@
 """The program of the embedded AWS emulator: MiniStack's application behind our rules, on a socket of its own.
 
-Started detached with the argv and environment that `launch.describe` gives; nothing imports it. It adds to MiniStack:
+Started detached with the argv and environment that `launch.describe` gives; nothing imports it. Where the control
+plane is root, it is not: it has its own user, and its folders alone are that user's. It adds to MiniStack:
 refusals (`rules`), the Redshift Data API (`redshift`), no process and no listener besides its own
 whatever a service is asked, SQL that sees only copies made for it, and a checkpoint of its state after changes, where
 MiniStack saves only on an orderly stop.
@@ -14,6 +15,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -61,6 +63,9 @@ STANDSTILL = 30.0
 
 GRACEFUL = 3
 """Seconds that open requests get at a stop."""
+
+GIVEN = 3
+"""The descriptor of a socket that is given."""
 
 LIMITS = ConnectionLimits(total=1024, each_peer=768, bodies_each_peer=768)
 """Of the listener; what the API passes on comes from one peer."""
@@ -178,6 +183,12 @@ async def _send(send: Send, status: int, body: bytes, headers: list[tuple[bytes,
 
 def confine_process(address: OwnAddress) -> None:
     """From now on, no process can be started here, and no socket bound but our own. It cannot be undone."""
+    if sys.platform == "linux":
+        from aerodrome.cell import kernel, seccomp  # noqa: PLC0415 -- there is none elsewhere
+
+        kernel.forbid_new_privileges()
+        kernel.be_untraceable()
+        seccomp.refuse_user_namespaces()
 
     def judge(event: str, arguments: tuple[Any, ...]) -> None:
         if event in FORBIDDEN:
@@ -240,10 +251,27 @@ async def run(front: EmulatorFront, redshift: Redshift, save: Callable[[], None]
     )
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, setattr, server, "should_exit", True)  # noqa: FBT003
     checkpoints = asyncio.create_task(keep_checkpoints(front, save))
-    with address.listener() as listener:
+    with listening(address) as listener:
         await server.serve(sockets=[listener])
     checkpoints.cancel()
     await redshift.close()
+
+
+def listening(address: OwnAddress) -> socket.socket:
+    """The socket at the address: given by whoever started us (sd_listen_fds(3)), or bound here."""
+    if os.environ.get("LISTEN_PID") == str(os.getpid()) and os.environ.get("LISTEN_FDS") == "1":
+        return socket.socket(fileno=GIVEN)
+    return address.listener()
+
+
+def empty(folder: Path) -> None:
+    """Remove what a killed emulator left in a folder, which itself is not ours to remove."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for left in folder.iterdir():
+        if left.is_dir() and not left.is_symlink():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def main() -> None:
@@ -257,8 +285,7 @@ def main() -> None:
     options = parser.parse_args()
     address = OwnAddress(port=options.port, socket=options.socket)
     temporary = Path(os.environ["TMPDIR"])
-    shutil.rmtree(temporary, ignore_errors=True)  # copies for queries that a kill cut short
-    temporary.mkdir(mode=0o700)
+    empty(temporary)  # of copies for queries
     confine_sql(str(temporary))
     confine_process(address)
     memory.limit_process()

@@ -24,6 +24,7 @@ from botocore.exceptions import ClientError
 
 from aerodrome.emulator import rules
 from aerodrome.emulator.own_address import LOOPBACK, OwnAddress
+from aerodrome.emulator.redshift import warehouses
 
 PROBE_TIMEOUT = 1.0
 """Seconds for one health check."""
@@ -108,13 +109,18 @@ def describe(
 
 
 def redshift_folder(folder: Path) -> Path:
-    """Where an emulator asks for databases and finds how to reach them: mode 0700, made by the caller too."""
+    """Where an emulator asks for databases and finds how to reach them (`redshift.warehouses`); made by the caller."""
     return folder / "redshift"
 
 
 def spool_folder(folder: Path) -> Path:
-    """Where the door leaves large bodies for an emulator, which makes it."""
+    """Where the door leaves large bodies for an emulator, which makes it unless it is there."""
     return folder / "spool"
+
+
+def written_folders(folder: Path) -> tuple[Path, ...]:
+    """The folders that an emulator writes to, each of mode 0700 and its own."""
+    return *(folder / name for name in ("objects", "state", "tmp")), warehouses.requests(redshift_folder(folder))
 
 
 def choose_port(folder: Path, wanted: int) -> int:

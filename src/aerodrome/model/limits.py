@@ -29,6 +29,15 @@ SERVICE_PROCESSES = 256
 SERVICE_MEMORY = GIB
 """Bytes for the same."""
 
+EMULATOR_PROCESSES = 256
+"""Processes and threads of the embedded AWS emulator, which starts no process and has some fifty threads."""
+
+EMULATOR_MEMORY = 4 * GIB
+"""Bytes for the same; the kernel gives up pages of its files first."""
+
+EMULATOR_WEIGHT = 200
+"""It works for all environments, with two threads at a time."""
+
 LEAST_RESERVE = GIB
 """Bytes that no environment gets: for the control plane, PostgreSQL, the embedded AWS services."""
 
@@ -106,6 +115,11 @@ class Allowance:
 def for_environments(machine: int) -> int:
     """Bytes of memory for all environments together, of a machine with so many."""
     return max(machine - max(LEAST_RESERVE, machine // RESERVED), machine // 2)
+
+
+def of_emulator(machine: int) -> Allowance:
+    """What the embedded AWS emulator may have, of a machine with so many bytes of memory."""
+    return Allowance(EMULATOR_PROCESSES, min(EMULATOR_MEMORY, machine // 2))
 
 
 def of_unit(found: EnvironmentClass, name: str, machine: int) -> Allowance:

@@ -11,10 +11,12 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +24,7 @@ import psutil
 
 from aerodrome import errors, private_files
 from aerodrome.services import folders, processes
+from aerodrome.unix_users import UnixUser
 
 DETACH = Path(__file__).with_name("detach.py")
 
@@ -33,6 +36,20 @@ TAIL_LIMIT = 64 * 2**10
 
 POLL = 0.02
 """Seconds between two looks at a process or a condition."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confinement:
+    """What a daemon is kept from; as it stands here it has all our rights."""
+
+    user: UnixUser | None = None
+    """Whom it runs as, where we are root; None = as ourselves."""
+    groups: tuple[Path, ...] = ()
+    """The `cgroup.procs` of control groups that it is put into; one that refuses it is passed over."""
+    processes: int | None = None
+    """Processes and threads of the user, if it is not ourselves; None = as many as the machine gives."""
+    oom_score: int | None = None
+    """How soon the kernel ends it where memory is short, from 0 to 1000; None = as soon as ourselves."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +67,11 @@ class Daemon:
     pid_file: Path
     grace: float = 10.0
     """Seconds between SIGTERM and SIGKILL."""
+    confinement: Confinement | None = None
+    """None = it has all our rights; otherwise no program that it runs gains any."""
+    socket: Path | None = None
+    """A unix socket that it finds bound, as descriptor 3 (sd_listen_fds(3)). We make it anew at each start, so nobody
+    with less rights than ours chooses where the path leads; only its user and we may connect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +124,18 @@ def is_stopped(daemon: Daemon) -> bool:
         return False
     try:
         return bool(psutil.Process(running.pid).status() == psutil.STATUS_STOPPED)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def is_of_another_user(daemon: Daemon) -> bool:
+    """Whether it lives and runs under another user than it would be started under now."""
+    running = find(daemon)
+    if running is None:
+        return False
+    user = daemon.confinement.user if daemon.confinement else None
+    try:
+        return bool(psutil.Process(running.pid).uids().real != (user.uid if user else os.geteuid()))
     except psutil.NoSuchProcess:
         return False
 
@@ -165,21 +199,58 @@ def _launch(daemon: Daemon) -> int:
     """Run the command detached; returns its process id."""
     log = _open_log(daemon.log)
     try:
-        launcher = subprocess.run(
-            [sys.executable, "-I", "-S", str(DETACH), *daemon.argv],
-            env=dict(daemon.env),
-            cwd=daemon.cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            check=False,
-            umask=0o077,
-        )
+        with _listener(daemon) as listener:
+            launcher = subprocess.run(
+                [sys.executable, "-I", "-S", str(DETACH), json.dumps(_wanted(daemon, listener)), *daemon.argv],
+                env=dict(daemon.env),
+                cwd=daemon.cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                check=False,
+                umask=0o077,
+                pass_fds=() if listener is None else (listener,),
+            )
     finally:
         os.close(log)
     if launcher.returncode != 0:
         raise ended(daemon)
     return int(launcher.stdout)
+
+
+def _wanted(daemon: Daemon, listener: int | None) -> dict[str, object]:
+    """What `detach` is to do before it runs the command."""
+    found = daemon.confinement
+    if found is None:
+        return {"listener": listener}
+    user = found.user
+    return {
+        "listener": listener,
+        "confined": True,
+        "groups": [str(file) for file in found.groups],
+        "oom_score": found.oom_score,
+        "processes": found.processes if user else None,
+        "user": [user.uid, user.gid] if user else None,
+    }
+
+
+@contextmanager
+def _listener(daemon: Daemon) -> Iterator[int | None]:
+    """The descriptor of its socket, bound in the place of an older one; None = it has none."""
+    if daemon.socket is None:
+        yield None
+        return
+    user = daemon.confinement.user if daemon.confinement else None
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as made:
+        daemon.socket.unlink(missing_ok=True)
+        before = os.umask(0o177)
+        try:
+            made.bind(str(daemon.socket))
+        finally:
+            os.umask(before)
+        if user is not None:
+            os.chown(daemon.socket, user.uid, user.gid, follow_symlinks=False)
+        yield made.fileno()
 
 
 def _open_log(log: Path) -> int:

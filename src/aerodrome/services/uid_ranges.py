@@ -1,7 +1,7 @@
 """Which uids of a machine are whose: the decision. Pure; `uid_register` reads and writes what this works on.
 
 As root, each installation of Aerodrome on a machine has ranges of uids that no other installation, no account and no
-container has. Its environments, its builders and its checks run under these.
+container has. Its environments, its builders, its checks and its AWS emulator run under these.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BUILDERS = 500
 """The next uids are those that packages are built under, one for each environment of the range."""
 
 CHECKERS = 250
-"""The next are those of processes of `aerodrome check`."""
+"""The next are those of processes of `aerodrome check`; the one after them is that of the embedded AWS emulator."""
 
 NOT_OURS = (
     range(60_000, 66_000),  # reserved by distributions and systemd, with 65534 (nobody) and 65535 (no id, in 16 bits)
@@ -62,6 +62,11 @@ class UidRanges:
     def checker(self, pid: int) -> int:
         """The uid that user code has in the `aerodrome check` of that process."""
         return self.firsts[0] + 2 * ENVIRONMENTS + BUILDERS + pid % CHECKERS
+
+    @property
+    def emulator(self) -> int:
+        """The uid of the embedded AWS emulator."""
+        return self.firsts[0] + 2 * ENVIRONMENTS + BUILDERS + CHECKERS
 
     @property
     def shown(self) -> str:

@@ -37,7 +37,7 @@ class Warehouses:
 @contextlib.contextmanager
 def kept(service: OwnEmulator, cluster: Cluster) -> Iterator[Warehouses]:
     folder = launch.redshift_folder(service.folder)
-    folder.mkdir(mode=0o700, exist_ok=True)
+    warehouses.requests(folder).mkdir(mode=0o700, parents=True, exist_ok=True)
     found = Warehouses(service, cluster, folder, threading.Event())
     found.keeping.set()
     leaving = threading.Event()

@@ -4,12 +4,14 @@ import json
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -17,7 +19,8 @@ import pytest
 
 from aerodrome import errors
 from aerodrome.services import daemon, folders
-from aerodrome.services.daemon import Daemon
+from aerodrome.services.daemon import Confinement, Daemon
+from aerodrome.unix_users import UnixUser
 
 SERVE = """
 import os, signal
@@ -36,7 +39,7 @@ def make() -> Iterator[Callable[..., Daemon]]:
     folder = Path(tempfile.mkdtemp(prefix="aero-"))
     made: list[Daemon] = []
 
-    def describe(*argv: str, grace: float = 10.0) -> Daemon:
+    def describe(*argv: str, grace: float = 10.0, confinement: Confinement | None = None, listens: bool = False):
         made.append(
             Daemon(
                 name="test service",
@@ -46,6 +49,8 @@ def make() -> Iterator[Callable[..., Daemon]]:
                 log=folder / "service.log",
                 pid_file=folder / "run" / "service.pid",
                 grace=grace,
+                confinement=confinement,
+                socket=folder / "own.sock" if listens else None,
             )
         )
         return made[-1]
@@ -218,3 +223,57 @@ def test_one_that_is_stopped_by_a_signal_is_known_and_can_be_ended(make) -> None
     daemon.stop(described)
     assert not daemon.is_running(described)
     assert not daemon.is_stopped(described)
+
+
+LISTENS = """
+import os, socket
+own = socket.socket(fileno=3)
+own.listen()
+print("serving", os.environ["LISTEN_FDS"], os.environ["LISTEN_PID"] == str(os.getpid()), flush=True)
+while True:
+    own.accept()[0].sendall(b"it is me")
+"""
+
+
+def test_a_socket_of_its_own_is_bound_when_it_starts_and_anew_after_a_kill(make):
+    service = make(*python(LISTENS), listens=True)
+    for times in (1, 2):
+        pid = daemon.start(service).pid
+        daemon.wait_until(service, lambda times=times: daemon.tail(service.log).count("serving 1 True") == times)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(service.socket))
+            assert client.recv(100) == b"it is me"
+        assert stat.S_IMODE(service.socket.stat().st_mode) == 0o600
+        process = psutil.Process(pid)
+        process.kill()
+        process.wait(60)
+
+
+CONFINED = """
+import os, resource, time
+fields = dict(line.split(":\\t", 1) for line in open("/proc/self/status").read().splitlines() if ":\\t" in line)
+print("limits", fields["NoNewPrivs"], open("/proc/self/oom_score_adj").read().strip(), flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what confines is Linux's")
+def test_a_confined_service_gains_no_rights_and_goes_before_others(make):
+    service = make(*python(CONFINED), confinement=Confinement(groups=(Path("/nonexistent/group"),), oom_score=100))
+    daemon.start(service)
+    daemon.wait_until(service, says(service, "limits 1 100"))
+    assert any("/nonexistent/group refuses" in line for line in daemon.tail(service.log))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives another user")
+def test_a_service_of_another_user_is_known_as_such(make):
+    service = make("/bin/sleep", "600")
+    other = replace(service, confinement=Confinement(user=UnixUser(59_998, 59_998), processes=8))
+    daemon.start(service)
+    assert daemon.is_of_another_user(other)
+    assert not daemon.is_of_another_user(service)
+    daemon.stop(service)
+    found = psutil.Process(daemon.start(other).pid)
+    assert not daemon.is_of_another_user(other)
+    assert (found.uids().real, found.gids().real) == (59_998, 59_998)
+    assert Path(f"/proc/{found.pid}/limits").read_text().split("Max processes")[1].split()[0] == "8"

@@ -45,7 +45,13 @@ def provide(server, folder):
 
 
 def request(folder, warehouse):
-    (folder / f"{warehouse.key}{REQUEST}").write_text(json.dumps(dataclasses.asdict(warehouse)))
+    warehouses.requests(folder).mkdir(exist_ok=True)
+    (warehouses.requests(folder) / f"{warehouse.key}{REQUEST}").write_text(json.dumps(dataclasses.asdict(warehouse)))
+
+
+def left(folder):
+    """The files of the folder."""
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def way_in(folder, warehouse):
@@ -60,7 +66,7 @@ def test_a_request_is_answered_by_a_file_of_ours_and_taken_away(admin, cluster, 
     request(tmp_path, DEV)
     provide(admin, tmp_path)
 
-    [file] = tmp_path.iterdir()
+    [file] = left(tmp_path)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     access = way_in(tmp_path, DEV)
     assert (access.warehouse, access.host) == (DEV, admin.host)
@@ -114,16 +120,16 @@ def test_there_is_a_most(cluster, tmp_path, monkeypatch):
     for each in (DEV, PROD):
         request(tmp_path, each)
         provide(cluster, tmp_path)
-    assert "no more" in (tmp_path / f"{PROD.key}{REFUSAL}").read_text()
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([f"{DEV.key}{WAY_IN}", f"{PROD.key}{REFUSAL}"])
+    assert "no more" in (warehouses.requests(tmp_path) / f"{PROD.key}{REFUSAL}").read_text()
+    assert sorted(path.name for path in left(tmp_path)) == sorted([f"{DEV.key}{WAY_IN}", f"{PROD.key}{REFUSAL}"])
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"endpoint": 1', '{"other": "x"}'])
 def test_a_request_that_cannot_be_read_holds_up_no_other(cluster, tmp_path, text):
-    (tmp_path / f"0{REQUEST}").write_text(text)
     request(tmp_path, DEV)
+    (warehouses.requests(tmp_path) / f"0{REQUEST}").write_text(text)
     provide(cluster, tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [f"{DEV.key}{WAY_IN}"]
+    assert [path.name for path in left(tmp_path)] == [f"{DEV.key}{WAY_IN}"]
 
 
 def test_a_note_that_was_cut_short_is_written_anew(cluster, tmp_path):
@@ -137,4 +143,4 @@ def test_a_server_that_is_away_is_asked_again_later(cluster, tmp_path):
     request(tmp_path, DEV)
     with pytest.raises(RetryError, match="does not answer"):
         provide(dataclasses.replace(cluster, host="/nonexistent"), tmp_path)
-    assert (tmp_path / f"{DEV.key}{REQUEST}").exists()
+    assert (warehouses.requests(tmp_path) / f"{DEV.key}{REQUEST}").exists()

@@ -173,11 +173,11 @@ def test_a_namespace_of_few_ids_gives_out_those_that_it_has_and_then_none():
 
 
 @given(st.integers(min_value=0, max_value=2_999), st.integers(min_value=0, max_value=2_999), st.integers(0, 2**22))
-def test_environments_builders_and_checks_of_an_installation_are_never_the_same(number, other, pid):
+def test_environments_builders_checks_and_emulator_of_an_installation_are_never_the_same(number, other, pid):
     own = UidRanges("own", "/a", (30_000, 34_000, 66_000, 68_000, 70_000, 72_000))
     environment = own.environment(number)
-    uids = (environment, own.control(other), own.builder(other), own.checker(pid))
-    assert len({*uids}) == 4
+    uids = (environment, own.control(other), own.builder(other), own.checker(pid), own.emulator)
+    assert len({*uids}) == 5
     assert all(any(uid in span for span in own.spans()) for uid in uids)
     assert (own.environment(other) == environment) == (other == number)
 

@@ -33,7 +33,7 @@ PIECE = 2 * 2**20
 
 
 class Spool:
-    """The folder of such files, which the emulator has made; one door has it."""
+    """The folder of such files; one door has it. An emulator with a user of its own reads there, and no more."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -81,10 +81,11 @@ def _made(path: Path) -> BinaryIO:
 
 
 def _give(file: BinaryIO, folder: Path) -> None:
-    """Let the owner of the folder read the file."""
-    owner = folder.stat().st_uid
-    if owner != os.geteuid():
-        os.fchown(file.fileno(), owner, -1)
+    """Let the group of the folder, in which the emulator is alone, read the file."""
+    group = folder.stat().st_gid
+    if os.geteuid() == 0 and group != 0:
+        os.fchown(file.fileno(), -1, group)
+        os.fchmod(file.fileno(), 0o640)
 
 
 async def _fill(file: BinaryIO, chunks: AsyncIterator[bytes], payload: Payload) -> None:

@@ -1,6 +1,7 @@
 """The control groups of this installation: one for all of it, one for each environment, one for each of its cells.
 
     aerodrome-<hash>  →  <environment's id>  →  <revision> or services  →  cell, worker-1, … (made by the cell)
+    aerodrome-<hash>-aws: the embedded AWS emulator, which no environment's limit touches
 
 Where they are is written down in the run folder, because a later control plane may be started in another place of the
 machine's tree. Where the machine gives us none, everything works without them, and `trouble` says why there are none.
@@ -92,6 +93,21 @@ class Groups:
             return None
         return own
 
+    def for_emulator(self) -> Group | None:
+        """The group that the embedded AWS emulator is to be started in; it is made. None = there are no groups."""
+        top = self.top()
+        if top is None:
+            return None
+        own, allowed = _of_emulator(top), limits.of_emulator(self.memory)
+        try:
+            refused = cgroups.make(own, Limits(allowed.processes, allowed.memory, limits.EMULATOR_WEIGHT))
+        except OSError as error:
+            log.warning("no control group", reason=str(error))
+            return None
+        if refused:
+            log.warning("limits not set", files=refused)
+        return own
+
     def limit(self, identifier: str, cells: Iterable[tuple[EnvironmentClass, int]]) -> None:
         """Set what an environment may have, with the classes and numbers of workers of its cells."""
         known, environment = list(cells), self.of_environment(identifier)
@@ -132,20 +148,16 @@ def enforcement(paths: Paths) -> Enforcement:
 
 def known(paths: Paths) -> ControlGroup | None:
     """The group of the installation that an earlier control plane or this one has made; None = there is none."""
-    try:
-        found = cgroups.parse(json.loads(_record(paths).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return None
-    # A copy of a data folder has a record of the other's.
-    is_own = found is not None and all(Path(place).name == _top_name(paths) for place in found.places)
-    return found if is_own and found is not None and cgroups.exists(found) else None
+    found = _recorded(paths)
+    return found if found is not None and cgroups.exists(found) else None
 
 
 def remove_all(paths: Paths) -> None:
     """Remove every group of the installation, if nobody is in them."""
-    top = known(paths)
+    top = _recorded(paths)
     if top is not None:
         cgroups.remove(top)
+        cgroups.remove(_of_emulator(top))
 
 
 def of_cell(cell: CellPaths, top: ControlGroup | None) -> ControlGroup | None:
@@ -186,6 +198,21 @@ def _made(paths: Paths, memory: int) -> tuple[ControlGroup | None, str]:
     folders.make(_record(paths).parent)
     private_files.write(_record(paths), json.dumps(document(found)))
     return found, ""
+
+
+def _recorded(paths: Paths) -> Group | None:
+    try:
+        found = cgroups.parse(json.loads(_record(paths).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None
+    # A copy of a data folder has a record of the other's.
+    is_own = found is not None and all(Path(place).name == _top_name(paths) for place in found.places)
+    return found if is_own else None
+
+
+def _of_emulator(top: Group) -> Group:
+    """Beside the group of all environments."""
+    return Group(top.version, {kind: f"{place}-aws" for kind, place in top.folders.items()})
 
 
 def _name(revision: int | None) -> str:

@@ -57,7 +57,7 @@ def connected(folder: Path, warehouse: Warehouse, check: Callable[[], None]) -> 
 def known(folder: Path, warehouse: Warehouse) -> Access | None:
     """The way in, when there is one already."""
     found = warehouses.read(folder / f"{warehouse.key}{WAY_IN}")
-    return None if (folder / f"{warehouse.key}{REQUEST}").exists() else found
+    return None if (warehouses.requests(folder) / f"{warehouse.key}{REQUEST}").exists() else found
 
 
 def connect(access: Access) -> psycopg.Connection:
@@ -79,12 +79,12 @@ def connect(access: Access) -> psycopg.Connection:
 
 
 def _ask_for(folder: Path, warehouse: Warehouse) -> None:
-    private_files.write(folder / f"{warehouse.key}{REQUEST}", dumps(asdict(warehouse)))
+    private_files.write(warehouses.requests(folder) / f"{warehouse.key}{REQUEST}", dumps(asdict(warehouse)))
 
 
 def _wait(folder: Path, warehouse: Warehouse, deadline: float, check: Callable[[], None]) -> None:
     """Return when the request was granted."""
-    request, refusal = folder / f"{warehouse.key}{REQUEST}", folder / f"{warehouse.key}{REFUSAL}"
+    request, refusal = (warehouses.requests(folder) / f"{warehouse.key}{ending}" for ending in (REQUEST, REFUSAL))
     while request.exists():
         check()
         if time.monotonic() > deadline:

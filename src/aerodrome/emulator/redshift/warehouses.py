@@ -1,22 +1,29 @@
 """The databases behind the Redshift Data API: what each is called, and how it comes to be.
 
-The emulator, where the statements of DAG code arrive, may make neither databases nor roles. It leaves a request in a
-folder of ours; the keeper calls `provide` again and again, which writes the way in, has the database made, and takes
-the request away. A request for what exists mends it: the role may have changed its password, or closed its
-database.
+The emulator, where the statements of DAG code arrive, may make neither databases nor roles. It leaves a request in
+`requests`, the one folder here that it may write to; the keeper calls `provide` again and again, which writes the way
+in, has the database made, and takes the request away. A request for what exists mends it: the role may have changed its
+password, or closed its database.
+
+Whatever the emulator wrote is hostile: who believed a way in that it wrote would change the password of any role.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
 import json
+import os
 import secrets
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from aerodrome import private_files
+from aerodrome.unix_users import UnixUser
 
 PREFIX = "redshift_"
 """Before the names of databases and roles; what follows is chance, so that installations may share a server."""
@@ -34,7 +41,16 @@ WAY_IN = ".json"
 """The file with an `Access`; it counts when there is no request beside it."""
 
 REFUSAL = ".refused"
-"""The file that comes in the place of a way in: a sentence for whoever asked."""
+"""The file that comes in the place of a way in, beside the request: a sentence for whoever asked."""
+
+READABLE = 0o640
+"""Of a way in where the emulator is somebody else: it reads the file, and changes it not."""
+
+LARGEST_REQUEST = 16 * 2**10
+"""Bytes; the names of a cluster and of a database are shorter."""
+
+MOST_REQUESTS = 200
+"""Files of requests that are looked at in one call; the emulator runs no more statements at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,17 +105,26 @@ class WarehouseServer(Protocol):
     def options(self) -> tuple[tuple[str, str], ...]: ...
 
 
-def provide(folder: Path, server: WarehouseServer, make: Callable[[str, str], None]) -> None:
-    """Answer every request in the folder.
+def requests(folder: Path) -> Path:
+    """Where the emulator asks; of mode 0700, and its own."""
+    return folder / "requests"
+
+
+def provide(
+    folder: Path, server: WarehouseServer, make: Callable[[str, str], None], reader: UnixUser | None = None
+) -> None:
+    """Answer the requests of the emulator, whose user is `reader` (None = ourselves).
 
     `make` makes the database of that name, or mends it, with a role of the same name and that password, which owns it
     and nothing else. What it raises goes on to the caller, and the request stays.
     """
-    for request in sorted(folder.glob(f"*{REQUEST}")):
+    found = itertools.islice(requests(folder).glob(f"*{REQUEST}"), MOST_REQUESTS)
+    for request in sorted(found):
         warehouse = _read_request(request)
         if warehouse is not None:
-            _provide(folder, server, warehouse, make)
-        request.unlink()
+            _provide(folder, server, warehouse, make, reader)
+        with contextlib.suppress(OSError):  # it is no file
+            request.unlink()
 
 
 def names(folder: Path) -> list[str]:
@@ -121,11 +146,17 @@ def read(file: Path) -> Access | None:
         return None
 
 
-def _provide(folder: Path, server: WarehouseServer, warehouse: Warehouse, make: Callable[[str, str], None]) -> None:
+def _provide(
+    folder: Path,
+    server: WarehouseServer,
+    warehouse: Warehouse,
+    make: Callable[[str, str], None],
+    reader: UnixUser | None,
+) -> None:
     file = folder / f"{warehouse.key}{WAY_IN}"
     if not file.exists() and len(list(folder.glob(f"*{WAY_IN}"))) >= MOST:
         sentence = f"there are {MOST} databases already, and there can be no more"
-        private_files.write(file.with_suffix(REFUSAL), sentence, durable=True)
+        private_files.write(requests(folder) / f"{warehouse.key}{REFUSAL}", sentence, owner=reader)
         return
     found = read(file)
     access = Access(
@@ -137,12 +168,18 @@ def _provide(folder: Path, server: WarehouseServer, warehouse: Warehouse, make: 
         options=server.options,
     )
     # Written first: should we die now, the next one makes the database under the name that stands there.
-    private_files.write(file, access.text(), durable=True)
+    owner = None if reader is None else UnixUser(os.geteuid(), reader.gid)
+    private_files.write(file, access.text(), owner=owner, mode=READABLE if owner else private_files.MODE, durable=True)
     make(access.name, access.password)
 
 
 def _read_request(request: Path) -> Warehouse | None:
+    """The request in a file; None when it is none. What lies there may be a link, or wait for a writer without end."""
     try:
-        return Warehouse(**json.loads(request.read_text(encoding="utf-8")))
-    except (ValueError, TypeError):
+        with os.fdopen(os.open(request, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return None
+            document = json.loads(file.read(LARGEST_REQUEST))
+            return Warehouse(endpoint=str(document.pop("endpoint")), database=str(document.pop("database")))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
