@@ -21,6 +21,7 @@ from aerodrome import private_files, trees
 from aerodrome.airflow import option_variables, startup_variables
 from aerodrome.release import (
     built_releases,
+    confined_requirements,
     installed_packages,
     locks,
     overlay,
@@ -38,7 +39,6 @@ from aerodrome.release.built_releases import Built
 from aerodrome.release.failures import RELEASE_BUILD_FAILED, ReleaseError
 from aerodrome.release.installation import Installation
 from aerodrome.release.requirements import Requirements
-from aerodrome.release.requirements import read as read_requirements
 from aerodrome.release.startup import ScriptContext, Startup
 from aerodrome.release.user_files import UserFiles
 from aerodrome.release.verification import Secrets, Trial
@@ -215,7 +215,7 @@ class _Build:
     def _requirements(self, exported: Startup, python: str) -> Requirements:
         if self._wanted.requirements is None:
             return Requirements()
-        found = read_requirements(
+        found = confined_requirements.read(
             self._wanted.requirements,
             version=self._context.installation.version,
             python=python,
@@ -224,6 +224,8 @@ class _Build:
                 **startup_variables.under_options(exported.of("scheduler"), self._context.options),
                 **option_variables.of(self._context.options),
             },
+            user=self._context.user,
+            tick=self._context.tick,
         )
         if self._context.user is None or not uv_environment.asks_a_keyring(self._context.environ):
             return found

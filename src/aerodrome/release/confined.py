@@ -1,7 +1,7 @@
 """Functions of ours that read what users wrote (parsers, decompressors), run as somebody who can do nothing else.
 
-`plugins` and `user_files` call `call`: the function runs in a process of its own, as the builder where we are root,
-under the limits of `sandbox`. There `inside/supervise.py` asks `found` for it.
+`plugins` and `confined_requirements` call `call`: the function runs in a process of its own, as the builder where we
+are root, under the limits of `sandbox`. There `inside/supervise.py` asks `found` for it.
 """
 
 from __future__ import annotations

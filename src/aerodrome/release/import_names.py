@@ -7,6 +7,8 @@ from pathlib import Path, PurePosixPath
 
 from packaging.utils import canonicalize_name
 
+from aerodrome.release import package_records
+
 _NEVER = frozenset({"docs", "examples", "scripts", "test", "tests"})
 _DEEPEST = 5
 """How many levels of namespace are followed, as in airflow.providers.microsoft.azure."""
@@ -19,7 +21,7 @@ def of(site: Path, packages: Collection[str]) -> dict[str, list[str]]:
         name = canonicalize_name(distribution.name.removesuffix(".dist-info").rpartition("-")[0])
         record = distribution / "RECORD"
         if name in packages and record.is_file():
-            files = [line.split(",")[0] for line in record.read_text(encoding="utf-8", errors="replace").splitlines()]
+            files = [line.split(",")[0] for line in package_records.text(record).splitlines()]
             found[str(name)] = modules(files)
     return found
 

@@ -1,8 +1,8 @@
 """What a requirements.txt asks for, as far as Aerodrome grants it. Pure: the caller gives a function that reads files.
 
-`building` calls `read`; `overlay` hands the result to uv. An option that does not change what is installed is ignored,
-with a note. Any other option that is not on the list is refused with its line: without it something else than the user
-wrote would be installed.
+`confined_requirements` calls `read`; `overlay` hands the result to uv. An option that does not change what is installed
+is ignored, with a note. Any other option that is not on the list is refused with its line: without it something else
+than the user wrote would be installed.
 """
 
 from __future__ import annotations

@@ -6,9 +6,11 @@ and so on MWAA, the standard library wins.
 
 from __future__ import annotations
 
+import filecmp
 import shutil
 from pathlib import Path
 
+from aerodrome.release import package_records
 from aerodrome.release.failures import REQUIREMENTS_CONFLICT, ReleaseError, at
 from aerodrome.release.installed_packages import InstalledPackages
 from aerodrome.release.requirements import Requirements
@@ -38,14 +40,18 @@ def remove(site: Path, base: InstalledPackages, requirements: Requirements) -> t
 def _hides(ours: Path, theirs: Path) -> Path | None:
     """The modules of the version that an import would no longer find."""
     if not ours.is_dir() or not theirs.is_dir():
-        return theirs if theirs.exists() and ours.is_file() and ours.read_bytes() != theirs.read_bytes() else None
+        return theirs if theirs.exists() and ours.is_file() and not _same(ours, theirs) else None
     mark = ours / "__init__.py"
     if mark.exists():
-        same = (theirs / "__init__.py").exists() and (theirs / "__init__.py").read_bytes() == mark.read_bytes()
+        same = (theirs / "__init__.py").exists() and _same(mark, theirs / "__init__.py")
         # The same few lines that make a package a namespace may lie in both.
         return None if same and b"extend_path" in mark.read_bytes() else theirs
     below = (_hides(entry, theirs / entry.name) for entry in sorted(ours.iterdir()) if entry.name not in _IDLE)
     return next((found for found in below if found is not None), None)
+
+
+def _same(ours: Path, theirs: Path) -> bool:
+    return theirs.is_file() and filecmp.cmp(ours, theirs, shallow=False)
 
 
 def _conflict(site: Path, path: str, requirements: Requirements) -> ReleaseError:
@@ -65,4 +71,4 @@ def _records(distribution: Path, path: str) -> bool:
     record = distribution / "RECORD"
     if not record.is_file():
         return False
-    return any(line.startswith((f"{path},", f"{path}/")) for line in record.read_text(errors="replace").splitlines())
+    return any(line.startswith((f"{path},", f"{path}/")) for line in package_records.text(record).splitlines())

@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,9 +14,8 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 from aerodrome.airflow import option_variables
-from aerodrome.release import requirements_text
+from aerodrome.release import confined_requirements, requirements_text
 from aerodrome.release.build_inputs import BuildInputs
-from aerodrome.release.failures import ReleaseError
 from aerodrome.release.locks import Lock
 from aerodrome.release.plugins import read as read_archived
 from aerodrome.unix_users import UnixUser
@@ -27,7 +24,6 @@ PLUGINS = Path("/usr/local/airflow/plugins")
 DAGS = Path("/usr/local/airflow/dags")
 """Where MWAA has them, and where requirements, DAGs and plugins of its users look for them."""
 
-_INCLUDED = re.compile(r"(?:-r|-c|--requirements?|--constraints?)(?:\s*=\s*|\s*)(\S+)")
 _MOST_INCLUDED = 50
 _CHUNK = 2**20
 
@@ -55,18 +51,27 @@ class UserFiles:
     """What the startup script finds besides, such as how to reach AWS; it is no part of the release's identity."""
 
     user: UnixUser | None = None
-    """Whom an archive is read as, where we are root; `building` sets it."""
+    """Whom an archive and requirements are read as, where we are root; `building` sets it."""
 
     reader: str = ""
     """Whose rights the startup script reads with: nobody else may use a release that it made."""
 
 
-def inputs_of(sources: UserFiles, lock: Lock, options: Mapping[str, str] = MappingProxyType({})) -> BuildInputs:
+Including = Callable[[Mapping[str, bytes], UnixUser | None], list[str]]
+"""As `confined_requirements.included`."""
+
+
+def inputs_of(
+    sources: UserFiles,
+    lock: Lock,
+    options: Mapping[str, str] = MappingProxyType({}),
+    included: Including = confined_requirements.included,
+) -> BuildInputs:
     """The build inputs: the files' bytes, and the values of the options that requirements name as variables."""
     return BuildInputs(
         version=lock.version,
         lock=lock.pins_sha256,
-        requirements=_requirements(sources, options) if sources.requirements is not None else None,
+        requirements=_requirements(sources, options, included) if sources.requirements is not None else None,
         plugins=_digest(_files(sources.plugins)) if sources.plugins else None,
         startup=hashlib.sha256(sources.startup).hexdigest() if sources.startup is not None else None,
         surroundings=tuple(sorted(sources.surroundings.items())),
@@ -86,32 +91,18 @@ def file(sources: UserFiles, path: str) -> bytes | None:
     return None
 
 
-def _requirements(sources: UserFiles, options: Mapping[str, str]) -> str:
+def _requirements(sources: UserFiles, options: Mapping[str, str], included: Including) -> str:
     """The hash of requirements.txt and of everything that it includes or takes from an option, however deep."""
     found = {"": sources.requirements or b""}
-    left = [("", sources.requirements or b"")]
+    left = dict(found)
     while left and len(found) < _MOST_INCLUDED:
-        name, data = left.pop()
-        for included in _included(name, data):
-            read = file(sources, included) if included not in found else None
-            if read is not None:
-                found[included] = read
-                left.append((included, read))
+        new = [path for path in included(left, sources.user) if path not in found]
+        left = {path: data for path in new[:_MOST_INCLUDED] if (data := file(sources, path)) is not None}
+        found |= left
     for name, value in option_variables.of(options).items():
         if any(f"${{{name}}}".encode() in data for data in found.values()):
             found[f"${name}"] = value.encode()
     return _digest((name, iter([data])) for name, data in sorted(found.items()))
-
-
-def _included(name: str, data: bytes) -> list[str]:
-    try:
-        lines = requirements_text.lines(data, name)
-    except ReleaseError:
-        return []  # the build will say so
-    named = [match[1].strip("\"'") for line in lines if (match := _INCLUDED.match(line.text))]
-    folder = PurePosixPath(name).parent
-    paths = [os.path.normpath(folder / each) for each in named if "://" not in each]
-    return [path for path in paths if not path.startswith("..")]
 
 
 def _of_plugins(plugins: Path | None, name: str, user: UnixUser | None) -> bytes | None:

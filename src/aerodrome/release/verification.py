@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from aerodrome.release import (
     airflow_home,
     failures,
     import_names,
+    package_records,
     probe_reports,
     sandbox,
     smoke_inside,
@@ -233,8 +233,14 @@ def has_plugins(plugins: Path | None, site: Path | None) -> bool:
         return True
     if site is None:
         return False
-    entries = (path.read_text(errors="replace") for path in site.glob("*.dist-info/entry_points.txt"))
+    entries = (package_records.text(path) for path in site.glob("*.dist-info/entry_points.txt"))
     return any(site.glob("airflow*")) or any("airflow" in text for text in entries)
+
+
+_END = b"PK\x05\x06"
+"""Of an archive (APPNOTE.TXT 4.3.16); a comment of 64 KiB may follow."""
+
+_LONGEST_END = 22 + 2**16
 
 
 def has_dag_files(folder: Path) -> bool:
@@ -247,7 +253,12 @@ def has_dag_files(folder: Path) -> bool:
 
 
 def _may_be_dags(path: Path) -> bool:
-    return path.suffix == ".py" or zipfile.is_zipfile(path)
+    """Whether it is a module, or has what ends an archive; we only look for those bytes, and read none of it."""
+    if path.suffix == ".py":
+        return True
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _LONGEST_END))
+        return _END in file.read(_LONGEST_END)
 
 
 def environment(trial: Trial, home: Path, seen: HomeView, dags: Path | None) -> dict[str, str]:

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from aerodrome.release import (
     built_releases,
     collect,
     comparison,
+    confined_requirements,
     import_names,
     locks,
     probe_reports,
@@ -202,16 +204,18 @@ def test_the_content_of_sources_is_their_bytes_with_all_that_they_include(tmp_pa
     (tmp_path / "a.txt").write_text("-r b.txt\n-i https://${AIRFLOW__PIP__TOKEN}@x.test/simple")
     (tmp_path / "b.txt").write_text("cowsay")
     wanted = UserFiles(requirements=b"-r /usr/local/airflow/dags/a.txt", dags=user_files.among(tmp_path))
-    first = user_files.inputs_of(wanted, lock)
-    assert user_files.inputs_of(wanted, lock) == first
-    assert user_files.inputs_of(wanted, lock, {"pip.token": "a"}) != first
-    assert user_files.inputs_of(wanted, lock, {"pip.token": "b"}) != user_files.inputs_of(
-        wanted, lock, {"pip.token": "a"}
-    )
-    assert user_files.inputs_of(wanted, lock, {"pip.other": "a"}) == first
+
+    def of(sources, options=MappingProxyType({})):
+        return user_files.inputs_of(sources, lock, options, lambda files, _: confined_requirements.included_by(files))
+
+    first = of(wanted)
+    assert of(wanted) == first
+    assert of(wanted, {"pip.token": "a"}) != first
+    assert of(wanted, {"pip.token": "b"}) != of(wanted, {"pip.token": "a"})
+    assert of(wanted, {"pip.other": "a"}) == first
     (tmp_path / "b.txt").write_text("humanize")
-    assert user_files.inputs_of(wanted, lock).identifier != first.identifier
-    assert user_files.inputs_of(UserFiles(requirements=b""), lock) != user_files.inputs_of(UserFiles(), lock)
+    assert of(wanted).identifier != first.identifier
+    assert of(UserFiles(requirements=b"")) != of(UserFiles())
 
 
 def test_a_plugin_that_becomes_a_program_makes_another_release(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerodrome.release import requirements, requirements_text
+from aerodrome.release import confined_requirements, requirements, requirements_text
 from aerodrome.release.failures import ReleaseError
 
 DIGEST = "a" * 64
@@ -363,3 +363,19 @@ def test_the_value_of_a_variable_is_in_no_message(secret, line):
     else:
         assert secret not in repr(found)
         assert secret not in found.hide(f"error: https://x.test/{secret} is away")
+
+
+@given(
+    before=st.sampled_from(["", "cow\n", "cow # -\r", "a \\\n", "\u00a0", "\t", "\ufeff"]),
+    option=st.sampled_from(["-r", "-c", "--requirement", "--requirement=", "--constraints ", "--constraint="]),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]),
+)
+def test_bytes_that_are_not_looked_into_include_nothing(before, option, encoding):
+    data = f"{before}{option}/a.txt".encode(encoding)
+    if confined_requirements.included_by({"": data}):
+        assert confined_requirements._MAY_INCLUDE.search(data)
+
+
+def test_names_of_packages_are_not_looked_into():
+    data = b"apache-airflow-providers-redis\napache-airflow-providers-common-sql==1.0-r1\n"
+    assert not confined_requirements._MAY_INCLUDE.search(data)
