@@ -6,6 +6,7 @@ cell is a fork of that one where it is ready and nothing speaks against it.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections.abc import Iterable
@@ -27,7 +28,7 @@ from aerodrome.settings import Paths, Settings
 PROGRAM = Path(aerodrome.cell.__file__).with_name("warm.py")
 
 _SHORT = 12
-"""Letters of a release's name in its socket's name; a lock's hash is shorter."""
+"""Letters of a socket's name, because socket paths must be short."""
 
 START_LIMIT = 60.0
 """Seconds that the imports may take on a loaded machine; two seconds are usual."""
@@ -172,8 +173,8 @@ def _modules(installation: Installation) -> Path:
 
 
 def _socket(paths: Paths, installation: Installation) -> Path:
-    # Only the lock's hash names it, because socket paths must be short.
-    return paths.run / f"w{_name(installation).rpartition('-')[2][:_SHORT]}.sock"
+    # Everybody reads in /proc/net/unix what sockets are called; whose the release is, its name would tell.
+    return paths.run / f"w{hashlib.sha256(_name(installation).encode()).hexdigest()[:_SHORT]}.sock"
 
 
 def _primed_socket(paths: Paths, installation: Installation) -> Path:
