@@ -7,6 +7,7 @@ comes as source, which is a program, uv runs a second time, with a cache that is
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -25,9 +26,11 @@ from aerodrome.release import (
     sandbox,
     sealing,
     shadowed_modules,
+    url_credentials,
     uv_environment,
     uv_errors,
     uv_lines,
+    uv_secrets,
 )
 from aerodrome.release.essential_packages import BasePackage
 from aerodrome.release.failures import ReleaseError
@@ -204,9 +207,8 @@ def _run(
     site: Path | None = None,
 ) -> bool:
     """Run uv over the lines; returns whether it had to build. `builds` None = only if there is no other way."""
-    file, limits = spec.scratch / "requirements.txt", spec.scratch / "constraints.txt"
-    _write(file, [*uv_lines.indexes(spec.requirements, spec.plugins), *requested], spec.user)
-    arguments = [*arguments, f"--requirements={file}", "--no-progress"]
+    limits = spec.scratch / "constraints.txt"
+    arguments = [*arguments, "--no-progress"]
     if constraints:
         _write(limits, constraints, spec.user)
         arguments.append(f"--constraints={limits}")
@@ -219,7 +221,7 @@ def _run(
         arguments.append("--index-strategy=unsafe-best-match")
     if not builds and not spec.requirements.no_binary and not _has_repository(spec.requirements):
         try:
-            _fetch(spec, [*arguments, "--no-build"], on_line, site)
+            _fetch(spec, [*arguments, "--no-build"], requested, on_line, site)
         except _NeedsBuildError:
             if builds is not None:
                 raise
@@ -227,7 +229,7 @@ def _run(
             return False
     arguments += [f"--only-binary={name}" for name in spec.requirements.only_binary]
     arguments += [f"--no-binary={name}" for name in spec.requirements.no_binary]
-    _build(spec, arguments, on_line, site)
+    _build(spec, arguments, requested, on_line, site)
     return True
 
 
@@ -265,8 +267,17 @@ def _refusal(spec: OverlaySpec, lines: Sequence[str]) -> errors.AerodromeError:
     return uv_errors.refusal(lines, spec.requirements, base, pins)
 
 
-def _fetch(spec: OverlaySpec, arguments: Sequence[str], on_line: Callable[[str], None], site: Path | None) -> None:
+def _fetch(
+    spec: OverlaySpec,
+    arguments: Sequence[str],
+    requested: Sequence[str],
+    on_line: Callable[[str], None],
+    site: Path | None,
+) -> None:
     """Run uv where it runs no package's program, and so may be given the machine's own passwords for indexes."""
+    file = spec.scratch / "requirements.txt"
+    _write(file, [*uv_lines.indexes(spec.requirements, spec.plugins), *requested], spec.user)
+    arguments = [*arguments, f"--requirements={file}"]
     home = _own_folder(spec, "fetch")
     views: list[tuple[Path, Path]] = []
     environ = _environ(spec)
@@ -281,6 +292,7 @@ def _fetch(spec: OverlaySpec, arguments: Sequence[str], on_line: Callable[[str],
         _sandboxed(spec, arguments, environ, home, on_line, site, views, failure=_refused)
     finally:
         trees.remove(home)
+        file.unlink()
 
 
 NO_PASSWORDS = (
@@ -290,23 +302,48 @@ NO_PASSWORDS = (
 """The line that a build begins with when an index's address was shortened."""
 
 
-def _build(spec: OverlaySpec, arguments: Sequence[str], on_line: Callable[[str], None], site: Path | None) -> None:
+def _build(
+    spec: OverlaySpec,
+    arguments: Sequence[str],
+    requested: Sequence[str],
+    on_line: Callable[[str], None],
+    site: Path | None,
+) -> None:
     """Run uv where it may run the programs of packages. What `resolve` has built is there when `install` needs it."""
     home = _own_folder(spec, "build")
-    environ = _environ(spec) | {
-        "HOME": str(home),
-        "PATH": f"{spec.installation.python.parent}:/usr/bin:/bin",
-    }
-    if spec.user is not None:
-        environ["UV_CACHE_DIR"] = str(home / "cache")
+    environ = _environ(spec)
+    program, given = Path(uv.find_uv_bin()), []
+    with contextlib.ExitStack() as held:
+        if spec.user is not None and uv_secrets.can_be_hidden(spec.scratch):
+            program = uv_secrets.copy_of(program, spec.scratch)
+            settings, environ = uv_secrets.told(environ, spec.environ, spec.requirements)
+            given.append(held.enter_context(uv_secrets.piped(settings, spec.user)))
+            environ["UV_CONFIG_FILE"] = f"/dev/fd/{given[0]}"
+            lines = [*uv_lines.indexes(spec.requirements, spec.plugins, public=True), *requested]
+        else:
+            environ["UV_CONFIG_FILE"] = _bare_settings(spec, on_line)
+            lines = [*uv_lines.indexes(spec.requirements, spec.plugins), *requested]
+        file = spec.scratch / "requirements.txt"
+        if spec.user is not None and given and url_credentials.found("\n".join(lines)):
+            given.append(held.enter_context(uv_secrets.piped("".join(f"{line}\n" for line in lines), spec.user)))
+            file = Path(f"/dev/fd/{given[-1]}")
+        else:
+            _write(file, lines, spec.user)
+        environ |= {"HOME": str(home), "PATH": f"{spec.installation.python.parent}:/usr/bin:/bin"}
+        if spec.user is not None:
+            environ["UV_CACHE_DIR"] = str(home / "cache")
+        arguments = [*arguments, f"--requirements={file}"]
+        _sandboxed(spec, arguments, environ, home, on_line, site, program=program, given=given, failure=_refusal)
+
+
+def _bare_settings(spec: OverlaySpec, on_line: Callable[[str], None]) -> str:
+    """A uv.toml without passwords, for packages' programs can read it."""
     own = spec.requirements.index is not None or spec.requirements.no_index
-    settings = uv_environment.settings(spec.environ, indexes=not own)
     if uv_environment.withholds(spec.environ, indexes=not own):
         on_line(NO_PASSWORDS)
     file = spec.scratch / "uv.toml"  # in a folder of ours, where no package has left a link
-    private_files.write(file, settings.encode(), owner=spec.user)
-    environ["UV_CONFIG_FILE"] = str(file)
-    _sandboxed(spec, arguments, environ, home, on_line, site, failure=_refusal)
+    private_files.write(file, uv_environment.settings(spec.environ, indexes=not own).encode(), owner=spec.user)
+    return str(file)
 
 
 def _own_folder(spec: OverlaySpec, name: str) -> Path:
@@ -336,13 +373,15 @@ def _sandboxed(
     site: Path | None,
     views: Sequence[tuple[Path, Path]] = (),
     *,
+    program: Path | None = None,
+    given: Sequence[int] = (),
     failure: Callable[[OverlaySpec, Sequence[str]], errors.AerodromeError],
 ) -> None:
-    """Run uv as the builder, who may write to `home`, `site` and what is shown alone.
+    """Run uv, or its copy `program`, as the builder, who may write to `home`, `site` and what is shown alone.
 
     Raises what `failure` makes of uv's last lines if uv fails.
     """
-    program = Path(uv.find_uv_bin())
+    program = program or Path(uv.find_uv_bin())
     if spec.user is not None:
         accounts.open_way_to(program)
         # If files were linked from a cache that the builder owns, the builder could still write to them.
@@ -371,6 +410,7 @@ def _sandboxed(
             writable=WritablePaths(tuple(writable), temporary),
             on_line=told,
             tick=spec.tick,
+            given=given,
         )
     finally:
         trees.remove(temporary)

@@ -82,20 +82,25 @@ def settings(environ: Mapping[str, str], *, indexes: bool) -> str:
     uv is refused there and does not take its packages from the public one. `indexes`: whether the machine's indexes
     count at all.
     """
-    named, given = _told(environ, indexes=indexes)
-    lines = [f"{name} = {_written(_bare(value))}" for name, value in named.items()]
-    for index in given:
-        lines += ["", "[[index]]", *(f"{name} = {_written(_bare(value))}" for name, value in index.items())]
+    named, given = told(environ, indexes=indexes)
+    return written(_all_bare(named), [_all_bare(index) for index in given])
+
+
+def written(named: Mapping[str, Any], indexes: Iterable[Mapping[str, Any]]) -> str:
+    """A uv.toml with these settings and tables of indexes."""
+    lines = [f"{name} = {json.dumps(value)}" for name, value in named.items()]  # TOML has texts and truths as JSON has
+    for index in indexes:
+        lines += ["", "[[index]]", *(f"{name} = {json.dumps(value)}" for name, value in index.items())]
     return "\n".join([*lines, ""])
 
 
 def withholds(environ: Mapping[str, str], *, indexes: bool) -> bool:
     """Whether `settings` leaves credentials out of an address."""
-    named, given = _told(environ, indexes=indexes)
+    named, given = told(environ, indexes=indexes)
     return any(_bare(value) != value for table in (named, *given) for value in table.values())
 
 
-def _told(environ: Mapping[str, str], *, indexes: bool) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def told(environ: Mapping[str, str], *, indexes: bool) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Of the machine's uv.toml what a build needs, and its tables of indexes; with credentials."""
     file = files(environ).get("UV_CONFIG_FILE")
     found = _read(file) if file is not None else {}
@@ -139,6 +144,9 @@ def _simple(table: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+_SEPARATED = re.compile(r"[^\s,]+://[^\s,]+")
+"""An address in a list of them."""
+
 _USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:[/\\]*)[^/?#\\]*@")
 _QUERY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:[^?#]*)[?#].*", re.DOTALL)
 
@@ -150,17 +158,21 @@ def _bare(value: object) -> object:
     return _QUERY.sub(r"\1", _USER.sub(r"\1", value.strip(), count=1)) if isinstance(value, str) else value
 
 
-def _written(value: object) -> str:
-    return json.dumps(value)  # as TOML has texts, truths and lists of texts too
+def _all_bare(table: Mapping[str, Any]) -> dict[str, object]:
+    return {name: _bare(value) for name, value in table.items()}
 
 
 def for_pip(environ: Mapping[str, str]) -> dict[str, str]:
-    """How somebody's own pip or uv reaches the package index, without addresses that hold credentials."""
+    """How somebody's own pip or uv reaches the package index, without the credentials in addresses.
+
+    An index that asks for some then refuses, and no package is taken from the public one in its place.
+    """
     settings = pip_settings(environ)
     named = {"PIP_INDEX_URL": settings.index_url, "PIP_CERT": settings.cert}
     passed = {name: value for name, value in environ.items() if name in _FOR_PIP}
     found = passed | {name: value for name, value in named.items() if value}
-    return {name: value for name, value in found.items() if "@" not in value}
+    bare = {name: _SEPARATED.sub(lambda each: str(_bare(each[0])), value) for name, value in found.items()}
+    return {name: value for name, value in bare.items() if "@" not in value}
 
 
 def pip_settings(environ: Mapping[str, str]) -> PipSettings:

@@ -51,13 +51,13 @@ def constraints(requirements: Requirements, held: Mapping[str, str]) -> tuple[li
     return kept, (f"constraints on packages that Airflow comes with mean nothing; it has {named}{more}",)
 
 
-def indexes(requirements: Requirements, plugins: Path) -> list[str]:
-    """Where to look for packages. May hold credentials."""
+def indexes(requirements: Requirements, plugins: Path, *, public: bool = False) -> list[str]:
+    """Where to look for packages. May hold credentials; `public`: only what does not, and no index (`uv_secrets`)."""
     lines = ["--no-index"] if requirements.no_index else []
-    if requirements.index is not None:
-        lines.append(f"--index-url {requirements.index.text}")
-    lines += [f"--extra-index-url {line.text}" for line in requirements.extra_indexes]
-    places = (line.text for line in requirements.find_links)
+    if not public:
+        lines += [f"--index-url {requirements.index.text}"] if requirements.index is not None else []
+        lines += [f"--extra-index-url {line.text}" for line in requirements.extra_indexes]
+    places = [line.text for line in requirements.find_links if not public or "@" not in line.text]
     return [*lines, *(f"--find-links {plugins}{place.removeprefix(PLUGINS)}" if place.startswith(PLUGINS)
                       else f"--find-links {place}" for place in places)]  # fmt: skip
 

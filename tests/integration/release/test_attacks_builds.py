@@ -364,25 +364,84 @@ def test_a_package_s_program_reaches_neither_the_cache_nor_the_machine_s_passwor
     assert not list(cache.rglob("poison"))
 
 
-@SHOWN
-def test_a_package_that_is_built_asks_the_machine_s_index_and_sees_no_password_of_it(build, spec, place, index):
-    url, asked = index
-    other = url.replace("://", "://owner:sesame@")
-    (place / "uv.toml").write_text(
-        f'[[index]]\nname = "m"\nurl = "{url}"\ndefault = true\n[[index]]\nname = "p"\nurl = "{other}"\n'
-    )
+LOOKING = """
+import contextlib, itertools
+WANTED = b"emases"[::-1]  # which its own file does not have
+pid = os.getpid()
+while pid > 1:
+    for file in ("environ", "cmdline", "mem", "maps", *("fd/%d" % number for number in range(64))):
+        def look(path="/proc/%d/%s" % (pid, file)):
+            opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+            if not path.endswith("mem"):
+                os.read(opened, 100000).index(WANTED)
+        if pid != os.getpid() or file != "mem":
+            attempt("%s of %d above" % (file, os.getpid() - pid), look)
+    text = open("/proc/%d/stat" % pid).read()
+    pid = int(text[text.rindex(")") + 2:].split()[1])
+for number in range(3, 64):
+    with contextlib.suppress(OSError):
+        os.set_blocking(number, False)
+    attempt("what descriptor %d gives" % number, lambda: os.read(number, 100000).index(WANTED))
+for parent, _, names in itertools.chain(os.walk(PLACE + "/scratch"), os.walk(os.environ["HOME"])):
+    for name in names:
+        attempt("file " + name, lambda: open(os.path.join(parent, name), "rb").read().index(WANTED))
+attempt("settings", lambda: open(os.environ["UV_CONFIG_FILE"]).read().index(WANTED.decode()))
+attempt("program", lambda: open(os.environ["UV"], "rb"))
+"""
+"""Looks for a password wherever a package's program might."""
+
+
+def told_by_files(url, place):
+    (place / "uv.toml").write_text(f'[[index]]\nname = "p"\nurl = "{url}"\ndefault = true\n')
     (place / "uv.toml").chmod(0o600)
-    look = (
-        "settings = open(os.environ['UV_CONFIG_FILE']).read()\n"
-        "attempt('password in uv.toml', lambda: settings.index('sesame'))\n"
-    )
-    sdist(place / "links", f"PLACE = {str(place)!r}\n{look}")
+    return {"UV_CONFIG_FILE": str(place / "uv.toml")}, ""
+
+
+def told_by_variables(url, _):
+    return {"UV_DEFAULT_INDEX": url, "HTTPS_PROXY": "http://me:sesame@127.0.0.1:9"}, ""
+
+
+def told_by_named_variables(url, _):
+    bare = url.replace("owner:sesame@", "")
+    named = {"UV_INDEX_P_USERNAME": "owner", "UV_INDEX_P_PASSWORD": "sesame"}
+    return {"UV_INDEX": f"p={bare}", "UV_DEFAULT_INDEX": f"{bare}-none", **named}, ""
+
+
+def told_by_requirements(url, _):
+    return {}, f"--index-url {url}\n"
+
+
+def told_by_more_requirements(url, _):
+    return {"UV_DEFAULT_INDEX": url.replace("owner:sesame@", "") + "-none"}, f"--extra-index-url {url}\n"
+
+
+def told_by_an_address(url, _):
+    bare = url.replace("owner:sesame@", "")
+    return {"UV_DEFAULT_INDEX": f"{bare}-none"}, f"cow @ {url}/cow/cow-1.0-py3-none-any.whl\n"
+
+
+@SHOWN
+@pytest.mark.parametrize(
+    "telling",
+    [
+        told_by_files,
+        told_by_variables,
+        told_by_named_variables,
+        told_by_requirements,
+        told_by_more_requirements,
+        told_by_an_address,
+    ],
+)
+def test_a_package_that_is_built_sees_no_password_with_which_others_are_fetched(build, spec, place, index, telling):
+    url, asked = index
+    given, lines = telling(url.replace("://", "://owner:sesame@"), place)
+    sdist(place / "links", f"PLACE = {str(place)!r}\n{LOOKING}")
     environ = {name: value for name, value in indexed(spec, url).items() if not name.startswith(("UV_", "PIP_"))}
-    environ["UV_FIND_LINKS"] = indexed(spec, url).get("UV_FIND_LINKS", "")
-    site = build("cow\nattacker\n", environ=environ | {"UV_CONFIG_FILE": str(place / "uv.toml")})
+    cow = "" if "cow" in lines else "cow\n"
+    site = build(f"{lines}{cow}attacker\n", environ=environ | {"UV_FIND_LINKS": str(place / "links"), **given})
     assert said(site)["won"] == []
-    assert any("/cow/" in path for path, _ in asked)
     assert (site / "cow.py").read_text() == "answer = 42\n"
+    assert "Basic " + base64.b64encode(b"owner:sesame").decode() in {sent for _, sent in asked}
 
 
 COUNTING = """

@@ -70,13 +70,18 @@ def test_a_script_s_own_pip_finds_the_index_and_sees_no_credentials():
     environ = {
         "PIP_CONFIG_FILE": "/dev/null",
         "PIP_INDEX_URL": "https://me:secret@index.example/simple",
-        "PIP_FIND_LINKS": "/wheels",
-        "HTTPS_PROXY": "http://proxy.example:3128",
+        "PIP_FIND_LINKS": "/wheels https://me:secret@links.example/a",
+        "HTTPS_PROXY": "http://me:secret@proxy.example:3128",
+        "HTTP_PROXY": "me:secret@proxy.example",
         "AERODROME_SECRET": "sesame",
     }
     found = for_pip(environ)
     found.pop("PIP_CERT", None)  # the machine's own pip.conf may name one
-    assert found == {"PIP_FIND_LINKS": "/wheels", "HTTPS_PROXY": "http://proxy.example:3128"}
+    assert found == {
+        "PIP_INDEX_URL": "https://index.example/simple",
+        "PIP_FIND_LINKS": "/wheels https://links.example/a",
+        "HTTPS_PROXY": "http://proxy.example:3128",
+    }
     plain = {**environ, "PIP_INDEX_URL": "https://index.example/simple"}
     assert for_pip(plain)["PIP_INDEX_URL"] == "https://index.example/simple"
 
