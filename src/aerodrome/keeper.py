@@ -45,6 +45,9 @@ STOPPED_LOOKS = 10
 PATIENCE = 600.0
 """Seconds that a look may take: PostgreSQL may have minutes of work to replay when it starts after a crash."""
 
+LOGS = ("aws-door.log", "aws-emulator.log", "control-plane.log", "log-store.log")
+"""What our own processes write to for as long as they live, in the folder of logs."""
+
 log = structlog.get_logger("keeper")
 
 
@@ -190,10 +193,15 @@ class Keeper:
         if self._settings.guards_aws and self._has_ledger and not self._lives(self._door()):
             log.warning("the AWS door is gone; starting it again")
             self._open_door()
+        self._shorten_logs()
         if self._settings.aws_endpoint_url == EMBEDDED:
             if not self._is_asserted:
                 self._reassert()
             self._provide_warehouses()
+
+    def _shorten_logs(self) -> None:
+        for name in LOGS:
+            daemon.shorten(self._settings.paths.logs / name)
 
     def _provide_warehouses(self) -> None:
         """Make the databases that the emulator asks for."""

@@ -3,6 +3,7 @@
 Rooms get a logger by `structlog.get_logger(...)`; only the entry points call `configure`. Code often logs while it
 handles an error. If the line raised another error (a full disk, a closed stream), nobody would handle that one. So a
 line that cannot be made or written is dropped and counted, and the next line that is written says how many were.
+Trouble that is told again and again is written once in a while.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import time
+from collections.abc import Callable
 from typing import Any, TextIO
 
 import structlog
@@ -21,13 +24,15 @@ def configure(*, level: int = logging.INFO, json: bool | None = None) -> None:
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
     )
-    lines = Lines(sys.stderr)
+    repeats = Repeats()
+    lines = Lines(sys.stderr, repeats)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            repeats,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
             lines.with_dropped,
             renderer,
         ],
@@ -37,11 +42,50 @@ def configure(*, level: int = logging.INFO, json: bool | None = None) -> None:
     logging.raiseExceptions = False  # of libraries' own loggers
 
 
+REPEATED_AFTER = 60.0
+"""Seconds in which the same trouble is written once."""
+
+MOST_REMEMBERED = 1000
+
+_TROUBLE = frozenset({"warning", "error", "critical"})
+
+
+class Repeats:
+    """Processor: what is told again, word for word, is counted, and the next line that tells it says how often."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._told: dict[str, tuple[float, int]] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, _logger: Any, _name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        if event.get("level") not in _TROUBLE:
+            return event
+        same, now = repr(sorted(event.items(), key=str)), self._monotonic()
+        with self._lock:
+            last, count = self._told.get(same, (now - REPEATED_AFTER, 0))
+            if now - last < REPEATED_AFTER:
+                self._told[same] = last, count + 1
+                raise structlog.DropEvent
+            if len(self._told) >= MOST_REMEMBERED:
+                self._told.clear()
+            self._told[same] = now, 0
+        if count:
+            event["repeated"] = count
+        return event
+
+    def forget(self) -> None:
+        """Nothing was told: a line was not written."""
+        with self._lock:
+            self._told.clear()
+
+
 class Lines:
     """Writes lines to a stream, and counts those that it could not write."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, repeats: Repeats) -> None:
         self._stream = stream
+        self._repeats = repeats
         self._lock = threading.Lock()
         self.dropped = 0
 
@@ -53,6 +97,7 @@ class Lines:
                 self._stream.flush()
             except Exception:  # noqa: BLE001 - whatever fails: the caller cannot do anything about it
                 self.dropped += 1
+                self._repeats.forget()
             else:
                 self.dropped = 0  # this line has reported them
 

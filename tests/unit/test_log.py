@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import json
@@ -81,3 +82,38 @@ def test_lines_are_what_they_were(disk):
     structlog.get_logger("any").debug("unsaid")
     [line] = lines(disk)
     assert (line["event"], line["level"], line["environment"], line["fact"]) == ("done", "info", "one", 1)
+
+
+def test_the_same_trouble_is_written_once_in_a_while_and_then_says_how_often():
+    now = [0.0]
+    repeats = log.Repeats(lambda: now[0])
+    tell = {"level": "error", "event": "down", "reason": "no answer"}
+
+    def told(**more):
+        with contextlib.suppress(structlog.DropEvent):
+            return repeats(None, "", {**tell, **more})
+        return None
+
+    assert told() == tell
+    now[0] = log.REPEATED_AFTER - 1
+    assert [told(), told(), told(reason="another")["reason"]] == [None, None, "another"]
+    assert [told(level="info"), told(level="info")] == [{**tell, "level": "info"}] * 2
+    now[0] = log.REPEATED_AFTER
+    assert told() == {**tell, "repeated": 2}
+    assert told() is None
+    for number in range(2 * log.MOST_REMEMBERED):
+        assert told(reason=number) is not None
+    assert len(repeats._told) <= log.MOST_REMEMBERED
+
+
+def test_a_traceback_that_comes_again_is_written_once(disk):
+    def fail() -> None:
+        try:
+            {}["again"]
+        except KeyError:
+            structlog.get_logger("any").exception("a request failed")
+
+    for _ in range(5):
+        fail()
+    [line] = lines(disk)
+    assert "KeyError" in str(line["exception"])

@@ -29,7 +29,7 @@ from aerodrome.unix_users import UnixUser
 DETACH = Path(__file__).with_name("detach.py")
 
 LOG_LIMIT = 10 * 2**20
-"""Bytes; a longer log is moved aside at the next start, one generation is kept. Arbitrary."""
+"""Bytes; a longer log is moved aside at the next start, or by `shorten`; one generation is kept. Arbitrary."""
 
 TAIL_LIMIT = 64 * 2**10
 """Bytes of a log that `tail` reads at most."""
@@ -191,6 +191,23 @@ def tail(log: Path, lines: int = 20) -> tuple[str, ...]:
     return tuple(text.splitlines()[-lines:])
 
 
+def shorten(log: Path) -> None:
+    """Move what a running process has written aside, if it is much; the process goes on writing to the same file.
+
+    That is copied and cut, as logrotate's copytruncate does it: what is written between the two is lost.
+    """
+    with contextlib.suppress(FileNotFoundError), log.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        if size > LOG_LIMIT:
+            file.seek(max(0, size - 2 * LOG_LIMIT))
+            private_files.write(_aside(log), file.read(2 * LOG_LIMIT))
+            file.truncate(0)
+
+
+def _aside(log: Path) -> Path:
+    return log.with_name(f"{log.name}.1")
+
+
 def _lock_file(daemon: Daemon) -> Path:
     return daemon.pid_file.with_name(f"{daemon.pid_file.name}.lock")
 
@@ -255,7 +272,7 @@ def _listener(daemon: Daemon) -> Iterator[int | None]:
 
 def _open_log(log: Path) -> int:
     if log.exists() and log.stat().st_size > LOG_LIMIT:
-        log.replace(log.with_name(f"{log.name}.1"))
+        log.replace(_aside(log))
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
     return os.open(log, flags, private_files.MODE)
 

@@ -183,6 +183,24 @@ def test_a_long_log_is_moved_aside_at_the_next_start(make):
     assert daemon.tail(one.log.with_name("absent")) == ()
 
 
+def test_a_long_log_is_moved_aside_while_its_process_goes_on_writing(make):
+    one = make(*python("import time\nwhile True: print('x' * 2**20, flush=True); time.sleep(0.01)"))
+    daemon.start(one)
+    daemon.wait_until(one, lambda: one.log.stat().st_size > daemon.LOG_LIMIT)
+    daemon.shorten(one.log)
+    aside = one.log.with_name("service.log.1")
+    assert daemon.LOG_LIMIT < aside.stat().st_size <= 2 * daemon.LOG_LIMIT
+    assert stat.S_IMODE(aside.stat().st_mode) == 0o600
+    daemon.wait_until(one, lambda: one.log.stat().st_size > 0)
+    with one.log.open("rb") as file:
+        assert b"\0" not in file.read(1000)  # it goes on at the file's end, wherever that is
+    daemon.stop(one)
+    one.log.write_bytes(b"short")
+    daemon.shorten(one.log)
+    assert one.log.read_bytes() == b"short"
+    daemon.shorten(one.log.with_name("absent"))
+
+
 def test_a_folder_of_somebody_else_is_refused(make):
     one = make("true")
     link = one.cwd / "link"
