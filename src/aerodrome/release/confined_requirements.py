@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from aerodrome.release import confined, requirements, requirements_text
 from aerodrome.release.failures import RELEASE_BUILD_FAILED, REQUIREMENTS_INVALID, ReleaseError
 from aerodrome.release.requirements import Reader, Requirements
-from aerodrome.release.sandbox import Limits
+from aerodrome.release.sandbox import SandboxLimits
 from aerodrome.unix_users import UnixUser
 
 MOST_FILES = 50
@@ -31,7 +31,7 @@ LARGEST = 8 * 2**20
 MOST_NAMED = 1000
 """Names of files in one answer."""
 
-_LIMITS = Limits(60.0, memory=2**30, file=0, processes=16)
+_LIMITS = SandboxLimits(60.0, memory=2**30, file=0, processes=16)
 
 _INCLUDED = re.compile(r"(?:-r|-c|--requirements?|--constraints?)(?:\s*=\s*|\s*)(\S+)")
 
@@ -40,14 +40,14 @@ _MAY_INCLUDE = re.compile(rb"(?:^|[^A-Za-z0-9_.\-])--?[rc]|\0")
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Reading:
+class ConfinedReading:
     """What the process answers: the names of files that it lacks, or what the requirements ask for."""
 
     lacks: tuple[str, ...] = ()
     found: Requirements | None = None
 
 
-_ANSWERS = TypeAdapter(_Reading)
+_ANSWERS = TypeAdapter(ConfinedReading)
 """Strict: of a process that somebody might have taken over, only the form that it shall have is believed."""
 
 
@@ -125,8 +125,8 @@ def parse(request: Mapping[str, Any]) -> bytes:
         # Probably also these: each round costs a process.
         more = included_by({"": data, **{path: each for path, each in known.items() if each is not None}})
         lacks += [path for path in more if path not in known and path not in lacks]
-        return _ANSWERS.dump_json(_Reading(lacks=tuple(lacks)))
-    return _ANSWERS.dump_json(_Reading(found=found))
+        return _ANSWERS.dump_json(ConfinedReading(lacks=tuple(lacks)))
+    return _ANSWERS.dump_json(ConfinedReading(found=found))
 
 
 def names(request: Mapping[str, str]) -> list[str]:

@@ -13,6 +13,7 @@ import pytest
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
 
 from aerodrome import clock
 from aerodrome.api.aws.app import LONGEST
@@ -175,3 +176,24 @@ def test_a_copy_names_one_version(world, made, source):
     key = world.user(allow("s3:*", "arn:aws:s3:::mine", "arn:aws:s3:::mine/*"))
     status, told = sent(world, key, "PUT", "/mine/copied", headers={"x-amz-copy-source": source})
     assert status in REFUSED, told
+
+
+def test_a_form_is_refused_with_what_to_do_whoever_signed_it(world, made):
+    """Its fields say who sends it, where no door looks; the emulator would store whatever comes."""
+    key = world.user(allow("s3:PutObject", "arn:aws:s3:::mine/*"))
+    form = world.client("s3", key).generate_presigned_post("mine", "by-form")
+    fields = "".join(
+        f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in {**form["fields"], "file": "by form"}.items()
+    )
+    connection = http.client.HTTPConnection("127.0.0.1", world.port)
+    body = f"{fields}--x--\r\n".encode()
+    connection.request("POST", "/mine", body, {"Content-Type": "multipart/form-data; boundary=x"})
+    answer = connection.getresponse()
+    assert answer.status == 501
+    told = answer.read().decode()
+    connection.close()
+    assert "<Code>NotImplemented</Code>" in told
+    assert "presign a PUT" in told
+    with pytest.raises(ClientError, match="404"):
+        world.client("s3", made["root"]).head_object(Bucket="mine", Key="by-form")

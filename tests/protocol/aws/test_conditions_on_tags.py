@@ -28,6 +28,7 @@ def tagged(world, made):
         found[f"secretsmanager {team}"] = secret["ARN"]
         key = world.client("kms", root).create_key(Tags=[{"TagKey": "team", "TagValue": team}])
         found[f"kms {team}"] = key["KeyMetadata"]["KeyId"]
+        world.client("logs", root).create_log_group(logGroupName=f"tagged-{team}", tags={"team": team})
     return found
 
 
@@ -38,6 +39,8 @@ ASKED = {
     "secretsmanager": ("secretsmanager:GetSecretValue", "secretsmanager:ResourceTag/team",
                        lambda c, t, team: c.get_secret_value(SecretId=t[f"secretsmanager {team}"])),
     "kms": ("kms:Encrypt", "aws:ResourceTag/team", lambda c, t, team: c.encrypt(KeyId=t[f"kms {team}"], Plaintext=b"x")),
+    "logs": ("logs:DescribeLogStreams", "aws:ResourceTag/team",
+             lambda c, t, team: c.describe_log_streams(logGroupName=f"tagged-{team}")),
 }  # fmt: skip
 
 

@@ -36,11 +36,11 @@ from aerodrome.api.auditing import Trail
 from aerodrome.api.aws import operations, passing, readings, refusals, requested, s3
 from aerodrome.api.aws.announcing import Announcer
 from aerodrome.api.aws.knowledge import Knowledge
-from aerodrome.api.aws.passing import CheckedBody, EmbeddedService
+from aerodrome.api.aws.passing import CheckedBody, EmbeddedLogs, EmbeddedService
 from aerodrome.api.aws.places import Places
 from aerodrome.api.aws.refreshing import Refreshing
 from aerodrome.api.aws.refusals import Refusal
-from aerodrome.api.aws.requested import NeededPermission, OnwardHead, Requested, UnclearError
+from aerodrome.api.aws.requested import NeededPermission, OnwardHead, Requested, UnclearError, UnservedError
 from aerodrome.api.aws.resources import REQUIRED, Resource, Resources
 from aerodrome.api.aws.spool import Spool
 from aerodrome.budget import Budget, BusyError
@@ -172,7 +172,7 @@ class Door:
     """The ASGI application; `inner` gets what is not HTTP."""
 
     def __init__(
-        self, inner: ASGIApp, *, deps: DoorDependencies, emulator: EmbeddedService, logs: EmbeddedService, spool: Spool
+        self, inner: ASGIApp, *, deps: DoorDependencies, emulator: EmbeddedService, logs: EmbeddedLogs, spool: Spool
     ) -> None:
         self._inner = inner
         self._deps = deps
@@ -182,7 +182,7 @@ class Door:
         self._places = Places()
         self._refresh_for_strangers = Refreshing(deps.refresh)
         self._announcer = Announcer(deps.announced)
-        self._resources = Resources(emulator.ask)
+        self._resources = Resources(emulator.ask, logs.tags)
         self._held = Budget(HELD_AT_ONCE, each=HELD_AT_ONCE // 2, patience=HELD_PATIENCE)
         self._held_of_peers = Budget(HELD_AT_ONCE, each=HELD_AT_ONCE // 2, patience=HELD_PATIENCE)
 
@@ -239,6 +239,8 @@ class Door:
             self._refuse(arrival, refusals.unproven, error.code, str(error))
         except UnclearError as error:
             self._refuse(arrival, refusals.unclear, str(error))
+        except UnservedError as error:
+            self._fail(arrival, 501, "NotImplemented", str(error))
         except BusyError:
             self._fail(arrival, 503, "SlowDown", "Other requests are under way: reduce your request rate.")
         except forwarding.UnansweredError as error:
@@ -544,7 +546,7 @@ class Door:
 
 def create_app(deps: DoorDependencies) -> Starlette:
     """The application; it needs a server that runs its lifespan."""
-    emulator, logs, spool = EmbeddedService(deps.emulator_socket), EmbeddedService(deps.logs_socket), Spool(deps.spool)
+    emulator, logs, spool = EmbeddedService(deps.emulator_socket), EmbeddedLogs(deps.logs_socket), Spool(deps.spool)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:

@@ -342,7 +342,7 @@ class _About:
         by_name, by_arn = self._text("logGroupName"), self._text("logGroupIdentifier")
         if by_name and by_arn:
             raise UnclearError("The request names two log groups.")
-        tagged = [_whole(each) for each in self._texts("resourceArn")]
+        tagged = [self._tagged_log_group(each) for each in self._texts("resourceArn")]
         several = self._texts("logGroupNames", "logGroupIdentifiers")
         named = [each for each in (by_name or by_arn, *several) if each]
         stream = self._text("logStreamName") if self._name in _STREAM else ""
@@ -352,6 +352,11 @@ class _About:
     def _log_group(self, named: str, stream: str) -> str:
         name = named.partition(":log-group:")[2].removesuffix(":*") if named.startswith("arn:") else named
         return self._arn("logs", f"log-group:{name}:log-stream:{stream}")
+
+    def _tagged_log_group(self, arn: str) -> str:
+        """A group whose tags are asked for has no `:*` at its end in policies; the request may write it."""
+        _, is_group, name = arn.partition(":log-group:")
+        return _whole(self._arn("logs", f"log-group:{name.removesuffix(':*')}") if is_group else arn)
 
     def _glue(self) -> list[str]:
         if self._name in {"TagResource", "UntagResource", "GetTags"}:

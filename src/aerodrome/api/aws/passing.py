@@ -117,6 +117,29 @@ class EmbeddedService(forwarding.Onward):
         return await forwarding.exchange(self.session, method, url, headers, body, send, returned=_returned)
 
 
+class EmbeddedLogs(EmbeddedService):
+    """The log store behind its own; it answers no question but those of CloudWatch Logs."""
+
+    async def tags(self, arn: str) -> Mapping[str, str] | None:
+        """The tags of a log group, or of the group of a stream; none if it is not there. None: which is not said.
+
+        Raises:
+            UnansweredError: the store does not answer.
+        """
+        group = arn.partition(":log-stream:")[0]
+        if ":log-group:" not in group or group.endswith(":log-group:") or set(group) & set("*?"):
+            return None
+        headers = {"x-amz-target": "Logs_20140328.ListTagsForResource", "content-type": "application/x-amz-json-1.1"}
+        timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+        body = json.dumps({"resourceArn": group})
+        try:
+            async with self.session.post(f"http://{_HOST}/", data=body, headers=headers, timeout=timeout) as answer:
+                told = json.loads(await answer.read())
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise forwarding.UnansweredError(type(error).__name__, has_reached=False) from error
+        return dict(told.get("tags", {}))
+
+
 def target(path: str, raw_query: str) -> str:
     """The request target for a decoded path, without what signed a URL."""
     kept = [pair for pair in raw_query.split("&") if pair and pair.partition("=")[0].lower() not in SIGNING]

@@ -19,6 +19,10 @@ class UnclearError(Exception):
     """A request that can be read in two ways, or in none: nothing is decided about it."""
 
 
+class UnservedError(Exception):
+    """A request that AWS serves and we do not; the message says what to send in its place."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnwardHead:
     """A request without its body, as the emulator is to get it."""

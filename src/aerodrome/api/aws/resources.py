@@ -47,11 +47,19 @@ class Ask(Protocol):
         """Its answer, from JSON."""
 
 
+class Tags(Protocol):
+    """Asks the log store."""
+
+    async def __call__(self, arn: str) -> Mapping[str, str] | None:
+        """The tags of a log group; None: the ARN names more than one."""
+
+
 class Resources:
     """Looks them up."""
 
-    def __init__(self, ask: Ask, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, ask: Ask, tags_of_logs: Tags, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._ask = ask
+        self._tags_of_logs = tags_of_logs
         self._monotonic = monotonic
         self._buckets: dict[str, tuple[float, Resource]] = {}
 
@@ -78,6 +86,8 @@ class Resources:
         """The tags of a resource, and of S3's those of the object's version; None: nobody can tell them."""
         if not arn.startswith("arn:"):
             return {}, {}
+        if service == "logs":
+            return await self._tags_of_logs(arn), {}
         found = await self._ask("tags", {"service": service, "arn": arn, "version": version})
         return found["resource"], found["object"]
 

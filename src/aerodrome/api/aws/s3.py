@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, quote
 from ministack.core import iam_actions
 
 from aerodrome.api.aws import subresources
-from aerodrome.api.aws.requested import BEYOND, NeededPermission, OnwardHead, Requested, UnclearError
+from aerodrome.api.aws.requested import BEYOND, NeededPermission, OnwardHead, Requested, UnclearError, UnservedError
 from aerodrome.identity.policy.patterns import Context
 
 BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
@@ -34,6 +34,11 @@ _BY_HOST = re.compile(
     r"(?P<bucket>.+?)\.(?:s3(?:[.-][a-z0-9-]+)?\.(?:localhost|amazonaws\.com(?:\.cn)?)|localhost)", re.DOTALL
 )
 _SERVICE_HOST = re.compile(r"s3(?:[.-][a-z0-9-]+)?\.(?:localhost|amazonaws\.com(?:\.cn)?)")
+
+FORM = (
+    "Uploads by a form (presigned POST) are not served, since its fields say who sends it: presign a PUT in its place "
+    "(generate_presigned_url('put_object', …))."
+)
 
 _GRANTS = ("x-amz-grant-read", "x-amz-grant-write", "x-amz-grant-read-acp", "x-amz-grant-write-acp",
            "x-amz-grant-full-control")  # fmt: skip
@@ -77,9 +82,11 @@ def requested(head: OnwardHead, body: bytes | None) -> Requested:
     """What the request asks for; `body` is that of DeleteObjects.
 
     Raises:
-        UnclearError: it can be read in two ways.
+        UnclearError: it can be read in two ways. UnservedError: it is a form.
     """
     bucket, key = place(head.path)
+    if head.method == "POST" and bucket and not key and not deletes_many(head):
+        raise UnservedError(FORM)
     if head.path.startswith("//"):
         raise UnclearError("The path begins with two slashes.")
     if bucket and (not BUCKET.fullmatch(bucket) or bucket in RESERVED or bucket.startswith(_CATALOGUE)):

@@ -93,7 +93,7 @@ class Groups:
             return None
         return own
 
-    def for_emulator(self) -> Group | None:
+    def for_emulator(self) -> ControlGroup | None:
         """The group that the embedded AWS emulator is to be started in; it is made. None = there are no groups."""
         top = self.top()
         if top is None:
@@ -200,7 +200,7 @@ def _made(paths: Paths, memory: int) -> tuple[ControlGroup | None, str]:
     return found, ""
 
 
-def _recorded(paths: Paths) -> Group | None:
+def _recorded(paths: Paths) -> ControlGroup | None:
     try:
         found = cgroups.parse(json.loads(_record(paths).read_text(encoding="utf-8")))
     except (OSError, ValueError):
@@ -210,9 +210,9 @@ def _recorded(paths: Paths) -> Group | None:
     return found if is_own else None
 
 
-def _of_emulator(top: Group) -> Group:
+def _of_emulator(top: ControlGroup) -> ControlGroup:
     """Beside the group of all environments."""
-    return Group(top.version, {kind: f"{place}-aws" for kind, place in top.folders.items()})
+    return ControlGroup(top.version, {kind: f"{place}-aws" for kind, place in top.folders.items()})
 
 
 def _name(revision: int | None) -> str:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome.api.aws import operations, passing, s3
-from aerodrome.api.aws.requested import BEYOND, OnwardHead, UnclearError, parsed
+from aerodrome.api.aws.requested import BEYOND, OnwardHead, UnclearError, UnservedError, parsed
 
 
 def head(method="GET", path="/", query="", **headers) -> OnwardHead:
@@ -80,7 +80,7 @@ def test_nothing_breaks_the_reader(path, query, source, method):
     try:
         asked = head(method, f"/{path}", query, x_amz_copy_source=source)
         s3.requested(asked, source.encode("utf-8", "replace"))
-    except UnclearError:
+    except (UnclearError, UnservedError):
         pass
 
 
@@ -91,6 +91,14 @@ def json_head(target: str, **more) -> OnwardHead:
 def asked_of(service: str, target: str, **body):
     given = json.dumps(body).encode()
     return needs(operations.requested(service, json_head(target), given, region="r", account="0" * 12))
+
+
+def test_tags_of_a_log_group_are_judged_on_the_group_however_its_arn_is_written():
+    arn = "arn:aws:logs:r:000000000000:log-group:g"
+    for written in (arn, f"{arn}:*", "arn:aws:logs:elsewhere:1:log-group:g"):
+        assert asked_of("logs", "Logs_20140328.TagResource", resourceArn=written) == [("logs:TagResource", arn)]
+    for unclear in (f"{arn}*", "*", "arn:aws:logs:r:000000000000:destination:*"):
+        assert asked_of("logs", "Logs_20140328.TagResource", resourceArn=unclear) == [("logs:TagResource", "*")]
 
 
 def test_a_log_group_is_named_once_and_with_its_stream():
