@@ -16,7 +16,7 @@ from typing import Any
 
 import uvicorn
 
-from . import peers, prelude, sockets
+from . import execution_api, peers, prelude, sockets
 from .notify import BEAT, Notifier
 
 EXECUTION = "execution"
@@ -36,6 +36,8 @@ def run(arguments: Namespace, notifier: Notifier) -> None:
     os.environ["AIRFLOW_API_APPS"] = arguments.apps
     if prelude.primed.configuration is not None:
         _use_primed(prelude.primed)
+    if arguments.apps == EXECUTION:
+        execution_api.speak_newest_only()
     from airflow.api_fastapi.main import app
 
     config = uvicorn.Config(
@@ -97,8 +99,7 @@ async def _show_life(notifier: Notifier) -> None:
 async def _warm_up(app: Any, delay: float = 0) -> None:
     """Have the execution API build its routes now: by itself it does so on its first request.
 
-    There is one set of routes for each of its versions. Building them takes seconds of processor time, for which the
-    first task or other units' starts would wait.
+    Building them takes a second of processor time, for which the first task or other units' starts would wait.
     """
     await asyncio.sleep(delay)
     scope = {

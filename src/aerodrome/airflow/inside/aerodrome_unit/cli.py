@@ -19,9 +19,12 @@ import tempfile
 import warnings
 from typing import Any
 
-from . import notices, prelude, stored_dags, test_commands
+from . import execution_api, notices, prelude, stored_dags
 
 STDIN = 0
+
+IN_ONE_PROCESS = {("dags", "test"), ("tasks", "test")}
+"""Commands that run tasks in this process, which speak to an execution API in it."""
 
 UNANSWERED = "The command asks for a confirmation, and here is nobody to answer. Add --yes to it."
 
@@ -40,8 +43,8 @@ def run(words: list[str]) -> None:
     notices.tell_of_runs()
     # Airflow 3 logs warnings to stdout, in the middle of a JSON document that somebody has asked for.
     warnings.showwarning = _warn
-    if tuple(sys.argv[1:3]) in test_commands.COMMANDS:
-        test_commands.speak_newest_only()
+    if tuple(sys.argv[1:3]) in IN_ONE_PROCESS:
+        execution_api.speak_newest_only()
     try:
         main()
     except EOFError:

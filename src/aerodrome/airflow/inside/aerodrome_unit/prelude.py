@@ -25,7 +25,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from . import likeness
+from . import execution_api, likeness
 
 VARIABLE = "AIRFLOW_CONFIG"
 
@@ -119,6 +119,7 @@ def prime(report: str) -> None:
         _import(name for name in EVERY_LINE + LINE_3 if name not in OF_THE_ENVIRONMENT)
         _configure_mappers()
         _read_metrics_registry()
+        execution_api.speak_newest_only()
         primed.execution_app = _execution_app()
         primed.included = _included()
     gc.enable()
@@ -143,6 +144,8 @@ def load() -> None:
     _import(EVERY_LINE + (LINE_3 if line_3 else LINE_2 + LINE_1))
     _configure_mappers()
     _read_metrics_registry()
+    if line_3:
+        execution_api.speak_newest_only()
     gc.freeze()
     gc.enable()
     _loaded_from[path] = _digest(path)
@@ -155,10 +158,7 @@ def _import(names: Iterable[str]) -> None:
 
 
 def _execution_app() -> Any:
-    """The application of the execution API with its routes, which by itself it makes at its first request.
-
-    There is one set of routes for each of its versions, and making them takes seconds.
-    """
+    """The application of the execution API with its routes, which by itself it makes at its first request."""
     made: Any = importlib.import_module("airflow.api_fastapi.execution_api.app").create_task_execution_api_app()
     if hasattr(made, "_cadwyn_initialize"):
         made._cadwyn_initialize()  # noqa: SLF001 - it has no public way

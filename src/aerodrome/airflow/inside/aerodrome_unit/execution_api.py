@@ -1,8 +1,10 @@
-"""`dags test` and `tasks test` of Airflow 3, without what makes them seconds slower.
+"""Airflow 3's execution API in its newest version alone.
 
-They run tasks in their own process, which speaks to an execution API in that process. Airflow generates the routes of
-every version that this API ever had, for tasks with an older SDK. Here there is one SDK, the newest. If Airflow or its
-library Cadwyn are not as we know them, nothing is changed.
+Airflow generates the routes of every version that this API ever had, for tasks with an older SDK. That takes seconds of
+a processor and tens of megabytes, in the execution unit, and in every process that speaks to such an API of its own
+(`dags test`, the DAG processor, the triggerer). In an environment there is one SDK, the newest: no requirements.txt
+may replace it (`release/essential_packages`). If Airflow or its library Cadwyn are not as we know them, nothing is
+changed.
 """
 
 # mypy: disable-error-code="import-not-found"
@@ -12,15 +14,14 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-COMMANDS = {("dags", "test"), ("tasks", "test")}
-
 
 def speak_newest_only() -> None:
-    """Have the execution API of this process generate its newest version alone."""
+    """Have the execution API of this process and its forks generate its newest version alone."""
     with contextlib.suppress(ImportError, AttributeError):
         from cadwyn import applications
 
-        applications.generate_versioned_routers = _Newest(applications.generate_versioned_routers)
+        if not isinstance(applications.generate_versioned_routers, _Newest):
+            applications.generate_versioned_routers = _Newest(applications.generate_versioned_routers)
 
 
 class _Newest:

@@ -1,4 +1,4 @@
-"""`dags test` speaks to the newest execution API alone, and to all of them where that cannot be."""
+"""An execution API has its newest version alone, and all of them where that cannot be."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from aerodrome.airflow.inside.aerodrome_unit import test_commands
+from aerodrome.airflow.inside.aerodrome_unit import execution_api
 
 OLD, NEW = SimpleNamespace(tags=["deleted"]), SimpleNamespace(tags=[])
 
@@ -33,10 +33,17 @@ def versions():
 
 
 def test_the_newest_version_is_generated_without_what_it_has_no_more(applications):
-    test_commands.speak_newest_only()
+    execution_api.speak_newest_only()
     routes, bundle = applications.generate_versioned_routers(SimpleNamespace(routes=[OLD, NEW]), versions=versions())
     assert routes == [NEW]
     assert bundle == (("head", "2"), "variable")
+
+
+def test_it_is_said_twice_and_done_once(applications):
+    execution_api.speak_newest_only()
+    once = applications.generate_versioned_routers
+    execution_api.speak_newest_only()
+    assert applications.generate_versioned_routers is once
 
 
 def test_what_cannot_be_generated_alone_is_generated_as_ever(applications):
@@ -49,7 +56,7 @@ def test_what_cannot_be_generated_alone_is_generated_as_ever(applications):
         return "all"
 
     applications.generate_versioned_routers = generate
-    test_commands.speak_newest_only()
+    execution_api.speak_newest_only()
     given = versions()
     assert applications.generate_versioned_routers(SimpleNamespace(routes=[OLD, NEW]), versions=given) == "all"
     assert asked[1] == ([OLD, NEW], given)
@@ -57,4 +64,4 @@ def test_what_cannot_be_generated_alone_is_generated_as_ever(applications):
 
 def test_an_airflow_without_it_is_left_alone(monkeypatch):
     monkeypatch.setitem(sys.modules, "cadwyn", None)
-    test_commands.speak_newest_only()
+    execution_api.speak_newest_only()
