@@ -27,7 +27,7 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from aerodrome.cli import operator_client, up_down
+from aerodrome.cli import operator_client, starting
 from benchmarks import book
 from benchmarks.ours import Installation, wait_for
 
@@ -160,7 +160,7 @@ class Run:
                 os.kill(pid, signal.SIGKILL)
                 self.console.print("  killed the control plane")
                 time.sleep(3.0)
-                up_down.up(self.ours.settings)
+                starting.up(self.ours.settings)
             self.changes += 1
         else:
             with self._control:

@@ -14,7 +14,7 @@ import psutil
 from botocore.config import Config
 from rich.console import Console
 
-from aerodrome.cli import operator_client, up_down
+from aerodrome.cli import operator_client, starting, stopping
 from aerodrome.identity import credentials_file, execution_role
 from aerodrome.release import installation
 from aerodrome.settings import Settings
@@ -69,7 +69,7 @@ class Installation:
 
     def __enter__(self) -> Self:
         with self._console.status("Starting Aerodrome, installing Airflow …"):
-            api = up_down.up(self.settings).api
+            api = starting.up(self.settings).api
             key_id, secret = credentials_file.read(self.settings.paths.credentials)
             session = boto3.Session(key_id, secret, region_name=self.settings.region)
             # One attempt: what is refused is to be seen as refused.
@@ -91,7 +91,7 @@ class Installation:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        up_down.purge(self.settings)
+        stopping.purge(self.settings)
 
     def create(self, name: str, version: str | None = None, folder: str = "dags", **more: Any) -> float:
         """Make an environment; returns the seconds from the call to AVAILABLE."""

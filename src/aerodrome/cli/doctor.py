@@ -11,13 +11,13 @@ import shutil
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import psutil
 
 from aerodrome.airflow import versions
 from aerodrome.backends.local import groups
+from aerodrome.cli.findings import DoctorFinding, Level
 from aerodrome.errors import BrokenError
 from aerodrome.model.limits import Enforcement
 from aerodrome.release import airflow_home, interpreters, locks
@@ -41,14 +41,6 @@ PROBE_LIMIT = 2.0
 
 LOCALHOST = ".localhost"
 """Names below it mean this machine (RFC 6761). Browsers and curl know that by themselves; not every resolver does."""
-
-
-class Level(StrEnum):
-    """How much a finding matters: a `fail` stops Aerodrome, or the Airflow version that most people will ask for."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,16 +73,6 @@ class MachineFacts:
     uids: str = ""
     """The ranges that the machine's register gave to this installation; empty: none yet."""
     data: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DoctorFinding:
-    """One line of the report."""
-
-    subject: str
-    level: Level
-    found: str
-    fix: str = ""
 
 
 def judge(facts: MachineFacts) -> list[DoctorFinding]:

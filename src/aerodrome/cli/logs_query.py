@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 
 from aerodrome import clock
-from aerodrome.cli import aws_clients
 from aerodrome.errors import CallerError, NotFoundError
 from aerodrome.model.defaults import LOG_MODULES
 
@@ -195,6 +194,8 @@ def _question(environment: Mapping[str, Any], group: str, wanted: Wanted, start:
 
 def _pages(client: Any, asked: Mapping[str, Any], missing: Missing = _unheard) -> Iterator[Mapping[str, Any]]:
     """Events; none while there is no such group, which is told."""
+    from aerodrome.cli import aws_clients  # noqa: PLC0415 - boto3 takes its time to import
+
     token: dict[str, str] = {}
     while True:
         try:

@@ -1,7 +1,7 @@
 """The command `aerodrome`: its verbs, their options and their help. Other modules do the work.
 
-The modules behind `up`, `down` and `doctor` take a second to import, so those commands import them themselves: `status`
-must not wait for them.
+The modules behind `down` and `doctor`, and boto3, take their time to import, so the commands that need them import them
+themselves: `status` must not wait for them.
 """
 
 from __future__ import annotations
@@ -29,10 +29,12 @@ from aerodrome.cli import (
     operator_client,
     rendering,
     roles,
+    starting,
     why,
 )
 from aerodrome.cli.console import AsJson, Yes, err, out, print_json, told
 from aerodrome.cli.dev import command as dev
+from aerodrome.cli.findings import Level
 from aerodrome.identity.credentials_file import PROFILE
 from aerodrome.settings import EMBEDDED
 
@@ -82,8 +84,6 @@ def up(
     as_json: AsJson = False,
 ) -> None:
     """Start Aerodrome; returns when the API answers. Running environments are adopted, stopped ones started."""
-    from aerodrome.cli import up_down  # noqa: PLC0415 - see above
-
     with told() as settings:
         if foreground:
             from aerodrome import runtime  # noqa: PLC0415 - see above; the longest of all
@@ -91,7 +91,7 @@ def up(
             runtime.serve(settings)
             return
         with err.status("Starting Aerodrome …"):
-            state = up_down.up(settings)
+            state = starting.up(settings)
         if settings.aws_endpoint_url == EMBEDDED and not settings.guards_aws:
             err.print(OPEN, style="yellow", soft_wrap=True)
         if as_json:
@@ -110,11 +110,11 @@ def up(
 @app.command(epilog="Examples:  aerodrome down")
 def down(*, as_json: AsJson = False) -> None:
     """Stop everything in order; data survives, and the next `up` starts every environment again."""
-    from aerodrome.cli import up_down  # noqa: PLC0415 - see above
+    from aerodrome.cli import stopping  # noqa: PLC0415 - see above
 
     with told() as settings:
         with err.status("Stopping Aerodrome …") as spinner:
-            up_down.down(settings, report=spinner.update)
+            stopping.down(settings, report=spinner.update)
         if as_json:
             print_json({"data": str(settings.paths.data)})
             return
@@ -249,7 +249,7 @@ def doctor(*, as_json: AsJson = False) -> None:
         print_json([asdict(each) for each in found])
     else:
         out.print(rendering.findings(found))
-    if any(each.level is examination.Level.FAIL for each in found):
+    if any(each.level is Level.FAIL for each in found):
         raise typer.Exit(1)
 
 
@@ -267,15 +267,15 @@ def purge(
 
     On an external PostgreSQL and Redis what is Aerodrome's is removed too.
     """
-    from aerodrome.cli import up_down  # noqa: PLC0415 - see above
+    from aerodrome.cli import stopping  # noqa: PLC0415 - see above
 
     with told() as settings:
         data = settings.paths.data
         if not yes:
-            also = "" if keep_external else up_down.what_else(settings)
+            also = "" if keep_external else stopping.what_else(settings)
             typer.confirm(f"Remove everything below {data}{also}?", abort=True, err=True)
         with err.status("Stopping Aerodrome …") as spinner:
-            found = up_down.purge(settings, keep_external=keep_external, report=spinner.update)
+            found = stopping.purge(settings, keep_external=keep_external, report=spinner.update)
         if as_json:
             print_json({"removed": [str(data)], "external": found.sentences(), "kept_external": keep_external})
             return

@@ -16,7 +16,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from aerodrome.cli.doctor import DoctorFinding, Level
+from aerodrome.cli.findings import DoctorFinding, Level
 from aerodrome.model.audit import AuditKind
 
 STATUS_STYLES = {

@@ -5,10 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from aerodrome.cli import aws_clients
-from aerodrome.identity import execution_role
 from aerodrome.settings import Settings
 
 POLICY = "MWAA-Execution-Policy"
@@ -24,6 +20,11 @@ def create(settings: Settings, port: int, name: str, *, bucket: str, environment
     Raises:
         CallerError: IAM refuses. RetryError: the API gives no answer.
     """
+    from botocore.exceptions import ClientError  # noqa: PLC0415 - it takes its time to import
+
+    from aerodrome.cli import aws_clients  # noqa: PLC0415 - as above
+    from aerodrome.identity import execution_role  # noqa: PLC0415 - as above
+
     iam: Any = aws_clients.client(settings, port, "iam")
     document = execution_role.standard_policy(environment, bucket, region=settings.region, account=settings.account_id)
     with aws_clients.told():

@@ -17,7 +17,7 @@ from psycopg import sql
 
 from aerodrome import errors, private_files
 from aerodrome.backends import purging
-from aerodrome.cli import up_down
+from aerodrome.cli import stopping
 from aerodrome.emulator import launch
 from aerodrome.emulator.redshift.warehouses import Access, Warehouse
 from aerodrome.ledger.environments import Environments
@@ -143,7 +143,7 @@ def test_everything_of_ours_is_told_and_goes_and_nothing_of_anybody_else(setting
     assert set(told) == expected
     assert len(told) == len(expected)
 
-    assert up_down.purge(settings).databases[-1] == DATABASE
+    assert stopping.purge(settings).databases[-1] == DATABASE
     assert left(server) == (set(THEIRS), set())
     with client_library.Redis.from_url(broker, decode_responses=True) as client:
         assert client.keys() == ["somebody"]
@@ -154,9 +154,9 @@ def test_a_server_that_does_not_answer_keeps_the_data_folder(settings):
     folders.make(settings.paths.keys, folders.PRIVATE)
     away = settings.model_copy(update={"database_url": "postgresql://u:p@127.0.0.1:1/postgres"})
     with pytest.raises(errors.RetryError, match="--keep-external"):
-        up_down.purge(away)
+        stopping.purge(away)
     assert settings.paths.keys.exists()
-    [sentence] = up_down.purge(away, keep_external=True).sentences()
+    [sentence] = stopping.purge(away, keep_external=True).sentences()
     assert "does not answer" in sentence
     assert not settings.paths.data.exists()
 
@@ -165,6 +165,6 @@ def test_where_all_is_embedded_nothing_is_looked_for(settings, monkeypatch):
     folders.make(settings.paths.keys, folders.PRIVATE)
     own = settings.model_copy(update={"database_url": "embedded", "redis_url": "embedded"})
     monkeypatch.setattr(purging, "look", lambda *_: pytest.fail("looked"))
-    assert up_down.purge(own).sentences() == []
-    assert up_down.what_else(own) == ""
-    assert "your PostgreSQL and your Redis" in up_down.what_else(settings)
+    assert stopping.purge(own).sentences() == []
+    assert stopping.what_else(own) == ""
+    assert "your PostgreSQL and your Redis" in stopping.what_else(settings)

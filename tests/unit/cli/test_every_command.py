@@ -33,7 +33,8 @@ from aerodrome.cli import (
     operator_client,
     rendering,
     roles,
-    up_down,
+    starting,
+    stopping,
 )
 from aerodrome.cli.dev import lifetime, session
 from aerodrome.cli.dev import output as teller_of_dev
@@ -187,9 +188,9 @@ def surroundings(monkeypatch, tmp_path):
     for name, value in {"COLUMNS": "40", "FORCE_COLOR": "1", "AERODROME_DATA": str(data), "TERM": "xterm"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(up_down, "up", lambda _: up_down.State("http://127.0.0.1:4560", adopted=True))
-    monkeypatch.setattr(up_down, "down", lambda *_, **__: None)
-    monkeypatch.setattr(up_down, "purge", lambda *_, **__: Found(unseen=LONG))
+    monkeypatch.setattr(starting, "up", lambda _: starting.State("http://127.0.0.1:4560", adopted=True))
+    monkeypatch.setattr(stopping, "down", lambda *_, **__: None)
+    monkeypatch.setattr(stopping, "purge", lambda *_, **__: Found(unseen=LONG))
     monkeypatch.setattr(login, "link", lambda *_: LONG)
     monkeypatch.setattr(roles, "create", lambda *_, **__: FOLDER)
     monkeypatch.setattr(lifetime, "running", lambda *_, **__: nullcontext(4560))

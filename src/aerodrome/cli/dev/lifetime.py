@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from aerodrome import file_locks, private_files
-from aerodrome.cli import operator_client, up_down
+from aerodrome.cli import operator_client, starting, stopping
 from aerodrome.cli.dev.output import Mark, Teller
 from aerodrome.errors import CallerError, RetryError
 from aerodrome.services import folders
@@ -59,7 +59,7 @@ def running(settings: Settings, teller: Teller, *, leaving: Callable[[], None] =
             leaving()
             teller.quiet()
             if file_locks.taken(descriptor) and (not was_up or _is_ours(settings, started)):
-                up_down.down(settings, report=lambda what: teller.progress("stop", what, None))
+                stopping.down(settings, report=lambda what: teller.progress("stop", what, None))
                 started.unlink(missing_ok=True)
                 teller.quiet()
                 kept = f"Stopped. All is kept for the next time, in {settings.paths.data}"
@@ -73,7 +73,7 @@ def running(settings: Settings, teller: Teller, *, leaving: Callable[[], None] =
 def _up(settings: Settings, teller: Teller, started: Path, *, was_up: bool) -> int:
     if not was_up:
         teller.progress("start", "Starting Aerodrome.", None)
-    state = up_down.up(settings)
+    state = starting.up(settings)
     if not was_up:
         private_files.write(started, _control_plane(settings), durable=True)
     teller.quiet()

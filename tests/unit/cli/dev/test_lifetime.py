@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from aerodrome.cli import operator_client, up_down
+from aerodrome.cli import operator_client, starting, stopping
 from aerodrome.cli.console import Voice
 from aerodrome.cli.dev import lifetime
 from aerodrome.cli.dev.output import Teller
@@ -30,7 +30,7 @@ class Machine:
             self.starts += 1
             self.settings.paths.run.mkdir(parents=True, exist_ok=True)
             (self.settings.paths.run / "control-plane.pid").write_text(str(self.starts))
-        state = up_down.State("http://127.0.0.1:4560", adopted=self.is_up)
+        state = starting.State("http://127.0.0.1:4560", adopted=self.is_up)
         self.is_up = True
         return state
 
@@ -44,8 +44,8 @@ def machine(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # the run folder is there: its own path would be too long
     found = Machine(Settings(data=tmp_path / "data"))
     monkeypatch.setattr(operator_client, "is_up", lambda _: found.is_up)
-    monkeypatch.setattr(up_down, "up", found.up)
-    monkeypatch.setattr(up_down, "down", found.down)
+    monkeypatch.setattr(starting, "up", found.up)
+    monkeypatch.setattr(stopping, "down", found.down)
     return found
 
 
@@ -111,7 +111,7 @@ def test_a_start_that_fails_is_cleared_away(machine, monkeypatch):
         machine.is_up = True
         raise BrokenError("it did not answer")
 
-    monkeypatch.setattr(up_down, "up", fail)
+    monkeypatch.setattr(starting, "up", fail)
     with pytest.raises(BrokenError), session(machine):
         pass
     assert not machine.is_up
