@@ -11,7 +11,7 @@ OTHER_LINES ?= 3.2.1 3.0.6 2.10.3 1.10.15
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test faults lines check format lock bench bench-loss clean
+.PHONY: help quickstart test faults lines check mypy ruff imports collected format lock bench bench-loss clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -19,7 +19,8 @@ help: ## Show this list
 quickstart: .venv/.synced ## From nothing to a finished workflow on real Airflow (VERSION=3.3 or 2.11)
 	$(RUN)/python -m examples.movielens --airflow-version $(VERSION)
 
-test: check ## Every test on the two main lines (faults, lines and bench are longer); says what it skipped and why
+test: .venv/.synced ## Every test on the two main lines (faults, lines and bench are longer); says what it skipped and why
+	@$(MAKE) --no-print-directory --jobs 2 mypy collected imports ruff
 	$(RUN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations 30 --durations-min 1
 
 faults: .venv/.synced ## Every fault at every place on real processes (make test kills at one place of a kind)
@@ -31,10 +32,21 @@ lines: .venv/.synced ## The other Airflow lines, and popular packages on the two
 		tests/acceptance/movielist tests/acceptance/movielens tests/acceptance/test_updates.py tests/integration/cell
 
 check: .venv/.synced ## Style, types, import directions (about ten seconds)
+	@$(MAKE) --no-print-directory --jobs 2 mypy imports ruff
+
+mypy: .venv/.synced
+	$(RUN)/mypy
+
+ruff: .venv/.synced
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .
-	$(RUN)/mypy
+
+imports: .venv/.synced
 	$(RUN)/lint-imports
+
+# pytest compiles each test file at its first reading. Otherwise the three processes of `make test` would do so each.
+collected: .venv/.synced
+	@$(RUN)/pytest --collect-only -qq > /dev/null || true
 
 format: .venv/.synced ## Lay the code out
 	$(RUN)/ruff format .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import shutil
 import tempfile
@@ -32,6 +33,16 @@ for _name in [name for name in os.environ if name.startswith(("AWS_", "AERODROME
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first, or one process would work alone at the end."""
     items.sort(key=lambda item: tiers.order(item.nodeid))
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from looking through thousands of tests again and again: they stay to the end."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -98,6 +109,12 @@ def until_unit_ends() -> Iterator[contextlib.ExitStack]:
 @pytest.fixture(scope="session")
 def product(versions: Path, until_unit_ends: contextlib.ExitStack) -> Product:
     """One Aerodrome for all tests that leave it as they found it. Its workers leave soon when there is little to do."""
+    return until_unit_ends.enter_context(started(versions, AERODROME_SCALE_IN_AFTER="3"))
+
+
+@pytest.fixture(scope="session")
+def changing_product(versions: Path, until_unit_ends: contextlib.ExitStack) -> Product:
+    """Another for tests whose environments are their own, and which bring it down and up."""
     return until_unit_ends.enter_context(started(versions, AERODROME_SCALE_IN_AFTER="3"))
 
 

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import boto3
 import psutil
@@ -23,7 +24,7 @@ import psycopg
 import pytest
 from botocore.config import Config
 
-from aerodrome.cli import operator_client
+from aerodrome.cli import events_query, operator_client, starting
 from aerodrome.identity import credentials_file, execution_role
 from aerodrome.settings import Settings
 from waiting import LIMIT, wait_for
@@ -123,9 +124,10 @@ class Product:
         self.iam: Any = session.client("iam", endpoint_url=endpoint)
 
     def kill_control_plane(self) -> None:
-        """Kill it and start it again; it is found where it was, so our clients are good still."""
+        """Kill it and start it again, as `up` does; it is found where it was, so our clients are good still."""
         os.kill(json.loads((self.data / "run" / "control-plane.pid").read_text())["pid"], signal.SIGKILL)
-        self.run("up")
+        with mock.patch.dict(os.environ, self._environment, clear=True):
+            starting.up(Settings())
 
     def prepare(self) -> None:
         """A bucket fit for an environment, and an execution role."""
@@ -211,6 +213,10 @@ class Product:
         """As `aerodrome status --json`, without a process for every look."""
         found: dict[str, Any] = operator_client.ask(Settings(data=self.data), "GET", "/status")
         return found
+
+    def events(self, name: str, *, limit: int = 100) -> list[dict[str, Any]]:
+        """As `aerodrome events --json` tells them, without a process for every look."""
+        return events_query.once(Settings(data=self.data), {"environment": name, "limit": limit})
 
     def environment(self, name: str) -> dict[str, Any]:
         """What `aerodrome status` knows of one environment."""

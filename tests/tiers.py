@@ -9,18 +9,19 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 PRODUCT = "product"
+CHANGING = "changing_product"
 MORTAL = "mortal_product"
 AIRFLOW = "airflow"
 
 SHARED = {
-    "tests/acceptance/test_bad_beginnings.py": PRODUCT,
+    "tests/acceptance/test_bad_beginnings.py": CHANGING,
     "tests/acceptance/test_hibernation.py": PRODUCT,
     "tests/acceptance/test_life.py": PRODUCT,
     "tests/acceptance/test_mwaa_hook.py": PRODUCT,
     "tests/acceptance/test_scaling.py": PRODUCT,
     "tests/acceptance/test_terraform.py": PRODUCT,
-    "tests/acceptance/test_updates.py": PRODUCT,
-    "tests/acceptance/test_upgrades.py": PRODUCT,
+    "tests/acceptance/test_updates.py": CHANGING,
+    "tests/acceptance/test_upgrades.py": CHANGING,
     "tests/acceptance/movielist/test_notes.py": PRODUCT,
     "tests/acceptance/release/test_first_line.py": PRODUCT,
     "tests/acceptance/release/test_lines.py": PRODUCT,
@@ -37,7 +38,8 @@ SHARED = {
 }
 """Files whose tests ask for what takes long to make → its name. One process runs all files of a name.
 
-An Aerodrome costs half a minute of a processor: it migrates a database of each line before its first environment.
+An Aerodrome costs half a minute of a processor: it migrates a database of each line before its first environment. So
+there are no more than are needed for no process to work on alone at the end.
 """
 
 STAYING = (
@@ -50,12 +52,13 @@ STAYING = (
     "tests/acceptance/airflow/test_environment.py",
     "tests/acceptance/airflow/test_roles.py",
 )
-"""Files that share environments in what they share. They come last: others bring it down and up, or are slowed."""
+"""Files that share environments in what they share. They come last: others are slowed by those environments."""
 
 FIRST = (
-    PRODUCT,
+    CHANGING,
     "tests/faults/cell/test_deaths.py",  # needs no Airflow, which the process before this one installs meanwhile
     MORTAL,
+    PRODUCT,
     AIRFLOW,
     "tests/acceptance/test_dev.py",
     "tests/acceptance/release/test_requirements.py",

@@ -6,10 +6,16 @@ import pytest
 
 from acceptance.test_updates import LOOKING
 from acceptance.test_upgrades import downgrade, make_history
-from product import BUCKET, LIMIT, PRIVATE, wait_for
+from product import BUCKET, LIMIT, PRIVATE, Product, wait_for
 
 OF_PAUSED = "of-paused"
 """A rehearsal tries every DAG in the bucket; this has one."""
+
+
+@pytest.fixture(scope="module")
+def product(changing_product: Product) -> Product:
+    """Not the one whose environments are shared."""
+    return changing_product
 
 
 def test_a_creation_that_cannot_succeed_says_why_and_leaves_nothing_running(product):

@@ -342,7 +342,7 @@ def test_a_task_that_takes_everything_is_bounded_and_the_events_say_so(product, 
 
 def limits_met(product, environment):
     """The units that have met a limit, by the kind of event; None before both kinds are there."""
-    events = product.run_json("events", environment)
+    events = product.events(environment)
     found = {each["kind"]: each["detail"]["unit"] for each in events if each["kind"].startswith("OUT_OF")}
     return found if len(found) == len({"OUT_OF_MEMORY", "OUT_OF_PROCESSES"}) else None
 

@@ -32,7 +32,7 @@ def test_workers_come_for_a_crowd_and_leave_without_a_lost_task(product, shared_
     assert [each["try_number"] for each in found] == [1] * TASKS
     assert len({each["hostname"] for each in found}) > 1
     wait_for("one worker is left", lambda: workers(product, name) == 1)
-    told = [each["sentence"] for each in product.run_json("events", name) if each["kind"] == "SCALING"]
+    told = [each["sentence"] for each in product.events(name) if each["kind"] == "SCALING"]
     assert any(re.fullmatch(r"\d+ queued \+ \d+ running, 5 a worker → [23] workers", each) for each in told), told
     assert any("→ 1 worker" in each for each in told), told
     assert any("no task any more" in each for each in told), told

@@ -108,6 +108,12 @@ with DAG("{dag}", start_date=datetime(2024, 1, 1), schedule=None):
 REQUIREMENTS = "--find-links /usr/local/airflow/plugins\n--no-index\ncow==1.0\n"
 
 
+@pytest.fixture(scope="module")
+def product(changing_product: Product) -> Product:
+    """Not the one whose environments are shared."""
+    return changing_product
+
+
 def wheel(name: str, text: str, *needs: str, version: str = "1.0") -> bytes:
     """A wheel of one module."""
     info, packed = f"{name}-{version}.dist-info", io.BytesIO()
@@ -192,7 +198,7 @@ def watched(product, name: str, *, pause: float = 0.1) -> Iterator[list[str]]:
 
 def notes(product, name: str) -> list[str]:
     """What the environment's changes have noted, from the first on."""
-    events = product.run_json("events", name, "--limit", "1000")
+    events = product.events(name, limit=1000)
     return [each["sentence"] for each in events if each["kind"] == "NOTE"]
 
 

@@ -20,6 +20,12 @@ OWN_BUCKET = "to-be-upgraded"
 
 
 @pytest.fixture(scope="module")
+def product(changing_product: Product) -> Product:
+    """Not the one whose environments are shared."""
+    return changing_product
+
+
+@pytest.fixture(scope="module")
 def moving(product: Product) -> Iterator[str]:
     """An environment of Airflow 2.11 with a history; each test leaves it with that version."""
     name = "moving"

@@ -38,7 +38,7 @@ def airflow(product: Product, shared_environment: Shared) -> Iterator[Airflow]:
     product.s3.delete_object(Bucket=BUCKET, Key=f"dags/{found.dag}.py")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: apt-get install chromium")
@@ -57,3 +57,10 @@ def page(browser: Browser) -> Iterator[Page]:
     context.set_default_timeout(60_000)
     yield context.new_page()
     context.close()
+
+
+@pytest.fixture
+def bare_page(page: Page) -> Page:
+    """For what Airflow's UI has no part in: to load and draw it would take seconds of a processor."""
+    page.route("**/static/**", lambda route: route.abort())
+    return page

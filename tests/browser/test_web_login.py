@@ -82,9 +82,9 @@ def test_the_menu_shows_who_is_logged_in_and_logs_out(page, airflow):
 
 
 @ONE
-def test_a_link_works_once(page, airflow, browser):
+def test_a_link_works_once(bare_page, airflow, browser):
     link = airflow.link(airflow.product.mwaa)
-    opened(page, link)
+    opened(bare_page, link)
     again = browser.new_context(ignore_https_errors=True)
     other = again.new_page()
     with other.expect_response(re.compile("/aws_mwaa/login")) as posted:
@@ -95,6 +95,6 @@ def test_a_link_works_once(page, airflow, browser):
 
 @ONE
 @pytest.mark.parametrize("path", ["/execution/health", "/auth/token", "/api/v2/../../execution/health"])
-def test_what_is_not_for_people_is_not_reached_from_a_page(page, airflow, path):
-    server = opened(page, airflow.link(airflow.product.mwaa))
-    assert page.evaluate("async url => (await fetch(url)).status", f"{server}{path}") in {400, 404}
+def test_what_is_not_for_people_is_not_reached_from_a_page(bare_page, airflow, path):
+    server = opened(bare_page, airflow.link(airflow.product.mwaa))
+    assert bare_page.evaluate("async url => (await fetch(url)).status", f"{server}{path}") in {400, 404}

@@ -41,7 +41,8 @@ with DAG("{dag}", start_date=datetime(2024, 1, 1), schedule=None):
 def hardy(mortal_product):
     mortal_product.create(NAME, MaxWorkers=1)  # what is queued stays so, and the only worker is known by its name
     mortal_product.wait_until(NAME, "AVAILABLE")
-    return mortal_product
+    yield mortal_product
+    mortal_product.delete(NAME)  # idle, it would take a tenth of a core from the tests of the next file
 
 
 def all_ready(product):
@@ -222,7 +223,7 @@ def test_everything_killed_comes_back_with_its_history(hardy):
 
 
 def events(product, kind, of=NAME):
-    return [each for each in product.run_json("events", of) if each["kind"] == kind]
+    return [each for each in product.events(of) if each["kind"] == kind]
 
 
 def test_units_that_are_stopped_by_a_signal_are_replaced_and_their_tasks_retried(hardy):

@@ -34,7 +34,7 @@ def is_fixture(function: ast.FunctionDef) -> bool:
     return any("pytest.fixture" in ast.unparse(each) for each in function.decorator_list)
 
 
-@pytest.mark.parametrize("name", [tiers.PRODUCT, tiers.MORTAL])
+@pytest.mark.parametrize("name", [tiers.PRODUCT, tiers.CHANGING, tiers.MORTAL])
 def test_one_process_runs_all_files_that_ask_for_an_aerodrome_that_is_shared(name: str) -> None:
     assert {file for file in STARTING if name in asked_for(file)} == {
         file for file, each in tiers.SHARED.items() if each == name
