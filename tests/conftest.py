@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+import disk
 import lines
 import tiers
 from aerodrome.services import clusters, databases, postgres
@@ -23,6 +24,8 @@ from product import VERSIONS, Product, Shared, started
 # A deadline would make a busy machine fail a test that has nothing to do with time.
 settings.register_profile("untimed", settings.get_profile("default"), deadline=None)
 settings.load_profile("untimed")
+
+disk.wait_for_no_disk()
 
 for _name in [name for name in os.environ if name.startswith(("AWS_", "AERODROME_"))]:
     if not _name.startswith("AERODROME_TEST_"):

@@ -24,9 +24,10 @@ import psycopg
 import pytest
 from botocore.config import Config
 
+import disk
 from aerodrome.cli import events_query, operator_client, starting
 from aerodrome.identity import credentials_file, execution_role
-from aerodrome.settings import Settings
+from aerodrome.settings import Paths, Settings
 from waiting import LIMIT, wait_for
 
 VERSIONS = Path(os.environ.get("AERODROME_TEST_VERSIONS", Path(__file__).parents[1] / ".versions"))
@@ -68,6 +69,10 @@ PRIVATE = {
     "BlockPublicPolicy": True,
     "RestrictPublicBuckets": True,
 }
+
+
+MOST_KILLS = 20
+"""How often what runs is killed: what starts a process again may do so before it is killed itself."""
 
 
 class Shared(NamedTuple):
@@ -280,6 +285,14 @@ class Product:
         return "\n".join(path.read_text().splitlines()[-15:]) if path.exists() else "no log"
 
     def purge(self) -> None:
+        """Leave nothing. What would end in order takes its time for that, and is killed, but for PostgreSQL."""
+        for _ in range(MOST_KILLS):
+            living = [each for each in self.processes() if not is_postgres(each)]
+            for process in living:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            if not living:
+                break
         self.run("purge", "--yes", check=False)
         for process in self.processes():
             with contextlib.suppress(psutil.Error):
@@ -294,6 +307,13 @@ class Product:
         return False
 
 
+def is_postgres(process: psutil.Process) -> bool:
+    """Whether it is of PostgreSQL, which leaves memory behind when it is killed."""
+    with contextlib.suppress(psutil.Error):
+        return str(process.name()) == "postgres"
+    return False
+
+
 @contextlib.contextmanager
 def started(versions: Path, **variables: str) -> Iterator[Product]:
     """A product that is up and prepared, with these variables; nothing of it is left afterwards."""
@@ -301,6 +321,7 @@ def started(versions: Path, **variables: str) -> Iterator[Product]:
     folder.chmod(0o711)
     product = Product(folder, versions, variables)
     try:
+        disk.start_server(Paths(product.data))
         product.up()
         product.prepare()
         yield product

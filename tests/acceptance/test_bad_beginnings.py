@@ -6,6 +6,7 @@ import pytest
 
 from acceptance.test_updates import LOOKING
 from acceptance.test_upgrades import downgrade, make_history
+from matrices import sampled
 from product import BUCKET, LIMIT, PRIVATE, Product, wait_for
 
 OF_PAUSED = "of-paused"
@@ -18,8 +19,10 @@ def product(changing_product: Product) -> Product:
     return changing_product
 
 
-def test_a_creation_that_cannot_succeed_says_why_and_leaves_nothing_running(product):
-    product.create("doomed", AirflowConfigurationOptions={"core.parallelism": "plenty"})
+@pytest.mark.parametrize("option", sampled("dag_processor.parsing_processes", beside=("core.parallelism",)))
+def test_a_creation_that_cannot_succeed_says_why_and_leaves_nothing_running(product, option):
+    """One unit that does not start is enough; with the other option none does, and each imports Airflow five times."""
+    product.create("doomed", AirflowConfigurationOptions={option: "plenty"})
     found = product.wait_until("doomed", "CREATE_FAILED")
     error = found["LastUpdate"]["Error"]
     assert found["LastUpdate"]["Status"] == "FAILED"
