@@ -25,11 +25,13 @@ test: .venv/.synced ## Every test on the two main lines (faults, lines and bench
 
 faults: .venv/.synced ## Every fault at every place on real processes (make test kills at one place of a kind)
 	AERODROME_TEST_FAULTS=every $(RUN)/pytest tests/faults tests/unit/controller \
-		tests/acceptance/release/test_verification.py tests/acceptance/test_upgrades.py
+		tests/acceptance/release/test_verification.py tests/acceptance/test_upgrades.py \
+		tests/acceptance/test_bad_beginnings.py
 
 lines: .venv/.synced ## The other Airflow lines, and popular packages on the two main ones
 	AERODROME_TEST_LINES="$(OTHER_LINES)" $(RUN)/pytest tests/acceptance/release tests/acceptance/airflow \
-		tests/acceptance/movielist tests/acceptance/movielens tests/acceptance/test_updates.py tests/integration/cell
+		tests/acceptance/movielist tests/acceptance/movielens tests/acceptance/test_updates.py \
+		tests/acceptance/test_hibernation.py tests/integration/cell
 
 check: .venv/.synced ## Style, types, import directions (about ten seconds)
 	@$(MAKE) --no-print-directory --jobs 2 mypy imports ruff
