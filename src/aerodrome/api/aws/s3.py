@@ -85,12 +85,12 @@ def requested(head: OnwardHead, body: bytes | None) -> Requested:
         UnclearError: it can be read in two ways. UnservedError: it is a form.
     """
     bucket, key = place(head.path)
-    if head.method == "POST" and bucket and not key and not deletes_many(head):
-        raise UnservedError(FORM)
     if head.path.startswith("//"):
         raise UnclearError("The path begins with two slashes.")
     if bucket and (not BUCKET.fullmatch(bucket) or bucket in RESERVED or bucket.startswith(_CATALOGUE)):
         raise UnclearError(f"The specified bucket is not valid: {bucket[:63]}")
+    if head.method == "POST" and "multipart/form-data" in head.headers.get("content-type", "").lower():
+        raise UnservedError(FORM)
     name = subresources.action(head.method, "object" if key else "bucket" if bucket else "service", head.query)
     if bucket.endswith(ALIASES):
         return Requested(checks=(NeededPermission(action="s3:GetAccessPoint", resource="*"), BEYOND))
