@@ -22,7 +22,7 @@ from aerodrome import clock, log, service_models
 from aerodrome.errors import AerodromeError
 from aerodrome.listening.crowd import ConnectionLimits
 from aerodrome.listening.server import HttpServer
-from aerodrome.telemetry import keeping, launch, wire
+from aerodrome.telemetry import event_streams, keeping, launch, wire
 from aerodrome.telemetry.logs_api import LogsApi, is_search
 from aerodrome.telemetry.metrics import protocols
 from aerodrome.telemetry.metrics.api import MetricsApi
@@ -48,6 +48,8 @@ KEEP_ALIVE = 75
 GRACEFUL = 3
 """Seconds that an idle connection stays open, and that open requests get at a stop."""
 
+LIVE_TAIL = "Logs_20140328.StartLiveTail"
+
 logger = structlog.get_logger("telemetry")
 
 
@@ -70,6 +72,9 @@ class TelemetryApp:
         try:
             body = await _body(receive)
             target = targets[0].decode("latin-1") if len(targets) == 1 else ""
+            if target == LIVE_TAIL:
+                await self._serve_live_tail(body, _caller(scope), receive, send)
+                return
             status, answer = await self._answer(target, body, _caller(scope), receive)
         except TimeoutError:
             return
@@ -99,6 +104,27 @@ class TelemetryApp:
         headers += [(b"content-length", b"%d" % len(answer)), (b"x-amzn-requestid", request_id.encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
+
+    async def _serve_live_tail(self, body: bytes, caller: str, receive: Receive, send: Send) -> None:
+        """Answer with a stream of events until the caller is gone."""
+        request_id, tails = str(uuid.uuid4()), self._api.live_tails
+        try:
+            session = await tails.open(wire.read(wire.operation(LIVE_TAIL), body), caller)
+        except TelemetryRefusedError as error:
+            await _respond(send, wire.status(error), wire.failure(error))
+            return
+        headers = [(b"content-type", event_streams.CONTENT_TYPE), (b"x-amzn-requestid", request_id.encode())]
+        gone = asyncio.ensure_future(_gone(receive))
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            async for message in tails.messages(session, request_id):
+                if gone.done():
+                    return
+                await send({"type": "http.response.body", "body": message, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            gone.cancel()
+            tails.close(session)
 
     async def _answer(self, target: str, body: bytes, caller: str, receive: Receive) -> tuple[int, bytes]:
         """The API's answer; a search ends when its caller is gone, what changes something does not.

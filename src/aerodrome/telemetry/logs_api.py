@@ -17,6 +17,7 @@ from aerodrome.telemetry import acceptance, insights_api, patterns, positions, w
 from aerodrome.telemetry.acceptance import LogEvent
 from aerodrome.telemetry.catalogue import Catalogue, LogGroup, Stream
 from aerodrome.telemetry.insights_api import InsightsApi
+from aerodrome.telemetry.live_tail import LiveTails
 from aerodrome.telemetry.pages import Asked, StoredEvent
 from aerodrome.telemetry.positions import Position
 from aerodrome.telemetry.refusals import INVALID, NOT_FOUND, TelemetryRefusedError, invalid
@@ -57,6 +58,7 @@ class LogsApi:
         self._region = region
         self._account = account
         self._insights = InsightsApi(store, account=account, group_of=self._named_group)
+        self.live_tails = LiveTails(store, account=account, group_of=self._named_group)
 
     async def answer(self, target: str, body: bytes, *, caller: str = "") -> tuple[int, bytes]:
         """Status and body for a request to the operation that `target` names, by `caller`."""

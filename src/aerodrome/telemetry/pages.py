@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ def page(place: StorePaths, asked: Asked, ticket: Path) -> Page:
     replaced = 0
     while True:
         try:
-            with engine.connected(place, ticket) as database:
+            with _refused(), engine.connected(place, ticket) as database:
                 return _Search(place, asked, database).page()
         except duckdb.IOException:
             replaced += 1
@@ -111,8 +112,32 @@ def page(place: StorePaths, asked: Asked, ticket: Path) -> Page:
             if asked.limit == 1:
                 raise TelemetryRefusedError(UNAVAILABLE, "The search needs more memory than it may have.") from None
             asked = replace(asked, limit=max(asked.limit // FEWER, 1))  # these are unusually large
-        except duckdb.InvalidInputException as error:
-            raise invalid(f"Invalid filter pattern: {str(error).splitlines()[0]}") from None
+
+
+def matching(place: StorePaths, condition: SqlCondition, messages: Sequence[str]) -> list[int]:
+    """Which of these messages fit a filter pattern, by their number.
+
+    Raises:
+        TelemetryRefusedError: the pattern cannot be computed.
+    """
+    with engine.connected(place) as database, _refused():
+        database.execute(
+            "CREATE TEMP TABLE heard AS SELECT unnest($1::BIGINT[]) AS number, unnest($2::VARCHAR[]) AS message",
+            [list(range(len(messages))), list(messages)],
+        )
+        found = database.execute(
+            f"SELECT number FROM heard WHERE {condition.sql} ORDER BY number",  # noqa: S608 - values are parameters
+            list(condition.parameters),
+        )
+        return [number for (number,) in found.fetchall()]
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    try:
+        yield
+    except duckdb.InvalidInputException as error:
+        raise invalid(f"Invalid filter pattern: {str(error).splitlines()[0]}") from None
 
 
 class _Search:

@@ -31,6 +31,7 @@ from aerodrome.telemetry.insights import search
 from aerodrome.telemetry.insights.search import QueryOutcome, Question
 from aerodrome.telemetry.keeping import DropReason, Plan, StoreLimits, Write
 from aerodrome.telemetry.pages import Asked, Page
+from aerodrome.telemetry.patterns import SqlCondition
 from aerodrome.telemetry.refusals import THROTTLED, UNAVAILABLE, TelemetryRefusedError
 from aerodrome.telemetry.workers import Workers
 
@@ -52,6 +53,9 @@ SEARCHES = 32
 SEARCHES_EACH = 4
 """Searches that run or wait, of all callers and of each."""
 
+Listener = Callable[[int, str, Sequence[LogEvent], int], None]
+"""Told of events that were taken: log group, stream, events, time."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -70,6 +74,7 @@ class Store:
         self._querier = Workers(1)  # queries of Insights may take long, and hold up no page
         self._writer = Workers(1)  # so that what comes in moves on, however many search
         self._searching: Counter[str] = Counter()
+        self.listener: Listener = _unheard
         self._newest_bytes: Counter[int] = Counter()
         self._forgot = -FORGETTING
         self._useless: dict[str, float] = {}
@@ -132,6 +137,7 @@ class Store:
             raise TelemetryRefusedError(THROTTLED, "Events come faster than the log store writes its files: try again.")
         newest[group.identifier] += size
         await self.ask(Catalogue.append, group, stream, events, now=now)
+        self.listener(group.identifier, stream.name, events, now)
 
     async def page(self, asked: Asked, *, caller: str) -> Page:
         """One page of events; who is cancelled while it waits here ends the search.
@@ -151,6 +157,14 @@ class Store:
             self._searching[caller] -= 1
             if not self._searching[caller]:
                 del self._searching[caller]
+
+    async def matching(self, condition: SqlCondition, messages: Sequence[str]) -> list[int]:
+        """Which of these messages fit a filter pattern, by their number.
+
+        Raises:
+            TelemetryRefusedError: it cannot be computed.
+        """
+        return await self._workers.run(pages.matching, self.place, condition, messages)
 
     async def query(self, question: Question, *, ticket: Path, target: Path) -> QueryOutcome:
         """Carry a query of Insights out, whose rows go to a file; it ends when `ticket` is gone.
@@ -267,3 +281,7 @@ def _valid(ticket: Path) -> Iterator[Path]:
         raise TelemetryRefusedError(UNAVAILABLE, f"The log store cannot do this now: {error}.") from error
     finally:
         ticket.unlink(missing_ok=True)
+
+
+def _unheard(_group: int, _stream: str, _events: Sequence[LogEvent], _now: int) -> None:
+    """What becomes of events that nobody listens to."""

@@ -83,13 +83,50 @@ def test_insights_by_boto3(logs: Any) -> None:
         logs.start_query(logGroupName="insights-1", startTime=now - 9, endTime=now, queryString="fields")
 
 
+def test_live_tail_by_boto3(world: World, logs: Any) -> None:
+    for stream in ("s", "t"):
+        if stream == "s":
+            logs.create_log_group(logGroupName="tail")
+        logs.create_log_stream(logGroupName="tail", logStreamName=stream)
+    key = world.user(ADMINISTRATOR)
+    client = world.client("logs", key, inject_host_prefix=False)
+    arn = f"arn:aws:logs:us-east-1:{'0' * 12}:log-group:tail"
+    put(logs, "tail", "before ERROR")
+    asked = {"logGroupIdentifiers": [arn], "logStreamNamePrefixes": ["s"], "logEventFilterPattern": "ERROR"}
+    stream = client.start_live_tail(**asked)["responseStream"]
+    messages = iter(stream)
+    begun = next(messages)["sessionStart"]
+    assert begun["logEventFilterPattern"] == "ERROR"
+    assert next(messages)["sessionUpdate"] == {"sessionMetadata": {"sampled": False}, "sessionResults": []}
+    put(logs, "tail", "one ERROR", "two", "three ERROR")
+    put(logs, "tail", "four ERROR", stream="t")
+    found: list[Any] = []
+    while len(found) < 2:
+        found += next(messages)["sessionUpdate"]["sessionResults"]
+    assert [each["message"] for each in found] == ["one ERROR", "three ERROR"]
+    assert (found[0]["logStreamName"], found[0]["logGroupIdentifier"]) == ("s", f"{'0' * 12}:tail")
+    others = [client.start_live_tail(logGroupIdentifiers=[arn])["responseStream"] for _ in range(4)]
+    with pytest.raises(client.exceptions.LimitExceededException):
+        client.start_live_tail(logGroupIdentifiers=[arn])
+    for each in (stream, *others):
+        each.close()
+
+    def again() -> Any:
+        try:
+            return client.start_live_tail(logGroupIdentifiers=[arn])["responseStream"]
+        except client.exceptions.LimitExceededException:
+            return None
+
+    wait_for("room for another session", again).close()
+
+
 def test_a_role_reads_its_own_group_alone(world: World, logs: Any) -> None:
     for group in ("airflow-one-Task", "airflow-two-Task"):
         logs.create_log_group(logGroupName=group)
         logs.create_log_stream(logGroupName=group, logStreamName="s")
         put(logs, group, f"secret of {group}")
     own = f"arn:aws:logs:us-east-1:{'0' * 12}:log-group:airflow-one-*"
-    role = world.client("logs", world.session(allow("logs:*", own)))
+    role = world.client("logs", world.session(allow("logs:*", own)), inject_host_prefix=False)
     assert len(role.filter_log_events(logGroupName="airflow-one-Task")["events"]) == 1
     other = f"arn:aws:logs:us-east-1:{'0' * 12}:log-group:airflow-two-Task"
     for attempt in (
@@ -97,6 +134,7 @@ def test_a_role_reads_its_own_group_alone(world: World, logs: Any) -> None:
         lambda: role.filter_log_events(logGroupIdentifier=other),
         lambda: role.get_log_events(logGroupName="airflow-two-Task", logStreamName="s"),
         lambda: role.delete_log_group(logGroupName="airflow-two-Task"),
+        lambda: role.start_live_tail(logGroupIdentifiers=[other]),
         lambda: role.start_query(
             logGroupNames=["airflow-one-Task", "airflow-two-Task"], startTime=0, endTime=1, queryString="limit 1"
         ),
