@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aerodrome.errors import RetryError
-from aerodrome.model.observed import Ahead, Cell, CellState, Observed, QueueSeen, TasksSeen
+from aerodrome.model.observed import Ahead, Cell, CellState, Observed, QueueSeen, TasksSeen, WebLoad
 from aerodrome.model.orders import AT_ONCE, CellOrder, DropDatabase, Keep, Point, QueueAgain, Remove, ReportDeaths
 from aerodrome.model.spec import Spec
 from contract import benches
@@ -112,6 +112,7 @@ def test_units_rest_and_resume_and_their_number_changes_and_they_drain_and_remov
     running(bench)
     rest_and_resume(bench)
     more_workers(bench)
+    fewer_web_servers(bench)
     drains(bench)
     bench.act(Remove())
     assert bench.see().runtime == benches.NOWHERE
@@ -173,6 +174,26 @@ def takes_no_more(bench: benches.Bench, more: CellOrder) -> None:
     bench.act(drain)
     wait_for("it holds none again", lambda: holds() == {"worker-1": None, "worker-2": 0})
     bench.act(QueueAgain(version=more.deployed.version, queued_for=30.0))  # there are none
+
+
+def fewer_web_servers(bench: benches.Bench) -> None:
+    """It is seen what they have to do, and one fewer ends one and touches no other unit."""
+
+    def load() -> WebLoad:
+        found = bench.backend.runtime.web_load(bench.tenant, benches.REVISION)
+        assert found is not None
+        return found
+
+    wait_for("every unit serves", lambda: bench.sees(lambda seen: cell(seen).all_ready), limit=120)
+    assert (load().connections, load().processor.keys()) == (0, {"web", "web-2"})
+    ran = dict(bench.backend.runtime.show(bench.tenant)[1][benches.REVISION].processes)
+    fewer = replace(bench.cell, web_servers=1)
+    bench.act(fewer, fewer)
+    wait_for("the second web server is gone", lambda: bench.sees(lambda seen: not has(cell(seen), "web-2")))
+    assert (cell(bench.see()).order, cell(bench.see()).all_ready, load().processor.keys()) == (fewer, True, {"web"})
+    left = dict(bench.backend.runtime.show(bench.tenant)[1][benches.REVISION].processes)
+    assert left == {name: process for name, process in ran.items() if name != "web-2"}
+    assert bench.backend.runtime.web_load(bench.tenant, benches.REVISION + 1) is None
 
 
 def drains(bench: benches.Bench) -> None:

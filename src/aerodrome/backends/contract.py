@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from aerodrome.model.observed import Ahead, Cell, DatabaseSeen, ReleasesSeen, RuntimeSeen
+from aerodrome.model.observed import Ahead, Cell, DatabaseSeen, ReleasesSeen, RuntimeSeen, WebLoad
 from aerodrome.model.orders import DatabaseOrder, ReleaseOrder, RuntimeOrder
 from aerodrome.model.release import Deployed
 from aerodrome.model.tenant import Tenant
@@ -71,6 +71,9 @@ class Runtime(Protocol):
 
     def web_server(self, tenant: Tenant) -> WebServer:
         """Where requests go, even while nobody listens there."""
+
+    def web_load(self, tenant: Tenant, revision: int) -> WebLoad | None:
+        """What the web servers of a revision have to do, if requests go to them; None = nobody can tell now."""
 
     def run_command(
         self, tenant: Tenant, revision: int, argv: Sequence[str], *, timeout: float = COMMAND_TIMEOUT

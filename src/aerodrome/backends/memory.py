@@ -31,6 +31,7 @@ from aerodrome.model.observed import (
     RuntimeSeen,
     TasksSeen,
     Unit,
+    WebLoad,
     Work,
 )
 from aerodrome.model.orders import (
@@ -66,23 +67,28 @@ SERVICES = ("redis", "sidecar")
 WATCHER = "sidecar"
 """The service that watches the bucket."""
 
-UNITS = ("scheduler", "dag-processor", "worker-1")
+UNITS = ("scheduler", "dag-processor", "web", "worker-1")
 """The units of a cell with one worker."""
 
 ONCE = "dag-processor"
 """The unit that must not run for two revisions at once."""
 
+WEB = "web"
+"""What the names of web servers begin with."""
+
 LOCK = "lock"
 """The lock that every version is installed from."""
 
 
+NO_VISITORS = WebLoad(connections=0, processor=MappingProxyType({}))
 NO_TASKS = TasksSeen(queued=0, overdue=0, running=MappingProxyType({}))
 
 
 def units(order: CellOrder) -> tuple[str, ...]:
     """The units that a cell has when everything is kept."""
     schedulers = (f"scheduler-{number}" for number in range(2, order.schedulers + 1))
-    return (*UNITS[:-1], *schedulers, *(f"worker-{number}" for number in order.workers))
+    web_servers = (f"web-{number}" for number in range(2, order.web_servers + 1))
+    return (*UNITS[:-1], *schedulers, *web_servers, *(f"worker-{number}" for number in order.workers))
 
 
 @dataclass
@@ -173,6 +179,9 @@ class FakeEnvironment:
 
     waiting: int | None = 0
     """Messages in its queue; None = its queue does not answer."""
+
+    web_load: WebLoad | None = NO_VISITORS
+    """What its web servers have to do."""
 
     held: dict[tuple[int, str], int] = field(default_factory=dict)
     """Revision and worker → messages that it has taken."""
@@ -315,6 +324,13 @@ class MemoryRuntime:
 
     def web_server(self, tenant: Tenant) -> SilentWebServer:
         return SilentWebServer(tenant.name, self.backend.of(tenant).served)
+
+    def web_load(self, tenant: Tenant, revision: int) -> WebLoad | None:
+        known, cell = self.backend.of(tenant), self.backend.of(tenant).cells.get(revision)
+        if known.served != revision or known.web_load is None or cell is None or not cell.alive:
+            return None
+        serving = [name for name in cell.seen().ready if name.startswith(WEB)]
+        return replace(known.web_load, processor={**dict.fromkeys(serving, 0.0), **known.web_load.processor})
 
     def run_command(
         self, tenant: Tenant, revision: int, argv: Sequence[str], *, timeout: float = COMMAND_TIMEOUT

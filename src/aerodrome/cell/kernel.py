@@ -35,6 +35,8 @@ class Process(NamedTuple):
     session: int
     start: int
     """Clock ticks from boot to the start of the process; with the number it names a process for good."""
+    used: int
+    """Clock ticks that it has run on a processor, without its children."""
 
 
 def supported() -> bool:
@@ -54,7 +56,8 @@ def process(pid: int) -> Process | None:
     except OSError:
         return None
     fields = text[text.rindex(")") + 2 :].split()  # the name before may hold blanks and brackets
-    return Process(pid, fields[0], int(fields[1]), int(fields[3]), int(fields[19]))
+    used = int(fields[11]) + int(fields[12])  # in user mode and in the kernel
+    return Process(pid, fields[0], int(fields[1]), int(fields[3]), int(fields[19]), used)
 
 
 def alive(pid: int, start: int) -> bool:

@@ -1,10 +1,10 @@
-"""The decisions about the workers of the cell that serves: how many, and that no task of theirs is forgotten. Pure."""
+"""The decisions about the workers and web servers of the cell that serves, and that no task is forgotten. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from aerodrome.controller import ordering, scaling
+from aerodrome.controller import ordering, scaling, web_scaling
 from aerodrome.controller.plans import EventNote, Plan, Take
 from aerodrome.controller.scaling import Pace
 from aerodrome.model.environment import Environment
@@ -16,7 +16,7 @@ ASTRAY_FOR = 5.0
 """Seconds for which tasks must have been seen without a message: the two places are not looked at in one moment."""
 
 SCALING = "SCALING"
-"""The kind of event for workers that come and go."""
+"""The kind of event for workers and web servers that come and go."""
 
 
 def crewed(environment: Environment, observed: Observed, phase: Phase, pace: Pace) -> Plan | None:
@@ -47,6 +47,25 @@ def crewed(environment: Environment, observed: Observed, phase: Phase, pace: Pac
     }  # fmt: skip
     note = EventNote(kind=SCALING, sentence=step.sentence, revision=environment.serving, figures=figures)
     return Take(phase=phase, detail=step.sentence, orders=orders, note=note, again_after=scaling.SAMPLE_EVERY)
+
+
+def served(environment: Environment, observed: Observed, pace: Pace) -> Plan | None:
+    """Another number of web servers; None = there are as many as there shall be."""
+    found, demand = observed.cell(environment.serving), observed.web_demand
+    order = found.order
+    if demand is None or demand.revision != environment.serving or found.state is not CellState.RUNNING:
+        return None
+    if not isinstance(order, CellOrder) or order.keep is not Keep.ALL:
+        return None
+    spec = ordering.spec_of(environment, environment.serving)
+    step = web_scaling.step(spec, web_scaling.standing(spec, found), demand, pace)
+    if step is None:
+        return None
+    note = EventNote(
+        kind=SCALING, sentence=step.sentence, revision=environment.serving, figures={"web_servers": step.count}
+    )
+    changed = replace(order, web_servers=step.count)
+    return Take(phase=Phase.READY, detail=step.sentence, orders=(changed,), note=note, again_after=scaling.SAMPLE_EVERY)
 
 
 def queued_again(environment: Environment, observed: Observed) -> Plan | None:

@@ -90,6 +90,7 @@ def watch(environment: Environment, observed: Observed, now: datetime, pace: Pac
         or bringing_up.rebuilding(environment, observed, Phase.READY)
         or _as_ordered(environment, observed)
         or crewing.crewed(environment, observed, Phase.READY, pace)
+        or crewing.served(environment, observed, pace)
         or crewing.queued_again(environment, observed)
     )
     if first is not None:

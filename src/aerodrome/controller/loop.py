@@ -17,7 +17,7 @@ import structlog
 
 from aerodrome.backends.contract import Backend
 from aerodrome.clock import Clock
-from aerodrome.controller import crash_loops, demand, hibernation, keeping, ordering
+from aerodrome.controller import crash_loops, demand, hibernation, keeping, ordering, web_scaling
 from aerodrome.controller import plan as planning
 from aerodrome.controller.plans import CALM, Begin, Fail, Happen, Plan, Reach, Sleep, Take, Wait
 from aerodrome.controller.scaling import Pace
@@ -28,7 +28,7 @@ from aerodrome.ledger.notices import Notices
 from aerodrome.ledger.snapshots import Snapshots
 from aerodrome.model import history, lifecycle
 from aerodrome.model.change import Change
-from aerodrome.model.demand import Demand
+from aerodrome.model.demand import Demand, WebDemand
 from aerodrome.model.environment import Environment, Failure
 from aerodrome.model.hibernation import Hibernation, Rest
 from aerodrome.model.lifecycle import Event, Status
@@ -118,6 +118,8 @@ class Controller:
         self._endings: dict[str, dict[crash_loops.Key, crash_loops.Endings]] = {}
         self._demands: dict[str, Demand] = {}
         """What is remembered of each environment's tasks. A new control plane looks for a while before workers go."""
+        self._web_demands: dict[str, WebDemand] = {}
+        """The same of web servers, where their number may change."""
         self._ahead: dict[str, tuple[datetime, Hibernation, Ahead | None, timedelta]] = {}
         """What each environment's database was said to have to do: when, how far its sleep was, what, for how long."""
         self._noticed: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -267,6 +269,7 @@ class Controller:
                 now=self._clock(),
             ),
             demand=self._demand(environment, runtime, database),
+            web_demand=self._web_demand(environment, runtime),
             ahead=self._look_ahead(environment),
         )
 
@@ -288,6 +291,23 @@ class Controller:
             now=self._clock(),
         )
         self._demands[environment.identifier] = seen
+        return seen
+
+    def _web_demand(self, environment: Environment, runtime: RuntimeSeen) -> WebDemand | None:
+        """What is known of the web servers' last while, after this look too; None = their number never changes."""
+        identifier, revision = environment.identifier, environment.serving
+        is_asked = environment.status in lifecycle.SETTLED and web_scaling.follows(environment.spec)
+        if not is_asked or runtime.served != revision or revision not in runtime.cells:
+            self._web_demands.pop(identifier, None)
+            return None
+        seen = web_scaling.seen(
+            self._web_demands.get(identifier),
+            revision,
+            self._backend.runtime.web_load(environment.tenant, revision),
+            window=self._pace.scale_in_after,
+            now=self._clock(),
+        )
+        self._web_demands[identifier] = seen
         return seen
 
     def _look_ahead(self, environment: Environment) -> Ahead | None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from aerodrome.airflow import connections as airflow_connections
 from aerodrome.airflow import sections, versions
-from aerodrome.controller import scaling
+from aerodrome.controller import scaling, web_scaling
 from aerodrome.model import classes
 from aerodrome.model.change import Change, Strategy
 from aerodrome.model.environment import Environment
@@ -41,7 +41,7 @@ def version(environment: Environment) -> tuple[str, str]:
 
 
 def cell(environment: Environment, revision: int, deployed: Deployed, found: Cell = NO_CELL) -> CellOrder:
-    """What the cell of a revision shall be, with all its units; it goes on with the workers that are `found`."""
+    """What the cell of a revision shall be, with all its units; it goes on with the workers and web servers `found`."""
     spec = spec_of(environment, revision)
     environment_class = classes.CLASSES[spec.environment_class]
     crew = scaling.standing(spec, found)
@@ -56,7 +56,7 @@ def cell(environment: Environment, revision: int, deployed: Deployed, found: Cel
         draining=crew.draining,
         environment_class=spec.environment_class,
         schedulers=spec.running_schedulers,
-        web_servers=spec.running_webservers,
+        web_servers=web_scaling.standing(spec, found),
     )
 
 
@@ -96,7 +96,7 @@ def _connections(spec: Spec, workers: int) -> int:
         tasks_per_worker=classes.CLASSES[spec.environment_class].tasks_per_worker,
         workers=workers,
         schedulers=spec.running_schedulers,
-        web_servers=spec.running_webservers,
+        web_servers=spec.most_running_webservers,
     )
 
 

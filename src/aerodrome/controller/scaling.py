@@ -19,7 +19,7 @@ from aerodrome.model.orders import CellOrder
 from aerodrome.model.spec import Spec
 
 SAMPLE_EVERY = 1.0
-"""Seconds between two looks, where the number of workers may change."""
+"""Seconds between two looks, where the number of workers or of web servers may change."""
 
 EMPTY_FOR = 1.0
 """Seconds for which a worker has held no task before it ends; one look is never enough for that."""
@@ -86,7 +86,8 @@ def step(spec: Spec, slots: int, crew: Crew, demand: Demand, pace: Pace) -> Step
 
 def pause(spec: Spec) -> float:
     """Seconds until the next look at an environment that is as it should be."""
-    return SAMPLE_EVERY if spec.min_workers < spec.max_workers else CALM
+    may_change = spec.min_workers < spec.max_workers or spec.running_webservers < spec.most_running_webservers
+    return SAMPLE_EVERY if may_change else CALM
 
 
 def wanted(spec: Spec, slots: int, active: int, demand: Demand, pace: Pace) -> int:

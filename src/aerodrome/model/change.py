@@ -43,7 +43,6 @@ SEEN_BY_UNITS = (
     "max_workers",
     "webserver_access_mode",
     "running_schedulers",
-    "running_webservers",
 )
 """Fields of a spec, beside those that make the release, that units are configured by."""
 

@@ -1,4 +1,4 @@
-"""What is remembered of an environment's tasks from one look to the next: the ground on which workers come and go."""
+"""What is remembered from one look to the next: the ground on which workers and web servers come and go."""
 
 from __future__ import annotations
 
@@ -70,3 +70,33 @@ class Demand:
     @property
     def tasks(self) -> int:
         return self.queued + self.running
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebSample:
+    """What the web servers had to do at a moment."""
+
+    ago: float
+    """Seconds, of those in which we looked."""
+
+    connections: int
+    processors: float
+    """How many processors all of them used together, since the look before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebDemand:
+    """What the web servers of a revision had to do in the last while."""
+
+    at: datetime
+    """When we looked last."""
+
+    revision: int
+    looked_for: float = 0.0
+    """Seconds since we began to look."""
+
+    processor: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    """A web server's name → the seconds of a processor that it had used at the last look."""
+
+    samples: tuple[WebSample, ...] = ()
+    """The oldest first."""

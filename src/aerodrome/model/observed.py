@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
 
-from aerodrome.model.demand import Demand
+from aerodrome.model.demand import Demand, WebDemand
 from aerodrome.model.environment import Failure
 from aerodrome.model.orders import CellOrder, Death, Keep, LongOrder, ServicesOrder
 from aerodrome.model.release import Deployed, Patch
@@ -229,6 +229,17 @@ class RuntimeSeen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WebLoad:
+    """What the web servers that requests go to have to do."""
+
+    connections: int
+    """Open ones, with a request under way."""
+
+    processor: Mapping[str, float]
+    """The name of a web server that serves → seconds of a processor that its processes have used so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TasksSeen:
     """The tasks that workers have or shall get, as the metadata database has them."""
 
@@ -339,6 +350,9 @@ class Observed:
 
     demand: Demand | None = None
     """The tasks of the last while; None = nobody has counted them yet."""
+
+    web_demand: WebDemand | None = None
+    """What the web servers had to do in the last while; None = nobody has looked, for their number never changes."""
 
     ahead: Ahead | None = None
     """Asked only of environments that hibernate or may; None = it was not asked."""

@@ -64,7 +64,8 @@ class CellOrder:
 
     schedulers: int = 1
     web_servers: int = 1
-    """Under `Keep.TASKS` too: 1 or more = people still see the tasks here, 0 = at another revision's web server."""
+    """They follow the load. Under `Keep.TASKS` too: 1 or more = people still see the tasks here, 0 = at another
+    revision's web server."""
 
     keep: Keep = Keep.ALL
     patience: float = AT_ONCE

@@ -9,7 +9,11 @@ from typing import Any
 Document = Mapping[str, Any]
 """A JSON object."""
 
-COUNTS = {"GivenSchedulers": "Schedulers", "GivenWebservers": "MinWebservers"}
+COUNTS = {
+    "GivenSchedulers": "Schedulers",
+    "GivenWebservers": "MinWebservers",
+    "GivenMostWebservers": "MaxWebservers",
+}
 """The members that keep which numbers a request gave, and those of the request."""
 
 
@@ -47,6 +51,8 @@ class Spec:
     """Schedulers as a caller gave it, which is followed; None = nobody did, and one scheduler runs."""
     given_webservers: int | None = None
     """The same of MinWebservers."""
+    given_most_webservers: int | None = None
+    """The same of MaxWebservers; None = as many web servers run as do at least."""
 
     @property
     def running_schedulers(self) -> int:
@@ -55,8 +61,13 @@ class Spec:
 
     @property
     def running_webservers(self) -> int:
-        """How many web servers run."""
+        """How many web servers run at least."""
         return self.given_webservers or 1
+
+    @property
+    def most_running_webservers(self) -> int:
+        """How many web servers run at most."""
+        return max(self.running_webservers, self.given_most_webservers or 1)
 
     def document(self) -> dict[str, Any]:
         """The spec under MWAA's member names; members without a value are left out."""

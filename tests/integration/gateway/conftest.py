@@ -276,7 +276,7 @@ def _running_gateway(world: World, sockets: tuple[HandshakeListener, HandshakeLi
                 role in world.granted and address == "127.0.0.1"
             ),
             run_command=run_command,
-            web_server=lambda tenant: unit_sockets.behind(
+            web_server=lambda tenant: unit_sockets.WebServers().behind(
                 local_paths.of(world.settings.paths, tenant.name, tenant.identifier).web
             ),
             record=world.entries.append,

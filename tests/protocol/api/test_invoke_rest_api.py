@@ -208,7 +208,7 @@ def called(
     paths = deps.operations.settings.paths
 
     def web_server(tenant: Tenant) -> WebServer:
-        return unit_sockets.behind(local_paths.of(paths, tenant.name, tenant.identifier).web)
+        return unit_sockets.WebServers().behind(local_paths.of(paths, tenant.name, tenant.identifier).web)
 
     caller = airflow_rest.Caller(minter=tokens.Minter(key), web_server=web_server, clock=clock.now)
     with served(create_app(replace(deps, operations=replace(deps.operations, rest=caller.call)))) as port:

@@ -71,7 +71,7 @@ def test_a_process_is_named_by_number_and_start() -> None:
     assert (me.parent, me.session) == (os.getppid(), os.getsid(0))
     assert kernel.alive(me.pid, me.start)
     assert not kernel.alive(me.pid, me.start + 1)
-    assert me in [one._replace(state=me.state) for one in kernel.processes()]
+    assert me in [one._replace(state=me.state, used=me.used) for one in kernel.processes()]
 
 
 def test_a_number_that_nobody_has_is_no_process() -> None:

@@ -268,7 +268,7 @@ def test_what_once_worked_is_tried_for_ever():
 
 
 def test_the_fraction_counts_ready_units():
-    assert plan(prepared(), everything("starting", ready=1), NOW).fraction == 0.6
+    assert plan(prepared(), everything("starting", ready=1), NOW).fraction == 0.5
 
 
 def test_workers_are_not_started_before_their_broker():

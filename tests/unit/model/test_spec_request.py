@@ -14,12 +14,14 @@ NEEDED = {
 }
 
 
-@pytest.mark.parametrize("given", [{}, {"Schedulers": 3}, {"MinWebservers": 2}, {"Schedulers": 2, "MinWebservers": 3}])
+@pytest.mark.parametrize(
+    "given", [{}, {"Schedulers": 3}, {"MinWebservers": 2}, {"Schedulers": 2, "MinWebservers": 3}, {"MaxWebservers": 4}]
+)
 def test_a_clone_runs_as_many_as_its_source(given):
     source = defaults.complete("source", {**NEEDED, **given}, latest_version="3.3.1")
     clone = defaults.complete("clone", source.request(), latest_version="3.3.1")
     assert clone == source
-    assert (clone.running_schedulers, clone.running_webservers) == (
-        given.get("Schedulers", 1),
-        given.get("MinWebservers", 1),
-    )
+    least = given.get("MinWebservers", 1)
+    most = given.get("MaxWebservers", least)
+    found = (clone.running_schedulers, clone.running_webservers, clone.most_running_webservers)
+    assert found == (given.get("Schedulers", 1), least, most)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome.model import updates
+from aerodrome.model.spec import COUNTS
 from aerodrome.model.updates import FILES, updated
 
 SHAPE = botocore.session.get_session().get_service_model("mwaa").operation_model("UpdateEnvironment").input_shape
@@ -40,9 +41,9 @@ def test_every_member_of_the_request_has_its_place(spec):
     elsewhere = {*FILES, *FILES.values(), "AirflowConfigurationOptions", "LoggingConfiguration", "NetworkConfiguration"}
     assert {*PLAIN, *elsewhere, *updates.NOT_OF_THE_SPEC} == set(SHAPE.members)
     for member, value in PLAIN.items():
-        given = {"Schedulers": {"GivenSchedulers": value}, "MinWebservers": {"GivenWebservers": value}}.get(member, {})
+        kept = {own: value for own, each in COUNTS.items() if each == member}
         found = updated(spec, {"Name": "one", member: value}).document()
-        assert found == {**spec.document(), member: value, **given}
+        assert found == {**spec.document(), member: value, **kept}
 
 
 def test_as_many_schedulers_and_web_servers_run_as_a_caller_gave_and_one_where_nobody_did(spec):
@@ -52,6 +53,8 @@ def test_as_many_schedulers_and_web_servers_run_as_a_caller_gave_and_one_where_n
     again = updated(asked, {"Name": "one", "MaxWorkers": 5})
     assert (again.running_schedulers, again.running_webservers) == (3, 2)
     assert updated(asked, {"Name": "one", "Schedulers": 2}).running_schedulers == 2
+    assert (spec.most_running_webservers, asked.most_running_webservers) == (1, 2)
+    assert updated(asked, {"Name": "one", "MaxWebservers": 5}).most_running_webservers == 5
 
 
 def test_an_empty_request_changes_nothing(spec):

@@ -119,7 +119,7 @@ def _kept(order: CellOrder, units: list[dict[str, Any]]) -> frozenset[str]:
 
 def _same_units(order: CellOrder, known: CellOrder) -> bool:
     """Whether both orders describe the same units, whatever they say about what is kept."""
-    return replace(order, keep=known.keep, patience=known.patience, web_servers=known.web_servers) == known
+    return replace(order, keep=known.keep, patience=known.patience) == known
 
 
 def _drain(cell: CellPaths, order: CellOrder, units: list[dict[str, Any]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from aerodrome.airflow import units as airflow_units
 from aerodrome.backends.contract import COMMAND_TIMEOUT, CommandResult, ShownCell
@@ -14,19 +15,19 @@ from aerodrome.backends.local import (
     commands,
     environment_folders,
     recorded_orders,
-    unit_sockets,
     users,
     warm,
+    web_loads,
 )
 from aerodrome.backends.local.cell_orders import CellOrders
 from aerodrome.backends.local.cell_states import CellStates
 from aerodrome.backends.local.environments import LocalEnvironments
-from aerodrome.backends.local.paths import CellPaths
+from aerodrome.backends.local.paths import CellPaths, EnvironmentPaths
 from aerodrome.backends.local.service_orders import ServiceOrders
-from aerodrome.backends.local.unit_sockets import LinkedWebServer
+from aerodrome.backends.local.unit_sockets import LinkedWebServer, WebServers
 from aerodrome.backends.releases.installing import Installer
 from aerodrome.backends.releases.trials import TrialEnvironment
-from aerodrome.model.observed import Cell, CellState, QueueSeen, RuntimeSeen
+from aerodrome.model.observed import Cell, CellState, QueueSeen, RuntimeSeen, WebLoad
 from aerodrome.model.orders import CellOrder, Point, Remove, RuntimeOrder, ServicesOrder
 from aerodrome.model.tenant import Tenant
 from aerodrome.release import installation
@@ -49,6 +50,7 @@ class LocalRuntime:
         """Long work uses an environment's user and folders, so it ends before those are removed."""
         self._environments = LocalEnvironments(control_plane)
         self._states = CellStates()
+        self._web_servers = WebServers()
         url = control_plane.settings.redis_url
         self._lengths = QueueLengths(None if url == EMBEDDED else url)
         self._cells = CellOrders(self._environments, installer, self._states)
@@ -92,6 +94,8 @@ class LocalRuntime:
         paths = self._environments.paths(tenant)
         match order:
             case CellOrder():
+                # A web server that is about to end gets no new request.
+                self._lead(paths, order)
                 self._cells.carry_out(tenant, order)
             case ServicesOrder():
                 self._services.carry_out(tenant, order)
@@ -100,17 +104,38 @@ class LocalRuntime:
             case Remove(revision=None):
                 self._jobs.cancel(tenant.identifier)
                 self._services.end_everything(tenant)
+                for revision in environment_folders.revisions(paths):
+                    self._forget(paths, revision)
                 self._environments.queues(tenant).remove()
                 environment_folders.remove(paths)
                 self._environments.groups.remove(tenant.identifier)
             case Remove(revision=int() as revision):
+                self._forget(paths, revision)
                 environment_folders.remove_cell(paths, revision)
                 self._environments.groups.remove_cell(tenant.identifier, revision)
                 self._environments.limit(tenant)
                 self._services.forget_queues_before(tenant, revision)
 
     def web_server(self, tenant: Tenant) -> LinkedWebServer:
-        return unit_sockets.behind(self._environments.paths(tenant).web)
+        return self._web_servers.behind(self._environments.paths(tenant).web)
+
+    def web_load(self, tenant: Tenant, revision: int) -> WebLoad | None:
+        paths = self._environments.paths(tenant)
+        if environment_folders.served(paths) != revision:
+            return None
+        processor = web_loads.processor(paths.cell(revision))
+        if processor is None:
+            return None
+        return WebLoad(connections=self._web_servers.connections(paths.web), processor=processor)
+
+    def _lead(self, paths: EnvironmentPaths, order: CellOrder) -> None:
+        if order.web_servers > 0:
+            for first in _first_web_sockets(paths, order.revision):
+                self._web_servers.lead(first, order.web_servers)
+
+    def _forget(self, paths: EnvironmentPaths, revision: int) -> None:
+        for first in _first_web_sockets(paths, revision):
+            self._web_servers.forget(first)
 
     def run_command(
         self, tenant: Tenant, revision: int, argv: Sequence[str], *, timeout: float = COMMAND_TIMEOUT
@@ -156,3 +181,8 @@ class LocalRuntime:
 
     def version_removed(self, identifier: str) -> None:
         warm.stop(self._paths, identifier)
+
+
+def _first_web_sockets(paths: EnvironmentPaths, revision: int) -> tuple[Path, Path]:
+    """Where the first web server of a revision may listen: by itself, or beside DAG code."""
+    return paths.control_web_socket(revision), paths.web_socket(revision)

@@ -1,0 +1,35 @@
+"""What the web servers of a cell have used of the processors, as /proc says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from aerodrome.airflow import units as airflow_units
+from aerodrome.backends.local import cell_client
+from aerodrome.backends.local.paths import CellPaths
+from aerodrome.cell import kernel
+from aerodrome.errors import RetryError
+
+TICKS = os.sysconf("SC_CLK_TCK")
+"""Of the kernel, in a second."""
+
+
+def processor(cell: CellPaths) -> Mapping[str, float] | None:
+    """The name of each web server that serves → the seconds of a processor that its processes have used.
+
+    None = the cell does not answer.
+    """
+    try:
+        answer = cell_client.ask(cell.socket, {"op": "status"})
+    except RetryError:
+        return None
+    if answer is None:
+        return None
+    serving = {unit.name for unit in cell_client.units(answer) if unit.is_ready}
+    pids = {name: pid for name, pid in cell_client.pids(answer).items() if name in serving}
+    found = {pid: 0 for name, pid in pids.items() if airflow_units.is_web_server(name)}
+    for process in kernel.processes():  # each unit leads a session, whatever it forks
+        if process.session in found:
+            found[process.session] += process.used
+    return {name: found[pid] / TICKS for name, pid in pids.items() if pid in found}
