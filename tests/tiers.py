@@ -28,6 +28,7 @@ SHARED = {
     "tests/browser/test_web_login.py": PRODUCT,
     "tests/faults/test_changes.py": MORTAL,
     "tests/faults/test_deaths.py": MORTAL,
+    "tests/faults/test_zones.py": MORTAL,
     "tests/acceptance/airflow/test_attacks_stored_dags.py": AIRFLOW,
     "tests/acceptance/airflow/test_commands.py": AIRFLOW,
     "tests/acceptance/airflow/test_drain.py": AIRFLOW,

@@ -18,8 +18,8 @@ from aerodrome import trees
 from aerodrome.backends.contract import Backend
 from aerodrome.backends.control_plane import ControlPlane
 from aerodrome.backends.local import backend as local_backend
+from aerodrome.backends.local import groups, leftovers, shutdown
 from aerodrome.backends.local import paths as local_paths
-from aerodrome.backends.local import shutdown
 from aerodrome.backends.memory import FakeEnvironment, MemoryBackend
 from aerodrome.errors import RetryError
 from aerodrome.identity.vault import EnvironmentSecrets, Vault
@@ -66,6 +66,9 @@ class Bench:
 
     lose_release: Callable[[Deployed], None]
     """Take away the folder of the release that it runs."""
+
+    lose_zone: Callable[[int], None]
+    """Kill everything of its cell in the zone at that place at once."""
 
     running: Deployed | None = None
     unsettled: bool = False
@@ -217,7 +220,10 @@ def in_memory(spec: Spec) -> Bench:
     def lose_release(deployed: Deployed) -> None:
         state.environments.setdefault(tenant.name, FakeEnvironment()).lost = deployed.identifier
 
-    return Bench(state.parts, tenant, spec, kill_cell, alter_database, lose_release)
+    def lose_zone(place: int) -> None:
+        state.environments[tenant.name].cells[REVISION].lose(place)
+
+    return Bench(state.parts, tenant, spec, kill_cell, alter_database, lose_release, lose_zone)
 
 
 @contextlib.contextmanager
@@ -259,8 +265,13 @@ def on_this_machine(spec: Spec, cluster: Cluster, versions: Path | None) -> Iter
         def lose_release(deployed: Deployed) -> None:
             trees.remove(settings.paths.releases / str(deployed.content))
 
+        def lose_zone(place: int) -> None:
+            leftovers.end([paths.cell(REVISION, place)], None, top=groups.known(settings.paths))
+
         try:
-            yield LocalBench(backend, tenant, spec, kill_cell, alter_database, lose_release, settings=settings)
+            yield LocalBench(
+                backend, tenant, spec, kill_cell, alter_database, lose_release, lose_zone, settings=settings
+            )
         finally:
             backend.close()
             shutdown.stop_all(settings.paths, report=lambda _: None)

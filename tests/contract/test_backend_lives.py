@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import matrices
 from aerodrome.errors import RetryError
+from aerodrome.model import zones
 from aerodrome.model.observed import Ahead, Cell, CellState, Observed, QueueSeen, TasksSeen, WebLoad
 from aerodrome.model.orders import AT_ONCE, CellOrder, DropDatabase, Keep, Point, QueueAgain, Remove, ReportDeaths
 from aerodrome.model.spec import Spec
@@ -32,13 +35,23 @@ def bench(request: pytest.FixtureRequest, spec: Spec, versions: Path) -> Iterato
         yield made
 
 
-def running(bench: benches.Bench) -> None:
+@pytest.fixture(params=matrices.sampled("memory", beside=("local",)))
+def zoned_bench(request: pytest.FixtureRequest, spec: Spec, versions: Path) -> Iterator[benches.Bench]:
+    """The same, of which the one with two cells of Airflow takes a minute and more."""
+    if request.param == "memory":
+        yield benches.in_memory(spec)
+        return
+    with benches.on_this_machine(spec, request.getfixturevalue("cluster"), versions) as made:
+        yield made
+
+
+def running(bench: benches.Bench, **changes: Any) -> None:
     """Bring the bench to where its units run, as a creation does."""
     bench.act(bench.install, bench.install)
     wait_for("Airflow is installed", lambda: bench.see().releases.installation.done)
     bench.act(bench.database, bench.database, bench.services)
     bench.build()
-    wait_for("the cell is started", lambda: bench.can(bench.cell))
+    wait_for("the cell is started", lambda: bench.can(replace(bench.cell, **changes)))
     wait_for("the cell answers", lambda: bench.sees(lambda seen: cell(seen).alive and seen.services.alive))
     bench.act(Point(revision=benches.REVISION))
 
@@ -118,6 +131,52 @@ def test_units_rest_and_resume_and_their_number_changes_and_they_drain_and_remov
     assert bench.see().runtime == benches.NOWHERE
 
 
+def test_two_zones_of_which_one_is_lost_and_comes_back(zoned_bench):
+    bench = zoned_bench
+    running(bench, zones=("subnet-a", "subnet-b"), workers=(1, 2))
+    spread = replace(bench.cell, zones=("subnet-a", "subnet-b"), workers=(1, 2))
+    wait_for("every unit serves", lambda: bench.sees(lambda seen: cell(seen).all_ready), limit=240)
+    whole = cell(bench.see())
+    assert (whole.order, whole.gone, whole.unattended) == (spread, frozenset(), frozenset())
+    assert {"scheduler", "scheduler-2", "web", "web-2", "worker-1", "worker-2", "dag-processor"} <= whole.ready
+
+    bench.lose_zone(0)
+    wait_for("the loss is seen", lambda: bench.sees(lambda seen: cell(seen).gone == {0}))
+    left = cell(bench.see())
+    assert (left.state, left.order, left.all_ready) == (CellState.RUNNING, spread, False)
+    assert {zones.of_number(zones.parted(name)[1], 2) for name in left.ready} == {1}
+    assert bench.backend.runtime.run_command(bench.tenant, benches.REVISION, ["version"]).exit_code == 0
+    ran = processes(bench)
+    alone = replace(spread, without=(0,), lead=1, workers=(2, 4))
+    bench.act(alone, alone)
+    moved = {"dag-processor", "worker-4"}
+    wait_for("the other does the work", lambda: bench.sees(lambda seen: moved <= cell(seen).ready))
+    assert (cell(bench.see()).gone, cell(bench.see()).order) == (frozenset({0}), alone)
+    assert {name: process for name, process in processes(bench).items() if name in ran} == ran
+
+    back = replace(alone, without=(), workers=(1, 2, 4), draining=(4,))
+    bench.act(back, back)
+    wait_for("it is back", lambda: bench.sees(lambda seen: cell(seen).all_ready), limit=240)
+    assert (cell(bench.see()).order, cell(bench.see()).gone) == (back, frozenset())
+    assert {name: process for name, process in processes(bench).items() if name in ran} == ran
+    drain = replace(back, keep=Keep.TASKS, web_servers=0, patience=PATIENCE)
+    bench.act(drain, drain)
+    wait_for("its workers have ended", lambda: bench.sees(lambda seen: not cell(seen).workers))
+    assert (cell(bench.see()).draining, has(cell(bench.see()), "scheduler-2")) == (True, False)
+    at_once = replace(drain, keep=Keep.NOTHING, patience=AT_ONCE)
+    bench.act(at_once, at_once)
+    assert (cell(bench.see()).state, cell(bench.see()).order) == (CellState.ENDED, at_once)
+    bench.act(Remove(revision=benches.REVISION))
+    assert benches.REVISION not in bench.see().cells
+    bench.act(Remove())
+    assert bench.see().runtime == benches.NOWHERE
+
+
+def processes(bench: benches.Bench) -> dict[str, int | str]:
+    """The units with their processes."""
+    return dict(bench.backend.runtime.show(bench.tenant)[1][benches.REVISION].processes)
+
+
 def rest_and_resume(bench: benches.Bench) -> None:
     shared = replace(bench.cell, keep=Keep.SHARED)
     bench.act(shared, shared)
@@ -138,16 +197,13 @@ def more_workers(bench: benches.Bench) -> None:
     def restarts() -> dict[str, int]:
         return {unit.name: unit.restarts for unit in cell(bench.see()).units}
 
-    def processes() -> dict[str, int | str]:
-        return dict(bench.backend.runtime.show(bench.tenant)[1][benches.REVISION].processes)
-
     wait_for("every unit serves", lambda: bench.sees(lambda seen: cell(seen).all_ready), limit=120)
-    before, ran = restarts(), processes()
+    before, ran = restarts(), processes(bench)
     more = replace(bench.cell, workers=(1, 2))
     bench.act(more, more)
     wait_for("the second worker serves", lambda: bench.sees(lambda seen: cell(seen).all_ready), limit=120)
     assert restarts() == before | {"worker-2": 0}
-    assert {name: pid for name, pid in processes().items() if name != "worker-2"} == ran
+    assert {name: pid for name, pid in processes(bench).items() if name != "worker-2"} == ran
     assert cell(bench.see()).order == more
     takes_no_more(bench, more)
     bench.act(bench.cell)
@@ -186,13 +242,12 @@ def fewer_web_servers(bench: benches.Bench) -> None:
 
     wait_for("every unit serves", lambda: bench.sees(lambda seen: cell(seen).all_ready), limit=120)
     assert (load().connections, load().processor.keys()) == (0, {"web", "web-2"})
-    ran = dict(bench.backend.runtime.show(bench.tenant)[1][benches.REVISION].processes)
+    ran = processes(bench)
     fewer = replace(bench.cell, web_servers=1)
     bench.act(fewer, fewer)
     wait_for("the second web server is gone", lambda: bench.sees(lambda seen: not has(cell(seen), "web-2")))
     assert (cell(bench.see()).order, cell(bench.see()).all_ready, load().processor.keys()) == (fewer, True, {"web"})
-    left = dict(bench.backend.runtime.show(bench.tenant)[1][benches.REVISION].processes)
-    assert left == {name: process for name, process in ran.items() if name != "web-2"}
+    assert processes(bench) == {name: process for name, process in ran.items() if name != "web-2"}
     assert bench.backend.runtime.web_load(bench.tenant, benches.REVISION + 1) is None
 
 

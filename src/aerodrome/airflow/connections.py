@@ -36,6 +36,7 @@ def most(
     workers: int,
     schedulers: int = 1,
     web_servers: int = 1,
+    zones: int = 1,
     parsing_processes: int = 1,
 ) -> int:
     """The connections of one cell of that line (1.10, 2.x, 3.x) twice, for an update runs two; and those beside it."""
@@ -46,11 +47,10 @@ def most(
     full = pool + overflow
     parsing = _number(options, ("dag_processor.parsing_processes", "scheduler.parsing_processes"), parsing_processes)
     processes = max(1, _number(options, ("api.workers", "webserver.workers"), 1))
-    one = (
-        schedulers * pool + pool + pool + web_servers * processes * full
-    )  # DAG processor and triggerer have a pool each
+    # The DAG processor has a pool, and each zone's triggerer.
+    one = schedulers * pool + pool + zones * pool + web_servers * processes * full
     if line >= FIRST_WITHOUT_TASKS:
-        one += web_servers * processes * pool + full  # the web server's second pool, and the execution API
+        one += web_servers * processes * pool + zones * full  # the web server's second pool, and the execution APIs
     else:
         slots = sections.slots(options, tasks_per_worker)
         one += 2 * parsing + workers * (FOR_EACH_WORKER + FOR_EACH_TASK * slots)

@@ -17,7 +17,7 @@ import aiohttp
 
 from aerodrome.backends.contract import COMMAND_TIMEOUT, Backend, CommandResult, ShownCell
 from aerodrome.errors import RetryError
-from aerodrome.model import release
+from aerodrome.model import release, zones
 from aerodrome.model.environment import Failure
 from aerodrome.model.observed import (
     Ahead,
@@ -88,7 +88,12 @@ def units(order: CellOrder) -> tuple[str, ...]:
     """The units that a cell has when everything is kept."""
     schedulers = (f"scheduler-{number}" for number in range(2, order.schedulers + 1))
     web_servers = (f"web-{number}" for number in range(2, order.web_servers + 1))
-    return (*UNITS[:-1], *schedulers, *web_servers, *(f"worker-{number}" for number in order.workers))
+    names = (*UNITS[:-1], *schedulers, *web_servers, *(f"worker-{number}" for number in order.workers))
+    return tuple(name for name in names if any(_has(order, place, name) for place in zones.living(order)))
+
+
+def _has(order: CellOrder, place: int, name: str) -> bool:
+    return zones.has(order, place, *zones.parted(name))
 
 
 @dataclass
@@ -120,6 +125,12 @@ class FakeCell:
     died_at: float | None = None
     """When its first worker died."""
 
+    gone: frozenset[int] = frozenset()
+    """The zones that it has lost, by their places."""
+
+    unattended: frozenset[int] = frozenset()
+    """Those where its units run although nobody looks after them."""
+
     tells_holds: bool = True
     """Whether it is one whose workers can be told to take no more tasks."""
 
@@ -137,7 +148,20 @@ class FakeCell:
             ),
             wanted=frozenset(self.wanted),
             trouble=self.trouble if self.alive else "",
+            gone=self.gone if self.alive else frozenset(),
+            unattended=self.unattended if self.alive else frozenset(),
         )
+
+    def lose(self, place: int) -> None:
+        """Lose everything in one of its zones; the whole cell is dead when none is left."""
+        order = self.order
+        if not isinstance(order, CellOrder):
+            return
+        self.gone |= {place}
+        left = [each for each in zones.places(order) if each not in self.gone]
+        self.units = {name: state for name, state in self.units.items() if any(_has(order, at, name) for at in left)}
+        if not left:
+            self.end()
 
     def _state(self) -> CellState:
         if not self.alive:
@@ -374,6 +398,7 @@ class MemoryRuntime:
             known.cells[order.revision] = FakeCell(order, units=started, wanted=names, restarts=self.backend.restarts)
         else:
             cell.order, cell.wanted = order, names
+            cell.gone, cell.unattended = frozenset(order.without), frozenset()
             cell.units = {name: cell.units.get(name, state) for name in names}
 
     def _serve(self, known: FakeEnvironment, order: ServicesOrder) -> None:

@@ -108,12 +108,14 @@ def troubled(trouble: Failure, phase: Phase) -> Wait:
 
 
 def cell(environment: Environment, observed: Observed, deployed: Deployed) -> Plan | None:
-    """The cell of a release."""
-    if observed.cell(deployed.cell).alive:
+    """The cell of a release, in all its zones but those that are given up for now."""
+    found = observed.cell(deployed.cell)
+    given_up = found.order.without if isinstance(found.order, CellOrder) else ()
+    if found.alive and not found.unattended and found.gone <= set(given_up):
         return None
     if BROKER in observed.services.wanted - observed.services.ready:
         return Wait(phase=Phase.SERVICES, detail="Waiting for Redis.")
-    order = ordering.cell(environment, deployed.cell, deployed, observed.cell(deployed.cell))
+    order = ordering.cell(environment, deployed.cell, deployed, found)
     connections = ordering.connections(environment, len(order.workers))
     return _started(observed, Phase.START, "Starting the cell.", order, connections)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from aerodrome.controller import bringing_up, crewing, keeping, moving, ordering
+from aerodrome.controller import bringing_up, crewing, keeping, moving, ordering, zones_lost
 from aerodrome.controller.plans import Happen, Plan, Reach, Take, Wait, failed
 from aerodrome.controller.scaling import Pace
 from aerodrome.model.change import Change, ChangeKind
@@ -55,9 +55,11 @@ def _meanwhile(environment: Environment, observed: Observed, change: Change, pac
     # A hibernation that had just begun has stopped all units but workers with tasks.
     is_drained = observed.cell(running.cell).keep is Keep.TASKS
     return (
-        bringing_up.cell(environment, observed, running)
+        zones_lost.moved(environment, observed, phase)
+        or bringing_up.cell(environment, observed, running)
         or (bringing_up.cell_as_ordered(environment, observed, running) if is_drained else None)
         or crewing.crewed(environment, observed, phase, pace)
+        or zones_lost.returned(environment, observed, phase)
     )
 
 
@@ -86,14 +88,18 @@ def _release(environment: Environment, observed: Observed, change: Change) -> Pl
 
 def _placed(environment: Environment, change: Change, built: Deployed) -> Deployed:
     """The release with the numbers of its cell and database; `change` has the release already."""
-    running = environment.deployed
-    if running is None:
-        return replace(built, cell=change.revision, database=change.revision)
-    if change.moves_database(running):
-        return replace(built, cell=change.revision, database=change.revision)
+    running, own = environment.deployed, replace(built, cell=change.revision, spread=bool(change.spec.zones))
+    if running is None or change.moves_database(running):
+        return replace(own, database=change.revision)
     if change.moves_units(environment.spec, running):
-        return replace(built, cell=change.revision, database=running.database, takes_over=True)
-    return replace(built, cell=running.cell, database=running.database, takes_over=running.takes_over)
+        return replace(own, database=running.database, takes_over=True)
+    return replace(
+        built,
+        cell=running.cell,
+        database=running.database,
+        takes_over=running.takes_over,
+        spread=running.spread,
+    )
 
 
 def _database(observed: Observed, change: Change) -> Plan | None:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from aerodrome.controller import bringing_up, crewing, letting_go, maintenance, ordering, scaling
+from aerodrome.controller import bringing_up, crewing, letting_go, maintenance, ordering, scaling, zones_lost
 from aerodrome.controller.plans import CALM, Begin, Happen, Plan, Take, Wait
 from aerodrome.controller.scaling import Pace
+from aerodrome.model import zones
 from aerodrome.model.environment import Environment, Failure
 from aerodrome.model.lifecycle import Event
 from aerodrome.model.observed import NO_CELL, CellState, LimitMet, Observed, RuntimeSeen, TasksSeen
@@ -16,7 +17,7 @@ from aerodrome.model.orders import CellOrder, Death, Point, ReportDeaths
 from aerodrome.model.phases import Phase
 
 SCHEDULER = "scheduler"
-"""The unit that looks after tasks."""
+"""The kind of unit that looks after tasks."""
 
 GIB = 2**30
 
@@ -85,13 +86,15 @@ def watch(environment: Environment, observed: Observed, now: datetime, pace: Pac
         return Happen(phase=Phase.LOST, detail="The cell is gone.", event=Event.LOST)
     first = (
         bringing_up.database(environment, observed, Phase.READY)
+        or zones_lost.moved(environment, observed, Phase.READY)
         or _lost_tasks(environment, observed, revision)
         or bringing_up.installed(observed, Phase.READY)  # the folder of the version may be gone while units run
         or bringing_up.rebuilding(environment, observed, Phase.READY)
-        or _as_ordered(environment, observed)
         or crewing.crewed(environment, observed, Phase.READY, pace)
         or crewing.served(environment, observed, pace)
         or crewing.queued_again(environment, observed)
+        or zones_lost.returned(environment, observed, Phase.READY)
+        or _as_ordered(environment, observed)
     )
     if first is not None:
         return first
@@ -210,7 +213,8 @@ def _as_ordered(environment: Environment, observed: Observed) -> Plan | None:
 def _lost_tasks(environment: Environment, observed: Observed, revision: int) -> Plan | None:
     """Reports dead workers to Airflow; None = Airflow knows about them, or cannot be told yet."""
     # Lost tasks are handed to a scheduler. Airflow finds a dead scheduler only after five minutes.
-    if not observed.deaths or SCHEDULER not in observed.cell(revision).ready or environment.deployed is None:
+    schedules = any(zones.parted(name)[0] == SCHEDULER for name in observed.cell(revision).ready)
+    if not observed.deaths or not schedules or environment.deployed is None:
         return None
     orders = (ReportDeaths(version=environment.deployed.version, deaths=observed.deaths),)
     return Take(phase=Phase.READY, detail="Telling Airflow which tasks were lost.", orders=orders)

@@ -44,7 +44,9 @@ def cell(environment: Environment, revision: int, deployed: Deployed, found: Cel
     """What the cell of a revision shall be, with all its units; it goes on with the workers and web servers `found`."""
     spec = spec_of(environment, revision)
     environment_class = classes.CLASSES[spec.environment_class]
-    crew = scaling.standing(spec, found)
+    zones = spec.zones if deployed.spread else ()
+    crew = scaling.standing(spec, _whole(found, zones))
+    known = found.order if found.runs else None
     return CellOrder(
         revision=revision,
         deployed=deployed,
@@ -57,7 +59,16 @@ def cell(environment: Environment, revision: int, deployed: Deployed, found: Cel
         environment_class=spec.environment_class,
         schedulers=spec.running_schedulers,
         web_servers=web_scaling.standing(spec, found),
+        zones=zones,
+        lead=known.lead if isinstance(known, CellOrder) else 0,
     )
+
+
+def _whole(found: Cell, zones: tuple[str, ...]) -> Cell:
+    """The cell with all its zones."""
+    if not isinstance(found.order, CellOrder):
+        return found
+    return replace(found, order=replace(found.order, zones=zones, without=()))
 
 
 def slots(environment: Environment, revision: int) -> int:
@@ -97,6 +108,7 @@ def _connections(spec: Spec, workers: int) -> int:
         workers=workers,
         schedulers=spec.running_schedulers,
         web_servers=spec.most_running_webservers,
+        zones=max(1, len(spec.zones)),
     )
 
 

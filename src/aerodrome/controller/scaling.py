@@ -9,10 +9,12 @@ before, they take tasks again.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import count as counting
 
 from aerodrome.controller.plans import CALM
+from aerodrome.model import zones
 from aerodrome.model.demand import Demand
 from aerodrome.model.observed import Cell, Unit
 from aerodrome.model.orders import CellOrder
@@ -44,11 +46,23 @@ class Crew:
 
     workers: tuple[int, ...]
     draining: tuple[int, ...] = ()
+    zones: int = 1
+    """How many zones they are in; their numbers tell in which (`model.zones`)."""
+
+    without: tuple[int, ...] = ()
+    """The places of zones where none can be."""
 
     @property
     def active(self) -> tuple[int, ...]:
         """Those that take tasks."""
         return tuple(number for number in self.workers if number not in self.draining)
+
+    def in_zones(self, numbers: Iterable[int]) -> dict[int, list[int]]:
+        """These numbers by the places of their zones, of all zones where workers can be."""
+        found: dict[int, list[int]] = {place: [] for place in range(self.zones) if place not in self.without}
+        for number in numbers:
+            found[zones.of_number(number, self.zones)].append(number)
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,14 +78,23 @@ class Step:
 def standing(spec: Spec, found: Cell) -> Crew:
     """The crew that a cell has, within the bounds of the spec. A new cell begins with MinWorkers."""
     known = _known(found)
-    return sized(known, _within(spec, len(known.active)), {})
+    count = _within(spec, len(known.active))
+    left = [number for number in known.workers if zones.of_number(number, known.zones) not in known.without]
+    staying = replace(known, workers=tuple(left), draining=tuple(number for number in known.draining if number in left))
+    return sized(staying, count, {})
 
 
 def _known(found: Cell) -> Crew:
     """As it was ordered. When nobody knows the order, every worker goes on that is there or should be."""
     if isinstance(found.order, CellOrder):
-        known = Crew(workers=found.order.workers, draining=found.order.draining)
-        return known if found.runs else Crew(workers=known.active)
+        order = found.order
+        known = Crew(
+            workers=order.workers,
+            draining=order.draining,
+            zones=len(zones.places(order)),
+            without=order.without,
+        )
+        return known if found.runs else Crew(workers=known.active, zones=known.zones)
     units = (*found.workers, *(Unit(name=name, state="", restarts=0) for name in found.wanted))
     return Crew(workers=tuple(sorted({unit.number for unit in units if unit.number is not None})))
 
@@ -81,7 +104,7 @@ def step(spec: Spec, slots: int, crew: Crew, demand: Demand, pace: Pace) -> Step
     count = wanted(spec, slots, len(crew.active), demand, pace)
     if count != len(crew.active):
         return Step(crew=sized(crew, count, demand.busy), sentence=_sentence(spec, slots, demand, count))
-    return _ended(crew, demand, pace)
+    return _balanced(crew, demand.busy) or _ended(crew, demand, pace)
 
 
 def pause(spec: Spec) -> float:
@@ -104,16 +127,50 @@ def wanted(spec: Spec, slots: int, active: int, demand: Demand, pace: Pace) -> i
 
 def sized(crew: Crew, count: int, busy: Mapping[int, int]) -> Crew:
     """The crew with so many workers that take tasks: the emptiest stop to, and those that have stopped come first."""
-    surplus = len(crew.active) - count
-    if surplus >= 0:
-        emptiest = sorted(crew.active, key=lambda number: (busy.get(number, 0), -number))
-        return Crew(workers=crew.workers, draining=tuple(sorted({*crew.draining, *emptiest[:surplus]})))
-    busiest = sorted(crew.draining, key=lambda number: (-busy.get(number, 0), number))
-    resumed, left = busiest[:-surplus], busiest[-surplus:]
-    lacking = -surplus - len(resumed)
-    free = (number for number in range(1, len(crew.workers) + lacking + 1) if number not in crew.workers)
-    added = [number for number, _ in zip(free, range(lacking), strict=False)]
-    return Crew(workers=tuple(sorted({*crew.workers, *added})), draining=tuple(sorted(left)))
+    active, draining = list(crew.active), list(crew.draining)
+    while len(active) > count:
+        leaving = _emptiest(crew, active, busy)
+        active.remove(leaving)
+        draining.append(leaving)
+    while len(active) < count:
+        coming = _next(crew, active, draining, busy)
+        if coming in draining:
+            draining.remove(coming)
+        active.append(coming)
+    return replace(crew, workers=tuple(sorted({*active, *draining})), draining=tuple(sorted(draining)))
+
+
+def _emptiest(crew: Crew, active: Collection[int], busy: Mapping[int, int]) -> int:
+    """Which of these is to leave first: the emptiest, of the zone that has most of them."""
+    fullest = max(map(len, crew.in_zones(active).values()))
+    candidates = [number for each in crew.in_zones(active).values() if len(each) == fullest for number in each]
+    return min(candidates, key=lambda number: (busy.get(number, 0), -number))
+
+
+def _next(crew: Crew, active: Collection[int], draining: Collection[int], busy: Mapping[int, int]) -> int:
+    """The worker that is to take tasks next: the busiest that has stopped to, or else a new one; where fewest are."""
+    by_zone = crew.in_zones(active)
+    fewest = min(map(len, by_zone.values()))
+    lacking = [place for place, each in by_zone.items() if len(each) == fewest]
+    here = [number for number in draining if zones.of_number(number, crew.zones) in lacking]
+    if draining:
+        return min(here or draining, key=lambda number: (-busy.get(number, 0), number))
+    return next(number for number in counting(lacking[0] + 1, crew.zones) if number not in active)
+
+
+def _balanced(crew: Crew, busy: Mapping[int, int]) -> Step | None:
+    """One worker that comes where there are few, for one that leaves where there are many; None = they are balanced."""
+    by_zone = crew.in_zones(crew.active)
+    fullest, fewest = max(map(len, by_zone.values())), min(map(len, by_zone.values()))
+    if fullest - fewest < 2 or crew.draining:  # noqa: PLR2004 - one more is as even as can be
+        return None
+    coming, leaving = _next(crew, crew.active, (), busy), _emptiest(crew, crew.active, busy)
+    sentence = (
+        f"{fullest} workers in one zone, {fewest} in the other → worker-{coming} comes, worker-{leaving} takes no more "
+        "tasks"
+    )
+    workers = tuple(sorted({*crew.workers, coming}))
+    return Step(crew=replace(crew, workers=workers, draining=(leaving,)), sentence=sentence)
 
 
 def _ended(crew: Crew, demand: Demand, pace: Pace) -> Step | None:
@@ -135,7 +192,8 @@ def _ended(crew: Crew, demand: Demand, pace: Pace) -> Step | None:
 
 
 def _without(crew: Crew, gone: list[int]) -> Crew:
-    return Crew(
+    return replace(
+        crew,
         workers=tuple(number for number in crew.workers if number not in gone),
         draining=tuple(number for number in crew.draining if number not in gone),
     )

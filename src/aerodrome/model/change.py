@@ -43,6 +43,7 @@ SEEN_BY_UNITS = (
     "max_workers",
     "webserver_access_mode",
     "running_schedulers",
+    "zones",
 )
 """Fields of a spec, beside those that make the release, that units are configured by."""
 

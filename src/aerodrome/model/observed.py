@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -118,6 +118,12 @@ class Cell:
     trouble: str = ""
     """Why it is LOST although it runs, in words that follow its name (`gave no answer for 95 s`); else empty."""
 
+    gone: frozenset[int] = frozenset()
+    """The zones of its order, by their places, in which nothing of it runs, although it does in others."""
+
+    unattended: frozenset[int] = frozenset()
+    """Those in which its units may run and nobody looks after them, although somebody does in others."""
+
     @property
     def alive(self) -> bool:
         """Somebody looks after its units, as far as is known."""
@@ -146,7 +152,7 @@ class Cell:
     @property
     def all_ready(self) -> bool:
         """True when every unit that it has when everything is kept is there and ready."""
-        return self.alive and bool(self.wanted) and self.wanted <= self.ready
+        return self.alive and not self.gone and bool(self.wanted) and self.wanted <= self.ready
 
     @property
     def workers(self) -> tuple[Unit, ...]:
@@ -155,6 +161,30 @@ class Cell:
 
 
 NO_CELL = Cell(state=CellState.ABSENT)
+
+
+def across(zones: Sequence[Cell]) -> Cell:
+    """The cell of a revision whose parts in its zones are these."""
+    running = [each for each in zones if each.state is CellState.RUNNING]
+    state = next((each for each in _WORST_FIRST if any(part.state is each for part in zones)), CellState.ABSENT)
+    troubles = [each.trouble for each in zones if each.trouble]
+    if running and not troubles and state is not CellState.SILENT:
+        state = CellState.RUNNING
+    orders = [each.order for each in zones if each.runs] or [each.order for each in zones[:1]]
+    is_one = state in {CellState.RUNNING, CellState.SILENT}
+    return Cell(
+        state=state,
+        order=orders[0] if all(each == orders[0] for each in orders) else None,
+        units=tuple(unit for each in zones for unit in each.units),
+        wanted=frozenset(name for each in zones for name in each.wanted),
+        trouble=next(iter(troubles), ""),
+        gone=frozenset(place for place, each in enumerate(zones) if is_one and not each.runs),
+        unattended=frozenset(place for place, each in enumerate(zones) if is_one and each.state is CellState.LOST),
+    )
+
+
+_WORST_FIRST = (CellState.SILENT, CellState.LOST, CellState.RUNNING, CellState.ENDED)
+"""The state of a part that is that of the whole, unless another part looks after its units."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,7 +38,7 @@ class Keep(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellOrder:
-    """What the cell of a revision shall be."""
+    """What the cell of a revision shall be; where it is spread over zones, what all its parts shall be together."""
 
     revision: int
     deployed: Deployed
@@ -66,6 +66,15 @@ class CellOrder:
     web_servers: int = 1
     """They follow the load. Under `Keep.TASKS` too: 1 or more = people still see the tasks here, 0 = at another
     revision's web server."""
+
+    zones: tuple[str, ...] = ()
+    """The subnets in whose zones it has a cell each (`model.zones`); empty = one cell has everything."""
+
+    lead: int = 0
+    """The place there of the zone that has what there is one of."""
+
+    without: tuple[int, ...] = ()
+    """The places of zones that are lost: what they shared with others runs there alone, and nothing is started."""
 
     keep: Keep = Keep.ALL
     patience: float = AT_ONCE

@@ -76,6 +76,9 @@ class Deployed:
     cell: int = 1
     """The revision that its cell was started for: a later one may differ in nothing that units see."""
 
+    spread: bool = False
+    """Whether the cell is spread over the zones that the spec names; cells of an earlier Aerodrome are not."""
+
     takes_over: bool = False
     """Its cell was started beside another that served, so its units did not have to hurry."""
 

@@ -69,6 +69,13 @@ class Spec:
         """How many web servers run at most."""
         return max(self.running_webservers, self.given_most_webservers or 1)
 
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """The subnets in whose zones it runs a part each: where two of everything were asked for; empty = in one."""
+        subnets = tuple(self.network_configuration.get("SubnetIds", ()))
+        is_spread = self.running_schedulers > 1 and self.running_webservers > 1 and len(subnets) > 1
+        return subnets if is_spread else ()
+
     def document(self) -> dict[str, Any]:
         """The spec under MWAA's member names; members without a value are left out."""
         members = {_member(each.name): getattr(self, each.name) for each in fields(self)}

@@ -71,7 +71,7 @@ class Bench:
         plane = SimpleNamespace(settings=SimpleNamespace(paths=SimpleNamespace(releases=cell.folder)))
         environments = SimpleNamespace(
             control_plane=plane,
-            paths=lambda _: SimpleNamespace(cell=lambda _: self.paths),
+            paths=lambda _: SimpleNamespace(cell=lambda _revision, _place: self.paths, parts=lambda _: [self.paths]),
             groups=SimpleNamespace(top=lambda: None),
             limit=lambda *_: None,
         )

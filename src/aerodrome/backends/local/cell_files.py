@@ -16,12 +16,14 @@ from aerodrome import private_files
 from aerodrome.airflow import startup_variables, versions
 from aerodrome.airflow import units as airflow_units
 from aerodrome.airflow.context import Context
+from aerodrome.airflow.units import UnitDocument
 from aerodrome.backends import ownership
 from aerodrome.backends.local import environment_folders
 from aerodrome.backends.local.environment import LocalEnvironment
+from aerodrome.backends.local.paths import CellPaths, part
 from aerodrome.cell import mounts
 from aerodrome.identity import tokens
-from aerodrome.model import classes, limits, web_address
+from aerodrome.model import classes, limits, web_address, zones
 from aerodrome.model.orders import CellOrder
 from aerodrome.release import airflow_home
 from aerodrome.release.airflow_home import Parts
@@ -41,16 +43,40 @@ class CellFiles:
     """The release; None = the bare version."""
 
     execution_port: int
-    """Loopback port of the execution API of Airflow 3."""
+    """Loopback port of the execution API of Airflow 3, in this zone."""
+
+    place: int = 0
+    """That of the zone whose part of the cell this is."""
 
     may_be_apart: bool = True
     """Whether units may have two users; False for a cell that an Aerodrome has started which knew of one."""
 
+    @property
+    def cell(self) -> CellPaths:
+        """Where they are."""
+        return self.environment.paths.cell(self.order.revision, self.place)
+
     @cached_property
     def units(self) -> list[dict[str, Any]]:
-        """The specifications of all units, also of those that are not kept now."""
+        """The specifications of all units in this zone, also of those that are not kept now."""
         adapter = versions.lookup(self.installation.version).adapter
-        return [{**unit, "limits": self._limits(unit["name"])} for unit in adapter.units(self.context)]
+        own = [
+            unit
+            for unit in adapter.units(self.context)
+            if zones.has(self.order, self.place, *zones.parted(unit["name"]))
+        ]
+        return [{**unit, **self._named(unit), "limits": self._limits(unit["name"])} for unit in own]
+
+    def _named(self, unit: UnitDocument) -> dict[str, str]:
+        """The name and the log of what every zone has one of, as of the zone at this place."""
+        if unit["name"] not in zones.IN_EACH:
+            return {}
+        name = airflow_units.numbered(unit["name"], self.place + 1)
+        return {"name": name, "log": str(self._log(unit["name"]))}
+
+    def _log(self, name: str) -> Path:
+        """The file for what a process prints that every zone has one of."""
+        return self.context.unit_logs / f"{airflow_units.numbered(name, self.place + 1)}.log"
 
     def _limits(self, unit: str) -> dict[str, int]:
         """What the environment class gives to a unit, as far as this machine can."""
@@ -62,7 +88,9 @@ class CellFiles:
     def write(self, kept: Collection[str]) -> None:
         """Write every file that the cell and its units read; the cell begins with the units that are `kept`."""
         environment, context, revision = self.environment, self.context, self.order.revision
-        environment_folders.prepare_cell(environment.paths, revision, environment.owner, self._control)
+        environment_folders.prepare_cell(
+            environment.paths, revision, environment.owner, self._control, place=self.place
+        )
         environment.write_trust()
         environment.write_credentials_token()
         seen = airflow_home.lay_out(context.home, self._parts, environment.owner)
@@ -70,10 +98,10 @@ class CellFiles:
             airflow_home.link(context.control_home, self._parts)
         for path, text in self._configuration.items():
             self._write(path, text)
-        cell, units = environment.paths.cell(revision), self.units
+        cell, units = self.cell, self.units
         private_files.write(cell.units, json.dumps({"units": units}))
         config = environment.cell_config(
-            cell, context.unit_logs, [unit for unit in units if unit["name"] in kept], revision
+            cell, self._log("cell"), [unit for unit in units if unit["name"] in kept], revision, self.place
         )
         config["views"] = [[str(folder), str(path)] for folder, path in seen.views]
         config["linkless"] = [str(context.logs)] if self._control is not None else []
@@ -86,7 +114,7 @@ class CellFiles:
             "how": "fork",
             # Airflow 2 makes folders in that of the logs while it is imported.
             "umask": airflow_units.UMASK if context.gid is None else airflow_units.SHARED_UMASK,
-            "log": str(context.unit_logs / "nursery.log"),
+            "log": str(self._log("nursery")),
             "ready": "started",
             "after": [],
             "stop": {"signal": "SIGTERM", "grace": 5},
@@ -98,8 +126,7 @@ class CellFiles:
         for path, text in self._configuration.items():
             if not path.is_file() or path.read_text(encoding="utf-8") != text:
                 self._write(path, text)
-        cell = self.environment.paths.cell(self.order.revision)
-        private_files.write(cell.units, json.dumps({"units": self.units}))
+        private_files.write(self.cell.units, json.dumps({"units": self.units}))
 
     @property
     def _private(self) -> str | None:
@@ -148,7 +175,7 @@ class CellFiles:
             programs=self.installation.programs,
             home=home,
             airflow_home=airflow_home.seen(home, self._parts).path,
-            configuration=paths.configuration / str(order.revision),
+            configuration=paths.configuration / part(order.revision, self.place),
             dags=airflow_home.path_of(airflow_home.DAGS, paths.dags),
             plugins=airflow_home.path_of(airflow_home.PLUGINS, built.plugins if built else paths.plugins),
             site=built.site if built else None,

@@ -20,6 +20,7 @@ from aerodrome.backends.local.paths import CellPaths
 from aerodrome.backends.releases import building
 from aerodrome.backends.releases.installing import Installer
 from aerodrome.errors import BrokenError, CallerError, RetryError
+from aerodrome.model import zones
 from aerodrome.model.observed import WORKER
 from aerodrome.model.orders import AT_ONCE, CellOrder, Keep
 from aerodrome.model.tenant import Tenant
@@ -38,21 +39,29 @@ class CellOrders:
 
     def carry_out(self, tenant: Tenant, order: CellOrder) -> None:
         """Begin to carry the order out."""
-        cell = self._environments.paths(tenant).cell(order.revision)
+        paths = self._environments.paths(tenant)
         if order.keep is Keep.NOTHING:
-            self._end(cell, order)
+            for cell in paths.parts(order.revision):
+                self._end(cell, order)
             return
         try:
-            if not self._states.is_alive(cell):
-                self._bring_back(cell, order) if order.keep is Keep.TASKS else self._start(tenant, cell, order)
-            elif (known := recorded_orders.read(cell)) != order:
-                self._tell(tenant, cell, order, known if isinstance(known, CellOrder) else None)
+            parts = {place: paths.cell(order.revision, place) for place in zones.living(order)}
+            if order.keep is Keep.TASKS:  # of every part that there is, whether or not somebody knows of it
+                parts = dict(enumerate(paths.parts(order.revision)))
+            alive = {place: cell for place, cell in parts.items() if self._states.is_alive(cell)}
+            for place, cell in parts.items():
+                # First those that may not start: an order that has not been carried out is not written down elsewhere.
+                if place not in alive:
+                    self._bring_back(cell, order) if order.keep is Keep.TASKS else self._start(tenant, order, place)
+            for place, cell in alive.items():
+                if (known := recorded_orders.read(cell)) != order:
+                    self._tell(tenant, order, place, known if isinstance(known, CellOrder) else None)
         except CallerError as error:  # an option whose value cannot be read
             raise BrokenError(str(error), code="CONFIGURATION_INVALID") from error
 
-    def _start(self, tenant: Tenant, cell: CellPaths, order: CellOrder) -> None:
-        files = self._files(tenant, order)
-        installed = files.installation
+    def _start(self, tenant: Tenant, order: CellOrder, place: int) -> None:
+        files = self._files(tenant, order, place)
+        cell, installed = files.cell, files.installation
         recorded_orders.forget(cell)
         self._environments.limit(tenant, order)
         files.write(_kept(order, files.units))
@@ -62,11 +71,12 @@ class CellOrders:
         warm.spawn(self._settings, installed, cell.config, context=files.context, code=files.code)
         recorded_orders.write(cell, order)
 
-    def _tell(self, tenant: Tenant, cell: CellPaths, order: CellOrder, known: CellOrder | None) -> None:
+    def _tell(self, tenant: Tenant, order: CellOrder, place: int, known: CellOrder | None) -> None:
         """Tell a living cell what it shall be from now on; `known` is the order that it was told last."""
+        cell = self._environments.paths(tenant).cell(order.revision, place)
         units = cell_states.units(cell)
         if order.keep is not Keep.TASKS and (known is None or not units or not _same_units(order, known)):
-            files = replace(self._files(tenant, order), may_be_apart=cell_states.is_apart(cell))
+            files = replace(self._files(tenant, order, place), may_be_apart=cell_states.is_apart(cell))
             recorded_orders.forget(cell)
             self._environments.limit(tenant, order)
             files.change()
@@ -98,8 +108,8 @@ class CellOrders:
             leftovers.end([cell], None, top=self._environments.groups.top())
         recorded_orders.write(cell, order)
 
-    def _files(self, tenant: Tenant, order: CellOrder) -> CellFiles:
-        """The files of the cell; if Airflow or the release is missing, nothing is made."""
+    def _files(self, tenant: Tenant, order: CellOrder, place: int) -> CellFiles:
+        """The files of the part of the cell at that place; if Airflow or the release is missing, nothing is made."""
         deployed = order.deployed
         installed = self._installer.installed(deployed.version, deployed.lock)
         built = building.on_disk(deployed, self._paths.releases)
@@ -107,14 +117,16 @@ class CellOrders:
             installed = built.on(installed)
             interpreter_hook.add(installed.venv)  # an earlier Aerodrome may have made it without the hook
         environment = self._environments.prepared(tenant)
-        port = self._environments.port(tenant, environment.paths.cell(order.revision))
-        return CellFiles(environment=environment, order=order, installation=installed, built=built, execution_port=port)
+        port = self._environments.port(tenant, environment.paths.cell(order.revision, place))
+        return CellFiles(
+            environment=environment, order=order, installation=installed, built=built, execution_port=port, place=place
+        )
 
 
 def _kept(order: CellOrder, units: list[dict[str, Any]]) -> frozenset[str]:
     """The names of the units that run under `Keep.ALL` and `Keep.SHARED`."""
     once = versions.lookup(order.deployed.version).adapter.ONCE if order.keep is Keep.SHARED else frozenset()
-    return frozenset(str(unit["name"]) for unit in units) - once
+    return frozenset(str(unit["name"]) for unit in units if zones.parted(unit["name"])[0] not in once)
 
 
 def _same_units(order: CellOrder, known: CellOrder) -> bool:
@@ -134,7 +146,7 @@ def _drain(cell: CellPaths, order: CellOrder, units: list[dict[str, Any]]) -> No
     present = {unit.name for unit in cell_client.units(answer)} if answer is not None else set()
     # The patience comes first, because it counts from the moment when a worker is told to stop.
     _apply(cell, patient, present)
-    _apply(cell, patient, (needed | shown) & present)
+    _apply(cell, patient, {name for name in present if name in shown or zones.parted(name)[0] in needed})
 
 
 def _apply(cell: CellPaths, units: list[dict[str, Any]], names: Collection[str]) -> None:

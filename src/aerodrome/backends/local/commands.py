@@ -99,7 +99,7 @@ def _web_unit(cell: CellPaths) -> dict[str, Any]:
     """The web server's specification, as the running cell has it."""
     try:
         document = json.loads(cell.config.read_text())
-        found: dict[str, Any] = next(unit for unit in document["units"] if unit["name"] == units.WEB)
+        found: dict[str, Any] = next(unit for unit in document["units"] if units.is_web_server(unit["name"]))
     except (OSError, ValueError, KeyError, StopIteration) as error:
         raise RetryError("the environment has no web server now") from error
     return found

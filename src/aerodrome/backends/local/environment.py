@@ -93,7 +93,7 @@ class LocalEnvironment:
         private_files.write(self.paths.credentials_token, self.secrets.credentials_token, owner=self.owner, mode=mode)
 
     def cell_config(
-        self, cell: CellPaths, logs: Path, units: list[dict[str, Any]], revision: int | None = None
+        self, cell: CellPaths, log: Path, units: list[dict[str, Any]], revision: int | None = None, place: int = 0
     ) -> dict[str, Any]:
         """The configuration of the cell of a revision (None = of the services) with these units.
 
@@ -106,8 +106,8 @@ class LocalEnvironment:
             "socket": str(cell.socket),
             "state": str(cell.state),
             "pid_file": str(cell.pid_file),
-            "log": str(logs / "cell.log"),
+            "log": str(log),
             "units": units,
             "prelude": None,
-            "group": groups.document(self.groups.for_cell(self.tenant.identifier, revision)),
+            "group": groups.document(self.groups.for_cell(self.tenant.identifier, revision, place)),
         }

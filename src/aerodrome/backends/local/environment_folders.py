@@ -15,7 +15,7 @@ from pathlib import Path
 
 from aerodrome import trees
 from aerodrome.backends import ownership
-from aerodrome.backends.local.paths import EnvironmentPaths
+from aerodrome.backends.local.paths import ZONES, EnvironmentPaths, part
 from aerodrome.errors import RetryError
 from aerodrome.services import folders
 from aerodrome.unix_users import UnixUser
@@ -56,16 +56,20 @@ def prepare(paths: EnvironmentPaths, owner: UnixUser | None, control: UnixUser |
 
 
 def prepare_cell(
-    paths: EnvironmentPaths, revision: int, owner: UnixUser | None, control: UnixUser | None = None
+    paths: EnvironmentPaths, revision: int, owner: UnixUser | None, control: UnixUser | None = None, *, place: int = 0
 ) -> None:
-    """Make the folders of a revision's cell; `control` where some of its units hold secrets from DAG code."""
-    folders.make(paths.cell(revision).run, folders.PRIVATE)
+    """Make the folders of a revision's cell, or of its part in the zone at that place.
+
+    There is a `control` where some of its units hold secrets from DAG code.
+    """
+    folders.make(paths.cell(revision, place).run, folders.PRIVATE)
+    configuration = paths.configuration / part(revision, place)
     folders.make(paths.private, folders.PRIVATE)
     folders.make(paths.unit_logs / str(revision), folders.PRIVATE)
     if control is None:
-        ownership.make_folder(paths.configuration / str(revision), owner)
+        ownership.make_folder(configuration, owner)
     else:
-        _make_passable(paths.configuration / str(revision), owner)
+        _make_passable(configuration, owner)
         ownership.make_folder(paths.control_home(revision), control)
     _make_passable(paths.airflow_homes, owner)  # an environment of an earlier Aerodrome does not have it
 
@@ -76,10 +80,10 @@ def remove_cell(paths: EnvironmentPaths, revision: int) -> None:
         for each in (socket, *socket.parent.glob(f"{socket.stem}-*{socket.suffix}")):
             each.unlink(missing_ok=True)
     trees.remove(
-        paths.configuration / str(revision),
+        *(paths.configuration / part(revision, place) for place in range(ZONES)),
         paths.airflow_home(revision),
         paths.control_home(revision),
-        paths.cell(revision).run,
+        *(paths.cell(revision, place).run for place in reversed(range(ZONES))),
     )
     kept = sorted(_numbered(paths.unit_logs), reverse=True)
     trees.remove(*(paths.unit_logs / str(old) for old in kept[LOGS_KEPT:]))

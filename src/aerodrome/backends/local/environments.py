@@ -72,9 +72,10 @@ class LocalEnvironments:
         found = self.paths(tenant)
         known = {each.revision: each for each in orders}
         for revision in environment_folders.revisions(found):
-            order = recorded_orders.read(found.cell(revision))
-            if isinstance(order, CellOrder):
-                known.setdefault(revision, order)
+            for part in found.parts(revision):
+                order = recorded_orders.read(part)
+                if isinstance(order, CellOrder):
+                    known.setdefault(revision, order)
         cells = [
             (classes.CLASSES[order.environment_class], len({*order.workers, *order.draining}))
             for order in known.values()

@@ -21,7 +21,7 @@ import psutil
 import structlog
 
 from aerodrome import private_files
-from aerodrome.backends.local.paths import CellPaths
+from aerodrome.backends.local.paths import ZONES, CellPaths, part
 from aerodrome.cell import cgroups
 from aerodrome.cell.cgroups import ControlGroup, Limits
 from aerodrome.model import limits
@@ -74,15 +74,15 @@ class Groups:
         top = self.top()
         return None if top is None else top.below(identifier)
 
-    def for_cell(self, identifier: str, revision: int | None) -> ControlGroup | None:
-        """The group that the cell of a revision (None = of the services) is to be started in; it is made.
+    def for_cell(self, identifier: str, revision: int | None, place: int = 0) -> ControlGroup | None:
+        """The group that a part of the cell of a revision (None = of the services) is to be started in; it is made.
 
         None = there are no groups.
         """
         environment = self.of_environment(identifier)
         if environment is None:
             return None
-        own = environment.below(_name(revision))
+        own = environment.below(SERVICES if revision is None else part(revision, place))
         try:
             if not cgroups.exists(environment):
                 cgroups.make(environment, Limits(), holds_groups=True)
@@ -123,7 +123,8 @@ class Groups:
         """Remove the group of a cell that has ended."""
         environment = self.of_environment(identifier)
         if environment is not None:
-            cgroups.remove(environment.below(_name(revision)))
+            for place in range(ZONES):
+                cgroups.remove(environment.below(part(revision, place)))
 
     def remove(self, identifier: str) -> None:
         """Remove the groups of an environment that has ended."""
@@ -213,10 +214,6 @@ def _recorded(paths: Paths) -> ControlGroup | None:
 def _of_emulator(top: ControlGroup) -> ControlGroup:
     """Beside the group of all environments."""
     return ControlGroup(top.version, {kind: f"{place}-aws" for kind, place in top.folders.items()})
-
-
-def _name(revision: int | None) -> str:
-    return SERVICES if revision is None else str(revision)
 
 
 def _record(paths: Paths) -> Path:

@@ -10,6 +10,14 @@ from pathlib import Path
 
 from aerodrome.settings import Paths
 
+ZONES = 2
+"""How many there are at most: MWAA's environments have two subnets."""
+
+
+def part(revision: int, place: int) -> str:
+    """The name of a revision's part in the zone at that place: `4` in the first one, `4b` in the second."""
+    return f"{revision}{'abcdefgh'[place]}" if place else str(revision)
+
 
 def of(paths: Paths, name: str, identifier: str) -> EnvironmentPaths:
     """The folders of the environment `name`, whose short id (8 hex characters) is `identifier`."""
@@ -86,9 +94,14 @@ class EnvironmentPaths:
         """The files of the services' cell, which keeps Redis and the sidecar."""
         return CellPaths(self.run)
 
-    def cell(self, revision: int) -> CellPaths:
-        """The files of the cell that keeps a revision's units."""
-        return CellPaths(self.run / str(revision))
+    def cell(self, revision: int, place: int = 0) -> CellPaths:
+        """The files of the cell that keeps a revision's units; of its part in the zone at that place."""
+        return CellPaths(self.run / part(revision, place))
+
+    def parts(self, revision: int) -> list[CellPaths]:
+        """The files of every part that there is of it; of the first one in any case."""
+        others = [each for place in range(1, ZONES) if (each := self.cell(revision, place)).run.is_dir()]
+        return [self.cell(revision), *others]
 
     @property
     def sidecar_config(self) -> Path:

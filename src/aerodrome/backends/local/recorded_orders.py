@@ -25,8 +25,8 @@ def read(cell: CellPaths) -> CellOrder | ServicesOrder | None:
         if "deployed" not in document:
             return ServicesOrder(**document)
         document["deployed"] = Deployed(**document["deployed"])
-        for name in ("workers", "draining"):
-            document[name] = tuple(document[name])
+        for name in ("workers", "draining", "zones", "without"):
+            document[name] = tuple(document.get(name, ()))  # an earlier Aerodrome knew no zones
         return CellOrder(**document)
     except (OSError, ValueError, KeyError, TypeError):  # TypeError: another version of Aerodrome wrote it
         return None

@@ -11,6 +11,7 @@ from aerodrome.backends.contract import COMMAND_TIMEOUT, CommandResult, ShownCel
 from aerodrome.backends.control_plane import ControlPlane
 from aerodrome.backends.jobs import Jobs
 from aerodrome.backends.local import (
+    cell_client,
     cell_states,
     commands,
     environment_folders,
@@ -27,7 +28,7 @@ from aerodrome.backends.local.service_orders import ServiceOrders
 from aerodrome.backends.local.unit_sockets import LinkedWebServer, WebServers
 from aerodrome.backends.releases.installing import Installer
 from aerodrome.backends.releases.trials import TrialEnvironment
-from aerodrome.model.observed import Cell, CellState, QueueSeen, RuntimeSeen, WebLoad
+from aerodrome.model.observed import NO_CELL, Cell, CellState, QueueSeen, RuntimeSeen, WebLoad, across
 from aerodrome.model.orders import CellOrder, Point, Remove, RuntimeOrder, ServicesOrder
 from aerodrome.model.tenant import Tenant
 from aerodrome.release import installation
@@ -59,7 +60,7 @@ class LocalRuntime:
     def look(self, tenant: Tenant, *, is_leaving: bool = False) -> RuntimeSeen:
         paths = self._environments.paths(tenant)
         found = {
-            revision: self._states.look(paths.cell(revision), is_leaving=is_leaving)
+            revision: self._seen(paths, revision, is_leaving=is_leaving)
             for revision in environment_folders.revisions(paths)
         }
         services = self._states.look(paths.services, is_leaving=is_leaving)
@@ -76,6 +77,13 @@ class LocalRuntime:
             dags_at=environment_folders.dags_at(paths),
         )
 
+    def _seen(self, paths: EnvironmentPaths, revision: int, *, is_leaving: bool) -> Cell:
+        """The cell of a revision, from its parts in all zones."""
+        parts = [self._states.look(each, is_leaving=is_leaving) for each in paths.parts(revision)]
+        order = parts[0].order
+        lacking = (len(order.zones) if isinstance(order, CellOrder) else 0) - len(parts)
+        return across([*parts, *[NO_CELL] * lacking]) if len(parts) + lacking > 1 else parts[0]
+
     def _queue(self, tenant: Tenant, cells: Mapping[int, Cell]) -> QueueSeen | None:
         """How many messages wait, and how many each worker has taken."""
         workers = [(revision, unit.name) for revision, cell in cells.items() for unit in cell.workers]
@@ -87,7 +95,10 @@ class LocalRuntime:
 
     def show(self, tenant: Tenant) -> tuple[ShownCell, Mapping[int, ShownCell]]:
         paths = self._environments.paths(tenant)
-        found = {revision: cell_states.shown(paths.cell(revision)) for revision in environment_folders.revisions(paths)}
+        found = {
+            revision: _together([cell_states.shown(each) for each in paths.parts(revision)])
+            for revision in environment_folders.revisions(paths)
+        }
         return cell_states.shown(paths.services), found
 
     def carry_out(self, tenant: Tenant, order: RuntimeOrder) -> None:
@@ -123,7 +134,7 @@ class LocalRuntime:
         paths = self._environments.paths(tenant)
         if environment_folders.served(paths) != revision:
             return None
-        processor = web_loads.processor(paths.cell(revision))
+        processor = web_loads.processor(paths.parts(revision))
         if processor is None:
             return None
         return WebLoad(connections=self._web_servers.connections(paths.web), processor=processor)
@@ -141,7 +152,9 @@ class LocalRuntime:
         self, tenant: Tenant, revision: int, argv: Sequence[str], *, timeout: float = COMMAND_TIMEOUT
     ) -> CommandResult:
         paths = self._environments.paths(tenant)
-        return commands.run(paths, paths.cell(revision), argv, timeout=timeout)
+        first, *others = paths.parts(revision)
+        cell = next((each for each in (first, *others) if others and cell_client.answers(each.socket)), first)
+        return commands.run(paths, cell, argv, timeout=timeout)
 
     def tail(self, tenant: Tenant, unit: str, revision: int | None = None) -> tuple[str, ...]:
         logs = self._environments.paths(tenant).unit_logs
@@ -181,6 +194,14 @@ class LocalRuntime:
 
     def version_removed(self, identifier: str) -> None:
         warm.stop(self._paths, identifier)
+
+
+def _together(parts: Sequence[ShownCell]) -> ShownCell:
+    """The cell of a revision from what is shown of its parts."""
+    if len(parts) == 1:
+        return parts[0]
+    processes = {name: process for each in parts for name, process in each.processes.items()}
+    return ShownCell(cell=across([each.cell for each in parts]), processes=processes)
 
 
 def _first_web_sockets(paths: EnvironmentPaths, revision: int) -> tuple[Path, Path]:

@@ -33,7 +33,7 @@ def write(environment: LocalEnvironment, order: ServicesOrder) -> None:
     private_files.write(paths.sidecar_config, sidecar(environment, order))
     units = [*_redis_unit(environment), _sidecar_unit(environment)]
     private_files.write(paths.services.units, json.dumps({"units": units}))
-    config = environment.cell_config(paths.services, paths.unit_logs, kept(order, units))
+    config = environment.cell_config(paths.services, paths.unit_logs / "cell.log", kept(order, units))
     private_files.write(paths.services.config, json.dumps(config))
 
 

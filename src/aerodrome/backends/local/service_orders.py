@@ -66,7 +66,8 @@ class ServiceOrders:
             RetryError: some process has not ended yet after its SIGKILL.
         """
         paths = self._environments.paths(tenant)
-        every = [paths.services, *map(paths.cell, environment_folders.revisions(paths))]
+        revisions = environment_folders.revisions(paths)
+        every = [paths.services, *(part for revision in revisions for part in paths.parts(revision))]
         groups = self._environments.groups
         owners = self._environments.owner(tenant), self._environments.control(tenant)
         leftovers.end(every, *owners, top=groups.top(), whole=groups.of_environment(tenant.identifier))

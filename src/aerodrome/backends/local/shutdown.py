@@ -45,7 +45,7 @@ def _stop(
 
 def _environment(cell: CellPaths) -> Path:
     """The run folder of the cell's environment."""
-    return cell.run.parent if cell.run.name.isdecimal() and (cell.run.parent / "cell.json").exists() else cell.run
+    return cell.run.parent if (cell.run.parent / "cell.json").exists() else cell.run
 
 
 def _ask_to_stop(cell: CellPaths) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from aerodrome.airflow import units as airflow_units
 from aerodrome.backends.local import cell_client
@@ -15,11 +15,16 @@ TICKS = os.sysconf("SC_CLK_TCK")
 """Of the kernel, in a second."""
 
 
-def processor(cell: CellPaths) -> Mapping[str, float] | None:
+def processor(parts: Iterable[CellPaths]) -> Mapping[str, float] | None:
     """The name of each web server that serves → the seconds of a processor that its processes have used.
 
-    None = the cell does not answer.
+    None = no part of the cell answers.
     """
+    found = [each for each in map(_of_part, parts) if each is not None]
+    return {name: used for each in found for name, used in each.items()} if found else None
+
+
+def _of_part(cell: CellPaths) -> Mapping[str, float] | None:
     try:
         answer = cell_client.ask(cell.socket, {"op": "status"})
     except RetryError:
