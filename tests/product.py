@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -130,7 +129,9 @@ class Product:
 
     def kill_control_plane(self) -> None:
         """Kill it and start it again, as `up` does; it is found where it was, so our clients are good still."""
-        os.kill(json.loads((self.data / "run" / "control-plane.pid").read_text())["pid"], signal.SIGKILL)
+        process = psutil.Process(json.loads((self.data / "run" / "control-plane.pid").read_text())["pid"])
+        process.kill()
+        process.wait(LIMIT)  # else it might be found alive still
         with mock.patch.dict(os.environ, self._environment, clear=True):
             starting.up(Settings())
 
