@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import os
 import signal
@@ -43,6 +44,7 @@ def serve(settings: Settings) -> None:
     Raises:
         CallerError: the address is not loopback, or its port is taken.
     """
+    gc.freeze()  # what was imported stays: it need not be looked through again and again
     log.configure()
     folders.make(settings.paths.data)
     folders.make(settings.paths.run)
