@@ -29,8 +29,9 @@ SERVICE_PROCESSES = 256
 SERVICE_MEMORY = GIB
 """Bytes for the same."""
 
-EMULATOR_PROCESSES = 256
-"""Processes and threads of the embedded AWS emulator, which starts no process and has some fifty threads."""
+EMULATOR_PROCESSES = 1024
+"""Processes and threads of the embedded AWS emulator. It starts no process and has some fifty threads; for each query
+a library begins with one for each processor."""
 
 EMULATOR_MEMORY = 4 * GIB
 """Bytes for the same; the kernel gives up pages of its files first."""
