@@ -21,6 +21,7 @@ PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 LONGEST_NAME = 15  # bytes, TASK_COMM_LEN less its end
 PASSES = 20  # over /proc; each catches what was forked during the pass before
+TICKS = os.sysconf("SC_CLK_TCK")  # a second, in /proc
 DEAD = "ZXx"  # states of proc(5) in which a process runs no more
 
 _prctl = ctypes.CDLL(None, use_errno=True).prctl

@@ -135,7 +135,7 @@ class Supervisor:
                 continue
             notices = unit.notices
             beat, trouble = (notices.take_beat(), notices.trouble) if notices is not None else (False, "")
-            sight = liveness.Observation(beat, trouble, found.state)
+            sight = liveness.Observation(beat, trouble, found.state, found.used / kernel.TICKS)
             unit.pulse = liveness.looked(unit.pulse, sight, seconds)
             reason = liveness.verdict(unit.pulse)
             if reason:

@@ -13,8 +13,8 @@ from collections.abc import Callable, MutableMapping
 
 VARIABLE = "AERODROME_NOTIFY_FD"
 
-BEAT = 5.0
-"""Seconds between two signs of life; the cell kills a unit that gave none for thirty."""
+BEAT = 2.0
+"""Seconds between two signs of life; the cell kills a unit that gave none for thirty, or while it computes for six."""
 
 
 class CellPipe:

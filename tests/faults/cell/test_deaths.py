@@ -421,6 +421,9 @@ ctypes.PyDLL(None).sleep(600)  # in C, and the interpreter is held all the while
 )
 
 
+COMPUTING = HOLDING.replace("ctypes.PyDLL(None).sleep(600)", "sum(range(10**15))")
+
+
 def fresh_pid(cell: harness.Cell, name: str, before: int) -> int | None:
     """The process of a unit that is ready again; None as long as it is not, or its cell executes itself anew."""
     with contextlib.suppress(OSError):
@@ -430,29 +433,32 @@ def fresh_pid(cell: harness.Cell, name: str, before: int) -> int | None:
 
 
 def test_what_does_nothing_any_more_is_killed_with_its_children_and_says_why(one_cell) -> None:
-    go = one_cell.folder / "go"
+    go, endless = one_cell.folder / "go", one_cell.folder / "endless"
     pid = one_cell.start(
         one_cell.unit("stopped", BEATING, ready="notify"),
         one_cell.unit("mute", TASKS),  # never beats, as Redis does not
         one_cell.unit("complaining", COMPLAINING, ready="notify", env={**harness.BASE_ENV, "GO": str(go)}),
+        one_cell.unit("computing", COMPUTING, ready="notify", env={**harness.BASE_ENV, "GO": str(endless)}),
         one_cell.unit("sound", BEATING, ready="notify"),
     )
-    first = {name: one_cell.ready(name) for name in ("stopped", "mute", "complaining", "sound")}
+    first = {name: one_cell.ready(name) for name in ("stopped", "mute", "complaining", "computing", "sound")}
     harness.until(lambda: "child" in one_cell.text("mute"), "a task")
     tasks = [one.pid for one in kernel.processes() if one.session == first["mute"] and one.pid != first["mute"]]
     go.touch()
+    endless.touch()
     forker = fork_process_of(pid)
     os.kill(first["stopped"], signal.SIGSTOP)
     os.kill(first["mute"], signal.SIGSTOP)
 
     harness.until(lambda: one_cell.state_of("stopped") == "silent", "a state that says so")
-    for name in ("complaining", "stopped", "mute"):
+    for name in ("complaining", "stopped", "mute", "computing"):
         one_cell.ready(name, besides=first[name])
 
     why = {name: (unit["last_exit"] or {}).get("hung", "") for name, unit in one_cell.units().items()}
     assert "stopped by a signal" in why["stopped"]
     assert "stopped by a signal" in why["mute"]
     assert why["complaining"] == "hung: its loop stands still"
+    assert "no sign of life" in why["computing"]
     assert all(harness.dead(task) for task in tasks)
     assert one_cell.units()["sound"]["pid"] == first["sound"]
     assert one_cell.units()["sound"]["restarts"] == 0

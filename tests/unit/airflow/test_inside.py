@@ -358,6 +358,26 @@ def test_a_unit_that_never_spoke_of_a_loop_has_none():
     assert notify.stood(500.0, None, 0.0, 5.0) == 0.0
 
 
+def test_a_loop_that_may_wait_is_wrong_only_if_it_computes():
+    longest = notify.LONGEST_TURN
+    assert notify.complaint(1e6, longest, waits=True) == ""
+    assert "computed for" in notify.complaint(0.0, longest + 1, waits=True)
+    assert notify.complaint(notify.PATIENCE, 1e6, waits=False) == ""
+    assert "not come round" in notify.complaint(notify.PATIENCE + 1, 0.0, waits=False)
+
+
+@given(st.lists(st.tuples(st.floats(0, 4), st.booleans()), max_size=60))
+def test_only_what_a_loop_has_computed_since_it_came_round_counts(looks):
+    now, computing, expected, moved_at = 0.0, 0.0, 0.0, 0.0
+    for used, moves in looks:
+        began, now = now + 0.001, now + 5.001
+        moved_at = (began + now) / 2 if moves else moved_at
+        computing = notify.computed(computing, moved_at, began, used)
+        expected = 0.0 if moves else expected + used
+        assert computing == pytest.approx(expected)
+    assert notify.computed(5.0, None, 0.0, 5.0) == 0.0
+
+
 @pytest.fixture
 def pipe(monkeypatch):
     reader, writer = os.pipe()
@@ -381,7 +401,7 @@ def heard(reader, word, limit=20.0):
     return text.decode().splitlines()
 
 
-def test_a_unit_beats_before_and_after_it_is_ready_and_complains_of_its_loop(pipe):
+def test_a_unit_beats_before_and_after_it_is_ready_and_complains_of_its_loop(pipe, monkeypatch):
     notifier = notify.Notifier()
     assert notify.VARIABLE not in os.environ
     assert {*heard(pipe, b"WATCHDOG=1")} == {"WATCHDOG=1"}
@@ -395,6 +415,13 @@ def test_a_unit_beats_before_and_after_it_is_ready_and_complains_of_its_loop(pip
     assert any(line.startswith("STATUS=its main loop has not come round for") for line in lines)
     notifier.moves()
     assert "WATCHDOG=1" in heard(pipe, b"WATCHDOG=1")
+    monkeypatch.setattr(notify, "LONGEST_TURN", 0.05)
+    notifier.moves(waits=True)
+    ends = time.thread_time() + 0.2
+    while time.thread_time() < ends:  # the main thread computes, and a loop that only waits does not
+        pass
+    lines = heard(pipe, b"WATCHDOG=trigger")
+    assert any(line.startswith("STATUS=its main loop has computed for") for line in lines)
     notifier._close()
 
 

@@ -58,7 +58,29 @@ def test_a_stopped_process_is_told_and_ended_whether_it_beats_or_not(beats):
 
 
 def test_a_process_that_goes_on_was_not_stopped():
-    assert liveness.verdict(watched([*looks(9, state="T"), *looks(1), *looks(9, state="T")], Pulse())) == ""
+    almost = looks(liveness.STOPPED_AFTER - 1, state="T")
+    assert liveness.verdict(watched([*almost, *looks(1), *almost], Pulse())) == ""
+
+
+def computing(seconds: float, since: float, share: float = 1.0) -> list[tuple[Observation, float]]:
+    """One look a second at a silent unit that uses this share of a processor."""
+    return [(sight(state="R")._replace(computed=since + share * (second + 1)), 1.0) for second in range(round(seconds))]
+
+
+def test_what_computes_without_a_beat_has_less_time():
+    first = (sight(beat=True)._replace(computed=1000.0), 1.0)
+    assert liveness.verdict(watched([first, *computing(liveness.COMPUTED_AFTER - 1, 1000.0)])) == ""
+    assert "in which it computed" in liveness.verdict(watched([first, *computing(liveness.COMPUTED_AFTER, 1000.0)]))
+    assert liveness.verdict(watched([first, *computing(liveness.COMPUTED_AFTER, 1000.0, share=0.5)])) == ""
+
+
+def test_what_many_threads_computed_between_two_beats_is_no_silence():
+    first = (sight(beat=True)._replace(computed=1000.0), 1.0)
+    assert liveness.verdict(watched([first, *computing(BEAT - 1, 1000.0, share=64.0)])) == ""
+
+
+def test_what_an_adopted_unit_computed_before_does_not_count():
+    assert liveness.verdict(watched(computing(liveness.COMPUTED_AFTER, 1e6, share=0.5))) == ""
 
 
 def test_a_debugger_may_stop_a_process():
@@ -87,13 +109,18 @@ def test_a_loaded_machine_delays_beats_and_looks_alike(rounds):
     assert liveness.verdict(watched(seen)) == ""
 
 
-@given(st.lists(st.builds(sight, beat=st.booleans(), state=st.sampled_from("RSDTt")), max_size=100))
-def test_no_living_unit_is_ended_before_its_time(sights):
-    """Whatever is seen: the end needs thirty silent seconds, or ten stopped ones."""
-    pulse, silent, stopped = Pulse(), 0, 0
-    for one in sights:
-        pulse = liveness.looked(pulse, one, 1.0)
-        silent = 0 if one.beat else silent + 1
+ANY = st.tuples(st.builds(sight, beat=st.booleans(), state=st.sampled_from("RSDTt")), st.floats(0, 4))
+
+
+@given(st.lists(ANY, max_size=100), st.floats(0, 1e6))
+def test_no_living_unit_is_ended_before_its_time(sights, total):
+    """Whatever is seen: the end needs thirty silent seconds, or fewer that it computed for, or stopped ones."""
+    pulse, silent, stopped, computed = Pulse(), 0, 0, 0.0
+    for one, more in sights:
+        total += more
+        pulse = liveness.looked(pulse, one._replace(computed=total), 1.0)
+        silent, computed = (0, 0.0) if one.beat else (silent + 1, computed + more)
         stopped = stopped + 1 if one.state == "T" else 0
         if liveness.verdict(pulse):
-            assert silent >= liveness.SILENT_AFTER or stopped >= liveness.STOPPED_AFTER
+            busy = min(silent, computed) >= liveness.COMPUTED_AFTER
+            assert busy or silent >= liveness.SILENT_AFTER or stopped >= liveness.STOPPED_AFTER

@@ -8,6 +8,7 @@ it, where Airflow would start a new interpreter. That saves seconds, and the tas
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import signal
@@ -61,7 +62,9 @@ def worker(arguments: Namespace, notifier: Notifier) -> None:
     if arguments.hostname:
         reserved_messages.keep_under(app, arguments.hostname)
         reserved_messages.give_back(app)
-        taking_tasks.follow_beside_configuration(app, arguments.hostname, notifier.holds)
+        taking_tasks.follow_beside_configuration(
+            app, arguments.hostname, notifier.holds, functools.partial(notifier.moves, waits=True)
+        )
     reserved_messages.give_back_late_ones()
     command(app=app).run(
         optimization="fair",

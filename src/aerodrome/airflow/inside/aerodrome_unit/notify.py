@@ -15,13 +15,16 @@ import time
 
 VARIABLE = "AERODROME_NOTIFY_FD"
 
-BEAT = 5.0
-"""Seconds between two signs of life; the cell kills a unit that gave none for thirty."""
+BEAT = 2.0
+"""Seconds between two signs of life; the cell kills a unit that gave none for thirty, or while it computes for six."""
 
 PATIENCE = 120.0
 """Seconds that a main loop may take for one round: four times what Airflow itself gives a job before it calls it dead
 (`scheduler_health_check_threshold`). A loop that waits for the database may wait as long.
 """
+
+LONGEST_TURN = 6.0
+"""Seconds of the processor that one round may take of a main loop whose rounds are short, however long it waits."""
 
 
 def stood(before: float, moved_at: float | None, began: float, ended: float) -> float:
@@ -33,6 +36,21 @@ def stood(before: float, moved_at: float | None, began: float, ended: float) -> 
     if moved_at is None or moved_at >= began:
         return 0.0
     return before + min(ended - began, 2 * BEAT)
+
+
+def computed(before: float, moved_at: float | None, began: float, used: float) -> float:
+    """Seconds that the main thread has computed in this round, after a look since `began` in which it `used` so many."""
+    return 0.0 if moved_at is None or moved_at >= began else before + used
+
+
+def complaint(standing: float, computing: float, *, waits: bool) -> str:
+    """What is wrong with a main loop that has not come round for so long; empty = nothing.
+
+    `waits`: its rounds are short, but it may wait for the broker as long as that is away.
+    """
+    if waits:
+        return f"its main loop has computed for {computing:.0f} s" if computing > LONGEST_TURN else ""
+    return f"its main loop has not come round for {standing:.0f} s" if standing > PATIENCE else ""
 
 
 class Notifier:
@@ -48,6 +66,7 @@ class Notifier:
         self._announced = False
         self._held: int | None = None
         self._moved_at: float | None = None
+        self._waits = False
         text = os.environ.pop(VARIABLE, None)
         self._descriptor = int(text) if text else None
         if self._descriptor is not None:
@@ -66,8 +85,12 @@ class Notifier:
             gc.freeze()
             gc.enable()
 
-    def moves(self) -> None:
-        """Note that the main loop has come round; a unit that has called this once must go on calling it."""
+    def moves(self, *, waits: bool = False) -> None:
+        """Note that the main loop has come round; a unit that has called this once must go on calling it.
+
+        `waits` as for `complaint`.
+        """
+        self._waits = waits
         self._moved_at = time.monotonic()
 
     def holds(self, tasks: int | None) -> None:
@@ -77,17 +100,20 @@ class Notifier:
             self._say("HOLDS=" + ("" if tasks is None else str(tasks)))
 
     def _watch(self) -> None:
-        standing = 0.0
+        standing = computing = 0.0
+        clock = time.pthread_getcpuclockid(threading.main_thread().ident or 0)
         while self._descriptor is not None:
-            began = time.monotonic()
-            if standing <= PATIENCE:
-                self._say("WATCHDOG=1")
-            else:
+            began, used = time.monotonic(), time.clock_gettime(clock)
+            wrong = complaint(standing, computing, waits=self._waits)
+            if wrong:
                 with contextlib.suppress(Exception):
                     faulthandler.dump_traceback()  # where it stands, for whoever reads the log
-                self._say(f"STATUS=its main loop has not come round for {standing:.0f} s\nWATCHDOG=trigger")
+                self._say(f"STATUS={wrong}\nWATCHDOG=trigger")
+            else:
+                self._say("WATCHDOG=1")
             time.sleep(BEAT)
             standing = stood(standing, self._moved_at, began, time.monotonic())
+            computing = computed(computing, self._moved_at, began, time.clock_gettime(clock) - used)
 
     def _say(self, lines: str) -> None:
         if self._descriptor is not None:

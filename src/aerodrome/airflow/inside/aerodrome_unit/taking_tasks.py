@@ -21,15 +21,27 @@ FILE = "consuming"
 """The file's name in the folder of Airflow's configuration."""
 
 
-def follow_beside_configuration(app: Any, hostname: str, tell: Callable[[int | None], None]) -> None:
+def follow_beside_configuration(
+    app: Any, hostname: str, tell: Callable[[int | None], None], came_round: Callable[[], None]
+) -> None:
     """Follow the file that lies beside Airflow's configuration."""
     path = os.path.join(os.path.dirname(os.environ["AIRFLOW_CONFIG"]), FILE)
     # The one that workers serve; in Airflow 1.10 its name begins with the environment's prefix.
-    follow(app, path, hostname, app.conf.task_default_queue, tell)
+    follow(app, path, hostname, app.conf.task_default_queue, tell, came_round)
 
 
-def follow(app: Any, path: str, hostname: str, queue: str, tell: Callable[[int | None], None]) -> None:
-    """From the start on, be as the file at `path` says, and tell how many tasks are held (None: it takes tasks)."""
+def follow(
+    app: Any,
+    path: str,
+    hostname: str,
+    queue: str,
+    tell: Callable[[int | None], None],
+    came_round: Callable[[], None] = lambda: None,
+) -> None:
+    """From the start on, be as the file at `path` says, and tell how many tasks are held (None: it takes tasks).
+
+    `came_round` is called as long as the worker's main loop turns.
+    """
     from celery import bootsteps
 
     taking = Taking(path, hostname, queue, tell)
@@ -44,6 +56,7 @@ def follow(app: Any, path: str, hostname: str, queue: str, tell: Callable[[int |
 
         def register_with_event_loop(self, consumer: Any, hub: Any) -> None:
             hub.timer.call_repeatedly(LOOK_EVERY, taking.look, (consumer,))
+            hub.timer.call_repeatedly(LOOK_EVERY, came_round)
 
     app.steps["consumer"].add(FollowFile)
 

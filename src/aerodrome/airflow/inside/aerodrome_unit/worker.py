@@ -60,7 +60,9 @@ def run(arguments: Namespace, notifier: Notifier) -> None:
     if arguments.hostname:
         reserved_messages.keep_under(app, arguments.hostname)
         reserved_messages.give_back(app)
-        taking_tasks.follow_beside_configuration(app, arguments.hostname, notifier.holds)
+        taking_tasks.follow_beside_configuration(
+            app, arguments.hostname, notifier.holds, functools.partial(notifier.moves, waits=True)
+        )
     reserved_messages.give_back_late_ones()
     app.worker_main = functools.partial(_celery_worker, app)
     # Undecorated: the decorator would note the start in the metadata database, which a worker of 3.x does not have.
