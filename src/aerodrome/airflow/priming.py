@@ -1,8 +1,8 @@
 """What a version's primed process runs, and which environments' units may be forked from it.
 
-It imports Airflow once for all of them, with the configuration of an environment that nobody has made, and notes the
-options that are read meanwhile. It is no choice for an environment that answers one of these otherwise, or that
-brings code which Airflow may import.
+It imports Airflow once for all of them, with the configuration of an environment that nobody has made, and notes what
+it asks for meanwhile: options, modules, packages. It is no choice for an environment that answers one of these
+otherwise.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
-from aerodrome.airflow import units, versions
+from aerodrome.airflow import added_packages, units, versions
+from aerodrome.airflow.added_packages import Asked
 from aerodrome.airflow.context import INSIDE, JWT_SECRET_BYTES, Context, Database
 from aerodrome.airflow.inside.aerodrome_unit import likeness
 
-OPTIONS = "options-read.json"
+ASKED = "asked.json"
 HOME = "home"
 LOCAL_SETTINGS = ("airflow_local_settings.py", "airflow_local_settings")
 """A module of the user's that Airflow imports while it is imported itself."""
@@ -38,7 +39,7 @@ def files(nobody: Context, socket: Path) -> dict[Path, str]:
     folder = nobody.configuration
     document = {
         "socket": str(socket),
-        "argv": [str(nobody.inside / "boot.py"), "prime", "--report", str(folder / OPTIONS)],
+        "argv": [str(nobody.inside / "boot.py"), "prime", "--report", str(folder / ASKED)],
         "env": units.environment(nobody, component="scheduler", config=folder / units.SHARED),
         "cwd": "/",
         "code": _code(),
@@ -58,7 +59,7 @@ def served_at(folder: Path) -> Path | None:
         document = json.loads(file(folder).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return Path(document["socket"]) if (folder / OPTIONS).exists() else None
+    return Path(document["socket"]) if (folder / ASKED).exists() else None
 
 
 def shared(context: Context) -> str:
@@ -73,18 +74,25 @@ def objection(folder: Path, context: Context, code: Iterable[Path]) -> str:
     `code` are the folders with modules of the user's.
     """
     try:
-        reads = json.loads((folder / OPTIONS).read_text(encoding="utf-8"))
+        told = json.loads((folder / ASKED).read_text(encoding="utf-8"))
         known = (folder / units.SHARED).read_text(encoding="utf-8")
     except (OSError, ValueError):
         return "it is not primed yet"
-    if context.site is not None:
-        return "its requirements add packages"
     if any(_added(context.variables)):
         return "its startup script sets variables"
     if any((each / name).exists() for each in code for name in LOCAL_SETTINGS):
         return "it has an airflow_local_settings module"
-    differs = likeness.difference(known, shared(context), [(section, option) for section, option in reads])
-    return f"it sets {differs}" if differs else ""
+    reads = [(section, option) for section, option in told["options"]]
+    differs = likeness.difference(known, shared(context), reads)
+    if differs:
+        return f"it sets {differs}"
+    early = likeness.of_roles(
+        shared(context), versions.lookup(context.version).adapter.configuration(context).values(), reads
+    )
+    if early:
+        return f"{early} was read before there was an environment"
+    asked = Asked(modules=set(told["modules"]), namespaces=set(told["namespaces"]), packages=set(told["packages"]))
+    return added_packages.objection(added_packages.look(context.site), asked)
 
 
 @cache

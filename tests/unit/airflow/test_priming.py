@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import importlib
 import json
 
 import pytest
@@ -44,16 +45,76 @@ def test_what_is_read_again_may_differ():
     assert likeness.difference("[api]\nbase_url = a\n", "[api]\n", [("api", "base_url")]) == "api.base_url"
 
 
-def test_options_that_are_asked_for_are_noted_for_a_while():
-    parser = configparser.ConfigParser()
-    parser.read_string("[Core]\nOne = 1\n")
-    reads = set()
-    with likeness.noted(reads):
-        assert parser.get("Core", "One") == "1"
-        assert not parser.has_option("core", "two")
-    parser.get("Core", "one")
-    assert reads == {("core", "one"), ("core", "two")}
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "airflow.cfg"
+    path.write_text("[Core]\nOne = 1\n[other]\na = b\n")
+    return path
+
+
+@pytest.fixture
+def asked(file):
+    """What a function reads of a parser that has read the file."""
+
+    def asked(function):
+        reads, parser = set(), configparser.ConfigParser()
+        with likeness.noted(reads, str(file)):
+            parser.read(str(file))
+            function(parser)
+        parser.get("Core", "one")
+        return reads
+
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("function", "reads"),
+    [
+        (lambda parser: parser.get("Core", "One"), {("core", "one")}),
+        (lambda parser: parser.has_option("core", "two"), {("core", "two")}),
+        (lambda parser: parser["Core"].get("one"), {("core", "*"), ("core", "one")}),
+        (lambda parser: parser.getint("Core", "one"), {("core", "one")}),
+        (lambda parser: parser.items("other"), {("other", "*")}),
+        (lambda parser: dict(parser["other"]), {("other", "*"), ("other", "a")}),
+        (lambda parser: parser.options(section="other"), {("other", "*")}),
+        (lambda parser: parser.has_section("none"), {("none", "*")}),
+        (lambda parser: "other" in parser, {("other", "*")}),
+        (lambda parser: parser.sections(), {("*", "*")}),
+        (lambda parser: parser.items(), {("*", "*")}),
+    ],
+)
+def test_every_way_to_ask_for_options_is_noted(asked, function, reads):
+    assert asked(function) >= reads
+
+
+def test_they_are_noted_for_a_while(asked):
+    assert asked(lambda _: None) == set()
     assert configparser.RawConfigParser.get.__name__ == "get"
+
+
+def test_a_parser_that_has_read_another_file_tells_nothing_of_this_one(file, tmp_path):
+    other = tmp_path / "defaults.cfg"
+    other.write_text("[core]\none = 2\n")
+    of_others, of_nobody, reads = configparser.ConfigParser(), configparser.ConfigParser(), set()
+    with likeness.noted(reads, str(file)):
+        of_others.read([other])
+        of_others.get("core", "one")
+        assert reads == set()
+        of_nobody.read_string("[core]\none = 3\n")
+        of_nobody.get("core", "one")
+    assert reads == {("core", "one")}
+
+
+def test_what_is_read_to_be_hidden_from_logs_is_not_noted_but_what_is_imported_meanwhile(asked, tmp_path, monkeypatch):
+    (tmp_path / "imported_meanwhile.py").write_text("import builtins\nVALUE = builtins.the_parser.get('other', 'a')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def mask_secrets(parser):
+        monkeypatch.setattr("builtins.the_parser", parser, raising=False)
+        parser.get("Core", "one")
+        importlib.import_module("imported_meanwhile")
+
+    assert asked(mask_secrets) == {("other", "a")}
 
 
 @pytest.fixture
@@ -70,8 +131,13 @@ def primed(line_3, tmp_path):
     for path, content in files.items():
         path.write_text(content)
     reads = [("core", "default_timezone"), ("api", "base_url"), ("celery", "broker_url"), ("core", "parallelism")]
-    (tmp_path / priming.OPTIONS).write_text(json.dumps(reads))
+    tell(tmp_path, options=reads)
     return tmp_path
+
+
+def tell(folder, **asked):
+    known = {"options": [], "modules": ["airflow", "google", "orjson"], "namespaces": ["google"], "packages": ["*"]}
+    (folder / priming.ASKED).write_text(json.dumps({**known, **asked}))
 
 
 def test_an_environment_with_defaults_may_use_it(primed, line_3, tmp_path):
@@ -92,14 +158,31 @@ def test_an_environment_that_answers_otherwise_may_not(primed, line_3, changes, 
     assert reason in priming.objection(primed, line_3(**changes), [])
 
 
-def test_packages_and_local_settings_of_the_users_speak_against_it(primed, line_3, tmp_path):
-    assert "requirements" in priming.objection(primed, line_3(site=tmp_path), [])
+def test_packages_speak_against_it_only_if_one_was_asked_for(primed, line_3, tmp_path):
+    site = tmp_path / "site"
+    (site / "pandas").mkdir(parents=True)
+    (site / "pandas" / "__init__.py").touch()
+    assert priming.objection(primed, line_3(site=site), []) == ""
+    (site / "orjson.cpython-312-x86_64-linux-gnu.so").touch()
+    assert "orjson" in priming.objection(primed, line_3(site=site), [])
+
+
+@pytest.mark.parametrize(
+    "read", [("api_auth", "jwt_secret"), ("core", "fernet_key"), ("api", "secret_key"), ("api", "*"), ("*", "*")]
+)
+def test_a_process_that_has_read_a_secret_is_of_no_use(primed, line_3, read):
+    tell(primed, options=[read])
+    refused = priming.objection(primed, line_3(broker_url="redis://nobodys", base_url="https://nobodys"), [])
+    assert ".".join(read) in refused or (read[1] == "*" and refused)
+
+
+def test_local_settings_of_the_users_speak_against_it(primed, line_3, tmp_path):
     (tmp_path / "airflow_local_settings.py").touch()
     assert "airflow_local_settings" in priming.objection(primed, line_3(), [tmp_path])
 
 
 def test_a_process_that_is_not_primed_yet_is_not_used(primed, line_3):
-    (primed / priming.OPTIONS).unlink()
+    (primed / priming.ASKED).unlink()
     assert priming.objection(primed, line_3(), []) == "it is not primed yet"
 
 

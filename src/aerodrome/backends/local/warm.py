@@ -158,7 +158,7 @@ def _prepare(paths: Paths, installation: Installation, described: daemon.Daemon)
         return
     daemon.stop(described)
     folders.make(nobody.home)
-    (folder / priming.OPTIONS).unlink(missing_ok=True)
+    (folder / priming.ASKED).unlink(missing_ok=True)
     for path, text in files.items():
         private_files.write(path, text)
 

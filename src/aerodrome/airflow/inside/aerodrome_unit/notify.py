@@ -39,7 +39,7 @@ def stood(before: float, moved_at: float | None, began: float, ended: float) -> 
 
 
 def computed(before: float, moved_at: float | None, began: float, used: float) -> float:
-    """Seconds that the main thread has computed in this round, after a look since `began` in which it `used` so many."""
+    """Seconds that the main thread has computed in this round, after a look from `began` in which it `used` so many."""
     return 0.0 if moved_at is None or moved_at >= began else before + used
 
 

@@ -25,7 +25,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from . import execution_api, likeness
+from . import asked_for, execution_api, likeness
 
 VARIABLE = "AIRFLOW_CONFIG"
 
@@ -98,6 +98,9 @@ class Primed:
         self.reads: set[tuple[str, str]] = set()
         """Options that Airflow read meanwhile."""
 
+        self.asked = asked_for.AskedFor()
+        """Modules and packages that were asked for meanwhile."""
+
         self.execution_app: Any = None
         """Airflow 3's application of the execution API, with all its routes."""
 
@@ -111,22 +114,30 @@ primed = Primed()
 def prime(report: str) -> None:
     """Import Airflow for every environment whose configuration allows it; `report` is written when that is done.
 
-    It becomes a list of the options that were read.
+    It says what was asked for: options, modules and packages.
     """
     path = os.environ[VARIABLE]
     gc.disable()
-    with likeness.noted(primed.reads):
+    with likeness.noted(primed.reads, path), asked_for.noted(primed.asked):
         _import(name for name in EVERY_LINE + LINE_3 if name not in OF_THE_ENVIRONMENT)
         _configure_mappers()
         _read_metrics_registry()
         execution_api.speak_newest_only()
         primed.execution_app = _execution_app()
         primed.included = _included()
+    if _has_loaded_plugins():
+        raise RuntimeError("Airflow has looked for plugins while there was no environment: it would not look again")
     gc.enable()
     primed.configuration = _text(path)
     part = report + ".part"
+    told = {
+        "options": sorted(primed.reads),
+        "modules": sorted(primed.asked.modules),
+        "namespaces": sorted(primed.asked.namespaces),
+        "packages": sorted(primed.asked.packages),
+    }
     with open(part, "w", encoding="utf-8") as file:
-        json.dump(sorted(primed.reads), file)
+        json.dump(told, file)
     os.replace(part, report)
 
 
@@ -155,6 +166,13 @@ def _import(names: Iterable[str]) -> None:
     for name in names:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+
+
+def _has_loaded_plugins() -> bool:
+    manager: Any = importlib.import_module("airflow.plugins_manager")
+    if hasattr(manager, "_get_plugins"):
+        return bool(manager._get_plugins.cache_info().currsize)  # noqa: SLF001 - Airflow 3.2 and later tell in no other way
+    return manager.plugins is not None
 
 
 def _execution_app() -> Any:
