@@ -11,6 +11,9 @@ from pathlib import Path
 
 PREFIX = "AIRFLOW__"
 
+_ELSEWHERE = ("_cmd", "_secret")
+"""Endings of options that say where another option's value is."""
+
 LINE_1 = 1
 LINE_2 = 2
 
@@ -23,6 +26,19 @@ def name(option: str) -> str:
 def of(options: Mapping[str, str]) -> dict[str, str]:
     """Options (`section.key` to value) as variables."""
     return {name(option): value for option, value in options.items()}
+
+
+def options(variables: Mapping[str, str]) -> dict[tuple[str, str], str]:
+    """What variables say of options, as (section, option) to value; also of those whose value is elsewhere."""
+    found = {}
+    for each, value in variables.items():
+        section, _, option = each.removeprefix(PREFIX).lower().partition("__")
+        if each.startswith(PREFIX) and option:
+            found[section, option] = value
+            for ending in _ELSEWHERE:
+                if option.endswith(ending):
+                    found[section, option.removesuffix(ending)] = value
+    return found
 
 
 def of_trial(
@@ -40,7 +56,7 @@ def of_trial(
                 "core.plugins_folder": str(plugins),
                 "core.load_examples": "False",
                 # Airflow 2 refuses any other executor beside SQLite; neither is used.
-                "core.executor": "SequentialExecutor" if _line(version) <= LINE_2 else "LocalExecutor",
+                "core.executor": "SequentialExecutor" if _line(version) <= LINE_2 else "CeleryExecutor",
                 "core.dagbag_import_error_traceback_depth": "50",
                 "logging.base_log_folder": str(logs),
                 "usage_data_collection.enabled": "False",

@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from aerodrome.airflow import added_packages, units, versions
+from aerodrome.airflow import added_packages, option_variables, units, versions
 from aerodrome.airflow.added_packages import Asked
 from aerodrome.airflow.context import INSIDE, JWT_SECRET_BYTES, Context, Database
 from aerodrome.airflow.inside.aerodrome_unit import likeness
@@ -24,6 +25,7 @@ LOCAL_SETTINGS = ("airflow_local_settings.py", "airflow_local_settings")
 """A module of the user's that Airflow imports while it is imported itself."""
 
 _NOBODYS = "nobody's"
+_NOT_PRIMED = "it is not primed yet"
 
 
 def is_offered(version: str) -> bool:
@@ -73,26 +75,56 @@ def objection(folder: Path, context: Context, code: Iterable[Path]) -> str:
 
     `code` are the folders with modules of the user's.
     """
+    asked = _asked(folder)
+    if asked is None:
+        return _NOT_PRIMED
+    if any(_added(context.variables)):
+        return "its startup script sets variables"
+    texts = versions.lookup(context.version).adapter.configuration(context)
+    differs = likeness.difference(asked.configuration, shared(context), asked.options)
+    if differs:
+        return f"it sets {differs}"
+    early = likeness.of_roles(shared(context), texts.values(), asked.options)
+    if early:
+        return f"{early} was read before there was an environment"
+    return _of_code(asked, context.site, code)
+
+
+def objection_of_trial(folder: Path, environ: Mapping[str, str], site: Path | None, code: Iterable[Path]) -> str:
+    """The same for a trial, which has its options from environment variables."""
+    asked = _asked(folder)
+    if asked is None:
+        return _NOT_PRIMED
+    if units.must_start_cold(environ):
+        return "a variable is read when a process starts"
+    differs = likeness.overridden(asked.configuration, option_variables.options(environ), asked.options)
+    return f"it sets {differs}" if differs else _of_code(asked, site, code)
+
+
+@dataclass(frozen=True)
+class _Primed:
+    """What a primed process was imported with, and asked for."""
+
+    configuration: str
+    options: list[tuple[str, str]]
+    packages: Asked
+
+
+def _asked(folder: Path) -> _Primed | None:
+    """None = there is no process primed in the folder yet."""
     try:
         told = json.loads((folder / ASKED).read_text(encoding="utf-8"))
         known = (folder / units.SHARED).read_text(encoding="utf-8")
     except (OSError, ValueError):
-        return "it is not primed yet"
-    if any(_added(context.variables)):
-        return "its startup script sets variables"
+        return None
+    packages = Asked(modules=set(told["modules"]), namespaces=set(told["namespaces"]), packages=set(told["packages"]))
+    return _Primed(known, [(section, option) for section, option in told["options"]], packages)
+
+
+def _of_code(asked: _Primed, site: Path | None, code: Iterable[Path]) -> str:
     if any((each / name).exists() for each in code for name in LOCAL_SETTINGS):
         return "it has an airflow_local_settings module"
-    reads = [(section, option) for section, option in told["options"]]
-    differs = likeness.difference(known, shared(context), reads)
-    if differs:
-        return f"it sets {differs}"
-    early = likeness.of_roles(
-        shared(context), versions.lookup(context.version).adapter.configuration(context).values(), reads
-    )
-    if early:
-        return f"{early} was read before there was an environment"
-    asked = Asked(modules=set(told["modules"]), namespaces=set(told["namespaces"]), packages=set(told["packages"]))
-    return added_packages.objection(added_packages.look(context.site), asked)
+    return added_packages.objection(added_packages.look(site), asked.packages)
 
 
 @cache

@@ -129,7 +129,7 @@ def _arrange_descriptors(channel: int, outputs: tuple[int, int], given: tuple[in
 def _become(spec: dict[str, Any], *, given: int, run: Callable[[list[str]], int] | None = None) -> int:
     """Takes on name, identity and place, then runs (a script as a process of its own does, unless `run` says else)."""
     kernel.set_name(spec["name"])
-    _reset_signals(python=spec["how"] == "fork")
+    reset_signals(python=spec["how"] == "fork")
     os.umask(spec["umask"])
     env = dict(spec["env"])
     env.pop(COMPANION_VARIABLE, None)
@@ -148,7 +148,7 @@ def _become(spec: dict[str, Any], *, given: int, run: Callable[[list[str]], int]
     if spec["how"] == "exec":
         return _execute(spec["argv"], env)
     take_environment(env)
-    return (run or _run_script)(spec["argv"])
+    return (run or run_script)(spec["argv"])
 
 
 def _start_companion(spec: dict[str, Any]) -> None:
@@ -172,7 +172,7 @@ def _start_companion(spec: dict[str, Any]) -> None:
             code = _execute(spec["argv"], env)
         else:
             take_environment(env)
-            code = _run_script(spec["argv"])
+            code = run_script(spec["argv"])
     except BaseException:  # noqa: BLE001 - the traceback belongs into the log, whatever it is
         traceback.print_exc()
     finally:
@@ -182,7 +182,7 @@ def _start_companion(spec: dict[str, Any]) -> None:
         os._exit(code)
 
 
-def _reset_signals(*, python: bool) -> None:
+def reset_signals(*, python: bool) -> None:
     """As a new process has them: the kernel's defaults, and what Python sets at its start for a script of its own."""
     signal.set_wakeup_fd(-1)
     for number in range(1, signal.NSIG):
@@ -238,7 +238,7 @@ def take_environment(env: dict[str, str]) -> None:
         stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
 
 
-def _run_script(argv: list[str]) -> int:
+def run_script(argv: list[str]) -> int:
     """Runs the script as `python script` would, to its own exit code, and ends as the interpreter would.
 
     Exit handlers inherited from the warm process are kept. The warm process has only imported modules, so these are
@@ -261,7 +261,7 @@ def _run_until_the_cells_end(argv: list[str]) -> int:
     kernel.die_with_parent()
     if os.getppid() != parent:
         return CANNOT_PREPARE
-    return _run_script(argv)
+    return run_script(argv)
 
 
 def prepare(argv: list[str], env: dict[str, str], cwd: str) -> int:

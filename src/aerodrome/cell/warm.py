@@ -59,7 +59,8 @@ def main() -> int:
     if not _alone(options.socket + ".lock"):
         logs.say("another warm process serves already")
         return 0
-    _room("agent")  # loaded now, so that every cell is of this very version, whatever is installed meanwhile
+    for needed in ("agent", "lent"):
+        _room(needed)  # loaded now, so that every cell is of this very version, whatever is installed meanwhile
     done = preload(options.modules)
     if options.prime:
         _room("primed").start(options.prime, lambda socket: Warm(options, socket, done).serve())
@@ -86,10 +87,12 @@ class Warm:
         return 0
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The answer to one request: spawn, status or exit."""
+        """The answer to one request: spawn, lend, status or exit."""
         op = request.get("op")
         if op == "spawn":
             return self._spawn(request.get("config"))
+        if op == "lend":
+            return self._lend(request.get("meet"))
         if op == "status":
             return {
                 "ok": True,
@@ -102,7 +105,7 @@ class Warm:
         if op == "exit":
             self._leaving = True
             return {"ok": True}
-        return {"ok": False, "error": "op must be one of exit, spawn, status"}
+        return {"ok": False, "error": "op must be one of exit, lend, spawn, status"}
 
     def _spawn(self, config: object) -> dict[str, Any]:
         """Forks twice, so that the cell is nobody's child; the cell itself reports how it went."""
@@ -118,6 +121,20 @@ class Warm:
             return _hear(reader)
         finally:
             os.close(reader)
+
+    def _lend(self, meet: object) -> dict[str, Any]:
+        """Forks twice, so that the process is nobody's child; what it becomes, it hears from whoever borrows it."""
+        if not isinstance(meet, str) or not meet.startswith("/"):
+            return {"ok": False, "error": "meet must be the absolute path of a socket"}
+        middle = os.fork()
+        if middle == 0:
+            try:
+                if os.fork() == 0:
+                    _room("lent").become(meet)
+            finally:
+                os._exit(0)
+        os.waitpid(middle, 0)
+        return {"ok": True}
 
     def _fork_cell(self, config: str, writer: int) -> None:
         """In the process between: leaves the session, forks the cell and ends."""

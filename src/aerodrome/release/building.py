@@ -41,7 +41,7 @@ from aerodrome.release.installation import Installation
 from aerodrome.release.requirements import Requirements
 from aerodrome.release.startup import ScriptContext, Startup
 from aerodrome.release.user_files import UserFiles
-from aerodrome.release.verification import Secrets, Trial
+from aerodrome.release.verification import Lender, Secrets, Trial
 from aerodrome.unix_users import UnixUser
 
 
@@ -86,6 +86,9 @@ class BuildContext:
     """As `overlay.OverlaySpec.cache`."""
 
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    lender: Lender = lambda *_: None
+    """As `verification.Trial.lender`."""
+
     report: Report = lambda _: None
     on_line: Callable[[str], None] = lambda _: None
     """Called with each line that uv and the startup script print."""
@@ -246,6 +249,7 @@ class _Build:
             installation=self._context.installation, site=top / "site", plugins=top / "plugins", startup=exported,
             options=self._context.options, variables=self._wanted.surroundings, user=self._context.user,
             scratch=self._folder(scratch, "trials"), tick=self._context.tick, parts=built_releases.parts(top),
+            lender=self._context.lender,
         )  # fmt: skip
 
     def _folder(self, scratch: Path, name: str) -> Path:
@@ -305,4 +309,5 @@ def trial(
         secrets=secrets,
         scratch=scratch,
         tick=context.tick,
+        lender=context.lender,
     )

@@ -19,6 +19,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
+from aerodrome.release import borrowed
+from aerodrome.release.borrowed import Borrowed
 from aerodrome.release.failures import RELEASE_BUILD_FAILED, ReleaseError
 from aerodrome.unix_users import UnixUser
 
@@ -121,6 +123,8 @@ def run(
     given: Sequence[int] = (),
     ours: bool = False,
     call: tuple[str, object] | None = None,
+    lender: Path | None = None,
+    script: Sequence[str] = (),
 ) -> Ended:
     """Run the program, whose first word is an absolute path. Its environment is exactly `environ`.
 
@@ -131,8 +135,9 @@ def run(
     where they cannot be shown. `given` are descriptors of ours that it gets too. `on_line` is called with each line of
     output, `on_message` with the bytes that the program writes to the descriptor whose number it finds in
     AERODROME_CHANNEL, however many. `call` is for `confined` alone: a function of ours, and what it is asked, in the
-    program's place. If `tick`, called several times a second, raises something, the program is ended and the caller
-    gets the exception.
+    program's place. `lender` is the socket of a process that lends one (`borrowed`) which has imported what the
+    `script` needs: that script, with its arguments, runs there in the program's place if it lends one. If `tick`,
+    called several times a second, raises something, the program is ended and the caller gets the exception.
     """
     if os.geteuid() == 0 and not ours and (user is None or user.uid == 0):
         raise RuntimeError("as root, a program that is not ours runs as another user")
@@ -142,6 +147,7 @@ def run(
     wanted = {
         "argv": list(argv),
         "call": call,
+        "script": [],
         "env": dict(environ) | ({} if messages is None else {"AERODROME_CHANNEL": str(messages)}),
         "cwd": str(cwd),
         "uid": user.uid if user else None,
@@ -161,17 +167,11 @@ def run(
         "held": kept,
     }
     try:
-        with subprocess.Popen(
-            # Without -S it finds our packages, and those that ours need.
-            [sys.executable, "-I", *(["-S"] if call is None else []), str(_SUPERVISE)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={},  # no variable of the program may influence its supervisor
-            cwd="/",
-            start_new_session=True,
-            pass_fds=(*passed, *kept, *given),
-        ) as supervisor:
+        descriptors = (*passed, *kept, *given)
+        lent = borrowed.borrow(lender, [str(_SUPERVISE)], descriptors) if lender is not None else None
+        if lent is not None:
+            wanted["script"] = list(script)
+        with lent or _started(descriptors, finds_ours=call is not None) as supervisor:
             while passed:
                 os.close(passed.pop())
             followed = _Followed(supervisor, report, channel, on_line, on_message or (lambda _: None))
@@ -188,6 +188,20 @@ def run(
     return followed.ended()
 
 
+def _started(descriptors: Sequence[int], *, finds_ours: bool) -> subprocess.Popen[bytes]:
+    """A supervisor in a new interpreter; `finds_ours`: it can import our packages, and those that ours need."""
+    return subprocess.Popen(
+        [sys.executable, "-I", *([] if finds_ours else ["-S"]), str(_SUPERVISE)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={},  # no variable of the program may influence its supervisor
+        cwd="/",
+        start_new_session=True,
+        pass_fds=descriptors,
+    )
+
+
 def let_in(folder: Path, user: UnixUser | None) -> None:
     """Let the user enter the folder, but not list it; nobody else may enter. None = it is ours alone already."""
     if user is not None:
@@ -199,13 +213,13 @@ def _pipe(*, wanted: bool) -> tuple[int, int] | tuple[None, None]:
     return os.pipe() if wanted else (None, None)
 
 
-def _request(supervisor: subprocess.Popen[bytes], wanted: Mapping[str, object]) -> None:
+def _request(supervisor: subprocess.Popen[bytes] | Borrowed, wanted: Mapping[str, object]) -> None:
     if supervisor.stdin is not None:
         supervisor.stdin.write(json.dumps(wanted).encode() + b"\n")
         supervisor.stdin.flush()
 
 
-def _end(supervisor: subprocess.Popen[bytes]) -> None:
+def _end(supervisor: subprocess.Popen[bytes] | Borrowed) -> None:
     if supervisor.stdin is not None:
         with suppress(BrokenPipeError):
             supervisor.stdin.close()
@@ -220,7 +234,7 @@ class _Followed:
 
     def __init__(
         self,
-        supervisor: subprocess.Popen[bytes],
+        supervisor: subprocess.Popen[bytes] | Borrowed,
         report: int,
         channel: int | None,
         on_line: Callable[[str], None],

@@ -59,6 +59,12 @@ _SOMEWHERE = "plugins"
 _NOTED = 10
 """Files that notes name one by one."""
 
+Lender = Callable[[Installation, Mapping[str, str], Path | None, Sequence[Path]], Path | None]
+"""Gives the socket of a process that lends one in which Airflow has been imported as a trial would import it; None =
+there is none. Asked with the installation, the trial's environment variables, the packages that are added, and the
+folders of the user's modules.
+"""
+
 _PROBE = Path(__file__).with_name("inside") / "probe.py"
 
 
@@ -100,6 +106,7 @@ class Trial:
     secrets: Secrets | None = None
     """None = there is no metadata database."""
 
+    lender: Lender = lambda *_: None
     scratch: Path
     """A folder that the user may enter; a folder in it is made and removed."""
 
@@ -323,9 +330,17 @@ def _probe(
             trial.parts, dags=dags or home / DAGS, plugins=trial.plugins or home / PLUGINS, logs=home / LOGS
         )
         seen = airflow_home.lay_out(top / "airflow", parts, trial.user)
-        return _asked(trial, request, environment(trial, home, seen, dags), seen, limit, told)
+        return _asked(trial, request, environment(trial, home, seen, dags), seen, dags, limit, told)
     finally:
         trees.remove(top)
+
+
+def _lender(trial: Trial, environ: Mapping[str, str], dags: Path | None) -> Path | None:
+    """Who lends a process for the trial; None = it needs a new interpreter."""
+    if trial.secrets is not None or trial.startup.variables:
+        return None
+    code = [each for each in (trial.plugins, dags) if each is not None]
+    return trial.lender(trial.installation, environ, trial.site, code)
 
 
 def _asked(
@@ -333,6 +348,7 @@ def _asked(
     request: Path,
     environ: Mapping[str, str],
     seen: HomeView,
+    dags: Path | None,
     limit: float,
     told: Callable[[Mapping[str, Any]], None],
 ) -> list[dict[str, Any]]:
@@ -344,8 +360,9 @@ def _asked(
 
     # Airflow 2 makes folders there when it is imported, and what is shown below AIRFLOW_HOME is a mount of its own.
     logs = airflow_home.path_of(LOGS, request.parent / LOGS)
+    script = [str(_PROBE), str(request)]
     ended = sandbox.run(
-        [str(trial.installation.python), "-s", str(_PROBE), str(request)],
+        [str(trial.installation.python), "-s", *script], lender=_lender(trial, environ, dags), script=script,
         environ=environ, cwd=request.parent, limits=SandboxLimits(limit), user=trial.user, tick=trial.tick,
         views=seen.views, writable=WritablePaths((request.parent, seen.path, logs), request.parent),
         on_message=probe_reports.Gathered(heard).take,

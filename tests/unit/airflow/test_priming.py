@@ -176,6 +176,44 @@ def test_a_process_that_has_read_a_secret_is_of_no_use(primed, line_3, read):
     assert ".".join(read) in refused or (read[1] == "*" and refused)
 
 
+TRIAL = {"AIRFLOW__CORE__PARALLELISM": "150", "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "AIRFLOW_HOME": "/anywhere"}
+
+
+def test_a_trial_with_the_same_answers_may_use_it(primed, tmp_path):
+    known = configparser.RawConfigParser()
+    known.read_string((primed / units.SHARED).read_text())
+    variables = TRIAL | {"AIRFLOW__CORE__PARALLELISM": known.get("core", "parallelism")}
+    assert priming.objection_of_trial(primed, variables, None, [tmp_path / "absent"]) == ""
+    assert priming.objection_of_trial(tmp_path / "none", variables, None, []) == "it is not primed yet"
+
+
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"AIRFLOW__CORE__PARALLELISM": "1"}, "core.parallelism"),
+        ({"AIRFLOW__CORE__DEFAULT_TIMEZONE": "Europe/Berlin"}, "core.default_timezone"),
+        ({"AIRFLOW__CORE__DEFAULT_TIMEZONE_CMD": "date"}, "core.default_timezone"),
+        ({"MALLOC_ARENA_MAX": "1"}, "when a process starts"),
+    ],
+)
+def test_a_trial_with_others_may_not(primed, variables, reason):
+    assert reason in priming.objection_of_trial(primed, variables, None, [])
+
+
+def test_a_trial_of_packages_or_local_settings_that_speak_against_it_may_not(primed, tmp_path):
+    (tmp_path / "orjson.py").touch()
+    assert "orjson" in priming.objection_of_trial(primed, {}, tmp_path, [])
+    (tmp_path / "airflow_local_settings.py").touch()
+    assert "airflow_local_settings" in priming.objection_of_trial(primed, {}, None, [tmp_path])
+
+
+@given(SECTIONS, st.dictionaries(st.tuples(NAMES, NAMES), st.sampled_from(["1", "2"])), READS)
+def test_a_trial_goes_on_only_if_its_variables_change_no_option_that_was_read(sections, variables, reads):
+    if not likeness.overridden(text(sections), variables, reads):
+        for section, option in reads & variables.keys():
+            assert sections.get(section, {}).get(option) == variables[section, option]
+
+
 def test_local_settings_of_the_users_speak_against_it(primed, line_3, tmp_path):
     (tmp_path / "airflow_local_settings.py").touch()
     assert "airflow_local_settings" in priming.objection(primed, line_3(), [tmp_path])

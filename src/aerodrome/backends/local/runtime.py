@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -170,6 +171,7 @@ class LocalRuntime:
             control=environment.control,
             builder=self._environments.builder(tenant),
             cache=environment.paths.package_cache,
+            lender=functools.partial(warm.lender, self._settings),
             variables=environment.variables(version),
             defaults=environment.defaults,
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import structlog
@@ -99,6 +99,19 @@ def spawn(
     if answer is None:
         raise RetryError(f"the {described.name} ended before it had forked a cell")
     return int(answer["pid"])
+
+
+def lender(
+    settings: Settings, installation: Installation, environ: Mapping[str, str], site: Path | None, code: Iterable[Path]
+) -> Path | None:
+    """The socket of the primed process, if it may lend a process with these environment variables and packages."""
+    if not _is_primed(settings, installation):
+        return None
+    objection = priming.objection_of_trial(_folder(settings.paths, installation), environ, site, code)
+    if objection:
+        log.info("not tried in a primed process", reason=objection)
+        return None
+    return _primed_socket(settings.paths, installation)
 
 
 def primed(paths: Paths) -> list[str]:

@@ -23,7 +23,7 @@ from aerodrome.release import building, comparison, sandbox, verification
 from aerodrome.release.building import BuildContext
 from aerodrome.release.built_releases import Built
 from aerodrome.release.installation import Installation
-from aerodrome.release.verification import ParseResult, Secrets
+from aerodrome.release.verification import Lender, ParseResult, Secrets
 from aerodrome.unix_users import UnixUser
 
 PREFIX = "aerodrome-trial."
@@ -61,6 +61,9 @@ class TrialEnvironment:
 
     builder: UnixUser | None
     """Whom its packages and startup script run as, if we are root: a user that no environment's units have."""
+
+    lender: Lender
+    """Who lends a process that has imported Airflow already."""
 
     cache: Path
     """Where packages that the environment's builds fetch are kept for its next build."""
@@ -144,6 +147,7 @@ class Trials:
             environ=os.environ,
             user=self.around.builder,
             cache=self.around.cache,
+            lender=self.around.lender,
             options=candidate.spec.airflow_configuration_options,
             report=report,
             tick=self.job.check,

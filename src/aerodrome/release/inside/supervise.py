@@ -1,7 +1,8 @@
 """Run one command under limits, as another user if asked to, and leave none of its processes behind.
 
 `sandbox` starts it as a script. What to run comes as JSON on standard input; how it ended goes as JSON to the
-descriptor named there. User code runs below it, so it is the subreaper of all those processes. It kills them when the
+descriptor named there. In a borrowed process (`release/borrowed`) a script takes the place of the command, and runs in
+a fork of it. User code runs below it, so it is the subreaper of all those processes. It kills them when the
 command has ended, when the time is up, or when standard input closes because the control plane is gone. Standard
 library only.
 """
@@ -18,6 +19,7 @@ import runpy
 import select
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from typing import Any
@@ -82,6 +84,7 @@ def _become(wanted: dict[str, Any], call: Any) -> None:
         os.setsid()
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
+        os.close(null)
         os.umask(wanted["umask"])
         _let_go_first()
         for name, value in wanted["limits"].items():
@@ -101,6 +104,8 @@ def _become(wanted: dict[str, Any], call: Any) -> None:
         os.chdir(wanted["cwd"])
         if call is not None:
             _make(call, wanted)
+        if wanted["script"]:
+            _run(wanted)
         os.execve(wanted["argv"][0], wanted["argv"], wanted["env"])  # noqa: S606 - no shell is wanted
     except BaseException as error:  # noqa: BLE001 - nothing of ours may run on in the child
         sys.stderr.write("could not start {}: {}\n".format((wanted["argv"] or wanted["call"])[0], error))
@@ -122,6 +127,31 @@ def _make(call: Any, wanted: dict[str, Any]) -> None:
         traceback.print_exc()
         sys.stderr.flush()
     os._exit(code)
+
+
+def _run(wanted: dict[str, Any]) -> None:
+    """Be the script in this process, which has imported what it would import, as a new interpreter would; and end."""
+    for ours in (wanted["report"], *wanted["held"]):
+        os.close(ours)
+    os.environ.clear()
+    os.environ.update(wanted["env"])
+    time.tzset()
+    importlib.invalidate_caches()
+    tempfile.tempdir = None
+    sys.dont_write_bytecode = True
+    importlib.import_module("aerodrome_path").apply()
+    sys.argv = list(wanted["script"])
+    code = 1
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+        code = 0
+    except SystemExit as leaving:
+        code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    except BaseException:  # noqa: BLE001 - as an interpreter does
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code & 0xFF)
 
 
 def _show(views: list[list[str]], writable: Any) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import configparser
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -108,6 +108,15 @@ def difference(one: str, other: str, reads: Iterable[tuple[str, str]]) -> str:
         if known.get(name) != wanted.get(name) and (_is_among(name, fixed) or name not in wanted):
             return ".".join(name)
     return ""
+
+
+def overridden(text: str, variables: Mapping[tuple[str, str], str], reads: Iterable[tuple[str, str]]) -> str:
+    """The first option that was read of the text, and that variables set to something else; empty = none."""
+    known, fixed = _options(text), set(reads)
+    return next(
+        (".".join(name) for name in sorted(variables) if variables[name] != known.get(name) and _is_among(name, fixed)),
+        "",
+    )
 
 
 def of_roles(shared: str, roles: Iterable[str], reads: Iterable[tuple[str, str]]) -> str:
