@@ -44,7 +44,7 @@ class AddedPackages:
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedNames:
     """What a process has asked for, as it wrote it down."""
 
     modules: Collection[str]
@@ -52,7 +52,7 @@ class Asked:
     packages: Collection[str]
 
 
-def objection(added: AddedPackages, asked: Asked) -> str:
+def objection(added: AddedPackages, asked: AskedNames) -> str:
     """Why the packages cannot be added to the process any more; empty = they can."""
     for module in sorted(added.modules):
         taken = next((name for name in _ways(module) if name in asked.modules and not _grows(name, module, asked)), "")
@@ -87,7 +87,7 @@ def _ways(module: str) -> Iterator[str]:
     return (".".join(parts[: number + 1]) for number in range(len(parts)))
 
 
-def _grows(name: str, module: str, asked: Asked) -> bool:
+def _grows(name: str, module: str, asked: AskedNames) -> bool:
     """Whether Python finds more modules in what it has of that name, as soon as there is another folder of it."""
     return name != module and name in asked.namespaces
 

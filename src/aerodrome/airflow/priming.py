@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from aerodrome.airflow import added_packages, option_variables, units, versions
-from aerodrome.airflow.added_packages import Asked
+from aerodrome.airflow.added_packages import AskedNames
 from aerodrome.airflow.context import INSIDE, JWT_SECRET_BYTES, Context, Database
 from aerodrome.airflow.inside.aerodrome_unit import likeness
 
@@ -107,7 +107,7 @@ class _Primed:
 
     configuration: str
     options: list[tuple[str, str]]
-    packages: Asked
+    packages: AskedNames
 
 
 def _asked(folder: Path) -> _Primed | None:
@@ -117,7 +117,9 @@ def _asked(folder: Path) -> _Primed | None:
         known = (folder / units.SHARED).read_text(encoding="utf-8")
     except (OSError, ValueError):
         return None
-    packages = Asked(modules=set(told["modules"]), namespaces=set(told["namespaces"]), packages=set(told["packages"]))
+    packages = AskedNames(
+        modules=set(told["modules"]), namespaces=set(told["namespaces"]), packages=set(told["packages"])
+    )
     return _Primed(known, [(section, option) for section, option in told["options"]], packages)
 
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome.airflow import added_packages
-from aerodrome.airflow.added_packages import AddedPackages, Asked
+from aerodrome.airflow.added_packages import AddedPackages, AskedNames
 from aerodrome.airflow.inside.aerodrome_unit import asked_for
 
-ASKED = Asked(
+ASKED = AskedNames(
     modules={"airflow", "airflow.models", "google", "google.cloud", "google.protobuf", "orjson", "requests"},
     namespaces={"google"},
     packages={"*", "apache-airflow-providers-openlineage"},
@@ -52,13 +52,13 @@ def test_packages_that_were_looked_for_in_vain_may_not():
     [("console_scripts", {"*"}, True), ("airflow.plugins", {"*"}, False), ("airflow.plugins", {"other"}, True)],
 )
 def test_entry_points_may_not_once_all_packages_were_looked_through(group, packages, may):
-    added, asked = AddedPackages(entry_points=frozenset({group})), Asked(set(), set(), packages)
+    added, asked = AddedPackages(entry_points=frozenset({group})), AskedNames(set(), set(), packages)
     assert (added_packages.objection(added, asked) == "") is may
 
 
 @given(st.frozensets(MODULES), st.frozensets(MODULES), st.frozensets(MODULES))
 def test_no_module_comes_that_was_asked_for(modules, asked, namespaces):
-    known = Asked(asked | namespaces, namespaces, set())
+    known = AskedNames(asked | namespaces, namespaces, set())
     if not added_packages.objection(AddedPackages(modules=modules), known):
         assert not modules & known.modules
 
