@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -22,7 +23,13 @@ IDLE_SECONDS = 30.0
 ANSWER_SECONDS = 20.0
 """For a question of our own; the emulator answers it beside everything else that it is asked."""
 
+LONGEST_ANSWER = 4 * 2**20
+"""Bytes of an answer to a question of our own: the names of ten thousand buckets have a sixth of it."""
+
 _HOST = "localhost"
+
+_JSON = {"content-type": "application/json"}
+_LIST_TAGS = {"content-type": "application/x-amz-json-1.1", "x-amz-target": "Logs_20140328.ListTagsForResource"}
 
 SIGNING = frozenset(
     {
@@ -87,21 +94,32 @@ class EmbeddedService(forwarding.Onward):
         Raises:
             UnansweredError: there is none.
         """
-        try:
-            return await self._asked_once(question, given)
-        except aiohttp.ServerDisconnectedError:  # a kept connection that was just closed, as when the emulator restarts
-            return await self._asked_once(question, given)
+        status, answer = await self._posted(f"{rules.QUESTIONS}/{question}", json.dumps(dict(given)))
+        if status != HTTPStatus.OK:
+            raise forwarding.UnansweredError(f"status {status}", has_reached=True)
+        return answer
 
-    async def _asked_once(self, question: str, given: Mapping[str, str]) -> Any:
-        url = URL(f"http://{_HOST}{rules.QUESTIONS}/{question}")
+    async def _posted(self, path: str, body: str, headers: Mapping[str, str] = _JSON) -> tuple[int, Any]:
+        """Status and answer of a request of our own that changes nothing.
+
+        Raises:
+            UnansweredError: there is no answer.
+        """
         try:
-            timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
-            async with self.session.post(url, json=dict(given), timeout=timeout) as answer:
-                answer.raise_for_status()
-                return json.loads(await answer.read())
+            return await self._posted_once(path, body, headers)
+        except aiohttp.ServerDisconnectedError:  # a kept connection that was just closed, as when the emulator restarts
+            return await self._posted_once(path, body, headers)
+
+    async def _posted_once(self, path: str, body: str, headers: Mapping[str, str]) -> tuple[int, Any]:
+        timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+        try:
+            async with self.session.post(
+                f"http://{_HOST}{path}", data=body, headers=headers, timeout=timeout
+            ) as answer:
+                return answer.status, json.loads(await _bounded(answer))
         except aiohttp.ServerDisconnectedError:
             raise
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except (aiohttp.ClientError, TimeoutError, ValueError, RecursionError) as error:
             raise forwarding.UnansweredError(type(error).__name__, has_reached=False) from error
 
     async def pass_on(
@@ -121,7 +139,7 @@ class EmbeddedLogs(EmbeddedService):
     """The log store behind its own; it answers no question but those of CloudWatch Logs."""
 
     async def tags(self, arn: str) -> Mapping[str, str] | None:
-        """The tags of a log group, or of the group of a stream; none if it is not there. None: which is not said.
+        """The tags of a log group, or of the group of a stream; none if it is not there. None: nobody can tell them.
 
         Raises:
             UnansweredError: the store does not answer.
@@ -129,15 +147,20 @@ class EmbeddedLogs(EmbeddedService):
         group = arn.partition(":log-stream:")[0]
         if ":log-group:" not in group or group.endswith(":log-group:") or set(group) & set("*?"):
             return None
-        headers = {"x-amz-target": "Logs_20140328.ListTagsForResource", "content-type": "application/x-amz-json-1.1"}
-        timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
-        body = json.dumps({"resourceArn": group})
-        try:
-            async with self.session.post(f"http://{_HOST}/", data=body, headers=headers, timeout=timeout) as answer:
-                told = json.loads(await answer.read())
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise forwarding.UnansweredError(type(error).__name__, has_reached=False) from error
-        return dict(told.get("tags", {}))
+        status, told = await self._posted("/", json.dumps({"resourceArn": group}), _LIST_TAGS)
+        if status == HTTPStatus.OK:
+            return dict(told.get("tags", {}))
+        return {} if str(told.get("__type", "")).endswith("ResourceNotFoundException") else None
+
+
+async def _bounded(answer: aiohttp.ClientResponse) -> bytes:
+    """The whole of it. Whoever has taken over the emulator might answer without end."""
+    found = bytearray()
+    async for piece in answer.content.iter_any():
+        found += piece
+        if len(found) > LONGEST_ANSWER:
+            raise forwarding.UnansweredError("an endless answer", has_reached=True)
+    return bytes(found)
 
 
 def target(path: str, raw_query: str) -> str:
