@@ -89,6 +89,9 @@ def _units(environment: Document) -> Iterator[Reason]:
     name = environment["name"]
     if environment["status"] != "AVAILABLE":
         return
+    for subnet in environment.get("zones_lost", ()):
+        sentence = f"Nothing of it runs in the zone of {subnet}; the other zone does its work until it is back."
+        yield Reason("ZONE_LOST", sentence, f"aerodrome events {name}")
     for unit in environment["units"]:
         if unit["state"] not in {"ready", "stopped"}:
             detail = f": {unit['detail']}" if unit.get("detail") else ""

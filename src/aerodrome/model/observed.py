@@ -155,6 +155,12 @@ class Cell:
         return self.alive and not self.gone and bool(self.wanted) and self.wanted <= self.ready
 
     @property
+    def zones_lost(self) -> tuple[str, ...]:
+        """The subnets of the zones that are gone."""
+        named = self.order.zones if isinstance(self.order, CellOrder) else ()
+        return tuple(subnet for place, subnet in enumerate(named) if place in self.gone)
+
+    @property
     def workers(self) -> tuple[Unit, ...]:
         """The units that run tasks."""
         return tuple(unit for unit in self.units if unit.name.startswith(WORKER))

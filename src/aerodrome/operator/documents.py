@@ -52,6 +52,7 @@ def environment(found: Environment, services: ShownCell, cells: Mapping[int, Sho
         "change": {"revision": change.revision, "kind": change.kind, "report": list(change.report)} if change else None,
         "hibernation": _hibernation(found),
         "units": [*_units(services), *(_units(cells[found.serving]) if found.serving in cells else [])],
+        "zones_lost": list(cells[found.serving].cell.zones_lost) if found.serving in cells else [],
         "other_cells": [
             {"revision": number, "draining": shown.cell.draining, "units": _units(shown)}
             for number, shown in sorted(cells.items())

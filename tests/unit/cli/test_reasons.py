@@ -46,6 +46,12 @@ def test_a_failure_is_told_with_its_code():
     assert found(environment={"status": "UNAVAILABLE"}) == {"UNAVAILABLE": "It is UNAVAILABLE."}
 
 
+def test_a_lost_zone_is_told():
+    lost = found(environment={"zones_lost": ["subnet-a"]})
+    assert lost.keys() == {"ZONE_LOST"}
+    assert "subnet-a" in lost["ZONE_LOST"]
+
+
 def test_import_errors_have_file_and_line():
     trace = 'Traceback:\n  File "/dags/a/b.py", line 7, in <module>\n  File "/lib/x.py", line 1\nKeyError: 1\n'
     assert found(import_errors=[{"filename": "a/b.py", "stack_trace": trace}]) == {

@@ -124,6 +124,13 @@ def test_units_are_those_of_the_services_and_of_the_cell_that_serves() -> None:
     assert ([each["pid"] for each in other["units"]], found["units"][0]["pid"]) == ([7], None)
 
 
+def test_a_lost_zone_is_named_by_its_subnet() -> None:
+    spread = replace(ordering.cell(DEMO, 2, DEMO.deployed), zones=("subnet-a", "subnet-b"))
+    whole = replace(running("scheduler-2"), order=spread)
+    assert described(DEMO, cells={2: whole})["zones_lost"] == []
+    assert described(DEMO, cells={2: replace(whole, gone=frozenset({0}))})["zones_lost"] == ["subnet-a"]
+
+
 def test_before_anything_is_deployed_the_revision_to_come_serves() -> None:
     found = described(replace(DEMO, deployed=None, revision=1), cells={1: running("scheduler")})
     assert [each["name"] for each in found["units"]] == ["scheduler"]
