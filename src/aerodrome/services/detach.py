@@ -38,6 +38,8 @@ def _become(wanted: dict[str, Any], command: list[str], failed: int) -> None:
             failed = os.dup(failed)
         if wanted["listener"] is not None:
             os.dup2(wanted["listener"], LISTENER)
+            if wanted["listener"] != LISTENER:
+                os.close(wanted["listener"])
             os.environ.update({"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())})
         if wanted.get("confined"):
             _confine(wanted)
@@ -60,7 +62,9 @@ def _confine(wanted: dict[str, Any]) -> None:
         except OSError as error:
             os.write(2, f"{file} refuses: {error.strerror}\n".encode())
     if wanted["processes"] is not None:
-        resource.setrlimit(resource.RLIMIT_NPROC, (wanted["processes"],) * 2)
+        hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+        most = wanted["processes"] if hard == resource.RLIM_INFINITY else min(hard, wanted["processes"])
+        resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
     if wanted["user"] is not None:
         os.setgroups([])
         os.setgid(wanted["user"][1])
