@@ -125,6 +125,7 @@ class Product:
         self.mwaa: Any = session.client("mwaa", endpoint_url=endpoint, config=config)
         self.s3: Any = session.client("s3", endpoint_url=endpoint)
         self.logs: Any = session.client("logs", endpoint_url=endpoint)
+        self.cloudwatch: Any = session.client("cloudwatch", endpoint_url=endpoint)
         self.iam: Any = session.client("iam", endpoint_url=endpoint)
 
     def kill_control_plane(self) -> None:

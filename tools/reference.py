@@ -13,12 +13,13 @@ import botocore
 import botocore.session
 from botocore import xform_name
 
-from aerodrome.airflow import versions
+from aerodrome.airflow import published_metrics, versions
 from aerodrome.api.iam import permissions as iam_permissions
 from aerodrome.operations import permissions as table_of_permissions
 from aerodrome.operations import table, unoffered
 from aerodrome.release import locks
 from aerodrome.settings import Settings
+from aerodrome.sidecar.metrics import measuring
 from tools import error_codes
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
@@ -93,6 +94,24 @@ def settings() -> str:
     return _page(lines)
 
 
+def metrics() -> str:
+    """Every metric of an environment, and where it comes from."""
+    lines = [
+        "# Metrics",
+        "",
+        f"In the namespace `{published_metrics.NAMESPACE}`, what Airflow says of itself. Each has the",
+    ]
+    lines += ["dimension `Environment` too; braces stand for what differs.", ""]
+    lines += ["| metric | dimensions | unit | Airflow's name |", "|---|---|---|---|"]
+    for each in published_metrics.METRICS:
+        named = ", ".join(f"{name}={value}" for name, value in each.dimensions)
+        lines.append(f"| {each.name} | {named} | {each.unit} | {', '.join(f'`{stat}`' for stat in each.stats)} |")
+    lines += ["", f"In the namespace `{measuring.NAMESPACE}`, what is measured once a minute:", ""]
+    lines += ["| metric | dimension | unit |", "|---|---|---|"]
+    lines += [f"| {name} | {dimension} | {unit} |" for name, dimension, unit in measuring.METRICS]
+    return _page(lines)
+
+
 def commands() -> str:
     """The command line's own help, as Markdown."""
     command = [sys.executable, "-m", "typer", "aerodrome.cli.main", "utils", "docs", "--name", "aerodrome"]
@@ -105,6 +124,7 @@ PAGES = {
     "aws-operations.md": aws_operations,
     "permissions.md": permissions,
     "settings.md": settings,
+    "metrics.md": metrics,
     "commands.md": commands,
 }
 

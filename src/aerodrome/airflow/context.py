@@ -65,6 +65,8 @@ class Context:
     """
     web_socket: Path
     """Unix socket of the web server, bound with mode 0600."""
+    metrics_socket: Path | None = None
+    """Where the sidecar takes metrics; None: nobody does."""
     jwks: Path
     """The gateway's public keys (a JWK set)."""
     inside: Path = INSIDE

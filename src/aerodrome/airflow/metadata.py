@@ -84,6 +84,12 @@ QUEUE_AGAIN = """
 
 _TASKS = "(SELECT count(*) FROM task_instance WHERE state IN ('queued', 'running', 'restarting'))"
 
+QUEUE_LOAD = """
+    SELECT count(*) FILTER (WHERE state = 'queued'), count(*) FILTER (WHERE state IN ('running', 'restarting')),
+        COALESCE(extract(epoch FROM now() - min(queued_dttm) FILTER (WHERE state = 'queued')), 0)::float8
+    FROM task_instance WHERE state IN ('queued', 'running', 'restarting')
+"""
+
 _RUNS = """
     (SELECT count(*) FROM dag_run WHERE state IN ('queued', 'running')
      AND dag_id IN (SELECT dag_id FROM dag WHERE NOT is_paused AND {present}))
@@ -238,6 +244,11 @@ def ahead(version: Version, since: datetime) -> DatabaseQuery:
     next run nobody can tell (Airflow 1.10 writes none down), and when the DAG was parsed whose last parsing is oldest.
     """
     return DatabaseQuery(AHEAD[version.line], {"since": since})
+
+
+def queue_load() -> DatabaseQuery:
+    """One row: tasks that are queued, tasks that run, and for how many seconds the oldest has been queued."""
+    return DatabaseQuery(QUEUE_LOAD)
 
 
 def import_errors(version: Version) -> DatabaseQuery:

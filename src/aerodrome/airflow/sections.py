@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from urllib.parse import quote, urlencode
 
-from aerodrome.airflow import cfg, options
+from aerodrome.airflow import cfg, options, published_metrics
 from aerodrome.airflow.context import Context, Database
 from aerodrome.errors import CallerError
 
@@ -154,7 +154,20 @@ def forced(context: Context) -> dict[str, dict[str, str]]:
             "remote_logging": "False",
             "logging_config_class": "",
         },
-        "metrics": {"statsd_on": "False"},
+        # To nowhere: units lead them to the sidecar (`inside/aerodrome_unit/metrics`). What differs comes as tags: in a
+        # name, nobody could tell where a DAG's id ends that has dots.
+        "metrics": {
+            "statsd_on": "True",
+            "statsd_host": "127.0.0.1",
+            "statsd_port": "9",
+            "statsd_prefix": published_metrics.PREFIX,
+            "statsd_custom_client_path": "",
+            "statsd_datadog_enabled": "False",
+            "statsd_influxdb_enabled": "True",
+            "stat_name_handler": "",
+            "legacy_names_on": "False",
+            "timer_unit_consistency": "True",  # milliseconds
+        },
         "operators": {"default_queue": "default"},
         "celery": {
             "broker_url": context.broker_url,

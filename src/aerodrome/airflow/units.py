@@ -284,6 +284,7 @@ def _ours(context: Context, *, component: str, config: Path) -> dict[str, str]:
         "TMPDIR": str(context.temporary if code else context.control_temporary),
         PATH_VARIABLE: ":".join(map(str, filter(None, (context.inside, context.site)))),
         "PYTHONUNBUFFERED": "1",
+        **({"AERODROME_METRICS": str(context.metrics_socket)} if context.metrics_socket else {}),
         "AIRFLOW_HOME": str(context.airflow_home),
         "AIRFLOW_CONFIG": str(config),
         "AIRFLOW_VERSION": context.version,

@@ -79,6 +79,33 @@ class LogsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class MeasuredConfig:
+    """Where an environment's load can be seen."""
+
+    memory: Path | None
+    """The environment's control group of memory, with one for each cell and in it for each unit; None = there is none.
+    """
+    queue_sql: str
+    """One row: queued tasks, running tasks, seconds that the oldest has been queued."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsConfig:
+    """Where metrics come in."""
+
+    socket: Path
+    """In a folder that is ours alone to write to."""
+    group: int | None
+    """The group whose processes may send, beside our own user's; None = none."""
+    line: int
+    """Of Airflow: how it calls its metrics."""
+    every: int
+    """Seconds between two publications: a minute, where each request costs."""
+    measured: MeasuredConfig | None
+    """What is measured besides; None = nothing: the real CloudWatch takes nothing in the namespace of a service."""
+
+
+@dataclass(frozen=True, slots=True)
 class SidecarConfig:
     """What one sidecar has to do."""
 
@@ -109,6 +136,8 @@ class SidecarConfig:
     status_file: Path
     logs: LogsConfig | None
     """None: nothing is shipped."""
+    metrics: MetricsConfig | None
+    """None: nothing is published."""
     interval: float
     """Seconds from the start of one round to the start of the next, unless something is announced before."""
     announced_at: Path | None
@@ -166,6 +195,7 @@ def parse(document: object) -> SidecarConfig:
         priority_parse=_priority_parse(document),
         status_file=_path(document, "status_file"),
         logs=_logs(document),
+        metrics=_metrics(document),
         interval=_seconds(document, "interval", default=1.0),
         announced_at=None if document.get("announced_at") is None else _path(document, "announced_at"),
     )
@@ -228,6 +258,32 @@ def _logs(document: Json) -> LogsConfig | None:
         tasks=_path(entry, "tasks"),
         positions=_path(entry, "positions"),
     )
+
+
+def _metrics(document: Json) -> MetricsConfig | None:
+    entry = _object(document, "metrics")
+    if entry is None:
+        return None
+    group, line, every = entry.get("group"), entry.get("line"), entry.get("every")
+    if not (group is None or (type(group) is int and group >= 0)):
+        raise _wrong("metrics.group", "a group id or null")
+    if type(line) is not int:
+        raise _wrong("metrics.line", "a number")
+    if type(every) is not int or not 1 <= every <= 60:  # noqa: PLR2004 - a minute
+        raise _wrong("metrics.every", "a number from 1 to 60")
+    measured = _object(entry, "measured")
+    return MetricsConfig(
+        socket=_path(entry, "socket"),
+        group=group,
+        line=line,
+        every=every,
+        measured=None if measured is None else _measured(measured),
+    )
+
+
+def _measured(entry: Json) -> MeasuredConfig:
+    memory = None if entry.get("memory") is None else _path(entry, "memory")
+    return MeasuredConfig(memory=memory, queue_sql=_text(entry, "queue_sql"))
 
 
 def _object(document: Json, name: str) -> Json | None:

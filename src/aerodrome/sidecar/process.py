@@ -13,6 +13,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -30,6 +31,11 @@ from aerodrome.sidecar.listing import ListingReader
 from aerodrome.sidecar.logs.cloudwatch import CloudWatch
 from aerodrome.sidecar.logs.positions import Positions
 from aerodrome.sidecar.logs.shipping import Shipper
+from aerodrome.sidecar.metrics import measuring
+from aerodrome.sidecar.metrics.aggregation import Aggregation
+from aerodrome.sidecar.metrics.listening import Listening
+from aerodrome.sidecar.metrics.measuring import Measuring
+from aerodrome.sidecar.metrics.publishing import Measure, MetricsEndpoint, Publisher
 from aerodrome.sidecar.notify import CellPipe
 from aerodrome.sidecar.parsing import PriorityParsing
 from aerodrome.sidecar.rounds import Rounds, Telling
@@ -70,10 +76,16 @@ def _serve(settings: SidecarConfig, cell: CellPipe) -> None:
         return endpoint.answer(head, token=token.read(), credentials=role.current(), trouble=role.error)
 
     shipper = _shipper(settings, role)
-    rounds = _rounds(settings, role, shipper)
+    taking, publisher = _metrics(settings, role)
+    rounds = _rounds(settings, role, shipper, publisher)
     listener = endpoint.CredentialsEndpoint(
         endpoint.listener(settings.credentials_port, os.environ), decide=decide, users=settings.credentials_users
     )
+    if taking is not None and publisher is not None:  # before any unit begins
+        threads = [SupervisedThread("metrics", lambda: taking.run(threads[0].beat)),
+                   SupervisedThread("publishing", lambda: publisher.run(threads[1].beat))]  # fmt: skip
+        for thread in threads:
+            thread.start()
     listener.start()
     cell.watch(listener.is_sound)
     try:
@@ -117,7 +129,9 @@ def _role(settings: SidecarConfig) -> RefreshableCredentials:
     return RefreshableCredentials(assumed, clock=clock.now, monotonic=time.monotonic)
 
 
-def _rounds(settings: SidecarConfig, role: RefreshableCredentials, shipper: Shipper | None) -> Rounds:
+def _rounds(
+    settings: SidecarConfig, role: RefreshableCredentials, shipper: Shipper | None, publisher: Publisher | None
+) -> Rounds:
     s3 = AwsEndpoint(_url(settings, "s3"), region=settings.region, service="s3")
     bucket = Bucket(s3, name=settings.bucket, prefix=settings.dag_prefix, signer=role)
     syncer = Syncer(
@@ -133,6 +147,7 @@ def _rounds(settings: SidecarConfig, role: RefreshableCredentials, shipper: Ship
         role=role,
         telling=Telling(table, settings.priority_parse, settings.dags_seen_at),
         logs=lambda: shipper.status if shipper is not None else None,
+        metrics=lambda: publisher.status if publisher is not None else None,
         status_file=StatusFile(settings.status_file),
         clock=clock.now,
         monotonic=time.monotonic,
@@ -142,21 +157,56 @@ def _rounds(settings: SidecarConfig, role: RefreshableCredentials, shipper: Ship
 def _shipper(settings: SidecarConfig, role: RefreshableCredentials) -> Shipper | None:
     if settings.logs is None:
         return None
-
-    def keys() -> config.AccessKeys:
-        held = role.current()
-        if held is None:
-            raise AwayError(role.error or "there are no credentials of the execution role yet")
-        return held.keys
-
     service = AwsEndpoint(_url(settings, "logs"), region=settings.region, service="logs", timeout=LOGS_TIMEOUT)
     return Shipper(
         environment=settings.environment,
         config=settings.logs,
-        cloudwatch=CloudWatch(service, keys, role.reject),
+        cloudwatch=CloudWatch(service, partial(_keys, role), role.reject),
         positions=Positions.load(settings.logs.positions, now=time.time()),
         clock=clock.now,
     )
+
+
+def _metrics(settings: SidecarConfig, role: RefreshableCredentials) -> tuple[Listening, Publisher] | tuple[None, None]:
+    if settings.metrics is None:
+        return None, None
+    taking = Listening(settings.metrics.socket, settings.metrics.group, Aggregation(settings.metrics.line))
+    service = AwsEndpoint(
+        _url(settings, "monitoring"), region=settings.region, service="monitoring", timeout=LOGS_TIMEOUT
+    )
+    publisher = Publisher(
+        environment=settings.environment,
+        finished=taking.finished,
+        cloudwatch=MetricsEndpoint(service, partial(_keys, role), role.reject),
+        clock=clock.now,
+        every=settings.metrics.every,
+        measure=_measuring(settings),
+    )
+    return taking, publisher
+
+
+def _measuring(settings: SidecarConfig) -> Measure:
+    wanted = settings.metrics.measured if settings.metrics is not None else None
+    if wanted is None:
+        return lambda _now: []
+    return Measuring(
+        partial(measuring.usage, wanted.memory),
+        measuring.asks(wanted, settings.database),
+        processors=os.cpu_count() or 1,
+        machine=partial(measuring.machine, settings.database),
+    )
+
+
+def _keys(role: RefreshableCredentials) -> config.AccessKeys:
+    """The role's keys, for another thread than the one that renews them.
+
+    Raises:
+        AwayError: there are none now.
+    """
+    held = role.current()
+    if held is None:
+        raise AwayError(role.error or "there are no credentials of the execution role yet")
+    return held.keys
 
 
 def _url(settings: SidecarConfig, service: str) -> str:

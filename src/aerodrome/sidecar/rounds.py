@@ -21,7 +21,7 @@ from aerodrome.sidecar import backoff, parsing
 from aerodrome.sidecar.config import PriorityParse
 from aerodrome.sidecar.credentials import RefreshableCredentials
 from aerodrome.sidecar.parsing import PriorityParsing
-from aerodrome.sidecar.status import LogsStatus, SidecarStatus, StatusFile
+from aerodrome.sidecar.status import LogsStatus, MetricsStatus, SidecarStatus, StatusFile
 from aerodrome.sidecar.sync import Round
 
 log = structlog.get_logger("sidecar.rounds")
@@ -75,6 +75,7 @@ class Rounds:
         role: RefreshableCredentials,
         telling: Telling,
         logs: Callable[[], LogsStatus | None],
+        metrics: Callable[[], MetricsStatus | None],
         status_file: StatusFile,
         clock: Clock,
         monotonic: Callable[[], float],
@@ -83,6 +84,7 @@ class Rounds:
         self._role = role
         self._telling = telling
         self._logs = logs
+        self._metrics = metrics
         self._file = status_file
         self._clock = clock
         self._monotonic = monotonic
@@ -141,6 +143,7 @@ class Rounds:
             credentials_until=held.expiration if held else None,
             credentials_error=self._role.error,
             logs=self._logs(),
+            metrics=self._metrics(),
         )
         try:
             self._file.write(status, now=self._monotonic())

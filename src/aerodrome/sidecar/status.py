@@ -35,6 +35,19 @@ class LogsStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsStatus:
+    """What became of the metrics."""
+
+    published: int = 0
+    """Metrics of all minutes since the process began."""
+    dropped: int = 0
+    """Those that found no room, or that CloudWatch never takes."""
+    behind_since: datetime | None = None
+    """Since when nothing can be sent; None while all is well."""
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SidecarStatus:
     """The state after one round."""
 
@@ -53,6 +66,8 @@ class SidecarStatus:
     credentials_error: str | None = None
     logs: LogsStatus | None = None
     """None while no log is shipped."""
+    metrics: MetricsStatus | None = None
+    """None while no metric is published."""
 
 
 def document(status: SidecarStatus) -> dict[str, object]:
@@ -68,6 +83,7 @@ def document(status: SidecarStatus) -> dict[str, object]:
         "refused_count": len(status.refused),
         "credentials": {"until": _moment(status.credentials_until), "error": status.credentials_error},
         "logs": _logs(status.logs),
+        "metrics": _metrics(status.metrics),
     }
 
 
@@ -79,6 +95,17 @@ def _logs(logs: LogsStatus | None) -> dict[str, object] | None:
         "dropped": logs.dropped,
         "behind_since": _moment(logs.behind_since),
         "error": logs.error,
+    }
+
+
+def _metrics(metrics: MetricsStatus | None) -> dict[str, object] | None:
+    if metrics is None:
+        return None
+    return {
+        "published": metrics.published,
+        "dropped": metrics.dropped,
+        "behind_since": _moment(metrics.behind_since),
+        "error": metrics.error,
     }
 
 
@@ -101,9 +128,10 @@ class StatusFile:
 
 def _lasting(content: dict[str, object]) -> dict[str, object]:
     """Without what moves on all the time."""
-    logs = content.get("logs")
+    logs, metrics = content.get("logs"), content.get("metrics")
     kept = {**logs, "shipped": None} if isinstance(logs, dict) else None
-    return {**content, "last_sync": None, "logs": kept}
+    measured = {**metrics, "published": None} if isinstance(metrics, dict) else None
+    return {**content, "last_sync": None, "logs": kept, "metrics": measured}
 
 
 def _moment(moment: datetime | None) -> str | None:

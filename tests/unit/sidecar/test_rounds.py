@@ -36,6 +36,7 @@ def rounds(syncer, ticks, status_path):
 
     return Rounds(
         logs=lambda: None,
+        metrics=lambda: None,
         environment="blue",
         syncer=syncer,
         role=RefreshableCredentials(assume, clock=clock, monotonic=ticks),

@@ -184,6 +184,7 @@ class CellFiles:
             run=paths.unit_sockets,
             temporary=paths.temporary,
             web_socket=socket(order.revision),
+            metrics_socket=paths.metrics_socket,
             jwks=paths.key_set,
             database=environment.database,
             broker_url=environment.redis.broker_url,

@@ -112,6 +112,11 @@ class EnvironmentPaths:
         return self.run / "sidecar.status.json"
 
     @property
+    def metrics_socket(self) -> Path:
+        """Where the sidecar takes the metrics of the units; they cannot put anything else in its place."""
+        return self.run / "metrics.sock"
+
+    @property
     def credentials_token(self) -> Path:
         """The token that units show the sidecar to get the execution role's credentials."""
         return self.run / "token"

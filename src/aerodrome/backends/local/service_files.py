@@ -14,6 +14,7 @@ from aerodrome.aws.credentials import Credentials
 from aerodrome.backends import ownership
 from aerodrome.backends.control_plane import SESSION_NAME
 from aerodrome.backends.local.environment import LocalEnvironment
+from aerodrome.cell import cgroups
 from aerodrome.model import announcements, arns
 from aerodrome.model.orders import Keep, ServicesOrder
 from aerodrome.release import airflow_home
@@ -21,6 +22,9 @@ from aerodrome.services import redis
 from aerodrome.settings import EMBEDDED
 
 SIDECAR = "sidecar"
+
+METRICS_EVERY = 10
+"""Seconds between two publications of metrics to the embedded CloudWatch; elsewhere requests cost, and MWAA has 60."""
 
 
 def write(environment: LocalEnvironment, order: ServicesOrder) -> None:
@@ -88,6 +92,7 @@ def sidecar(environment: LocalEnvironment, order: ServicesOrder) -> str:
         "priority_parse": {"sql": request.text, "style": request.style} if request else None,
         "status_file": str(paths.sidecar_status),
         "logs": _logs(environment, order),
+        "metrics": _metrics(environment, order),
         "interval": 1.0,
         "announced_at": _announced_at(environment, order),
     }
@@ -104,6 +109,28 @@ def _logs(environment: LocalEnvironment, order: ServicesOrder) -> dict[str, Any]
         "units": str(paths.unit_logs),
         "tasks": str(paths.logs),
         "positions": str(paths.log_positions),
+    }
+
+
+def _metrics(environment: LocalEnvironment, order: ServicesOrder) -> dict[str, Any] | None:
+    """Where metrics are taken from units; None where they would fill the memory of an emulator without a log store."""
+    settings = environment.control_plane.settings
+    if settings.aws_endpoint_url == EMBEDDED and not settings.guards_aws:
+        return None
+    return {
+        "socket": str(environment.paths.metrics_socket),
+        "group": environment.owner.gid if environment.owner else None,
+        "line": versions.lookup(order.airflow_version).line,
+        "every": METRICS_EVERY if settings.aws_endpoint_url == EMBEDDED else 60,
+        "measured": _measured(environment) if settings.aws_endpoint_url == EMBEDDED else None,
+    }
+
+
+def _measured(environment: LocalEnvironment) -> dict[str, Any]:
+    group = environment.groups.of_environment(environment.tenant.identifier)
+    return {
+        "memory": group.folders.get(cgroups.MEMORY) if group is not None else None,
+        "queue_sql": airflow_metadata.queue_load().text,
     }
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from aerodrome.telemetry.metrics import periods, points
-from aerodrome.telemetry.metrics.periods import FIVE_MINUTES, HOUR, MINUTE, PERIODS, SPANS, Eviction
+from aerodrome.telemetry.metrics.periods import MINUTE, PERIODS, SPANS, Eviction
 from aerodrome.telemetry.metrics.points import DataPoint
 from aerodrome.telemetry.refusals import LIMIT, TelemetryRefusedError
 
@@ -168,7 +168,8 @@ class MetricCatalogue:
         self, metric: Metric, unit: str | None, *, start: int, end: int, period: int, phase: int = 0
     ) -> dict[int, DataPoint]:
         """The points of a metric from `start` to before `end`, by the beginnings of periods."""
-        return points.in_periods(self._points(metric, unit, start, end), period, phase)
+        finest = periods.finest(period, phase, start)
+        return points.in_periods(self._points(metric, unit, start, end, finest), period, phase)
 
     def units(self, metric: Metric) -> list[str]:
         """The units in which a metric was sent."""
@@ -190,13 +191,14 @@ class MetricCatalogue:
             (metric.namespace, metric.name, json.dumps(metric.dimensions), unit),
         ).fetchall()
 
-    def _points(self, metric: Metric, unit: str | None, start: int, end: int) -> Iterator[tuple[int, DataPoint]]:
-        since = self._since()
-        ranges = {
-            MINUTE: (max(start, since[MINUTE]), end),
-            FIVE_MINUTES: (max(start, since[FIVE_MINUTES]), min(end, since[MINUTE])),
-            HOUR: (max(start, since[HOUR]), min(end, since[FIVE_MINUTES])),
-        }
+    def _points(
+        self, metric: Metric, unit: str | None, start: int, end: int, finest: int
+    ) -> Iterator[tuple[int, DataPoint]]:
+        """Those that are not in blocks yet, and those of blocks, of the finest period that is there still."""
+        since, ranges, until = self._since(), {}, end
+        for period in PERIODS[PERIODS.index(finest) :]:
+            ranges[period] = (max(start, since[period]), until)
+            until = min(until, since[period])
         for row in self._known(metric, unit):
             for minute in self._db.execute(
                 "SELECT * FROM minutes WHERE series = ? AND moment >= ? AND moment < ?", (row["id"], start, end)

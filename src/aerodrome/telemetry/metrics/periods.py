@@ -43,6 +43,11 @@ def aligned(moment: float, period: int) -> int:
     return int(moment // period) * period
 
 
+def finest(period: int, phase: int, start: int) -> int:
+    """The period of the blocks that answer a question for points of `period`: the longest that fits."""
+    return max(each for each in PERIODS if each == MINUTE or not (period % each or phase % each or start % each))
+
+
 def expired(now: float) -> tuple[Eviction, ...]:
     """What is older than CloudWatch keeps it."""
     return tuple(Eviction(period, aligned(now - kept, HOUR)) for period, kept in KEPT.items())

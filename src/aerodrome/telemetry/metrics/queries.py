@@ -25,7 +25,7 @@ VALIDATION = "ValidationError"
 MOST_QUERIES = 500
 
 MOST_POINTS = 2_000_000
-"""Minutes of all series that one request may look at."""
+"""Of all series, at the period in which they are stored, that one request may look at."""
 
 SEARCHED = 14 * periods.DAY
 """A search finds metrics with a point in this time, as CloudWatch's."""
@@ -135,15 +135,13 @@ class Queries:
     def _read(self, wanted: Metric, statistic: str, period: int, unit: str | None) -> Series:
         check_statistic(statistic)
         check_period(period)
-        start, end = self._range(period)
-        self._left -= max((end - start) // MINUTE, 1)
+        (start, end), phase = self._range(period), (self._sliding or 0) % period
+        self._left -= max((end - start) // periods.finest(period, phase, start), 1)
         if self._left < 0:
             raise TelemetryRefusedError(
                 INVALID_VALUE, "The request looks at too many points: shorten its time, or ask for less."
             )
-        found = self._catalogue.read(
-            wanted, unit, start=start, end=end, period=period, phase=(self._sliding or 0) % period
-        )
+        found = self._catalogue.read(wanted, unit, start=start, end=end, period=period, phase=phase)
         values = {at: points.statistic(point, statistic) for at, point in found.items()}
         known = {at: value for at, value in values.items() if value is not None}
         told = {"Namespace": wanted.namespace, "MetricName": wanted.name, "Stat": statistic, "Period": str(period)}

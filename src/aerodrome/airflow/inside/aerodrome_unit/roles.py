@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 
-from . import cli, dag_code, database, hostname, notices, notify, prelude, stored_dags
+from . import cli, dag_code, database, hostname, metrics, notices, notify, prelude, stored_dags
 
 MODULES = {
     "scheduler": "jobs",
@@ -48,6 +48,7 @@ def run(argv: list[str]) -> None:
         cli.run(argv[1:])
         return
     arguments = parser().parse_args(argv)
+    metrics.lead()
     if arguments.role == PRELUDE:
         prelude.load()
         return

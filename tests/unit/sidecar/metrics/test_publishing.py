@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from aerodrome.sidecar.metrics import publishing
+from aerodrome.sidecar.metrics.aggregation import Measured
+from aerodrome.sidecar.metrics.publishing import Publisher
+from aerodrome.sidecar.signed_http import AwayError, RefusalError
+
+NOW = datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC)
+
+
+class Bench:
+    """A CloudWatch that may be away, and what is finished."""
+
+    def __init__(self) -> None:
+        self.trouble: Exception | None = None
+        self.sent: list[str] = []
+        self.next: list[Measured] = []
+        self.publisher = Publisher(
+            environment="blue", finished=self.finished, cloudwatch=self, clock=lambda: NOW  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    def finished(self, _now: float, *, is_early: bool) -> tuple[list[Measured], int]:
+        assert not is_early
+        found, self.next = self.next, []
+        return found, 0
+
+    def put(self, environment: str, measured: list[Measured]) -> None:
+        assert environment == "blue"
+        if self.trouble is not None:
+            raise self.trouble
+        self.sent += [each.name for each in measured]
+
+    def measure(self, *names: str) -> None:
+        self.next = [Measured(name, (), "Count", 60, {1.0: 1}) for name in names]
+
+
+@pytest.fixture
+def bench():
+    return Bench()
+
+
+def test_nothing_is_lost_while_the_endpoint_is_away(bench):
+    bench.trouble = AwayError("away")
+    bench.measure("a", "b")
+    assert bench.publisher.once() > 0
+    assert bench.publisher.status.behind_since == NOW
+    assert bench.publisher.status.error == "away"
+    bench.measure("c")
+    bench.publisher.once()
+    bench.trouble = None
+    assert bench.publisher.once() == 32.0  # until the minute's last packets are there
+    assert bench.sent == ["a", "b", "c"]
+    assert (bench.publisher.status.error, bench.publisher.status.behind_since) == (None, None)
+    assert (bench.publisher.status.published, bench.publisher.status.dropped) == (3, 0)
+
+
+def test_what_is_refused_is_counted_and_holds_nothing_up(bench):
+    bench.trouble = RefusalError("not allowed", code="AccessDenied")
+    bench.measure("a")
+    bench.publisher.once()
+    bench.trouble = None
+    bench.measure("b")
+    bench.publisher.once()
+    assert bench.sent == ["b"]
+    assert bench.publisher.status.dropped == 1
+
+
+def test_what_waits_is_bounded_and_the_newest_stays(bench, monkeypatch):
+    monkeypatch.setattr(publishing, "MOST_WAITING", 3)
+    bench.trouble = AwayError("away")
+    bench.measure(*"abcdef")
+    bench.publisher.once()
+    bench.trouble = None
+    bench.publisher.once()
+    assert (bench.sent, bench.publisher.status.dropped) == (["d", "e", "f"], 3)
