@@ -19,6 +19,7 @@ import typer
 
 from aerodrome import clock
 from aerodrome.cli import (
+    alarms,
     check,
     environment_variables,
     events_query,
@@ -26,10 +27,12 @@ from aerodrome.cli import (
     history,
     iam_explain,
     logs,
+    metrics,
     operator_client,
     rendering,
     roles,
     starting,
+    top,
     why,
 )
 from aerodrome.cli.console import AsJson, Yes, err, out, print_json, told
@@ -343,6 +346,9 @@ check.register(app)
 history.register(app)
 hibernation.register(app)
 logs.register(app)
+metrics.register(app)
+alarms.register(app)
+top.register(app)
 why.register(app)
 
 if __name__ == "__main__":

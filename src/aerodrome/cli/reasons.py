@@ -132,6 +132,13 @@ def _sidecar(name: str, sidecar: Document) -> Iterator[Reason]:
             f"{logs['dropped']} log events were dropped, which CloudWatch Logs did not take or a rotation overwrote.",
             "lower the level in LoggingConfiguration, or raise the log group's retention",
         )
+    metrics = sidecar.get("metrics") or {}
+    if metrics.get("error"):
+        yield Reason(
+            "METRICS_BEHIND",
+            f"Metrics are not published: {metrics['error']}",
+            "let the execution role cloudwatch:PutMetricData (aerodrome role create writes it)",
+        )
 
 
 def _import_errors(name: str, errors: Sequence[Document]) -> Iterator[Reason]:

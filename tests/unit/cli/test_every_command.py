@@ -30,6 +30,7 @@ from aerodrome.cli import (
     events_query,
     login,
     main,
+    metrics_query,
     operator_client,
     rendering,
     roles,
@@ -143,6 +144,9 @@ CALLS = {
     "events": Call(answer=[EVENT]),
     "login": Call("mine"),
     "logs": Call("mine"),
+    "metrics": Call("mine"),
+    "alarms": Call("mine", exit_code=3),
+    "top": Call("--once", {"environments": [{**ENVIRONMENT, "name": TOLD}]}),
     "why": Call("mine", {"troubles": [], "environments": [ENVIRONMENT]}, exit_code=3),
     "env": Call(told=FOLDER),
     "trust": Call(told=FOLDER),
@@ -209,7 +213,7 @@ def surroundings(monkeypatch, tmp_path):
 
 
 class Aws:
-    """Clients of MWAA and of CloudWatch Logs."""
+    """Clients of MWAA, CloudWatch and CloudWatch Logs."""
 
     def get_environment(self, **_: object) -> dict[str, object]:
         logging = {"TaskLogs": {"Enabled": True}}
@@ -217,6 +221,18 @@ class Aws:
 
     def filter_log_events(self, **_: object) -> dict[str, object]:
         return {"events": [{"eventId": "1", "timestamp": 1, "logStreamName": "s", "message": TOLD}]}
+
+    def get_paginator(self, _: object) -> Aws:
+        return self
+
+    def paginate(self, **_: object) -> list[dict[str, object]]:
+        told = ["" if name != "DAG" else TOLD for name in metrics_query.DIMENSIONS]
+        label = "\t".join(["AmazonMWAA", "Sum", "JobStart", *told, ""])
+        return [{"MetricDataResults": [{"Label": label, "Timestamps": [1.0], "Values": [2.0]}]}]
+
+    def describe_alarms(self, **_: object) -> dict[str, object]:
+        alarm = {"AlarmName": "a", "StateValue": "ALARM", "StateReason": TOLD, "AlarmDescription": TOLD}
+        return {"MetricAlarms": [alarm]}
 
 
 class Session:

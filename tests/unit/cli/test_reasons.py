@@ -80,6 +80,12 @@ def test_the_sidecar_s_troubles_are_told():
     assert set(found(sidecar={"logs": logs})) == {"LOGS_BEHIND", "LOGS_DROPPED"}
 
 
+def test_metrics_that_are_refused_are_told():
+    metrics = {"published": 1, "dropped": 7, "behind_since": None, "error": "cloudwatch:PutMetricData"}
+    assert "cloudwatch:PutMetricData" in found(sidecar={"metrics": metrics})["METRICS_BEHIND"]
+    assert not found(sidecar={"metrics": {**metrics, "error": None}})
+
+
 def test_what_could_not_be_asked_is_no_silence():
     assert set(found(unasked="no answer")) == {"AIRFLOW_SILENT"}
     assert set(found(troubles=["The disk is nearly full."])) == {"MACHINE"}
