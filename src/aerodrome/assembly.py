@@ -19,6 +19,7 @@ from aerodrome.airflow import versions
 from aerodrome.api import airflow_rest
 from aerodrome.api import app as api_app
 from aerodrome.api.dependencies import ApiDependencies
+from aerodrome.api.prometheus import Exposition
 from aerodrome.api.query.dependencies import QueryDependencies
 from aerodrome.api.sts.issuers import Issuers
 from aerodrome.backends.control_plane import ControlPlane
@@ -57,6 +58,7 @@ from aerodrome.operator.dependencies import OperatorDependencies
 from aerodrome.services import databases, disks, uid_register
 from aerodrome.services.clusters import Cluster
 from aerodrome.settings import Settings
+from aerodrome.telemetry import launch as log_store
 from aerodrome.threads import ThreadEvent, ThreadSupervisor
 
 logger = structlog.get_logger("runtime")
@@ -168,6 +170,11 @@ class _Rooms:
                 authenticator=identity.authenticator,
                 record=self.audit.record,
                 aws_endpoint_url=self.keeper.aws_endpoint_url(),
+                exposition=Exposition(
+                    token=key_files.scrape_token(self.settings.paths.keys),
+                    environments=self.operations.environments.all,
+                    totals=functools.partial(log_store.totals, self.settings.paths.logs_socket),
+                ),
             )
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from aerodrome.api import bodies
+from aerodrome.api.prometheus import Exposition
 from aerodrome.api.query.dependencies import QueryDependencies
 from aerodrome.budget import Budget
 from aerodrome.identity.authenticator import Authenticator
@@ -29,6 +30,9 @@ class ApiDependencies:
 
     aws_endpoint_url: str | None
     """Where requests for other AWS services go; None = clients must send them to the real AWS themselves."""
+
+    exposition: Exposition
+    """What Prometheus is shown."""
 
     bodies: Budget = field(default_factory=bodies.budget)
     """The memory that larger request bodies share."""

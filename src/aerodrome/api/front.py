@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aerodrome import browsers
-from aerodrome.api import credential_scope, mwaa, queries, unsigned
+from aerodrome.api import credential_scope, mwaa, prometheus, queries, unsigned
 from aerodrome.api.dependencies import ApiDependencies
 from aerodrome.api.query import models
 from aerodrome.api.upstream import Upstream
@@ -52,6 +52,8 @@ class Front:
         raw_path = origin_form(scope["raw_path"].decode("latin-1"))
         response = self._refusal(request, raw_path)
         signed_for = credential_scope.service(request.headers.get("authorization", ""), _query(scope))
+        if response is None and signed_for is None and raw_path == prometheus.PATH and request.method == "GET":
+            response = await self._deps.exposition.answer(request)
         if response is None and signed_for is None:
             signed_for, request = await self._claimed(request, raw_path)
         if response is None and signed_for == service.SIGNING_NAME:
@@ -63,6 +65,8 @@ class Front:
         if response is None:
             await self._upstream.pass_on(request, raw_path, send)
             return
+        if signed_for is not None:
+            self._deps.exposition.count(signed_for, response.status_code)
         await response(scope, request.receive, send)
 
     async def _claimed(self, request: Request, raw_path: str) -> tuple[str | None, Request]:

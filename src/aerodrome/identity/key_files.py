@@ -48,6 +48,11 @@ def service_key(folder: Path) -> bytes:
     return _made_once(folder / "services.key", lambda: secrets.token_bytes(KEY_BYTES))
 
 
+def scrape_token(folder: Path) -> str:
+    """What Prometheus proves itself with; made when absent."""
+    return _made_once(folder / "scrape-token", lambda: secrets.token_urlsafe(32).encode()).decode()
+
+
 def ledger_password(folder: Path) -> str:
     """The password of the ledger's database role; made when absent."""
     return _made_once(folder / "ledger", lambda: secrets.token_urlsafe(24).encode()).decode()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -64,6 +65,9 @@ class TelemetryApp:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["path"] == launch.HEALTH:
             await _respond(send, 200, wire.success({"log_store": self._identity}))
+            return
+        if scope["path"] == launch.TOTALS and not _signed_for(scope):
+            await _respond(send, 200, json.dumps(self._metrics.totals.document()).encode())
             return
         if _signed_for(scope) == protocols.SIGNED_FOR:
             await self._serve_metrics(scope, receive, send)

@@ -12,10 +12,18 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from aerodrome.unix_http import UnixHttpConnection
 
 HEALTH = "/_aerodrome/health"
+
+TOTALS = "/_aerodrome/totals"
+"""Where the control plane asks what to show to scrapers; no request that the door passes on has such a path."""
+
+TOTALS_TIMEOUT = 5.0
+TOTALS_LIMIT = 16 * 2**20
+"""Seconds, and bytes, for that answer."""
 
 PROBE_TIMEOUT = 1.0
 """Seconds for one health check."""
@@ -84,3 +92,20 @@ def answers(store: LogStore) -> bool:
     finally:
         connection.close()
     return isinstance(found, dict) and found.get("log_store") == store.identity
+
+
+def totals(socket: Path) -> list[dict[str, Any]]:
+    """The running totals of metrics.
+
+    Raises:
+        OSError: the store does not answer.
+    """
+    connection = UnixHttpConnection(str(socket), TOTALS_TIMEOUT)
+    try:
+        connection.request("GET", TOTALS)
+        found = json.loads(connection.getresponse().read(TOTALS_LIMIT))
+    except (http.client.HTTPException, ValueError) as error:
+        raise OSError(str(error)) from error
+    finally:
+        connection.close()
+    return found if isinstance(found, list) else []

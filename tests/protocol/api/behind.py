@@ -9,6 +9,7 @@ from cryptography.fernet import Fernet
 
 from aerodrome import clock
 from aerodrome.api.dependencies import ApiDependencies
+from aerodrome.api.prometheus import Exposition
 from aerodrome.api.query.dependencies import QueryDependencies
 from aerodrome.api.sts.issuers import Issuers
 from aerodrome.identity.authenticator import Authenticator
@@ -84,6 +85,9 @@ def dependencies(settings: Settings, **given: Any) -> Dependencies:
     return Dependencies(**{**rest, **versions, "clock": clock.now, "settings": settings, **given})
 
 
+SCRAPE_TOKEN = "t" * 40
+
+
 @dataclass
 class Behind:
     """What stands behind the front door; a test arranges it and looks at it."""
@@ -97,6 +101,8 @@ class Behind:
     principals: MemoryPrincipals = field(default_factory=MemoryPrincipals)
     logins: MemoryLogins = field(default_factory=MemoryLogins)
     audited: list[Entry] = field(default_factory=list)
+    totals: list[dict[str, Any]] | OSError = field(default_factory=list)
+    """Of metrics, as the log store has them."""
 
     async def rest(
         self, environment: Environment, method: str, path: str, query: Any, body: Any, *, subject: str, role: str
@@ -106,6 +112,11 @@ class Behind:
         if isinstance(self.rest_answer, Exception):
             raise self.rest_answer
         return self.rest_answer
+
+    def metrics_totals(self) -> list[dict[str, Any]]:
+        if isinstance(self.totals, OSError):
+            raise self.totals
+        return self.totals
 
     def change(self, name: str, **changes: Any) -> None:
         self.environments.rows[name] = replace(self.environments.rows[name], **changes)
@@ -141,6 +152,7 @@ class Behind:
             authenticator=Authenticator(self.identity, VAULT, SessionTokens(bytes(32)), settings.region),
             record=self.audited.append,
             aws_endpoint_url=None,
+            exposition=Exposition(token=SCRAPE_TOKEN, environments=self.environments.all, totals=self.metrics_totals),
         )
 
 

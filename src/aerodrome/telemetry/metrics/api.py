@@ -25,7 +25,11 @@ from aerodrome.telemetry.metrics.protocols import Called, Document, MetricsFailu
 from aerodrome.telemetry.metrics.queries import INVALID_VALUE, VALIDATION, QueriedSeries, Queries
 from aerodrome.telemetry.metrics.rates import Rates
 from aerodrome.telemetry.metrics.store import MetricStore
+from aerodrome.telemetry.metrics.totals import Totals
 from aerodrome.telemetry.refusals import INVALID, THROTTLED, UNAVAILABLE, TelemetryRefusedError
+
+SCRAPED = frozenset({"AmazonMWAA", "AWS/MWAA"})
+"""Namespaces whose totals are kept for scrapers."""
 
 MOST_POINTS = 100_800
 """Of one answer to GetMetricData."""
@@ -68,6 +72,7 @@ class MetricsApi:
         self._region = region
         self._account = account
         self._rates = Rates(time.monotonic)
+        self.totals = Totals(SCRAPED)
 
     async def answer(
         self, *, path: str, target: str, query: str, body: bytes, caller: str, request_id: str
@@ -110,6 +115,7 @@ class MetricsApi:
         if self._store.is_full or not self._rates.allows(caller, len(data)):
             raise TelemetryRefusedError(THROTTLED, "Rate exceeded")
         await self._store.ask(MetricCatalogue.add, accepted, caller)
+        self.totals.add(accepted)
         return {}
 
     async def get_data(self, given: Document) -> Answer:
@@ -140,9 +146,9 @@ class MetricsApi:
             )
         wanted = queries.metric(given)
         units = [given["Unit"]] if "Unit" in given else await self._store.ask(MetricCatalogue.units, wanted)
-        first, shown = periods.aligned(start, period), []
+        first, last, shown = periods.aligned(start, period), periods.aligned(end + period - 1, period), []
         for unit in units:
-            found = await self._store.ask(MetricCatalogue.read, wanted, unit, start=first, end=int(end), period=period)
+            found = await self._store.ask(MetricCatalogue.read, wanted, unit, start=first, end=last, period=period)
             shown += [_datapoint(at, point, unit, names) for at, point in found.items()]
         return {"Label": given["MetricName"], "Datapoints": shown}
 
