@@ -36,8 +36,18 @@ from aerodrome_unit import metrics
 metrics.lead()
 metrics.lead()
 airflows, own = StatsClient("127.0.0.1", 9, "airflow"), StatsClient("127.0.0.1", int(sys.argv[1]))
-for number in range(int(sys.argv[2])):
+import os
+half = int(sys.argv[2]) // 2
+for number in range(half):
     airflows._send("airflow.scheduler_heartbeat:1|c")
+if os.fork() == 0:
+    os.closerange(3, 100)  # as a cell does to what a unit has inherited
+    taken = [os.open("/", os.O_RDONLY) for _ in range(20)]
+    for number in range(half):
+        airflows._send("airflow.scheduler_heartbeat:1|c")
+    assert all(os.fstat(each) for each in taken)
+    os._exit(0)
+assert os.wait()[1] == 0
 own._send("of.my.own:1|c")
 """
 

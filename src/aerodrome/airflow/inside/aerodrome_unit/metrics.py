@@ -30,11 +30,11 @@ A sidecar that hangs takes a twentieth of a unit's time at most.
 
 
 class _Way:
-    """The way to the sidecar; forks share it."""
+    """The way to the sidecar."""
 
     def __init__(self) -> None:
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.socket.settimeout(PATIENCE)
+        self.socket: socket.socket | None = None
+        self.process = 0
         self.closed_until = 0.0
 
     def send(self, data: bytes) -> None:
@@ -42,11 +42,21 @@ class _Way:
         if not path or time.monotonic() < self.closed_until:
             return
         try:
-            self.socket.sendto(data, path)
+            self._own().sendto(data, path)
         except (FileNotFoundError, ConnectionError):
             pass  # no sidecar listens, which says so at once
         except OSError:
             self.closed_until = time.monotonic() + REST
+
+    def _own(self) -> socket.socket:
+        """The socket of this process. A cell closes what a unit has inherited, and the number may be another's now."""
+        if self.socket is None or self.process != os.getpid():
+            if self.socket is not None:
+                self.socket.detach()
+            self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self.socket.settimeout(PATIENCE)
+            self.process = os.getpid()
+        return self.socket
 
 
 def lead() -> None:
