@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -134,6 +134,48 @@ def explained(group: str, *, is_shipped: bool) -> str:
     return f"There is no log group {group}: no logs are shipped while AERODROME_IAM is off. Set AERODROME_IAM=on."
 
 
+def has_any(environment: Mapping[str, Any], wanted: Wanted) -> bool:
+    """Whether anything that is asked for is enabled in an environment. Pure.
+
+    Raises:
+        CallerError: what is asked for is none of its logs.
+    """
+    everything = {member: {"Enabled": True} for member in CATEGORIES.values()}
+    groups({**environment, "LoggingConfiguration": everything}, wanted)
+    try:
+        return bool(groups(environment, wanted))
+    except CallerError:
+        return False
+
+
+def of_all(
+    client: Any,
+    environments: Sequence[Mapping[str, Any]],
+    wanted: Wanted,
+    missing: Missing = _unheard,
+    *,
+    is_followed: bool,
+    pause: Callable[[float], None] = time.sleep,
+    now: Callable[[], datetime] = clock.now,
+) -> Iterator[list[Event]]:
+    """The events of several environments in one order; if followed, new ones until an interrupt."""
+    if not is_followed:
+        found = [event for each in environments for event in once(client, each, wanted, missing)]
+        yield sorted(found, key=_order)[-wanted.limit :]
+        return
+    pauses = [pause, *[_at_once] * len(environments)]  # one for all
+    following = [
+        follow(client, each, wanted, missing, pause=own, now=now)
+        for each, own in zip(environments, pauses, strict=False)
+    ]
+    while following:
+        yield sorted([event for each in following for event in next(each)], key=_order)
+
+
+def _at_once(_seconds: float) -> None:
+    """The pause of who has waited already."""
+
+
 def once(client: Any, environment: Mapping[str, Any], wanted: Wanted, missing: Missing = _unheard) -> list[Event]:
     """The newest events that are wanted, oldest first.
 
@@ -145,7 +187,7 @@ def once(client: Any, environment: Mapping[str, Any], wanted: Wanted, missing: M
     for category, group in groups(environment, wanted).items():
         asked = _question(environment, group, wanted, start)
         newest_first = _pages(client, {**asked, "startFromHead": False}, missing)
-        found += _shown(newest_first, category, wanted, most=wanted.limit)
+        found += _shown(newest_first, environment["Name"], category, wanted, most=wanted.limit)
     return sorted(found, key=_order)[-wanted.limit :]
 
 
@@ -173,7 +215,9 @@ def follow(
         for category, group in asked.items():
             begins.append(max(oldest, newest[category][0] - LOOK_BACK))
             pages = _pages(client, _question(environment, group, wanted, begins[-1]))
-            fresh += [event for event in _shown(pages, category, wanted) if event["id"] not in seen]
+            fresh += [
+                event for event in _shown(pages, environment["Name"], category, wanted) if event["id"] not in seen
+            ]
             newest[category].append(_newest(fresh, category, newest[category][-1], now()))
         seen = {each: moment for each, moment in seen.items() if moment >= min(begins)}
         seen |= {event["id"]: event["timestamp"] for event in fresh}
@@ -211,7 +255,7 @@ def _pages(client: Any, asked: Mapping[str, Any], missing: Missing = _unheard) -
 
 
 def _shown(
-    events: Iterator[Mapping[str, Any]], category: str, wanted: Wanted, *, most: int | None = None
+    events: Iterator[Mapping[str, Any]], environment: str, category: str, wanted: Wanted, *, most: int | None = None
 ) -> list[Event]:
     found: list[Event] = []
     for event in events:
@@ -222,6 +266,7 @@ def _shown(
                 {
                     "id": event["eventId"],
                     "timestamp": event["timestamp"],
+                    "environment": environment,
                     "category": category,
                     "stream": event["logStreamName"],
                     "message": event["message"],

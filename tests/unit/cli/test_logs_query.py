@@ -141,6 +141,29 @@ def test_after_a_gap_each_stream_may_be_late():
     assert [said(batch) for batch in batches] == [["before"], ["first"], ["second"]]
 
 
+def test_several_environments_are_shown_in_one_order_and_followed_with_one_pause():
+    logs, pauses = Logs(), []
+    other = {**ENVIRONMENT, "Name": "other", "LoggingConfiguration": {"TaskLogs": {"Enabled": True}}}
+    silent = {**ENVIRONMENT, "Name": "silent", "LoggingConfiguration": {}}
+    logs.say("a", at=1)
+    logs.say("b", at=2, group="airflow-other-Task")
+    logs.say("c", at=3)
+    assert [logs_query.has_any(each, wanted()) for each in (ENVIRONMENT, other, silent)] == [True, True, False]
+    with pytest.raises(CallerError, match="choose dag-processing"):
+        logs_query.has_any(silent, wanted(category="workers"))
+    (found,) = logs_query.of_all(logs, [ENVIRONMENT, other], wanted(limit=2), is_followed=False)
+    assert [(event["environment"], event["message"]) for event in found] == [("other", "b"), ("mine", "c")]
+
+    def later(_seconds: float) -> None:
+        pauses.append(1)
+        logs.say(f"new {len(pauses)}", at=4 + len(pauses), group="airflow-other-Task")
+
+    batches = islice(logs_query.of_all(logs, [ENVIRONMENT, other], wanted(), is_followed=True, pause=later), 3)
+    assert [said(batch) for batch in batches] == [["a", "b", "c"], ["new 1"], ["new 2"]]
+    assert len(pauses) == 2
+    assert logs_command._line(found[0], names=True).startswith("2026-01-01T00:00:00.002Z other dag_id=d/")
+
+
 def test_a_group_that_is_not_there_is_told_once():
     missing: list[str] = []
     batches = logs_query.follow(Logs(), ENVIRONMENT, wanted(), missing.append, pause=lambda _: None)
