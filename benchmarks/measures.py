@@ -14,6 +14,7 @@ from benchmarks import chains, stock
 from benchmarks.door import door
 from benchmarks.gateway import gateway
 from benchmarks.hibernation import hibernation
+from benchmarks.logs import logs
 from benchmarks.memory import pss
 from benchmarks.ours import Installation, wait_for
 from benchmarks.scaling import scaling
@@ -112,6 +113,7 @@ ALL: dict[str, Callable[[Installation, Console], list[Row]]] = {
     "starvation": starvation,
     "updates": updates,
     "upgrade": upgrade,
+    "logs": logs,
 }
 
 

@@ -1,0 +1,196 @@
+"""What logs cost: to be shipped, to the task that says them, and to be stored and looked through."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import statistics
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+from rich.console import Console
+
+from aerodrome import clock
+from aerodrome.emulator import launch
+from aerodrome.emulator.own_address import OwnAddress
+from aerodrome.identity import credentials_file
+from aerodrome.telemetry import keeping, patterns
+from aerodrome.telemetry.acceptance import DAY, LogEvent
+from aerodrome.telemetry.catalogue import Catalogue
+from aerodrome.telemetry.keeping import StoreLimits
+from aerodrome.telemetry.pages import Asked
+from aerodrome.telemetry.store import Store
+from benchmarks import chains, stock
+from benchmarks.ours import Installation, wait_for
+from benchmarks.table import Row
+
+SHIPPED = 50_000
+"""Lines that each side ships."""
+
+SAID = 10_000
+"""Lines of the task that says much."""
+
+ROUNDS = 3
+
+STORED = 10_000_000
+DAYS = 5
+BATCH = 10_000
+"""Lines that are looked through, on so many days, and how many come in at once."""
+
+LOUD = """
+import logging
+from datetime import datetime
+from airflow.sdk import DAG, task
+with DAG("loud", start_date=datetime(2024, 1, 1), schedule=None):
+    @task
+    def say():
+        log = logging.getLogger("airflow.task")
+        for number in range({lines}):
+            log.info("processed batch %d of customers in region eu-central-1, 250 rows, 0 rejected", number)
+    say()
+"""
+
+
+def logs(ours: Installation, console: Console) -> list[Row]:
+    """Lines shipped, a task that says many, and ten million lines in the store."""
+    folder = ours.folder / "log-store"
+    folder.mkdir(mode=0o700)
+    return [*_shipped(ours, console), *_said(ours, console), *asyncio.run(_stored(folder, console))]
+
+
+def _shipped(ours: Installation, console: Console) -> list[Row]:
+    settings = ours.settings
+    url = OwnAddress(port=launch.choose_port(settings.paths.aws, settings.aws_port)).url
+    key = credentials_file.read(settings.paths.credentials)
+    client: Any = boto3.client(
+        "logs", region_name=settings.region, endpoint_url=url, aws_access_key_id=key[0], aws_secret_access_key=key[1]
+    )
+    spent: dict[str, list[float]] = {"ours": [], "watchtower": []}
+    for number in range(ROUNDS):
+        for which, seconds in spent.items():
+            environment = f"bench-{which}-{number}"
+            folder = ours.folder / environment
+            folder.mkdir()
+            command = [sys.executable, "-m", "benchmarks.log_shippers", which, str(folder), url, *key, environment]
+            done = subprocess.run([*command, str(SHIPPED)], check=True, capture_output=True, text=True)
+            seconds.append(float(done.stdout))
+            _all_arrived(client, f"airflow-{environment}-Task")
+        console.print("  " + ", ".join(f"{which} {seconds[-1]:.2f} s" for which, seconds in spent.items()))
+    mine, theirs = (1e6 * statistics.median(seconds) / SHIPPED for seconds in spent.values())
+    what = "CPU to log a line and bring it to CloudWatch Logs / the same with watchtower"
+    return [Row(what=what, ours=mine, stock=theirs, unit="µs", bar=1 / 3)]
+
+
+def _all_arrived(client: Any, group: str) -> None:
+    """Each line that was shipped is in the group."""
+    now = int(time.time())
+    query = client.start_query(
+        logGroupName=group, startTime=now - 3600, endTime=now + 3600, queryString="stats count(*) as lines"
+    )["queryId"]
+
+    def ended() -> Any:
+        found = client.get_query_results(queryId=query)
+        return found if found["status"] == "Complete" else None
+
+    ((lines,),) = wait_for(ended)["results"]
+    assert lines["value"] == str(SHIPPED), lines
+
+
+def _said(ours: Installation, console: Console) -> list[Row]:
+    dag = LOUD.format(lines=SAID)
+    with stock.Separate(ours, {"loud": dag}, name="loud") as theirs:
+        stock_seconds = [_duration(theirs.rest) for _ in range(ROUNDS)]
+    ours.create("loud", LoggingConfiguration={"TaskLogs": {"Enabled": True, "LogLevel": "INFO"}})
+    ours.put_dag("loud", dag)
+    our_seconds = [_duration(lambda *call: ours.rest("loud", *call)) for _ in range(ROUNDS)]
+    ours.delete("loud")
+    console.print(f"  a task of {SAID} lines: {our_seconds} s against {stock_seconds} s")
+    what = f"a task that logs {SAID:,} lines"
+    mine, theirs_ = statistics.median(our_seconds), statistics.median(stock_seconds)
+    return [Row(what=what, ours=mine, stock=theirs_, unit="s", bar=1.05)]
+
+
+def _duration(rest: chains.Rest) -> float:
+    """Seconds of the task, as Airflow recorded them."""
+    run = chains.begin(rest, "loud")
+    path = f"/dags/loud/dagRuns/{run}/taskInstances/say"
+
+    def ended() -> Any:
+        found = rest("GET", path)[1]
+        return found if found and found.get("state") in {"success", "failed"} else None
+
+    found = wait_for(ended, every=0.5)
+    assert found["state"] == "success", found
+    return float(found["duration"])
+
+
+async def _stored(folder: Path, console: Console) -> list[Row]:
+    """Bytes of a line in the store, and a search through all for what few of them say."""
+    noon = clock.now().replace(hour=12, minute=0, second=0, microsecond=0)
+    late_by = timedelta()
+    limits = StoreLimits(total_bytes=2**40, longest_days=90)
+    store = await Store(folder, limits=limits, clock=lambda: noon + late_by).open()
+    try:
+        await store.ask(
+            Catalogue.create_group, "g", now=store.now, kind="STANDARD", kms_key=None, tags={}, is_protected=False
+        )
+        await store.ask(Catalogue.create_stream, "g", "s", now=store.now)
+        group = await store.ask(Catalogue.group, "g")
+        stream = await store.ask(Catalogue.stream, group, "s")
+        raw = 0
+        for number in range(STORED // BATCH):
+            start = store.now - (number % DAYS) * DAY + number
+            events = [LogEvent(start, _line(number, each)) for each in range(BATCH)]
+            raw += sum(event.size for event in events)
+            await store.append(group, stream, events, now=store.now)
+            if number % 10 == 0:
+                await store.keep_once()
+        late_by = timedelta(milliseconds=keeping.FLUSHED_AGE)
+        while (await store.keep_once()).writes:
+            pass
+        parts = await store.ask(Catalogue.parts)
+        rows, size = sum(part.rows for part in parts), sum(part.size for part in parts)
+        assert rows == STORED, rows
+        console.print(f"  {rows} lines of {raw / rows:.0f} bytes in {len(parts)} files of {size / 2**20:.0f} MiB")
+        seconds = [await _search(store, "disk quota exceeded") for _ in range(ROUNDS + 1)][1:]
+        console.print("  searches: " + ", ".join(f"{each:.2f} s" for each in seconds))
+    finally:
+        await store.close()
+    return [
+        Row(
+            what="bytes of a line in the log store / as it came", ours=size / rows, stock=raw / rows, unit="B", bar=None
+        ),
+        Row(what="a search through 10 million lines", ours=statistics.median(seconds), stock=None, unit="s", bar=2.0),
+    ]
+
+
+def _line(batch: int, number: int) -> str:
+    if batch % 100 == 0 and number == 0:
+        return "ERROR - disk quota exceeded on /data"
+    return (
+        f"[2026-11-30T10:00:{number % 60:02}.{number % 1000:03}+0000] {{orders.py:{number % 300}}} INFO - order "
+        f"{secrets.token_hex(4)} of customer {number * 7919 % 100_000} in region eu-central-{number % 3}: "
+        f"{number % 97} rows"
+    )
+
+
+async def _search(store: Store, words: str) -> float:
+    """Seconds until all pages of a search have come."""
+    condition = patterns.read(f'"{words}"')
+    began, found, after = time.perf_counter(), 0, None
+    while True:
+        asked = Asked(
+            group=1, streams=None, start=0, end=2**53, after=after, limit=10_000, most_bytes=2**20, condition=condition
+        )
+        page = await store.page(asked, caller="bench")
+        found += len(page.rows)
+        after = page.resume
+        if after is None:
+            break
+    assert found == -(-STORED // BATCH // 100), found
+    return time.perf_counter() - began
