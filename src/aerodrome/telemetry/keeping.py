@@ -22,13 +22,17 @@ MERGED_PARTS = 8
 """Small files of one group and day that are made into one."""
 
 SMALL_ROWS = 500_000
-MERGED_BYTES = 256 * 2**20
+MERGED_BYTES = 128 * 2**20
 """A file is merged with others when it has fewer rows, and fewer bytes than half; one merge takes no more bytes.
 
 Bytes are those of the events, not of the file: they are what writing one needs memory for.
 """
 
-MOVED_BYTES = 64 * 2**20
+LARGE_LINE = 8 * 2**10
+MERGED_BYTES_OF_LARGE = 32 * 2**20
+"""The same of files whose events have so many bytes on average: DuckDB handles 2048 of them at once at least."""
+
+MOVED_BYTES = 32 * 2**20
 """Of newest events that go to one file; the rest goes to the next."""
 
 NEWEST_BYTES = 256 * 2**20
@@ -184,24 +188,33 @@ def _writes(now: int, fresh: Iterable[Fresh], parts: Sequence[Part]) -> list[Wri
         for each in fresh
         if each.rows >= FLUSHED_ROWS or each.size >= FLUSHED_BYTES or now - each.oldest >= FLUSHED_AGE
     ]
-    small: dict[tuple[int, int], list[Part]] = defaultdict(list)
+    small: dict[tuple[int, int, bool], list[Part]] = defaultdict(list)
     for part in parts:
-        if part.rows < SMALL_ROWS and part.raw < MERGED_BYTES // 2:
-            small[part.group, part.day].append(part)
+        if part.rows < SMALL_ROWS and part.raw < _most_merged(part) // 2:
+            small[part.group, part.day, _is_large(part)].append(part)
     return [
         *found,
         *(
             Write(group=group, day=day, up_to=0, parts=_merged(each))
-            for (group, day), each in small.items()
+            for (group, day, _), each in small.items()
             if len(each) >= MERGED_PARTS
         ),
     ]
 
 
-def _merged(small: Iterable[Part]) -> tuple[Part, ...]:
+def _is_large(part: Part) -> bool:
+    """Whether its events are large on average."""
+    return part.raw > LARGE_LINE * part.rows
+
+
+def _most_merged(part: Part) -> int:
+    return MERGED_BYTES_OF_LARGE if _is_large(part) else MERGED_BYTES
+
+
+def _merged(small: Sequence[Part]) -> tuple[Part, ...]:
     """The smallest of these, as many as one merge takes: two at least, because two always fit."""
     found: list[Part] = []
-    left = MERGED_BYTES
+    left = _most_merged(small[0])
     for part in sorted(small, key=lambda part: (part.raw, part.identifier))[:MERGED_PARTS]:
         left -= part.raw
         if left < 0:

@@ -7,7 +7,9 @@ from aerodrome.telemetry.acceptance import DAY
 from aerodrome.telemetry.keeping import (
     FLUSHED_AGE,
     FLUSHED_ROWS,
+    LARGE_LINE,
     MERGED_BYTES,
+    MERGED_BYTES_OF_LARGE,
     MERGED_PARTS,
     SMALL_ROWS,
     DropReason,
@@ -57,17 +59,30 @@ def test_small_files_of_one_day_are_merged():
     assert planned([part(number, day=TODAY - number) for number in range(MERGED_PARTS)]).writes == ()
 
 
-@given(st.lists(st.integers(1, 2 * MERGED_BYTES), min_size=MERGED_PARTS, max_size=40))
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 2 * MERGED_BYTES), st.sampled_from([100, LARGE_LINE + 1])),
+        min_size=MERGED_PARTS,
+        max_size=40,
+    )
+)
 def test_a_merge_takes_no_more_bytes_than_it_has_memory_for(sizes):
-    left, number = [part(number, raw=raw) for number, raw in enumerate(sizes)], len(sizes)
+    def is_large(each: Part) -> bool:
+        return each.raw > LARGE_LINE * each.rows
+
+    left = [part(number, raw=raw, rows=max(raw // line, 1)) for number, (raw, line) in enumerate(sizes)]
+    number = len(sizes)
     while writes := planned(left).writes:
-        (merge,) = writes
-        raw = sum(each.raw for each in merge.parts)
-        assert 2 <= len(merge.parts) <= MERGED_PARTS
-        assert raw <= MERGED_BYTES
-        number += 1
-        left = [each for each in left if each not in merge.parts] + [part(number, raw=raw)]
-    assert sum(each.raw < MERGED_BYTES // 2 for each in left) < MERGED_PARTS, "it ends with few small ones"
+        for merge in writes:
+            raw, rows = sum(each.raw for each in merge.parts), sum(each.rows for each in merge.parts)
+            (large,) = {is_large(each) for each in merge.parts}
+            assert 2 <= len(merge.parts) <= MERGED_PARTS
+            assert raw <= (MERGED_BYTES_OF_LARGE if large else MERGED_BYTES)
+            number += 1
+            left = [each for each in left if each not in merge.parts] + [part(number, raw=raw, rows=rows)]
+    for large, most in ((True, MERGED_BYTES_OF_LARGE), (False, MERGED_BYTES)):
+        small = [each for each in left if each.rows < SMALL_ROWS and each.raw < most // 2 and is_large(each) == large]
+        assert len(small) < MERGED_PARTS, "it ends with few small ones"
 
 
 def test_a_file_goes_when_its_last_event_is_beyond_retention_or_beyond_the_stores_own_limit():
