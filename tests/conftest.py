@@ -44,8 +44,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def pytest_unconfigure() -> None:
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave nothing; the process that started others is the last one to end."""
     gc.unfreeze()
+    if not hasattr(config, "workerinput"):
+        disk.remove_templates()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -323,7 +323,7 @@ def started(versions: Path, **variables: str) -> Iterator[Product]:
     folder.chmod(0o711)
     product = Product(folder, versions, variables)
     try:
-        disk.start_server(Paths(product.data))
+        disk.start_server(Paths(product.data), versions)
         product.up()
         product.prepare()
         yield product
