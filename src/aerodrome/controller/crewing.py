@@ -7,8 +7,9 @@ from dataclasses import replace
 from aerodrome.controller import ordering, scaling, web_scaling
 from aerodrome.controller.plans import EventNote, Plan, Take
 from aerodrome.controller.scaling import Pace
+from aerodrome.model import zones
 from aerodrome.model.environment import Environment
-from aerodrome.model.observed import OVERDUE, CellState, Observed
+from aerodrome.model.observed import OVERDUE, Cell, CellState, Observed
 from aerodrome.model.orders import CellOrder, Keep, MendDatabase, Order, QueueAgain
 from aerodrome.model.phases import Phase
 
@@ -28,9 +29,9 @@ def crewed(environment: Environment, observed: Observed, phase: Phase, pace: Pac
     if found.state is not CellState.RUNNING or not isinstance(order, CellOrder) or order.keep is not Keep.ALL:
         return None
     spec = ordering.spec_of(environment, environment.serving)
-    step = scaling.step(
-        spec, ordering.slots(environment, environment.serving), scaling.standing(spec, found), demand, pace
-    )
+    standing = scaling.standing(spec, found)
+    known = replace(standing, without=tuple({*standing.without, *_unready(order, found)}))
+    step = scaling.step(spec, ordering.slots(environment, environment.serving), known, demand, pace)
     if step is None:
         return None
     crew = step.crew
@@ -47,6 +48,12 @@ def crewed(environment: Environment, observed: Observed, phase: Phase, pace: Pac
     }  # fmt: skip
     note = EventNote(kind=SCALING, sentence=step.sentence, revision=environment.serving, figures=figures)
     return Take(phase=phase, detail=step.sentence, orders=orders, note=note, again_after=scaling.SAMPLE_EVERY)
+
+
+def _unready(order: CellOrder, found: Cell) -> frozenset[int]:
+    """The places of zones in which nothing serves yet, although it does in others: a worker would come late there."""
+    serving = {zones.of_unit(*zones.parted(name), len(order.zones)) for name in found.ready} - {None}
+    return frozenset(place for place in zones.places(order) if serving and place not in serving)
 
 
 def served(environment: Environment, observed: Observed, pace: Pace) -> Plan | None:

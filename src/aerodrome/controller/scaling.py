@@ -50,7 +50,7 @@ class Crew:
     """How many zones they are in; their numbers tell in which (`model.zones`)."""
 
     without: tuple[int, ...] = ()
-    """The places of zones where none can be."""
+    """The places of zones where none can come now."""
 
     @property
     def active(self) -> tuple[int, ...]:
@@ -58,10 +58,10 @@ class Crew:
         return tuple(number for number in self.workers if number not in self.draining)
 
     def in_zones(self, numbers: Iterable[int]) -> dict[int, list[int]]:
-        """These numbers by the places of their zones, of all zones where workers can be."""
+        """These numbers by the places of their zones, of all zones where workers can come."""
         found: dict[int, list[int]] = {place: [] for place in range(self.zones) if place not in self.without}
         for number in numbers:
-            found[zones.of_number(number, self.zones)].append(number)
+            found.get(zones.of_number(number, self.zones), []).append(number)
         return found
 
 
@@ -144,7 +144,7 @@ def _emptiest(crew: Crew, active: Collection[int], busy: Mapping[int, int]) -> i
     """Which of these is to leave first: the emptiest, of the zone that has most of them."""
     fullest = max(map(len, crew.in_zones(active).values()))
     candidates = [number for each in crew.in_zones(active).values() if len(each) == fullest for number in each]
-    return min(candidates, key=lambda number: (busy.get(number, 0), -number))
+    return min(candidates or active, key=lambda number: (busy.get(number, 0), -number))
 
 
 def _next(crew: Crew, active: Collection[int], draining: Collection[int], busy: Mapping[int, int]) -> int:

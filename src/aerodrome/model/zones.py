@@ -39,6 +39,11 @@ def has(order: CellOrder, place: int, kind: str, number: int) -> bool:
     return place == order.lead
 
 
+def of_unit(kind: str, number: int, zones: int) -> int | None:
+    """The place of the zone in which a unit of that kind and number runs; None = in whichever leads."""
+    return of_number(number, zones) if kind in IN_TURNS | IN_EACH else None
+
+
 def parted(name: str) -> tuple[str, int]:
     """The kind and the number of a unit: `worker-3` → worker, 3; `dag-processor` → dag-processor, 1."""
     kind, _, digits = name.rpartition("-")

@@ -92,19 +92,23 @@ def test_the_other_zone_carries_on_and_balance_returns_with_the_lost_one(world):
     assert world.place.cells[1].units == ready | dict.fromkeys(("dag-processor", "worker-4"), "starting")
     looks(world, 1, controller)
     assert (order_of(world).without, order_of(world).lead) == ((), 1)
+    world.place.tasks = TasksSeen(queued=12, overdue=0, running={})
+    looks(world, 3, controller)
+    assert order_of(world).workers == (2, 4, 6)  # more come where they can come at once, and none leaves
+    world.place.tasks = TasksSeen(queued=0, overdue=0, running={})
     world.place.cells[1].units = dict.fromkeys(world.place.cells[1].units, "ready")
     world.backend.unit_state = "ready"
-    looks(world, 10, controller)
+    looks(world, 60, controller)
     balanced = order_of(world)
     assert (balanced.workers, balanced.draining, balanced.lead) == ((1, 2), (), 1)
     assert "dag-processor" in in_zone(balanced, 1)
     assert world.found().status == "AVAILABLE"
     assert {type(each).__name__ for each in world.backend.taken[began:]} == {"CellOrder", "MendDatabase"}
-    assert told(world, "ZONE_LOST", "ZONE_RETURNED", "SCALING") == [
+    assert told(world, "ZONE_LOST", "ZONE_RETURNED", "SCALING")[:4] == [
         CARRIED_ON,
         "The cell in the zone of subnet-a is started again.",
-        "2 workers in one zone, 0 in the other → worker-1 comes, worker-4 takes no more tasks",
-        "worker-4 holds no task any more and ends.",
+        "12 queued + 0 running, 5 a worker → 3 workers",
+        "3 workers in one zone, 0 in the other → worker-1 comes, worker-6 takes no more tasks",
     ]
 
 
