@@ -39,8 +39,8 @@ SHARED = {
 }
 """Files whose tests ask for what takes long to make → its name. One process runs all files of a name.
 
-An Aerodrome costs half a minute of a processor: it migrates a database of each line before its first environment. So
-there are no more than are needed for no process to work on alone at the end.
+An Aerodrome costs a dozen seconds of a processor before its first environment. So there are no more than are needed for
+no process to work on alone at the end.
 """
 
 STAYING = (
