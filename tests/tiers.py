@@ -69,6 +69,9 @@ FIRST = (
 )
 """What takes longest, in the order in which it begins; what begins last is to be short, or a process would be idle."""
 
+LAST = ("protocol", "unit")
+"""Tiers with short files."""
+
 OUTCOMES = ("passed", "failed", "skipped", "error")
 """As pytest's own closing line calls them."""
 
@@ -86,8 +89,9 @@ def unit_of(nodeid: str) -> str:
 
 def order(nodeid: str) -> tuple[int, bool]:
     """What is to begin first has the lowest."""
-    unit = unit_of(nodeid)
-    return FIRST.index(unit) if unit in FIRST else len(FIRST), nodeid.partition("::")[0] in STAYING
+    unit, tier = unit_of(nodeid), tier_of(nodeid)
+    others = len(FIRST) + (1 + LAST.index(tier) if tier in LAST else 0)
+    return FIRST.index(unit) if unit in FIRST else others, nodeid.partition("::")[0] in STAYING
 
 
 class FilesTogether(LoadFileScheduling):
