@@ -11,8 +11,11 @@ import importlib
 import json
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from aerodrome.release import sandbox
 from aerodrome.release.failures import RELEASE_BUILD_FAILED, ReleaseError
@@ -23,6 +26,33 @@ LARGEST_ANSWER = 32 * 2**20
 """Bytes; the largest file that requirements include is far smaller."""
 
 _FIELDS = ("code", "tail", "file", "line", "package")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToldError:
+    """A ReleaseError on its way out of the process."""
+
+    message: str
+    code: str
+    tail: list[str]
+    file: str | None
+    line: int | None
+    package: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfinedAnswer:
+    """What the process answers: one of these."""
+
+    value: JsonValue = None
+    bytes: str | None = None
+    """In base64."""
+    error: ToldError | None = None
+    failed: tuple[int | None, str | None, str] | None = None
+    """The number, text and file of an OSError."""
+
+
+_ANSWERS = TypeAdapter(ConfinedAnswer)
 
 
 def call(
@@ -38,7 +68,8 @@ def call(
     """What the function, which has a name in its module, answers to the request; both are JSON, and bytes.
 
     It may write to the folders `writable` alone, and has the descriptors `given` under the numbers that they have here.
-    Raises the ReleaseError or OSError that it raises, and a ReleaseError if it breaks off or takes too long.
+    Raises the ReleaseError or OSError that it raises, and a ReleaseError if it breaks off, takes too long, or answers
+    in another form, for somebody might have taken it over. Of a value the caller checks the type.
     """
     answer = bytearray()
     with tempfile.TemporaryDirectory(prefix="aerodrome-call-") as name:
@@ -57,18 +88,18 @@ def call(
             on_message=lambda data: answer.extend(data[: LARGEST_ANSWER - len(answer)]),
         )
     try:
-        told = json.loads(answer) if ended.code == 0 else None
-    except ValueError:
+        told = _ANSWERS.validate_json(answer, strict=True) if ended.code == 0 else None
+    except ValidationError:
         told = None
-    if not isinstance(told, dict):
+    if told is None:
         how = "took too long" if not ended.in_time else "broke off"
         raise ReleaseError(f"reading the files {how}", code=RELEASE_BUILD_FAILED, tail=ended.tail)
-    if "failed" in told:
-        raise OSError(*told["failed"])
-    if "error" in told:
-        fields = {name: told["error"][name] for name in _FIELDS}
-        raise ReleaseError(told["error"]["message"], **{**fields, "tail": tuple(fields["tail"])})
-    return base64.b64decode(told["bytes"]) if "bytes" in told else told["value"]
+    if told.failed is not None:
+        raise OSError(*told.failed)
+    if told.error is not None:
+        fields = asdict(told.error)
+        raise ReleaseError(fields.pop("message"), **{**fields, "tail": tuple(told.error.tail)})
+    return base64.b64decode(told.bytes) if told.bytes is not None else told.value
 
 
 def found(name: str) -> Callable[[Any], bytes]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from aerodrome.errors import RetryError
 from aerodrome.release import confined, requirements, requirements_text
 from aerodrome.release.failures import RELEASE_BUILD_FAILED, REQUIREMENTS_INVALID, ReleaseError
 from aerodrome.release.requirements import Reader, Requirements
@@ -47,6 +48,7 @@ class ConfinedReading:
     found: Requirements | None = None
 
 
+_NAMES = TypeAdapter(list[str])
 _ANSWERS = TypeAdapter(ConfinedReading)
 """Strict: of a process that somebody might have taken over, only the form that it shall have is believed."""
 
@@ -73,7 +75,7 @@ def read(
         }
         answer = confined.call(parse, request, user=user, limits=_LIMITS, tick=tick)
         try:
-            told = _ANSWERS.validate_json(answer, strict=True)
+            told = _ANSWERS.validate_json(answer if isinstance(answer, bytes) else b"", strict=True)
         except ValidationError as error:
             raise ReleaseError("the requirements could not be read", code=RELEASE_BUILD_FAILED) from error
         if told.found is not None:
@@ -86,15 +88,23 @@ def read(
 
 
 def included(files: Mapping[str, bytes], user: UnixUser | None) -> list[str]:
-    """The paths of what files include, by their own paths; nothing where they cannot be read, for a build says that."""
+    """The paths of what files include, by their own paths; nothing where they cannot be read, for a build says that.
+
+    Raises:
+        RetryError: the process broke off, or took too long, which says nothing about the files.
+    """
     may = {path: data for path, data in files.items() if _MAY_INCLUDE.search(data)}
     if not may or sum(map(len, may.values())) > LARGEST:
         return []
     try:
-        named = confined.call(names, {path: _written(data) for path, data in may.items()}, user=user, limits=_LIMITS)
-    except ReleaseError:
-        return []
-    return [str(path) for path in named][:MOST_NAMED]
+        told = confined.call(names, {path: _written(data) for path, data in may.items()}, user=user, limits=_LIMITS)
+        return _NAMES.validate_json(told if isinstance(told, bytes) else b"", strict=True)[:MOST_NAMED]
+    except ReleaseError as error:
+        if error.code == REQUIREMENTS_INVALID:
+            return []
+        raise RetryError(f"requirements.txt: {error}") from error
+    except ValidationError as error:
+        raise RetryError("requirements.txt: the files that it includes could not be found out") from error
 
 
 class _LacksError(Exception):
@@ -129,9 +139,9 @@ def parse(request: Mapping[str, Any]) -> bytes:
     return _ANSWERS.dump_json(ConfinedReading(found=found))
 
 
-def names(request: Mapping[str, str]) -> list[str]:
+def names(request: Mapping[str, str]) -> bytes:
     """In a process of its own: the answer to `included`."""
-    return included_by({path: base64.b64decode(text) for path, text in request.items()})
+    return _NAMES.dump_json(included_by({path: base64.b64decode(text) for path, text in request.items()}))
 
 
 def included_by(files: Mapping[str, bytes]) -> list[str]:

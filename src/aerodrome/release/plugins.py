@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from aerodrome.release import confined, requirements_text, sealing
-from aerodrome.release.failures import PLUGINS_ARCHIVE_INVALID, ReleaseError
+from aerodrome.release.failures import PLUGINS_ARCHIVE_INVALID, RELEASE_BUILD_FAILED, ReleaseError
 from aerodrome.release.sandbox import SandboxLimits
 from aerodrome.unix_users import UnixUser
 
@@ -66,7 +66,9 @@ def bring(source: Path, target: Path, user: UnixUser | None, tick: Callable[[], 
             unpack, [file.fileno(), str(target)], user=user, limits=_LIMITS, writable=[target],
             given=[file.fileno()], tick=tick,
         )  # fmt: skip
-    return int(count)
+    if not isinstance(count, int):
+        raise ReleaseError(f"{NAME} could not be unpacked", code=RELEASE_BUILD_FAILED)
+    return count
 
 
 def read(source: Path, name: str, user: UnixUser | None) -> bytes | None:
@@ -76,7 +78,7 @@ def read(source: Path, name: str, user: UnixUser | None) -> bytes | None:
             data = confined.call(read_one, [file.fileno(), name], user=user, limits=_LIMITS, given=[file.fileno()])
         except ReleaseError:
             return None
-    return bytes(data)
+    return data if isinstance(data, bytes) else None
 
 
 def unpack(request: tuple[int, str]) -> int:

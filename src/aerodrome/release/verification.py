@@ -263,9 +263,12 @@ def _may_be_dags(path: Path) -> bool:
     """Whether it is a module, or has what ends an archive; we only look for those bytes, and read none of it."""
     if path.suffix == ".py":
         return True
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _LONGEST_END))
-        return _END in file.read(_LONGEST_END)
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _LONGEST_END))
+            return _END in file.read(_LONGEST_END)
+    except OSError:  # nobody may read it, or it has gone
+        return False
 
 
 def environment(trial: Trial, home: Path, seen: HomeView, dags: Path | None) -> dict[str, str]:

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from aerodrome.errors import RetryError
 from aerodrome.release import confined, confined_requirements, locks, requirements, requirements_text, user_files
 from aerodrome.release.failures import ReleaseError
 from aerodrome.release.user_files import UserFiles
@@ -87,3 +88,24 @@ def test_of_a_process_that_was_taken_over_only_the_right_form_is_believed(monkey
     monkeypatch.setattr(confined, "call", lambda *_, **__: answer)
     with pytest.raises(ReleaseError):
         read(b"cow")
+
+
+def answering(text):
+    """Code for a process that somebody has taken over."""
+    return f"import os; os.write(int(os.environ['AERODROME_CHANNEL']), {text.encode()!r}); os._exit(0)"
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", '{"value": 1}x', '{"error": {}}', '{"failed": "x"}', '{"error": {"message": 1}}']
+)
+def test_an_answer_in_another_form_is_none(text):
+    with pytest.raises(ReleaseError, match="broke off"):
+        confined.call(exec, answering(text), user=BUILDER, limits=confined_requirements._LIMITS)
+
+
+@pytest.mark.parametrize("text", ['{"value": 1}', '{"value": [1]}', '{"bytes": "WzFd"}', "nothing"])
+def test_what_includes_what_is_asked_again_when_a_process_breaks_off(text, monkeypatch):
+    call = confined.call
+    monkeypatch.setattr(confined, "call", lambda *_, **more: call(exec, answering(text), **more))
+    with pytest.raises(RetryError):
+        confined_requirements.included({"": b"-r more.txt"}, BUILDER)
