@@ -216,6 +216,19 @@ def test_a_folder_of_before_goes_on(settings, place):
         groups.remove_all(settings.paths)
 
 
+def test_what_was_lost_or_brought_back_as_root_is_its_users_again(settings, place):
+    place.prepared()
+    kept, lost, *_ = launch.written_folders(settings.paths.aws)
+    object_of = kept / "an object"
+    object_of.write_bytes(b"x")
+    lost.rmdir()
+    os.chown(kept, 0, 0)
+    place.prepared()
+    assert {path.lstat().st_uid for path in (object_of, *launch.written_folders(settings.paths.aws))} == {
+        place.user.uid
+    }
+
+
 def client(settings: Settings) -> Any:
     """One that reaches the emulator as root."""
     address = OwnAddress(socket=settings.paths.aws_socket)

@@ -68,7 +68,10 @@ def _make_folders(top: Path, user: UnixUser | None) -> None:
     for left in (*redshift.glob(f"*{warehouses.REQUEST}"), *redshift.glob(f"*{warehouses.REFUSAL}")):
         left.unlink()  # of a version that had them here
     for folder in launch.written_folders(top):
-        folder.mkdir(mode=folders.PRIVATE, exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir(mode=folders.PRIVATE)
+            if user is not None:
+                os.chown(folder, user.uid, user.gid)
     if user is not None:
         _give(top, user)
         for folder, mode in ((redshift, _READABLE), (spool, _PASSABLE), (top, _PASSABLE)):
@@ -80,12 +83,15 @@ def _make_folders(top: Path, user: UnixUser | None) -> None:
 
 
 def _give(top: Path, user: UnixUser) -> None:
-    """Give the user what the emulator wrote before: as root, or under a uid that the installation had then."""
-    note, before = top / "owner", 0
+    """Give the user what the emulator wrote before: as root, or under a uid that the installation had then.
+
+    A folder that is not the user's says so too: somebody may have brought the data back as root.
+    """
+    note, before, written = top / "owner", 0, launch.written_folders(top)
     with contextlib.suppress(FileNotFoundError, ValueError):
         before = int(note.read_text(encoding="ascii"))
-    if before != user.uid:
-        for folder in launch.written_folders(top):
+    if before != user.uid or any(folder.lstat().st_uid != user.uid for folder in written):
+        for folder in written:
             moves.give(folder, dict.fromkeys((0, before), user.uid))
         private_files.write(note, str(user.uid), durable=True)
 
