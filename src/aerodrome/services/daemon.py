@@ -194,13 +194,15 @@ def tail(log: Path, lines: int = 20) -> tuple[str, ...]:
 def shorten(log: Path) -> None:
     """Move what a running process has written aside, if it is much; the process goes on writing to the same file.
 
-    That is copied and cut, as logrotate's copytruncate does it: what is written between the two is lost.
+    That is copied and cut, as logrotate's copytruncate does it: what is written between the two is lost. So is all of
+    it where the disk has no room for the copy, for then it must be cut all the more.
     """
     with contextlib.suppress(FileNotFoundError), log.open("r+b") as file:
         size = file.seek(0, os.SEEK_END)
         if size > LOG_LIMIT:
             file.seek(max(0, size - 2 * LOG_LIMIT))
-            private_files.write(_aside(log), file.read(2 * LOG_LIMIT))
+            with contextlib.suppress(OSError):
+                private_files.write(_aside(log), file.read(2 * LOG_LIMIT))
             file.truncate(0)
 
 

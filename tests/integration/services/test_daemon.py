@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -199,6 +200,17 @@ def test_a_long_log_is_moved_aside_while_its_process_goes_on_writing(make):
     daemon.shorten(one.log)
     assert one.log.read_bytes() == b"short"
     daemon.shorten(one.log.with_name("absent"))
+
+
+def test_a_long_log_is_cut_where_no_copy_finds_room(tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr(daemon.private_files, "write", full)
+    log = tmp_path / "a.log"
+    log.write_bytes(b"x" * (daemon.LOG_LIMIT + 1))
+    daemon.shorten(log)
+    assert log.stat().st_size == 0
 
 
 def test_a_folder_of_somebody_else_is_refused(make):
