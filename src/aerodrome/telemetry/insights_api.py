@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aerodrome.telemetry.catalogue import Catalogue, LogGroup
 from aerodrome.telemetry.insights import grammar, translation
+from aerodrome.telemetry.insights.discovery import MOST_FIELDS
 from aerodrome.telemetry.insights.search import Question, Searched
-from aerodrome.telemetry.pages import Asked, StoredEvent
+from aerodrome.telemetry.pages import Asked
 from aerodrome.telemetry.positions import Position
 from aerodrome.telemetry.queries import MOST_ROWS_OF_A_PAGE, InsightsQueries, InsightsQuery
 from aerodrome.telemetry.refusals import MALFORMED, NOT_FOUND, TelemetryRefusedError, invalid
@@ -25,8 +24,6 @@ DEFAULT_ROWS = 10_000
 SAMPLE = 1_000
 SAMPLE_BYTES = 2**20
 """Of the newest events, in which fields are looked for."""
-
-MOST_FIELDS = 1_000
 
 SAMPLED_SECONDS = 900
 """How long a sample is, before and after a time that is asked for; 8 minutes each on AWS."""
@@ -142,7 +139,7 @@ class InsightsApi:
                 "@ingestionTime": str(rows[0].ingested),
                 "@log": f"{self._account}:{found.name}",
                 "@logStream": names.get(rows[0].stream, ""),
-                **dict(_leaves_of(rows[0])),
+                **await self._store.fields_of(rows[0].message),
             }
         }
 
@@ -167,15 +164,15 @@ class InsightsApi:
             most_bytes=SAMPLE_BYTES,
         )
         rows = (await self._store.page(asked, caller=caller)).rows
-        counts = Counter(dict.fromkeys(("@timestamp", "@message", "@logStream", "@log", "@ingestionTime"), len(rows)))
-        for row in rows:
-            counts.update({name for name, _ in _leaves_of(row)})
-        shown = [
-            {"name": name, "percent": round(100 * count / len(rows))}
-            for name, count in counts.most_common(MOST_FIELDS)
-            if rows
-        ]
-        return {"logGroupFields": shown}
+        if not rows:
+            return {"logGroupFields": []}
+        counts = [(name, len(rows)) for name in ("@timestamp", "@message", "@logStream", "@log", "@ingestionTime")]
+        counts += await self._store.counted_fields([row.message for row in rows])
+        return {
+            "logGroupFields": [
+                {"name": name, "percent": round(100 * count / len(rows))} for name, count in counts[:MOST_FIELDS]
+            ]
+        }
 
     async def _groups(self, given: Document) -> list[LogGroup]:
         members = ("logGroupName", "logGroupNames", "logGroupIdentifiers")
@@ -229,7 +226,7 @@ def _place(token: str | None, identifier: str) -> int:
 
 
 def _pointed(pointer: str) -> tuple[int, int, int]:
-    """LogGroup, time and number of an event."""
+    """Group, time and number of an event."""
     try:
         group, moment, number = (int(each) for each in base64.b64decode(pointer, validate=True).split(b"."))
     except ValueError:
@@ -237,24 +234,3 @@ def _pointed(pointer: str) -> tuple[int, int, int]:
     if max(abs(group), abs(moment), abs(number)) >= 2**62:  # beyond what a column holds
         raise invalid("The specified logRecordPointer is invalid.")
     return group, moment, number
-
-
-def _leaves_of(row: StoredEvent) -> Iterator[tuple[str, str]]:
-    """The fields of an event that is JSON, within others by names with dots."""
-    try:
-        document = json.loads(row.message) if row.message.lstrip().startswith("{") else None
-    except (ValueError, RecursionError):
-        return
-    if not isinstance(document, dict):
-        return
-    waiting: list[tuple[str, Any]] = [("", document)]
-    while waiting:
-        name, value = waiting.pop()
-        if isinstance(value, dict | list):
-            inner = value.items() if isinstance(value, dict) else enumerate(value)
-            waiting += [(f"{name}.{key}" if name else str(key), each) for key, each in inner]
-        elif value is not None:
-            yield (
-                name,
-                value if isinstance(value, str) else json.dumps(int(value) if isinstance(value, bool) else value),
-            )

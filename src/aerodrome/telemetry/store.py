@@ -27,7 +27,7 @@ from aerodrome.telemetry import keeping, pages, parts
 from aerodrome.telemetry.acceptance import LogEvent
 from aerodrome.telemetry.catalogue import Catalogue, LogGroup, Stream
 from aerodrome.telemetry.engine import StorePaths
-from aerodrome.telemetry.insights import search
+from aerodrome.telemetry.insights import discovery, search
 from aerodrome.telemetry.insights.search import QueryOutcome, Question
 from aerodrome.telemetry.keeping import DropReason, Plan, StoreLimits, Write
 from aerodrome.telemetry.pages import Asked, Page
@@ -165,6 +165,22 @@ class Store:
             TelemetryRefusedError: it cannot be computed.
         """
         return await self._workers.run(pages.matching, self.place, condition, messages)
+
+    async def fields_of(self, message: str) -> dict[str, str]:
+        """The fields of an event that is JSON.
+
+        Raises:
+            TelemetryRefusedError: they need too much memory.
+        """
+        return await self._workers.run(discovery.record, message)
+
+    async def counted_fields(self, messages: Sequence[str]) -> list[tuple[str, int]]:
+        """How many of these events have which field, the most frequent first.
+
+        Raises:
+            TelemetryRefusedError: they need too much memory.
+        """
+        return await self._workers.run(discovery.counted, messages)
 
     async def query(self, question: Question, *, ticket: Path, target: Path) -> QueryOutcome:
         """Carry a query of Insights out, whose rows go to a file; it ends when `ticket` is gone.
