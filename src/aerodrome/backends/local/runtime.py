@@ -27,6 +27,7 @@ from aerodrome.backends.local.environments import LocalEnvironments
 from aerodrome.backends.local.paths import CellPaths, EnvironmentPaths
 from aerodrome.backends.local.service_orders import ServiceOrders
 from aerodrome.backends.local.unit_sockets import LinkedWebServer, WebServers
+from aerodrome.backends.releases import build_logs
 from aerodrome.backends.releases.installing import Installer
 from aerodrome.backends.releases.trials import TrialEnvironment
 from aerodrome.model.observed import NO_CELL, Cell, CellState, QueueSeen, RuntimeSeen, WebLoad, across
@@ -172,6 +173,7 @@ class LocalRuntime:
             builder=self._environments.builder(tenant),
             cache=environment.paths.package_cache,
             lender=functools.partial(warm.lender, self._settings),
+            build_logs=environment.paths.unit_logs / build_logs.FOLDER,
             variables=environment.variables(version),
             defaults=environment.defaults,
         )

@@ -6,13 +6,15 @@ is written down only in the result.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from aerodrome.airflow import options
-from aerodrome.backends.releases import fetching, trials
+from aerodrome.backends.releases import build_logs, fetching, trials
+from aerodrome.backends.releases.build_logs import BuildLog
 from aerodrome.backends.releases.trials import Candidate, Trials
-from aerodrome.errors import BrokenError
+from aerodrome.errors import AerodromeError, BrokenError
 from aerodrome.model import release
 from aerodrome.model.observed import Work
 from aerodrome.model.orders import Build, Rebuild
@@ -117,7 +119,14 @@ def _built(trying: Trials, tenant: Tenant, wanted: Candidate, scratch: str) -> B
     found = {**trying.around.defaults, **trying.around.variables}
     bare = UserFiles(surroundings=surroundings, environ=found, reader=reader)
     sources = fetching.fetch(trying.s3(), wanted.spec, bare, Path(scratch), trying.job.check)
-    return building.build(sources, trying.build_context(wanted))
+    log = BuildLog(has_requirements=sources.requirements is not None)
+    try:
+        return building.build(sources, trying.build_context(wanted, log))
+    except AerodromeError as error:
+        log.failed(str(error))
+        raise
+    finally:
+        build_logs.write(trying.around.build_logs, log, epoch=int(time.time()))
 
 
 def _parsed_before(trying: Trials, before: tuple[Candidate, Deployed], scratch: str) -> ParseResult:

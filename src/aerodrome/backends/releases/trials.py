@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from aerodrome import file_locks, trees
 from aerodrome.backends.jobs import Job
 from aerodrome.backends.releases import fetching
+from aerodrome.backends.releases.build_logs import BuildLog
 from aerodrome.model.spec import Spec
 from aerodrome.model.tenant import Tenant
 from aerodrome.release import building, comparison, sandbox, verification
@@ -67,6 +68,9 @@ class TrialEnvironment:
 
     cache: Path
     """Where packages that the environment's builds fetch are kept for its next build."""
+
+    build_logs: Path
+    """Where what builds print is kept until it is shipped."""
 
     variables: Mapping[str, str] = field(repr=False)
     """Environment variables that DAG code gets as well."""
@@ -134,10 +138,12 @@ class Trials:
         self.job.tell("Trying the DAGs.")
         return verification.parse_dags(trial, self.around.dags, report=report)
 
-    def build_context(self, candidate: Candidate) -> BuildContext:
-        """What a candidate's release is built with."""
+    def build_context(self, candidate: Candidate, log: BuildLog | None = None) -> BuildContext:
+        """What a candidate's release is built with; `log` gets what is printed."""
+        heard = log or BuildLog()
 
         def report(step: building.BuildStep) -> None:
+            heard.report(step)
             if step.seconds is None or step.name == "found":
                 self.job.tell(_WORDS.get(step.name, step.name))
 
@@ -150,6 +156,7 @@ class Trials:
             lender=self.around.lender,
             options=candidate.spec.airflow_configuration_options,
             report=report,
+            on_line=heard.on_line,
             tick=self.job.check,
         )
 

@@ -21,7 +21,7 @@ from aerodrome.sidecar import backoff
 from aerodrome.sidecar.config import LogsConfig
 from aerodrome.sidecar.logs import events, folders, sources, tailing
 from aerodrome.sidecar.logs.cloudwatch import CloudWatch, batches
-from aerodrome.sidecar.logs.events import Grouped, ShippedEvent
+from aerodrome.sidecar.logs.events import LEVELS, Grouped, ShippedEvent
 from aerodrome.sidecar.logs.folders import LogFile
 from aerodrome.sidecar.logs.positions import FORGOTTEN_AFTER, FilePosition, Positions
 from aerodrome.sidecar.logs.tailing import RotatedCopy
@@ -225,6 +225,8 @@ class Shipper:
         source = self._source(kind, found.path)
         if source is None or self._waits(source.category, began):
             return
+        if _is_of_build(key) and source.category not in self.config.levels:
+            return  # it is shipped when the category is on: an update may put it on that builds a release as well
         watched = self._watched.setdefault(key, _Watched())
         is_same = watched.seen == found
         watched.unchanged = watched.unchanged + 1 if is_same else 0
@@ -271,7 +273,8 @@ class Shipper:
             if step.is_lost:
                 self._drop(1, f"lines of {file.key} were overwritten before they could be shipped")
             place = self._set(file.key, step.place)
-            sending = partial(self._send, file.category, place, self.config.levels[file.category])
+            level = LEVELS["INFO"] if _is_of_build(file.key) else self.config.levels[file.category]
+            sending = partial(self._send, file.category, place, level)
             if step.path is None:
                 self._ship(file.handle, place, sending, is_settled=watched.unchanged >= SETTLED)
                 return True
@@ -296,13 +299,15 @@ class Shipper:
     def _is_shipped(self, key: str, found: LogFile) -> bool:
         """Whether a file that has no place was shipped whole, or was there before shipping began."""
         finished = self.positions.finished.get(key)
-        is_old = finished is None and found.changed <= self.positions.settled
+        is_old = finished is None and found.changed <= self.positions.settled and not _is_of_build(key)
         return key not in self.positions.places and (is_old or finished == (found.inode, found.size))
 
     def _source(self, kind: str, path: str) -> sources.Source | None:
         if kind == "tasks":
             return sources.of_airflow(path)
         revision, _, name = path.partition("/")
+        if revision == sources.BUILDS:
+            return sources.of_build(name)
         return sources.of_unit(revision, name, epoch=int(self.clock().timestamp())) if name else None
 
     def _ship(self, handle: int, place: FilePosition, send: Send, *, is_settled: bool) -> None:
@@ -372,13 +377,21 @@ class Shipper:
         finished = [
             key
             for key, place in places.items()
-            if key in seen and _is_at_end(place, seen[key]) and seen[key].changed < until and key.startswith("tasks/")
+            if key in seen
+            and _is_at_end(place, seen[key])
+            and seen[key].changed < until
+            and (key.startswith("tasks/") or _is_of_build(key))
         ]
         if gone or finished:
             self.positions.forget(finished, gone)
             self._is_changed = True
         for key in [key for key in self._watched if key not in places]:
             del self._watched[key]
+
+
+def _is_of_build(key: str) -> bool:
+    """Whether it is what a build has printed: before the environment had a sidecar, and always from INFO upwards."""
+    return key.startswith(f"units/{sources.BUILDS}/")
 
 
 def _is_at_end(place: FilePosition, found: LogFile) -> bool:

@@ -28,6 +28,16 @@ UNITS: Mapping[str, tuple[str, str]] = {
 }
 """Kind of unit → its category, and how its streams begin; empty: they are the DAG processor's."""
 
+BUILDS = "builds"
+"""The folder beside those of revisions, in which builds write what they print: below one for each component."""
+
+COMPONENTS: Mapping[str, str] = {
+    "scheduler": "SchedulerLogs",
+    "worker": "WorkerLogs",
+    "webserver": "WebserverLogs",
+}
+"""Folder of a component → its category."""
+
 MANAGER = "dag_processor_manager.log"
 
 PARSERS = frozenset({"dag_processor", "scheduler", "dag_processor_manager"})
@@ -58,6 +68,12 @@ def of_unit(revision: str, name: str, *, epoch: int) -> Source | None:
     if not beginning:
         return Source(category, MANAGER)
     return Source(category, f"{beginning}_{name.removesuffix('.log')}.{revision}_{epoch}.log")
+
+
+def of_build(path: str) -> Source | None:
+    """Of a file below the folder of builds: MWAA's streams of requirements and of the startup script."""
+    component, _, name = path.partition("/")
+    return Source(COMPONENTS[component], named(name)) if component in COMPONENTS and name else None
 
 
 def of_airflow(path: str) -> Source | None:

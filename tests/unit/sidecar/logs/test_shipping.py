@@ -466,3 +466,24 @@ def test_a_clock_that_is_set_back_lets_no_event_lie_in_the_future(bench):
     last = bench.service.streams["airflow-blue-Task", TASK][-1]
     assert last.message == "after"
     assert last.moment <= bench.now.timestamp() * 1000
+
+
+def test_what_builds_print_is_shipped_though_it_is_older_than_the_sidecar_and_from_info_upwards(bench):
+    bench.config = replace(bench.config, levels={"SchedulerLogs": 40, "TaskLogs": 20})
+    for component in ("scheduler", "worker"):
+        path = bench.config.units / "builds" / component / "requirements_install_127.0.0.1_1.log"
+        path.parent.mkdir(parents=True)
+        path.write_text("Resolved 2 packages\nERROR: no such package\n")
+    bench.config.positions.unlink(missing_ok=True)
+    bench.now += timedelta(seconds=60)
+    bench.start()
+    bench.rounds()
+    bench.start()
+    bench.rounds()
+    (((group, stream), events),) = bench.service.streams.items()
+    assert (group, stream) == ("airflow-blue-Scheduler", "requirements_install_127.0.0.1_1.log")
+    assert [event.message for event in events] == ["Resolved 2 packages", "ERROR: no such package"]
+    bench.config = replace(bench.config, levels={"WorkerLogs": 20})
+    bench.start()
+    bench.rounds()
+    assert {group for group, _ in bench.service.streams} == {"airflow-blue-Scheduler", "airflow-blue-Worker"}
