@@ -2,7 +2,7 @@
 
 `Audit.record` is the `model.audit.Recorder` that the API and the gateway get. It never waits: a thread writes the
 entries in batches. `record` says what can be lost and when, and the log says what was. The number and age of entries
-are bounded; nothing here removes the events of environments themselves.
+are bounded; so is the number of events of each environment, and of all together.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ KEPT = timedelta(days=90)
 MOST_ENTRIES = 1_000_000
 MOST_NAMELESS = 100_000
 """Entries without a principal: anybody can cause them, so they have a bound of their own and displace no others."""
+
+MOST_OF_ONE, MOST_EVENTS = 5_000, 200_000
+"""Events of one environment, and of all that there are and were; an environment has some ten in a day."""
 
 WAITING = 20_000
 """Entries that may wait for the writer; about 20 MB at most."""
@@ -121,8 +124,17 @@ class Audit:
         return [dict(row) for row in reversed(found)]
 
     def prune(self) -> int:
-        """Remove entries that are too old or too many; returns how many were removed."""
-        return sum(self._prune(nameless=nameless) for nameless in (False, True))
+        """Remove entries that are too old or too many, and events that are too many; returns how many were removed."""
+        return sum(self._prune(nameless=nameless) for nameless in (False, True)) + self._prune_events()
+
+    def _prune_events(self) -> int:
+        newer = sa.func.row_number().over(partition_by=event.c.environment, order_by=event.c.id.desc())
+        every = sa.func.row_number().over(order_by=event.c.id.desc())
+        counted = sa.select(event.c.id, newer.label("newer"), every.label("every")).where(event.c.allowed.is_(None))
+        found = counted.subquery()
+        beyond = sa.select(found.c.id).where(sa.or_(found.c.newer > MOST_OF_ONE, found.c.every > MOST_EVENTS))
+        with self._engine.begin() as connection:
+            return connection.execute(sa.delete(event).where(event.c.id.in_(beyond))).rowcount
 
     def _prune(self, *, nameless: bool) -> int:
         mine = sa.and_(event.c.allowed.is_not(None), event.c.principal.is_(None) == nameless)

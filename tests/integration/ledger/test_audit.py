@@ -137,7 +137,7 @@ def test_what_a_client_sent_is_bounded_and_storable(log, engine):
     assert "\x00" not in str(row["detail"])
 
 
-def test_pruning_takes_old_and_surplus_entries_and_no_event(log, engine, monkeypatch):
+def test_pruning_takes_old_and_surplus_entries_and_no_old_event(log, engine, monkeypatch):
     monkeypatch.setattr(audit, "MOST_ENTRIES", 3)
     monkeypatch.setattr(audit, "MOST_NAMELESS", 2)
     Environments(engine, region="us-east-1", account="0").record("one", "CREATED", "x", {}, NOW - timedelta(days=900))
@@ -152,6 +152,29 @@ def test_pruning_takes_old_and_surplus_entries_and_no_event(log, engine, monkeyp
         *(f"named:{number}" for number in (2, 3, 4)),
         *(f"nameless:{number}" for number in (3, 4)),
     ]
+    assert reader.prune() == 0
+
+
+def test_an_environment_keeps_its_newest_events_and_takes_no_room_from_others(log, engine, monkeypatch):
+    monkeypatch.setattr(audit, "MOST_OF_ONE", 3)
+    environments = Environments(engine, region="us-east-1", account="0")
+    for number in range(6):
+        environments.record("loud", "NOTE", f"loud {number}", {}, NOW)
+        if number < 2:
+            environments.record("quiet", "NOTE", f"quiet {number}", {}, NOW)
+            environments.record(None, "NOTE", f"nobody's {number}", {}, NOW)
+    reader = recorded(log, ENTRY, engine=engine)
+
+    def told(name: str) -> list[str]:
+        return [event["sentence"] for event in environments.events(name)]
+
+    assert reader.prune() == 3
+    assert told("loud") == ["loud 3", "loud 4", "loud 5"]
+    assert told("quiet") == ["quiet 0", "quiet 1"]
+    monkeypatch.setattr(audit, "MOST_EVENTS", 1)
+    assert reader.prune() == 6
+    assert told("loud") == ["loud 5"]
+    assert len(reader.entries()) == 1
     assert reader.prune() == 0
 
 
