@@ -7,6 +7,9 @@ import psycopg
 from aerodrome.errors import RetryError
 from aerodrome.ledger.environments import CHANNEL
 
+PATIENCE = 10
+"""Seconds that a connect may take. A server that vanishes later without a word is noticed in the minute after."""
+
 
 class Notices:
     """Listens on a connection of its own. A notice can be lost, so nothing may depend on it."""
@@ -51,6 +54,13 @@ class Notices:
 
     def _connected(self) -> psycopg.Connection[tuple[object, ...]]:
         if self._connection is None:
-            self._connection = psycopg.connect(self._conninfo, autocommit=True)
+            self._connection = psycopg.connect(
+                self._conninfo,
+                autocommit=True,
+                connect_timeout=PATIENCE,
+                keepalives_idle=30,
+                keepalives_interval=10,
+                keepalives_count=3,
+            )
             self._connection.execute(f"LISTEN {self._channel}")
         return self._connection
