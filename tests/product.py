@@ -73,6 +73,9 @@ PRIVATE = {
 MOST_KILLS = 20
 """How often what runs is killed: what starts a process again may do so before it is killed itself."""
 
+TEMPORARY, TASK_LOGS = 256 * 2**20, 64 * 2**20
+"""Bytes of an environment's disks, small enough to be filled."""
+
 
 class Shared(NamedTuple):
     """An environment that tests of several files leave as they found it."""
@@ -97,6 +100,8 @@ class Product:
             "AERODROME_GATEWAY_PUBLIC": "127.0.0.1:0",
             "AERODROME_GATEWAY_PRIVATE": "127.0.0.1:0",
             "COLUMNS": "200",
+            "AERODROME_TEMPORARY_BYTES": str(TEMPORARY),
+            "AERODROME_TASK_LOGS_BYTES": str(TASK_LOGS),
             **variables,
         }
         self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -189,6 +194,17 @@ class Product:
         self.mwaa.delete_environment(Name=name)
         wait_for(f"{name} is gone", lambda: name not in self.mwaa.list_environments()["Environments"])
 
+    def seen_by_units(self, name: str, path: Path) -> Path:
+        """The path as the environment's units find it: what they write is on disks that nobody else has mounted."""
+        pid = next(unit["pid"] for unit in self.environment(name)["units"] if unit["name"].startswith("worker-"))
+        return Path(f"/proc/{pid}/root{path}")
+
+    def loop_devices(self, name: str) -> list[str]:
+        """The loop devices that have an image of the environment, also one that was removed."""
+        folder = str(self.data / "environments" / name) + "/"
+        backing = Path("/sys/block").glob("loop*/loop/backing_file")
+        return [each.parent.parent.name for each in backing if each.read_text().startswith(folder)]
+
     def delete_without_a_trace(self, name: str) -> None:
         """Delete the environment, and check that no process, file, database or role of it is left."""
         shown = self.environment(name)
@@ -198,6 +214,7 @@ class Product:
         assert not any(psutil.pid_exists(pid) for pid in pids)
         assert not (self.data / "environments" / name).exists()
         assert not (self.data / "run" / identifier).exists()
+        wait_for("no disk image is mounted", lambda: not self.loop_devices(name))
         with self.database("postgres") as connection:
             found = connection.execute(
                 "SELECT datname FROM pg_database WHERE datname = %s"

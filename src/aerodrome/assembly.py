@@ -26,6 +26,7 @@ from aerodrome.backends.control_plane import ControlPlane
 from aerodrome.backends.local import backend as local_backend
 from aerodrome.backends.local import groups, warm
 from aerodrome.backends.local.backend import LocalBackend
+from aerodrome.backends.local.disk_reserve import DiskReserve
 from aerodrome.controller.loop import Controller
 from aerodrome.controller.scaling import Pace
 from aerodrome.gateway.app import Gateway
@@ -132,9 +133,10 @@ def assembled(settings: Settings, keeper: Keeper, *, port: int, gateway_ports: P
                 snapshots_kept=settings.snapshots_kept,
                 pace=Pace(scale_in_after=settings.scale_in_after, drain_limit=settings.drain_limit),
             )
-            crew = _crew(environments, controller, keeper, audit)
+            reserve = DiskReserve(settings.paths)
+            crew = _crew(environments, controller, keeper, audit, reserve)
             rooms = _Rooms(settings, keeper, operations, audit, identity, backend, crew, port)
-            with _controlling(controller, backend, crew):
+            with _controlling(controller, backend, crew, reserve):
                 yield Applications(front=rooms.front(), operator=rooms.operator(), gateway=rooms.gateway())
 
 
@@ -265,20 +267,25 @@ def _identity(settings: Settings, engine: Engine) -> Iterator[_Identity]:
         )
 
 
-def _crew(environments: Environments, controller: Controller, keeper: Keeper, audit: Audit) -> ThreadSupervisor:
+def _crew(
+    environments: Environments, controller: Controller, keeper: Keeper, audit: Audit, reserve: DiskReserve
+) -> ThreadSupervisor:
     """Supervises the control plane's own threads; an event tells when one ends or hangs."""
 
     def tell(told: ThreadEvent) -> None:
         environments.record(None, told.kind, told.sentence, {"thread": told.thread}, clock.now())
 
-    return ThreadSupervisor([*controller.threads, keeper.thread, audit.writer], tell)
+    return ThreadSupervisor([*controller.threads, keeper.thread, audit.writer, reserve.thread], tell)
 
 
 @contextlib.contextmanager
-def _controlling(controller: Controller, backend: LocalBackend, crew: ThreadSupervisor) -> Iterator[None]:
-    """Runs the controller within the block, and starts the default version's warm process."""
+def _controlling(
+    controller: Controller, backend: LocalBackend, crew: ThreadSupervisor, reserve: DiskReserve
+) -> Iterator[None]:
+    """Runs the controller within the block, keeps the disk's reserve, and starts the default version's warm process."""
     warming = threading.Thread(target=backend.runtime.warm_up, args=(versions.DEFAULT,), name="warm-up", daemon=True)
     controller.start()
+    reserve.start()
     warming.start()
     crew.start()
     try:
@@ -287,6 +294,7 @@ def _controlling(controller: Controller, backend: LocalBackend, crew: ThreadSupe
         logger.info("stopping")
         crew.stop()
         backend.close()
+        reserve.close()
         controller.stop()
 
 

@@ -84,6 +84,14 @@ class Settings(BaseSettings):
     metrics_bytes: int = Field(default=2**30, ge=16 * 2**20)
     """Bytes of all metrics in the embedded CloudWatch; beyond it the finest and oldest points go."""
 
+    temporary_bytes: int = Field(default=20 * 2**30, ge=16 * 2**20)
+    """As root: bytes that an environment's code may write to /tmp, TMPDIR and AIRFLOW_HOME (an MWAA worker has 20 GB),
+    at most a quarter of the disk; it holds for cells that start from now on."""
+
+    task_logs_bytes: int = Field(default=4 * 2**30, ge=16 * 2**20)
+    """As root: bytes of an environment's own task logs, at most a sixteenth of the disk; beyond it the oldest go. It
+    holds for environments that are made from now on."""
+
     quota_environments: int = Field(default=10, ge=1)
     """How many environments may exist at the same time (MWAA's default quota is 10)."""
 

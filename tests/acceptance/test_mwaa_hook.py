@@ -123,7 +123,8 @@ def value(product, name: str, run: str, task: str) -> str:
 
 def logs(product, name: str) -> str:
     """What the tasks have logged; the failed ones come last."""
-    texts = [path.read_text() for path in (product.data / "environments" / name / "logs").rglob("dag_id=*/**/*.log")]
+    folder = product.seen_by_units(name, product.data / "environments" / name / "logs")
+    texts = [path.read_text() for path in folder.rglob("dag_id=*/**/*.log")]
     return "\n".join(sorted(texts, key=lambda text: "Task failed" in text))[-8000:]
 
 

@@ -24,6 +24,7 @@ from aerodrome.model.observed import (
     Cell,
     CellState,
     DatabaseSeen,
+    DiskImage,
     InstallationProgress,
     LimitMet,
     QueueSeen,
@@ -122,6 +123,9 @@ class FakeCell:
     limit_met: LimitMet | None = None
     """Of its first worker."""
 
+    images: tuple[DiskImage, ...] = ()
+    """Its disks."""
+
     died_at: float | None = None
     """When its first worker died."""
 
@@ -147,6 +151,7 @@ class FakeCell:
                 if self.alive
             ),
             wanted=frozenset(self.wanted),
+            images=self.images if self.alive else (),
             trouble=self.trouble if self.alive else "",
             gone=self.gone if self.alive else frozenset(),
             unattended=self.unattended if self.alive else frozenset(),
@@ -174,8 +179,8 @@ class FakeCell:
         is_first = name == next(iter(self.units))
         hung, at = self.hung if self.hung and is_first else ("", None)
         died_at = self.died_at if name == UNITS[-1] else None
-        met = self.limit_met if name == UNITS[-1] else None
-        return Unit(name=name, state=state, restarts=self.restarts, hung=hung, exited_at=at or died_at, limit_met=met)
+        met = (self.limit_met,) if self.limit_met is not None and name == UNITS[-1] else ()
+        return Unit(name=name, state=state, restarts=self.restarts, hung=hung, exited_at=at or died_at, limits_met=met)
 
     def end(self) -> None:
         """End the cell and all its units."""

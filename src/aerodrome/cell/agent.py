@@ -21,6 +21,8 @@ from . import (
     control,
     control_requests,
     forker,
+    fullness,
+    images,
     kernel,
     liveness,
     logs,
@@ -90,6 +92,9 @@ def _start(path: str, again: list[str]) -> Agent:
     kernel.set_name("aerodrome-cell")
     _take_lock(configuration.lock)
     logs.redirect(configuration.log)
+    lost = images.show(configuration.images) if apart else [each.file for each in configuration.images]
+    if lost:
+        raise specs.RefusedError(f"cannot show the disk images {', '.join(lost)}")
     if apart:
         _keep_apart(configuration.private, hides=configuration.hides)
     hidden = mounts.show(configuration.views) if apart else [path for _, path in configuration.views]
@@ -148,13 +153,17 @@ class Agent:
         self._next_rotation = 0.0
         self._unrotatable: set[str] = set()
         self._listen_to_signals()
-        self._placement = placement.Placement(configuration.group)
+        self._placement = placement.Placement(configuration.group, configuration.writable)
         self._placement.enter(os.getpid(), forker_pid)
         self.supervisor = supervisor.Supervisor(
-            requests, configuration.state, nursery.Nursery(configuration.prelude), self._placement
+            requests,
+            configuration.state,
+            nursery.Nursery(configuration.prelude, configuration.writable),
+            self._placement,
         )
         self.runs = runs.Runs(requests, self.supervisor.nursery, self._placement)
-        self.operations = control_requests.Operations(configuration, self.supervisor, self.runs)
+        self._disks = fullness.Fullness(configuration.images)
+        self.operations = control_requests.Operations(configuration, self.supervisor, self.runs, self._disks)
         self._server = control.Server(configuration.socket, self._selector, self.operations.answer)
         self.supervisor.adopt(configuration.units, time.monotonic())
 
@@ -183,6 +192,7 @@ class Agent:
         self._watch_helpers(now)
         self.supervisor.settle(now)
         self.runs.look(now)
+        self._disks.look(now)
         self._rotate(now)
 
     def finish(self) -> int:

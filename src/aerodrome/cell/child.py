@@ -23,7 +23,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
-from . import kernel, listeners, readiness, seccomp
+from . import kernel, landlock, listeners, readiness, seccomp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,6 +134,8 @@ def _become(spec: dict[str, Any], *, given: int, run: Callable[[list[str]], int]
     env = dict(spec["env"])
     env.pop(COMPANION_VARIABLE, None)
     _take_limits(spec)
+    if spec.get("writable") is not None and spec["uid"] is not None and os.geteuid() == 0:
+        landlock.confine(spec["writable"])  # a fork of the nursery is confined as that is
     if spec.get("companion") is not None:
         _start_companion(spec["companion"])
         env[COMPANION_VARIABLE] = str(COMPANION_FD)
@@ -196,11 +198,16 @@ def reset_signals(*, python: bool) -> None:
 
 
 def _take_limits(spec: dict[str, Any]) -> None:
-    """Sets the limits that no control group sees to, for this process and what it starts."""
+    """Sets the limits that nothing else sees to, for this process and what it starts."""
     limits = spec.get("limits") or {}
     # Processes are counted by user, and an environment may have no user of its own.
     processes = limits.get("user_processes") if spec["uid"] is not None else None
-    for kind, value in ((resource.RLIMIT_NPROC, processes), (resource.RLIMIT_DATA, limits.get("memory"))):
+    wanted = (
+        (resource.RLIMIT_NPROC, processes),
+        (resource.RLIMIT_DATA, limits.get("memory")),
+        (resource.RLIMIT_FSIZE, limits.get("file")),
+    )
+    for kind, value in wanted:
         if value is not None:
             _, hard = resource.getrlimit(kind)
             most = value if hard == resource.RLIM_INFINITY else min(value, hard)
@@ -211,7 +218,7 @@ def _take_identity(uid: int | None, gid: int | None, saved: int | None = None) -
     """Becomes that user. A process without rights may so become any user of its own three ids, and no other."""
     if uid is not None:
         kernel.forbid_new_privileges()
-        seccomp.refuse_user_namespaces()
+        seccomp.refuse()
     if os.geteuid() == 0 and gid is not None:
         os.setgroups([])
     if gid is not None:

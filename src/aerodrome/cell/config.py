@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import cgroups, specs
+from . import cgroups, images, specs
 
 if TYPE_CHECKING:
     from typing import Any
 
 PATHS = ("socket", "state", "pid_file", "log")
-MOUNTS = ("views", "linkless", "private", "hides")
+MOUNTS = ("views", "linkless", "private", "hides", "writable")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,10 @@ class Config:
     """Folder of what units have in the place of /tmp and the like; None = they share these with everybody."""
     hides: bool = False
     """Whether units see no process of others."""
+    images: list[images.Image] = field(default_factory=list)
+    """The disk images that units find at paths of theirs."""
+    writable: list[str] | None = None
+    """The folders in which units may make files; None = wherever modes let them."""
     group: cgroups.ControlGroup | None = None
     """The control group below which the cell makes one for each unit; None = there are none."""
 
@@ -75,6 +79,11 @@ def read(path: str) -> Config:
     specs.require(sound, f"linkless in {path} must be a list of absolute paths")
     private = take("private", "an absolute path or null", lambda value: value is None or specs.is_path(value), None)
     hides = take("hides", "true or false", lambda value: isinstance(value, bool), False)  # noqa: FBT003 - it is the field's default
+    shown = images.parse(raw.get("images", []))
+    specs.require(shown is not None, f"images in {path} must be a list of disk images")
+    writable = raw.get("writable")
+    sound = writable is None or (isinstance(writable, list) and all(map(specs.is_path, writable)))
+    specs.require(sound, f"writable in {path} must be a list of absolute paths, or null")
     return Config(
         path=path,
         environment=environment,
@@ -84,6 +93,8 @@ def read(path: str) -> Config:
         linkless=linkless,
         private=private,
         hides=hides,
+        images=shown or [],
+        writable=writable,
         group=cgroups.parse(raw.get("group")),
         **paths,
     )
@@ -96,6 +107,7 @@ def _is_view(found: object) -> bool:
 def write(config: Config) -> None:
     """Writes the configuration file anew, atomically and durably. Raises OSError; then the old file stands."""
     document: dict[str, Any] = {key: getattr(config, key) for key in ("environment", *PATHS, *MOUNTS)}
+    document["images"] = images.documents(config.images)
     document["group"] = None if config.group is None else config.group._asdict()
     document["prelude"] = None if config.prelude is None else config.prelude.document()
     document["units"] = [spec.document() for spec in config.units]

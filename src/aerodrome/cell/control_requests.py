@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from . import runs, supervisor
+    from . import fullness, runs, supervisor
 
 TAIL_DEFAULT = 20  # lines
 
@@ -25,11 +25,18 @@ TAIL_DEFAULT = 20  # lines
 class Operations:
     """The requests that a cell answers."""
 
-    def __init__(self, configuration: config.Config, crew: supervisor.Supervisor, once: runs.Runs) -> None:
+    def __init__(
+        self,
+        configuration: config.Config,
+        crew: supervisor.Supervisor,
+        once: runs.Runs,
+        disks: fullness.Fullness,
+    ) -> None:
         self.config = configuration
         self.leaving = False
         self._supervisor = crew
         self._runs = once
+        self._disks = disks
         self._ops: dict[str, Callable[[dict[str, Any]], dict[str, Any] | control.PendingAnswer]] = {
             "status": self._status,
             "apply": self._apply,
@@ -65,6 +72,7 @@ class Operations:
             "leaving": self.leaving,
             "units": told,
             "runs": self._runs.status(),
+            "images": self._disks.status(now),
         }
 
     def _apply(self, request: dict[str, Any]) -> dict[str, Any]:

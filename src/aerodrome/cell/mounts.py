@@ -64,7 +64,7 @@ def show(views: list[list[str]]) -> list[str]:
         except OSError:
             refused.append(path)
             continue
-        if not _mount(source, f"/proc/self/fd/{target}"):
+        if not bind(source, f"/proc/self/fd/{target}"):
             refused.append(path)
         os.close(target)
         above.append(path)
@@ -88,7 +88,7 @@ def shut(writable: list[str], temporary: str) -> bool:
     for path in writable:
         os.stat(path)
     for path in writable:
-        done = _mount(path, path) and done
+        done = bind(path, path) and done
     done = done and _set_read_only("/", recursive=True)
     for path in (*writable, *places):
         done = _set_read_only(path, recursive=False, undo=True) and done
@@ -174,14 +174,14 @@ class _Replaced:
 
     def mount(self) -> bool:
         """Put one in the other's place."""
-        done = _mount(self._own, self._place)
+        done = bind(self._own, self._place)
         here = os.open(self._place, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         for name, folder in self._kept:
             if done and _make_folder(here, name):
                 target = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
                 if _is_folder_of_ours(os.fstat(target)):
                     # One that somebody removed meanwhile cannot be shown, and need not.
-                    _mount(f"/proc/self/fd/{folder}", f"/proc/self/fd/{target}")
+                    bind(f"/proc/self/fd/{folder}", f"/proc/self/fd/{target}")
                 os.close(target)
             os.close(folder)
         os.close(here)
@@ -242,7 +242,8 @@ def _open(path: str, above: str | None) -> int:
     return found
 
 
-def _mount(source: str, target: str) -> bool:
+def bind(source: str, target: str) -> bool:
+    """Shows what is at one path at the other too, with all that is mounted below it; False = the kernel does not."""
     return bool(
         _library().mount(os.fsencode(source), os.fsencode(target), None, ctypes.c_ulong(MS_BIND | MS_REC), None) == 0
     )

@@ -23,8 +23,10 @@ PATIENCE = 60.0  # seconds for the first unit's fork: it waits for the imports, 
 class Nursery:
     """At most one process. `spec` says what it runs and as whom; None means that there never is one."""
 
-    def __init__(self, spec: UnitSpec | None) -> None:
+    def __init__(self, spec: UnitSpec | None, writable: list[str] | None = None) -> None:
+        """`writable`: the folders in which it and its forks may make files; None = wherever modes let them."""
         self._spec = spec
+        self._writable = writable
         self._requests: socket.socket | None = None
         self.pid: int | None = None
 
@@ -76,7 +78,7 @@ class Nursery:
             theirs.close()
             os.close(log)
         with channel:
-            channel.sendall(json.dumps(wanted.document()).encode() + b"\n")
+            channel.sendall(json.dumps(dict(wanted.document(), writable=self._writable)).encode() + b"\n")
         self._requests = ours
         logs.say("nursery started", pid=self.pid)
 

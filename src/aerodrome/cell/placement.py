@@ -47,14 +47,19 @@ class Placed:
     counts: cgroups.Counts
     scored: set[int] = field(default_factory=set)
     """The processes that have their score."""
-    met: UnitLimitMet | None = None
+    met: dict[str, UnitLimitMet] = field(default_factory=dict)
+    """The last time that each limit was met."""
 
 
 class Placement:
-    """The groups of a cell's processes, below `group`; None = there are none."""
+    """The groups of a cell's processes, below `group`; None = there are none.
 
-    def __init__(self, group: cgroups.ControlGroup | None) -> None:
+    `writable`: the folders in which units may make files; None = wherever modes let them.
+    """
+
+    def __init__(self, group: cgroups.ControlGroup | None, writable: list[str] | None = None) -> None:
         self._group = group
+        self._writable = writable
         self._placed: dict[str, Placed] = {}
         self._looked_at = 0.0
 
@@ -78,16 +83,16 @@ class Placement:
             self._placed.pop(spec.name, None)
         else:
             before = self._placed.get(spec.name)
-            placed.met = None if before is None else before.met
+            placed.met = {} if before is None else before.met
             self._placed[spec.name] = placed
         _score(pid, 0)
-        return _document(spec, None if placed is None else placed.group)
+        return self._document(spec, None if placed is None else placed.group)
 
     def place_command(self, spec: UnitSpec, pid: int) -> dict[str, Any]:
         """The same for a command that runs once."""
         placed = self._made(COMMANDS, spec.limits, pid)
         _score(pid, 1)
-        return _document(spec, None if placed is None else placed.group)
+        return self._document(spec, None if placed is None else placed.group)
 
     def adopt(self, name: str, pid: int) -> None:
         """Finds the group of a unit that a former cell has started; one of an earlier Aerodrome has none."""
@@ -111,10 +116,10 @@ class Placement:
             if name in mains:
                 _score_new(placed, mains[name])
 
-    def met(self, name: str) -> UnitLimitMet | None:
-        """The limit that the unit met last; None = it has met none."""
+    def met(self, name: str) -> dict[str, UnitLimitMet]:
+        """The limits that the unit has met, each with the last time."""
         placed = self._placed.get(name)
-        return None if placed is None else placed.met
+        return {} if placed is None else placed.met
 
     def kill(self, name: str, now: float) -> int | None:
         """SIGKILLs all that is left of the unit; returns how many there were, and None where it has no group."""
@@ -153,21 +158,20 @@ class Placement:
             return None
         return Placed(group, cgroups.counts(group))
 
+    def _document(self, spec: UnitSpec, group: cgroups.ControlGroup | None) -> dict[str, Any]:
+        """The specification, without the limits that the group sees to: what is left becomes rlimits (`child`)."""
+        document = spec.document()
+        held = set() if group is None else set(group.folders)
+        left = dict(document["limits"])
+        if cgroups.PROCESSES in held:
+            left.update(processes=None, user_processes=None)
+        if cgroups.MEMORY in held:
+            left.update(memory=None)
+        return dict(document, limits=left, writable=self._writable)
+
 
 def _limits(limits: UnitLimits) -> cgroups.Limits:
     return cgroups.Limits(processes=limits.processes, memory=limits.memory)
-
-
-def _document(spec: UnitSpec, group: cgroups.ControlGroup | None) -> dict[str, Any]:
-    """The specification, without the limits that the group sees to: what is left becomes rlimits (`child`)."""
-    document = spec.document()
-    held = set() if group is None else set(group.folders)
-    left = dict(document["limits"])
-    if cgroups.PROCESSES in held:
-        left.update(processes=None, user_processes=None)
-    if cgroups.MEMORY in held:
-        left.update(memory=None)
-    return dict(document, limits=left)
 
 
 def _tell(name: str, refused: list[str]) -> None:
@@ -181,11 +185,12 @@ def _count(placed: Placed, now: float) -> None:
     placed.counts = found
     for limit, times in news.items():
         if times > 0:
-            placed.met = _met(placed.met, limit, times, now)
+            placed.met[limit] = met(placed.met.get(limit), limit, times, now)
 
 
-def _met(before: UnitLimitMet | None, limit: str, times: int, now: float) -> UnitLimitMet:
-    if before is not None and before.limit == limit and now - before.last < ONE_EVENT:
+def met(before: UnitLimitMet | None, limit: str, times: int, now: float) -> UnitLimitMet:
+    """The limit, met again so many times; what follows within a minute is the same event. Pure."""
+    if before is not None and now - before.last < ONE_EVENT:
         return before._replace(times=before.times + times, last=now)
     return UnitLimitMet(limit, times, now, now)
 

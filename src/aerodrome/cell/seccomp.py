@@ -1,12 +1,15 @@
-"""No user namespace of its own for a process that is nobody: the kernel refuses it to that process and all it starts.
+"""What the kernel refuses to a process that is nobody, and to all that it starts.
 
-In a user namespace of its own a process has every capability, and with them reaches parts of the kernel that are
-otherwise root's alone. The cell calls `refuse_user_namespaces` for each unit; `release/inside/supervise.py`, which
-loads this module by its path, for each program that builds or tries.
+The cell calls `refuse` for each unit; `release/inside/supervise.py`, which loads this module by its path, for each
+program that builds or tries. A small program for seccomp(2) answers:
 
-A small program for seccomp(2) answers: unshare(2) and clone(2) with CLONE_NEWUSER are not permitted. The flags of
-clone3(2) lie in memory, where such a program cannot look, so clone3 is answered as if the kernel did not have it;
-then C libraries use clone.
+- unshare(2) and clone(2) with CLONE_NEWUSER are not permitted. In a user namespace of its own a process has every
+  capability, and with them reaches parts of the kernel that are otherwise root's alone. The flags of clone3(2) lie in
+  memory, where such a program cannot look, so clone3 is answered as if the kernel did not have it; then C libraries use
+  clone.
+- fallocate(2) gives no blocks behind the end of a file: no limit of the size of files counts them, and a unit has files
+  of ours open, for what it prints. Programs do without, as on file systems that have no such blocks.
+- io_uring, by which calls pass such a program by, is answered as if the kernel did not have it.
 """
 
 from __future__ import annotations
@@ -22,6 +25,9 @@ SECCOMP_RET_ALLOW = 0x7FFF0000
 SECCOMP_RET_ERRNO = 0x00050000
 EPERM = 1  # as x86 and ARM have it
 ENOSYS = 38
+EOPNOTSUPP = 95
+FALLOC_FL_KEEP_SIZE = 1  # linux/falloc.h
+FALLOC_FL_PUNCH_HOLE = 2  # which needs the former, and gives blocks back
 
 LOAD = 0x20  # BPF_LD | BPF_W | BPF_ABS, linux/bpf_common.h, as those below
 AND = 0x54  # BPF_ALU | BPF_AND | BPF_K
@@ -29,14 +35,15 @@ IF_EQUAL = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
 IF_SET = 0x45  # BPF_JMP | BPF_JSET | BPF_K
 ANSWER = 0x06  # BPF_RET | BPF_K
 
-NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16  # offsets in struct seccomp_data; the argument's lower half
+NUMBER, ARCHITECTURE = 0, 4  # offsets in struct seccomp_data
+FIRST_ARGUMENT, SECOND_ARGUMENT = 16, 24  # their lower halves
 X32 = 0x40000000  # set in the numbers of x86's 64-bit calls with 32-bit pointers, which are otherwise the same
 
 CALLS = {
-    0xC000003E: (272, 56, 435),  # x86_64: unshare, clone, clone3
-    0x40000003: (310, 120, 435),  # its 32-bit programs
-    0xC00000B7: (97, 220, 435),  # aarch64
-    0x40000028: (337, 120, 435),  # its 32-bit programs
+    0xC000003E: (272, 56, 435, 285, 425),  # x86_64: unshare, clone, clone3, fallocate, io_uring_setup
+    0x40000003: (310, 120, 435, 324, 425),  # its 32-bit programs
+    0xC00000B7: (97, 220, 435, 47, 425),  # aarch64
+    0x40000028: (337, 120, 435, 352, 425),  # its 32-bit programs
 }
 """The numbers of the system calls, by the architecture's AUDIT_ARCH of linux/audit.h."""
 
@@ -44,8 +51,8 @@ SECCOMP = {"x86_64": 317, "aarch64": 277}
 """The number of seccomp(2) by the machine's name."""
 
 
-def refuse_user_namespaces() -> bool:
-    """Refuses them to this process and its descendants; False = the kernel or the machine lets us not.
+def refuse() -> bool:
+    """Refuses all this to this process and its descendants; False = the kernel or the machine lets us not.
 
     No program may gain rights any more (`kernel.forbid_new_privileges`) before this is called, or we are root.
     """
@@ -67,7 +74,7 @@ def refuse_user_namespaces() -> bool:
 
 
 def program() -> bytes:
-    """The instructions, each a struct sock_filter: for each architecture its three calls, all else is allowed."""
+    """The instructions, each a struct sock_filter: for each architecture its calls, all else is allowed."""
     code = [_step(LOAD, ARCHITECTURE)]
     for architecture, calls in CALLS.items():
         block = _block(*calls)
@@ -75,17 +82,24 @@ def program() -> bytes:
     return b"".join([*code, _step(ANSWER, SECCOMP_RET_ALLOW)])
 
 
-def _block(unshare: int, clone: int, clone3: int) -> list[bytes]:
+def _block(unshare: int, clone: int, clone3: int, fallocate: int, io_uring: int) -> list[bytes]:
     """What is answered to one architecture's calls; it never runs into the next block."""
     return [
         _step(LOAD, NUMBER),
         _step(AND, 0xFFFFFFFF & ~X32),
-        _step(IF_EQUAL, clone3, 5, 0),
-        _step(IF_EQUAL, unshare, 1, 0),
-        _step(IF_EQUAL, clone, 0, 4),
+        _step(IF_EQUAL, clone3, 11, 0),
+        _step(IF_EQUAL, io_uring, 10, 0),
+        _step(IF_EQUAL, unshare, 5, 0),
+        _step(IF_EQUAL, clone, 4, 0),
+        _step(IF_EQUAL, fallocate, 0, 8),
+        _step(LOAD, SECOND_ARGUMENT),
+        _step(IF_SET, FALLOC_FL_PUNCH_HOLE, 6, 0),
+        _step(IF_SET, FALLOC_FL_KEEP_SIZE, 3, 5),
+        # namespaces
         _step(LOAD, FIRST_ARGUMENT),
-        _step(IF_SET, CLONE_NEWUSER, 0, 2),
+        _step(IF_SET, CLONE_NEWUSER, 0, 3),
         _step(ANSWER, SECCOMP_RET_ERRNO | EPERM),
+        _step(ANSWER, SECCOMP_RET_ERRNO | EOPNOTSUPP),
         _step(ANSWER, SECCOMP_RET_ERRNO | ENOSYS),
         _step(ANSWER, SECCOMP_RET_ALLOW),
     ]

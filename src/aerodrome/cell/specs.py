@@ -41,6 +41,8 @@ class UnitLimits(NamedTuple):
     """Bytes."""
     user_processes: int | None = None
     """Processes and threads of the unit's user in all its units, where control groups cannot count the unit's own."""
+    file: int | None = None
+    """Bytes of one file."""
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,8 @@ class SupervisedUnit:
     trouble: str = ""
     """Why it could not be started."""
     pulse: liveness.Pulse = field(default_factory=liveness.Pulse)
-    met: placement.UnitLimitMet | None = None
-    """The limit that it met last."""
+    met: dict[str, placement.UnitLimitMet] = field(default_factory=dict)
+    """The limits that it has met, each with the last time."""
     hung: str = ""
     """Why it is killed, if that is because it hangs; empty otherwise."""
 
@@ -46,7 +46,6 @@ def status(unit: SupervisedUnit, now: float) -> dict[str, Any]:
     """What the control socket tells of a unit; times are seconds since 1970."""
     decided = unit.decided
     offset = time.time() - now
-    met = unit.met
     last_exit = unit.last_exit and dict(unit.last_exit, at=_wall(unit.last_exit["at"], offset))
     return {
         "name": decided.name,
@@ -60,13 +59,15 @@ def status(unit: SupervisedUnit, now: float) -> dict[str, Any]:
         "status_text": unit.trouble or (unit.notices.status if unit.notices is not None else ""),
         "holds": None if unit.notices is None else unit.notices.holds,
         "log": unit.spec.log,
-        "limit_met": met
-        and {
-            "limit": met.limit,
-            "allowed": getattr(unit.spec.limits, met.limit),
-            "times": met.times,
-            "at": _wall(met.at, offset),
-        },
+        "limits_met": [
+            {
+                "limit": met.limit,
+                "allowed": getattr(unit.spec.limits, met.limit),
+                "times": met.times,
+                "at": _wall(met.at, offset),
+            }
+            for met in unit.met.values()
+        ],
     }
 
 

@@ -124,7 +124,7 @@ class Supervisor:
         mains = {name: unit.pid for name, unit in self.supervised.items() if unit.pid is not None}
         self._placement.look(mains, now)
         for name, unit in self.supervised.items():
-            unit.met = self._placement.met(name) or unit.met
+            unit.met.update(self._placement.met(name))
         seconds = now - self._looked_at
         if seconds < liveness.LOOK_EVERY:
             return

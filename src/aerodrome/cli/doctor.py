@@ -88,6 +88,7 @@ def judge(facts: MachineFacts) -> list[DoctorFinding]:
         _redis(facts),
         _user(facts),
         _limits(facts.limits),
+        _images(facts.limits),
     ]
 
 
@@ -222,6 +223,17 @@ def _limits(found: Enforcement) -> DoctorFinding:
         "version 2; a container needs /sys/fs/cgroup writable, and a group without processes of its own"
     )
     return DoctorFinding(subject="limits", level=Level.WARN, found=found.sentence, fix=fix)
+
+
+def _images(found: Enforcement) -> DoctorFinding:
+    subject = "disks of environments"
+    if not found.disk_trouble:
+        return DoctorFinding(subject=subject, level=Level.OK, found=found.disk_sentence)
+    fix = (
+        "start Aerodrome as root, with e2fsprogs installed; a container needs CAP_SYS_ADMIN, /dev/loop-control and the "
+        "loop devices (`--privileged` has them)"
+    )
+    return DoctorFinding(subject=subject, level=Level.WARN, found=found.disk_sentence, fix=fix)
 
 
 def _interpreter(line: str, settings: Settings) -> str | None:

@@ -114,6 +114,8 @@ def status(document: Mapping[str, Any]) -> RenderableType:
         known.add("Airflow imported for creations", ", ".join(document["primed"]))
     if "limits" in document:  # a control plane of before says nothing of them
         known.add("limits", document["limits"]["sentence"])
+        if "disk_sentence" in document["limits"]:
+            known.add("disks of environments", document["limits"]["disk_sentence"])
     troubles = Rows("trouble", header=False)
     for sentence in document["troubles"]:
         troubles.add(Text(sentence, "red"))

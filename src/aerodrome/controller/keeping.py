@@ -12,7 +12,17 @@ from aerodrome.controller.scaling import Pace
 from aerodrome.model import zones
 from aerodrome.model.environment import Environment, Failure
 from aerodrome.model.lifecycle import Event
-from aerodrome.model.observed import NO_CELL, CellState, LimitMet, Observed, RuntimeSeen, TasksSeen
+from aerodrome.model.observed import (
+    LOGS,
+    NO_CELL,
+    TEMPORARY,
+    CellState,
+    DiskImage,
+    LimitMet,
+    Observed,
+    RuntimeSeen,
+    TasksSeen,
+)
 from aerodrome.model.orders import CellOrder, Death, Point, ReportDeaths
 from aerodrome.model.phases import Phase
 
@@ -159,6 +169,7 @@ class Incident:
     """The unit's; None = it is a service."""
 
     unit: str
+    """Of a full disk: what is on it."""
     at: float
     """Seconds since 1970."""
 
@@ -168,7 +179,8 @@ class Incident:
 UNIT_HUNG = "UNIT_HUNG"
 OUT_OF_MEMORY = "OUT_OF_MEMORY"
 OUT_OF_PROCESSES = "OUT_OF_PROCESSES"
-INCIDENTS = frozenset({UNIT_HUNG, OUT_OF_MEMORY, OUT_OF_PROCESSES})
+DISK_FULL = "DISK_FULL"
+INCIDENTS = frozenset({UNIT_HUNG, OUT_OF_MEMORY, OUT_OF_PROCESSES, DISK_FULL})
 """The kinds of events for them."""
 
 
@@ -182,11 +194,29 @@ def incidents(observed: Observed) -> list[Incident]:
                 sentence = f"{unit.name} {unit.hung}; it was ended and is started again."
                 at = unit.exited_at or 0.0
                 found.append(Incident(kind=UNIT_HUNG, revision=whose, unit=unit.name, at=at, sentence=sentence))
-            if unit.limit_met is not None:
-                kind, sentence = _limit(unit.name, unit.limit_met, chosen)
-                at = unit.limit_met.at
-                found.append(Incident(kind=kind, revision=whose, unit=unit.name, at=at, sentence=sentence))
+            for met in unit.limits_met:
+                kind, sentence = _limit(unit.name, met, chosen)
+                found.append(Incident(kind=kind, revision=whose, unit=unit.name, at=met.at, sentence=sentence))
+        # The services' cell has no other disks than the revisions' cells.
+        if whose is not None:
+            found += [
+                Incident(kind=DISK_FULL, revision=whose, unit=each.name, at=each.full_at, sentence=_full(each))
+                for each in cell.images
+                if each.full_at is not None
+            ]
     return found
+
+
+def _full(image: DiskImage) -> str:
+    """What has filled, what comes of it, and what to do."""
+    remedies = {
+        TEMPORARY: "Let tasks remove what they have written to /tmp, TMPDIR and AIRFLOW_HOME, or write to the bucket; "
+        "AERODROME_TEMPORARY_BYTES gives more, and an update begins with an empty one.",
+        LOGS: "The oldest are removed, so older tasks' logs are in CloudWatch Logs alone; AERODROME_TASK_LOGS_BYTES "
+        "gives more to new environments.",
+    }
+    what = f"The environment's disk for {image.name} is full ({image.size / GIB:.1f} GiB)"
+    return f"{what}: programs were refused to write more. {remedies.get(image.name, '')}".strip()
 
 
 def _limit(unit: str, met: LimitMet, chosen: str) -> tuple[str, str]:

@@ -188,7 +188,7 @@ def confine_process(address: OwnAddress) -> None:
 
         kernel.forbid_new_privileges()
         kernel.be_untraceable()
-        seccomp.refuse_user_namespaces()
+        seccomp.refuse()
 
     def judge(event: str, arguments: tuple[Any, ...]) -> None:
         if event in FORBIDDEN:

@@ -47,6 +47,11 @@ RESERVED = 8
 
 USUAL_WEIGHT = 100
 
+DISK_RESERVE = 2 * GIB
+"""Bytes of a disk that stay free of what environments write, for PostgreSQL and the ledger; of a small one a tenth."""
+
+MIB = 2**20
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enforcement:
@@ -67,6 +72,9 @@ class Enforcement:
     machine: int
     """Bytes of memory of the machine, or of as much of it as we may have."""
 
+    disk_trouble: str = ""
+    """Why what code writes is not limited; empty = it is, by disk images."""
+
     @property
     def processes(self) -> str:
         """Of what the number of processes is limited: `unit`, `user`, or empty: of nothing."""
@@ -86,6 +94,7 @@ class Enforcement:
 
     @property
     def is_whole(self) -> bool:
+        """Whether all that control groups limit is limited."""
         return bool(self.processes == self.memory == "unit" and self.processor)
 
     @property
@@ -100,6 +109,16 @@ class Enforcement:
         held = ", ".join(f"{what} of each {whose}" for what, whose in named.items() if whose)
         free = ", ".join(what for what, whose in named.items() if not whose)
         return f"{by}: {held}" + (f"; not limited: {free}" if free else "")
+
+    @property
+    def disk_sentence(self) -> str:
+        """What is enforced of what code of environments writes, and what is not."""
+        if not self.disk_trouble:
+            return "disk images: temporary files and logs of each environment; a reserve that they leave free"
+        return (
+            f"no disk images ({self.disk_trouble}): the size of each file, and the oldest task logs go; not limited: "
+            "temporary files of each environment"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +163,25 @@ def of_environment(cells: Iterable[tuple[EnvironmentClass, int]], machine: int) 
         processes += (workers + 2) * _processes(found)
         memory += ((workers + 1) * found.worker_memory_gib + found.webserver_memory_gib) * GIB
     return Allowance(processes, min(memory, for_environments(machine) * 3 // 4))
+
+
+def temporary_files(wanted: int, disk: int) -> int:
+    """Bytes that the code of an environment may write to temporary files, of a disk with so many: at most a quarter."""
+    return _whole(min(wanted, disk // 4))
+
+
+def task_logs(wanted: int, disk: int) -> int:
+    """Bytes that an environment's task logs may have on such a disk: at most a sixteenth."""
+    return _whole(min(wanted, disk // 16))
+
+
+def disk_reserve(disk: int) -> int:
+    """Bytes of such a disk that stay for the control plane, PostgreSQL and the embedded AWS services."""
+    return min(DISK_RESERVE, disk // 10)
+
+
+def _whole(size: int) -> int:
+    return max(16 * MIB, size // MIB * MIB)
 
 
 def weight(found: EnvironmentClass) -> int:

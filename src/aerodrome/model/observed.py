@@ -19,6 +19,10 @@ NOT_ANSWERING = "not answering"
 OVERDUE = 30.0
 """Seconds within which the scheduler has sent the message of a task that is queued, even where it is slow."""
 
+TEMPORARY = "temporary files"
+LOGS = "logs"
+"""What an environment has disks for."""
+
 WORKER = "worker-"
 """What the names of the units begin with that run tasks."""
 
@@ -35,6 +39,21 @@ class LimitMet:
 
     at: float
     """When that began, in seconds since 1970; what follows within a minute belongs to it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskImage:
+    """A disk of its own that an environment has for what its code writes. Bytes."""
+
+    name: str
+    """What is on it: `temporary files` or `logs`."""
+
+    size: int
+    free: int
+    """What programs may still write; less than the rest of its size where the machine's disk is short."""
+
+    full_at: float | None = None
+    """When it became full the last time, in seconds since 1970; None = it never was, as far as its cell knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +79,8 @@ class Unit:
     tells_holds: bool = True
     """Whether its cell is one that tells how many; workers of an older cell cannot be told to take no more."""
 
-    limit_met: LimitMet | None = None
-    """The limit that it met last; None = none, as far as its cell knows."""
+    limits_met: tuple[LimitMet, ...] = ()
+    """The limits that it has met, each with the last time, as far as its cell knows."""
 
     @property
     def is_ready(self) -> bool:
@@ -114,6 +133,9 @@ class Cell:
 
     wanted: frozenset[str] = frozenset()
     """Names of the units that it has when everything is kept."""
+
+    images: tuple[DiskImage, ...] = ()
+    """The disks that its units write to; none where the machine cannot give them any."""
 
     trouble: str = ""
     """Why it is LOST although it runs, in words that follow its name (`gave no answer for 95 s`); else empty."""

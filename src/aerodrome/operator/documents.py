@@ -27,6 +27,8 @@ def limits(found: Enforcement) -> Document:
         "memory": found.memory,
         "processor": found.processor,
         "sentence": found.sentence,
+        "disk_images": not found.disk_trouble,
+        "disk_sentence": found.disk_sentence,
     }
 
 
@@ -51,6 +53,7 @@ def environment(found: Environment, services: ShownCell, cells: Mapping[int, Sho
         "serving": found.serving,
         "change": {"revision": change.revision, "kind": change.kind, "report": list(change.report)} if change else None,
         "hibernation": _hibernation(found),
+        "disks": [asdict(image) for image in cells[found.serving].cell.images] if found.serving in cells else [],
         "units": [*_units(services), *(_units(cells[found.serving]) if found.serving in cells else [])],
         "zones_lost": list(cells[found.serving].cell.zones_lost) if found.serving in cells else [],
         "other_cells": [

@@ -20,6 +20,9 @@ RESULT_DATABASE = 1
 
 UNIT = "redis"
 
+MOST_MEMORY = 512 * 2**20
+"""Bytes of a queue; a task that sends more is refused. A message of Airflow's has some hundred bytes."""
+
 GRACE = 15
 """Seconds for the stop; Redis syncs its append-only file, which takes far less for a queue."""
 
@@ -72,6 +75,7 @@ def configuration(*, socket: Path, spool: Path, shared_group: bool = False) -> s
         "aof-load-truncated": "yes",  # after a power cut the last second may be half written
         "auto-aof-rewrite-percentage": "100",
         "auto-aof-rewrite-min-size": "16mb",
+        "maxmemory": str(MOST_MEMORY),  # it also bounds the append-only file, which is rewritten when it has doubled
         "maxmemory-policy": "noeviction",  # a task that is queued must not vanish
         "databases": "2",
         "timeout": "0",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from aerodrome.errors import BrokenError
+from aerodrome.sidecar.room import TaskLogs
 
 CONFIG_LIMIT = 64 * 1024
 """Bytes; a real file has about one thousand."""
@@ -138,6 +139,8 @@ class SidecarConfig:
     """None: nothing is shipped."""
     metrics: MetricsConfig | None
     """None: nothing is published."""
+    task_logs: TaskLogs | None
+    """None: nothing of them is ever removed."""
     interval: float
     """Seconds from the start of one round to the start of the next, unless something is announced before."""
     announced_at: Path | None
@@ -196,6 +199,7 @@ def parse(document: object) -> SidecarConfig:
         status_file=_path(document, "status_file"),
         logs=_logs(document),
         metrics=_metrics(document),
+        task_logs=_task_logs(document),
         interval=_seconds(document, "interval", default=1.0),
         announced_at=None if document.get("announced_at") is None else _path(document, "announced_at"),
     )
@@ -284,6 +288,16 @@ def _metrics(document: Json) -> MetricsConfig | None:
 def _measured(entry: Json) -> MeasuredConfig:
     memory = None if entry.get("memory") is None else _path(entry, "memory")
     return MeasuredConfig(memory=memory, queue_sql=_text(entry, "queue_sql"))
+
+
+def _task_logs(document: Json) -> TaskLogs | None:
+    entry = _object(document, "task_logs")
+    if entry is None:
+        return None
+    most = entry.get("most")
+    if type(most) is not int or most <= 0:
+        raise _wrong("task_logs.most", "a number of bytes")
+    return TaskLogs(folder=_path(entry, "folder"), most=most)
 
 
 def _object(document: Json, name: str) -> Json | None:

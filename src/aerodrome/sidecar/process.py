@@ -95,6 +95,10 @@ def _serve(settings: SidecarConfig, cell: CellPipe) -> None:
         if shipper is not None:
             shipping = SupervisedThread("logs", lambda: shipper.run(shipping.beat))
             shipping.start()
+        if settings.task_logs is not None:
+            task_logs = settings.task_logs
+            keeping = SupervisedThread("room", lambda: task_logs.run(keeping.beat))
+            keeping.start()
         with _announcements(settings) as rest:
             rounds.run(settings.interval, rest)
     finally:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import lines
-from aerodrome.cell import cgroups, kernel
+from aerodrome.cell import cgroups, images, kernel
 from aerodrome.services import accounts
 from matrices import ALL_FAULTS
 from waiting import wait_for
@@ -175,6 +175,8 @@ class Cell:
         self.linkless: list[str] = []
         self.group: cgroups.ControlGroup | None = None
         self.private: Path | None = None
+        self.images: list[images.Image] = []
+        self.writable: list[str] | None = None
         self.seen: set[int] = set()
 
     def unit(self, name: str, script: str = SLEEPER, **fields: Any) -> dict[str, Any]:
@@ -213,6 +215,8 @@ class Cell:
                     "group": self.group and self.group._asdict(),
                     "private": self.private and str(self.private),
                     "hides": self.private is not None,
+                    "images": images.documents(self.images),
+                    "writable": self.writable,
                     **paths,
                 }
             )

@@ -73,7 +73,7 @@ def placed(one_cell, group) -> harness.Cell:
 
 
 def met(cell: harness.Cell, name: str) -> dict | None:
-    return cell.units()[name]["limit_met"]
+    return next(iter(cell.units()[name]["limits_met"]), None)
 
 
 def test_each_unit_has_a_group_and_the_cell_too(placed, group) -> None:

@@ -181,6 +181,14 @@ def test_check_passes_the_variables_that_it_is_told_to():
             check_run.passed([wrong], {"A": "1"})
 
 
+def test_a_machine_without_disk_images_is_told_what_it_does_not_limit():
+    without = replace(WELL.limits, disk_trouble="the kernel mounts no image")
+    [found] = [each for each in judge(replace(WELL, limits=without)) if each.level is not Level.OK]
+    assert (found.subject, found.level) == ("disks of environments", Level.WARN)
+    assert "not limited: temporary files" in found.found
+    assert "/dev/loop-control" in found.fix
+
+
 def test_a_machine_without_control_groups_is_told_what_it_does_not_limit():
     without = Enforcement(version=None, reason="we may not change /x", machine=2**34)
     [found] = [each for each in judge(replace(WELL, limits=without)) if each.level is not Level.OK]

@@ -9,7 +9,7 @@ import pytest
 
 from aerodrome.controller.plans import Wait
 from aerodrome.model.lifecycle import Status
-from aerodrome.model.observed import Cell, CellState, LimitMet
+from aerodrome.model.observed import Cell, CellState, DiskImage, LimitMet
 from aerodrome.model.orders import Death, ServicesOrder, title
 from unit.controller.test_plan import NOW, an_environment, everything
 from unit.controller.world import NAME, World, option, plan, version
@@ -115,6 +115,25 @@ def test_a_limit_that_was_met_is_told_once_and_again_when_it_is_met_again(limit,
     assert [event["detail"]["at"] for event in told] == [100.0, 200.0]
     assert told[0]["sentence"].startswith(sentence)
     assert told[0]["sentence"].endswith("Choose a larger EnvironmentClass, or let DAG code take less.")
+
+
+def test_a_full_disk_of_an_environments_own_is_told_with_what_to_do():
+    world = World()
+    world.create()
+    for at in (None, 100.0, 100.002, 200.0):
+        world.place.cells[1].images = (
+            DiskImage(name="temporary files", size=20 * 2**30, free=0, full_at=at),
+            DiskImage(name="logs", size=4 * 2**30, free=2**30),
+        )
+        for _ in range(3):
+            world.look(world.controller())
+    told = [event for event in world.environments.events(NAME) if event["kind"] == "DISK_FULL"]
+    assert [(event["detail"]["unit"], event["detail"]["at"]) for event in told] == [
+        ("temporary files", 100.0),
+        ("temporary files", 200.0),
+    ]
+    assert told[0]["sentence"].startswith("The environment's disk for temporary files is full (20.0 GiB): ")
+    assert "AERODROME_TEMPORARY_BYTES" in told[0]["sentence"]
 
 
 def test_a_full_disk_fails_no_change():

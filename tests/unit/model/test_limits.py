@@ -72,5 +72,22 @@ def test_what_is_not_enforced_is_said() -> None:
         "no control groups (the kernel shows no control groups here): processes of each user, memory of each process; "
         "not limited: CPU weight"
     )
+    assert whole.disk_sentence.startswith("disk images: temporary files and logs of each environment")
+    bare = enforced("pids", version=1, disk_trouble="not root")
+    assert bare.disk_sentence.startswith("no disk images (not root): ")
+    assert bare.disk_sentence.endswith("not limited: temporary files of each environment")
     alone = enforced(version=None, reason="-")
     assert alone.sentence.endswith("memory of each process; not limited: processes, CPU weight")
+
+
+@given(st.integers(min_value=2**29, max_value=2**45), st.integers(min_value=16 * 2**20, max_value=2**40))
+def test_one_environment_leaves_the_disk_to_others(disk, wanted) -> None:
+    temporary, logs = limits.temporary_files(wanted, disk), limits.task_logs(wanted, disk)
+    assert 16 * 2**20 <= logs <= temporary <= wanted
+    assert temporary + logs + limits.disk_reserve(disk) <= disk // 2
+    assert temporary % 2**20 == logs % 2**20 == 0
+
+
+def test_a_large_disk_has_what_mwaa_gives() -> None:
+    assert limits.temporary_files(20 * GIB, 256 * GIB) == 20 * GIB
+    assert limits.disk_reserve(256 * GIB) == 2 * GIB

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aerodrome.errors import RetryError
-from aerodrome.model.observed import LimitMet, Unit
+from aerodrome.model.observed import DiskImage, LimitMet, Unit
 
 ANSWER_LIMIT = 4 * 2**20
 """Bytes that an answer may have; a longer one is the other side's fault."""
@@ -64,7 +64,7 @@ def units(answer: Mapping[str, Any]) -> tuple[Unit, ...]:
             holds=unit.get("holds"),
             tells_holds="holds" in unit,
             hung=(unit.get("last_exit") or {}).get("hung", ""),
-            limit_met=_limit_met(unit.get("limit_met")),
+            limits_met=_limits_met(unit),
         )
         for unit in answer["units"]
     )
@@ -87,10 +87,19 @@ def _line(client: socket.socket) -> bytes:
     return received
 
 
-def _limit_met(found: Mapping[str, Any] | None) -> LimitMet | None:
-    if not found:
-        return None
-    return LimitMet(limit=found["limit"], allowed=found["allowed"], at=found["at"])
+def images(answer: Mapping[str, Any]) -> tuple[DiskImage, ...]:
+    """The disk images in a cell's status; a cell of an earlier Aerodrome has none."""
+    return tuple(
+        DiskImage(name=each["name"], size=each["size"], free=each["free"], full_at=each["full_at"])
+        for each in answer.get("images", ())
+    )
+
+
+def _limits_met(unit: Mapping[str, Any]) -> tuple[LimitMet, ...]:
+    """A cell of an earlier Aerodrome tells of the last one alone."""
+    last = unit.get("limit_met")
+    found = unit.get("limits_met", [last] if last else [])
+    return tuple(LimitMet(limit=each["limit"], allowed=each["allowed"], at=each["at"]) for each in found)
 
 
 def _in_words(last_exit: Mapping[str, Any] | None) -> str:

@@ -18,7 +18,8 @@ from aerodrome.airflow import units as airflow_units
 from aerodrome.airflow.context import Context
 from aerodrome.airflow.units import UnitDocument
 from aerodrome.backends import ownership
-from aerodrome.backends.local import environment_folders
+from aerodrome.backends.local import disk_images, environment_folders
+from aerodrome.backends.local.disk_images import Sizes
 from aerodrome.backends.local.environment import LocalEnvironment
 from aerodrome.backends.local.paths import CellPaths, part
 from aerodrome.cell import mounts
@@ -83,7 +84,16 @@ class CellFiles:
         found, machine = classes.CLASSES[self.order.environment_class], self.environment.groups.memory
         allowed = limits.of_unit(found, unit, machine)
         whole = limits.of_environment([(found, self.order.most_workers)], machine)
-        return {"processes": allowed.processes, "memory": allowed.memory, "user_processes": whole.processes}
+        return {
+            "processes": allowed.processes,
+            "memory": allowed.memory,
+            "user_processes": whole.processes,
+            "file": self._sizes.temporary,
+        }
+
+    @property
+    def _sizes(self) -> Sizes:
+        return disk_images.sizes(self.environment.control_plane.settings)
 
     def write(self, kept: Collection[str]) -> None:
         """Write every file that the cell and its units read; the cell begins with the units that are `kept`."""
@@ -91,6 +101,8 @@ class CellFiles:
         environment_folders.prepare_cell(
             environment.paths, revision, environment.owner, self._control, place=self.place
         )
+        if environment.owner is not None and not disk_images.trouble():
+            disk_images.prepare_temporary(environment.paths, revision, self._sizes.temporary)
         environment.write_trust()
         environment.write_credentials_token()
         seen = airflow_home.lay_out(context.home, self._parts, environment.owner)
@@ -104,6 +116,10 @@ class CellFiles:
             cell, self._log("cell"), [unit for unit in units if unit["name"] in kept], revision, self.place
         )
         config["views"] = [[str(folder), str(path)] for folder, path in seen.views]
+        if environment.owner is not None:
+            shown = disk_images.of_cell(environment.paths, revision, environment.owner, self._control)
+            config["images"] = disk_images.documents(shown)
+            config["writable"] = disk_images.writable(shown, environment.paths) if shown and self._private else None
         config["linkless"] = [str(context.logs)] if self._control is not None else []
         if environment.owner is not None:
             config["private"] = self._private

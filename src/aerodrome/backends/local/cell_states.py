@@ -91,7 +91,13 @@ def is_apart(cell: CellPaths) -> bool:
 def _seen(cell: CellPaths, answer: Mapping[str, Any] | None) -> Cell:
     order, wanted = recorded_orders.read(cell), _wanted(cell)
     if answer is not None:
-        return Cell(state=CellState.RUNNING, order=order, units=cell_client.units(answer), wanted=wanted)
+        return Cell(
+            state=CellState.RUNNING,
+            order=order,
+            units=cell_client.units(answer),
+            wanted=wanted,
+            images=cell_client.images(answer),
+        )
     if leftovers.exist(cell):
         return Cell(state=CellState.LOST, order=order, wanted=wanted)
     state = CellState.ENDED if cell.config.exists() else CellState.ABSENT

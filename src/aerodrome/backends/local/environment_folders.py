@@ -15,6 +15,7 @@ from pathlib import Path
 
 from aerodrome import trees
 from aerodrome.backends import ownership
+from aerodrome.backends.local import disk_images
 from aerodrome.backends.local.paths import ZONES, EnvironmentPaths, part
 from aerodrome.errors import RetryError
 from aerodrome.services import folders
@@ -76,6 +77,7 @@ def prepare_cell(
 
 def remove_cell(paths: EnvironmentPaths, revision: int) -> None:
     """Remove what only the cell of a revision has used, except what its units printed."""
+    disk_images.remove_temporary(paths, revision)
     for socket in (paths.web_socket(revision), paths.control_web_socket(revision)):
         for each in (socket, *socket.parent.glob(f"{socket.stem}-*{socket.suffix}")):
             each.unlink(missing_ok=True)

@@ -21,6 +21,7 @@ import psutil
 import structlog
 
 from aerodrome import private_files
+from aerodrome.backends.local import disk_images
 from aerodrome.backends.local.paths import ZONES, CellPaths, part
 from aerodrome.cell import cgroups
 from aerodrome.cell.cgroups import ControlGroup, Limits
@@ -144,6 +145,7 @@ def enforcement(paths: Paths) -> Enforcement:
         reason=reason,
         has_users=os.geteuid() == 0,
         machine=Groups(paths).memory,
+        disk_trouble=disk_images.trouble(),
     )
 
 

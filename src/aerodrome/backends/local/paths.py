@@ -56,6 +56,20 @@ class EnvironmentPaths:
         return self.home / "logs"
 
     @property
+    def logs_image(self) -> Path:
+        """The disk image that units and sidecar find at `logs`."""
+        return self.home / "logs.img"
+
+    def temporary_image(self, revision: int) -> Path:
+        """The disk image that a revision's units find at `temporary` and wherever else they make files."""
+        return self.home / f"temporary-{revision}.img"
+
+    @property
+    def mount(self) -> Path:
+        """Where a cell mounts an image for a moment, in a mount namespace of its own."""
+        return self.run / "m"
+
+    @property
     def unit_logs(self) -> Path:
         """What the units print; not in `logs`, because the cell writes here and units write there."""
         return self.home / "unit-logs"

@@ -13,6 +13,7 @@ from aerodrome.airflow import versions
 from aerodrome.aws.credentials import Credentials
 from aerodrome.backends import ownership
 from aerodrome.backends.control_plane import SESSION_NAME
+from aerodrome.backends.local import disk_images
 from aerodrome.backends.local.environment import LocalEnvironment
 from aerodrome.cell import cgroups
 from aerodrome.model import announcements, arns
@@ -38,6 +39,7 @@ def write(environment: LocalEnvironment, order: ServicesOrder) -> None:
     units = [*_redis_unit(environment), _sidecar_unit(environment)]
     private_files.write(paths.services.units, json.dumps({"units": units}))
     config = environment.cell_config(paths.services, paths.unit_logs / "cell.log", kept(order, units))
+    config["images"] = disk_images.documents(disk_images.of_services(paths, owner, environment.control))
     private_files.write(paths.services.config, json.dumps(config))
 
 
@@ -93,6 +95,7 @@ def sidecar(environment: LocalEnvironment, order: ServicesOrder) -> str:
         "status_file": str(paths.sidecar_status),
         "logs": _logs(environment, order),
         "metrics": _metrics(environment, order),
+        "task_logs": {"folder": str(paths.logs), "most": disk_images.sizes(plane.settings).logs},
         "interval": 1.0,
         "announced_at": _announced_at(environment, order),
     }

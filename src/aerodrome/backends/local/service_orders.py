@@ -10,6 +10,7 @@ from aerodrome import private_files
 from aerodrome.backends.local import (
     cell_client,
     cell_states,
+    disk_images,
     environment_folders,
     leftovers,
     ports,
@@ -136,7 +137,19 @@ def _keep(cell: CellPaths, order: ServicesOrder) -> None:
         raise RetryError("the services' cell is gone")
 
 
+def _prepare_logs(environment: LocalEnvironment) -> None:
+    """See to a sound disk image for the logs; where cells run without one, it is made when all have ended."""
+    paths = environment.paths
+    if environment.owner is None or disk_images.trouble():
+        return
+    cells = [each for revision in environment_folders.revisions(paths) for each in paths.parts(revision)]
+    is_alone = not any(leftovers.exist(cell) or leftovers.process_of(cell) is not None for cell in cells)
+    if is_alone or paths.logs_image.exists():
+        disk_images.prepare_logs(paths, disk_images.sizes(environment.control_plane.settings).logs)
+
+
 def _start(environment: LocalEnvironment, order: ServicesOrder) -> None:
+    _prepare_logs(environment)
     service_files.write(environment, order)
     try:
         service_cell.start(environment.paths)

@@ -94,13 +94,13 @@ def _become(wanted: dict[str, Any], call: Any) -> None:
                 least = value if hard == resource.RLIM_INFINITY else min(value, hard)
                 resource.setrlimit(kind, (least, least))
         _show(wanted["views"], wanted["writable"])
-        refuse_user_namespaces = _of_cell("seccomp.py")["refuse_user_namespaces"]
+        refuse = _of_cell("seccomp.py")["refuse"]
         if wanted["uid"] is not None:
             os.setgroups([])
             os.setgid(wanted["gid"])
             os.setuid(wanted["uid"])
         _prctl(PR_SET_NO_NEW_PRIVS, 1)
-        refuse_user_namespaces()
+        refuse()
         os.chdir(wanted["cwd"])
         if call is not None:
             _make(call, wanted)
