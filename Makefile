@@ -31,7 +31,7 @@ faults: .venv/.synced ## Every fault at every place on real processes (make test
 lines: .venv/.synced ## The other Airflow lines, and popular packages on the two main ones
 	AERODROME_TEST_LINES="$(OTHER_LINES)" $(RUN)/pytest tests/acceptance/release tests/acceptance/airflow \
 		tests/acceptance/movielist tests/acceptance/movielens tests/acceptance/test_updates.py \
-		tests/acceptance/test_hibernation.py tests/integration/cell
+		tests/acceptance/test_hibernation.py tests/acceptance/test_scaling.py tests/integration/cell
 
 check: .venv/.synced ## Style, types, import directions (about ten seconds)
 	@$(MAKE) --no-print-directory --jobs 2 mypy imports ruff

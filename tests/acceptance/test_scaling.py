@@ -1,9 +1,12 @@
-"""Workers follow the load on each Airflow line: more come for many tasks, and leave when nothing is left to do."""
+"""Workers follow the load: more come for many tasks, and leave when nothing is left to do."""
 
 from __future__ import annotations
 
 import re
 
+import pytest
+
+import lines
 from product import wait_for
 
 TASKS = 14
@@ -22,6 +25,7 @@ with DAG("{dag}", start_date=datetime(2024, 1, 1), schedule=None):
 """
 
 
+@pytest.mark.parametrize("shared_environment", lines.ONE, indirect=True)
 def test_workers_come_for_a_crowd_and_leave_without_a_lost_task(product, shared_environment):
     name = shared_environment.name
     dag = f"crowd_{name.replace('-', '_')}"
