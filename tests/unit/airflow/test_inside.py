@@ -372,10 +372,17 @@ def test_only_what_a_loop_has_computed_since_it_came_round_counts(looks):
     for used, moves in looks:
         began, now = now + 0.001, now + 5.001
         moved_at = (began + now) / 2 if moves else moved_at
-        computing = notify.computed(computing, moved_at, began, used)
-        expected = 0.0 if moves else expected + used
+        computing = notify.computed(computing, moved_at, began, now, used)
+        expected = 0.0 if moves else max(0.0, expected + used - (now - began) * notify.WAITING_SHARE)
         assert computing == pytest.approx(expected)
-    assert notify.computed(5.0, None, 0.0, 5.0) == 0.0
+    assert notify.computed(5.0, None, 0.0, 5.0, 5.0) == 0.0
+
+
+def test_a_loop_that_waits_for_hours_never_computes_for_long():
+    computing = 0.0
+    for began in range(0, 12 * 3600, 2):
+        computing = notify.computed(computing, -1.0, began, began + 2, 2 * notify.WAITING_SHARE)
+    assert computing == pytest.approx(0.0)
 
 
 @pytest.fixture
@@ -416,6 +423,7 @@ def test_a_unit_beats_before_and_after_it_is_ready_and_complains_of_its_loop(pip
     notifier.moves()
     assert "WATCHDOG=1" in heard(pipe, b"WATCHDOG=1")
     monkeypatch.setattr(notify, "LONGEST_TURN", 0.05)
+    monkeypatch.setattr(notify, "WAITING_SHARE", 0.0)  # a loaded machine gives no thread more
     notifier.moves(waits=True)
     ends = time.thread_time() + 0.2
     while time.thread_time() < ends:  # the main thread computes, and a loop that only waits does not

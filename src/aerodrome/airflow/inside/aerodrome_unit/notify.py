@@ -23,6 +23,9 @@ PATIENCE = 120.0
 (`scheduler_health_check_threshold`). A loop that waits for the database may wait as long.
 """
 
+WAITING_SHARE = 0.1
+"""The share of a processor that a main loop may take while it waits, for how long it will."""
+
 LONGEST_TURN = 6.0
 """Seconds of the processor that one round may take of a main loop whose rounds are short, however long it waits."""
 
@@ -38,9 +41,14 @@ def stood(before: float, moved_at: float | None, began: float, ended: float) -> 
     return before + min(ended - began, 2 * BEAT)
 
 
-def computed(before: float, moved_at: float | None, began: float, used: float) -> float:
-    """Seconds that the main thread has computed in this round, after a look from `began` in which it `used` so many."""
-    return 0.0 if moved_at is None or moved_at >= began else before + used
+def computed(before: float, moved_at: float | None, began: float, ended: float, used: float) -> float:
+    """Seconds that the main thread has computed in this round, after a look in which it `used` so many.
+
+    A loop that waits uses a little too, and may wait for an hour: a worker that ends waits for its last task.
+    """
+    if moved_at is None or moved_at >= began:
+        return 0.0
+    return max(0.0, before + used - WAITING_SHARE * (ended - began))
 
 
 def complaint(standing: float, computing: float, *, waits: bool) -> str:
@@ -112,8 +120,9 @@ class Notifier:
             else:
                 self._say("WATCHDOG=1")
             time.sleep(BEAT)
-            standing = stood(standing, self._moved_at, began, time.monotonic())
-            computing = computed(computing, self._moved_at, began, time.clock_gettime(clock) - used)
+            ended, used = time.monotonic(), time.clock_gettime(clock) - used
+            standing = stood(standing, self._moved_at, began, ended)
+            computing = computed(computing, self._moved_at, began, ended, used)
 
     def _say(self, lines: str) -> None:
         if self._descriptor is not None:
