@@ -47,6 +47,7 @@ told = {
     "privileges": status["NoNewPrivs"],
     "signals": reaches(os.kill, left.pid, 0) if left else "",
     "memory": reaches(open, "/proc/%d/mem" % left.pid) if left else "",
+    "itself": reaches(open, "/proc/self/environ"),
     "root": reaches(os.setuid, 0),
     "writes": [reaches(open, path, "w") for path in (sys.argv[2], os.path.join(os.getcwd(), "file"))],
 }
@@ -108,11 +109,12 @@ def test_a_script_finds_what_is_imported_and_nothing_else_of_the_lender(place, l
 
 @pytest.mark.skipif(not airflow_home.can_be_shown(), reason="needs root and a kernel that lets it mount")
 def test_a_script_in_a_lent_process_is_confined_as_in_a_new_one(place, lender):
-    confined = ("uid", "groups", "privileges", "root", "writes")
+    confined = ("uid", "groups", "privileges", "itself", "root", "writes")
     _, lent = run(place, lender)
     _, fresh = run(place, None)
     assert {name: lent[name] for name in confined} == {name: fresh[name] for name in confined}
     assert (lent["uid"], lent["groups"], lent["privileges"]) == (61234, [], "1")
+    assert lent["itself"] == "yes"
     assert lent["writes"] == ["OSError", "yes"]
     assert {lent["signals"], lent["memory"], lent["root"]} == {"PermissionError"}
 

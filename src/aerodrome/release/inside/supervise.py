@@ -26,6 +26,7 @@ from typing import Any
 
 PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
 PR_SET_CHILD_SUBREAPER = 36
+PR_SET_DUMPABLE = 4
 CALLS = "aerodrome.release.confined"
 """The module that finds our functions, where one takes the place of a command."""
 
@@ -133,6 +134,7 @@ def _run(wanted: dict[str, Any]) -> None:
     """Be the script in this process, which has imported what it would import, as a new interpreter would; and end."""
     for ours in (wanted["report"], *wanted["held"]):
         os.close(ours)
+    _prctl(PR_SET_DUMPABLE, 1)  # an interpreter finds itself in /proc; who changes its user does so no more
     os.environ.clear()
     os.environ.update(wanted["env"])
     time.tzset()
