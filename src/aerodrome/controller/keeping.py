@@ -234,9 +234,10 @@ def _as_ordered(environment: Environment, observed: Observed) -> Plan | None:
     running = environment.deployed
     if running is None:
         return None
-    ordered = bringing_up.cell_as_ordered(environment, observed, running)
-    if ordered is not None:
-        return ordered
+    if not zones_lost.rests(observed, observed.cell(running.cell)):
+        ordered = bringing_up.cell_as_ordered(environment, observed, running)
+        if ordered is not None:
+            return ordered
     return bringing_up.services_as_ordered(observed, ordering.services(environment)) or pointed(observed, running.cell)
 
 

@@ -17,7 +17,7 @@ import structlog
 
 from aerodrome.backends.contract import Backend
 from aerodrome.clock import Clock
-from aerodrome.controller import crash_loops, demand, hibernation, keeping, ordering, web_scaling
+from aerodrome.controller import crash_loops, demand, hibernation, keeping, ordering, web_scaling, zones_lost
 from aerodrome.controller import plan as planning
 from aerodrome.controller.plans import CALM, Begin, Fail, Happen, Plan, Reach, Sleep, Take, Wait
 from aerodrome.controller.scaling import Pace
@@ -119,6 +119,7 @@ class Controller:
         self._demands: dict[str, Demand] = {}
         """What is remembered of each environment's tasks. A new control plane looks for a while before workers go."""
         self._web_demands: dict[str, WebDemand] = {}
+        self._zone_losses: dict[str, zones_lost.Losses] = {}
         """The same of web servers, where their number may change."""
         self._ahead: dict[str, tuple[datetime, Hibernation, Ahead | None, timedelta]] = {}
         """What each environment's database was said to have to do: when, how far its sleep was, what, for how long."""
@@ -271,7 +272,14 @@ class Controller:
             demand=self._demand(environment, runtime, database),
             web_demand=self._web_demand(environment, runtime),
             ahead=self._look_ahead(environment),
+            zone_rests=self._zone_rests(environment, runtime),
         )
+
+    def _zone_rests(self, environment: Environment, runtime: RuntimeSeen) -> bool:
+        found, now = runtime.cells.get(environment.serving, NO_CELL), self._clock()
+        losses = zones_lost.noted(self._zone_losses.get(environment.identifier), found, now)
+        self._zone_losses[environment.identifier] = losses
+        return now < losses.rests_until
 
     def _told_deaths(self, environment: Environment, runtime: RuntimeSeen) -> dict[tuple[int, str], float]:
         told = keeping.still_told(self._deaths.get(environment.identifier, {}), runtime, self._clock())

@@ -7,7 +7,8 @@ while its units run, is not lost: the next cell adopts them.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from aerodrome.controller import ordering, scaling
 from aerodrome.controller.plans import EventNote, Plan, Take
@@ -20,6 +21,40 @@ from aerodrome.model.phases import Phase
 LOST = "ZONE_LOST"
 RETURNED = "ZONE_RETURNED"
 """The kinds of events."""
+
+LONGEST_REST = timedelta(minutes=5)
+"""Between two starts of a zone that is lost again and again."""
+
+CALM_AFTER = timedelta(minutes=5)
+"""A zone that has gone on for so long is well again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Losses:
+    """How often a zone was lost, one time soon after the other."""
+
+    count: int = 0
+    at: datetime
+    """When the last of them was seen."""
+
+    is_lost: bool = False
+
+    @property
+    def rests_until(self) -> datetime:
+        """When the zone may be started again: at once the first time, then after 10, 20, 40 … seconds."""
+        pause = timedelta() if self.count < 2 else timedelta(seconds=10) * 2 ** min(self.count - 2, 10)  # noqa: PLR2004
+        return self.at + min(pause, LONGEST_REST)
+
+
+def noted(before: Losses | None, found: Cell, now: datetime) -> Losses:
+    """What is remembered after this look at the cell that serves."""
+    order = found.order
+    is_lost = isinstance(order, CellOrder) and bool(order.without)
+    if before is None or (not is_lost and now - before.at > CALM_AFTER):
+        before = Losses(at=now)
+    if is_lost and not before.is_lost:
+        return Losses(count=before.count + 1, at=now, is_lost=True)
+    return replace(before, is_lost=is_lost)
 
 
 def moved(environment: Environment, observed: Observed, phase: Phase) -> Plan | None:
@@ -50,16 +85,21 @@ def moved(environment: Environment, observed: Observed, phase: Phase) -> Plan | 
 
 
 def returned(environment: Environment, observed: Observed, phase: Phase) -> Plan | None:
-    """Starts the cell in a lost zone again; None = none is lost."""
+    """Starts the cell in a lost zone again; None = none is lost, or it is lost again and again and rests."""
     found, running = observed.cell(environment.serving), environment.deployed
     order = _followed(found)
-    if order is None or running is None or not order.without:
+    if order is None or running is None or not order.without or rests(observed, found):
         return None
     whole = ordering.cell(environment, environment.serving, running, found)
     sentence = f"The cell in the zone of {_named(order, order.without)} is started again."
     note = EventNote(kind=RETURNED, sentence=sentence, revision=environment.serving)
     mend = MendDatabase(connections=ordering.connections(environment, len(whole.workers)))
     return Take(phase=phase, detail=sentence, orders=(mend, whole), note=note)
+
+
+def rests(observed: Observed, found: Cell) -> bool:
+    """Whether a zone of the cell is lost and is not to be started yet."""
+    return observed.zone_rests and isinstance(found.order, CellOrder) and bool(found.order.without)
 
 
 def _followed(found: Cell) -> CellOrder | None:

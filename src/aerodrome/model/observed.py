@@ -415,6 +415,9 @@ class Observed:
     ahead: Ahead | None = None
     """Asked only of environments that hibernate or may; None = it was not asked."""
 
+    zone_rests: bool = False
+    """Whether a zone that was lost again and again is not to be started yet."""
+
     @property
     def services(self) -> Cell:
         return self.runtime.services

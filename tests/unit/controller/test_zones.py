@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -110,6 +111,20 @@ def test_the_other_zone_carries_on_and_balance_returns_with_the_lost_one(world):
         "12 queued + 0 running, 5 a worker → 3 workers",
         "3 workers in one zone, 0 in the other → worker-1 comes, worker-6 takes no more tasks",
     ]
+
+
+def test_a_zone_that_is_lost_again_and_again_is_started_more_slowly(world):
+    controller = looks(world, 3)
+    for _ in range(400):
+        if not order_of(world).without:
+            world.place.cells[1].lose(0)
+        looks(world, 1, controller)
+    starts = [event["at"] for event in world.environments.events(NAME) if event["kind"] == "ZONE_RETURNED"]
+    pauses = [(later - earlier).total_seconds() for earlier, later in pairwise(starts)]
+    assert pauses[0] < 20
+    assert pauses == sorted(pauses)
+    assert pauses[-1] >= 40
+    assert world.found().status == "AVAILABLE"
 
 
 def test_a_worker_with_tasks_is_not_told_to_end_for_the_balance(world):
