@@ -292,7 +292,7 @@ def environment(trial: Trial, home: Path, seen: HomeView, dags: Path | None) -> 
             trial.installation.version,
             dags=airflow_home.path_of(DAGS, (dags or home / DAGS).resolve()),
             plugins=airflow_home.path_of(PLUGINS, (trial.plugins or home / PLUGINS).resolve()),
-            logs=home / LOGS,
+            logs=airflow_home.path_of(LOGS, (home / LOGS).resolve()),
             secrets=(home / DATABASE_FILE, home / FERNET_FILE) if trial.secrets else None,
         ),
         "MWAA_AIRFLOW_COMPONENT": "scheduler",

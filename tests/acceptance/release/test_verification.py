@@ -13,10 +13,13 @@ import psutil
 import pytest
 
 import lines
-from aerodrome.release import building, built_releases, comparison, install, verification
+from aerodrome.backends.local import warm
+from aerodrome.release import airflow_home, building, built_releases, comparison, install, verification
 from aerodrome.release.failures import ReleaseError
 from aerodrome.release.user_files import UserFiles
+from aerodrome.settings import Settings
 from matrices import EVERY_FAULT
+from waiting import wait_for
 
 GOOD = """
 from datetime import datetime
@@ -172,6 +175,64 @@ def test_every_kind_of_failing_dag_is_data_and_stops_no_other(build, context, pl
         "latin.py": (None, "UnicodeDecodeError"),
         "dies.py": (None, "Killed"),
     }
+
+
+CONFINED = """
+import os
+import cow
+from airflow import DAG
+from airflow.configuration import conf
+
+assert conf.getint("core", "max_map_length") == 7
+assert (os.getuid(), os.getgroups()) == (os.stat(os.environ["TMPDIR"]).st_uid, [])
+for path in (__file__, os.path.join(os.environ["AIRFLOW_HOME"], "plugins", "mine.py"), "/etc/hosts"):
+    try:
+        open(path, "a")
+    except OSError:
+        continue
+    raise RuntimeError(f"wrote to {path}")
+print(sorted(os.environ))
+dag = DAG("confined", schedule=None)
+"""
+
+
+@pytest.mark.skipif(not airflow_home.can_be_shown(), reason="needs root and a kernel that lets it mount")
+@pytest.mark.parametrize("airflow", lines.MAIN[:1], indirect=True)
+def test_a_trial_in_a_fork_of_the_primed_process_tells_the_same(context, place):
+    settings, lent = Settings(data=place / "data"), []
+
+    def lender(*given):
+        lent.append(warm.lender(settings, *given))
+        return lent[-1]
+
+    (place / "data").mkdir(mode=0o711)
+    options = {"core.max_map_length": "7"}
+    context = replace(context, options=options)
+    warm.start(settings, context.installation)
+    try:
+        wait_for("a primed process", lambda: warm.primed(settings.paths))
+        files = UserFiles(requirements=b"cow\n", plugins=zipped(place, {"mine.py": PLUGIN}))
+        forked = replace(context, lender=lender)
+        built = building.build(files, forked)
+        assert built.plugin_names == ("mine",)
+        dags = {
+            "good.py": GOOD,
+            "missing.py": "from airflow import DAG\nimport no_such_library\n",
+            "exits.py": "from airflow import DAG\nimport os\nos._exit(5)\n",
+            "variable.py": "from airflow.models import DAG, Variable\nassert Variable.get('colour') == 'red'\n",
+            "confined.py": CONFINED,
+        }
+        places = [place / "one", place / "two"]
+        for each in places:
+            each.mkdir()
+            each.chmod(0o755)
+        found, known = (parsed(built, *each, dags) for each in zip((forked, context), places, strict=True))
+    finally:
+        warm.stop_all(settings.paths)
+    assert found == known
+    assert found.dags == ("confined", "good")
+    assert len(lent) == 2
+    assert None not in lent
 
 
 @ALIKE
