@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from aerodrome.backends.local import groups, leftovers
 from aerodrome.backends.local import paths as local_paths
 from aerodrome.settings import Paths
@@ -38,6 +40,7 @@ def ready(product) -> dict[str, int]:
     return {unit["name"]: unit["pid"] for unit in product.environment(NAME)["units"] if unit["state"] == "ready"}
 
 
+@pytest.mark.timeout(900)
 def test_a_lost_zone_takes_nothing_with_it(mortal_product):
     product = mortal_product
     product.put_dag("spread", CROWD.format(tasks=TASKS))
