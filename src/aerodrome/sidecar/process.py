@@ -47,6 +47,9 @@ from aerodrome.threads import SupervisedThread
 CHINA = "cn-"
 """Regions of the partition whose host names end in .cn."""
 
+LAST_METRICS = 2.0
+"""Seconds that what was measured last has to be published when the process ends; its cell waits for five."""
+
 LOGS_TIMEOUT = 30.0
 """Seconds for CloudWatch Logs to answer: a batch that was taken, but too slowly for us, is sent again."""
 
@@ -81,8 +84,9 @@ def _serve(settings: SidecarConfig, cell: CellPipe) -> None:
     listener = endpoint.CredentialsEndpoint(
         endpoint.listener(settings.credentials_port, os.environ), decide=decide, users=settings.credentials_users
     )
+    threads: list[SupervisedThread] = []
     if taking is not None and publisher is not None:  # before any unit begins
-        threads = [SupervisedThread("metrics", lambda: taking.run(threads[0].beat)),
+        threads += [SupervisedThread("metrics", lambda: taking.run(threads[0].beat)),
                    SupervisedThread("publishing", lambda: publisher.run(threads[1].beat))]  # fmt: skip
         for thread in threads:
             thread.start()
@@ -102,6 +106,9 @@ def _serve(settings: SidecarConfig, cell: CellPipe) -> None:
         with _announcements(settings) as rest:
             rounds.run(settings.interval, rest)
     finally:
+        if publisher is not None:
+            publisher.leave()
+            threads[-1].join(LAST_METRICS)
         listener.stop()
         rounds.close()
 

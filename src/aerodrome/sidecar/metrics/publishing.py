@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -26,6 +26,9 @@ BATCH = 250
 
 MOST_WAITING = 30_000
 """Metrics of all minutes that could not be sent yet; the oldest go first."""
+
+LONGEST_PAUSE = 5.0
+"""Seconds between two signs of life."""
 
 LATE = 2.0
 """Seconds after a minute's end until it is sent: packets are still on their way."""
@@ -96,7 +99,6 @@ class Publisher:
         clock: Clock,
         every: int = MINUTE,
         measure: Measure = lambda _now: [],
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._environment = environment
         self._finished = finished
@@ -104,23 +106,28 @@ class Publisher:
         self._clock = clock
         self._every = every
         self._measure = measure
-        self._sleep = sleep
+        self._leaving = threading.Event()
         self._waiting: deque[Measured] = deque()
         self._lost = 0
         self._failures = 0
         self.status = MetricsStatus()
 
     def run(self, beat: Beat) -> None:
-        """Publish again and again, for ever."""
-        while True:
+        """Publish again and again, and once more when told to leave."""
+        while not self._leaving.wait(min(self.once(), LONGEST_PAUSE)):
             beat()
-            pause = self.once()
-            self._sleep(min(pause, 5.0))
+        self.once()
+
+    def leave(self) -> None:
+        """Let `run` return, after what has been measured until now is published. Safe from any thread."""
+        self._leaving.set()
 
     def once(self) -> float:
         """Publish what there is; how many seconds there is nothing to do."""
         self._waiting += self._measure(self._clock().timestamp())
-        found, unheard = self._finished(self._clock().timestamp() - LATE, is_early=self._every < MINUTE)
+        found, unheard = self._finished(
+            self._clock().timestamp() - LATE, is_early=self._every < MINUTE or self._leaving.is_set()
+        )
         self._waiting += found
         while len(self._waiting) > MOST_WAITING:
             self._waiting.popleft()
