@@ -6,12 +6,15 @@ import json
 import os
 import re
 import subprocess
+from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
 import pytest
 import uv
 
+from aerodrome import clock
 from aerodrome.release import airflow_home
 from aerodrome.services import databases, postgres
 from aerodrome.settings import Paths
@@ -379,3 +382,87 @@ def told_by(product, dag, place):
     if not found["KeyCount"]:
         return None
     return json.loads(product.s3.get_object(Bucket=BUCKET, Key=f"out/{dag}/{place}")["Body"].read())
+
+
+COUNTED = """
+from datetime import datetime
+from airflow import DAG
+try:
+    from airflow.exceptions import AirflowSkipException
+    from airflow.providers.standard.operators.python import PythonOperator
+except ImportError:
+    from airflow.operators.python import PythonOperator
+
+def fail():
+    raise ValueError("as it shall")
+
+def skip():
+    raise AirflowSkipException
+
+with DAG("{dag}", start_date=datetime(2024, 1, 1), schedule=None):
+    for number in range(3):
+        PythonOperator(task_id=f"group.{{number}}", python_callable=print)
+    PythonOperator(task_id="failing", python_callable=fail)
+    PythonOperator(task_id="skipped", python_callable=skip)
+"""
+
+
+def test_metrics_count_what_the_metadata_database_says(product, environment):
+    dag = f"counted_{environment}"
+    product.put_dag(dag, COUNTED.format(dag=dag))
+    runs = [product.trigger(environment, dag) for _ in range(2)]
+    for run in runs:
+        assert product.finished(environment, dag, run) == "failed"
+    expected = Counter(
+        (task["task_id"], task["state"])
+        for run in runs
+        for task in product.rest(environment, "GET", f"/dags/{dag}/dagRuns/{run}/taskInstances")["task_instances"]
+    )
+    assert expected == {(f"group.{number}", "success"): 2 for number in range(3)} | {
+        ("failing", "failed"): 2, ("skipped", "skipped"): 2
+    }  # fmt: skip
+
+    def counted() -> Counter[tuple[str, str]]:
+        text = f'{{AmazonMWAA,DAG,Environment,State,Task}} MetricName="TaskInstanceFinished" DAG="{dag}"'
+        now = clock.now()
+        found = product.cloudwatch.get_metric_data(
+            MetricDataQueries=[
+                {"Id": "q", "Expression": f"SEARCH('{text}', 'Sum', 60)",
+                 "Label": "${PROP('Dim.Environment')} ${PROP('Dim.Task')} ${PROP('Dim.State')}"}
+            ],
+            StartTime=now - timedelta(hours=1),
+            EndTime=now + timedelta(minutes=2),
+        )["MetricDataResults"]  # fmt: skip
+        sums: Counter[tuple[str, str]] = Counter()
+        for each in found:
+            name, task, state = each["Label"].split(" ")
+            assert name == environment
+            sums[task, state] += round(sum(each["Values"]))
+        return sums
+
+    wait_for("the metrics of all tasks", lambda: counted() == expected)
+
+
+DASHBOARD = Path(__file__).parents[2] / "examples" / "grafana" / "environment.json"
+
+
+def test_every_query_of_the_grafana_dashboard_has_an_answer(product, environment):
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    wanted = {
+        f"q{panel['id']}{target['refId'].lower()}": target["expression"].replace("$environment", environment)
+        for panel in panels
+        for target in panel["targets"]
+    }
+    answered: set[str] = set()
+
+    def all_answered() -> bool:
+        now = clock.now()
+        found = product.cloudwatch.get_metric_data(
+            MetricDataQueries=[{"Id": name, "Expression": wanted[name]} for name in wanted.keys() - answered],
+            StartTime=now - timedelta(hours=1),
+            EndTime=now + timedelta(minutes=2),
+        )
+        answered.update(each["Id"] for each in found["MetricDataResults"] if each["Values"])
+        return answered == wanted.keys()
+
+    wait_for(f"an answer to every query of {DASHBOARD.name}", all_answered)
