@@ -34,6 +34,7 @@ from aerodrome.identity.payloads import Unsigned
 from aerodrome.keeper import Keeper
 from aerodrome.services import daemon, folders, uid_register
 from aerodrome.services.clusters import external
+from aerodrome.services.uid_ranges import UidRanges
 from aerodrome.settings import Settings
 from aerodrome.unix_users import UnixUser
 
@@ -227,6 +228,27 @@ def test_what_was_lost_or_brought_back_as_root_is_its_users_again(settings, plac
     assert {path.lstat().st_uid for path in (object_of, *launch.written_folders(settings.paths.aws))} == {
         place.user.uid
     }
+
+
+def test_a_folder_that_gets_other_uids_is_its_new_users_alone(settings, place):
+    """As a copy of a data folder does; a kill in between costs a repetition."""
+    place.prepared()
+    top, old = settings.paths.aws, place.user
+    way = launch.redshift_folder(top) / f"a{WAY_IN}"
+    private_files.write(way, "{}", owner=UnixUser(0, old.gid), mode=0o640)
+    for path in (top / "objects" / "a", launch.redshift_folder(top) / f"b{REQUEST}"):
+        path.write_text("x")
+        os.chown(path, old.uid, old.gid)
+    moved = UidRanges("other", str(settings.paths.data), (2_000_300_000,))
+    new = EmulatorPlace(settings.paths, moved)
+    for _ in range(2):
+        assert new.prepared().user == new.user != old
+        (top / "owner").unlink()
+    assert (top / "objects" / "a").stat().st_uid == new.user.uid
+    assert ("r", str(way)) in reached(new.user, top)
+    assert reached(old, top) == set()
+    assert not list(launch.redshift_folder(top).glob(f"*{REQUEST}"))  # where a version before this one had them
+    groups.remove_all(settings.paths)
 
 
 def client(settings: Settings) -> Any:
