@@ -31,3 +31,14 @@ def test_a_service_that_hangs_is_ended_and_one_that_beats_is_not(tmp_path):
         assert not daemon.is_running(process)
     finally:
         daemon.stop(process)
+
+
+def test_a_door_that_starts_slowly_is_not_ended_for_the_silence_of_one_that_was_killed(tmp_path, monkeypatch):
+    keeper = Keeper(Settings(data=tmp_path, aws_port=4561))
+    tmp_path.joinpath("run").mkdir()
+    heartbeat.begin(keeper._door_beat(), lambda: time.monotonic() - heartbeat.SILENCE - 1)
+    silent: list[float] = []
+    monkeypatch.setattr(daemon, "start", lambda _: silent.append(heartbeat.silent(keeper._door_beat())))
+    monkeypatch.setattr(daemon, "wait_until", lambda *_: None)
+    keeper._open_door()
+    assert silent == [0.0]
