@@ -27,6 +27,9 @@ class Broken(AirflowPlugin):
 """
 """A plugin that is found out by a build's last step, which takes seconds."""
 
+WAY_UP = {"rehearsal", "migrate", "start"}
+"""Phases that no other change has, and the one in which a change with impossible options fails."""
+
 pytestmark = pytest.mark.timeout(4 * LIMIT + 300)
 
 
@@ -98,8 +101,8 @@ def check_whole(product: Product, name: str) -> str:
     return run
 
 
-def test_an_update_that_fails_and_an_upgrade_and_a_downgrade_that_fails(stubborn, made):
-    """Between them they take each kind of step: build, rehearse, migrate, start; and back from each.
+def test_an_update_that_fails_and_an_upgrade_that_fails(stubborn, made):
+    """Between them they take each kind of step: build, archive, rehearse, migrate, swap, start; and back from each.
 
     `make test` kills in each phase once.
     """
@@ -114,23 +117,40 @@ def test_an_update_that_fails_and_an_upgrade_and_a_downgrade_that_fails(stubborn
     assert stubborn.task("moved", "waiting", run, "wait")["state"] == "running"
 
     put(stubborn, "go/waiting", "")  # the drain does not wait for long
-    stubborn.update("moved", AirflowVersion="3.3.1")
+    stubborn.update("moved", AirflowVersion="3.3.1", AirflowConfigurationOptions=IMPOSSIBLE)
     upgrading = kill_in_every_phase(stubborn, "moved", besides=() if ALL_FAULTS else failing)
-    assert {"rehearsal", "migrate", "start"} <= {*upgrading}
+    assert {*upgrading} >= WAY_UP
+    assert {*upgrading} - WAY_UP - {*failing}  # the way back
     found = stubborn.get("moved")
-    assert (found["Status"], found["AirflowVersion"]) == ("AVAILABLE", "3.3.1"), found["LastUpdate"]
+    assert (found["Status"], found["AirflowVersion"]) == ("UPDATE_FAILED", "2.11.2")
+    assert found["LastUpdate"]["Error"]["ErrorCode"] == "UNIT_FAILED"
     assert stubborn.finished("moved", "waiting", run) == "success"
     assert stubborn.task("moved", "waiting", run, "wait")["try_number"] == 1
-    run = check_whole(stubborn, "moved")
-
-    stubborn.update("moved", AirflowVersion="2.11.2", AirflowConfigurationOptions=IMPOSSIBLE)
-    downgrading = kill_in_every_phase(stubborn, "moved", besides=() if ALL_FAULTS else (*failing, *upgrading))
-    assert {"rehearsal", "migrate", "start"} <= {*downgrading}
-    assert {*downgrading} - {*upgrading}  # the way back
-    found = stubborn.get("moved")
-    assert (found["Status"], found["AirflowVersion"]) == ("UPDATE_FAILED", "3.3.1")
     check_whole(stubborn, "moved")
-    assert run in {each["dag_run_id"] for each in stubborn.rest("moved", "GET", "/dags/looking/dagRuns")["dag_runs"]}
+
+
+@EVERY_FAULT
+def test_an_upgrade_and_a_downgrade_that_fails(stubborn, made):
+    made("risen", "2.11.2")
+    run = begin_to_wait(stubborn, "risen")
+    put(stubborn, "go/waiting", "")
+    stubborn.update("risen", AirflowVersion="3.3.1")
+    upgrading = kill_in_every_phase(stubborn, "risen")
+    assert {*upgrading} >= WAY_UP
+    found = stubborn.get("risen")
+    assert (found["Status"], found["AirflowVersion"]) == ("AVAILABLE", "3.3.1"), found["LastUpdate"]
+    assert stubborn.finished("risen", "waiting", run) == "success"
+    assert stubborn.task("risen", "waiting", run, "wait")["try_number"] == 1
+    run = check_whole(stubborn, "risen")
+
+    stubborn.update("risen", AirflowVersion="2.11.2", AirflowConfigurationOptions=IMPOSSIBLE)
+    downgrading = kill_in_every_phase(stubborn, "risen")
+    assert {*downgrading} >= WAY_UP
+    assert {*downgrading} - {*upgrading}  # the way back
+    found = stubborn.get("risen")
+    assert (found["Status"], found["AirflowVersion"]) == ("UPDATE_FAILED", "3.3.1")
+    check_whole(stubborn, "risen")
+    assert run in {each["dag_run_id"] for each in stubborn.rest("risen", "GET", "/dags/looking/dagRuns")["dag_runs"]}
 
 
 @EVERY_FAULT
