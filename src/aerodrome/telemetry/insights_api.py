@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aerodrome.telemetry.catalogue import Catalogue, LogGroup
-from aerodrome.telemetry.insights import grammar, translation
 from aerodrome.telemetry.insights.discovery import MOST_FIELDS
 from aerodrome.telemetry.insights.search import Question, Searched
 from aerodrome.telemetry.pages import Asked
@@ -46,11 +45,7 @@ class InsightsApi:
         if given["startTime"] > given["endTime"]:
             raise invalid("startTime is after endTime.")
         groups = await self._groups(given)
-        translated = translation.translate(
-            grammar.read(given["queryString"]),
-            most_rows=given.get("limit", DEFAULT_ROWS),
-            now=self._store.now / 1000,
-        )
+        translated = await self._store.translated(given["queryString"], most_rows=given.get("limit", DEFAULT_ROWS))
         searched = tuple(
             Searched(
                 identifier=group.identifier,

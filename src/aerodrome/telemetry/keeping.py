@@ -115,7 +115,7 @@ class Plan:
     writes: tuple[Write, ...]
     drops: tuple[Drop, ...]
     cutoffs: Mapping[int, int]
-    """LogGroup → time before which its newest events go, in milliseconds."""
+    """Log group → time before which its newest events go, in milliseconds."""
 
 
 def plan(

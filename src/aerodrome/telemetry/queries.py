@@ -22,7 +22,7 @@ from aerodrome.telemetry.store import Store
 
 MOST_OPEN = 16
 MOST_OPEN_OF_ONE = 4
-"""InsightsQueries that wait or run, of all callers and of one."""
+"""Queries that wait or run, of all callers and of one."""
 
 MOST_KEPT_OF_ONE = 30
 KEPT_BYTES = 512 * 2**20
@@ -84,6 +84,7 @@ class InsightsQueries:
         self._store = store
         self._one = asyncio.Semaphore(1)
         self._queries: dict[str, InsightsQuery] = {}
+        store.upkeep.append(self._forget)
 
     def start(self, question: Question, *, text: str, caller: str, groups: tuple[str, ...]) -> str:
         """Let a query be carried out; its identifier.
@@ -91,7 +92,8 @@ class InsightsQueries:
         Raises:
             TelemetryRefusedError: too many are open.
         """
-        self._forget(caller)
+        self._forget()
+        self._forget_of(caller)
         is_open = [query for query in self._queries.values() if query.is_open]
         if len(is_open) >= MOST_OPEN or sum(query.caller == caller for query in is_open) >= MOST_OPEN_OF_ONE:
             raise TelemetryRefusedError(LIMIT, "Too many queries are open: wait until one has ended, or stop one.")
@@ -118,7 +120,7 @@ class InsightsQueries:
         """
         query = self._queries.get(identifier)
         if query is None or query.caller != caller:
-            raise TelemetryRefusedError(NOT_FOUND, f"There is no query {identifier} of yours.")
+            raise _missing(identifier)
         return query
 
     def stop(self, identifier: str, *, caller: str) -> None:
@@ -140,9 +142,18 @@ class InsightsQueries:
         return [query for query in reversed(self._queries.values()) if query.caller == caller]
 
     def rows(self, query: InsightsQuery, *, start: int, most: int) -> ResultRows:
-        """A page of rows, from a place in the file on; reads it."""
+        """A page of rows, from a place in the file on; reads it.
+
+        Raises:
+            TelemetryRefusedError: the file was removed, for it is old.
+            ValueError: the place is none where a row begins.
+        """
         found: list[list[list[str]]] = []
-        with query.target.open("rb") as file:
+        try:
+            file = query.target.open("rb")
+        except FileNotFoundError:
+            raise _missing(query.identifier) from None
+        with file:
             file.seek(start)
             while len(found) < most and file.tell() - start < PAGE_BYTES and (line := file.readline()):
                 found.append(json.loads(line))
@@ -155,8 +166,9 @@ class InsightsQueries:
         try:
             async with self._one:
                 query.status, query.began = RUNNING, time.monotonic()
-                query.outcome = await self._store.query(question, ticket=query.ticket, target=query.target)
-                status = COMPLETE
+                outcome = await self._store.query(question, ticket=query.ticket, target=query.target)
+                if query.is_open:  # nobody has stopped it while it ended
+                    query.outcome, status = outcome, COMPLETE
         except TelemetryRefusedError as error:
             status = error.code if error.code in {TIMED_OUT, CANCELLED} else FAILED
             log.info("a query did not complete", query=query.identifier, status=status, reason=str(error))
@@ -165,7 +177,7 @@ class InsightsQueries:
         finally:
             if query.is_open:
                 self._end(query, status)
-            elif query.status != COMPLETE:
+            else:
                 query.target.unlink(missing_ok=True)
 
     def _end(self, query: InsightsQuery, status: str) -> None:
@@ -173,13 +185,15 @@ class InsightsQueries:
         if status != COMPLETE:
             query.target.unlink(missing_ok=True)
 
-    def _forget(self, caller: str) -> None:
-        """Remove results that are old or too many, the oldest first."""
-        until = time.monotonic() - KEPT_SECONDS
-        ended = [query for query in self._queries.values() if not query.is_open]
-        self._remove(query for query in ended if (query.ended or 0) < until)
+    def _forget_of(self, caller: str) -> None:
+        """Remove results of a caller who has too many, the oldest first."""
         own = [query for query in self._queries.values() if query.caller == caller and not query.is_open]
         self._remove(own[: max(len(own) + 1 - MOST_KEPT_OF_ONE, 0)])
+
+    def _forget(self) -> None:
+        """Remove results that are old or too large together, the oldest first."""
+        until = time.monotonic() - KEPT_SECONDS
+        self._remove(query for query in self._queries.values() if not query.is_open and (query.ended or 0) < until)
         total = 0
         for query in reversed(list(self._queries.values())):
             total += query.outcome.size if query.outcome else 0
@@ -190,3 +204,7 @@ class InsightsQueries:
         for query in list(queries):
             query.target.unlink(missing_ok=True)
             del self._queries[query.identifier]
+
+
+def _missing(identifier: str) -> TelemetryRefusedError:
+    return TelemetryRefusedError(NOT_FOUND, f"There is no query {identifier} of yours.")

@@ -27,8 +27,9 @@ from aerodrome.telemetry import keeping, pages, parts
 from aerodrome.telemetry.acceptance import LogEvent
 from aerodrome.telemetry.catalogue import Catalogue, LogGroup, Stream
 from aerodrome.telemetry.engine import StorePaths
-from aerodrome.telemetry.insights import discovery, search
+from aerodrome.telemetry.insights import discovery, search, translation
 from aerodrome.telemetry.insights.search import QueryOutcome, Question
+from aerodrome.telemetry.insights.translation import Translated
 from aerodrome.telemetry.keeping import DropReason, Plan, StoreLimits, Write
 from aerodrome.telemetry.pages import Asked, Page
 from aerodrome.telemetry.patterns import SqlCondition
@@ -75,6 +76,8 @@ class Store:
         self._writer = Workers(1)  # so that what comes in moves on, however many search
         self._searching: Counter[str] = Counter()
         self.listener: Listener = _unheard
+        self.upkeep: list[Callable[[], None]] = []
+        """What others do at each look."""
         self._newest_bytes: Counter[int] = Counter()
         self._forgot = -FORGETTING
         self._useless: dict[str, float] = {}
@@ -182,6 +185,14 @@ class Store:
         """
         return await self._workers.run(discovery.counted, messages)
 
+    async def translated(self, query: str, *, most_rows: int) -> Translated:
+        """A query of Insights, ready to be carried out.
+
+        Raises:
+            TelemetryRefusedError: it is none, or cannot be carried out.
+        """
+        return await self._workers.run(translation.of_text, query, most_rows=most_rows, now=self.now / 1000)
+
     async def query(self, question: Question, *, ticket: Path, target: Path) -> QueryOutcome:
         """Carry a query of Insights out, whose rows go to a file; it ends when `ticket` is gone.
 
@@ -228,6 +239,8 @@ class Store:
                 await self._write(wanted, plan.cutoffs[wanted.group])
         finally:
             self._remove_useless()
+            for chore in self.upkeep:
+                chore()
             self._workers.rest()
             self._querier.rest()
             self._writer.rest()

@@ -184,6 +184,8 @@ QUERIES: list[tuple[str, Callable[[list[Said]], list[StoredEvent]]]] = [
     (M + "filter level != 'error'", of(lambda e: e["level"] is not None, lambda e: e["level"] != "error")),
     (M + 'filter level in ["error", "warn"]', of(lambda e: e["level"] in ("error", "warn"))),
     (M + 'filter level not in ["error"]', of(lambda e: e["level"] != "error")),
+    (M + "filter n in [5, '2', 'x', m, gone, 2.5]", of(lambda e: e["n"] is not None and (e.num("n") in (5, 2.5) or e["n"] in ("2", e["m"])))),
+    (M + "filter n + 1 in ['6', 3, gone]", of(lambda e: e.num("n") in (5, 2))),
     (M + "filter n > 5", of(lambda e: (e.num("n") or 0) > 5)),
     (M + "filter n <= 5 and n >= 2", of(lambda e: 2 <= (e.num("n") if e.num("n") is not None else 99) <= 5)),
     (M + "filter n = 5 or who.name = 'ann'", of(lambda e: e.num("n") == 5 or e["who.name"] == "ann")),
@@ -328,6 +330,9 @@ def test_whatever_a_query_says_it_is_carried_out_or_refused():
         "stats pct(n)": "percentage",
         "stats pct(n, 101)": "percentage",
         "parse @message 'a*b*' as x": "2 parts to find, and 1 names",
+        "filter `a\\b` = 1": "backslash",
+        "filter `a.*` = 1": "is a *",
+        'filter `a"b` = 1': "quotation mark",
         "fields strlen()": "takes 1 to 1 values",
         "limit 0": "between 1",
         "fields bin(n)": "period",
@@ -347,6 +352,24 @@ def test_whatever_a_query_says_it_is_carried_out_or_refused():
         assert len(answered(place, "fields @message")) == 1
 
 
+def test_parse_finds_many_parts_and_any_text():
+    eleven = "a-b-c-d-e-f-g-h-i-j-k"
+    names = [f"f{number}" for number in range(11)]
+    wanted = dict(zip(names, eleven.split("-"), strict=True))
+    with stored([(0, eleven, "s"), (1, "é → _x_ [1] \\ `y`", "s")], 0) as (place, _):
+        listed = ", ".join(names)
+        for pattern in ("'" + "-".join(["*"] * 11) + "'", "/" + "-".join([r"(\w)"] * 11) + "/"):
+            found = answered(place, f"parse @message {pattern} as {listed} | filter ispresent(f0) | display {listed}")
+            assert [{name: value for name, value in each.items() if name != "@ptr"} for each in found] == [wanted]
+        named = "-".join(r"(\w)" if number % 2 else rf"(?<f{number}>\w)" for number in range(11))
+        (found,) = answered(place, f"parse @message /{named}/ | filter ispresent(f0) | display f0, f10")
+        assert (found["f0"], found["f10"]) == ("a", "k")
+        (found,) = answered(
+            place, r"parse @message 'é → _*_ [*] \\ `*`' as x, y, z | filter ispresent(x) | display x, y, z"
+        )
+        assert (found["x"], found["y"], found["z"]) == ("x", "1", "y")
+
+
 def test_a_query_reads_no_deleted_stream_and_no_other_file():
     with stored([(0, "a", "s"), (1, "b", "t")], 2) as (place, _):
         catalogue = Catalogue(place.catalogue)
@@ -358,7 +381,8 @@ def test_a_query_reads_no_deleted_stream_and_no_other_file():
             quoted = json.dumps(text)
             assert answered(place, f"filter @message = {quoted}") == []
             assert answered(place, f"fields @message as `{text.replace('`', '')}` | limit 1")
-            assert answered(place, f"filter `{text}` = 1") == []
+            if '"' not in text:
+                assert answered(place, f"filter `{text}` = 1") == []
         with sqlite3.connect(place.catalogue) as left:
             assert left.execute("SELECT count(*) FROM groups").fetchone() == (1,)
         left.close()

@@ -11,7 +11,7 @@ from functools import cache
 from itertools import zip_longest
 from typing import Any
 
-from lark import Lark, Token, Transformer, UnexpectedInput, v_args
+from lark import Lark, ParseTree, Token, Transformer, UnexpectedInput, v_args
 from lark.exceptions import VisitError
 
 from aerodrome.telemetry.insights.commands import (
@@ -57,14 +57,14 @@ GRAMMAR = (
     r"""
 start: "|"? command ("|" command)*
 
-?command: "fields"i columns           -> fields
-    | "display"i columns              -> display
-    | "filter"i _either               -> filter
-    | "parse"i subject? (STRING [AS names] | REGEX [AS names]) -> parse
-    | "stats"i columns [BY columns]   -> stats
-    | "sort"i key ("," key)*          -> sort
-    | "limit"i INTEGER                -> limit
-    | "dedup"i names                  -> dedup
+?command: _FIELDS columns           -> fields
+    | _DISPLAY columns              -> display
+    | _FILTER _either               -> filter
+    | _PARSE subject? (STRING [AS names] | REGEX [AS names]) -> parse
+    | _STATS columns [BY columns]   -> stats
+    | _SORT key ("," key)*          -> sort
+    | _LIMIT INTEGER                -> limit
+    | _DEDUP names                  -> dedup
 
 columns: column ("," column)*
 column: _either [AS alias]
@@ -97,6 +97,14 @@ function: FUNCTION (STAR | _either ("," _either)*)? ")"
 name: NAME | QUOTED
 subject: NAME | QUOTED
 
+_FIELDS: /fields\b/i
+_DISPLAY: /display\b/i
+_FILTER: /filter\b/i
+_PARSE: /parse\b/i
+_STATS: /stats\b/i
+_SORT: /sort\b/i
+_LIMIT: /limit\b/i
+_DEDUP: /dedup\b/i
 AS.2: /as\b/i
 BY.2: /by\b/i
 IN.2: /in\b/i
@@ -111,11 +119,11 @@ SIGN: "+" | "-"
 FACTOR: "*" | "/" | "%"
 STAR: "*"
 FUNCTION.3: /(?!(not|and|or|in|like|by|as)\b)[A-Za-z_][A-Za-z0-9_]*[ \t]*\(/
-PERIOD.3: /\d+[ \t]*("""
+PERIOD.3: /\d{1,15}[ \t]*("""
     + _UNITS
     + r""")\b/i
 NUMBER.2: /(\d+\.\d*|\.\d+)([eE][+-]?\d{1,3})?|\d+[eE][+-]?\d{1,3}/
-INTEGER.1: /\d+/
+INTEGER.1: /\d{1,300}/
 NAME: /@?[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z0-9_@]+)*/
 QUOTED: /`[^`\n]+`/
 STRING: /"([^"\\]|\\.)*"|'([^'\\]|\\.)*'/s
@@ -134,9 +142,9 @@ _BEYOND_RE2 = re.compile(r"\(\?(<?[=!]|>)|\\[1-9]")
 """Look-around and references, which need more than linear time."""
 
 _OTHERS = re.compile(
-    r"(?:^|\|)\s*(source|unmask|pattern|diff|anomaly|unnest|filterindex|join|lookup|subqueries)\b", re.IGNORECASE
+    r"\s*(source|unmask|pattern|diff|anomaly|unnest|filterindex|join|lookup|subqueries)\b", re.IGNORECASE
 )
-"""Commands that are not offered."""
+"""Commands that are not offered, where a command is expected."""
 
 
 def read(query: str) -> tuple[Command, ...]:
@@ -145,19 +153,18 @@ def read(query: str) -> tuple[Command, ...]:
     Raises:
         TelemetryRefusedError: it is none, or says something that is not offered.
     """
-    other = _OTHERS.search(query)
-    if other is not None:
-        raise _wrong(f"the command {other[1]} is not offered here")
     if not query.strip():
         raise _wrong("it is empty")
-    if max(_depths(query), default=0) > DEEPEST or query.lower().count("not") > DEEPEST:
-        raise _wrong(f"more than {DEEPEST} parentheses or negations lie within each other")
     try:
-        found = _QueryReader(query).transform(_parser().parse(query))
+        found = _QueryReader(query).transform(_parsed(query))
     except UnexpectedInput as error:
         raise _wrong(_explained(query, error)) from None
     except VisitError as error:
-        raise error.orig_exc from None
+        if isinstance(error.orig_exc, TelemetryRefusedError):
+            raise error.orig_exc from None
+        raise
+    except RecursionError:
+        raise _wrong("it is too involved") from None
     commands: tuple[Command, ...] = tuple(found)
     if len(commands) > MOST_COMMANDS:
         raise _wrong(f"it has more than {MOST_COMMANDS} commands")
@@ -169,18 +176,26 @@ def _parser() -> Lark:
     return Lark(GRAMMAR, parser="lalr", propagate_positions=True, maybe_placeholders=True)
 
 
-def _depths(query: str) -> list[int]:
-    depth, found = 0, []
-    for char in query:
-        depth += (char == "(") - (char == ")")
-        found.append(depth)
-    return found
+def _parsed(query: str) -> ParseTree:
+    """The tree, for which no more are within each other than are allowed."""
+    parser = _parser().parse_interactive(query)
+    is_open = before = 0
+    for token in parser.iter_parse():
+        is_open += (token.type in {"LPAR", "FUNCTION"}) - (token.type == "RPAR")
+        before = before + 1 if token.type in {"SIGN", "NOT"} else 0
+        if is_open + before > DEEPEST:
+            raise _wrong(f"more than {DEEPEST} parentheses, signs or negations lie within each other")
+    tree: ParseTree = parser.feed_eof()  # type: ignore[no-untyped-call]
+    return tree
 
 
 def _explained(query: str, error: UnexpectedInput) -> str:
     if getattr(getattr(error, "token", None), "type", "") == "$END":
         return "it ends too early"
     place = error.pos_in_stream or 0
+    other = _OTHERS.match(query, place)
+    if other is not None and query[:place].rstrip()[-1:] in {"", "|"}:
+        return f"the command {other[1]} is not offered here"
     return f"line {error.line}, column {error.column}: {query[place : place + 20]!r} is not expected there"
 
 

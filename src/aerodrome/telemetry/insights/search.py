@@ -27,7 +27,7 @@ ATTEMPTS = 5
 """At a query while files of it are replaced by others."""
 
 TAKEN = 64
-"""ResultRows that are taken from DuckDB at once."""
+"""Rows that are taken from DuckDB at once."""
 
 DECIMALS = 4
 """Of a number that is shown."""
@@ -95,6 +95,10 @@ def run(place: StorePaths, question: Question, ticket: Path, target: Path) -> Qu
             raise TelemetryRefusedError(UNAVAILABLE, "The query needs more memory than it may have.") from None
         except (duckdb.InvalidInputException, duckdb.OutOfRangeException, duckdb.ConversionException) as error:
             raise invalid(str(error).splitlines()[0]) from None
+        except duckdb.Error as error:
+            raise TelemetryRefusedError(
+                UNAVAILABLE, f"The query cannot be carried out: {str(error).splitlines()[0]}"
+            ) from error
 
 
 class _Query:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from aerodrome.telemetry.insights import functions
+from aerodrome.telemetry.insights import functions, grammar
 from aerodrome.telemetry.insights.commands import (
     Command,
     DedupCommand,
@@ -50,7 +50,7 @@ OF_EVENTS = {
     "@log": Value("group_name"),
     "@ptr": Value("base64(encode(concat_ws('.', group_id, moment, number)))"),
 }
-"""FieldsCommand that every event has."""
+"""Fields that every event has."""
 
 _MEANT = {"=": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 
@@ -77,13 +77,25 @@ class Translated:
     """Whether it needs the names of log streams."""
 
 
+def of_text(query: str, *, most_rows: int, now: float) -> Translated:
+    """The SQL of a query that is text.
+
+    Raises:
+        TelemetryRefusedError: it is none, or a command cannot be carried out.
+    """
+    return translate(grammar.read(query), most_rows=most_rows, now=now)
+
+
 def translate(commands: Sequence[Command], *, most_rows: int, now: float) -> Translated:
     """The SQL; `now` is in seconds since 1970.
 
     Raises:
         TelemetryRefusedError: a command cannot be carried out.
     """
-    return _Translation(now=now, most_rows=most_rows).of(commands)
+    try:
+        return _Translation(now=now, most_rows=most_rows).of(commands)
+    except RecursionError:
+        raise wrong("it is too involved") from None
 
 
 @dataclass(slots=True)
@@ -155,7 +167,7 @@ class _Translation:
         self.scope |= {name: Value(column, value.kind) for name, value, column in made}
 
     def _columns(self, columns: Sequence[Named]) -> list[tuple[str, Value, str]]:
-        """FieldName, value and column of those that are not there already."""
+        """Name, value and column of those that are not there already."""
         return [
             (each.name, self._value(each.expression), self._column())
             for each in columns
@@ -183,12 +195,12 @@ class _Translation:
             raise wrong(f"parse has {len(groups)} parts to find, and {len(names)} names for them")
         wanted = self._parameter(pattern)
         made = [(name, group, self._column()) for name, group in zip(names, groups, strict=True)]
-        listed = ", ".join(
-            f"CASE WHEN regexp_matches({subject}, {wanted}) THEN regexp_extract({subject}, {wanted}, {group:d}) END "
-            f"AS {column}"
-            for _, group, column in made
+        parts, listed = self._column(), ", ".join(f"'g{group}'" for group in range(1, max(groups) + 1))
+        self._layer(
+            f"*, CASE WHEN regexp_matches({subject}, {wanted}) "
+            f"THEN regexp_extract({subject}, {wanted}, [{listed}]) END AS {parts}"
         )
-        self._layer(f"*, {listed}")
+        self._layer(f"*, {', '.join(f'{parts}.g{group:d} AS {column}' for _, group, column in made)}")
         self.scope |= {name: Value(column) for name, _, column in made}
         self.shown = [*(self.shown or ["@timestamp", "@message"]), *names]
 
@@ -273,8 +285,7 @@ class _Translation:
             case Like(subject, wanted, is_negated):
                 return self._like(self._value(subject), wanted, is_negated=is_negated)
             case In(subject, choices, is_negated):
-                value = self._value(subject)
-                found = " OR ".join(_compared("=", value, self._value(each)) for each in choices)
+                found = _among(self._value(subject), [self._value(each) for each in choices])
                 return Value(f"({'NOT ' if is_negated else ''}({found}))", Kind.BOOLEAN)
             case _:
                 raise wrong("a period of time, or a *, stands where it means nothing")
@@ -354,6 +365,8 @@ _LEAF = (
 def _paths(name: str) -> list[str]:
     """Where a field may stand in JSON: within others, in lists, or under a name that has dots itself."""
     steps = name.split(".")
+    if re.search(r'["\\]', name) or "*" in steps:
+        raise wrong(f"the field {name} cannot be looked for: it has a quotation mark or a backslash, or is a *")
     within = "$" + "".join(f".{_quoted(each)}" for each in steps)
     in_lists = "$" + "".join(
         f"[{int(each)}]" if re.fullmatch(r"\d{1,6}", each) else f".{_quoted(each)}" for each in steps
@@ -362,7 +375,7 @@ def _paths(name: str) -> list[str]:
 
 
 def _quoted(name: str) -> str:
-    return '"' + name.replace('"', "") + '"'
+    return f'"{name}"'
 
 
 def _compared(operator: str, left: Value, right: Value) -> str:
@@ -372,6 +385,18 @@ def _compared(operator: str, left: Value, right: Value) -> str:
     if operator in {"=", "<>"}:
         return f"coalesce({left.sql} {operator} {right.sql}, false)"
     return f"coalesce({number(left)} {operator} {number(right)}, {left.sql} {operator} {right.sql}, false)"
+
+
+def _among(value: Value, choices: Sequence[Value]) -> str:
+    """Whether a value is one of several, as if it were compared with each; it is said twice at most."""
+    as_texts = [each.sql for each in choices if value.kind is each.kind is Kind.TEXT]
+    as_numbers = [number(each) for each in choices if not value.kind is each.kind is Kind.TEXT]
+    found = [
+        f"coalesce({sql} IN ({', '.join(among)}), false)"
+        for sql, among in ((value.sql, as_texts), (number(value), as_numbers))
+        if among
+    ]
+    return " OR ".join(found)
 
 
 def _sorted_by(value: Value) -> list[str]:
@@ -396,7 +421,7 @@ def _percentile(function: str, given: Sequence[Expression], values: Sequence[Val
 
 def _of_glob(glob: str) -> str:
     """The regular expression for a pattern whose stars are the parts to find."""
-    pieces = [re.sub(r"([^\w\s])", r"\\\1", each) for each in glob.split("*")]
+    pieces = [re.sub(r"([!-/:-@\[-^`{-~])", r"\\\1", each) for each in glob.split("*")]
     last = "(.*)" if glob.endswith("*") else "(.*?)"
     return "(?s)" + "(.*?)".join(pieces[:-1]) + (last if len(pieces) > 1 else "") + pieces[-1]
 
