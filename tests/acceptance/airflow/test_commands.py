@@ -219,7 +219,8 @@ def test_a_changed_configuration_is_obeyed_by_the_next_command(cell):
     text = shared.read_text()
     try:
         shared.write_text(text + "\n# changed\n")
-        assert cell.succeed("variables get --default 'a b' nothing").strip() == "a b"
+        # Airflow 3.2 logs there what Alembic sets up, once for each process that imports it.
+        assert cell.succeed("variables get --default 'a b' nothing").splitlines()[-1] == "a b"
     finally:
         shared.write_text(text)
 

@@ -98,6 +98,7 @@ def prepared(request, make_context, make_keys):
 
 def test_forked_units_serve_and_run_tasks(prepared, wait_for, make_environment):
     context, keys = prepared
+    context = replace(context, tasks_per_worker=5)  # 3.0 reads core.parallelism at its import: it must not differ
     prime = primed(context) if priming.is_offered(context.version) else None
     with nursery(context, wait_for, prime=prime) as pids:
         if prime is not None:

@@ -21,6 +21,7 @@ UNIT = """
 import json, os, socket, sys
 companion = socket.socket(fileno=int(os.environ.pop("AERODROME_COMPANION_FD")))
 secret = open(os.environ["SECRET"]).read()
+companion.send(b"begin")
 told = json.loads(companion.recv(65536))
 told["signalled"] = True
 try:
@@ -40,6 +41,8 @@ def refused(do):
     except OSError:
         return True
     return False
+channel = socket.socket(fileno=int(os.environ["AERODROME_COMPANION_FD"]))
+channel.recv(5)  # before, the unit may still be about to become its user
 unit = os.getppid()
 told = {
     "pid": os.getpid(), "uids": os.getresuid(), "gid": os.getgid(), "session": os.getsid(0),
@@ -54,7 +57,7 @@ told = {
         refused(lambda: os.setresuid(*3 * [int(os.environ["OTHER"])])),
     ],
 }
-socket.socket(fileno=int(os.environ["AERODROME_COMPANION_FD"])).send(json.dumps(told).encode())
+channel.send(json.dumps(told).encode())
 """
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root has other users to be")
