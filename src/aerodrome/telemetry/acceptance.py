@@ -50,7 +50,7 @@ def accept(batch: Sequence[LogEvent], *, now: int, retention_days: int | None) -
     """Sort out what is too old, too new, or beyond the group's retention (None = for ever).
 
     Raises:
-        RefusedError: the whole batch is wrong.
+        TelemetryRefusedError: the whole batch is wrong.
     """
     size = sum(event.size for event in batch)
     if size > BATCH_BYTES:

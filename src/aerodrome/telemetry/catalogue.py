@@ -122,7 +122,7 @@ class Catalogue:
     def create_group(
         self, name: str, *, now: int, kind: str, kms_key: str | None, tags: Mapping[str, str], is_protected: bool
     ) -> None:
-        """Raises RefusedError when there is one of that name, or too many of others."""
+        """Raises TelemetryRefusedError when there is one of that name, or too many of others."""
         try:
             with self._transaction():
                 self._db.execute(
@@ -137,7 +137,7 @@ class Catalogue:
             raise TelemetryRefusedError(EXISTS, "The specified log group already exists") from None
 
     def group(self, name: str) -> LogGroup:
-        """Raises RefusedError when there is none."""
+        """Raises TelemetryRefusedError when there is none."""
         row = self._db.execute("SELECT * FROM groups WHERE name = ?", (name,)).fetchone()
         if row is None:
             raise TelemetryRefusedError(NOT_FOUND, "The specified log group does not exist.")
@@ -193,7 +193,7 @@ class Catalogue:
         return names
 
     def create_stream(self, group: str, name: str, *, now: int) -> None:
-        """Raises RefusedError when there is one of that name, or too many of others."""
+        """Raises TelemetryRefusedError when there is one of that name, or too many of others."""
         identifier = self.group(group).identifier
         if self._streams[identifier] >= MOST_STREAMS_OF_ONE or self._streams.total() >= MOST_STREAMS:
             most = f"{MOST_STREAMS_OF_ONE} of a group, {MOST_STREAMS} in all"
@@ -219,7 +219,7 @@ class Catalogue:
         self.append(found, self.stream(found, OWN_STREAM), [LogEvent(now, message)], now=now)
 
     def stream(self, group: LogGroup, name: str) -> Stream:
-        """Raises RefusedError when there is none."""
+        """Raises TelemetryRefusedError when there is none."""
         row = self._db.execute(
             "SELECT * FROM streams WHERE group_id = ? AND name = ?", (group.identifier, name)
         ).fetchone()

@@ -55,7 +55,7 @@ def read(pattern: str) -> SqlCondition:
     """The condition for a filter pattern; an empty one lets everything pass.
 
     Raises:
-        RefusedError: it is no pattern, or one that is not offered.
+        TelemetryRefusedError: it is no pattern, or one that is not offered.
     """
     text = pattern.strip()
     if not text:

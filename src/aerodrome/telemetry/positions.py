@@ -44,7 +44,7 @@ def read_page_token(token: str) -> tuple[str, Position]:
     """Direction and position.
 
     Raises:
-        RefusedError: it is none of ours.
+        TelemetryRefusedError: it is none of ours.
     """
     found = _PAGE.fullmatch(token)
     if found is None:
@@ -62,7 +62,7 @@ def read_search_token(token: str, asked: Mapping[str, Any]) -> tuple[str, Positi
     """Direction and the position to go on from.
 
     Raises:
-        RefusedError: it is none of ours, or of another question.
+        TelemetryRefusedError: it is none of ours, or of another question.
     """
     try:
         text = base64.urlsafe_b64decode(token[:LONGEST]).decode()

@@ -41,7 +41,7 @@ class Workers:
         """Let one of them do it; waits while all are busy, and who is cancelled then waits no more.
 
         Raises:
-            RefusedError: the work said so, or its process died.
+            TelemetryRefusedError: the work said so, or its process died.
         """
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
