@@ -21,11 +21,11 @@ VARIABLE = "AERODROME_METRICS"
 DISCARD = ("127.0.0.1", 9)
 """What Airflow is configured with: host and port."""
 
-PATIENCE = 0.5
-REST = 10.0
+PATIENCE = 5.0
+REST = 60.0
 """Seconds that a metric waits for a full queue, and for which none is sent after one that waited in vain.
 
-A sidecar that hangs takes a twentieth of a unit's time at most.
+A sidecar that hangs takes a twelfth of a unit's time at most; one on a busy machine gets its turn within the wait.
 """
 
 
