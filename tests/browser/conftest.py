@@ -38,7 +38,7 @@ def airflow(product: Product, shared_environment: Shared) -> Iterator[Airflow]:
     product.s3.delete_object(Bucket=BUCKET, Key=f"dags/{found.dag}.py")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")  # while it runs, no other test may have an event loop
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: apt-get install chromium")

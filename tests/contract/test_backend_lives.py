@@ -247,7 +247,8 @@ def fewer_web_servers(bench: benches.Bench) -> None:
     bench.act(fewer, fewer)
     wait_for("the second web server is gone", lambda: bench.sees(lambda seen: not has(cell(seen), "web-2")))
     assert (cell(bench.see()).order, cell(bench.see()).all_ready, load().processor.keys()) == (fewer, True, {"web"})
-    assert processes(bench) == {name: process for name, process in ran.items() if name != "web-2"}
+    left = {name: process for name, process in ran.items() if name != "web-2"}
+    wait_for("its process is gone, and no other", lambda: processes(bench) == left)
     assert bench.backend.runtime.web_load(bench.tenant, benches.REVISION + 1) is None
 
 

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import tempfile
 import time
+from pathlib import Path
 
+from aerodrome import trees
 from aerodrome.keeper import Keeper
 from aerodrome.services import daemon, heartbeat
 from aerodrome.services.daemon import Daemon
@@ -33,9 +36,11 @@ def test_a_service_that_hangs_is_ended_and_one_that_beats_is_not(tmp_path):
         daemon.stop(process)
 
 
-def test_a_door_that_starts_slowly_is_not_ended_for_the_silence_of_one_that_was_killed(tmp_path, monkeypatch):
-    keeper = Keeper(Settings(data=tmp_path, aws_port=4561))
-    tmp_path.joinpath("run").mkdir()
+def test_a_door_that_starts_slowly_is_not_ended_for_the_silence_of_one_that_was_killed(monkeypatch, request):
+    data = Path(tempfile.mkdtemp(prefix="aero-"))  # short, so that its sockets lie below it
+    request.addfinalizer(lambda: trees.remove(data))
+    keeper = Keeper(Settings(data=data, aws_port=4561))
+    (data / "run").mkdir()
     heartbeat.begin(keeper._door_beat(), lambda: time.monotonic() - heartbeat.SILENCE - 1)
     silent: list[float] = []
     monkeypatch.setattr(daemon, "start", lambda _: silent.append(heartbeat.silent(keeper._door_beat())))
