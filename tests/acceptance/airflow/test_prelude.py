@@ -93,12 +93,12 @@ def layout(pid):
 @pytest.fixture(params=lines.ONE)
 def prepared(request, make_context, make_keys):
     keys = make_keys()
-    return make_context(request.param, keys), keys
+    # Airflow 3.0 reads core.parallelism at its import: it must be as the primed process has it.
+    return make_context(request.param, keys, tasks_per_worker=5), keys
 
 
 def test_forked_units_serve_and_run_tasks(prepared, wait_for, make_environment):
     context, keys = prepared
-    context = replace(context, tasks_per_worker=5)  # 3.0 reads core.parallelism at its import: it must not differ
     prime = primed(context) if priming.is_offered(context.version) else None
     with nursery(context, wait_for, prime=prime) as pids:
         if prime is not None:
