@@ -48,8 +48,7 @@ class Losses:
 
 def noted(before: Losses | None, found: Cell, now: datetime) -> Losses:
     """What is remembered after this look at the cell that serves."""
-    order = found.order
-    is_lost = isinstance(order, CellOrder) and bool(order.without)
+    is_lost = _has_lost(found)
     if before is None or (not is_lost and now - before.at > CALM_AFTER):
         before = Losses(at=now)
     if is_lost and not before.is_lost:
@@ -99,7 +98,11 @@ def returned(environment: Environment, observed: Observed, phase: Phase) -> Plan
 
 def rests(observed: Observed, found: Cell) -> bool:
     """Whether a zone of the cell is lost and is not to be started yet."""
-    return observed.zone_rests and isinstance(found.order, CellOrder) and bool(found.order.without)
+    return observed.zone_rests and _has_lost(found)
+
+
+def _has_lost(found: Cell) -> bool:
+    return isinstance(found.order, CellOrder) and bool(found.order.without)
 
 
 def _followed(found: Cell) -> CellOrder | None:

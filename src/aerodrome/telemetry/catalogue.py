@@ -10,11 +10,12 @@ import contextlib
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from aerodrome.telemetry import sqlite_file
 from aerodrome.telemetry.acceptance import DAY, LogEvent
 from aerodrome.telemetry.keeping import Drop, Fresh, Part, Write
 from aerodrome.telemetry.refusals import EXISTS, LIMIT, NOT_FOUND, TelemetryRefusedError
@@ -109,11 +110,7 @@ class Catalogue:
     """The open file."""
 
     def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._db.row_factory = sqlite3.Row
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")  # a commit has reached the disk when it returns
-        self._db.executescript(SCHEMA)
+        self._db = sqlite_file.opened(path, SCHEMA)
         self._streams = Counter(dict(self._db.execute("SELECT group_id, count(*) FROM streams GROUP BY 1").fetchall()))
 
     def close(self) -> None:
@@ -124,7 +121,7 @@ class Catalogue:
     ) -> None:
         """Raises TelemetryRefusedError when there is one of that name, or too many of others."""
         try:
-            with self._transaction():
+            with sqlite_file.transaction(self._db):
                 self._db.execute(
                     "INSERT INTO groups (name, created, class, kms_key, is_protected, tags) VALUES (?, ?, ?, ?, ?, ?)",
                     (name, now, kind, kms_key, is_protected, json.dumps(dict(tags))),
@@ -177,14 +174,14 @@ class Catalogue:
     def change_group(self, name: str, **values: Any) -> None:
         """Set columns of a group."""
         group = self.group(name)
-        with self._transaction():
+        with sqlite_file.transaction(self._db):
             for column, value in values.items():  # names that this program gives
                 self._db.execute(f"UPDATE groups SET {column} = ? WHERE id = ?", (value, group.identifier))  # noqa: S608
 
     def delete_group(self, name: str) -> list[str]:
         """The names of files that are needed no more."""
         group = self.group(name).identifier
-        with self._transaction():
+        with sqlite_file.transaction(self._db):
             names = [row["name"] for row in self._db.execute("SELECT name FROM parts WHERE group_id = ?", (group,))]
             for table in ("newest", "parts", "streams", "gone_streams", "dropped"):
                 self._db.execute(f"DELETE FROM {table} WHERE group_id = ?", (group,))  # noqa: S608
@@ -201,7 +198,7 @@ class Catalogue:
                 LIMIT, f"There are too many log streams ({most}): delete some, or set a retention."
             )
         try:
-            with self._transaction():
+            with sqlite_file.transaction(self._db):
                 self._db.execute(
                     "INSERT INTO streams (group_id, name, created) VALUES (?, ?, ?)", (identifier, name, now)
                 )
@@ -275,7 +272,7 @@ class Catalogue:
             raise TelemetryRefusedError(
                 LIMIT, f"{MOST_GONE} log streams of {group} were deleted, and their events still wait to go: try later."
             )
-        with self._transaction():
+        with sqlite_file.transaction(self._db):
             self._db.execute("DELETE FROM streams WHERE id = ?", (stream.identifier,))
             self._db.execute(
                 "DELETE FROM newest WHERE group_id = ? AND moment >= ? AND moment <= ? AND stream = ?",
@@ -305,7 +302,7 @@ class Catalogue:
         unknown = self._one("SELECT EXISTS (SELECT 1 FROM gone_streams WHERE id NOT IN (SELECT id FROM gone_until))")
         if not (idle or gone or unknown):
             return 0
-        with self._transaction():
+        with sqlite_file.transaction(self._db):
             self._db.executemany("DELETE FROM streams WHERE id = ?", [(stream,) for stream, _ in idle])
             for table in ("gone_streams", "gone_until"):
                 self._db.executemany(f"DELETE FROM {table} WHERE id = ?", [tuple(row) for row in gone])  # noqa: S608
@@ -325,7 +322,7 @@ class Catalogue:
         """
         if not events:
             return
-        with self._transaction():
+        with sqlite_file.transaction(self._db):
             self._db.executemany(
                 "INSERT INTO newest (group_id, stream, moment, ingested, message, size) VALUES (?, ?, ?, ?, ?, ?)",
                 [
@@ -399,7 +396,7 @@ class Catalogue:
 
         `written` is None when nothing was left to write.
         """
-        with self._transaction():
+        with sqlite_file.transaction(self._db):
             is_there = self._db.execute("SELECT 1 FROM groups WHERE id = ?", (write.group,)).fetchone()
             if is_there is None:  # deleted meanwhile
                 return [written.name] if written else []
@@ -429,7 +426,7 @@ class Catalogue:
         """Forget files and the newest events before the cutoffs; the names of files that are needed no more."""
         if not drops and not self._has_before(cutoffs):
             return []
-        with self._transaction():
+        with sqlite_file.transaction(self._db):
             for each in drops:
                 self._db.execute("DELETE FROM parts WHERE id = ?", (each.part.identifier,))
                 self._db.execute(
@@ -456,16 +453,6 @@ class Catalogue:
             self._db.execute("SELECT 1 FROM newest WHERE group_id = ? AND moment < ? LIMIT 1", each).fetchone()
             for each in cutoffs.items()
         )
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
 
 def _group(row: sqlite3.Row) -> LogGroup:

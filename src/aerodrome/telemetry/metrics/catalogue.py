@@ -12,11 +12,11 @@ import sqlite3
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aerodrome.telemetry import sqlite_file
 from aerodrome.telemetry.metrics import periods, points
 from aerodrome.telemetry.metrics.periods import MINUTE, PERIODS, SPANS, Eviction
 from aerodrome.telemetry.metrics.points import DataPoint
@@ -110,11 +110,7 @@ class MetricCatalogue:
     """The open file."""
 
     def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._db.row_factory = sqlite3.Row
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")  # a commit has reached the disk when it returns
-        self._db.executescript(SCHEMA)
+        self._db = sqlite_file.opened(path, SCHEMA)
 
     def close(self) -> None:
         self._db.close()
@@ -125,7 +121,7 @@ class MetricCatalogue:
         Raises:
             TelemetryRefusedError: there would be too many metrics.
         """
-        with self._transaction():
+        with sqlite_file.transaction(self._db):
             for datum in data:
                 self._merge(self._series(datum, owner), datum)
 
@@ -238,7 +234,7 @@ class MetricCatalogue:
             (SPANS[MINUTE], before, ROLLED_AT_ONCE),
         ).fetchall()
         moved = 0
-        with self._transaction():
+        with sqlite_file.transaction(self._db):
             for series, start in due:
                 moved += self._roll(series, start, start + SPANS[MINUTE])
         return moved
@@ -270,7 +266,7 @@ class MetricCatalogue:
     def evict(self, evictions: Iterable[Eviction]) -> int:
         """Forget points; how many blocks are gone. A metric without any point is forgotten."""
         gone = 0
-        with self._transaction():
+        with sqlite_file.transaction(self._db):
             for each in evictions:
                 self._db.execute(
                     "INSERT INTO kept VALUES (?1, ?2) ON CONFLICT (period) DO UPDATE SET since = max(since, ?2)",
@@ -308,7 +304,7 @@ class MetricCatalogue:
         Raises:
             TelemetryRefusedError: there would be more than `most`.
         """
-        with self._transaction():
+        with sqlite_file.transaction(self._db):
             for alarm in alarms:
                 self._db.execute("REPLACE INTO alarms VALUES (?, ?)", (alarm["AlarmName"], json.dumps(alarm)))
             if self._one("SELECT count(*) FROM alarms") > most:
@@ -323,7 +319,7 @@ class MetricCatalogue:
         notices: Iterable[Notice] = (),
     ) -> bool:
         """Store another state of an alarm and whom to tell of it, if it is still as it was."""
-        with self._transaction():
+        with sqlite_file.transaction(self._db):
             changed = self._db.execute(
                 "UPDATE alarms SET document = ? WHERE name = ? AND document = ?",
                 (json.dumps(alarm), was["AlarmName"], json.dumps(was)),
@@ -346,7 +342,7 @@ class MetricCatalogue:
 
     def told(self, number: int, items: Iterable[HistoryItem]) -> None:
         """Remove a notice, and add to the history of alarms."""
-        with self._transaction():
+        with sqlite_file.transaction(self._db):
             self._db.execute("DELETE FROM outbox WHERE number = ?", (number,))
             self._note(items)
 
@@ -354,7 +350,7 @@ class MetricCatalogue:
         self._db.execute("UPDATE outbox SET attempts = attempts + 1 WHERE number = ?", (number,))
 
     def delete_alarms(self, names: Iterable[str], items: Iterable[HistoryItem]) -> None:
-        with self._transaction():
+        with sqlite_file.transaction(self._db):
             self._db.executemany("DELETE FROM alarms WHERE name = ?", [(name,) for name in names])
             self._note(items)
 
@@ -375,7 +371,7 @@ class MetricCatalogue:
         return [HistoryItem(*row) for row in rows]
 
     def put_dashboard(self, name: str, body: str, *, now: float, most: int) -> None:
-        with self._transaction():
+        with sqlite_file.transaction(self._db):
             self._db.execute("REPLACE INTO dashboards VALUES (?, ?, ?)", (name, body, now))
             if self._one("SELECT count(*) FROM dashboards") > most:
                 raise TelemetryRefusedError(LIMIT, f"There may be {most} dashboards.")
@@ -390,22 +386,12 @@ class MetricCatalogue:
         there = {name for name, _, _ in self.dashboards("")}
         missing = [name for name in names if name not in there]
         if not missing:
-            with self._transaction():
+            with sqlite_file.transaction(self._db):
                 self._db.executemany("DELETE FROM dashboards WHERE name = ?", [(name,) for name in names])
         return missing
 
     def _one(self, sql: str, *given: object) -> int:
         return int(self._db.execute(sql, given).fetchone()[0])
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
 
 def _metric(row: sqlite3.Row) -> Metric:
