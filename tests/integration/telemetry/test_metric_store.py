@@ -160,6 +160,82 @@ def test_an_alarm_is_looked_at_each_minute_and_its_topic_hears_of_it_once(tmp_pa
     asyncio.run(run())
 
 
+ALARM = {
+    "AlarmName": "a", "Namespace": "n", "MetricName": "m", "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 1,
+    "Threshold": 5.0, "ComparisonOperator": "GreaterThanThreshold",
+}  # fmt: skip
+
+ARN = f"arn:aws:cloudwatch:us-east-1:{'0' * 12}:alarm:a"
+
+CHANGES = {
+    "put": lambda api: api.put_alarm(ALARM),
+    "switch": lambda api: api.disable_actions({"AlarmNames": ["a"]}),
+    "tag": lambda api: api.tag({"ResourceARN": ARN, "Tags": [{"Key": "k", "Value": "v"}]}),
+    "untag": lambda api: api.untag({"ResourceARN": ARN, "TagKeys": ["k"]}),
+}
+
+
+@contextlib.asynccontextmanager
+async def an_api(folder):
+    clock = lambda: datetime.fromtimestamp(START, UTC)  # noqa: E731 - a word for a test
+    store = await MetricStore(folder, most_bytes=10**9, clock=clock).open()
+    try:
+        yield store, MetricsApi(store, region="us-east-1", account="0" * 12)
+    finally:
+        await store.close()
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_what_happens_to_an_alarm_while_it_is_changed_stays(tmp_path, change):
+    async def run() -> None:
+        async with an_api(tmp_path) as (_store, api):
+            await api.put_alarm(ALARM)
+            state = {"AlarmName": "a", "StateValue": "ALARM", "StateReason": "by hand"}
+            await asyncio.gather(change(api), api.set_state(state))
+            (alarm,) = (await api.describe_alarms({}))["MetricAlarms"]
+            assert alarm["StateValue"] == "ALARM"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_an_alarm_that_is_deleted_while_it_is_changed_is_gone(tmp_path, change):
+    async def run() -> None:
+        async with an_api(tmp_path) as (store, api):
+            await api.put_alarm(ALARM)
+            await asyncio.gather(change(api), store.ask(MetricCatalogue.delete_alarms, ["a"], []))
+            assert (await api.describe_alarms({}))["MetricAlarms"] == []
+
+    asyncio.run(run())
+
+
+def test_the_history_has_one_deletion_of_an_alarm(tmp_path):
+    async def run() -> None:
+        async with an_api(tmp_path) as (_store, api):
+            await api.put_alarm(ALARM)
+            await asyncio.gather(*(api.delete_alarms({"AlarmNames": ["a"]}) for _ in range(2)))
+            told = [item["HistorySummary"] for item in (await api.describe_history({}))["AlarmHistoryItems"]]
+            assert told == ['Alarm "a" deleted', 'Alarm "a" created']
+
+    asyncio.run(run())
+
+
+def test_an_alarm_has_fifty_tags_at_most(tmp_path):
+    async def run() -> None:
+        async with an_api(tmp_path) as (_store, api):
+            tags = [{"Key": f"k{number}", "Value": ""} for number in range(51)]
+            with pytest.raises(TelemetryRefusedError, match="50 tags"):
+                await api.put_alarm({**ALARM, "Tags": tags})
+            await api.put_alarm({**ALARM, "Tags": tags[:50]})
+            with pytest.raises(TelemetryRefusedError, match="50 tags"):
+                await api.tag({"ResourceARN": ARN, "Tags": tags[50:]})
+            for arn in (f"{ARN}b", ARN.replace("us-east-1", "us-east-2"), "a"):
+                with pytest.raises(TelemetryRefusedError, match="no such alarm"):
+                    await api.list_tags({"ResourceARN": arn})
+
+    asyncio.run(run())
+
+
 def _write(path: str, told: str) -> None:
     found = MetricCatalogue(Path(path))
     for number in range(10**6):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from aerodrome.telemetry.metrics.catalogue import HistoryItem, Notice
+from aerodrome.telemetry.metrics.catalogue import AlarmMove, HistoryItem, Notice
 
 OK, ALARM, INSUFFICIENT = "OK", "ALARM", "INSUFFICIENT_DATA"
 
@@ -29,6 +29,9 @@ COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
     "LessThanThreshold": operator.lt,
     "LessThanOrEqualToThreshold": operator.le,
 }
+
+_OWN = ("StateValue", "StateReason", "StateReasonData", "StateUpdatedTimestamp", "StateTransitionedTimestamp", "Tags")
+"""What of an alarm stays when it is put once more."""
 
 ACTIONS = {OK: "OKActions", ALARM: "AlarmActions", INSUFFICIENT: "InsufficientDataActions"}
 
@@ -87,13 +90,30 @@ def _age_of_oldest(recent: Sequence[bool | None]) -> int:
     return max((number for number, mark in enumerate(recent, start=1) if mark is not None), default=0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlarmMove:
-    """An alarm in another state, and what follows from it."""
+def put(before: Alarm | None, given: Alarm, *, arn: str, now: float) -> AlarmMove:
+    """The alarm that somebody puts, in the place of the one of before; of that one stays what is not given."""
+    kept = {name: before[name] for name in _OWN if name in before} if before else {
+        "StateValue": INSUFFICIENT, "StateReason": "Unchecked: Initial alarm creation",
+        "StateUpdatedTimestamp": now, "StateTransitionedTimestamp": now, "Tags": given.get("Tags", []),
+    }  # fmt: skip
+    alarm = {"ActionsEnabled": True, "OKActions": [], "AlarmActions": [], "InsufficientDataActions": [],
+             **given, **kept, "AlarmArn": arn, "AlarmConfigurationUpdatedTimestamp": now}  # fmt: skip
+    if "Metrics" not in given:
+        alarm.setdefault("Dimensions", [])
+    what = "updated" if before else "created"
+    summary = f'Alarm "{given["AlarmName"]}" {what}'
+    return AlarmMove(alarm=alarm, items=(configured(alarm, summary, json.dumps({"type": what}), now=now),))
 
-    alarm: dict[str, Any]
-    items: tuple[HistoryItem, ...]
-    notices: tuple[Notice, ...]
+
+def switched(alarm: Alarm, *, is_on: bool, now: float) -> AlarmMove:
+    """The alarm with its actions on or off."""
+    summary = f'Alarm actions of "{alarm["AlarmName"]}" {"enabled" if is_on else "disabled"}'
+    return AlarmMove(alarm={**alarm, "ActionsEnabled": is_on}, items=(configured(alarm, summary, now=now),))
+
+
+def configured(alarm: Alarm, summary: str, data: str = "{}", *, now: float) -> HistoryItem:
+    """What the history of alarms says when somebody has changed this one."""
+    return HistoryItem(alarm["AlarmName"], now, "ConfigurationUpdate", summary, data)
 
 
 def moved(
@@ -106,7 +126,7 @@ def moved(
     changed = {**alarm, "StateValue": state.name, "StateReason": state.reason[:1023], "StateUpdatedTimestamp": now}
     changed |= {"StateReasonData": data} if data else {}
     if state.name == before:
-        return AlarmMove(alarm=changed, items=(), notices=())
+        return AlarmMove(alarm=changed)
     changed["StateTransitionedTimestamp"] = now
     name = alarm["AlarmName"]
     history = json.dumps({"version": "1.0", "oldState": {"stateValue": before}, "newState": {"stateValue": state.name,

@@ -20,7 +20,7 @@ from aerodrome.telemetry import wire
 from aerodrome.telemetry.metrics import acceptance, alarms, periods, points, protocols, queries
 from aerodrome.telemetry.metrics.acceptance import COMBINATION
 from aerodrome.telemetry.metrics.alarms import AlarmState
-from aerodrome.telemetry.metrics.catalogue import HistoryItem, Metric, MetricCatalogue
+from aerodrome.telemetry.metrics.catalogue import AlarmMove, Metric, MetricCatalogue
 from aerodrome.telemetry.metrics.protocols import Called, Document, MetricsFailure, Protocol, UnreadableError
 from aerodrome.telemetry.metrics.queries import INVALID_VALUE, VALIDATION, QueriedSeries, Queries
 from aerodrome.telemetry.metrics.rates import Rates
@@ -54,10 +54,6 @@ DASHBOARD_INPUT = "InvalidParameterInput"
 _DASHBOARD = re.compile(r"[A-Za-z0-9_-]{1,255}", re.ASCII)
 
 _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}(\.fifo)?", re.ASCII)
-
-_OWN_OF_ALARM = ("StateValue", "StateReason", "StateReasonData", "StateUpdatedTimestamp", "StateTransitionedTimestamp",
-                 "Tags")  # fmt: skip
-"""What of an alarm stays when it is put once more."""
 
 log = structlog.get_logger("telemetry")
 
@@ -178,20 +174,13 @@ class MetricsApi:
 
     async def put_alarm(self, given: Document) -> Answer:
         _check_alarm(given)
-        now, name = self._store.now, given["AlarmName"]
-        before = (await self._alarms([name]))[:1]
-        kept = {key: before[0][key] for key in _OWN_OF_ALARM if key in before[0]} if before else {
-            "StateValue": alarms.INSUFFICIENT, "StateReason": "Unchecked: Initial alarm creation",
-            "StateUpdatedTimestamp": now, "StateTransitionedTimestamp": now, "Tags": given.get("Tags", []),
-        }  # fmt: skip
-        alarm = {"ActionsEnabled": True, "OKActions": [], "AlarmActions": [], "InsufficientDataActions": [],
-                 **given, **kept, "AlarmArn": self._alarm_arn(name),
-                 "AlarmConfigurationUpdatedTimestamp": now}  # fmt: skip
-        if "Metrics" not in given:
-            alarm.setdefault("Dimensions", [])
-        what = "updated" if before else "created"
-        item = HistoryItem(name, now, "ConfigurationUpdate", f'Alarm "{name}" {what}', json.dumps({"type": what}))
-        await self._store.ask(MetricCatalogue.put_alarms, [alarm], [item], most=MOST_ALARMS)
+        name = given["AlarmName"]
+        _check_tags(given.get("Tags", ()))
+
+        def change(before: Document | None) -> AlarmMove:
+            return alarms.put(before, given, arn=self._alarm_arn(name), now=self._store.now)
+
+        await self._change([name], change)
         return {}
 
     async def describe_alarms(self, given: Document) -> Answer:
@@ -224,31 +213,33 @@ class MetricsApi:
         return {"MetricAlarms": shown}
 
     async def delete_alarms(self, given: Document) -> Answer:
-        there = {alarm["AlarmName"] for alarm in await self._alarms(given["AlarmNames"])}
-        missing = set(given["AlarmNames"]) - there
-        if missing and len(given["AlarmNames"]) > 1:
-            raise TelemetryRefusedError(NOT_FOUND, f"There is no alarm {min(missing)!r}; none was deleted.")
-        now = self._store.now
-        items = [HistoryItem(name, now, "ConfigurationUpdate", f'Alarm "{name}" deleted', "{}") for name in there]
-        await self._store.ask(MetricCatalogue.delete_alarms, sorted(there), items)
+        await self._store.ask(partial(self._delete, given["AlarmNames"]))
         return {}
+
+    def _delete(self, named: Sequence[str], catalogue: MetricCatalogue) -> None:
+        """Runs in the catalogue's thread."""
+        there = [alarm for name in dict.fromkeys(named) if (alarm := catalogue.alarm(name)) is not None]
+        missing = set(named) - {alarm["AlarmName"] for alarm in there}
+        if missing and len(named) > 1:
+            raise TelemetryRefusedError(NOT_FOUND, f"There is no alarm {min(missing)!r}; none was deleted.")
+        items = [
+            alarms.configured(alarm, f'Alarm "{alarm["AlarmName"]}" deleted', now=self._store.now) for alarm in there
+        ]
+        catalogue.delete_alarms([alarm["AlarmName"] for alarm in there], items)
 
     async def set_state(self, given: Document) -> Answer:
-        state = AlarmState(given["StateValue"], given["StateReason"])
-        moved = await self._store.ask(partial(self._set, given["AlarmName"], state, given.get("StateReasonData", "")))
-        if not moved:
-            raise TelemetryRefusedError(NOT_FOUND, f"There is no alarm {given['AlarmName']!r}.")
+        state, data = AlarmState(given["StateValue"], given["StateReason"]), given.get("StateReasonData", "")
+
+        def change(alarm: Document | None) -> AlarmMove | None:
+            if alarm is None:
+                raise TelemetryRefusedError(NOT_FOUND, f"There is no alarm {given['AlarmName']!r}.")
+            return alarms.moved(
+                alarm, state, now=self._store.now, data=data, region=self._region, account=self._account
+            )
+
+        await self._change([given["AlarmName"]], change)
         self._store.untold.set()
         return {}
-
-    def _set(self, name: str, state: AlarmState, data: str, catalogue: MetricCatalogue) -> bool:
-        alarm = next((each for each in catalogue.alarms() if each["AlarmName"] == name), None)
-        if alarm is None:
-            return False
-        move = alarms.moved(alarm, state, now=self._store.now, data=data, region=self._region, account=self._account)
-        if move is not None:
-            catalogue.change_alarm(alarm, move.alarm, move.items, move.notices)
-        return True
 
     async def enable_actions(self, given: Document) -> Answer:
         return await self._switch(given["AlarmNames"], is_on=True)
@@ -257,16 +248,10 @@ class MetricsApi:
         return await self._switch(given["AlarmNames"], is_on=False)
 
     async def _switch(self, named: Sequence[str], *, is_on: bool) -> Answer:
-        changed = [{**alarm, "ActionsEnabled": is_on} for alarm in await self._alarms(named)]
-        word = "enabled" if is_on else "disabled"
-        items = [
-            HistoryItem(
-                alarm["AlarmName"], self._store.now, "ConfigurationUpdate",
-                f'Alarm actions of "{alarm["AlarmName"]}" {word}', "{}",
-            )
-            for alarm in changed
-        ]  # fmt: skip
-        await self._store.ask(MetricCatalogue.put_alarms, changed, items, most=MOST_ALARMS)
+        def change(alarm: Document | None) -> AlarmMove | None:
+            return None if alarm is None else alarms.switched(alarm, is_on=is_on, now=self._store.now)
+
+        await self._change(named, change)
         return {}
 
     async def describe_history(self, given: Document) -> Answer:
@@ -322,34 +307,36 @@ class MetricsApi:
         return {}
 
     async def tag(self, given: Document) -> Answer:
-        alarm = await self._tagged(given["ResourceARN"])
-        tags = {each["Key"]: each["Value"] for each in (*alarm.get("Tags", ()), *given["Tags"])}
-        return await self._with_tags(alarm, tags)
-
-    async def untag(self, given: Document) -> Answer:
-        alarm = await self._tagged(given["ResourceARN"])
-        gone = set(given["TagKeys"])
-        return await self._with_tags(
-            alarm, {each["Key"]: each["Value"] for each in alarm.get("Tags", ()) if each["Key"] not in gone}
-        )
-
-    async def list_tags(self, given: Document) -> Answer:
-        return {"Tags": (await self._tagged(given["ResourceARN"])).get("Tags", [])}
-
-    async def _with_tags(self, alarm: Document, tags: Mapping[str, str]) -> Answer:
-        if len(tags) > MOST_TAGS:
-            raise TelemetryRefusedError(INVALID_VALUE, f"An alarm may have {MOST_TAGS} tags.")
-        changed = {**alarm, "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
-        await self._store.ask(MetricCatalogue.put_alarms, [changed], [], most=MOST_ALARMS)
+        more = {each["Key"]: each["Value"] for each in given["Tags"]}
+        await self._change_tags(given["ResourceARN"], lambda tags: tags | more)
         return {}
 
-    async def _tagged(self, arn: str) -> Document:
-        found = [alarm for alarm in await self._alarms() if alarm["AlarmArn"] == arn]
-        if not found:
-            raise TelemetryRefusedError(
-                "ResourceNotFoundException", "There is no such alarm; only alarms have tags here."
-            )
-        return found[0]
+    async def untag(self, given: Document) -> Answer:
+        gone = set(given["TagKeys"])
+        await self._change_tags(
+            given["ResourceARN"], lambda tags: {key: value for key, value in tags.items() if key not in gone}
+        )
+        return {}
+
+    async def list_tags(self, given: Document) -> Answer:
+        return {"Tags": _tagged(await self._store.ask(MetricCatalogue.alarm, self._named(given["ResourceARN"])))}
+
+    async def _change_tags(self, arn: str, changed: Callable[[dict[str, str]], dict[str, str]]) -> None:
+        def change(alarm: Document | None) -> AlarmMove:
+            tags = changed({each["Key"]: each["Value"] for each in _tagged(alarm)})
+            written = [{"Key": key, "Value": value} for key, value in tags.items()]
+            _check_tags(written)
+            return AlarmMove(alarm={**(alarm or {}), "Tags": written})
+
+        await self._change([self._named(arn)], change)
+
+    async def _change(self, named: Sequence[str], change: Callable[[Document | None], AlarmMove | None]) -> None:
+        """Store alarms as `change` makes them of what they are; nobody else changes them between.
+
+        Raises:
+            TelemetryRefusedError: `change` says so, or there would be too many.
+        """
+        await self._store.ask(partial(_carried_over, named, change))
 
     async def _alarms(self, named: Sequence[str] | None = None) -> list[Document]:
         found = await self._store.ask(MetricCatalogue.alarms)
@@ -357,6 +344,10 @@ class MetricsApi:
 
     def _alarm_arn(self, name: str) -> str:
         return f"arn:aws:cloudwatch:{self._region}:{self._account}:alarm:{name}"
+
+    def _named(self, arn: str) -> str:
+        """The name of the alarm of an ARN; of anything else, what no alarm is called."""
+        return arn.removeprefix(before) if arn.startswith(before := self._alarm_arn("")) else ""
 
     def _dashboard_arn(self, name: str) -> str:
         return f"arn:aws:cloudwatch::{self._account}:dashboard/{name}"
@@ -386,6 +377,27 @@ OFFERED: Mapping[str, Callable[[MetricsApi, Document], Awaitable[Answer]]] = {
 
 _CODES = {INVALID: VALIDATION, UNAVAILABLE: "ServiceUnavailable", THROTTLED: "Throttling"}
 """Words of the store of logs → CloudWatch's."""
+
+
+def _carried_over(
+    named: Sequence[str], change: Callable[[Document | None], AlarmMove | None], catalogue: MetricCatalogue
+) -> None:
+    """Runs in the catalogue's thread, in one go."""
+    moves = [change(catalogue.alarm(name)) for name in dict.fromkeys(named)]
+    catalogue.put_alarms([move for move in moves if move is not None], most=MOST_ALARMS)
+
+
+def _tagged(alarm: Document | None) -> list[Document]:
+    """Its tags."""
+    if alarm is None:
+        raise TelemetryRefusedError("ResourceNotFoundException", "There is no such alarm; only alarms have tags here.")
+    found: list[Document] = alarm.get("Tags", [])
+    return found
+
+
+def _check_tags(tags: Sequence[Document]) -> None:
+    if len(tags) > MOST_TAGS:
+        raise TelemetryRefusedError(INVALID_VALUE, f"An alarm may have {MOST_TAGS} tags.")
 
 
 def _checked(shape: Any, given: Document) -> Document:

@@ -106,6 +106,16 @@ class Notice:
     message: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmMove:
+    """An alarm as it is to be, and what follows from that."""
+
+    alarm: Mapping[str, Any]
+    """As DescribeAlarms has it."""
+    items: tuple[HistoryItem, ...] = ()
+    notices: tuple[Notice, ...] = ()
+
+
 class MetricCatalogue:
     """The open file."""
 
@@ -298,39 +308,28 @@ class MetricCatalogue:
         """All alarms, as DescribeAlarms has them, by name."""
         return [json.loads(row["document"]) for row in self._db.execute("SELECT document FROM alarms ORDER BY name")]
 
-    def put_alarms(self, alarms: Iterable[Mapping[str, Any]], items: Iterable[HistoryItem], *, most: int) -> None:
-        """Store alarms and what happened to them.
+    def alarm(self, name: str) -> dict[str, Any] | None:
+        """The alarm of this name."""
+        row = self._db.execute("SELECT document FROM alarms WHERE name = ?", (name,)).fetchone()
+        return None if row is None else json.loads(row["document"])
+
+    def put_alarms(self, moves: Iterable[AlarmMove], *, most: int) -> None:
+        """Store alarms, what happened to them, and whom to tell of it.
 
         Raises:
             TelemetryRefusedError: there would be more than `most`.
         """
         with sqlite_file.transaction(self._db):
-            for alarm in alarms:
-                self._db.execute("REPLACE INTO alarms VALUES (?, ?)", (alarm["AlarmName"], json.dumps(alarm)))
-            if self._one("SELECT count(*) FROM alarms") > most:
-                raise TelemetryRefusedError(LIMIT, f"There may be {most} alarms.")
-            self._note(items)
-
-    def change_alarm(
-        self,
-        was: Mapping[str, Any],
-        alarm: Mapping[str, Any],
-        items: Iterable[HistoryItem],
-        notices: Iterable[Notice] = (),
-    ) -> bool:
-        """Store another state of an alarm and whom to tell of it, if it is still as it was."""
-        with sqlite_file.transaction(self._db):
-            changed = self._db.execute(
-                "UPDATE alarms SET document = ? WHERE name = ? AND document = ?",
-                (json.dumps(alarm), was["AlarmName"], json.dumps(was)),
-            ).rowcount
-            if changed:
-                self._note(items)
+            for move in moves:
+                name, document = move.alarm["AlarmName"], json.dumps(move.alarm)
+                self._db.execute("REPLACE INTO alarms VALUES (?, ?)", (name, document))
+                self._note(move.items)
                 self._db.executemany(
                     "INSERT INTO outbox (alarm, topic, subject, message) VALUES (?, ?, ?, ?)",
-                    [(each.alarm, each.topic, each.subject, each.message) for each in notices],
+                    [(each.alarm, each.topic, each.subject, each.message) for each in move.notices],
                 )
-        return bool(changed)
+            if self._one("SELECT count(*) FROM alarms") > most:
+                raise TelemetryRefusedError(LIMIT, f"There may be {most} alarms.")
 
     def outbox(self) -> list[tuple[int, int, Notice]]:
         """What is still to be told: its number, attempts before, and the notice."""

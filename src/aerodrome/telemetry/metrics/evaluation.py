@@ -20,7 +20,7 @@ import structlog
 
 from aerodrome.telemetry.metrics import alarms, periods
 from aerodrome.telemetry.metrics.alarms import AlarmState
-from aerodrome.telemetry.metrics.api import alarm_queries
+from aerodrome.telemetry.metrics.api import MOST_ALARMS, alarm_queries
 from aerodrome.telemetry.metrics.catalogue import HistoryItem, MetricCatalogue, Notice
 from aerodrome.telemetry.metrics.expressions import Series
 from aerodrome.telemetry.metrics.periods import MINUTE
@@ -78,19 +78,21 @@ class Evaluation:
     async def once(self) -> None:
         """Look at every alarm now, and tell what is to be told."""
         for alarm in await self._store.ask(MetricCatalogue.alarms):
-            await self._store.ask(partial(self._look, alarm))
+            await self._store.ask(partial(self._look, alarm["AlarmName"]))
         await self.tell()
 
-    def _look(self, alarm: Document, catalogue: MetricCatalogue) -> None:
-        """Runs in the catalogue's thread."""
-        now = self._store.now
+    def _look(self, name: str, catalogue: MetricCatalogue) -> None:
+        """Runs in the catalogue's thread: nobody else changes the alarm meanwhile."""
+        alarm, now = catalogue.alarm(name), self._store.now
+        if alarm is None:
+            return
         try:
             state = _state(alarm, catalogue, now)
         except TelemetryRefusedError as error:
             state = AlarmState(alarms.INSUFFICIENT, f"The alarm cannot be evaluated: {error}")
         move = alarms.moved(alarm, state, now=now, region=self._region, account=self._account)
         if move is not None and move.alarm["StateValue"] != alarm["StateValue"]:
-            catalogue.change_alarm(alarm, move.alarm, move.items, move.notices)
+            catalogue.put_alarms([move], most=MOST_ALARMS)
 
     async def tell(self) -> None:
         """Tell topics what they have not been told yet."""
