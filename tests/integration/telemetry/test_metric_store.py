@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from aerodrome.telemetry.metrics import api as api_module
 from aerodrome.telemetry.metrics import catalogue as catalogue_module
 from aerodrome.telemetry.metrics import periods, points
 from aerodrome.telemetry.metrics.api import MetricsApi
@@ -232,6 +233,63 @@ def test_an_alarm_has_fifty_tags_at_most(tmp_path):
             for arn in (f"{ARN}b", ARN.replace("us-east-1", "us-east-2"), "a"):
                 with pytest.raises(TelemetryRefusedError, match="no such alarm"):
                     await api.list_tags({"ResourceARN": arn})
+
+    asyncio.run(run())
+
+
+def test_dashboards_and_alarms_push_no_points_out(tmp_path):
+    async def run() -> None:
+        now = datetime.fromtimestamp(START + 4 * DAY, UTC)
+        store = await MetricStore(tmp_path, most_bytes=300_000, clock=lambda: now).open()
+        api = MetricsApi(store, region="us-east-1", account="0" * 12)
+        await store.ask(MetricCatalogue.add, [datum(START, 1.0)], "me")
+        for number in range(6):
+            body = json.dumps({"widgets": [], "text": "x" * 200_000})
+            await api.put_dashboard({"DashboardName": f"d{number}", "DashboardBody": body})
+            await api.put_alarm({**ALARM, "AlarmName": f"a{number}", "AlarmDescription": "x" * 100_000})
+        await store.keep_once()
+        found = await store.ask(MetricCatalogue.read, M, None, start=START, end=START + DAY, period=MINUTE)
+        assert [point.sum for point in found.values()] == [1.0]
+        assert not store.is_full
+        await store.close()
+
+    asyncio.run(run())
+
+
+def test_dashboards_and_alarms_have_limits_of_their_own(tmp_path, monkeypatch):
+    async def run() -> None:
+        monkeypatch.setattr(catalogue_module, "DASHBOARDS_BYTES", 10_000)
+        monkeypatch.setattr(catalogue_module, "ALARMS_BYTES", 10_000)
+        async with an_api(tmp_path) as (_store, api):
+            put = lambda name, size: api.put_dashboard(  # noqa: E731 - a word for a test
+                {"DashboardName": name, "DashboardBody": json.dumps({"widgets": [], "é": "x" * size})}
+            )
+            await put("one", 6000)
+            await put("one", 7000)  # in the place of the one of before
+            with pytest.raises(TelemetryRefusedError, match="10000 bytes"):
+                await put("two", 4000)
+            await put("two", 1000)
+            await api.put_alarm({**ALARM, "AlarmDescription": "x" * 5000})
+            with pytest.raises(TelemetryRefusedError, match="10000 bytes"):
+                await api.put_alarm({**ALARM, "AlarmName": "b", "AlarmDescription": "x" * 5000})
+            assert len((await api.describe_alarms({}))["MetricAlarms"]) == 1
+
+    asyncio.run(run())
+
+
+def test_dashboards_are_listed_in_pages_without_their_bodies(tmp_path, monkeypatch):
+    async def run() -> None:
+        monkeypatch.setattr(api_module, "MOST_DASHBOARDS_LISTED", 2)
+        async with an_api(tmp_path) as (_store, api):
+            for name in ("b1", "a", "b3", "b2"):
+                await api.put_dashboard({"DashboardName": name, "DashboardBody": '{"widgets": [], "é": 1}'})
+            first = await api.list_dashboards({"DashboardNamePrefix": "b"})
+            again = await api.list_dashboards({"DashboardNamePrefix": "b", "NextToken": first["NextToken"]})
+            pages = [[entry["DashboardName"] for entry in page["DashboardEntries"]] for page in (first, again)]
+            assert pages == [["b1", "b2"], ["b3"]]
+            assert again["NextToken"] is None
+            assert first["DashboardEntries"][0]["Size"] == len('{"widgets": [], "é": 1}'.encode())
+            assert (await api.get_dashboard({"DashboardName": "a"}))["DashboardBody"] == '{"widgets": [], "é": 1}'
 
     asyncio.run(run())
 

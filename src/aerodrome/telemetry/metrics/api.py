@@ -26,7 +26,7 @@ from aerodrome.telemetry.metrics.queries import INVALID_VALUE, VALIDATION, Queri
 from aerodrome.telemetry.metrics.rates import Rates
 from aerodrome.telemetry.metrics.store import MetricStore
 from aerodrome.telemetry.metrics.totals import Totals
-from aerodrome.telemetry.refusals import INVALID, THROTTLED, UNAVAILABLE, TelemetryRefusedError
+from aerodrome.telemetry.refusals import INVALID, LIMIT, THROTTLED, UNAVAILABLE, TelemetryRefusedError
 
 SCRAPED = frozenset({"AmazonMWAA", "AWS/MWAA"})
 """Namespaces whose totals are kept for scrapers."""
@@ -42,6 +42,9 @@ MOST_LISTED = 500
 MOST_ALARMS = 5000
 MOST_DASHBOARDS = 5000
 MOST_TAGS = 50
+
+MOST_DASHBOARDS_LISTED = 1000
+"""Of one answer to ListDashboards."""
 
 LONGEST_DASHBOARD = 500 * 1024
 
@@ -285,20 +288,22 @@ class MetricsApi:
         return {"DashboardValidationMessages": []}
 
     async def get_dashboard(self, given: Document) -> Answer:
-        for name, body, _ in await self._store.ask(MetricCatalogue.dashboards, given["DashboardName"]):
-            if name == given["DashboardName"]:
-                return {"DashboardName": name, "DashboardBody": body, "DashboardArn": self._dashboard_arn(name)}
-        raise TelemetryRefusedError(NOT_FOUND, f"Dashboard {given['DashboardName']} does not exist")
+        name = given["DashboardName"]
+        body = await self._store.ask(MetricCatalogue.dashboard, name)
+        if body is None:
+            raise TelemetryRefusedError(NOT_FOUND, f"Dashboard {name} does not exist")
+        return {"DashboardName": name, "DashboardBody": body, "DashboardArn": self._dashboard_arn(name)}
 
     async def list_dashboards(self, given: Document) -> Answer:
-        found = await self._store.ask(MetricCatalogue.dashboards, given.get("DashboardNamePrefix", ""))
-        start = _offset(given)
+        start, most = _offset(given), MOST_DASHBOARDS_LISTED
+        found = await self._store.ask(
+            MetricCatalogue.dashboards, given.get("DashboardNamePrefix", ""), after=start, limit=most + 1
+        )
         shown = [
-            {"DashboardName": name, "DashboardArn": self._dashboard_arn(name), "LastModified": changed,
-             "Size": len(body.encode())}
-            for name, body, changed in found[start : start + 1000]
-        ]  # fmt: skip
-        return {"DashboardEntries": shown, "NextToken": _token(start + 1000) if len(found) > start + 1000 else None}
+            {"DashboardName": name, "DashboardArn": self._dashboard_arn(name), "LastModified": changed, "Size": size}
+            for name, changed, size in found[:most]
+        ]
+        return {"DashboardEntries": shown, "NextToken": _token(start + most) if len(found) > most else None}
 
     async def delete_dashboards(self, given: Document) -> Answer:
         missing = await self._store.ask(MetricCatalogue.delete_dashboards, given["DashboardNames"])
@@ -375,7 +380,7 @@ OFFERED: Mapping[str, Callable[[MetricsApi, Document], Awaitable[Answer]]] = {
 }
 """By operation, beside PutMetricData."""
 
-_CODES = {INVALID: VALIDATION, UNAVAILABLE: "ServiceUnavailable", THROTTLED: "Throttling"}
+_CODES = {INVALID: VALIDATION, LIMIT: "LimitExceeded", UNAVAILABLE: "ServiceUnavailable", THROTTLED: "Throttling"}
 """Words of the store of logs → CloudWatch's."""
 
 

@@ -29,6 +29,10 @@ MOST_SERIES_EACH = 20_000
 MOST_HISTORY = 10_000
 """Entries of the history of alarms; CloudWatch keeps it for 30 days."""
 
+ALARMS_BYTES = 32 * 2**20
+DASHBOARDS_BYTES = 64 * 2**20
+"""Of all alarms, and of all dashboards, beside the limit of the points; arbitrary."""
+
 ROLLED_AT_ONCE = 500
 """Blocks of one transaction: nobody else is answered while it lasts."""
 
@@ -60,6 +64,14 @@ CREATE TABLE IF NOT EXISTS outbox (
 );
 CREATE TABLE IF NOT EXISTS dashboards (name TEXT PRIMARY KEY, body TEXT NOT NULL, changed REAL NOT NULL);
 """
+
+_TEXTS = {
+    "alarms": "SELECT count(*), sum(length(CAST(document AS BLOB))) FROM alarms",
+    "history": "SELECT count(*), sum(length(CAST(data AS BLOB))) FROM history",
+    "outbox": "SELECT count(*), sum(length(CAST(message AS BLOB))) FROM outbox",
+    "dashboards": "SELECT count(*), sum(length(CAST(body AS BLOB))) FROM dashboards",
+}
+"""The tables of what is no point, and how many rows and bytes each has."""
 
 Dimensions = tuple[tuple[str, str], ...]
 
@@ -293,9 +305,27 @@ class MetricCatalogue:
         return gone
 
     def size(self) -> int:
-        """Bytes of what is stored; the file may be larger, and is filled again first."""
+        """Bytes of points, about; the file may be larger, and is filled again first.
+
+        What else it holds has limits of its own, and is no reason to forget points.
+        """
+        page = self._one("PRAGMA page_size")
         pages = self._one("PRAGMA page_count") - self._one("PRAGMA freelist_count")
-        return pages * self._one("PRAGMA page_size")
+        # The last page of a large text is not full.
+        others = sum(size + page * min(rows, size // page) for rows, size in map(self._texts, _TEXTS))
+        return max(pages * page - others, 0)
+
+    def _texts(self, table: str) -> tuple[int, int]:
+        """Rows and bytes."""
+        rows, size = self._db.execute(_TEXTS[table]).fetchone()
+        return rows, size or 0
+
+    def _check_texts(self, table: str, *, most: int, most_bytes: int) -> None:
+        rows, size = self._texts(table)
+        if rows > most:
+            raise TelemetryRefusedError(LIMIT, f"There may be {most} {table}.")
+        if size > most_bytes:
+            raise TelemetryRefusedError(LIMIT, f"All {table} together may have {most_bytes} bytes.")
 
     def oldest(self) -> dict[int, int | None]:
         """By period: when its first block begins; None = there is none."""
@@ -313,11 +343,11 @@ class MetricCatalogue:
         row = self._db.execute("SELECT document FROM alarms WHERE name = ?", (name,)).fetchone()
         return None if row is None else json.loads(row["document"])
 
-    def put_alarms(self, moves: Iterable[AlarmMove], *, most: int) -> None:
+    def put_alarms(self, moves: Iterable[AlarmMove], *, most: int | None = None) -> None:
         """Store alarms, what happened to them, and whom to tell of it.
 
         Raises:
-            TelemetryRefusedError: there would be more than `most`.
+            TelemetryRefusedError: there would be more than `most`, or they would be too large together.
         """
         with sqlite_file.transaction(self._db):
             for move in moves:
@@ -328,8 +358,8 @@ class MetricCatalogue:
                     "INSERT INTO outbox (alarm, topic, subject, message) VALUES (?, ?, ?, ?)",
                     [(each.alarm, each.topic, each.subject, each.message) for each in move.notices],
                 )
-            if self._one("SELECT count(*) FROM alarms") > most:
-                raise TelemetryRefusedError(LIMIT, f"There may be {most} alarms.")
+            if most is not None:
+                self._check_texts("alarms", most=most, most_bytes=ALARMS_BYTES)
 
     def outbox(self) -> list[tuple[int, int, Notice]]:
         """What is still to be told: its number, attempts before, and the notice."""
@@ -370,19 +400,32 @@ class MetricCatalogue:
         return [HistoryItem(*row) for row in rows]
 
     def put_dashboard(self, name: str, body: str, *, now: float, most: int) -> None:
+        """Store a dashboard.
+
+        Raises:
+            TelemetryRefusedError: there would be more than `most`, or they would be too large together.
+        """
         with sqlite_file.transaction(self._db):
             self._db.execute("REPLACE INTO dashboards VALUES (?, ?, ?)", (name, body, now))
-            if self._one("SELECT count(*) FROM dashboards") > most:
-                raise TelemetryRefusedError(LIMIT, f"There may be {most} dashboards.")
+            self._check_texts("dashboards", most=most, most_bytes=DASHBOARDS_BYTES)
 
-    def dashboards(self, prefix: str) -> list[tuple[str, str, float]]:
-        """Name, body and last change."""
-        rows = self._db.execute("SELECT name, body, changed FROM dashboards ORDER BY name")
-        return [tuple(row) for row in rows if row["name"].startswith(prefix)]
+    def dashboard(self, name: str) -> str | None:
+        """The body of the dashboard of this name."""
+        row = self._db.execute("SELECT body FROM dashboards WHERE name = ?", (name,)).fetchone()
+        return None if row is None else row["body"]
+
+    def dashboards(self, prefix: str, *, after: int, limit: int) -> list[tuple[str, float, int]]:
+        """Name, last change and bytes of dashboards, by name, without the first `after` of them."""
+        rows = self._db.execute(
+            "SELECT name, changed, length(CAST(body AS BLOB)) FROM dashboards WHERE substr(name, 1, length(?1)) = ?1"
+            " ORDER BY name LIMIT ?2 OFFSET ?3",
+            (prefix, limit, after),
+        )
+        return [tuple(row) for row in rows]
 
     def delete_dashboards(self, names: Sequence[str]) -> list[str]:
         """Delete all of these, or none; the names of those that are not there."""
-        there = {name for name, _, _ in self.dashboards("")}
+        there = {row["name"] for row in self._db.execute("SELECT name FROM dashboards")}
         missing = [name for name in names if name not in there]
         if not missing:
             with sqlite_file.transaction(self._db):

@@ -20,7 +20,7 @@ import structlog
 
 from aerodrome.telemetry.metrics import alarms, periods
 from aerodrome.telemetry.metrics.alarms import AlarmState
-from aerodrome.telemetry.metrics.api import MOST_ALARMS, alarm_queries
+from aerodrome.telemetry.metrics.api import alarm_queries
 from aerodrome.telemetry.metrics.catalogue import HistoryItem, MetricCatalogue, Notice
 from aerodrome.telemetry.metrics.expressions import Series
 from aerodrome.telemetry.metrics.periods import MINUTE
@@ -92,7 +92,7 @@ class Evaluation:
             state = AlarmState(alarms.INSUFFICIENT, f"The alarm cannot be evaluated: {error}")
         move = alarms.moved(alarm, state, now=now, region=self._region, account=self._account)
         if move is not None and move.alarm["StateValue"] != alarm["StateValue"]:
-            catalogue.put_alarms([move], most=MOST_ALARMS)
+            catalogue.put_alarms([move])
 
     async def tell(self) -> None:
         """Tell topics what they have not been told yet."""
