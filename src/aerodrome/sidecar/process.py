@@ -189,6 +189,7 @@ def _metrics(settings: SidecarConfig, role: RefreshableCredentials) -> tuple[Lis
         environment=settings.environment,
         finished=taking.finished,
         cloudwatch=MetricsEndpoint(service, partial(_keys, role), role.reject),
+        as_service=None if settings.source is None else MetricsEndpoint(service, partial(_source, settings.source)),
         clock=clock.now,
         every=settings.metrics.every,
         measure=_measuring(settings),
@@ -206,6 +207,11 @@ def _measuring(settings: SidecarConfig) -> Measure:
         processors=os.cpu_count() or 1,
         machine=partial(measuring.machine, settings.database),
     )
+
+
+def _source(fixed: config.AccessKeys) -> config.AccessKeys:
+    """The environment's own keys, which DAG code does not have."""
+    return fixed
 
 
 def _keys(role: RefreshableCredentials) -> config.AccessKeys:

@@ -6,13 +6,17 @@ import json
 import os
 import signal
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from aerodrome.model.principals import AccessKey, Principal, PrincipalKind
 from aerodrome.services import daemon
+from protocol.api.behind import VAULT
+from protocol.api.memory import Key
 from protocol.aws.world import ADMINISTRATOR, World, allow
 from waiting import wait_for
 
@@ -136,6 +140,57 @@ def test_a_role_writes_to_its_own_namespace_alone(world: World, namespace: str) 
     ):
         with pytest.raises(ClientError, match=DENIED):
             attempt()
+
+
+@pytest.fixture
+def own_part(world: World) -> Iterator[Key]:
+    """What the environment `one`'s sidecar has, and no DAG code."""
+    key = Key("AKIAAERODROMEAAAAAAA", "the sidecar's")
+    principal = Principal(
+        kind=PrincipalKind.SERVICE, account="0" * 12, arn="airflow-env.amazonaws.com",
+        unique_id="airflow-env.amazonaws.com", name="airflow-env.amazonaws.com", environment="one",
+    )  # fmt: skip
+    world.identity.keys[key.access_key_id] = AccessKey(
+        access_key_id=key.access_key_id, sealed_secret=VAULT.seal_secret(key.secret), principal=principal, active=True
+    )
+    world.identity.environments.add("one")
+    yield key
+    del world.identity.keys[key.access_key_id]
+    world.identity.environments.discard("one")
+
+
+@pytest.mark.parametrize("reserved", ["AWS/MWAA", "AWS/EC2", "AWS/"])
+def test_nobody_writes_in_the_name_of_a_service(world: World, cloudwatch: Any, reserved: str) -> None:
+    role = world.client("cloudwatch", world.session(allow("cloudwatch:PutMetricData")))
+    for client in (cloudwatch, role):
+        with pytest.raises(ClientError, match=f"The value {reserved} for parameter Namespace is invalid") as refused:
+            put(client, reserved, "QueuedTasks", 1, Environment="one")
+        assert refused.value.response["Error"]["Code"] == "InvalidParameterValue"
+
+
+def test_an_environments_own_part_writes_what_the_service_measures_of_it(
+    world: World, cloudwatch: Any, own_part: Key
+) -> None:
+    name = f"m{uuid.uuid4().hex}"
+    client = world.client("cloudwatch", own_part)
+    put(client, "AWS/MWAA", name, 1, Queue="default", Environment="one")
+    assert values(cloudwatch, query("AWS/MWAA", name, name, Queue="default", Environment="one")) == {name: [1]}
+    two = [
+        {"MetricName": name, "Value": 1, "Dimensions": [{"Name": "Environment", "Value": each}]}
+        for each in ("one", "two")
+    ]
+    for attempt in (
+        lambda: put(client, "AWS/MWAA", name, 1, Environment="two"),
+        lambda: put(client, "AWS/MWAA", name, 1),
+        lambda: client.put_metric_data(Namespace="AWS/MWAA", MetricData=two),
+        lambda: put(client, "AWS/EC2", name, 1, Environment="one"),
+        lambda: put(client, "AmazonMWAA", name, 1, Environment="one"),
+        client.list_metrics,
+    ):
+        with pytest.raises(ClientError, match=DENIED):
+            attempt()
+    with pytest.raises(ClientError, match=r"InvalidClientTokenId|UnrecognizedClient"):
+        world.client("sqs", own_part).list_queues()
 
 
 def alarm(name: str, namespace: str, **more: Any) -> dict[str, Any]:

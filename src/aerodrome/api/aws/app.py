@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 from urllib.parse import unquote
 
 import structlog
@@ -56,7 +56,8 @@ from aerodrome.identity.request_context import connection_context
 from aerodrome.identity.sigv4 import Presented, SignedRequest
 from aerodrome.listening.protocol import peer_of
 from aerodrome.model.audit import Recorder
-from aerodrome.model.principals import PolicyText, Principal
+from aerodrome.model.principals import PolicyText, Principal, PrincipalKind
+from aerodrome.telemetry.metrics import acceptance
 
 LONGEST = 16 * 2**20
 """Bytes of a request to a service other than S3; DynamoDB's batches are the largest."""
@@ -78,7 +79,7 @@ PASSING_PATIENCE = 900.0
 """Seconds for a body that is passed on to arrive."""
 
 _SERVICE_KEY = "AKIAAERODROME"
-"""What keys of environments' own parts begin with; they assume roles and do nothing else."""
+"""What keys of environments' own parts begin with; they assume roles, and write what MWAA measures as a service."""
 
 KNOWN = frozenset({*rules.SERVICES, *rules.OURS, rules.REDSHIFT_DATA})
 """What a request may be signed for so that the audit log has its name."""
@@ -97,7 +98,13 @@ log = structlog.get_logger("aerodrome.door")
 
 Found = TypeVar("Found")
 
-TELEMETRY = frozenset({"logs", "monitoring"})
+OF_MWAA = f"{acceptance.RESERVED}MWAA"
+"""The namespace of what MWAA measures."""
+
+MONITORING = "monitoring"
+"""What requests to CloudWatch are signed for."""
+
+TELEMETRY = frozenset({"logs", MONITORING})
 """The services that the log store answers for in the emulator's place."""
 
 OF_RESOURCES = frozenset({"s3", "sns"})
@@ -335,7 +342,8 @@ class Door:
         return self._deps.authenticator.recognise(arrival.signed, presented, now=arrival.trail.at, services=services)
 
     def _check_key(self, presented: Presented) -> None:
-        if presented.access_key_id.startswith(_SERVICE_KEY) and not self._is_own(presented):
+        measures = presented.service == MONITORING  # see _is_own_measurement
+        if presented.access_key_id.startswith(_SERVICE_KEY) and not measures and not self._is_own(presented):
             raise unknown_key(presented.service)
 
     def _is_own(self, presented: Presented) -> bool:
@@ -413,6 +421,8 @@ class Door:
 
     async def _objection(self, arrival: _Arrival, asking: Principal | Anonymous, wanted: Requested) -> str | None:
         """AWS's sentence for the first thing that is not allowed."""
+        if _is_own_part(asking) and _is_own_measurement(asking, wanted):
+            return None
         context = self._context(arrival, asking)
         for check in wanted.checks:
             known = Knowledge({**context, **check.context}, check.action, wanted.tags)
@@ -615,6 +625,17 @@ def _spoken_by_nobody(head: OnwardHead) -> str | None:
     return "s3" if "authorization" in head.headers or head.method not in _METHODS_OF_NOBODY else None
 
 
+def _is_own_part(asking: Principal | Anonymous) -> TypeGuard[Principal]:
+    """Whether it is an environment's own part, which no DAG code is: its sidecar."""
+    return isinstance(asking, Principal) and asking.kind is PrincipalKind.SERVICE and asking.environment is not None
+
+
+def _is_own_measurement(asking: Principal, wanted: Requested) -> bool:
+    """Whether all that is asked for is to write what MWAA itself measures of the environment that asks."""
+    told = {operations.NAMESPACE: (OF_MWAA,), operations.ENVIRONMENT: (asking.environment,)}
+    return all(check.action == "cloudwatch:PutMetricData" and check.context == told for check in wanted.checks)
+
+
 def _name(asking: Principal | Anonymous) -> str:
     """One name for who asks, whichever key or session it is."""
     return asking.arn if isinstance(asking, Anonymous) else asking.unique_id.partition(":")[0]
@@ -622,6 +643,8 @@ def _name(asking: Principal | Anonymous) -> str:
 
 def _caller(asking: Principal | Anonymous) -> str:
     """A key id that stands for who asks, in front of the emulator: the same for all keys of a principal."""
+    if _is_own_part(asking):
+        return acceptance.OWN_PARTS
     return f"AKIA{hashlib.sha256(_name(asking).encode()).hexdigest()[:16].upper()}"
 
 

@@ -18,6 +18,7 @@ from aerodrome.api.aws.readings import Reading
 from aerodrome.api.aws.requested import BEYOND, NeededPermission, OnwardHead, Requested, UnclearError, parsed
 from aerodrome.emulator import rules
 from aerodrome.identity.policy.patterns import Context
+from aerodrome.telemetry.metrics import acceptance
 
 REDSHIFT_DATA = rules.REDSHIFT_DATA
 
@@ -60,6 +61,10 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     ),
 }  # fmt: skip
 """By service: members that name a resource, and what its ARN has before that name; empty: they are ARNs."""
+
+NAMESPACE = "cloudwatch:namespace"
+ENVIRONMENT = "aerodrome:environment"
+"""What PutMetricData writes to, and of which environments, as `app` asks for our own parts of these."""
 
 _RULES = frozenset({"PutRule", "DeleteRule", "DescribeRule", "EnableRule", "DisableRule", "PutTargets", "RemoveTargets",
                     "ListTargetsByRule"})  # fmt: skip
@@ -117,6 +122,16 @@ def _requested(service: str, head: OnwardHead, body: bytes, *, region: str, acco
     tags = partial(_request_tags, service, action, reading, head, body)
     policies = tuple(policy for policy in _policies(service, reading) if policy)
     return Requested(checks=checks, tags=tags, policies=policies, reads_buckets=action == "athena:StartQueryExecution")
+
+
+def _environments(members: Mapping[str, Any]) -> tuple[str, ...]:
+    """The environments that points are of, each once; empty where one has no such dimension."""
+    data = [*members.get("MetricData", ()), *(each for entity in members.get("EntityMetricData", ())
+            for each in entity.get("MetricData", ()))]  # fmt: skip
+    found = [
+        "".join(pair["Value"] for pair in each.get("Dimensions", ()) if pair["Name"] == "Environment") for each in data
+    ]
+    return tuple(dict.fromkeys(found))
 
 
 def _policies(service: str, reading: Reading) -> list[str]:
@@ -324,8 +339,10 @@ class _About:
     def _monitoring(self, action: str) -> list[NeededPermission]:
         """Metrics have no ARNs: a namespace is a condition. An alarm tells the topics that who puts it may tell."""
         if self._name == "PutMetricData":
-            namespace = {"cloudwatch:namespace": (self._text("Namespace"),)}
-            return [NeededPermission(action=action, resource="*", context=namespace)]
+            namespace = self._text("Namespace")
+            is_reserved = namespace.startswith(acceptance.RESERVED)
+            about = {NAMESPACE: (namespace,)} | ({ENVIRONMENT: _environments(self._members)} if is_reserved else {})
+            return [NeededPermission(action=action, resource="*", context=about)]
         named = [self._arn("cloudwatch", f"alarm:{each}") for each in self._texts("AlarmName", "AlarmNames")]
         named += [f"arn:aws:cloudwatch::{self._account}:dashboard/{each}" for each in
                   self._texts("DashboardName", "DashboardNames")]  # fmt: skip

@@ -14,6 +14,7 @@ import structlog
 from aerodrome.clock import Clock
 from aerodrome.sidecar import backoff
 from aerodrome.sidecar.config import AccessKeys
+from aerodrome.sidecar.metrics import measuring
 from aerodrome.sidecar.metrics.aggregation import MINUTE, Measured
 from aerodrome.sidecar.metrics.listening import Beat
 from aerodrome.sidecar.signed_http import AwayError, AwsEndpoint, AwsRequest, RefusalError
@@ -56,7 +57,10 @@ class Finished(Protocol):
 class MetricsEndpoint:
     """PutMetricData, for one environment; for one thread."""
 
-    def __init__(self, endpoint: AwsEndpoint, keys: Callable[[], AccessKeys], reject: Callable[[], None]) -> None:
+    def __init__(
+        self, endpoint: AwsEndpoint, keys: Callable[[], AccessKeys], reject: Callable[[], None] | None = None
+    ) -> None:
+        """`reject` says that the keys are refused, and there will be others; None = there are no others."""
         self._endpoint = endpoint
         self._keys = keys
         self._reject = reject
@@ -77,9 +81,10 @@ class MetricsEndpoint:
             response.read(ANSWER_LIMIT)
         except RefusalError as error:
             word = error.code.rpartition("#")[2]
-            if word in EXPIRED:
+            if word in EXPIRED and self._reject is not None:
                 self._reject()
-            if word in EXPIRED | THROTTLED:
+                raise AwayError(str(error)) from error
+            if word in THROTTLED:
                 raise AwayError(str(error)) from error
             raise
         except OSError as error:
@@ -96,13 +101,16 @@ class Publisher:
         environment: str,
         finished: Finished,
         cloudwatch: MetricsEndpoint,
+        as_service: MetricsEndpoint | None = None,
         clock: Clock,
         every: int = MINUTE,
         measure: Measure = lambda _now: [],
     ) -> None:
+        """`as_service` takes what MWAA itself measures, which no execution role may write."""
         self._environment = environment
         self._finished = finished
         self._cloudwatch = cloudwatch
+        self._as_service = as_service or cloudwatch
         self._clock = clock
         self._every = every
         self._measure = measure
@@ -145,7 +153,8 @@ class Publisher:
 
     def _send(self, batch: Sequence[Measured]) -> None:
         try:
-            self._cloudwatch.put(self._environment, batch)
+            endpoint = self._as_service if batch[0].namespace == measuring.NAMESPACE else self._cloudwatch
+            endpoint.put(self._environment, batch)
         except RefusalError as error:
             if self.status.error != str(error):
                 log.warning("metrics are refused", error=str(error), metrics=len(batch))

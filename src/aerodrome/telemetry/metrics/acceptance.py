@@ -13,6 +13,12 @@ from aerodrome.telemetry.metrics.points import DataPoint
 from aerodrome.telemetry.metrics.queries import INVALID_VALUE, metric
 from aerodrome.telemetry.refusals import TelemetryRefusedError
 
+RESERVED = "AWS/"
+"""What namespaces of AWS's services begin with; nobody but a service writes there."""
+
+OWN_PARTS = "AKIAAERODROMEOWNPARTS"
+"""The key id that the door puts in the place of those of environments' own parts: they are MWAA as a service."""
+
 MOST_DATA = 1000
 MOST_VALUES = 150
 
@@ -21,6 +27,12 @@ LARGEST = 2.0**360
 COMBINATION = "InvalidParameterCombination"
 
 Document = Mapping[str, Any]
+
+
+def check_namespace(namespace: str, caller: str) -> None:
+    """Raise TelemetryRefusedError when this caller may not write there, whatever IAM says."""
+    if namespace.startswith(RESERVED) and caller != OWN_PARTS:
+        raise TelemetryRefusedError(INVALID_VALUE, f"The value {namespace} for parameter Namespace is invalid.")
 
 
 def accept(namespace: str, given: Sequence[Document], *, now: float) -> list[Datum]:

@@ -106,6 +106,7 @@ class MetricsApi:
 
     async def put_data(self, given: Document, caller: str) -> Answer:
         """Take points."""
+        acceptance.check_namespace(given["Namespace"], caller)
         data = given.get("MetricData", [])
         data = [*data, *(each for entity in given.get("EntityMetricData", ()) for each in entity.get("MetricData", ()))]
         if not data:

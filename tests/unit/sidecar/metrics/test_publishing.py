@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -38,6 +40,22 @@ class Bench:
         self.next = [Measured(name, (), "Count", 60, {1.0: 1}) for name in names]
 
 
+class Answering:
+    """An endpoint that takes everything, or nothing."""
+
+    trouble = None
+
+    def __init__(self, sent, keys) -> None:
+        self._sent, self._keys = sent, keys
+
+    def send(self, request, keys):
+        assert keys == self._keys
+        if self.trouble is not None:
+            raise self.trouble
+        self._sent.append((keys, json.loads(request.body)["Namespace"]))
+        return io.BytesIO()
+
+
 @pytest.fixture
 def bench():
     return Bench()
@@ -67,6 +85,32 @@ def test_what_is_refused_is_counted_and_holds_nothing_up(bench):
     bench.publisher.once()
     assert bench.sent == ["b"]
     assert bench.publisher.status.dropped == 1
+
+
+def test_what_the_service_measures_goes_with_the_services_keys(bench):
+    mine, sent = [], []
+    role, service = (
+        publishing.MetricsEndpoint(Answering(sent, keys), lambda keys=keys: keys, reject)
+        for keys, reject in (("role", lambda: mine.append("new keys")), ("service", None))
+    )
+    publisher = Publisher(
+        environment="blue", finished=bench.finished, cloudwatch=role, as_service=service, clock=lambda: NOW
+    )
+    bench.measure("a")
+    bench.next.append(Measured("b", (), "Count", 60, {1.0: 1}, "AWS/MWAA"))
+    publisher.once()
+    assert sent == [("role", "AmazonMWAA"), ("service", "AWS/MWAA")]
+
+    Answering.trouble = RefusalError("expired", code="UnrecognizedClientException")
+    try:
+        bench.next = [Measured("b", (), "Count", 60, {1.0: 1}, "AWS/MWAA")]
+        publisher.once()  # there are no other keys: it holds nothing up
+        assert (publisher.status.behind_since, publisher.status.dropped, mine) == (None, 1, [])
+        bench.measure("a")
+        publisher.once()
+        assert (publisher.status.behind_since, mine) == (NOW, ["new keys"])
+    finally:
+        Answering.trouble = None
 
 
 def test_what_waits_is_bounded_and_the_newest_stays(bench, monkeypatch):
