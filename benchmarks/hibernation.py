@@ -9,7 +9,7 @@ from datetime import datetime
 import psutil
 from rich.console import Console
 
-from benchmarks.memory import pss
+from benchmarks.consumption import pss
 from benchmarks.ours import Installation, wait_for
 from benchmarks.table import Row
 

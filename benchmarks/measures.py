@@ -11,11 +11,11 @@ import psutil
 from rich.console import Console
 
 from benchmarks import chains, stock
+from benchmarks.consumption import pss, spent
 from benchmarks.door import door
 from benchmarks.gateway import gateway
 from benchmarks.hibernation import hibernation
 from benchmarks.logs import logs
-from benchmarks.memory import pss
 from benchmarks.ours import Installation, wait_for
 from benchmarks.scaling import scaling
 from benchmarks.signatures import signatures
@@ -47,15 +47,31 @@ with DAG("{name}", start_date=datetime(2024, 1, 1), schedule=None):
 
 
 def create(ours: Installation, console: Console) -> list[Row]:
-    """Create → AVAILABLE, against `airflow standalone` → healthy."""
-    mine, theirs = [], []
+    """Create → AVAILABLE, against `airflow standalone` → healthy: seconds, and seconds of processors."""
+    mine, theirs, spent_mine, spent_theirs = [], [], [], []
     for number in range(ROUNDS):
-        mine.append(ours.create(f"create-{number}"))
-        ours.delete(f"create-{number}")
-        theirs.append(stock.standalone(ours))
+        name = f"create-{number}"
+        before = {each: spent(each) for each in ours.services()}
+        mine.append(ours.create(name))
+        after = {each: spent(each) for each in {*ours.services(), *ours.processes(name)}}
+        spent_mine.append(sum(seconds - before.get(each, 0.0) for each, seconds in after.items()))
+        ours.delete(name)
+        seconds, processors = stock.standalone(ours)
+        theirs.append(seconds)
+        spent_theirs.append(processors)
         console.print(f"  {mine[-1]:.2f} s against {theirs[-1]:.2f} s")
+        console.print(f"  of processors: {spent_mine[-1]:.2f} s against {spent_theirs[-1]:.2f} s")
     what = "create → AVAILABLE (version installed) / standalone → healthy"
-    return [Row(what=what, ours=statistics.median(mine), stock=statistics.median(theirs), unit="s", bar=0.40)]
+    return [
+        Row(what=what, ours=statistics.median(mine), stock=statistics.median(theirs), unit="s", bar=0.25),
+        Row(
+            what="seconds of processors for it",
+            ours=statistics.median(spent_mine),
+            stock=statistics.median(spent_theirs),
+            unit="s",
+            bar=0.25,
+        ),
+    ]
 
 
 def visible(ours: Installation, console: Console) -> list[Row]:
@@ -73,7 +89,13 @@ def visible(ours: Installation, console: Console) -> list[Row]:
     console.print("  " + ", ".join(f"{each:.2f}" for each in seconds))
     ours.delete("visible")
     return [
-        Row(what="DAG put in the bucket → listed, median", ours=statistics.median(seconds), stock=None, unit="s", bar=2)
+        Row(
+            what="DAG put in the bucket → listed, median",
+            ours=statistics.median(seconds),
+            stock=None,
+            unit="s",
+            bar=0.6,
+        )
     ]
 
 
@@ -95,9 +117,9 @@ def running(ours: Installation, console: Console) -> list[Row]:
     chain_ours = chains.run(lambda *call: ours.rest("running", *call))
     ours.delete("running")
     return [
-        Row(what=f"chain of {chains.LENGTH} trivial tasks", ours=chain_ours, stock=chain_theirs, unit="s", bar=0.40),
-        Row(what="idle CPU, share of a core", ours=idle_ours, stock=idle_theirs, unit="%", bar=2.0),
-        Row(what="idle memory (summed PSS), one worker", ours=memory_ours, stock=memory_theirs, unit="MB", bar=0.65),
+        Row(what=f"chain of {chains.LENGTH} trivial tasks", ours=chain_ours, stock=chain_theirs, unit="s", bar=0.25),
+        Row(what="idle CPU, share of a core", ours=idle_ours, stock=idle_theirs, unit="%", bar=1.2),
+        Row(what="idle memory (summed PSS), one worker", ours=memory_ours, stock=memory_theirs, unit="MB", bar=0.5),
     ]
 
 
@@ -123,14 +145,9 @@ def _is_listed(ours: Installation, name: str) -> bool:
 
 def _cpu_share(processes: Callable[[], Iterable[psutil.Process]]) -> float:
     """CPU time of all processes over a while, children that ended in it included, in per cent of one core."""
-    before = {each: _spent(each) for each in processes()}
+    before = {each: spent(each) for each in processes()}
     started = time.monotonic()
     time.sleep(IDLE_SECONDS)
-    after = {each: _spent(each) for each in processes()}
+    after = {each: spent(each) for each in processes()}
     spent = sum(seconds - before.get(each, 0.0) for each, seconds in after.items())
     return 100 * spent / (time.monotonic() - started)
-
-
-def _spent(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system + times.children_user + times.children_system)

@@ -162,6 +162,14 @@ class Installation:
         warm = [psutil.Process(json.loads(path.read_text())["pid"]) for path in run.glob("warm-*.pid")]
         return [each for top in (*warm, *cells) for each in (top, *top.children(recursive=True))]
 
+    def services(self) -> list[psutil.Process]:
+        """What all environments share, also what is kept ready for the next: every process but those of cells."""
+        paths = self.settings.paths
+        pids = [json.loads(path.read_text())["pid"] for path in paths.run.glob("*.pid")]
+        pids += [int(path.read_text().split()[0]) for path in paths.data.glob("postgres/*/postmaster.pid")]
+        tops = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
+        return [each for top in tops for each in (top, *top.children(recursive=True))]
+
     def _wait_until_available(self, name: str) -> None:
         def settled() -> bool:
             found = self.get(name)

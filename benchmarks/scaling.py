@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks import book, stock
-from benchmarks.memory import pss
+from benchmarks.consumption import pss
 from benchmarks.ours import Installation, wait_for
 from benchmarks.table import Row
 

@@ -24,6 +24,7 @@ import psutil
 from cryptography.fernet import Fernet
 
 from aerodrome.services import clusters, databases, postgres, redis
+from benchmarks.consumption import spent
 from benchmarks.ours import Installation, wait_for
 
 COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
@@ -45,15 +46,15 @@ def healthy(port: int) -> bool:
     return all(document[component]["status"] == "healthy" for component in COMPONENTS)
 
 
-def standalone(ours: Installation) -> float:
-    """Seconds from `airflow standalone` in an empty home until every component is healthy."""
+def standalone(ours: Installation) -> tuple[float, float]:
+    """Seconds from `airflow standalone` in an empty home until every component is healthy, and those of processors."""
     home = ours.folder / f"standalone-{secrets.token_hex(4)}"
     port = free_port()
     environment = {**variables(ours, home), "AIRFLOW__API__PORT": str(port)}
     started = time.monotonic()
-    with _running(home, environment, "standalone", str(ours.python.parent / "airflow"), "standalone"):
+    with _running(home, environment, "standalone", str(ours.python.parent / "airflow"), "standalone") as process:
         wait_for(lambda: healthy(port))
-        return time.monotonic() - started
+        return time.monotonic() - started, sum(map(spent, _families([process])))
 
 
 class Separate:

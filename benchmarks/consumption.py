@@ -1,4 +1,4 @@
-"""What processes weigh."""
+"""What processes weigh and spend."""
 
 from __future__ import annotations
 
@@ -16,3 +16,12 @@ def pss(processes: Iterable[psutil.Process]) -> float:
             if line.startswith("Pss:"):
                 total += int(line.split()[1])
     return total / 1024
+
+
+def spent(process: psutil.Process) -> float:
+    """Seconds of processors, those of its children that have ended included."""
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:  # it counts among the children of the one that started it
+        return 0.0
+    return float(times.user + times.system + times.children_user + times.children_system)
