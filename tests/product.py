@@ -135,9 +135,21 @@ class Product:
 
     def kill_control_plane(self) -> None:
         """Kill it and start it again, as `up` does; it is found where it was, so our clients are good still."""
+        with self.control_plane_away():
+            pass
+
+    @contextlib.contextmanager
+    def control_plane_away(self) -> Iterator[None]:
+        """Within the block it is dead; then it runs again where it was."""
         process = psutil.Process(json.loads((self.data / "run" / "control-plane.pid").read_text())["pid"])
         process.kill()
         process.wait(LIMIT)  # else it might be found alive still
+        try:
+            yield
+        finally:
+            self._start_again()
+
+    def _start_again(self) -> None:
         with mock.patch.dict(os.environ, self._environment, clear=True):
             starting.up(Settings())
 

@@ -49,7 +49,7 @@ from aerodrome.ledger.principals import Principals
 from aerodrome.ledger.snapshots import Snapshots
 from aerodrome.model import arns
 from aerodrome.model.web_address import Ports
-from aerodrome.operations import authorisation, find
+from aerodrome.operations import authorisation
 from aerodrome.operations.commands import Commands
 from aerodrome.operations.dependencies import Dependencies
 from aerodrome.operations.hibernation import Waking
@@ -135,7 +135,7 @@ def assembled(settings: Settings, keeper: Keeper, *, port: int, gateway_ports: P
             )
             reserve = DiskReserve(settings.paths)
             crew = _crew(environments, controller, keeper, audit, reserve)
-            rooms = _Rooms(settings, keeper, operations, audit, identity, backend, crew, port)
+            rooms = _Rooms(settings, keeper, environments, operations, audit, identity, backend, crew, port)
             with _controlling(controller, backend, crew, reserve):
                 yield Applications(front=rooms.front(), operator=rooms.operator(), gateway=rooms.gateway())
 
@@ -146,6 +146,7 @@ class _Rooms:
 
     settings: Settings
     keeper: Keeper
+    environments: Environments
     operations: Dependencies
     audit: Audit
     identity: _Identity
@@ -165,7 +166,7 @@ class _Rooms:
                     session_tokens=identity.session_tokens,
                     region=self.settings.region,
                     seal=identity.vault.seal_secret,
-                    execution_roles_of=functools.partial(find.execution_roles, self.operations),
+                    execution_roles_of=self.environments.execution_roles,
                     issuers=Issuers(),
                     clock=clock.now,
                 ),

@@ -1,7 +1,8 @@
 """The AWS door as a process: puts `api.aws` together with IAM, and serves it on the AWS endpoint's port.
 
 The keeper starts it detached, beside the emulator and after the ledger. It is no part of the control plane: while that
-is away, tasks and sidecars go on reading and writing; while the ledger is away, IAM is as it was read last.
+is away, tasks and sidecars go on reading and writing, and STS gives them credentials; while the ledger is away, IAM is
+as it was read last, and no environment can assume its role.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ import structlog
 
 from aerodrome import clock, log
 from aerodrome.api.aws.app import DoorDependencies, create_app
+from aerodrome.api.query.dependencies import QueryDependencies
+from aerodrome.api.sts.issuers import Issuers
 from aerodrome.emulator import launch
 from aerodrome.emulator.own_address import OwnAddress
 from aerodrome.errors import AerodromeError
@@ -32,6 +35,7 @@ from aerodrome.identity.session_tokens import SessionTokens
 from aerodrome.identity.vault import Vault
 from aerodrome.ledger.audit import Audit
 from aerodrome.ledger.connection import opened
+from aerodrome.ledger.environments import Environments
 from aerodrome.ledger.iam_watch import IamWatch
 from aerodrome.ledger.migrate import DATABASE
 from aerodrome.ledger.notices import Notices
@@ -122,11 +126,21 @@ def _dependencies(
             )
             watch.thread.start()
             crew.start()
+            tokens, authorizer = SessionTokens(key_files.session_key(folder)), Authorizer(principals)
+            environments = Environments(engine, region=settings.region, account=settings.account_id)
             yield DoorDependencies(
-                authenticator=Authenticator(
-                    principals, vault, SessionTokens(key_files.session_key(folder)), settings.region
+                authenticator=Authenticator(principals, vault, tokens, settings.region),
+                authorizer=authorizer,
+                query=QueryDependencies(
+                    principals=principals,
+                    authorizer=authorizer,
+                    session_tokens=tokens,
+                    region=settings.region,
+                    seal=vault.seal_secret,
+                    execution_roles_of=environments.execution_roles,
+                    issuers=Issuers(),
+                    clock=clock.now,
                 ),
-                authorizer=Authorizer(principals),
                 refresh=watch.refresh,
                 record=once_a_minute(audit.record),
                 clock=clock.now,

@@ -262,10 +262,13 @@ class Keeper:
         if not self._settings.guards_aws:
             return
         door, address = self._door(), OwnAddress(port=self._aws_port())
+        identity = launch.identity(self._settings.paths.aws)
+        found = launch.told(address, rules.DOOR_HEALTH)
+        if found.get("door") == identity and "answers" not in found:  # of a version that left STS to the API
+            daemon.stop(door)
         if not daemon.is_running(door):
             self._door_beat().unlink(missing_ok=True)  # of one before it, whose silence would count as this one's
         daemon.start(door)
-        identity = launch.identity(self._settings.paths.aws)
         daemon.wait_until(door, lambda: launch.told(address, rules.DOOR_HEALTH).get("door") == identity)
 
     def _reassert(self) -> None:

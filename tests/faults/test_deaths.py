@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import signal
 from datetime import UTC, datetime
+from pathlib import Path
 
 import psutil
 import psycopg
@@ -70,6 +72,68 @@ def test_a_run_outlives_the_control_plane_and_up_adopts(hardy):
     assert hardy.finished(NAME, "outlives", run) == "success"
     assert all_ready(hardy) == before
     assert hardy.get(NAME)["Status"] == "AVAILABLE"
+
+
+READER = """
+import time
+from datetime import datetime
+from airflow import DAG
+try:
+    from airflow.providers.standard.operators.python import PythonOperator
+except ImportError:
+    from airflow.operators.python import PythonOperator
+def read():
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+    while True:
+        try:
+            s3 = boto3.Session().client("s3")
+            key = s3.get_object(Bucket="{bucket}", Key="alone/ask")["Body"].read().decode()
+            break
+        except (BotoCoreError, ClientError):
+            time.sleep(0.2)
+    arn = boto3.Session().client("sts").get_caller_identity()["Arn"]
+    s3.put_object(Bucket="{bucket}", Key="alone/answer", Body=(key + " " + arn).encode())
+with DAG("alone", start_date=datetime(2024, 1, 1), schedule=None):
+    PythonOperator(task_id="read", python_callable=read, retries=0)
+"""
+
+
+def test_roles_are_assumed_while_the_control_plane_is_away(hardy):
+    """However long it is away: a sidecar that begins anew has no credentials left from before."""
+    hardy.put_dag("alone", READER.format(bucket=BUCKET))
+    run = hardy.trigger(NAME, "alone")
+    wait_for("the task runs", lambda: hardy.task(NAME, "alone", run, "read")["state"] == "running")
+    before, identifier = all_ready(hardy), hardy.environment(NAME)["identifier"]
+    old = credentials(hardy, identifier)
+    assert old
+    door = hardy.session.client("s3", endpoint_url=f"http://127.0.0.1:{(hardy.data / 'aws' / 'port').read_text()}")
+    with hardy.control_plane_away():
+        os.kill(before["sidecar"], signal.SIGKILL)
+        wait_for("there are new ones", lambda: credentials(hardy, identifier) not in {None, old})
+        door.put_object(Bucket=BUCKET, Key="dags/while_away.py", Body=b"x = 1\n")
+        wait_for("the sidecar reads", (hardy.data / "environments" / NAME / "dags" / "while_away.py").exists)
+        door.put_object(Bucket=BUCKET, Key="alone/ask", Body=b"hello")
+        answer = wait_for("the task has read and written", lambda: text(door, "alone/answer"))
+    assert answer == "hello arn:aws:sts::000000000000:assumed-role/execution/AmazonMWAA-airflow"
+    assert hardy.finished(NAME, "alone", run) == "success"
+
+
+def credentials(product, identifier):
+    """The key id that the sidecar gives now; None while it gives none."""
+    config = json.loads((product.data / "run" / identifier / "sidecar.json").read_text())
+    connection = http.client.HTTPConnection("127.0.0.1", config["credentials_port"], timeout=10)
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        token = Path(config["credentials_token_file"]).read_text()
+        connection.request("GET", "/credentials", headers={"Authorization": token})
+        return json.loads(connection.getresponse().read()).get("AccessKeyId")
+    return None
+
+
+def text(s3, key):
+    with contextlib.suppress(s3.exceptions.NoSuchKey):
+        return s3.get_object(Bucket=BUCKET, Key=key)["Body"].read().decode()
+    return None
 
 
 @pytest.mark.parametrize("unit", sampled(*KINDS, beside=tuple(unit for unit in UNITS if unit not in KINDS)))

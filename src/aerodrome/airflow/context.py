@@ -95,7 +95,9 @@ class Context:
     mwaa_endpoint_url: str | None = None
     """Where DAG code finds the MWAA API; None: as `aws_endpoint_url`."""
     iam_endpoint_url: str | None = None
-    """Where DAG code finds IAM and STS; None: as `aws_endpoint_url`."""
+    """Where DAG code finds IAM; None: as `aws_endpoint_url`."""
+    sts_endpoint_url: str | None = None
+    """Where DAG code finds STS; None: as `aws_endpoint_url`."""
     credentials_uri: str | None = None
     """The container-credentials endpoint of the execution role."""
     credentials_token_file: Path | None = None

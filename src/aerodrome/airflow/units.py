@@ -304,6 +304,7 @@ class Cloud:
     aws_endpoint_url: str | None
     mwaa_endpoint_url: str | None
     iam_endpoint_url: str | None
+    sts_endpoint_url: str | None
     credentials_uri: str | None
     credentials_token_file: Path | None
 
@@ -330,7 +331,7 @@ def aws(cloud: Cloud) -> dict[str, str]:
         "AWS_ENDPOINT_URL": cloud.aws_endpoint_url,
         "AWS_ENDPOINT_URL_MWAA": cloud.mwaa_endpoint_url,
         "AWS_ENDPOINT_URL_IAM": cloud.iam_endpoint_url,
-        "AWS_ENDPOINT_URL_STS": cloud.iam_endpoint_url,
+        "AWS_ENDPOINT_URL_STS": cloud.sts_endpoint_url,
         "AWS_CONTAINER_CREDENTIALS_FULL_URI": cloud.credentials_uri,
         "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": cloud.credentials_token_file,
     }

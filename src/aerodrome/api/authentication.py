@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from datetime import datetime
 
 from anyio import to_thread
 from starlette.requests import Request
 
 from aerodrome.api.auditing import Trail
-from aerodrome.api.dependencies import ApiDependencies
 from aerodrome.identity import sigv4
+from aerodrome.identity.authenticator import Authenticator
 from aerodrome.identity.errors import AuthenticationError
 from aerodrome.model.principals import Principal
 
@@ -53,7 +54,9 @@ def is_signed(signed: sigv4.SignedRequest) -> bool:
     return sigv4.presented(signed) is not None
 
 
-def identified(deps: ApiDependencies, signed: sigv4.SignedRequest, trail: Trail, services: frozenset[str]) -> Principal:
+def identified(
+    authenticator: Authenticator, signed: sigv4.SignedRequest, trail: Trail, services: frozenset[str]
+) -> Principal:
     """The principal who signed for one of `services`. May block.
 
     The trail records the principal, or at least the key that the request names.
@@ -64,11 +67,13 @@ def identified(deps: ApiDependencies, signed: sigv4.SignedRequest, trail: Trail,
     presented = sigv4.presented(signed)
     if presented is not None:
         trail.detail["access_key_id"] = presented.access_key_id
-    trail.principal = deps.authenticator.authenticate(signed, now=trail.at, services=services)
+    trail.principal = authenticator.authenticate(signed, now=trail.at, services=services)
     return trail.principal
 
 
-async def recognised(deps: ApiDependencies, request: Request, raw_path: str, services: frozenset[str]) -> str:
+async def recognised(
+    authenticator: Authenticator, request: Request, raw_path: str, now: datetime, services: frozenset[str]
+) -> str:
     """The ARN of the signer. The signature is checked as far as that is possible without the body.
 
     Raises:
@@ -76,9 +81,7 @@ async def recognised(deps: ApiDependencies, request: Request, raw_path: str, ser
     """
     signed = signed_request(request, raw_path, b"")
     found = await to_thread.run_sync(
-        lambda: deps.authenticator.recognise(
-            signed, sigv4.presented(signed), now=deps.operations.clock(), services=services
-        )
+        lambda: authenticator.recognise(signed, sigv4.presented(signed), now=now, services=services)
     )
     return found.arn
 

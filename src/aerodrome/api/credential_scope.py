@@ -1,7 +1,7 @@
 """Which AWS service a request was signed for: the credential scope of its SigV4 signature.
 
-`front` routes by it, and decides nothing else by it: the module that answers verifies the signature, for that service
-only. Pure.
+`front` and the AWS door route by it, and decide nothing else by it: the module that answers verifies the signature, for
+that service only. Pure.
 """
 
 from __future__ import annotations

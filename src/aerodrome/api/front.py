@@ -73,13 +73,7 @@ class Front:
         """The service of ours that an unsigned request is for, and the request with all of its body."""
         if claims_mwaa(raw_path, request):
             return service.SIGNING_NAME, request
-        if raw_path != "/":
-            return None, request
-        found = unsigned.service(_query(request.scope))
-        if found is None and unsigned.may_be_query(request):
-            body, request = await unsigned.peeked(request)
-            found = unsigned.service(body.decode("latin-1")) if len(body) <= unsigned.LONGEST else None
-        return found, request
+        return await unsigned.claimed(request, raw_path)
 
     def _refusal(self, request: Request, raw_path: str) -> Response | None:
         sentence = browsers.refusal(request.headers, domain=self._deps.operations.settings.domain)

@@ -98,7 +98,7 @@ def _admitted(deps: ApiDependencies, arrival: _RoutedRequest, trail: Trail) -> t
         AuthenticationError: the signer is unknown, or the signature is wrong.
         WireError: the input is not well formed, or IAM does not allow the operation.
     """
-    principal = authentication.identified(deps, arrival.signed, trail, SERVICES)
+    principal = authentication.identified(deps.authenticator, arrival.signed, trail, SERVICES)
     query = arrival.signed.raw_query
     given = requests.read(arrival.match, query, arrival.body, hints.HINTS)
     trail.about(given)
@@ -119,7 +119,7 @@ async def _unknown(deps: ApiDependencies, request: Request, raw_path: str, trail
     try:
         async with _body(deps, request, raw_path) as body:
             signed = authentication.signed_request(request, raw_path, body)
-            await to_thread.run_sync(authentication.identified, deps, signed, trail, SERVICES)
+            await to_thread.run_sync(authentication.identified, deps.authenticator, signed, trail, SERVICES)
     except AuthenticationError as error:
         return _unauthenticated(error, trail)
     except BusyError as error:
@@ -133,7 +133,8 @@ async def _unknown(deps: ApiDependencies, request: Request, raw_path: str, trail
 
 
 def _body(deps: ApiDependencies, request: Request, raw_path: str) -> AbstractAsyncContextManager[bytes]:
-    recognised = partial(authentication.recognised, deps, request, raw_path, SERVICES)
+    now = deps.operations.clock()
+    recognised = partial(authentication.recognised, deps.authenticator, request, raw_path, now, SERVICES)
     return bodies.read(request, deps.bodies, recognised)
 
 

@@ -1,11 +1,13 @@
 """One request for IAM or STS, before and after `query` answers it: body, signature, condition keys, audit entry.
 
-`front` calls it. An unsigned request has no principal; `query` answers one operation without one.
+`front` calls it, and so does the AWS door for STS. An unsigned request has no principal; `query` answers one operation
+without one.
 """
 
 from __future__ import annotations
 
 from functools import partial
+from typing import Protocol
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -13,30 +15,53 @@ from starlette.responses import Response
 
 from aerodrome.api import authentication, bodies
 from aerodrome.api.auditing import Trail
-from aerodrome.api.dependencies import ApiDependencies
 from aerodrome.api.query import answers, errors, models
+from aerodrome.api.query.dependencies import QueryDependencies
 from aerodrome.api.query.service import UNKNOWN
 from aerodrome.api.query.service import answer as answered
 from aerodrome.api.wire.answers import new_request_id
 from aerodrome.api.wire.errors import WireError
-from aerodrome.budget import BusyError
+from aerodrome.budget import Budget, BusyError
 from aerodrome.errors import CallerError
+from aerodrome.identity.authenticator import Authenticator
 from aerodrome.identity.errors import AuthenticationError
 from aerodrome.identity.request_context import connection_context, principal_context
+from aerodrome.ledger.connection import LedgerError
+from aerodrome.model.audit import Recorder
 from aerodrome.model.principals import Principal
 
 
-async def answer(deps: ApiDependencies, service: models.Service, request: Request, raw_path: str) -> Response:
+class AnswersQueries(Protocol):
+    """What the dependencies of a door have that answers for IAM or STS."""
+
+    @property
+    def query(self) -> QueryDependencies:
+        """What the operations work with."""
+
+    @property
+    def authenticator(self) -> Authenticator:
+        """Knows the principals of `query`."""
+
+    @property
+    def record(self) -> Recorder:
+        """Writes the audit log's entry of each request."""
+
+    @property
+    def bodies(self) -> Budget:
+        """The memory that larger request bodies share."""
+
+
+async def answer(deps: AnswersQueries, service: models.Service, request: Request, raw_path: str) -> Response:
     """The response to a request for `service`; `raw_path` begins with a slash and is not decoded."""
     trail = Trail(
-        at=deps.operations.clock(),
+        at=deps.query.clock(),
         address=authentication.address(request),
         request_id=new_request_id(),
         action=f"{service}:{UNKNOWN}",
     )
     try:
         return await _answered(deps, service, request, raw_path, trail)
-    except (AuthenticationError, WireError, BusyError) as error:
+    except (AuthenticationError, WireError, BusyError, LedgerError) as error:
         cause = CallerError(error.message) if isinstance(error, WireError) else error
         told = errors.translated(service, cause)
         trail.failed(told.code, told.message)
@@ -46,15 +71,17 @@ async def answer(deps: ApiDependencies, service: models.Service, request: Reques
 
 
 async def _answered(
-    deps: ApiDependencies, service: models.Service, request: Request, raw_path: str, trail: Trail
+    deps: AnswersQueries, service: models.Service, request: Request, raw_path: str, trail: Trail
 ) -> Response:
-    recognised = partial(authentication.recognised, deps, request, raw_path, frozenset({service}))
+    recognised = partial(
+        authentication.recognised, deps.authenticator, request, raw_path, trail.at, frozenset({service})
+    )
     async with bodies.read(request, deps.bodies, recognised) as body:
         return await _acted(deps, service, request, raw_path, body, trail)
 
 
 async def _acted(
-    deps: ApiDependencies, service: models.Service, request: Request, raw_path: str, body: bytes, trail: Trail
+    deps: AnswersQueries, service: models.Service, request: Request, raw_path: str, body: bytes, trail: Trail
 ) -> Response:
     principal = await to_thread.run_sync(_identified, deps, service, request, raw_path, body, trail)
     now, address, is_secure = trail.at, trail.address, request.url.is_secure
@@ -81,10 +108,10 @@ async def _acted(
 
 
 def _identified(
-    deps: ApiDependencies, service: models.Service, request: Request, raw_path: str, body: bytes, trail: Trail
+    deps: AnswersQueries, service: models.Service, request: Request, raw_path: str, body: bytes, trail: Trail
 ) -> Principal | None:
     """The signer; None = the request is unsigned. May block: an environment's own key is looked up in the ledger."""
     signed = authentication.signed_request(request, raw_path, body)
     if not authentication.is_signed(signed):
         return None
-    return authentication.identified(deps, signed, trail, frozenset({service}))
+    return authentication.identified(deps.authenticator, signed, trail, frozenset({service}))

@@ -1,8 +1,8 @@
 """Says whether an unsigned request of AWS's query protocol is for IAM or STS, by the API version that it names.
 
-`front` asks, because nothing else tells the service of an unsigned request. AssumeRoleWithWebIdentity is unsigned by
-design. We must refuse all others ourselves, or the emulator's own IAM would answer them. A look into a body leaves the
-body as it is.
+`front` and the AWS door ask, because nothing else tells the service of an unsigned request. AssumeRoleWithWebIdentity
+is unsigned by design. We must refuse all others ourselves, or the emulator's own IAM would answer them. A look into a
+body leaves the body as it is.
 """
 
 from __future__ import annotations
@@ -43,6 +43,17 @@ def service(form: str) -> str | None:
     except ValueError:
         return None
     return VERSIONS.get(fields.get("Version", "")) or WITHOUT_VERSION.get(fields.get("Action", ""))
+
+
+async def claimed(request: Request, raw_path: str) -> tuple[str | None, Request]:
+    """The service of an unsigned request, by its query or its form, and the request with its body whole again."""
+    if raw_path != "/":
+        return None, request
+    found = service(str(request.scope["query_string"], "latin-1"))
+    if found is None and may_be_query(request):
+        body, request = await peeked(request)
+        found = service(body.decode("latin-1")) if len(body) <= LONGEST else None
+    return found, request
 
 
 async def peeked(request: Request) -> tuple[bytes, Request]:

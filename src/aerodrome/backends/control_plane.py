@@ -42,8 +42,16 @@ class ControlPlane:
 
     @property
     def iam_endpoint_url(self) -> str | None:
-        """Where IAM and STS are: ours with the embedded emulator; None when the AWS endpoint has its own."""
+        """Where IAM is: ours with the embedded emulator; None when the AWS endpoint has its own."""
         return self.mwaa_endpoint_url if self.settings.aws_endpoint_url == EMBEDDED else None
+
+    @property
+    def sts_endpoint_url(self) -> str | None:
+        """Where STS is; None when that is the AWS endpoint, which answers while the control plane is away.
+
+        Ours has STS too, where there is a door before the emulator.
+        """
+        return None if self.settings.guards_aws else self.iam_endpoint_url
 
     def secrets(self, tenant: Tenant) -> EnvironmentSecrets:
         """The secrets of an environment.
@@ -69,7 +77,7 @@ class ControlPlane:
             BrokenError: STS denies the role. RetryError: STS does not answer.
         """
         region = self.settings.region
-        url = self.iam_endpoint_url or self.aws_endpoint_url
+        url = self.sts_endpoint_url or self.aws_endpoint_url
         sts = Endpoint(region=region, url=url, credentials=self.role_source(tenant))
         role = roles.assume(sts, execution_role_arn, SESSION_NAME)
         return clients.client(Endpoint(region=region, url=self.aws_endpoint_url, credentials=role), "s3")

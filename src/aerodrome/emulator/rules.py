@@ -16,7 +16,7 @@ QUESTIONS = "/_aerodrome"
 """Below it the emulator answers questions of the door's, on its unix socket alone."""
 
 DOOR_HEALTH = f"{QUESTIONS}/door"
-"""Where the door says that it serves."""
+"""Where the door says that it serves, and what it answers by itself."""
 
 REACH_HEADER = b"x-aerodrome-buckets"
 """Names the buckets that SQL may read for who sends a request; only the door sets it."""

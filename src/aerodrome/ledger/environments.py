@@ -114,6 +114,11 @@ class Environments:
             row = connection.execute(sa.select(environment).where(environment.c.name == name)).one_or_none()
             return rows.environment(row) if row else None
 
+    def execution_roles(self, name: str) -> frozenset[str]:
+        """The ARNs of the roles that the environment of that name may act as; none when there is none."""
+        found = self.get(name)
+        return found.execution_roles if found else frozenset()
+
     def all(self) -> list[Environment]:
         """Every environment, in no order."""
         with self._engine.begin() as connection:

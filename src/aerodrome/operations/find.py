@@ -77,9 +77,3 @@ def snapshot(deps: Dependencies, name: str, number: int) -> Snapshot:
         if each.number == number:
             return each
     raise NotFoundError(f"{name} has no snapshot {number}: aerodrome snapshots list {name} shows them.")
-
-
-def execution_roles(deps: Dependencies, name: str) -> frozenset[str]:
-    """The ARNs of the roles that the environment `name` may act as; none when there is no such environment."""
-    found = deps.environments.get(name)
-    return found.execution_roles if found else frozenset()

@@ -51,7 +51,7 @@ def role(endpoint: AwsEndpoint, *, role_arn: str, session_name: str, source: Acc
     except (OSError, http.client.HTTPException) as error:
         raise endpoint.away(error) from error
     finally:
-        endpoint.close()  # the next one is three quarters of an hour away
+        endpoint.close()  # the next one is half an hour away
 
 
 def ambient() -> Callable[[], AccessKeys]:

@@ -18,8 +18,9 @@ from aerodrome.sidecar import backoff
 from aerodrome.sidecar.config import AccessKeys
 from aerodrome.sidecar.signed_http import AwayError
 
-MARGIN = timedelta(minutes=15)
-"""Time before their end at which they are renewed; AWS's SDKs begin to ask for newer ones at this very margin."""
+MARGIN = timedelta(minutes=30)
+"""Time before their end at which they are renewed, half of their life: for so long STS may be away. AWS's SDKs begin to
+ask for newer ones a quarter of an hour before the end, and find them."""
 
 PAUSE = 60.0
 """Seconds at least between two successful renewals, whatever their lifetime; arbitrary."""

@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from aerodrome import trees
+from aerodrome.emulator import launch
 from aerodrome.keeper import Keeper
 from aerodrome.services import daemon, heartbeat
 from aerodrome.services.daemon import Daemon
@@ -47,3 +51,19 @@ def test_a_door_that_starts_slowly_is_not_ended_for_the_silence_of_one_that_was_
     monkeypatch.setattr(daemon, "wait_until", lambda *_: None)
     keeper._open_door()
     assert silent == [0.0]
+
+
+@pytest.mark.parametrize(("answers", "stays"), [({}, False), ({"answers": ["sts"]}, True)])
+def test_a_door_of_before_which_did_not_know_sts_is_replaced(monkeypatch, request, answers, stays):
+    data = Path(tempfile.mkdtemp(prefix="aero-"))
+    request.addfinalizer(lambda: trees.remove(data))
+    keeper = Keeper(Settings(data=data, aws_port=4561))
+    door = replace(keeper._door(), argv=("/bin/sleep", "600"))
+    daemon.start(door)
+    request.addfinalizer(lambda: daemon.stop(door))
+    runs_still: list[bool] = []
+    monkeypatch.setattr(launch, "told", lambda *_: {"door": launch.identity(Settings(data=data).paths.aws), **answers})
+    monkeypatch.setattr(daemon, "start", lambda process: runs_still.append(daemon.is_running(process)))
+    monkeypatch.setattr(daemon, "wait_until", lambda *_: None)
+    keeper._open_door()
+    assert runs_still == [stays]

@@ -14,6 +14,8 @@ from botocore.config import Config
 
 from aerodrome import clock
 from aerodrome.api.aws.app import DoorDependencies, create_app
+from aerodrome.api.query.dependencies import QueryDependencies
+from aerodrome.api.sts.issuers import Issuers
 from aerodrome.emulator import launch
 from aerodrome.identity.authenticator import Authenticator
 from aerodrome.identity.authorizer import Authorizer
@@ -24,7 +26,7 @@ from aerodrome.services import daemon
 from aerodrome.services.daemon import Daemon
 from aerodrome.telemetry import launch as log_store
 from protocol.api.behind import VAULT
-from protocol.api.memory import ACCOUNT, EVERYTHING, Key, MemoryIdentity
+from protocol.api.memory import ACCOUNT, EVERYTHING, Key, MemoryIdentity, MemoryPrincipals
 from protocol.api.serving import served
 from tools import own_emulator
 
@@ -42,12 +44,15 @@ class World:
     port: int
     folder: Path
     identity: MemoryIdentity
+    principals: MemoryPrincipals
     tokens: SessionTokens
     entries: list[Entry]
     logs: Daemon
     start_logs: Callable[[], None]
     late_by: timedelta = timedelta()
     refreshed: int = 0
+    on_refresh: Callable[[], None] = lambda: None
+    execution_roles: Callable[[str], set[str]] = lambda _: set()
     _made: int = 0
     _closing: ExitStack = field(default_factory=ExitStack)
 
@@ -122,15 +127,30 @@ def opened() -> Iterator[World]:
 
         ending.callback(daemon.stop, logs)
         start_logs()
-        identity, tokens, entries = MemoryIdentity(VAULT), SessionTokens(b"s" * 32), []
-        world = World(0, folder, identity, tokens, entries, logs, start_logs)
+        identity, principals = MemoryIdentity(VAULT), MemoryPrincipals()
+        tokens, entries = SessionTokens(b"s" * 32), []
+        world = World(0, folder, identity, principals, tokens, entries, logs, start_logs)
 
         def refresh() -> None:
             world.refreshed += 1
+            world.on_refresh()
+
+        def execution_roles_of(name: str) -> set[str]:
+            return world.execution_roles(name)
 
         deps = DoorDependencies(
             authenticator=Authenticator(identity, VAULT, tokens, REGION),
             authorizer=Authorizer(identity),
+            query=QueryDependencies(
+                principals=principals,
+                authorizer=Authorizer(identity),
+                session_tokens=tokens,
+                region=REGION,
+                seal=VAULT.seal_secret,
+                execution_roles_of=execution_roles_of,
+                issuers=Issuers(),
+                clock=lambda: clock.now() + world.late_by,
+            ),
             refresh=refresh,
             record=entries.append,
             clock=lambda: clock.now() + world.late_by,

@@ -50,18 +50,18 @@ def role(service):
 
 
 @given(MOMENTS, MOMENTS)
-def test_renewal_is_due_a_quarter_of_an_hour_before_the_end_and_never_in_the_past(now, expiration):
+def test_renewal_is_due_half_an_hour_before_the_end_and_never_in_the_past(now, expiration):
     due = credentials.when_to_refresh(now, expiration)
     assert due >= now
-    assert (due == now) == (expiration - now <= timedelta(minutes=15))
+    assert (due == now) == (expiration - now <= timedelta(minutes=30))
 
 
 def test_without_credentials_renewal_is_due_now():
     assert credentials.when_to_refresh(START, None) == START
 
 
-def test_an_idle_hour_asks_once_and_the_next_quarter_once_more(service, role):
-    for _ in range(44 * 60):
+def test_half_an_idle_hour_asks_once_and_the_next_minute_once_more(service, role):
+    for _ in range(29 * 60):
         role.keep_fresh()
         service.seconds += 1
     assert service.asked == 1
@@ -70,6 +70,16 @@ def test_an_idle_hour_asks_once_and_the_next_quarter_once_more(service, role):
         service.seconds += 1
     assert service.asked == 2
     assert role.keys().access_key_id == "ASIA2"
+
+
+def test_whenever_sts_goes_away_there_are_credentials_for_half_an_hour(service, role):
+    for leaves in range(0, 2 * 3600, 60):
+        while service.seconds < leaves:
+            role.keep_fresh()
+            service.seconds += 10
+        role.keep_fresh()
+        held = role.current()
+        assert held.expiration - service.clock() >= timedelta(minutes=30) - timedelta(seconds=10)
 
 
 def test_old_credentials_are_served_until_their_end_while_sts_is_away(service, role):

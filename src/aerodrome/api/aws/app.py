@@ -2,7 +2,8 @@
 
 `aerodrome.aws_door` serves it. Requests to S3 are verified by their head, and their bodies as they pass; those of other
 services are held, since the body says what they are about. Every refusal and every change that is let through leaves an
-entry in the audit log; reads and data that are let through leave none, as in CloudTrail's default.
+entry in the audit log; reads and data that are let through leave none, as in CloudTrail's default. Requests for STS are
+answered here, by what answers them at the API as well (`api.queries`).
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import uuid
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import TypeGuard, TypeVar
+from typing import Final, TypeGuard, TypeVar
 from urllib.parse import unquote
 
 import structlog
@@ -32,6 +33,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aerodrome import browsers, forwarding
+from aerodrome.api import bodies, credential_scope, queries, unsigned
 from aerodrome.api.auditing import Trail
 from aerodrome.api.aws import operations, passing, readings, refusals, requested, s3
 from aerodrome.api.aws.announcing import Announcer
@@ -43,6 +45,7 @@ from aerodrome.api.aws.refusals import Refusal
 from aerodrome.api.aws.requested import NeededPermission, OnwardHead, Requested, UnclearError, UnservedError
 from aerodrome.api.aws.resources import REQUIRED, Resource, Resources
 from aerodrome.api.aws.spool import Spool
+from aerodrome.api.query.dependencies import QueryDependencies
 from aerodrome.budget import Budget, BusyError
 from aerodrome.emulator import rules
 from aerodrome.errors import BrokenError
@@ -80,6 +83,11 @@ PASSING_PATIENCE = 900.0
 
 _SERVICE_KEY = "AKIAAERODROME"
 """What keys of environments' own parts begin with; they assume roles, and write what MWAA measures as a service."""
+
+STS: Final = "sts"
+
+STS_SPACING = 0.1
+"""Seconds between the beginnings of two reads of IAM for requests for STS."""
 
 KNOWN = frozenset({*rules.SERVICES, *rules.OURS, rules.REDSHIFT_DATA})
 """What a request may be signed for so that the audit log has its name."""
@@ -119,6 +127,8 @@ class DoorDependencies:
 
     authenticator: Authenticator
     authorizer: Authorizer
+    query: QueryDependencies
+    """What STS needs."""
     refresh: Callable[[], None]
     """Brings in changes of IAM that were made before it was called; may block."""
     record: Recorder
@@ -136,6 +146,8 @@ class DoorDependencies:
     """The folder in which the emulator finds large bodies."""
     announced: Path
     """The folder of the sockets on which sidecars hear of changed objects."""
+    bodies: Budget = field(default_factory=bodies.budget)
+    """The memory that larger bodies of requests for STS share."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -188,6 +200,7 @@ class Door:
         self._spool = spool
         self._places = Places()
         self._refresh_for_strangers = Refreshing(deps.refresh)
+        self._refresh_for_sts = Refreshing(deps.refresh, spacing=STS_SPACING)
         self._announcer = Announcer(deps.announced)
         self._resources = Resources(emulator.ask, logs.tags)
         self._held = Budget(HELD_AT_ONCE, each=HELD_AT_ONCE // 2, patience=HELD_PATIENCE)
@@ -203,6 +216,12 @@ class Door:
             await early(scope, receive, send)
             return
         arrival = self._arrived(http)
+        if await _is_for_sts(arrival):
+            # What the API has changed a moment ago counts here too: a new role can be assumed, a withdrawn one cannot.
+            await self._refresh_for_sts()
+            response = await queries.answer(self._deps, STS, arrival.http, arrival.raw_path)
+            await response(scope, arrival.http.receive, send)
+            return
         try:
             await self._served(arrival, send)
         except DoorRefusedError as error:
@@ -213,7 +232,7 @@ class Door:
         sentence = browsers.refusal(http.headers, domain=self._deps.domain)
         path = http.scope["path"]
         if sentence is None and path == rules.DOOR_HEALTH:
-            return JSONResponse({"door": self._deps.identity})
+            return JSONResponse({"door": self._deps.identity, "answers": [STS]})
         if sentence is None and (rules.is_private(path) or not path.startswith("/")):
             sentence = "the emulator's administration is not served"
         if sentence is None:
@@ -276,9 +295,7 @@ class Door:
             known = presented.service in KNOWN
             arrival.trail.action = f"{presented.service}:UnknownOperation" if known else "UnknownService"
             if presented.service in rules.OURS:
-                sentence = (
-                    "this endpoint does not serve Amazon MWAA, IAM and STS; send this to Aerodrome's own endpoint"
-                )
+                sentence = "this endpoint does not serve Amazon MWAA and IAM; send this to Aerodrome's own endpoint"
                 self._refuse(arrival, refusals.denied, sentence)
         elif (protocol := _spoken_by_nobody(arrival.head)) is not None:
             arrival.service = protocol
@@ -566,6 +583,15 @@ def create_app(deps: DoorDependencies) -> Starlette:
 
     middleware = [Middleware(Door, deps=deps, emulator=emulator, logs=logs, spool=spool)]
     return Starlette(middleware=middleware, lifespan=lifespan)
+
+
+async def _is_for_sts(arrival: _Arrival) -> bool:
+    """Whether a request is signed for STS, or is the one of STS's that nobody signs."""
+    authorization, query = arrival.head.headers.get("authorization", ""), arrival.signed.raw_query
+    if credential_scope.is_presented(authorization, query):
+        return credential_scope.service(authorization, query) == STS
+    claimed, arrival.http = await unsigned.claimed(arrival.http, arrival.raw_path)
+    return claimed == STS
 
 
 def _services(presented: Presented) -> frozenset[str]:

@@ -15,6 +15,7 @@ import structlog
 from aerodrome import errors
 from aerodrome.api.query import models
 from aerodrome.identity.errors import AuthenticationError, MalformedPolicyError, PackedPolicyTooLargeError
+from aerodrome.ledger.connection import LedgerError, reason
 from aerodrome.model.iam.errors import ACCESS_DENIED, MALFORMED_POLICY, VALIDATION, IamError
 
 log = structlog.get_logger("aerodrome.api")
@@ -61,14 +62,21 @@ def translated(service: models.Service, error: Exception) -> QueryError:
             return _coded(service, MALFORMED_POLICY, error.reason)
         case PackedPolicyTooLargeError():
             return _coded(service, "PackedPolicyTooLarge", str(error))
-        case errors.RetryError():
-            return _coded(service, UNAVAILABLE, str(error))
+        case LedgerError() | errors.RetryError():
+            return _coded(service, UNAVAILABLE, _away(error))
         case errors.CallerError():
             return _coded(service, VALIDATION, str(error))
         case _:
             log.error("unexpected_error", service=service, exc_info=error)
             sentence = "The request processing has failed because of an unknown error, exception or failure."
             return _coded(service, INTERNAL[service], sentence)
+
+
+def _away(error: LedgerError | errors.RetryError) -> str:
+    if isinstance(error, errors.RetryError):
+        return str(error)
+    log.warning("ledger_away", reason=reason(error))  # it may name addresses
+    return "The ledger does not answer: see `aerodrome status`."
 
 
 def _coded(service: models.Service, code: str, message: str) -> QueryError:

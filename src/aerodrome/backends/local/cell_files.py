@@ -216,6 +216,7 @@ class CellFiles:
             aws_endpoint_url=plane.aws_endpoint_url,
             mwaa_endpoint_url=plane.mwaa_endpoint_url,
             iam_endpoint_url=plane.iam_endpoint_url,
+            sts_endpoint_url=plane.sts_endpoint_url,
             credentials_uri=environment.credentials_uri,
             credentials_token_file=paths.credentials_token,
             options=order.options,

@@ -77,6 +77,7 @@ class LocalEnvironment:
             aws_endpoint_url=plane.aws_endpoint_url,
             mwaa_endpoint_url=plane.mwaa_endpoint_url,
             iam_endpoint_url=plane.iam_endpoint_url,
+            sts_endpoint_url=plane.sts_endpoint_url,
             credentials_uri=self.credentials_uri,
             credentials_token_file=self.paths.credentials_token,
         )

@@ -77,7 +77,7 @@ def sidecar(environment: LocalEnvironment, order: ServicesOrder) -> str:
         "aws_endpoint_url": plane.aws_endpoint_url,
         "role_arn": order.execution_role_arn,
         "session_name": SESSION_NAME,
-        "sts_endpoint_url": plane.iam_endpoint_url,
+        "sts_endpoint_url": plane.sts_endpoint_url,
         "source_credentials": _written(plane.role_source(environment.tenant)),
         "credentials_port": environment.credentials_port,
         "credentials_token_file": str(paths.credentials_token),
