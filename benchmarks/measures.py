@@ -149,5 +149,5 @@ def _cpu_share(processes: Callable[[], Iterable[psutil.Process]]) -> float:
     started = time.monotonic()
     time.sleep(IDLE_SECONDS)
     after = {each: spent(each) for each in processes()}
-    spent = sum(seconds - before.get(each, 0.0) for each, seconds in after.items())
-    return 100 * spent / (time.monotonic() - started)
+    used = sum(seconds - before.get(each, 0.0) for each, seconds in after.items())
+    return 100 * used / (time.monotonic() - started)
