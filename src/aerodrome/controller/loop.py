@@ -20,6 +20,7 @@ from aerodrome.clock import Clock
 from aerodrome.controller import crash_loops, demand, hibernation, keeping, ordering, web_scaling, zones_lost
 from aerodrome.controller import plan as planning
 from aerodrome.controller.plans import CALM, Begin, Fail, Happen, Plan, Reach, Sleep, Take, Wait
+from aerodrome.controller.remembering import AskedAhead, Remembered, Remembering
 from aerodrome.controller.scaling import Pace
 from aerodrome.errors import DISK_FULL, BrokenError, CallerError, RetryError
 from aerodrome.ledger.connection import LedgerAwayError, LedgerError
@@ -30,7 +31,7 @@ from aerodrome.model import history, lifecycle
 from aerodrome.model.change import Change
 from aerodrome.model.demand import Demand, WebDemand
 from aerodrome.model.environment import Environment, Failure
-from aerodrome.model.hibernation import Hibernation, Rest
+from aerodrome.model.hibernation import Rest
 from aerodrome.model.lifecycle import Event, Status
 from aerodrome.model.observed import NO_CELL, Ahead, DatabaseSeen, Observed, RuntimeSeen
 from aerodrome.model.orders import DatabaseOrder, Order, QueueAgain, ReleaseOrder, ReportDeaths, RuntimeOrder
@@ -111,18 +112,7 @@ class Controller:
         self._round_at: datetime | None = None
         self._due: dict[str, float] = {}
         self._running: dict[str, Future[float]] = {}
-        self._faults: dict[str, int] = {}
-        self._told: dict[str, dict[tuple[str, int | None, str], float]] = {}
-        self._deaths: dict[str, dict[tuple[int, str], float]] = {}
-        """Workers' deaths that Airflow was told about. A new control plane tells them again, which does no harm."""
-        self._endings: dict[str, dict[crash_loops.Key, crash_loops.Endings]] = {}
-        self._demands: dict[str, Demand] = {}
-        """What is remembered of each environment's tasks. A new control plane looks for a while before workers go."""
-        self._web_demands: dict[str, WebDemand] = {}
-        self._zone_losses: dict[str, zones_lost.Losses] = {}
-        """The same of web servers, where their number may change."""
-        self._ahead: dict[str, tuple[datetime, Hibernation, Ahead | None, timedelta]] = {}
-        """What each environment's database was said to have to do: when, how far its sleep was, what, for how long."""
+        self._remembering = Remembering()
         self._noticed: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -175,6 +165,7 @@ class Controller:
         for name in [name for name, future in self._running.items() if future.done()]:
             self._due[name] = now + self._running.pop(name).result()
         self._due = {name: 0.0 if name in noticed else self._due.get(name, now) for name in names}
+        self._remembering.keep(self._due.keys() | self._running.keys())
         for name, due in self._due.items():
             if name in self._running:
                 if name in noticed:
@@ -215,7 +206,7 @@ class Controller:
             self._carry_out(environment, chosen)
         except Exception as error:  # noqa: BLE001 - the loop outlives every error; each kind has its answer there
             return self._answer(environment, error)
-        self._faults.pop(name, None)
+        self._remembering.of(environment).faults = 0
         return chosen.again_after
 
     def _answer(self, environment: Environment, error: Exception) -> float:
@@ -245,6 +236,7 @@ class Controller:
     def _observed(self, environment: Environment) -> Observed:
         """What the three parts of the backend see, and which deaths Airflow has not been told of."""
         tenant, status, running = environment.tenant, environment.status, environment.deployed
+        known = self._remembering.of(environment)
         revision = environment.change.revision if environment.change is not None else environment.revision
         version, lock = ordering.version(environment)
         runtime = self._backend.runtime.look(tenant, is_leaving=status is Status.DELETING)
@@ -265,32 +257,32 @@ class Controller:
             deaths=keeping.deaths(
                 runtime,
                 database.tasks,
-                told=self._told_deaths(environment, runtime),
+                told=self._told_deaths(known, runtime),
                 revision=revision,
                 now=self._clock(),
             ),
-            demand=self._demand(environment, runtime, database),
-            web_demand=self._web_demand(environment, runtime),
-            ahead=self._look_ahead(environment),
-            zone_rests=self._zone_rests(environment, runtime),
+            demand=self._demand(environment, known, runtime, database),
+            web_demand=self._web_demand(environment, known, runtime),
+            ahead=self._look_ahead(environment, known),
+            zone_rests=self._zone_rests(environment, known, runtime),
         )
 
-    def _zone_rests(self, environment: Environment, runtime: RuntimeSeen) -> bool:
+    def _zone_rests(self, environment: Environment, known: Remembered, runtime: RuntimeSeen) -> bool:
         found, now = runtime.cells.get(environment.serving, NO_CELL), self._clock()
-        losses = zones_lost.noted(self._zone_losses.get(environment.identifier), found, now)
-        self._zone_losses[environment.identifier] = losses
-        return now < losses.rests_until
+        known.zone_losses = zones_lost.noted(known.zone_losses, found, now)
+        return now < known.zone_losses.rests_until
 
-    def _told_deaths(self, environment: Environment, runtime: RuntimeSeen) -> dict[tuple[int, str], float]:
-        told = keeping.still_told(self._deaths.get(environment.identifier, {}), runtime, self._clock())
-        self._deaths[environment.identifier] = told
-        return told
+    def _told_deaths(self, known: Remembered, runtime: RuntimeSeen) -> dict[tuple[int, str], float]:
+        known.deaths = keeping.still_told(known.deaths, runtime, self._clock())
+        return known.deaths
 
-    def _demand(self, environment: Environment, runtime: RuntimeSeen, database: DatabaseSeen) -> Demand:
+    def _demand(
+        self, environment: Environment, known: Remembered, runtime: RuntimeSeen, database: DatabaseSeen
+    ) -> Demand:
         """What is known of the tasks of the last while, after this look too."""
         revision = environment.serving
-        seen = demand.seen(
-            self._demands.get(environment.identifier),
+        known.demand = demand.seen(
+            known.demand,
             revision,
             runtime.cells.get(revision, NO_CELL),
             runtime.queue,
@@ -298,40 +290,38 @@ class Controller:
             window=self._pace.scale_in_after,
             now=self._clock(),
         )
-        self._demands[environment.identifier] = seen
-        return seen
+        return known.demand
 
-    def _web_demand(self, environment: Environment, runtime: RuntimeSeen) -> WebDemand | None:
+    def _web_demand(self, environment: Environment, known: Remembered, runtime: RuntimeSeen) -> WebDemand | None:
         """What is known of the web servers' last while, after this look too; None = their number never changes."""
-        identifier, revision = environment.identifier, environment.serving
+        revision = environment.serving
         is_asked = environment.status in lifecycle.SETTLED and web_scaling.follows(environment.spec)
         if not is_asked or runtime.served != revision or revision not in runtime.cells:
-            self._web_demands.pop(identifier, None)
+            known.web_demand = None
             return None
-        seen = web_scaling.seen(
-            self._web_demands.get(identifier),
+        known.web_demand = web_scaling.seen(
+            known.web_demand,
             revision,
             self._backend.runtime.web_load(environment.tenant, revision),
             window=self._pace.scale_in_after,
             now=self._clock(),
         )
-        self._web_demands[identifier] = seen
-        return seen
+        return known.web_demand
 
-    def _look_ahead(self, environment: Environment) -> Ahead | None:
+    def _look_ahead(self, environment: Environment, known: Remembered) -> Ahead | None:
         """What the database says is to do, for environments that hibernate or may; the answer may be a little old."""
-        identifier, running, slept = environment.identifier, environment.deployed, environment.hibernation
+        running, slept = environment.deployed, environment.hibernation
         if running is None or environment.status not in lifecycle.SETTLED or not hibernation.is_asked(environment):
-            self._ahead.pop(identifier, None)
+            known.ahead = None
             return None
-        now, last = self._clock(), self._ahead.get(identifier)
-        if last is None or last[1] != slept or now - last[0] > last[3]:
+        now, last = self._clock(), known.ahead
+        if last is None or last.slept != slept or now - last.at > last.good_for:
             begun = time.monotonic()
             found = self._ask_ahead(environment, running.version, now)
             is_slow = found is None or time.monotonic() - begun > SLOW
             pause = ASK_AGAIN if is_slow else ASK_SOON if slept.rest is Rest.WAITING else ASK_EVERY
-            last = self._ahead[identifier] = (now, slept, found, timedelta(seconds=pause))
-        return last[2]
+            last = known.ahead = AskedAhead(now, slept, found, timedelta(seconds=pause))
+        return last.found
 
     def _ask_ahead(self, environment: Environment, version: str, now: datetime) -> Ahead | None:
         since = hibernation.since(environment, now)
@@ -408,11 +398,11 @@ class Controller:
         elif isinstance(order, DatabaseOrder):
             self._backend.databases.carry_out(tenant, order)
         if isinstance(order, QueueAgain):
-            known = self._demands[environment.identifier]
-            self._demands[environment.identifier] = replace(known, astray_for=-QUEUED_AGAIN)
+            known = self._remembering.of(environment)
+            known.demand = replace(known.demand, astray_for=-QUEUED_AGAIN) if known.demand else None
         if isinstance(order, ReportDeaths):
-            told = self._deaths.setdefault(environment.identifier, {})
-            told |= {(death.revision, death.worker): death.at for death in order.deaths}
+            told = {(death.revision, death.worker): death.at for death in order.deaths}
+            self._remembering.of(environment).deaths |= told
 
     def _write_change(self, environment: Environment, change: Change) -> None:
         """Write down how far the change is, and what has become known of it."""
@@ -448,10 +438,11 @@ class Controller:
 
     def _tell_incidents(self, environment: Environment, observed: Observed) -> None:
         """Write one event for each unit that hung or met a limit, even if the control plane restarts in between."""
+        known = self._remembering.of(environment)
         for each in keeping.incidents(observed):
-            if environment.identifier not in self._told:
-                self._told[environment.identifier] = self._told_before(environment.name)
-            told, key = self._told[environment.identifier], (each.kind, each.revision, each.unit)
+            if known.told is None:
+                known.told = self._told_before(environment.name)
+            told, key = known.told, (each.kind, each.revision, each.unit)
             if each.at <= told.get(key, 0.0) + SAME_MOMENT:
                 continue
             detail = {"revision": each.revision, "unit": each.unit, "at": each.at}
@@ -461,11 +452,11 @@ class Controller:
 
     def _tell_crash_loops(self, environment: Environment, observed: Observed) -> None:
         """Write one event for each unit that ends again and again. A change that such a unit spoils tells it itself."""
+        known, now = self._remembering.of(environment), self._clock()
         if environment.status in UNDER_CHANGE:
-            self._endings.pop(environment.identifier, None)
+            known.endings = {}
             return
-        before, now = self._endings.get(environment.identifier, {}), self._clock()
-        self._endings[environment.identifier], told = crash_loops.noted(before, observed, now)
+        known.endings, told = crash_loops.noted(known.endings, observed, now)
         for (whose, unit), sentence in told:
             detail = {"revision": whose, "unit": unit}
             log.warning("unit fails", environment=environment.name, sentence=sentence)
@@ -498,8 +489,9 @@ class Controller:
     def _fault(self, environment: Environment, fault: Exception) -> float:
         """An error that nobody foresaw: log it whole and try again; when it persists, the change fails."""
         log.error("fault", environment=environment.name, exc_info=fault)
-        count = self._faults[environment.name] = self._faults.get(environment.name, 0) + 1
-        if count < FAULT_LIMIT:
+        known = self._remembering.of(environment)
+        known.faults += 1
+        if known.faults < FAULT_LIMIT:
             return FAULT_PAUSE
         message = f"{type(fault).__name__} in Aerodrome itself; the control plane's log has the details."
         return self._fail(environment, Failure(code="INTERNAL_FAILURE", message=message))

@@ -41,10 +41,11 @@ SPEC = defaults.complete(
 class Bench:
     """A ledger, a backend in memory and a running controller."""
 
-    def __init__(self, ledger, snapshots, backend):
+    def __init__(self, ledger, snapshots, backend, controller):
         self.ledger = ledger
         self.snapshots = snapshots
         self.backend = backend
+        self.controller = controller
 
     def add(self, name="one"):
         self.ledger.create(name, SPEC, {}, sealed_secrets=b"", quota=10, now=clock.now())
@@ -67,7 +68,7 @@ def bench(cluster, empty_database):
     notices = Notices(cluster.superuser_dsn(empty_database))
     controller = Controller(ledger, snapshots, notices, backend.parts, clock.now, snapshots_kept=2, pace=PACE)
     controller.start()
-    yield Bench(ledger, snapshots, backend)
+    yield Bench(ledger, snapshots, backend, controller)
     controller.stop()
     engine.dispose()
 
@@ -89,6 +90,7 @@ def test_a_deletion_comes_about(bench):
     wait_for("the environment is gone", lambda: bench.ledger.get("one") is None, limit=60)
     assert bench.backend.environments["one"] == FakeEnvironment()
     assert bench.ledger.events("one")[-1]["kind"] == "REMOVED"
+    wait_for("nothing of it is remembered", lambda: not len(bench.controller._remembering), limit=60)
 
 
 def test_what_passes_by_itself_is_tried_again_and_told(bench):

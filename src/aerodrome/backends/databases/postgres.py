@@ -145,6 +145,9 @@ class PostgresDatabases:
             case DropDatabase():
                 self._jobs.cancel(identifier)
                 swapping.remove_all(cluster, self._snapshots, identifier)
+                for known in (self._looks, self._connections, self._left):
+                    known.pop(identifier, None)
+                self._counts.forget(identifier)
             case ReportDeaths():
                 self._report_deaths(tenant, order)
             case QueueAgain():

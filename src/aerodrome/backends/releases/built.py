@@ -107,6 +107,8 @@ class BuiltReleases:
     def _work(self, tenant: Tenant, revision: int) -> Work | None:
         """The work under way or done; a failed rebuild is forgotten after a pause, so that it is tried again."""
         found = self._jobs.seen(tenant.identifier, revision, (Build, Rebuild))
+        if found is None:
+            self._rebuilt.pop(tenant.identifier, None)
         if found is None or found.trouble is None:
             return found
         if time.monotonic() - self._rebuilt.get(tenant.identifier, -math.inf) > REBUILD_PAUSE:
