@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aerodrome.cli import operator_client
+from aerodrome.errors import BrokenError
 from aerodrome.services import daemon, uid_register
 from aerodrome.settings import Settings
 
@@ -49,10 +50,26 @@ def control_plane(settings: Settings) -> daemon.Daemon:
 
 
 def up(settings: Settings) -> State:
-    """Start the control plane detached and wait until its API answers; one that runs already is left alone."""
+    """Start the control plane detached and wait until its API answers; one that runs already is left alone.
+
+    One that was killed, or told to end, may be there still for a moment: then another one is started after it.
+
+    Raises:
+        BrokenError: it ended at once, or its API does not answer.
+    """
     uid_register.discard_copied_run(settings.paths)
     described = control_plane(settings)
-    adopted = daemon.is_running(described)
-    daemon.start(described)
+    before = daemon.find(described)
+    running = daemon.start(described)
+    try:
+        _wait(settings, described)
+    except BrokenError as error:
+        if running != before or error.code != "SERVICE_ENDED":
+            raise
+        running = daemon.start(described)
+        _wait(settings, described)
+    return State(settings.url(int(settings.paths.port_file.read_text())), adopted=running == before)
+
+
+def _wait(settings: Settings, described: daemon.Daemon) -> None:
     daemon.wait_until(described, lambda: operator_client.is_up(settings), timeout=START_LIMIT)
-    return State(settings.url(int(settings.paths.port_file.read_text())), adopted)
