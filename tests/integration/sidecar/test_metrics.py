@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import stat
@@ -18,7 +19,7 @@ from aerodrome.sidecar.metrics.aggregation import Aggregation
 from aerodrome.sidecar.metrics.listening import Listening
 from waiting import wait_for
 
-SENDER = """
+CLIENT = """
 import sys, types
 sys.path.insert(0, {inside!r})
 # The package statsd as it is; it is part of every Airflow version, and of nothing else here.
@@ -35,7 +36,11 @@ sys.modules["statsd.client.udp"].StatsClient = StatsClient
 from aerodrome_unit import metrics
 metrics.lead()
 metrics.lead()
-airflows, own = StatsClient("127.0.0.1", 9, "airflow"), StatsClient("127.0.0.1", int(sys.argv[1]))
+airflows = StatsClient("127.0.0.1", 9, "airflow")
+"""
+
+SENDER = """
+own = StatsClient("127.0.0.1", int(sys.argv[1]))
 import os
 half = int(sys.argv[2]) // 2
 for number in range(half):
@@ -49,6 +54,21 @@ if os.fork() == 0:
     os._exit(0)
 assert os.wait()[1] == 0
 own._send("of.my.own:1|c")
+"""
+
+
+STEPPING = """
+import os
+metrics.MOST_WAITING = int(sys.argv[1])
+for line in sys.stdin:
+    for number in range(int(line)):
+        airflows._send("airflow.scheduler_heartbeat:1|c")
+    airflows._send("airflow.scheduler_heartbeat:0|c")
+    if os.fork() == 0:  # what waits is the parent's to send
+        airflows._send("airflow.scheduler_heartbeat:0|c")
+        os._exit(0)
+    os.wait()
+    print("sent", flush=True)
 """
 
 
@@ -74,6 +94,10 @@ class Taken:
             raise InterruptedError
 
     @property
+    def lost(self) -> int:
+        return self.listening.finished(0.0)[1]
+
+    @property
     def counted(self) -> float:
         found, _ = self.listening.finished(time.time() + 3600)
         self.total = getattr(self, "total", 0.0) + sum(sum(each.values.values()) for each in found)
@@ -94,7 +118,7 @@ def taken(tmp_path):
 
 def send(path, count: int, port: int = 9) -> None:
     subprocess.run(
-        [sys.executable, "-I", "-c", SENDER.format(inside=str(INSIDE)), str(port), str(count)],
+        [sys.executable, "-I", "-c", CLIENT.format(inside=str(INSIDE)) + SENDER, str(port), str(count)],
         env={"AERODROME_METRICS": str(path), "PATH": "/usr/bin:/bin"},
         check=True,
         timeout=60,
@@ -116,6 +140,105 @@ def test_nothing_waits_for_a_sidecar_that_is_not_there(tmp_path):
     ended.end()
     ended.listening._socket.close()
     send(ended.path, 100_000)
+
+
+class Stepping:
+    """A process that sends as many lines as it is told, and one that counts for nothing from a fork, then waits."""
+
+    def __init__(self, path, most_waiting=5000) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-c", CLIENT.format(inside=str(INSIDE)) + STEPPING, str(most_waiting)],
+            env={"AERODROME_METRICS": str(path), "PATH": "/usr/bin:/bin"},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def send(self, count: int) -> None:
+        self._process.stdin.write(f"{count}\n")
+        self._process.stdin.flush()
+        assert self._process.stdout.readline() == "sent\n"
+
+    def end(self) -> None:
+        self._process.communicate()
+        assert self._process.returncode == 0
+
+
+@contextlib.contextmanager
+def stepping(path, **more):
+    found = Stepping(path, **more)
+    try:
+        yield found
+    finally:
+        found.end()
+
+
+def test_what_finds_no_room_is_sent_later(tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as hanging:
+        hanging.bind(str(tmp_path / "metrics.sock"))
+        with stepping(tmp_path / "metrics.sock") as sender:
+            sender.send(3000)
+            packets: list[bytes] = []
+
+            def are_there() -> bool:
+                packets.extend(read(hanging))
+                sender.send(0)
+                return b"\n".join(packets).count(b"heartbeat:1|c") == 3000
+
+            wait_for("all lines", are_there)
+    assert max(len(packet) for packet in packets) > 8000
+
+
+def read(taking: socket.socket) -> list[bytes]:
+    """What lies in the queue."""
+    taking.settimeout(0)
+    found = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            found.append(taking.recv(65536))
+    return found
+
+
+def test_what_is_lost_is_told(tmp_path):
+    path = tmp_path / "metrics.sock"
+    with stepping(path, most_waiting=100) as sender:
+        sender.send(1000)  # there is no sidecar yet
+        taken = Taken(tmp_path)
+        try:
+            sender.send(1)
+            wait_for("what was not lost", lambda: taken.counted == 102)  # one began a packet of its own
+            wait_for("what was", lambda: taken.lost == 900)
+        finally:
+            taken.end()
+
+
+def test_metrics_wait_while_a_sidecar_is_replaced(tmp_path):
+    path, first = tmp_path / "metrics.sock", Taken(tmp_path)
+    with stepping(path) as sender:
+        try:
+            sender.send(10)
+            wait_for("the first", lambda: first.counted == 10)
+        finally:
+            first.end()
+        sender.send(10)
+        second = Taken(tmp_path)
+        try:
+            sender.send(10)
+            wait_for("the others", lambda: second.counted == 20)
+        finally:
+            second.end()
+
+
+def test_a_flood_of_lines_in_few_packets_does_not_take_the_processor(taken, monkeypatch):
+    monkeypatch.setattr(listening, "SLOT", 0.2)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as hostile:
+        hostile.settimeout(0.001)
+        hostile.connect(str(taken.path))
+        refused = 0
+        for _ in range(40):
+            try:
+                hostile.send(b"\n".join([b"airflow.scheduler_heartbeat:1|c"] * 200))
+            except TimeoutError:
+                refused += 1
+    assert refused > 10
 
 
 def test_a_flood_does_not_take_the_processor(taken, monkeypatch):

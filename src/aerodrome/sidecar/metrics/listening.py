@@ -15,9 +15,9 @@ from aerodrome.sidecar.metrics import statsd
 from aerodrome.sidecar.metrics.aggregation import Aggregation, Measured
 from aerodrome.sidecar.metrics.statsd import Stat
 
-BURST = 100
+BURST = 200
 SLOT = 0.01
-"""Packets that are read in so many seconds at most: whoever sends more waits, and so does not take the processor."""
+"""Lines that are read in so many seconds at most: whoever sends more waits, and so does not take the processor."""
 
 GLANCE = 1.0
 """Seconds without a packet after which the thread shows that it lives."""
@@ -33,7 +33,8 @@ class Listening:
         self._aggregation = aggregation
         self._lock = threading.Lock()
         self._slot = 0.0
-        self._packets = 0
+        self._lines = 0
+        self._lost = 0
 
     def run(self, beat: Beat) -> None:
         """Take packets, for ever."""
@@ -44,6 +45,8 @@ class Listening:
                 packet = self._socket.recv(statsd.LONGEST)
             except TimeoutError:
                 continue
+            self._lines += packet.count(b"\n") + 1
+            self._lost += statsd.lost(packet)
             self.take(list(statsd.read(packet, PREFIX)), time.time())
 
     def take(self, stats: list[Stat], now: float) -> None:
@@ -53,21 +56,20 @@ class Listening:
                 self._aggregation.add(stat, now)
 
     def finished(self, now: float, *, is_early: bool = False) -> tuple[list[Measured], int]:
-        """As `Aggregation.take`, and how much was dropped since ever."""
+        """As `Aggregation.take`, and how much was dropped since ever, here and on the way."""
         with self._lock:
-            return self._aggregation.take(now, is_early=is_early), self._aggregation.dropped
+            return self._aggregation.take(now, is_early=is_early), self._aggregation.dropped + self._lost
 
     def close(self) -> None:
         """Take nothing any more."""
         self._socket.close()
 
     def _rest(self) -> None:
-        self._packets += 1
-        if self._packets < BURST:
+        if self._lines < BURST:
             return
         now = time.monotonic()
-        time.sleep(max(0.0, self._slot + SLOT - now))
-        self._slot, self._packets = time.monotonic(), 0
+        time.sleep(max(0.0, self._slot + SLOT * self._lines / BURST - now))
+        self._slot, self._lines = time.monotonic(), 0
 
 
 def _bound(path: Path, group: int | None) -> socket.socket:

@@ -117,6 +117,7 @@ class Publisher:
         self._leaving = threading.Event()
         self._waiting: deque[Measured] = deque()
         self._lost = 0
+        self._unheard = 0
         self._failures = 0
         self.status = MetricsStatus()
 
@@ -137,6 +138,9 @@ class Publisher:
             self._clock().timestamp() - LATE, is_early=self._every < MINUTE or self._leaving.is_set()
         )
         self._waiting += found
+        if unheard > self._unheard:
+            log.warning("metrics were lost on their way from units, or were too many", metrics=unheard - self._unheard)
+        self._unheard = unheard
         while len(self._waiting) > MOST_WAITING:
             self._waiting.popleft()
             self._lost += 1

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 LONGEST = 8192
-"""Bytes of a packet that are read; the package statsd sends 512 at most, and a line by itself else."""
+"""Bytes of a packet that are read; units send no longer ones, and a line alone where it is longer."""
+
+_LOST = re.compile(rb"aerodrome\.lost:([0-9]{1,6})\|c")
+"""The line by which a unit tells how many of its own were lost on the way."""
 
 COUNTER, GAUGE, TIMER = "c", "g", "ms"
 
@@ -30,6 +34,12 @@ def read(packet: bytes, prefix: str) -> Iterator[Stat]:
         stat = _read(line, f"{prefix}.")
         if stat is not None:
             yield stat
+
+
+def lost(packet: bytes) -> int:
+    """How many lines were lost before this packet, as it says itself."""
+    found = _LOST.search(packet)
+    return int(found[1]) if found else 0
 
 
 def _read(line: str, prefix: str) -> Stat | None:
