@@ -59,7 +59,12 @@ def _woken(ours: Installation) -> float:
     status, run = ours.rest(NAME, "POST", "/dags/sleeper/dagRuns", {"logical_date": None})
     assert status == 200, run
     path = f"/dags/sleeper/dagRuns/{run['dag_run_id']}/taskInstances/only"
-    ended = wait_for(lambda: found if (found := ours.rest(NAME, "GET", path)[1])["state"] == "success" else None)
+
+    def succeeded() -> Any:
+        status, found = ours.rest(NAME, "GET", path)
+        return found if status == 200 and found["state"] == "success" else None
+
+    ended = wait_for(succeeded)
     return datetime.fromisoformat(ended["start_date"]).timestamp() - called
 
 

@@ -135,7 +135,10 @@ class Installation:
         more = {} if body is None else {"Body": body}
         try:
             answer = self.mwaa.invoke_rest_api(Name=name, Method=method, Path=path, **more)
-        except self.mwaa.exceptions.RestApiClientException as refusal:
+        except (
+            self.mwaa.exceptions.RestApiClientException,
+            self.mwaa.exceptions.RestApiServerException,  # a busy web server did not answer in time
+        ) as refusal:
             return refusal.response["RestApiStatusCode"], refusal.response.get("RestApiResponse")
         return answer["RestApiStatusCode"], answer["RestApiResponse"]
 

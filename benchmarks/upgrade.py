@@ -78,7 +78,8 @@ def _run_once(ours: Installation) -> None:
     everything = "/dags?dag_id_pattern=pipeline_"
 
     def listed() -> bool:
-        return bool(ours.rest(NAME, "PATCH", everything, {"is_paused": False})[1]["total_entries"] == PIPELINES)
+        status, found = ours.rest(NAME, "PATCH", everything, {"is_paused": False})
+        return status == 200 and bool(found["total_entries"] == PIPELINES)
 
     wait_for(listed)
     for number in range(PIPELINES):
@@ -86,8 +87,10 @@ def _run_once(ours: Installation) -> None:
         assert status == 200, run
 
     def states() -> Any:
-        runs = ours.rest(NAME, "GET", "/dags/~/dagRuns")[1]["dag_runs"]
-        found = {each["state"] for each in runs}
+        status, runs = ours.rest(NAME, "GET", "/dags/~/dagRuns")
+        if status != 200:
+            return None
+        found = {each["state"] for each in runs["dag_runs"]}
         return found if found <= {"success", "failed"} else None
 
     assert wait_for(states, every=0.5) == {"success"}
