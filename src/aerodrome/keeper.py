@@ -75,6 +75,7 @@ class Keeper:
         self._stopped: dict[str, int] = {}
         self._silence = heartbeat.Silence()
         """The door's."""
+        self._requests = warehouses.Arrivals(launch.redshift_folder(settings.paths.aws))
         self._has_ledger = False
         self._is_asserted = True
         """Whether the buckets' settings were asserted since the emulator's start; else the next look asserts them."""
@@ -207,7 +208,7 @@ class Keeper:
         """Make the databases that the emulator asks for."""
         cluster = self.cluster()
         make = partial(databases.ensure_own, cluster, connection_limit=warehouses.MOST_CONNECTIONS)
-        warehouses.provide(launch.redshift_folder(self._settings.paths.aws), cluster, make, self._emulators_user())
+        warehouses.provide(self._requests, cluster, make, self._emulators_user())
 
     def _emulator_works(self) -> bool:
         return self._lives(self._daemon(self._emulator()))

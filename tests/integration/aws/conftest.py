@@ -46,7 +46,7 @@ def kept(service: OwnEmulator, cluster: Cluster) -> Iterator[Warehouses]:
     def keep() -> None:
         while not leaving.wait(0.05):
             if found.keeping.is_set():
-                warehouses.provide(folder, cluster, make)
+                warehouses.provide(warehouses.Arrivals(folder), cluster, make)
 
     keeper = threading.Thread(target=keep)
     keeper.start()

@@ -186,7 +186,7 @@ def test_a_way_in_that_its_user_writes_is_not_believed(place, settings):
         assert as_user(place.user, "/bin/sh", "-c", command).returncode == 0
     made: list[str] = []
     server = external("postgresql://u:p@h/db")
-    warehouses.provide(folder, server, lambda name, _: made.append(name), place.user)
+    warehouses.provide(warehouses.Arrivals(folder), server, lambda name, _: made.append(name), place.user)
     [name] = made
     assert name.startswith(warehouses.PREFIX)
     way = folder / f"{asked.key}{WAY_IN}"

@@ -13,7 +13,7 @@ import pytest
 from psycopg import sql
 
 from aerodrome.emulator.redshift import warehouses
-from aerodrome.emulator.redshift.warehouses import REFUSAL, REQUEST, WAY_IN, Access, Warehouse
+from aerodrome.emulator.redshift.warehouses import REFUSAL, REQUEST, WAY_IN, Access, Arrivals, Warehouse
 from aerodrome.errors import RetryError
 from aerodrome.services import clusters, databases
 
@@ -38,10 +38,10 @@ def admin(request, cluster):
         databases.drop_role(cluster, name)
 
 
-def provide(server, folder):
+def provide(server, folder, arrivals=None):
     """As the keeper does it."""
     make = partial(databases.ensure_own, server, connection_limit=warehouses.MOST_CONNECTIONS)
-    warehouses.provide(folder, server, make)
+    warehouses.provide(arrivals or Arrivals(folder), server, make)
 
 
 def request(folder, warehouse):
@@ -130,6 +130,35 @@ def test_a_request_that_cannot_be_read_holds_up_no_other(cluster, tmp_path, text
     (warehouses.requests(tmp_path) / f"0{REQUEST}").write_text(text)
     provide(cluster, tmp_path)
     assert [path.name for path in left(tmp_path)] == [f"{DEV.key}{WAY_IN}"]
+
+
+@pytest.mark.parametrize("is_full", [True, False])
+def test_what_is_no_request_keeps_none_from_its_turn(cluster, tmp_path, monkeypatch, is_full):
+    monkeypatch.setattr(warehouses, "MOST_REQUESTS", 3)
+    monkeypatch.setattr(warehouses, "MOST_ENTRIES", 10)
+    request(tmp_path, DEV)
+    folder = warehouses.requests(tmp_path)
+    for number in range(20):
+        (folder / f"{number}{REQUEST}").mkdir()
+        (folder / f"{number}-link{REQUEST}").symlink_to("/nonexistent")
+        (folder / f"{number}{REFUSAL}").touch()
+        if is_full:
+            (folder / f"{number}{REQUEST}" / "kept").touch()
+    arrivals = Arrivals(tmp_path)
+    for _ in range(7):  # ten of 61 entries each
+        provide(cluster, tmp_path, arrivals)
+    assert way_in(tmp_path, DEV).warehouse == DEV
+    left_over = {path.name for path in folder.iterdir() if path.name.endswith(REQUEST)}
+    assert left_over == ({f"{number}{REQUEST}" for number in range(20)} if is_full else set())
+    request(tmp_path, PROD)  # the folder is read anew
+    for _ in range(10):
+        provide(cluster, tmp_path, arrivals)
+    assert way_in(tmp_path, PROD).warehouse == PROD
+    list(arrivals._rest)  # which closes the folder
+
+
+def test_a_folder_that_is_not_there_yet_has_no_requests(tmp_path):
+    assert Arrivals(tmp_path).next() == []
 
 
 def test_a_note_that_was_cut_short_is_written_anew(cluster, tmp_path):

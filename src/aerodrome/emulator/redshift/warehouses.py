@@ -17,7 +17,7 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -51,6 +51,9 @@ LARGEST_REQUEST = 16 * 2**10
 
 MOST_REQUESTS = 200
 """Files of requests that are looked at in one call; the emulator runs no more statements at a time."""
+
+MOST_ENTRIES = 5000
+"""Of their folder, of which one call reads the names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,20 +113,61 @@ def requests(folder: Path) -> Path:
     return folder / "requests"
 
 
+class Arrivals:
+    """The requests in the emulator's folder, some at a time: whatever else lies there, each has its turn."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._rest: Iterator[os.DirEntry[str]] = iter(())
+
+    def next(self) -> list[Path]:
+        """The next requests; what has the name of one and is no file is removed, if it is empty."""
+        found: list[Path] = []
+        for entry in itertools.islice(self._entries(), MOST_ENTRIES):
+            if entry.name.endswith(REQUEST):
+                if entry.is_file(follow_symlinks=False):
+                    found.append(Path(entry.path))
+                else:
+                    _remove(entry)
+            if len(found) == MOST_REQUESTS:
+                break
+        return sorted(found)
+
+    def _entries(self) -> Iterator[os.DirEntry[str]]:
+        """What is left of the folder since the call before, else all of it."""
+        first = next(self._rest, None)
+        if first is None:
+            try:
+                self._rest = os.scandir(requests(self.folder))
+            except FileNotFoundError:
+                return
+        else:
+            yield first
+        for entry in self._rest:  # noqa: UP028 - "yield from" would close it with us
+            yield entry
+
+
+def _remove(entry: os.DirEntry[str]) -> None:
+    with contextlib.suppress(OSError):  # it is full, or gone
+        if entry.is_dir(follow_symlinks=False):
+            Path(entry.path).rmdir()
+        else:
+            Path(entry.path).unlink()
+
+
 def provide(
-    folder: Path, server: WarehouseServer, make: Callable[[str, str], None], reader: UnixUser | None = None
+    arrivals: Arrivals, server: WarehouseServer, make: Callable[[str, str], None], reader: UnixUser | None = None
 ) -> None:
-    """Answer the requests of the emulator, whose user is `reader` (None = ourselves).
+    """Answer requests of the emulator, whose user is `reader` (None = ourselves).
 
     `make` makes the database of that name, or mends it, with a role of the same name and that password, which owns it
     and nothing else. What it raises goes on to the caller, and the request stays.
     """
-    found = itertools.islice(requests(folder).glob(f"*{REQUEST}"), MOST_REQUESTS)
-    for request in sorted(found):
+    for request in arrivals.next():
         warehouse = _read_request(request)
         if warehouse is not None:
-            _provide(folder, server, warehouse, make, reader)
-        with contextlib.suppress(OSError):  # it is no file
+            _provide(arrivals.folder, server, warehouse, make, reader)
+        with contextlib.suppress(OSError):  # it is no file any more
             request.unlink()
 
 
