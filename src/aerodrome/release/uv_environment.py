@@ -88,10 +88,15 @@ def settings(environ: Mapping[str, str], *, indexes: bool) -> str:
 
 def written(named: Mapping[str, Any], indexes: Iterable[Mapping[str, Any]]) -> str:
     """A uv.toml with these settings and tables of indexes."""
-    lines = [f"{name} = {json.dumps(value)}" for name, value in named.items()]  # TOML has texts and truths as JSON has
+    lines = [f"{name} = {_in_toml(value)}" for name, value in named.items()]
     for index in indexes:
-        lines += ["", "[[index]]", *(f"{name} = {json.dumps(value)}" for name, value in index.items())]
+        lines += ["", "[[index]]", *(f"{name} = {_in_toml(value)}" for name, value in index.items())]
     return "\n".join([*lines, ""])
+
+
+def _in_toml(value: object) -> str:
+    """A truth, a text or a list of texts, which TOML has as JSON has them, but for halves of characters and DEL."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def withholds(environ: Mapping[str, str], *, indexes: bool) -> bool:

@@ -7,10 +7,11 @@ of such a process the kernel shows nobody memory, variables and descriptors (`wo
 
 from __future__ import annotations
 
-import fcntl
 import os
+import select
 import shutil
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,9 @@ from aerodrome.release.requirements import Requirements
 from aerodrome.unix_users import UnixUser
 
 _RUNNABLE = 0o711
+
+GLANCE = 100
+"""Milliseconds between two looks whether a text is still to be read."""
 
 _DEFAULTS = ("UV_DEFAULT_INDEX", "UV_INDEX_URL")
 _PROXIES = {
@@ -47,20 +51,39 @@ def copy_of(program: Path, folder: Path) -> Path:
 
 @contextmanager
 def piped(text: str, user: UnixUser) -> Iterator[int]:
-    """A descriptor from which the user's program reads the text once."""
-    data = text.encode()
+    """A descriptor from which the user's program reads the text once, however long it is.
+
+    A pipe cannot be made large enough: beyond a megabyte, and where a user has many pipes, that needs a capability.
+    """
     reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    over = threading.Event()
+    feeding = threading.Thread(target=_feed, args=(writing, text.encode(), over), name="uv's settings", daemon=True)
     try:
-        try:
-            os.fchown(reading, user.uid, user.gid)
-            if len(data) > fcntl.fcntl(writing, fcntl.F_GETPIPE_SZ):
-                fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, len(data))
-            os.write(writing, data)
-        finally:
-            os.close(writing)
+        os.fchown(reading, user.uid, user.gid)
+        feeding.start()
         yield reading
     finally:
+        over.set()
         os.close(reading)
+        if feeding.ident is None:
+            os.close(writing)
+        else:
+            feeding.join()
+
+
+def _feed(writing: int, data: bytes, over: threading.Event) -> None:
+    """Write all, as fast as it is read; in a thread of its own."""
+    room = select.poll()
+    room.register(writing, select.POLLOUT)
+    try:
+        while data and not over.is_set():
+            if room.poll(GLANCE):
+                data = data[os.write(writing, data) :]
+    except BrokenPipeError:
+        return  # who should read it has ended
+    finally:
+        os.close(writing)
 
 
 def told(environ: Mapping[str, str], ours: Mapping[str, str], requirements: Requirements) -> tuple[str, dict[str, str]]:

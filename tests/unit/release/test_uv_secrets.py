@@ -1,10 +1,15 @@
 """Where uv looks for packages while it runs their programs: the same places, and no password in view."""
 
+import os
+import threading
 import tomllib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from aerodrome.release import requirements, uv_secrets
+from aerodrome.release import requirements, uv_environment, uv_secrets
+from aerodrome.unix_users import UnixUser
 
 ONE, TWO, THREE = (f"https://me:sesame@{name}.example/simple" for name in ("one", "two", "three"))
 
@@ -60,3 +65,24 @@ def test_links_and_proxies_are_told_where_they_have_a_password():
     settings, left = told(secret, f"--find-links {THREE}")
     assert settings == {"find-links": ["/wheels", ONE, THREE], "https-proxy": TWO}
     assert left == {"http_proxy": "http://proxy.example"}
+
+
+@pytest.mark.parametrize("size", [0, 100, 3 * 2**20])
+def test_a_text_of_any_length_is_read_once_from_a_pipe(size):
+    us = UnixUser(os.getuid(), os.getgid())
+    with uv_secrets.piped("é" * size, us) as descriptor, open(descriptor, "rb", closefd=False) as file:
+        assert file.read() == ("é" * size).encode()
+        assert file.read() == b""
+
+
+def test_a_text_that_nobody_reads_holds_nothing_up():
+    before = threading.active_count()
+    with uv_secrets.piped("x" * 3 * 2**20, UnixUser(os.getuid(), os.getgid())):
+        pass
+    assert threading.active_count() == before
+
+
+@given(st.dictionaries(st.sampled_from(["index-url", "a"]), st.text() | st.booleans() | st.lists(st.text())))
+def test_any_text_is_written_as_toml_reads_it(named):
+    written = uv_environment.written(named, [named, {}])
+    assert tomllib.loads(written) == {**named, "index": [named, {}]}
