@@ -27,7 +27,7 @@ from typing import Any
 import duckdb
 
 from aerodrome.budget import BusyError
-from aerodrome.emulator import athena, checksums, memory, parts, reach, resources, rules, spooled
+from aerodrome.emulator import athena, checksums, full_disk, memory, parts, reach, resources, rules, spooled
 from aerodrome.emulator.own_address import OwnAddress
 from aerodrome.emulator.reach import QueryReach
 from aerodrome.emulator.redshift.entry import Redshift
@@ -298,6 +298,7 @@ def main() -> None:
     athena.correct(ministack_athena)
     parts.correct(ministack_s3)
     checksums.correct(ministack_s3)
+    full_disk.correct(ministack_s3)
 
     def save() -> None:
         persistence.save_all(app._build_persistence_save_dict())  # noqa: SLF001 -- the version is pinned

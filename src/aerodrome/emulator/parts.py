@@ -34,7 +34,7 @@ def kept_on_disk(upload: Callable[..., tuple[int, Any, Any]], uploads: Any, *, a
 
     def corrected(*arguments: Any) -> Any:
         answer = upload(*arguments)
-        number, found = _first(arguments[at], "partNumber"), uploads.get(_first(arguments[at], "uploadId"))
+        number, found = first(arguments[at], "partNumber"), uploads.get(first(arguments[at], "uploadId"))
         part = found["parts"].get(int(number)) if found is not None and number.isdecimal() else None
         if part is not None and isinstance(part["body"], bytes) and len(part["body"]) >= SMALLEST:
             part["body"] = on_disk(part["body"])
@@ -51,6 +51,7 @@ def on_disk(body: bytes) -> mmap.mmap:
         return mmap.mmap(file.fileno(), len(body), access=mmap.ACCESS_READ)
 
 
-def _first(query: Any, name: str) -> str:
+def first(query: Any, name: str) -> str:
+    """The first value of a parameter in MiniStack's form of a query; empty without one."""
     value = query.get(name, "")
     return str(value[0] if isinstance(value, list) else value)
