@@ -1,4 +1,4 @@
-"""PostgreSQL that does not wait for the disk, and starts with what takes long to make.
+"""PostgreSQL that does not wait for the disk, and starts with what takes long to make: installed versions, templates.
 
 What a test kills loses nothing by that: the kernel has what was written. Only a machine without power would lose it. A
 file that was synced can take milliseconds to write and again to remove, and a database has hundreds of them.
@@ -10,6 +10,8 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import lines
@@ -38,12 +40,52 @@ def wait_for_no_disk() -> None:
         postgres_conf.server = _server_without_sync
 
 
+STANDSTILL = 600.0
+"""Seconds in which an installation must come further; a slow machine may take as long as it likes for all of it."""
+
+_made: dict[Path, Paths | Exception] = {}
+"""What `prepare` has made, by the folder of versions; or why it could not."""
+
+
+class Progress:
+    """Whether an installation goes on: `install` tells it how far it is, and asks whether to give up."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._last: tuple[str, int, int] | None = None
+        self._moved_at = monotonic()
+
+    def report(self, phase: str, done: int, total: int) -> None:
+        """Note how far it is. While another process installs the same, that one has its own limit."""
+        if phase == "wait" or (phase, done, total) != self._last:
+            self._last, self._moved_at = (phase, done, total), self._monotonic()
+
+    def stands_still(self) -> bool:
+        """Whether it has not come further for long."""
+        return self._monotonic() - self._moved_at > STANDSTILL
+
+
+def prepare(versions: Path) -> None:
+    """Install the main lines and make their templates, before the time of a test begins that needs them.
+
+    Nothing is raised: a test that starts a server gets the error.
+    """
+    if versions not in _made:
+        try:
+            _made[versions] = _with_templates(versions)
+        except Exception as error:  # noqa: BLE001 -- it is a test that fails, and not the run
+            _made[versions] = error
+
+
 def start_server(paths: Paths, versions: Path) -> None:
     """Start the server of an Aerodrome that is to come up and adopt it; it has the templates of the main lines.
 
     It does not wait when it is started again either.
     """
-    made = _with_templates(versions)
+    prepare(versions)
+    made = _made[versions]
+    if isinstance(made, Exception):
+        raise made
     for folder in (paths.postgres, paths.keys):
         folders.make(folder.parent)
         subprocess.run(["/bin/cp", "-a", made.data / folder.name, folder], check=True)
@@ -66,7 +108,11 @@ def _with_templates(versions: Path) -> Paths:
             cluster = postgres.up(paths)
             try:
                 for version in lines.MAIN:
-                    making.ensure_template(cluster, install.install(version, versions, environ=os.environ))
+                    going = Progress()
+                    installed = install.install(
+                        version, versions, environ=os.environ, report=going.report, cancelled=going.stands_still
+                    )
+                    making.ensure_template(cluster, installed)
             finally:
                 postgres.down(paths)
             (paths.postgres / str(postgres.MAJOR) / "local.conf").write_text(NO_SYNC)
