@@ -44,19 +44,20 @@ class InsightsApi:
             raise invalid("queryLanguage: only CWLI is offered here.")
         if given["startTime"] > given["endTime"]:
             raise invalid("startTime is after endTime.")
-        groups = await self._groups(given)
-        translated = await self._store.translated(given["queryString"], most_rows=given.get("limit", DEFAULT_ROWS))
-        searched = tuple(
-            Searched(
-                identifier=group.identifier,
-                name=f"{self._account}:{group.name}",
-                start=max(int(given["startTime"]) * 1000, self._store.cutoff(group.retention)),
+        with self._queries.arriving(caller):
+            groups = await self._groups(given)
+            translated = await self._store.translated(given["queryString"], most_rows=given.get("limit", DEFAULT_ROWS))
+            searched = tuple(
+                Searched(
+                    identifier=group.identifier,
+                    name=f"{self._account}:{group.name}",
+                    start=max(int(given["startTime"]) * 1000, self._store.cutoff(group.retention)),
+                )
+                for group in groups
             )
-            for group in groups
-        )
-        question = Question(groups=searched, end=int(given["endTime"]) * 1000 + 999, translated=translated)
-        names = tuple(group.name for group in groups)
-        return {"queryId": self._queries.start(question, text=given["queryString"], caller=caller, groups=names)}
+            question = Question(groups=searched, end=int(given["endTime"]) * 1000 + 999, translated=translated)
+            names = tuple(group.name for group in groups)
+            return {"queryId": self._queries.start(question, text=given["queryString"], caller=caller, groups=names)}
 
     async def results(self, given: Document, caller: str) -> Answer:
         query = self._queries.found(given["queryId"], caller=caller)

@@ -1,4 +1,4 @@
-"""The queries of Insights that are under way or have ended: one at a time is carried out, results are kept for a while.
+"""The queries of Insights that are under way or have ended: a few at a time run, results are kept for a while.
 
 `logs_api` uses it, in the event loop. A query belongs to who has started it: nobody else sees it, for its rows hold
 what log groups say of which others may not be allowed to read.
@@ -10,19 +10,22 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import structlog
 
 from aerodrome.telemetry.insights.search import CANCELLED, TIMED_OUT, QueryOutcome, Question
 from aerodrome.telemetry.refusals import INVALID, LIMIT, NOT_FOUND, TelemetryRefusedError
-from aerodrome.telemetry.store import Store
+from aerodrome.telemetry.store import QUERIERS, Store
 
 MOST_OPEN = 16
 MOST_OPEN_OF_ONE = 4
-"""Queries that wait or run, of all callers and of one."""
+"""Queries that wait or run, of all callers and of one; of one caller, one runs."""
 
 MOST_KEPT_OF_ONE = 30
 KEPT_BYTES = 512 * 2**20
@@ -82,21 +85,34 @@ class InsightsQueries:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._one = asyncio.Semaphore(1)
+        self._running = asyncio.Semaphore(QUERIERS)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        """By caller: who has it runs or is the next of this caller's to run."""
+        self._arriving: Counter[str] = Counter()
         self._queries: dict[str, InsightsQuery] = {}
         store.upkeep.append(self._forget)
 
-    def start(self, question: Question, *, text: str, caller: str, groups: tuple[str, ...]) -> str:
-        """Let a query be carried out; its identifier.
+    @contextmanager
+    def arriving(self, caller: str) -> Iterator[None]:
+        """There is room for one more query within the block, in which it is read and started.
 
         Raises:
             TelemetryRefusedError: too many are open.
         """
+        is_open = Counter(query.caller for query in self._queries.values() if query.is_open) + self._arriving
+        if is_open.total() >= MOST_OPEN or is_open[caller] >= MOST_OPEN_OF_ONE:
+            raise TelemetryRefusedError(LIMIT, "Too many queries are open: wait until one has ended, or stop one.")
+        self._arriving[caller] += 1
+        try:
+            yield
+        finally:
+            self._arriving[caller] -= 1
+            self._arriving += Counter()  # which removes those of zero
+
+    def start(self, question: Question, *, text: str, caller: str, groups: tuple[str, ...]) -> str:
+        """Let a query that has arrived be carried out; its identifier."""
         self._forget()
         self._forget_of(caller)
-        is_open = [query for query in self._queries.values() if query.is_open]
-        if len(is_open) >= MOST_OPEN or sum(query.caller == caller for query in is_open) >= MOST_OPEN_OF_ONE:
-            raise TelemetryRefusedError(LIMIT, "Too many queries are open: wait until one has ended, or stop one.")
         identifier = str(uuid.uuid4())
         folder = self._store.place.temporary
         query = InsightsQuery(
@@ -164,7 +180,8 @@ class InsightsQueries:
     async def _carry_out(self, query: InsightsQuery, question: Question) -> None:
         status = FAILED
         try:
-            async with self._one:
+            turn = self._turns.setdefault(query.caller, asyncio.Lock())
+            async with turn, self._running:
                 query.status, query.began = RUNNING, time.monotonic()
                 outcome = await self._store.query(question, ticket=query.ticket, target=query.target)
                 if query.is_open:  # nobody has stopped it while it ended

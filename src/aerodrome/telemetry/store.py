@@ -50,6 +50,9 @@ FAILED_REST = 600.0
 
 SEARCHERS = 2
 
+QUERIERS = 2
+"""Queries of Insights that run at once."""
+
 SEARCHES = 32
 SEARCHES_EACH = 4
 """Searches that run or wait, of all callers and of each."""
@@ -72,7 +75,8 @@ class Store:
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "catalogue")
         self._workers = Workers(SEARCHERS)
-        self._querier = Workers(1)  # queries of Insights may take long, and hold up no page
+        self._queriers = Workers(QUERIERS)  # queries of Insights may take long, and hold up no page
+        self._reader = Workers(1)  # and no page, nor another query, keeps one from being taken
         self._writer = Workers(1)  # so that what comes in moves on, however many search
         self._searching: Counter[str] = Counter()
         self.listener: Listener = _unheard
@@ -99,7 +103,8 @@ class Store:
     async def close(self) -> None:
         """Nothing is lost: what was taken is on the disk."""
         self._workers.close()
-        self._querier.close()
+        self._queriers.close()
+        self._reader.close()
         self._writer.close()
         await self.ask(Catalogue.close)
         self._thread.shutdown()
@@ -191,7 +196,7 @@ class Store:
         Raises:
             TelemetryRefusedError: it is none, or cannot be carried out.
         """
-        return await self._workers.run(translation.of_text, query, most_rows=most_rows, now=self.now / 1000)
+        return await self._reader.run(translation.of_text, query, most_rows=most_rows, now=self.now / 1000)
 
     async def query(self, question: Question, *, ticket: Path, target: Path) -> QueryOutcome:
         """Carry a query of Insights out, whose rows go to a file; it ends when `ticket` is gone.
@@ -200,7 +205,7 @@ class Store:
             TelemetryRefusedError: it fails.
         """
         with _valid(ticket):
-            return await self._querier.run(search.run, self.place, question, ticket, target)
+            return await self._queriers.run(search.run, self.place, question, ticket, target)
 
     def discard(self, names: list[str]) -> None:
         """Remove files in a while."""
@@ -242,7 +247,8 @@ class Store:
             for chore in self.upkeep:
                 chore()
             self._workers.rest()
-            self._querier.rest()
+            self._queriers.rest()
+            self._reader.rest()
             self._writer.rest()
         return plan
 

@@ -481,7 +481,7 @@ def test_queries_of_insights_live(monkeypatch: pytest.MonkeyPatch):
 
             bad = (await bench("StartQuery", queryString="filter @message like /(a/", **asked))["queryId"]
             assert (await ended(bad))["status"] == "Failed"
-            async with bench.api._insights._queries._one:  # so that none begins
+            async with bench.api._insights._queries._turns.setdefault("", asyncio.Lock()):  # so that none begins
                 several = [
                     (await bench("StartQuery", queryString=query, **asked))["queryId"]
                     for _ in range(queries.MOST_OPEN_OF_ONE)
@@ -489,7 +489,10 @@ def test_queries_of_insights_live(monkeypatch: pytest.MonkeyPatch):
                 assert await bench.refusal("StartQuery", queryString=query, **asked) == "LimitExceededException"
                 assert await bench("StopQuery", queryId=several[-1]) == {"success": True}
             assert [(await ended(each))["status"] for each in several] == [*["Complete"] * 3, "Cancelled"]
+            for searchers in (bench.store._workers, bench.store._queriers):  # while all are busy, queries are taken
+                monkeypatch.setattr(searchers, "run", lambda *_given, **_more: asyncio.Event().wait())
             await bench("StartQuery", queryString=query, **asked)
+            assert await bench.refusal("StartQuery", queryString="fields", **asked) == "MalformedQueryException"
             assert await bench.refusal("GetQueryResults", queryId=first) == "ResourceNotFoundException"
             listed = (await bench("DescribeQueries", status="Cancelled"))["queries"]
             assert [each["queryId"] for each in listed] == several[-1:]

@@ -25,9 +25,12 @@ class Quick:
     now: int = 0
     upkeep: list[Callable[[], None]] = field(default_factory=list)
     ending: asyncio.Event = field(default_factory=asyncio.Event)
+    running: set[Path] = field(default_factory=set)
 
     async def query(self, _question: Any, *, ticket: Path, target: Path) -> QueryOutcome:
+        self.running.add(target)
         await self.ending.wait()
+        self.running.discard(target)
         await asyncio.to_thread(target.write_text, '[["a", "1"]]\n')
         await asyncio.to_thread(ticket.unlink, missing_ok=True)
         return QueryOutcome(rows=1, size=13, matched=1, scanned=1, scanned_bytes=1)
@@ -40,8 +43,52 @@ def quick(tmp_path: Path) -> Quick:
     return Quick(place)
 
 
-def started(found: InsightsQueries) -> str:
-    return found.start(None, text="", caller="me", groups=("g",))  # type: ignore[arg-type]
+def started(found: InsightsQueries, caller: str = "me") -> str:
+    with found.arriving(caller):
+        return found.start(None, text="", caller=caller, groups=("g",))  # type: ignore[arg-type]
+
+
+def test_one_query_of_each_caller_runs_and_so_many_of_all(quick: Quick, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries, "QUERIERS", 2)
+
+    async def run() -> None:
+        found = InsightsQueries(quick)  # type: ignore[arg-type]
+        callers = ["me", "me", "you", "they", "you"]
+        made = [found.found(started(found, caller), caller=caller) for caller in callers]
+        await asyncio.sleep(0)
+        assert [query.status == "Running" for query in made] == [True, False, True, False, False]
+        assert quick.running == {made[0].target, made[2].target}
+        for number in (0, 2):
+            found.stop(made[number].identifier, caller=callers[number])
+        quick.ending.set()
+        for query in made:
+            assert query.task is not None
+            await query.task
+        assert [query.status for query in made] == ["Cancelled", "Complete", "Cancelled", "Complete", "Complete"]
+        assert not found._turns
+
+    asyncio.run(run())
+
+
+def test_those_that_arrive_count_as_open(quick: Quick, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries, "MOST_OPEN", 4)
+    monkeypatch.setattr(queries, "MOST_OPEN_OF_ONE", 2)
+
+    async def run() -> None:
+        found = InsightsQueries(quick)  # type: ignore[arg-type]
+        first = started(found)
+        with found.arriving("me"):
+            with pytest.raises(TelemetryRefusedError, match="Too many"):
+                started(found)
+            started(found, "you")
+            started(found, "you")
+            with pytest.raises(TelemetryRefusedError, match="Too many"):
+                started(found, "they")
+        started(found, "they")  # the other was none after all
+        found.stop(first, caller="me")
+        started(found)
+
+    asyncio.run(run())
 
 
 def test_a_query_that_is_stopped_while_it_ends_has_no_rows(quick: Quick) -> None:
