@@ -34,8 +34,12 @@ from aerodrome.settings import Paths
 SERVICES = "services"
 """The group of the services' cell."""
 
-WEIGHT_AMONG_PROCESSES = 800
-"""Of all environments together in version 1, where what competes with them are the processes beside their group."""
+WEIGHT_AMONG_PROCESSES = 100
+"""Of all environments together in version 1, where what competes with them are the processes beside their group.
+
+Each of these weighs as much. Among them are PostgreSQL, the AWS door and the control plane, which every environment
+waits for: with a larger weight, one that takes all the processors it gets would slow them, and so its neighbours.
+"""
 
 log = structlog.get_logger("groups")
 
