@@ -292,8 +292,6 @@ class LogsApi:
         named = str(given.get("resourceArn") or given["logGroupName"])
         if "resourceArn" in given and ":log-group:" not in named:
             raise TelemetryRefusedError(NOT_FOUND, "Tags are kept of log groups only.")
-        if named.endswith(":*"):  # who asks is judged on the ARN as it stands
-            raise invalid("Give the ARN of the log group without :* at its end.")
         return await self._store.ask(Catalogue.group, self._name(named))
 
     def _name(self, named: str) -> str:
@@ -303,7 +301,7 @@ class LogsApi:
         before, separator, name = named.partition(":log-group:")
         if not separator or before != f"arn:aws:logs:{self._region}:{self._account}":
             raise TelemetryRefusedError(INVALID, f"{named} is no log group of this account and region.")
-        return name.removesuffix(":*")
+        return name
 
     def _arn(self, name: str) -> str:
         return f"arn:aws:logs:{self._region}:{self._account}:log-group:{name}"

@@ -14,29 +14,7 @@ from typing import Any
 from lark import Lark, ParseTree, Token, Transformer, UnexpectedInput, v_args
 from lark.exceptions import VisitError
 
-from aerodrome.telemetry.insights.commands import (
-    Command,
-    DedupCommand,
-    Expression,
-    FieldName,
-    FieldsCommand,
-    FilterCommand,
-    In,
-    InsightsCall,
-    Like,
-    LimitCommand,
-    Named,
-    NumberLiteral,
-    Operation,
-    ParseCommand,
-    Period,
-    Regex,
-    SortCommand,
-    SortKey,
-    Star,
-    StatsCommand,
-    TextLiteral,
-)
+from aerodrome.telemetry.insights import commands
 from aerodrome.telemetry.refusals import MALFORMED, TelemetryRefusedError
 
 MOST_COMMANDS = 50
@@ -147,7 +125,7 @@ _OTHERS = re.compile(
 """Commands that are not offered, where a command is expected."""
 
 
-def read(query: str) -> tuple[Command, ...]:
+def read(query: str) -> tuple[commands.Command, ...]:
     """The commands of a query.
 
     Raises:
@@ -165,10 +143,9 @@ def read(query: str) -> tuple[Command, ...]:
         raise
     except RecursionError:
         raise _wrong("it is too involved") from None
-    commands: tuple[Command, ...] = tuple(found)
-    if len(commands) > MOST_COMMANDS:
+    if len(found) > MOST_COMMANDS:
         raise _wrong(f"it has more than {MOST_COMMANDS} commands")
-    return commands
+    return tuple(found)
 
 
 @cache
@@ -207,123 +184,123 @@ class _QueryReader(Transformer[Token, Any]):
         super().__init__()
         self._query = query
 
-    def start(self, _meta: Any, commands: list[Command]) -> list[Command]:
-        return commands
+    def start(self, _meta: Any, given: list[commands.Command]) -> list[commands.Command]:
+        return given
 
-    def fields(self, _meta: Any, given: list[Any]) -> Command:
-        return FieldsCommand(given[0])
+    def fields(self, _meta: Any, given: list[Any]) -> commands.Command:
+        return commands.FieldsCommand(given[0])
 
-    def display(self, _meta: Any, given: list[Any]) -> Command:
-        return FieldsCommand(given[0], is_only=True)
+    def display(self, _meta: Any, given: list[Any]) -> commands.Command:
+        return commands.FieldsCommand(given[0], is_only=True)
 
-    def filter(self, _meta: Any, given: list[Any]) -> Command:
-        return FilterCommand(given[0])
+    def filter(self, _meta: Any, given: list[Any]) -> commands.Command:
+        return commands.FilterCommand(given[0])
 
-    def parse(self, _meta: Any, given: list[Any]) -> Command:
-        subject = given[0] if isinstance(given[0], FieldName) else FieldName("@message")
+    def parse(self, _meta: Any, given: list[Any]) -> commands.Command:
+        subject = given[0] if isinstance(given[0], commands.FieldName) else commands.FieldName("@message")
         token = next(each for each in given if isinstance(each, Token) and each.type in {"STRING", "REGEX"})
         names = tuple(each.name for each in given[-1]) if isinstance(given[-1], tuple) else ()
-        return ParseCommand(subject, _pattern(token), names)
+        return commands.ParseCommand(subject, _pattern(token), names)
 
-    def stats(self, _meta: Any, given: list[Any]) -> Command:
-        return StatsCommand(given[0], given[2] or ())
+    def stats(self, _meta: Any, given: list[Any]) -> commands.Command:
+        return commands.StatsCommand(given[0], given[2] or ())
 
-    def sort(self, _meta: Any, keys: list[SortKey]) -> Command:
-        return SortCommand(tuple(keys))
+    def sort(self, _meta: Any, keys: list[commands.SortKey]) -> commands.Command:
+        return commands.SortCommand(tuple(keys))
 
-    def limit(self, _meta: Any, given: list[Any]) -> Command:
+    def limit(self, _meta: Any, given: list[Any]) -> commands.Command:
         rows = int(given[0])
         if not 1 <= rows <= MOST_ROWS:
             raise _wrong(f"a limit is between 1 and {MOST_ROWS}")
-        return LimitCommand(rows)
+        return commands.LimitCommand(rows)
 
-    def dedup(self, _meta: Any, given: list[Any]) -> Command:
-        return DedupCommand(given[0])
+    def dedup(self, _meta: Any, given: list[Any]) -> commands.Command:
+        return commands.DedupCommand(given[0])
 
-    def columns(self, _meta: Any, given: list[Named]) -> tuple[Named, ...]:
+    def columns(self, _meta: Any, given: list[commands.Named]) -> tuple[commands.Named, ...]:
         return tuple(given)
 
-    def column(self, meta: Any, given: list[Any]) -> Named:
+    def column(self, meta: Any, given: list[Any]) -> commands.Named:
         expression, _, alias = given
         if alias is not None:
-            return Named(expression, alias.name, is_alias=True)
+            return commands.Named(expression, alias.name, is_alias=True)
         return self._named(expression, meta.end_pos, meta.start_pos)
 
-    def _named(self, expression: Expression, end: int, start: int) -> Named:
+    def _named(self, expression: commands.Expression, end: int, start: int) -> commands.Named:
         """An expression by its own text."""
-        if isinstance(expression, FieldName):
-            return Named(expression, expression.name)
-        return Named(expression, self._query[start:end].strip())
+        if isinstance(expression, commands.FieldName):
+            return commands.Named(expression, expression.name)
+        return commands.Named(expression, self._query[start:end].strip())
 
-    def names(self, _meta: Any, given: list[FieldName]) -> tuple[FieldName, ...]:
+    def names(self, _meta: Any, given: list[commands.FieldName]) -> tuple[commands.FieldName, ...]:
         return tuple(given)
 
-    def key(self, meta: Any, given: list[Any]) -> SortKey:
+    def key(self, meta: Any, given: list[Any]) -> commands.SortKey:
         expression, direction = given
         end = meta.end_pos if direction is None else direction.start_pos
         is_descending = direction is not None and direction.lower() == "desc"
-        return SortKey(self._named(expression, end, meta.start_pos), "DESC" if is_descending else "ASC")
+        return commands.SortKey(self._named(expression, end, meta.start_pos), "DESC" if is_descending else "ASC")
 
-    def either(self, _meta: Any, given: list[Any]) -> Expression:
+    def either(self, _meta: Any, given: list[Any]) -> commands.Expression:
         return _chained(given, lambda _: "or")
 
-    def both(self, _meta: Any, given: list[Any]) -> Expression:
+    def both(self, _meta: Any, given: list[Any]) -> commands.Expression:
         return _chained(given, lambda _: "and")
 
-    def negation(self, _meta: Any, given: list[Any]) -> Expression:
-        return Operation("not", (given[-1],))
+    def negation(self, _meta: Any, given: list[Any]) -> commands.Expression:
+        return commands.Operation("not", (given[-1],))
 
-    def compared(self, _meta: Any, given: list[Any]) -> Expression:
-        return Operation(str(given[1]), (given[0], given[2]))
+    def compared(self, _meta: Any, given: list[Any]) -> commands.Expression:
+        return commands.Operation(str(given[1]), (given[0], given[2]))
 
-    def like(self, _meta: Any, given: list[Any]) -> Expression:
-        return Like(given[0], _pattern(given[-1]), _is_negated(given))
+    def like(self, _meta: Any, given: list[Any]) -> commands.Expression:
+        return commands.Like(given[0], _pattern(given[-1]), _is_negated(given))
 
-    def matches(self, _meta: Any, given: list[Any]) -> Expression:
-        return Like(given[0], _pattern(given[-1]), is_negated=False)
+    def matches(self, _meta: Any, given: list[Any]) -> commands.Expression:
+        return commands.Like(given[0], _pattern(given[-1]), is_negated=False)
 
-    def among(self, _meta: Any, given: list[Any]) -> Expression:
+    def among(self, _meta: Any, given: list[Any]) -> commands.Expression:
         choices = tuple(each for each in given[1:] if each is not None and not isinstance(each, Token))
-        return In(given[0], choices, _is_negated(given))
+        return commands.In(given[0], choices, _is_negated(given))
 
-    def sum(self, _meta: Any, given: list[Any]) -> Expression:
+    def sum(self, _meta: Any, given: list[Any]) -> commands.Expression:
         return _chained(given, str)
 
-    def product(self, _meta: Any, given: list[Any]) -> Expression:
+    def product(self, _meta: Any, given: list[Any]) -> commands.Expression:
         return _chained(given, str)
 
-    def power(self, _meta: Any, given: list[Any]) -> Expression:
+    def power(self, _meta: Any, given: list[Any]) -> commands.Expression:
         return _chained(given, lambda _: "^")
 
-    def signed(self, _meta: Any, given: list[Any]) -> Expression:
-        return given[1] if given[0] == "+" else Operation("-", (NumberLiteral(0), given[1]))
+    def signed(self, _meta: Any, given: list[Any]) -> commands.Expression:
+        return given[1] if given[0] == "+" else commands.Operation("-", (commands.NumberLiteral(0), given[1]))
 
-    def text(self, _meta: Any, given: list[Token]) -> Expression:
-        return TextLiteral(_unquoted(given[0]))
+    def text(self, _meta: Any, given: list[Token]) -> commands.Expression:
+        return commands.TextLiteral(_unquoted(given[0]))
 
-    def number(self, _meta: Any, given: list[Token]) -> Expression:
-        return NumberLiteral(float(given[0]))
+    def number(self, _meta: Any, given: list[Token]) -> commands.Expression:
+        return commands.NumberLiteral(float(given[0]))
 
-    def period(self, _meta: Any, given: list[Token]) -> Expression:
+    def period(self, _meta: Any, given: list[Token]) -> commands.Expression:
         return _period(given[0])
 
-    def function(self, _meta: Any, given: list[Any]) -> Expression:
-        values = tuple(Star() if isinstance(each, Token) else each for each in given[1:] if each is not None)
-        return InsightsCall(given[0][:-1].strip().lower(), values)
+    def function(self, _meta: Any, given: list[Any]) -> commands.Expression:
+        values = tuple(commands.Star() if isinstance(each, Token) else each for each in given[1:] if each is not None)
+        return commands.InsightsCall(given[0][:-1].strip().lower(), values)
 
-    def name(self, _meta: Any, given: list[Token]) -> FieldName:
-        return FieldName(given[0].strip("`"))
+    def name(self, _meta: Any, given: list[Token]) -> commands.FieldName:
+        return commands.FieldName(given[0].strip("`"))
 
     subject = name  # a rule of its own: what follows one may be a regular expression, and after any other a division
 
 
-def _chained(given: list[Any], operator: Any) -> Expression:
+def _chained(given: list[Any], operator: Any) -> commands.Expression:
     """Operands with tokens between them, from the left."""
     operands = [each for each in given if not isinstance(each, Token)]
     between = [each for each in given if isinstance(each, Token)]
-    found: Expression = operands[0]
+    found: commands.Expression = operands[0]
     for token, operand in zip_longest(between, operands[1:]):
-        found = Operation(operator(token), (found, operand))
+        found = commands.Operation(operator(token), (found, operand))
     return found
 
 
@@ -331,30 +308,30 @@ def _is_negated(given: list[Any]) -> bool:
     return any(isinstance(each, Token) and each.type == "NOT" for each in given)
 
 
-def _pattern(token: Token) -> TextLiteral | Regex:
+def _pattern(token: Token) -> commands.TextLiteral | commands.Regex:
     if token.type == "STRING":
-        return TextLiteral(_unquoted(token))
+        return commands.TextLiteral(_unquoted(token))
     pattern = token[1:-1].replace("\\/", "/")
     if _BEYOND_RE2.search(pattern):
         raise _wrong(f"/{pattern}/ has look-around or references, which are not offered here")
-    return Regex(re.sub(r"\(\?<(?=[A-Za-z])", "(?P<", pattern))
+    return commands.Regex(re.sub(r"\(\?<(?=[A-Za-z])", "(?P<", pattern))
 
 
 def _unquoted(token: Token) -> str:
     return re.sub(r"\\(.)", r"\1", token[1:-1], flags=re.DOTALL)
 
 
-def _period(text: str) -> Period:
+def _period(text: str) -> commands.Period:
     count, unit = int(re.match(r"\d+", text)[0]), re.sub(r"[\d\s]", "", text).lower()  # type: ignore[index]
     if not 1 <= count <= LONGEST_PERIOD:
         raise _wrong(f"{text} is no period: its number is between 1 and {LONGEST_PERIOD}")
     if unit.startswith(("ms", "milli")):
-        return Period(milliseconds=count)
+        return commands.Period(milliseconds=count)
     if unit.startswith("mo"):
-        return Period(months=count)
+        return commands.Period(months=count)
     if unit[0] in _MONTHS:
-        return Period(months=count * _MONTHS[unit[0]])
-    return Period(milliseconds=count * _PERIODS[unit[0]])
+        return commands.Period(months=count * _MONTHS[unit[0]])
+    return commands.Period(milliseconds=count * _PERIODS[unit[0]])
 
 
 def _wrong(why: str) -> TelemetryRefusedError:

@@ -11,29 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from aerodrome.telemetry.insights import functions, grammar
-from aerodrome.telemetry.insights.commands import (
-    Command,
-    DedupCommand,
-    Expression,
-    FieldName,
-    FieldsCommand,
-    FilterCommand,
-    In,
-    InsightsCall,
-    Like,
-    LimitCommand,
-    Named,
-    NumberLiteral,
-    Operation,
-    ParseCommand,
-    Period,
-    Regex,
-    SortCommand,
-    Star,
-    StatsCommand,
-    TextLiteral,
-)
+from aerodrome.telemetry.insights import commands, functions, grammar
 from aerodrome.telemetry.insights.functions import AGGREGATES, SCALARS, Kind, Value, called, number, text, truth, wrong
 
 MOST_FIELDS = 200
@@ -86,14 +64,14 @@ def of_text(query: str, *, most_rows: int, now: float) -> Translated:
     return translate(grammar.read(query), most_rows=most_rows, now=now)
 
 
-def translate(commands: Sequence[Command], *, most_rows: int, now: float) -> Translated:
+def translate(given: Sequence[commands.Command], *, most_rows: int, now: float) -> Translated:
     """The SQL; `now` is in seconds since 1970.
 
     Raises:
         TelemetryRefusedError: a command cannot be carried out.
     """
     try:
-        return _Translation(now=now, most_rows=most_rows).of(commands)
+        return _Translation(now=now, most_rows=most_rows).of(given)
     except RecursionError:
         raise wrong("it is too involved") from None
 
@@ -117,8 +95,8 @@ class _Translation:
     """After so many layers, rows are no longer all the events that match."""
     made: int = 0
 
-    def of(self, commands: Sequence[Command]) -> Translated:
-        for command in commands:
+    def of(self, given: Sequence[commands.Command]) -> Translated:
+        for command in given:
             self._carry_out(command)
         names = self.shown or (["@timestamp", "@message"] if self.is_of_events else [])
         if self.is_of_events and "@ptr" not in names:
@@ -135,30 +113,30 @@ class _Translation:
             reads_streams="stream_name" in f"{columns} {inner}",
         )
 
-    def _carry_out(self, command: Command) -> None:
+    def _carry_out(self, command: commands.Command) -> None:
         match command:
-            case FieldsCommand(columns, is_only):
+            case commands.FieldsCommand(columns, is_only):
                 self._fields(columns, is_only=is_only)
-            case FilterCommand(condition):
+            case commands.FilterCommand(condition):
                 self._layer(rest=f"WHERE {truth(self._value(condition))}")
-            case ParseCommand():
+            case commands.ParseCommand():
                 self._parse(command)
-            case StatsCommand(columns, by):
+            case commands.StatsCommand(columns, by):
                 self._stats(columns, by)
-            case SortCommand(keys):
+            case commands.SortCommand(keys):
                 ordered = [
                     f"{each} {key.direction} NULLS LAST"
                     for key in keys
                     for each in _sorted_by(self._named_value(key.column))
                 ]
                 self.order = ", ".join([*ordered, *([TIE] if self.is_of_events else [])])
-            case LimitCommand(rows):
+            case commands.LimitCommand(rows):
                 self._count_here()
                 self._layer(rest=f"ORDER BY {self.order} LIMIT {rows:d}")
-            case DedupCommand(names):
+            case commands.DedupCommand(names):
                 self._dedup(names)
 
-    def _fields(self, columns: Sequence[Named], *, is_only: bool) -> None:
+    def _fields(self, columns: Sequence[commands.Named], *, is_only: bool) -> None:
         made = self._columns(columns)
         self.shown = [*([] if is_only else self.shown), *(each.name for each in columns)]
         if made:
@@ -166,24 +144,24 @@ class _Translation:
             self._layer(f"*, {listed}")
         self.scope |= {name: Value(column, value.kind) for name, value, column in made}
 
-    def _columns(self, columns: Sequence[Named]) -> list[tuple[str, Value, str]]:
+    def _columns(self, columns: Sequence[commands.Named]) -> list[tuple[str, Value, str]]:
         """Name, value and column of those that are not there already."""
         return [
             (each.name, self._value(each.expression), self._column())
             for each in columns
-            if each.expression != FieldName(each.name) and not self._is_there(each)
+            if each.expression != commands.FieldName(each.name) and not self._is_there(each)
         ]
 
-    def _is_there(self, column: Named) -> bool:
+    def _is_there(self, column: commands.Named) -> bool:
         """Whether an expression is what a column is called already, as `count(*)` after `stats count(*)`."""
         return not column.is_alias and column.name in self.scope
 
-    def _named_value(self, column: Named) -> Value:
+    def _named_value(self, column: commands.Named) -> Value:
         return self.scope[column.name] if self._is_there(column) else self._value(column.expression)
 
-    def _parse(self, command: ParseCommand) -> None:
+    def _parse(self, command: commands.ParseCommand) -> None:
         subject = text(self._field(command.subject.name))
-        if isinstance(command.pattern, TextLiteral):
+        if isinstance(command.pattern, commands.TextLiteral):
             pattern, names = _of_glob(command.pattern.value), list(command.names)
             groups = list(range(1, command.pattern.value.count("*") + 1))
         else:
@@ -204,7 +182,7 @@ class _Translation:
         self.scope |= {name: Value(column) for name, _, column in made}
         self.shown = [*(self.shown or ["@timestamp", "@message"]), *names]
 
-    def _stats(self, columns: Sequence[Named], by: Sequence[Named]) -> None:
+    def _stats(self, columns: Sequence[commands.Named], by: Sequence[commands.Named]) -> None:
         self._count_here()
         groups = [(each.name, self._value(each.expression), self._column()) for each in by]
         self.in_stats = True
@@ -222,7 +200,7 @@ class _Translation:
         by_groups = [each for _, value, column in groups for each in _sorted_by(Value(column, value.kind))]
         self.order = ", ".join(f"{each} NULLS LAST" for each in by_groups) or "1"
 
-    def _dedup(self, names: Sequence[FieldName]) -> None:
+    def _dedup(self, names: Sequence[commands.FieldName]) -> None:
         self._count_here()
         fields = [text(self._field(each.name)) for each in names]
         column = self._column()
@@ -270,21 +248,21 @@ class _Translation:
         self.scope[name] = Value(column)
         return self.scope[name]
 
-    def _value(self, expression: Expression) -> Value:  # noqa: PLR0911 - a table of kinds
+    def _value(self, expression: commands.Expression) -> Value:  # noqa: PLR0911 - a table of kinds
         match expression:
-            case FieldName(name):
+            case commands.FieldName(name):
                 return self._named(name)
-            case TextLiteral(said):
+            case commands.TextLiteral(said):
                 return Value(f"CAST({self._parameter(said)} AS VARCHAR)")
-            case NumberLiteral(given):
+            case commands.NumberLiteral(given):
                 return Value(f"CAST({self._parameter(given)} AS DOUBLE)", Kind.NUMBER)
-            case InsightsCall(function, given):
+            case commands.InsightsCall(function, given):
                 return self._call(function, given)
-            case Operation(operator, given):
+            case commands.Operation(operator, given):
                 return self._operation(operator, given)
-            case Like(subject, wanted, is_negated):
+            case commands.Like(subject, wanted, is_negated):
                 return self._like(self._value(subject), wanted, is_negated=is_negated)
-            case In(subject, choices, is_negated):
+            case commands.In(subject, choices, is_negated):
                 found = _among(self._value(subject), [self._value(each) for each in choices])
                 return Value(f"({'NOT ' if is_negated else ''}({found}))", Kind.BOOLEAN)
             case _:
@@ -295,7 +273,7 @@ class _Translation:
             return Value(name, Kind.BOOLEAN)
         return self._field(name)
 
-    def _operation(self, operator: str, given: Sequence[Expression]) -> Value:
+    def _operation(self, operator: str, given: Sequence[commands.Expression]) -> Value:
         values = [self._value(each) for each in given]
         if operator == "not":
             return Value(f"(NOT {truth(values[0])})", Kind.BOOLEAN)
@@ -309,14 +287,14 @@ class _Translation:
         divisor = f"nullif({number(right)}, 0)" if operator in "/%" else number(right)
         return Value(f"({number(left)} {operator} {divisor})", Kind.NUMBER)
 
-    def _like(self, subject: Value, wanted: TextLiteral | Regex, *, is_negated: bool) -> Value:
-        if isinstance(wanted, TextLiteral):
+    def _like(self, subject: Value, wanted: commands.TextLiteral | commands.Regex, *, is_negated: bool) -> Value:
+        if isinstance(wanted, commands.TextLiteral):
             found = f"contains({text(subject)}, {self._parameter(wanted.value)})"
         else:
             found = f"regexp_matches({text(subject)}, {self._parameter(wanted.pattern)})"
         return Value(f"coalesce({'NOT ' if is_negated else ''}{found}, false)", Kind.BOOLEAN)
 
-    def _call(self, function: str, given: Sequence[Expression]) -> Value:
+    def _call(self, function: str, given: Sequence[commands.Expression]) -> Value:
         if function in {"bin", "datefloor", "dateceil"}:
             return self._period(function, given)
         if function == "now" and not given:
@@ -333,9 +311,9 @@ class _Translation:
         finally:
             self.in_stats = True
 
-    def _aggregate(self, function: str, given: Sequence[Expression]) -> Value:
+    def _aggregate(self, function: str, given: Sequence[commands.Expression]) -> Value:
         if function == "count":
-            counted = "*" if not given or isinstance(given[0], Star) else text(self._value(given[0]))
+            counted = "*" if not given or isinstance(given[0], commands.Star) else text(self._value(given[0]))
             return Value(f"CAST(count({counted}) AS DOUBLE)", Kind.NUMBER)
         values = [self._value(each) for each in given]
         if function in {"pct", "median"}:
@@ -347,9 +325,9 @@ class _Translation:
             return Value(sql, values[0].kind)
         return called(function, AGGREGATES[function], values)
 
-    def _period(self, function: str, given: Sequence[Expression]) -> Value:
-        given = [FieldName("@timestamp"), *given] if function == "bin" else given
-        if len(given) != 2 or not isinstance(given[1], Period):  # noqa: PLR2004 - a time and a period
+    def _period(self, function: str, given: Sequence[commands.Expression]) -> Value:
+        given = [commands.FieldName("@timestamp"), *given] if function == "bin" else given
+        if len(given) != 2 or not isinstance(given[1], commands.Period):  # noqa: PLR2004 - a time and a period
             raise wrong(f"{function}() takes a period such as 5m")
         moment = functions.time(self._value(given[0]))
         return (functions.ceiled if function == "dateceil" else functions.floored)(moment, given[1])
@@ -406,12 +384,12 @@ def _sorted_by(value: Value) -> list[str]:
     return [f"({value.sql} IS NOT NULL AND {number(value)} IS NOT NULL)", number(value), value.sql]
 
 
-def _percentile(function: str, given: Sequence[Expression], values: Sequence[Value]) -> Value:
+def _percentile(function: str, given: Sequence[commands.Expression], values: Sequence[Value]) -> Value:
     share = (
         50.0
         if function == "median"
         else given[1].value
-        if len(given) > 1 and isinstance(given[1], NumberLiteral)
+        if len(given) > 1 and isinstance(given[1], commands.NumberLiteral)
         else -1
     )
     if not values or not 0 <= share <= 100:  # noqa: PLR2004 - percent
