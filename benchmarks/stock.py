@@ -156,7 +156,7 @@ class Separate:
 
     def _redis(self) -> None:
         configuration = self.home / "redis.conf"
-        configuration.write_text(redis.configuration(socket=self.home / "redis.sock", spool=self.home))
+        configuration.write_text(redis.configuration(socket=self.home / "redis.sock", folder=self.home))
         command = (str(redis.find_program()), str(configuration))
         self._processes.append(self._stack.enter_context(_running(self.home, dict(os.environ), "redis", *command)))
         wait_for((self.home / "redis.sock").exists)

@@ -100,7 +100,7 @@ def _identifiers(cluster: Cluster) -> tuple[str, ...]:
 
 
 def _queues(settings: Settings, identifier: str) -> Queues:
-    return Queues(identifier=identifier, spool=settings.paths.run / identifier / "spool", url=settings.redis_url)
+    return Queues(identifier=identifier, folder=settings.paths.run / identifier / "spool", url=settings.redis_url)
 
 
 def _databases(settings: Settings, cluster: Cluster, known: tuple[str, ...]) -> Iterator[str]:

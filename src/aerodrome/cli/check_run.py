@@ -109,7 +109,7 @@ def gather(
         plugins=_found(folder, plugins, *project_layout.PLUGINS),
         startup=script.read_bytes() if script else None,
         dags=among(dags),
-        surroundings={"AIRFLOW_ENV_NAME": "check"},
+        variables={"AIRFLOW_ENV_NAME": "check"},
         environ=passed(env, os.environ),
     )
     if not any((sources.requirements, sources.plugins, sources.startup, dags)):
@@ -216,7 +216,7 @@ class CheckRun:
         self._step(BuildStep("dags"))
         started = time.monotonic()
         trial = building.trial(built, context, scratch=scratch, variables={
-            **self._wanted.sources.surroundings, **given(os.environ), **self._wanted.environ,
+            **self._wanted.sources.variables, **given(os.environ), **self._wanted.environ,
         })  # fmt: skip
         if trial.user is not None or self._wanted.include is not None:
             dags = brought(dags, self._wanted.include, scratch / "dags")

@@ -22,8 +22,8 @@ LET_GO = frozenset({Keep.TASKS, Keep.NOTHING})
 
 
 @dataclass(frozen=True, slots=True)
-class _Move:
-    """The next move for one cell. No orders = wait for its tasks."""
+class _Retirement:
+    """What is next for one cell that ends. No orders = wait for its tasks."""
 
     revision: int
     detail: str
@@ -32,26 +32,26 @@ class _Move:
 
 def retire(environment: Environment, others: Mapping[int, Cell]) -> Plan:
     """Ends cells that do not serve any more; there is at least one."""
-    move = _next([_retirement(environment, revision, found) for revision, found in sorted(others.items())])
-    if not move.orders:
-        return Wait(phase=Phase.READY, detail=move.detail, again_after=CALM)
-    return Take(phase=Phase.READY, detail=move.detail, orders=move.orders, again_after=0.2)
+    ending = _next([_retirement(environment, revision, found) for revision, found in sorted(others.items())])
+    if not ending.orders:
+        return Wait(phase=Phase.READY, detail=ending.detail, again_after=CALM)
+    return Take(phase=Phase.READY, detail=ending.detail, orders=ending.orders, again_after=0.2)
 
 
 def emptied(environment: Environment, observed: Observed, strategy: Strategy, now: datetime) -> Plan | None:
     """Ends everything that uses the database, before the database is replaced; None = nothing uses it."""
     running = {revision: found for revision, found in sorted(observed.cells.items()) if found.runs}
     if running:
-        move = _next([_retirement(environment, revision, found) for revision, found in running.items()])
+        ending = _next([_retirement(environment, revision, found) for revision, found in running.items()])
         is_late = strategy is Strategy.FORCED and is_over(environment, Phase.DRAIN, FORCED_LIMIT, now)
-        if not move.orders and is_late:
-            order = ordering.stopping(environment, move.revision, running[move.revision], late=True)
+        if not ending.orders and is_late:
+            order = ordering.stopping(environment, ending.revision, running[ending.revision], late=True)
             return Take(
                 phase=Phase.DRAIN, detail="Ending the tasks of a former revision.", orders=(order,), again_after=0.2
             )
-        if not move.orders:
-            return Wait(phase=Phase.DRAIN, detail=move.detail, again_after=1.0)
-        return Take(phase=Phase.DRAIN, detail=move.detail, orders=move.orders, again_after=0.2)
+        if not ending.orders:
+            return Wait(phase=Phase.DRAIN, detail=ending.detail, again_after=1.0)
+        return Take(phase=Phase.DRAIN, detail=ending.detail, orders=ending.orders, again_after=0.2)
     return services(environment, observed, Phase.DRAIN)
 
 
@@ -82,12 +82,12 @@ def is_over(environment: Environment, phase: Phase, limit: timedelta, now: datet
     return progress.phase == phase and now - progress.phase_started_at > limit
 
 
-def _next(moves: list[_Move]) -> _Move:
-    """The move of the first cell that can move; a cell that waits for its tasks delays no other."""
-    return next((move for move in moves if move.orders), moves[0])
+def _next(retirements: list[_Retirement]) -> _Retirement:
+    """That of the first cell for which something can be done; a cell that waits for its tasks delays no other."""
+    return next((each for each in retirements if each.orders), retirements[0])
 
 
-def _retirement(environment: Environment, revision: int, found: Cell) -> _Move:
+def _retirement(environment: Environment, revision: int, found: Cell) -> _Retirement:
     if found.state is CellState.LOST:
         detail = "Looking after what a dead cell left."
         order = (
@@ -95,17 +95,17 @@ def _retirement(environment: Environment, revision: int, found: Cell) -> _Move:
             if found.draining
             else ordering.stopping(environment, revision, found, late=True)
         )
-        return _Move(revision, detail, (order,))
+        return _Retirement(revision, detail, (order,))
     if not found.runs:
-        return _Move(revision, "Removing what the former revision left.", removal(environment, revision))
+        return _Retirement(revision, "Removing what the former revision left.", removal(environment, revision))
     if found.keep not in LET_GO:
         order = ordering.draining(environment, revision, found)
-        return _Move(revision, "Letting the former revision end with its tasks.", (order,))
+        return _Retirement(revision, "Letting the former revision end with its tasks.", (order,))
     if found.workers:
         verb = "end" if len(found.workers) > 1 else "ends"
-        return _Move(revision, f"{_workers(found)} of the former revision {verb} with its tasks.")
+        return _Retirement(revision, f"{_workers(found)} of the former revision {verb} with its tasks.")
     order = ordering.stopping(environment, revision, found)
-    return _Move(revision, "Stopping the former revision.", (order,))
+    return _Retirement(revision, "Stopping the former revision.", (order,))
 
 
 def _workers(found: Cell) -> str:

@@ -45,7 +45,7 @@ class CliEndpoint:
     def __init__(self, deps: GatewayDependencies, threads: LedgerThreads) -> None:
         self._deps = deps
         self._threads = threads
-        self._places: dict[str, _Places] = {}
+        self._slots: dict[str, _CommandSlots] = {}
 
     async def answer(self, visit: GatewayRequest) -> Response:
         """Run the command in the body.
@@ -94,27 +94,27 @@ class CliEndpoint:
 
     @asynccontextmanager
     async def _turn(self, identifier: str) -> AsyncIterator[None]:
-        """One of the places in which commands run; raises RetryError when none comes free in time."""
-        places = self._places.setdefault(identifier, _Places())
-        if places.waiting >= MOST_WAITING:
+        """One of the slots in which commands run; raises RetryError when none comes free in time."""
+        slots = self._slots.setdefault(identifier, _CommandSlots())
+        if slots.waiting >= MOST_WAITING:
             raise RetryError(f"{AT_ONCE} commands run already and others wait; try again later.", delay=5)
-        places.waiting += 1
+        slots.waiting += 1
         try:
             async with asyncio.timeout(WAITING_SECONDS):
-                await places.free.acquire()
+                await slots.free.acquire()
         except TimeoutError:
             raise RetryError(f"{AT_ONCE} commands run already; try again later.", delay=5) from None
         finally:
-            places.waiting -= 1
+            slots.waiting -= 1
         try:
             yield
         finally:
-            places.free.release()
+            slots.free.release()
 
 
 @dataclass
-class _Places:
-    """The places in which one environment's commands run."""
+class _CommandSlots:
+    """The slots in which one environment's commands run."""
 
     free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
     waiting: int = 0

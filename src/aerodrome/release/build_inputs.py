@@ -28,7 +28,7 @@ class BuildInputs:
 
     plugins: str | None = None
     startup: str | None = None
-    surroundings: tuple[tuple[str, str], ...] = ()
+    variables: tuple[tuple[str, str], ...] = ()
     """Variables that the startup script finds; they count only where there is a script. So does the next."""
 
     reader: str = ""
@@ -37,8 +37,10 @@ class BuildInputs:
     @property
     def identifier(self) -> str:
         """The name of its folder: 32 hex characters."""
-        fields = asdict(self) | {
-            "surroundings": sorted(self.surroundings) if self.startup else [],
+        fields = asdict(self)
+        variables = fields.pop("variables")
+        fields |= {
+            "surroundings": sorted(variables) if self.startup else [],  # another word would be another name
             "reader": self.reader if self.startup else "",
             "recipe": _RECIPE,
         }

@@ -213,7 +213,7 @@ class _Build:
         """What the script finds: MWAA's variables, and the address of the package index without credentials."""
         ways = uv_environment.for_pip(self._context.environ)
         version = self._context.installation.version
-        return {**ways, **self._wanted.environ, **self._wanted.surroundings, "AIRFLOW_VERSION": version}
+        return {**ways, **self._wanted.environ, **self._wanted.variables, "AIRFLOW_VERSION": version}
 
     def _requirements(self, exported: Startup, python: str) -> Requirements:
         if self._wanted.requirements is None:
@@ -247,7 +247,7 @@ class _Build:
     def _trial(self, top: Path, scratch: Path, exported: Startup) -> Trial:
         return Trial(
             installation=self._context.installation, site=top / "site", plugins=top / "plugins", startup=exported,
-            options=self._context.options, variables=self._wanted.surroundings, user=self._context.user,
+            options=self._context.options, variables=self._wanted.variables, user=self._context.user,
             scratch=self._folder(scratch, "trials"), tick=self._context.tick, parts=built_releases.parts(top),
             lender=self._context.lender,
         )  # fmt: skip

@@ -44,7 +44,7 @@ class UserFiles:
     It must always give the same: it is called for the release's hash, and again for its build.
     """
 
-    surroundings: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
     """What the startup script and DAGs find in their environment, such as AIRFLOW_ENV_NAME. No secrets."""
 
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -74,7 +74,7 @@ def inputs_of(
         requirements=_requirements(sources, options, included) if sources.requirements is not None else None,
         plugins=_digest(_files(sources.plugins)) if sources.plugins else None,
         startup=hashlib.sha256(sources.startup).hexdigest() if sources.startup is not None else None,
-        surroundings=tuple(sorted(sources.surroundings.items())),
+        variables=tuple(sorted(sources.variables.items())),
         reader=sources.reader,
     )
 

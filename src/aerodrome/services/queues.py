@@ -30,7 +30,7 @@ class Queues:
     """The queues of one environment."""
 
     identifier: str
-    spool: Path
+    folder: Path
     """The folder of its own Redis."""
 
     url: str | None = field(repr=False)
@@ -43,9 +43,9 @@ class Queues:
             RetryError: the shared Redis does not answer.
         """
         if self.url is None:
-            aside = self._folder(revision)
-            if not aside.exists() and self.spool.exists():
-                self.spool.rename(aside)
+            aside = self._aside_folder(revision)
+            if not aside.exists() and self.folder.exists():
+                self.folder.rename(aside)
             return
         with _connected(self.url) as client:
             if not client.exists(self._mark(revision)):
@@ -59,10 +59,10 @@ class Queues:
             RetryError: the shared Redis does not answer.
         """
         if self.url is None:
-            aside = self._folder(revision)
+            aside = self._aside_folder(revision)
             if aside.is_dir():
-                trees.remove(self.spool)
-                aside.rename(self.spool)
+                trees.remove(self.folder)
+                aside.rename(self.folder)
             return
         with _connected(self.url) as client:
             if client.exists(self._mark(revision)):
@@ -78,7 +78,7 @@ class Queues:
             RetryError: the shared Redis does not answer.
         """
         if self.url is None:
-            trees.remove(*self.spool.parent.glob(f"{self.spool.name}.*"))
+            trees.remove(*self.folder.parent.glob(f"{self.folder.name}.*"))
             return
         with _connected(self.url) as client:
             _remove(client, self._all_aside)
@@ -114,8 +114,8 @@ class Queues:
         """The key that says that everything was set aside."""
         return f"{self._all_aside}whole:{revision}"
 
-    def _folder(self, revision: int) -> Path:
-        return self.spool.with_name(f"{self.spool.name}.{revision}")
+    def _aside_folder(self, revision: int) -> Path:
+        return self.folder.with_name(f"{self.folder.name}.{revision}")
 
 
 def address(url: str) -> str:

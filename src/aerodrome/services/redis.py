@@ -56,7 +56,7 @@ def find_program() -> Path:
     return Path(on_path)
 
 
-def configuration(*, socket: Path, spool: Path, shared_group: bool = False) -> str:
+def configuration(*, socket: Path, folder: Path, shared_group: bool = False) -> str:
     """redis.conf: a unix socket only, every change on disk within a second, nothing ever evicted.
 
     `shared_group` lets the socket's group in too, for an environment whose units have two users.
@@ -68,7 +68,7 @@ def configuration(*, socket: Path, spool: Path, shared_group: bool = False) -> s
         "protected-mode": "yes",
         "daemonize": "no",
         "supervised": "no",
-        "dir": _quoted(str(spool)),
+        "dir": _quoted(str(folder)),
         "save": '""',
         "appendonly": "yes",
         "appendfsync": "everysec",
@@ -86,7 +86,14 @@ def configuration(*, socket: Path, spool: Path, shared_group: bool = False) -> s
 
 
 def unit(
-    *, program: Path, config: Path, socket: Path, spool: Path, log: Path, uid: int | None = None, gid: int | None = None
+    *,
+    program: Path,
+    config: Path,
+    socket: Path,
+    folder: Path,
+    log: Path,
+    uid: int | None = None,
+    gid: int | None = None,
 ) -> dict[str, Any]:
     """The unit specification for the cell; `config` must hold `configuration(...)`."""
     return {
@@ -94,7 +101,7 @@ def unit(
         "how": "exec",
         "argv": [str(program), str(config)],
         "env": {"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
-        "cwd": str(spool),
+        "cwd": str(folder),
         "umask": UMASK,
         "uid": uid,
         "gid": gid,

@@ -179,9 +179,9 @@ def _unregistered(paths: Paths, lowest: int) -> int:
     if not paths.environments.is_dir():
         return 0
     numbers = [0 for _ in paths.environments.iterdir()]
-    for spool in paths.environments.glob("*/spool"):  # it belongs to the environment's user
+    for folder in paths.environments.glob("*/spool"):  # it belongs to the environment's user
         with contextlib.suppress(OSError):
-            numbers.append(spool.lstat().st_uid - lowest)
+            numbers.append(folder.lstat().st_uid - lowest)
     return max(numbers, default=-1) + 1
 
 

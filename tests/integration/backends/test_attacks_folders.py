@@ -135,7 +135,7 @@ def test_of_two_users_each_has_what_is_its_own_and_both_have_the_logs(paths):
     assert read_as(OURS, *secret, configuration) == ["refused"] * 5
     assert read_as(OURS, configuration / "worker.cfg") == read_as(CONTROL, configuration / "worker.cfg") == ["read"]
     assert read_as(OURS, ours.logs) == read_as(CONTROL, ours.logs) == ["read"]
-    assert read_as(CONTROL, ours.temporary, ours.spool) == ["refused"] * 2
+    assert read_as(CONTROL, ours.temporary, ours.redis_files) == ["refused"] * 2
     assert read_as(THEIRS, ours.logs, configuration / "worker.cfg") == ["refused"] * 2
 
 

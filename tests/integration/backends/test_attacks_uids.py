@@ -93,9 +93,9 @@ def test_many_that_start_at_once_get_uids_of_their_own(folder):
 
 def test_a_copy_of_a_data_folder_has_uids_of_its_own_for_its_files_and_believes_no_process_id_of_the_original(folder):
     original, ours = installed(folder / "a")
-    spool = local_paths.of(original.paths, "etl", "00000001").spool
-    (spool / "appendonly.aof").write_text("queued")
-    os.chown(spool / "appendonly.aof", ours.uid, ours.gid)
+    files = local_paths.of(original.paths, "etl", "00000001").redis_files
+    (files / "appendonly.aof").write_text("queued")
+    os.chown(files / "appendonly.aof", ours.uid, ours.gid)
     running = run_as(ours, "sleep", "60")
     (original.paths.run / "control-plane.pid").write_text(json.dumps({"pid": running.pid}))
     try:
@@ -109,10 +109,10 @@ def test_a_copy_of_a_data_folder_has_uids_of_its_own_for_its_files_and_believes_
         assert abs(theirs.uid - ours.uid) >= SIZE
         assert "copy's own" in (copy.paths.run / "control-plane.pid").read_text()
         copied = local_paths.of(copy.paths, "etl", "00000001")
-        for path in (copied.spool, copied.spool / "appendonly.aof", copied.logs):
+        for path in (copied.redis_files, copied.redis_files / "appendonly.aof", copied.logs):
             assert (path.stat().st_uid, path.stat().st_gid) == (theirs.uid, theirs.gid)
         assert (copied.home.stat().st_uid, copied.home.stat().st_gid) == (0, theirs.gid)
-        assert spool.stat().st_uid == ours.uid
+        assert files.stat().st_uid == ours.uid
         assert running.poll() is None
         assert Users(original).owner_of(1) == ours
     finally:
@@ -126,7 +126,7 @@ def test_of_two_older_installations_the_second_moves_and_gets_no_file_of_the_fir
     first, second = (local_paths.of(each.paths, "etl", "00000001") for each in older)
     for each in (first, second):
         environment_folders.prepare(each, shared)
-    victim = first.spool / "appendonly.aof"
+    victim = first.redis_files / "appendonly.aof"
     victim.write_text("theirs")
     os.chown(victim, shared.uid, shared.gid)
     os.link(victim, second.logs / "mine")  # while both had one uid, either could
@@ -206,6 +206,6 @@ def test_an_older_environments_user_is_nobodys_second_user_now(folder):
     for number, owner in owners.items():
         assert owner is not None
         assert owner not in older.values()
-        assert found[number].spool.stat().st_uid == owner.uid
+        assert found[number].redis_files.stat().st_uid == owner.uid
     assert {user.uid for number in older if (user := users.control_of(number))} & {30_001, 30_501} == set()
     assert Users(settings).owner_of(501) == owners[501]

@@ -97,7 +97,7 @@ def paths(one_cell: harness.Cell) -> Iterator[EnvironmentPaths]:
     os.chown(found.airflow_home(REVISION), 0, OURS)
     (found.airflow_home(REVISION) / "dags").mkdir()
     (found.airflow_home(REVISION) / "link").symlink_to("/nowhere")
-    for theirs in (found.logs, found.temporary, found.unit_sockets, found.spool):
+    for theirs in (found.logs, found.temporary, found.unit_sockets, found.redis_files):
         folders.make(theirs, 0o700)
         os.chown(theirs, OURS, OURS)
     for secret in (found.control, found.control_temporary, found.control_home(REVISION)):
@@ -161,7 +161,7 @@ def test_a_unit_fills_its_own_disk_and_no_other(one_cell, paths) -> None:
         [str(paths.airflow_home(REVISION)), {}],
         [str(paths.logs), {}],
     ]
-    others = [paths.unit_sockets, paths.spool]
+    others = [paths.unit_sockets, paths.redis_files]
     agent = one_cell.start(hostile(one_cell, paths, fills, others))
     got = told(one_cell)
     for place, _ in fills:

@@ -52,7 +52,7 @@ def client(url: str) -> Iterator[client_library.Redis]:
 
 @pytest.fixture
 def mine(url: str, tmp_path: Path) -> Queues:
-    return Queues(identifier="0a1b2c3d", spool=tmp_path / "spool", url=url)
+    return Queues(identifier="0a1b2c3d", folder=tmp_path / "spool", url=url)
 
 
 def fill(client: client_library.Redis, identifier: str = "0a1b2c3d") -> None:
@@ -121,7 +121,7 @@ def test_what_was_set_aside_is_forgotten_when_the_change_has_held(client, mine):
 
 
 def test_a_redis_that_does_not_answer_is_tried_again_and_no_secret_told(tmp_path):
-    away = Queues(identifier="a", spool=tmp_path, url="redis://:hush@127.0.0.1:1/0")
+    away = Queues(identifier="a", folder=tmp_path, url="redis://:hush@127.0.0.1:1/0")
     for act in (away.remove, away.forget_aside, lambda: away.set_aside(1), lambda: away.put_back(1)):
         with pytest.raises(errors.RetryError) as caught:
             act()
@@ -131,17 +131,17 @@ def test_a_redis_that_does_not_answer_is_tried_again_and_no_secret_told(tmp_path
 
 
 def test_a_redis_of_its_own_has_a_folder(tmp_path):
-    own = Queues(identifier="a", spool=tmp_path / "spool", url=None)
-    own.spool.mkdir()
-    (own.spool / "aof").write_text("old")
+    own = Queues(identifier="a", folder=tmp_path / "spool", url=None)
+    own.folder.mkdir()
+    (own.folder / "aof").write_text("old")
     own.set_aside(4)
-    own.spool.mkdir()
-    (own.spool / "aof").write_text("new")
+    own.folder.mkdir()
+    (own.folder / "aof").write_text("new")
     own.set_aside(4)
-    assert (own.spool / "aof").read_text() == "new"
+    assert (own.folder / "aof").read_text() == "new"
     own.put_back(4)
     own.put_back(4)
-    assert (own.spool / "aof").read_text() == "old"
+    assert (own.folder / "aof").read_text() == "old"
     own.set_aside(5)
     own.forget_aside()
     own.remove()

@@ -17,10 +17,10 @@ from aerodrome.services.daemon import Daemon
 def server() -> Iterator[tuple[Daemon, Path]]:
     """The unit that a cell would run, with a space in its path."""
     folder = Path(tempfile.mkdtemp(prefix="aero- "))
-    path, spool, config = folder / "redis.sock", folder / "spool", folder / "redis.conf"
-    folders.make(spool, folders.PRIVATE)
-    config.write_text(redis.configuration(socket=path, spool=spool))
-    unit = redis.unit(program=redis.find_program(), config=config, socket=path, spool=spool, log=folder / "redis.log")
+    path, files, config = folder / "redis.sock", folder / "files", folder / "redis.conf"
+    folders.make(files, folders.PRIVATE)
+    config.write_text(redis.configuration(socket=path, folder=files))
+    unit = redis.unit(program=redis.find_program(), config=config, socket=path, folder=files, log=folder / "redis.log")
     one = Daemon(
         name="Redis",
         argv=tuple(unit["argv"]),

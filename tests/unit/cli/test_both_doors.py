@@ -49,7 +49,7 @@ def doors(tmp_path):
         (folder / "startup.sh").write_text("export TOKEN=sesame\n")
         (folder / "dags" / "c.txt").write_text("cowsay<7\n")
         checked = check_run.gather(folder, version="3.3.1", options=options)
-        bare = UserFiles(surroundings=checked.sources.surroundings)
+        bare = UserFiles(variables=checked.sources.variables)
         fetched = fetching.fetch(Bucket(folder), SPEC, bare, tmp_path, lambda: None)
         given = dict(option.split("=", 1) for option in options)
         return (checked.sources, checked.options), (fetched, given)

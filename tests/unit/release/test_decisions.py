@@ -179,7 +179,7 @@ def test_a_folder_without_its_manifest_is_no_release(tmp_path):
     assert list(built_releases.begin("x", tmp_path).iterdir()) == []
 
 
-CONTENT = BuildInputs(version="3.3.1", lock="l", requirements="r", plugins="p", startup="s", surroundings=(("a", "1"),))
+CONTENT = BuildInputs(version="3.3.1", lock="l", requirements="r", plugins="p", startup="s", variables=(("a", "1"),))
 
 
 @pytest.mark.parametrize("name", ["version", "lock", "requirements", "plugins", "startup"])
@@ -187,10 +187,10 @@ def test_other_content_has_another_name(name):
     assert replace(CONTENT, **{name: "other"}).identifier != CONTENT.identifier
 
 
-def test_surroundings_count_only_where_a_script_could_see_them():
-    assert replace(CONTENT, surroundings=()).identifier != CONTENT.identifier
+def test_variables_count_only_where_a_script_could_see_them():
+    assert replace(CONTENT, variables=()).identifier != CONTENT.identifier
     without = replace(CONTENT, startup=None)
-    assert replace(without, surroundings=()).identifier == without.identifier
+    assert replace(without, variables=()).identifier == without.identifier
 
 
 def test_what_a_script_read_with_one_role_is_not_another_one_s():

@@ -18,7 +18,7 @@ def options(text: str) -> dict[str, str]:
 
 
 def test_redis_listens_on_its_socket_only_and_forgets_nothing():
-    conf = options(redis.configuration(socket=SOCKET, spool=Path("/spool")))
+    conf = options(redis.configuration(socket=SOCKET, folder=Path("/spool")))
     assert conf["port"] == "0"
     assert conf["unixsocket"] == '"/run/a b/redis.sock"'
     assert conf["unixsocketperm"] == "700"
@@ -29,12 +29,12 @@ def test_redis_listens_on_its_socket_only_and_forgets_nothing():
 
 
 def test_a_shared_group_reaches_the_socket():
-    conf = options(redis.configuration(socket=SOCKET, spool=Path("/spool"), shared_group=True))
+    conf = options(redis.configuration(socket=SOCKET, folder=Path("/spool"), shared_group=True))
     assert conf["unixsocketperm"] == "770"
 
 
 def test_a_quote_in_a_path_cannot_add_an_option():
-    conf = redis.configuration(socket=Path('/run/"x\\'), spool=Path("/spool"))
+    conf = redis.configuration(socket=Path('/run/"x\\'), folder=Path("/spool"))
     assert 'unixsocket "/run/\\"x\\\\"\n' in conf
 
 
@@ -43,7 +43,7 @@ def test_the_unit_is_ready_when_its_socket_accepts():
         program=Path("/bin/redis-server"),
         config=Path("/e/redis.conf"),
         socket=SOCKET,
-        spool=Path("/e/spool"),
+        folder=Path("/e/spool"),
         log=Path("/e/redis.log"),
         uid=7,
     )

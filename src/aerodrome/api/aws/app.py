@@ -37,9 +37,9 @@ from aerodrome.api import bodies, credential_scope, queries, unsigned
 from aerodrome.api.auditing import Trail
 from aerodrome.api.aws import operations, passing, readings, refusals, requested, s3
 from aerodrome.api.aws.announcing import Announcer
+from aerodrome.api.aws.concurrency import ConcurrencyLimit
 from aerodrome.api.aws.knowledge import Knowledge
 from aerodrome.api.aws.passing import CheckedBody, EmbeddedLogs, EmbeddedService
-from aerodrome.api.aws.places import Places
 from aerodrome.api.aws.refreshing import Refreshing
 from aerodrome.api.aws.refusals import Refusal
 from aerodrome.api.aws.requested import NeededPermission, OnwardHead, Requested, UnclearError, UnservedError
@@ -198,7 +198,7 @@ class Door:
         self._emulator = emulator
         self._logs = logs
         self._spool = spool
-        self._places = Places()
+        self._concurrency = ConcurrencyLimit()
         self._refresh_for_strangers = Refreshing(deps.refresh)
         self._refresh_for_sts = Refreshing(deps.refresh, spacing=STS_SPACING)
         self._announcer = Announcer(deps.announced)
@@ -314,7 +314,7 @@ class Door:
         arrival.head = head = replace(head, path=unquote(path))
         readings.check_connection(head)
         asking, payload = await self._signer(arrival)
-        with self._places.taken(_name(asking)):
+        with self._concurrency.taken(_name(asking)):
             if not s3.is_held(head):
                 wanted = s3.requested(head, None)
                 await self._decide(arrival, asking, wanted)
@@ -348,7 +348,7 @@ class Door:
             wanted = operations.requested(
                 arrival.service, arrival.head, body, region=self._deps.region, account=self._deps.account
             )
-            with self._places.taken(_name(proof.principal)):
+            with self._concurrency.taken(_name(proof.principal)):
                 await self._decide(arrival, proof.principal, wanted)
                 yield _Admitted(caller=_caller(proof.principal), wanted=wanted, body=body, payload=None)
 

@@ -45,7 +45,7 @@ def prepare(paths: EnvironmentPaths, owner: UnixUser | None, control: UnixUser |
         _make_passable(passed, owner)
     for ours in (paths.dags, paths.plugins):
         folders.make(ours, OURS_TO_READ)
-    for theirs in (paths.spool, paths.temporary):
+    for theirs in (paths.redis_files, paths.temporary):
         ownership.make_folder(theirs, owner)
     _share_logs(paths.logs, owner, shared)
     ownership.make_folder(paths.unit_sockets, owner, folders.PRIVATE if control is None else ownership.GROUP_PASSES)
@@ -134,7 +134,7 @@ def are_prepared(paths: EnvironmentPaths) -> bool:
         paths.unit_logs,
         paths.configuration,
         paths.airflow_homes,
-        paths.spool,
+        paths.redis_files,
         paths.unit_sockets,
         paths.temporary,
         paths.control_temporary,

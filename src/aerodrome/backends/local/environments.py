@@ -48,7 +48,7 @@ class LocalEnvironments:
 
     def queues(self, tenant: Tenant) -> Queues:
         url = None if self._settings.redis_url == EMBEDDED else self._settings.redis_url
-        return Queues(identifier=tenant.identifier, spool=self.paths(tenant).spool, url=url)
+        return Queues(identifier=tenant.identifier, folder=self.paths(tenant).redis_files, url=url)
 
     def prepared(self, tenant: Tenant) -> LocalEnvironment:
         """The environment; its folders are made if they do not exist."""

@@ -94,13 +94,13 @@ class EnvironmentPaths:
         return self.home / "configuration"
 
     @property
-    def spool(self) -> Path:
-        """Redis's append-only file."""
+    def redis_files(self) -> Path:
+        """Redis's append-only file. The word on disk elsewhere means a folder of the AWS door's (`api.aws.spool`)."""
         return self.home / "spool"
 
     @property
     def queue(self) -> Path:
-        """The file with the number (`ServicesOrder.queue`) of the queue that is in `spool`."""
+        """The file with the number (`ServicesOrder.queue`) of the queue that is in `redis_files`."""
         return self.home / "queue"
 
     @property

@@ -55,7 +55,7 @@ def share_broker(environment: LocalEnvironment) -> None:
 
 def _broker(environment: LocalEnvironment) -> str:
     paths, shared = environment.paths, environment.control is not None
-    return redis.configuration(socket=paths.redis_socket, spool=paths.spool, shared_group=shared)
+    return redis.configuration(socket=paths.redis_socket, folder=paths.redis_files, shared_group=shared)
 
 
 def kept(order: ServicesOrder, units: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -154,7 +154,7 @@ def _redis_unit(environment: LocalEnvironment) -> list[dict[str, Any]]:
             program=redis.find_program(),
             config=paths.redis_config,
             socket=paths.redis_socket,
-            spool=paths.spool,
+            folder=paths.redis_files,
             log=paths.unit_logs / "redis.log",
             uid=owner.uid if owner else None,
             gid=owner.gid if owner else None,

@@ -114,10 +114,10 @@ def _news(
 
 def _built(trying: Trials, tenant: Tenant, wanted: Candidate, scratch: str) -> Built:
     trying.job.tell("Reading the files from the bucket.")
-    surroundings = {"AIRFLOW_ENV_NAME": tenant.name}
+    variables = {"AIRFLOW_ENV_NAME": tenant.name}
     reader = f"{tenant.identifier} {wanted.spec.execution_role_arn}"
     found = {**trying.around.defaults, **trying.around.variables}
-    bare = UserFiles(surroundings=surroundings, environ=found, reader=reader)
+    bare = UserFiles(variables=variables, environ=found, reader=reader)
     sources = fetching.fetch(trying.s3(), wanted.spec, bare, Path(scratch), trying.job.check)
     log = BuildLog(has_requirements=sources.requirements is not None)
     try:

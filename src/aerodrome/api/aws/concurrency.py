@@ -21,7 +21,7 @@ CROWDED = 384
 FEW = 48
 
 
-class Places:
+class ConcurrencyLimit:
     """Counts the requests that are served."""
 
     def __init__(self) -> None:

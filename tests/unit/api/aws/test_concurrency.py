@@ -7,22 +7,22 @@ from contextlib import ExitStack
 
 import pytest
 
-from aerodrome.api.aws import places
-from aerodrome.api.aws.places import Places
+from aerodrome.api.aws import concurrency
+from aerodrome.api.aws.concurrency import ConcurrencyLimit
 from aerodrome.api.aws.refreshing import Refreshing
 from aerodrome.budget import BusyError
 
 
 def test_one_principal_leaves_places_to_others():
-    found = Places()
+    found = ConcurrencyLimit()
     with ExitStack() as stack:
-        for _ in range(places.MOST_OF_ONE):
+        for _ in range(concurrency.MOST_OF_ONE):
             stack.enter_context(found.taken("greedy"))
         with pytest.raises(BusyError), found.taken("greedy"):
             pass
-        for _ in range(places.CROWDED - places.MOST_OF_ONE):
+        for _ in range(concurrency.CROWDED - concurrency.MOST_OF_ONE):
             stack.enter_context(found.taken("another"))
-        for _ in range(places.FEW):
+        for _ in range(concurrency.FEW):
             stack.enter_context(found.taken("modest"))
         for full in ("greedy", "another", "modest"):
             with pytest.raises(BusyError), found.taken(full):
