@@ -86,7 +86,7 @@ async def _serve(server: HttpServer, listener: socket.socket, beat: Path) -> Non
     loop = asyncio.get_running_loop()
     beating = loop.create_task(_beat(beat))
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, setattr, server, "should_exit", True)  # noqa: FBT003 - uvicorn's own flag
+        loop.add_signal_handler(number, server.leave)
     logger.info("serving", port=listener.getsockname()[1])
     await server.serve(sockets=[listener])
     beating.cancel()

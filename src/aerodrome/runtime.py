@@ -87,7 +87,7 @@ async def _serve(
 
 def _leave(*servers: HttpServer) -> None:
     for server in servers:
-        server.should_exit = True
+        server.leave()
 
 
 @contextlib.contextmanager

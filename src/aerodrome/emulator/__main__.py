@@ -249,7 +249,7 @@ async def run(front: EmulatorFront, redshift: Redshift, save: Callable[[], None]
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACEFUL,
     )
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, setattr, server, "should_exit", True)  # noqa: FBT003
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, server.leave)
     checkpoints = asyncio.create_task(keep_checkpoints(front, save))
     with listening(address) as listener:
         await server.serve(sockets=[listener])

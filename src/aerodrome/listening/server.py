@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,6 +11,9 @@ import uvicorn
 
 from aerodrome.listening.crowd import ConnectionLimits
 from aerodrome.listening.protocol import bounded
+
+TICK = 1.0
+"""Seconds between two looks of a server at the clock, for the header Date."""
 
 
 class HttpServer(uvicorn.Server):
@@ -38,6 +42,19 @@ class HttpServer(uvicorn.Server):
                 **options,
             )
         )
+        self._leaving = asyncio.Event()
+
+    def leave(self) -> None:
+        """Stop to listen now, and end with the last open request. To be called in the loop's thread."""
+        self.should_exit = True
+        self._leaving.set()
+
+    async def main_loop(self) -> None:
+        """As uvicorn's, but it wakes once a second, and when it shall end; uvicorn wakes ten times to ask for that."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK):
+                    await self._leaving.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -208,7 +208,7 @@ async def _run(options: argparse.Namespace, listener: socket.socket) -> None:
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, setattr, server, "should_exit", True)  # noqa: FBT003 - uvicorn's own flag
+        loop.add_signal_handler(number, server.leave)
     upkeep = [asyncio.create_task(each) for each in (store.keep(), metric_store.keep(), evaluation.run())]
     for service in (wire.SERVICE, protocols.SERVICE):
         service_models.of(service)  # read before somebody waits for it
