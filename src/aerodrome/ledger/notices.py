@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import select
+
 import psycopg
 
 from aerodrome.errors import RetryError
@@ -41,7 +43,7 @@ class Notices:
         """
         try:
             connection = self._connected()
-            return {notice.payload for notice in connection.notifies(timeout=seconds, stop_after=1)}
+            return _told(connection) or (_told(connection) if _is_readable(connection, seconds) else set())
         except psycopg.Error as error:
             self.close()
             raise RetryError("the ledger does not answer") from error
@@ -64,3 +66,15 @@ class Notices:
             )
             self._connection.execute(f"LISTEN {self._channel}")
         return self._connection
+
+
+def _told(connection: psycopg.Connection[tuple[object, ...]]) -> set[str]:
+    """The payloads that have come."""
+    return {notice.payload for notice in connection.notifies(timeout=0, stop_after=1)}
+
+
+def _is_readable(connection: psycopg.Connection[tuple[object, ...]], seconds: float) -> bool:
+    """Whether the server says something within that time; psycopg would wake ten times a second to wait."""
+    waiting = select.poll()
+    waiting.register(connection.fileno(), select.POLLIN)
+    return bool(waiting.poll(1000 * seconds))
