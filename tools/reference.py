@@ -5,6 +5,9 @@ People write error-codes.md, because no code says what a person must do; a check
 
 from __future__ import annotations
 
+import ast
+import inspect
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -87,11 +90,23 @@ def permissions() -> str:
 def settings() -> str:
     """Every `AERODROME_*` variable."""
     lines = ["# Settings", "", "| variable | default | meaning |", "|---|---|---|"]
+    meanings = _docstrings(Settings)
     for name, field in Settings.model_fields.items():
         default = "the platform's user data folder" if field.default_factory else f"`{field.default}`"
-        description = " ".join((field.description or "").split())
-        lines.append(f"| `AERODROME_{name.upper()}` | {default if default != '``' else ''} | {description} |")
+        meaning = " ".join(meanings[name].split())
+        lines.append(f"| `AERODROME_{name.upper()}` | {default if default != '``' else ''} | {meaning} |")
     return _page(lines)
+
+
+def _docstrings(described: type) -> dict[str, str]:
+    """The docstring behind each attribute of a class. Pydantic could take them too, at every start of a command."""
+    whole = ast.parse(inspect.getsource(described))
+    found = {}
+    for attribute, docstring in itertools.pairwise(ast.iter_child_nodes(whole.body[0])):
+        match attribute, docstring:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                found[name] = text
+    return found
 
 
 def metrics() -> str:

@@ -18,6 +18,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+if __name__ == "__main__":
+    # structlog loads rich for pretty terminals where it is installed; nobody colours these lines.
+    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+
 import structlog
 
 from aerodrome import clock, log

@@ -15,6 +15,10 @@ import socket
 import sys
 from collections.abc import Iterator
 
+if __name__ == "__main__":
+    # structlog loads rich for pretty terminals where it is installed; nobody colours these lines.
+    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+
 import structlog
 
 from aerodrome import assembly, clock, log

@@ -39,9 +39,7 @@ LONGEST_SOCKET_SUFFIX = len("/01234567/t/pymp-12345678/listener-12345678")
 class Settings(BaseSettings):
     """What a person can set; each field is the variable `AERODROME_<NAME>`."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="AERODROME_", extra="ignore", frozen=True, use_attribute_docstrings=True
-    )
+    model_config = SettingsConfigDict(env_prefix="AERODROME_", extra="ignore", frozen=True)
 
     data: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("aerodrome")))
     """The folder with everything that must survive a restart; `aerodrome purge` removes it."""

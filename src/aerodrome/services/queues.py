@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-import redis
-
 from aerodrome import errors, trees
 from aerodrome.services.redis import key_prefix
 
@@ -132,6 +130,8 @@ def address(url: str) -> str:
 @contextmanager
 def _connected(url: str) -> Iterator[Any]:
     """A client of the shared Redis; an error of its makes the step worth another try."""
+    import redis  # noqa: PLC0415 - takes a twentieth of the control plane's start, and few have a Redis to share
+
     client = redis.Redis.from_url(address(url), socket_connect_timeout=SECONDS, socket_timeout=SECONDS)
     try:
         yield client

@@ -17,6 +17,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
+if __name__ == "__main__":
+    # structlog loads rich for pretty terminals where it is installed; nobody colours these lines.
+    sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+
 import structlog
 
 from aerodrome import clock, log, service_models
