@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from aerodrome import errors
-from aerodrome.services import clusters, postgres, postgres_conf, processes
+from aerodrome.services import clusters, databases, postgres, postgres_conf, processes
 from aerodrome.settings import Paths
 from product import wait_for
 
@@ -43,6 +43,13 @@ def test_it_serves_on_its_socket_only_with_checksums_and_scram(paths):
     assert query(cluster, "SELECT bool_and(auth_method = 'scram-sha-256') FROM pg_hba_file_rules") is True
     postmaster = psutil.Process(int((paths.postgres / "18" / "postmaster.pid").read_text().split()[0]))
     assert postmaster.net_connections("inet") == []
+
+
+def test_its_random_passwords_are_verified_in_one_iteration(paths):
+    cluster = postgres.up(paths)
+    databases.ensure_role(cluster, "env_a", "a password")
+    verifiers = "SELECT bool_and(rolpassword LIKE 'SCRAM-SHA-256$1:%') FROM pg_authid WHERE rolpassword IS NOT NULL"
+    assert query(cluster, verifiers) is True
 
 
 def test_the_password_is_in_one_private_file_and_in_no_command_line(paths):
