@@ -58,6 +58,7 @@ from aerodrome.operator import app as operator_app
 from aerodrome.operator.dependencies import OperatorDependencies
 from aerodrome.services import databases, disks, uid_register
 from aerodrome.services.clusters import Cluster
+from aerodrome.services.databases import Overcommitment
 from aerodrome.settings import Settings
 from aerodrome.telemetry import launch as log_store
 from aerodrome.threads import ThreadEvent, ThreadSupervisor
@@ -191,7 +192,7 @@ class _Rooms:
                 runtime=self.backend.runtime,
                 cluster=self.keeper.cluster,
                 services=self.keeper.report,
-                troubles=self._troubles,
+                troubles=functools.partial(self._troubles, Overcommitment(self.keeper.cluster)),
                 uids=lambda: own.shown if (own := uid_register.recorded(self.settings.paths)) else "",
                 primed=functools.partial(warm.primed, self.settings.paths),
                 limits=functools.partial(groups.enforcement, self.settings.paths),
@@ -202,10 +203,9 @@ class _Rooms:
             )
         )
 
-    def _troubles(self) -> list[str]:
-        overcommitment = databases.overcommitment(self.keeper.cluster())
-        found = [*disks.troubles(disks.look(self.settings.paths)), *self.crew.troubles()]
-        return [*found, overcommitment] if overcommitment else found
+    def _troubles(self, overcommitment: Overcommitment) -> list[str]:
+        found = [*disks.troubles(disks.look(self.settings.paths)), *self.crew.troubles(), overcommitment.sentence()]
+        return [each for each in found if each]
 
     def gateway(self) -> Gateway:
         """The way to Airflow's web servers."""

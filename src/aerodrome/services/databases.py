@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+import math
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -25,6 +27,9 @@ DatabaseOption = Literal["IS_TEMPLATE true", "IS_TEMPLATE false", "ALLOW_CONNECT
 
 LOCK_TIMEOUT = 600
 """Seconds to wait for an advisory lock: a template takes a migration of half a minute; arbitrary beyond that."""
+
+OVERCOMMITMENT_EVERY = 15.0
+"""Seconds between two questions whether environments may open more connections than there are."""
 
 SET_OPTION_SINCE = 160_000
 """From this server version on, a grant of a role says whether SET ROLE is allowed."""
@@ -128,6 +133,22 @@ def let_reserved(cluster: Cluster, name: str) -> None:
     with clusters.connect(cluster) as connection, contextlib.suppress(psycopg.errors.InsufficientPrivilege):
         if connection.info.server_version >= SET_OPTION_SINCE:
             connection.execute(sql.SQL("GRANT pg_use_reserved_connections TO {}").format(sql.Identifier(name)))
+
+
+class Overcommitment:
+    """What `overcommitment` says, asked of the server now and then: each answer costs a connection."""
+
+    def __init__(self, cluster: Callable[[], Cluster], monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._cluster = cluster
+        self._monotonic = monotonic
+        self._asked_at, self._said = -math.inf, ""
+
+    def sentence(self) -> str:
+        """The sentence, which may be `OVERCOMMITMENT_EVERY` seconds old."""
+        now = self._monotonic()
+        if now - self._asked_at > OVERCOMMITMENT_EVERY:
+            self._said, self._asked_at = overcommitment(self._cluster()), now
+        return self._said
 
 
 def overcommitment(cluster: Cluster) -> str:

@@ -94,6 +94,17 @@ def test_it_is_told_when_all_together_may_have_more_than_there_is(small):
     assert "may open 120 connections to PostgreSQL, which takes 100" in databases.overcommitment(small)
 
 
+def test_it_is_asked_of_the_server_now_and_then(small):
+    now = [0.0]
+    told = databases.Overcommitment(lambda: small, lambda: now[0])
+    assert told.sentence() == ""
+    for name in ("env_a", "env_b", "env_c"):
+        databases.limit_connections(small, made(small, name), 40)
+    assert told.sentence() == ""
+    now[0] += 2 * databases.OVERCOMMITMENT_EVERY
+    assert "may open 120 connections" in told.sentence()
+
+
 def test_a_new_password_leaves_the_limit_as_it_is(small):
     databases.limit_connections(small, made(small, "env_a"), 40)
     databases.ensure_role(small, "env_a", "another")
