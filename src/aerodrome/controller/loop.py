@@ -48,6 +48,9 @@ FAULT_PAUSE = 2.0
 FAULT_LIMIT = 3
 """How many faults in a row end a change."""
 
+NAMES_EVERY = 1.0
+"""Seconds after which the ledger is asked again which environments there are, if no notice came."""
+
 LONGEST_ROUND = timedelta(seconds=30)
 """A longer pause between two rounds means that the machine has slept; no change may fail because of that."""
 
@@ -110,6 +113,8 @@ class Controller:
         self._pace = pace
         self._collect_at = 0.0
         self._round_at: datetime | None = None
+        self._names: list[str] = []
+        self._names_due = 0.0
         self._due: dict[str, float] = {}
         self._running: dict[str, Future[float]] = {}
         self._remembering = Remembering()
@@ -154,17 +159,19 @@ class Controller:
 
     def _round(self, pool: ThreadPoolExecutor) -> float:
         """Collect what has ended and start what is due; returns how long nothing will be due."""
+        noticed, now = {self._noticed.get() for _ in range(self._noticed.qsize())}, time.monotonic()
         try:
-            names = self._environments.names()
+            if noticed or now >= self._names_due:
+                self._names, self._names_due = self._environments.names(), now + NAMES_EVERY
             self._forgive_pauses()
         except LedgerError as error:
             log.warning("ledger away", error=str(error).splitlines()[0])
+            for name in noticed:
+                self._noticed.put(name)
             return 1.0
-        noticed = {self._noticed.get() for _ in range(self._noticed.qsize())}
-        now = time.monotonic()
         for name in [name for name, future in self._running.items() if future.done()]:
             self._due[name] = now + self._running.pop(name).result()
-        self._due = {name: 0.0 if name in noticed else self._due.get(name, now) for name in names}
+        self._due = {name: 0.0 if name in noticed else self._due.get(name, now) for name in self._names}
         self._remembering.keep(self._due.keys() | self._running.keys())
         for name, due in self._due.items():
             if name in self._running:

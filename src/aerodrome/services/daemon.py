@@ -120,12 +120,7 @@ def is_running(daemon: Daemon) -> bool:
 def is_stopped(daemon: Daemon) -> bool:
     """Whether it lives and a signal has stopped it: it answers nobody, and does not go on by itself."""
     running = find(daemon)
-    if running is None:
-        return False
-    try:
-        return bool(psutil.Process(running.pid).status() == psutil.STATUS_STOPPED)
-    except psutil.NoSuchProcess:
-        return False
+    return running is not None and processes.is_stopped(running.pid)
 
 
 def is_of_another_user(daemon: Daemon) -> bool:
@@ -197,9 +192,11 @@ def shorten(log: Path) -> None:
     That is copied and cut, as logrotate's copytruncate does it: what is written between the two is lost. So is all of
     it where the disk has no room for the copy, for then it must be cut all the more.
     """
-    with contextlib.suppress(FileNotFoundError), log.open("r+b") as file:
-        size = file.seek(0, os.SEEK_END)
-        if size > LOG_LIMIT:
+    with contextlib.suppress(FileNotFoundError):
+        size = log.stat().st_size
+        if size <= LOG_LIMIT:
+            return
+        with log.open("r+b") as file:
             file.seek(max(0, size - 2 * LOG_LIMIT))
             with contextlib.suppress(OSError):
                 private_files.write(_aside(log), file.read(2 * LOG_LIMIT))

@@ -5,6 +5,7 @@ The daemon and PostgreSQL's adoption ask here. It only reads, and signals nothin
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import psutil
@@ -19,16 +20,40 @@ def mark(pid: int) -> str | None:
 
     On Linux: boot id and start time in kernel ticks, which no correction of the wall clock changes.
     """
-    if not BOOT_ID.exists():
+    boot = _boot()
+    if boot is None:
         return _portable_mark(pid)
+    fields = _fields(pid)
+    return None if fields is None or fields[0] in {"Z", "X"} else f"{boot}:{fields[START_FIELD]}"
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a signal has stopped it."""
+    if _boot() is not None:
+        fields = _fields(pid)
+        return fields is not None and fields[0] == "T"
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    except psutil.NoSuchProcess:
+        return False
+
+
+@functools.cache
+def _boot() -> str | None:
+    """The boot id, which is one as long as we live; None = the system has none."""
+    try:
+        return BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+
+
+def _fields(pid: int) -> list[str] | None:
+    """What /proc/<pid>/stat has behind the command's name; None = there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    fields = stat.rpartition(")")[2].split()
-    if fields[0] in {"Z", "X"}:
-        return None
-    return f"{BOOT_ID.read_text(encoding='ascii').strip()}:{fields[START_FIELD]}"
+    return stat.rpartition(")")[2].split()
 
 
 def _portable_mark(pid: int) -> str | None:

@@ -8,6 +8,7 @@ Nobody but the kernel is asked, so what was told last also holds while there is 
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from collections.abc import Mapping
@@ -105,13 +106,13 @@ class DiskReserve:
 
 def attached(folder: Path) -> dict[str, Attached]:
     """The images below the folder that are mounted, by the names of their loop devices."""
-    found = {}
+    found, prefix = {}, f"{folder}/"
     for backing in DEVICES.glob("loop*/loop/backing_file"):
         name = backing.parent.parent.name
         try:
-            file = Path(backing.read_text(encoding="utf-8", errors="surrogateescape").rstrip("\n"))
-            if file.is_relative_to(folder):
-                seen = file.stat()
+            file = backing.read_text(encoding="utf-8", errors="surrogateescape").rstrip("\n")
+            if file.startswith(prefix):
+                seen = os.stat(file)  # noqa: PTH116 - once a second for each of the machine's images
                 pending = int((FILE_SYSTEMS / name / "delayed_allocation_blocks").read_text()) * BLOCK
                 found[name] = Attached(seen.st_size, seen.st_blocks * 512, pending)
         except (OSError, ValueError):  # it ends just now, or its file was removed
