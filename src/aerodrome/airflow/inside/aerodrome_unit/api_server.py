@@ -8,6 +8,7 @@ One uvicorn process in this process, without the command's monitor. Ready means 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import importlib
 import os
@@ -29,6 +30,10 @@ WARM_UP_DELAY = 3
 
 KEEP_ALIVE = 120
 """Seconds; the gateway's connections should last longer than the pauses of its users."""
+
+
+TICK = 1.0
+"""Seconds between two looks of the server at the clock, for the header Date."""
 
 
 def run(arguments: Namespace, notifier: Notifier) -> None:
@@ -86,6 +91,18 @@ def _server(config: Any, notifier: Notifier, arguments: Namespace) -> Any:
             self._pulse = asyncio.ensure_future(_show_life(notifier))
             if arguments.apps == EXECUTION and not arguments.warm:
                 self._first = asyncio.ensure_future(_warm_up(config.loaded_app, delay=WARM_UP_DELAY))
+
+        async def main_loop(self) -> None:
+            """As uvicorn's, but it wakes once a second, and at a signal; uvicorn wakes ten times to look for one."""
+            self._loop, self._signalled = asyncio.get_running_loop(), asyncio.Event()
+            while not await self.on_tick(0):
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._signalled.wait(), TICK)
+
+        def handle_exit(self, *signalled: Any) -> None:
+            super().handle_exit(*signalled)
+            if hasattr(self, "_signalled"):
+                self._loop.call_soon_threadsafe(self._signalled.set)
 
     return AnnouncingServer(config)
 
