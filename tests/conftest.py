@@ -69,7 +69,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 def _needs_airflow(item: pytest.Item) -> bool:
     """Whether a test asks for installed versions, and not for the backend in memory."""
     chosen = [*item.callspec.params.values()] if hasattr(item, "callspec") else []
-    return "airflow_versions" in getattr(item, "fixturenames", ()) and "memory" not in chosen
+    return "versions" in getattr(item, "fixturenames", ()) and "memory" not in chosen
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -104,7 +104,7 @@ def cluster(short_folder: Path) -> Iterator[clusters.Cluster]:
 
 
 @pytest.fixture(scope="session")
-def airflow_versions() -> Path:
+def versions() -> Path:
     """The folder of installed Airflow versions; the main lines' are there (`pytest_runtest_protocol`)."""
     return VERSIONS
 
@@ -127,21 +127,21 @@ def until_unit_ends() -> Iterator[contextlib.ExitStack]:
 
 
 @pytest.fixture(scope="session")
-def product(airflow_versions: Path, until_unit_ends: contextlib.ExitStack) -> Product:
+def product(versions: Path, until_unit_ends: contextlib.ExitStack) -> Product:
     """One Aerodrome for all tests that leave it as they found it. Its workers leave soon when there is little to do."""
-    return until_unit_ends.enter_context(started(airflow_versions, AERODROME_SCALE_IN_AFTER="3"))
+    return until_unit_ends.enter_context(started(versions, AERODROME_SCALE_IN_AFTER="3"))
 
 
 @pytest.fixture(scope="session")
-def changing_product(airflow_versions: Path, until_unit_ends: contextlib.ExitStack) -> Product:
+def changing_product(versions: Path, until_unit_ends: contextlib.ExitStack) -> Product:
     """Another for tests whose environments are their own, and which bring it down and up."""
-    return until_unit_ends.enter_context(started(airflow_versions, AERODROME_SCALE_IN_AFTER="3"))
+    return until_unit_ends.enter_context(started(versions, AERODROME_SCALE_IN_AFTER="3"))
 
 
 @pytest.fixture(scope="session")
-def mortal_product(airflow_versions: Path, until_unit_ends: contextlib.ExitStack) -> Product:
+def mortal_product(versions: Path, until_unit_ends: contextlib.ExitStack) -> Product:
     """Another for all tests that kill it; each leaves it running. It has little time to prime an Airflow version."""
-    return until_unit_ends.enter_context(started(airflow_versions, AERODROME_PRIMED="off"))
+    return until_unit_ends.enter_context(started(versions, AERODROME_PRIMED="off"))
 
 
 @pytest.fixture(scope="session")

@@ -26,22 +26,22 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(params=["memory", "local"])
-def bench(request: pytest.FixtureRequest, spec: Spec, airflow_versions: Path) -> Iterator[benches.Bench]:
+def bench(request: pytest.FixtureRequest, spec: Spec, versions: Path) -> Iterator[benches.Bench]:
     """Where Airflow can be installed."""
     if request.param == "memory":
         yield benches.in_memory(spec)
         return
-    with benches.on_this_machine(spec, request.getfixturevalue("cluster"), airflow_versions) as made:
+    with benches.on_this_machine(spec, request.getfixturevalue("cluster"), versions) as made:
         yield made
 
 
 @pytest.fixture(params=matrices.sampled("memory", beside=("local",)))
-def zoned_bench(request: pytest.FixtureRequest, spec: Spec, airflow_versions: Path) -> Iterator[benches.Bench]:
+def zoned_bench(request: pytest.FixtureRequest, spec: Spec, versions: Path) -> Iterator[benches.Bench]:
     """The same, of which the one with two cells of Airflow takes a minute and more."""
     if request.param == "memory":
         yield benches.in_memory(spec)
         return
-    with benches.on_this_machine(spec, request.getfixturevalue("cluster"), airflow_versions) as made:
+    with benches.on_this_machine(spec, request.getfixturevalue("cluster"), versions) as made:
         yield made
 
 

@@ -46,11 +46,11 @@ def small_disk() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def brimful(small_disk: Path, airflow_versions: Path) -> Iterator[Product]:
+def brimful(small_disk: Path, versions: Path) -> Iterator[Product]:
     before = tempfile.tempdir
     tempfile.tempdir = str(small_disk)
     try:
-        with started(airflow_versions) as product:
+        with started(versions) as product:
             tempfile.tempdir = before
             product.create(NAME)
             product.wait_until(NAME, "AVAILABLE")
