@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate
+from json.encoder import encode_basestring_ascii
+from operator import itemgetter
 
 from aerodrome.sidecar.config import AccessKeys
 from aerodrome.sidecar.logs.events import ShippedEvent
@@ -46,31 +50,27 @@ class CloudWatch:
         Raises:
             AwayError: it may work later. RefusalError: it never will, or is not allowed.
         """
-        body = {
-            "logGroupName": group,
-            "logStreamName": stream,
-            "logEvents": [{"timestamp": event.moment, "message": event.message} for event in events],
-        }
+        document = body(group, stream, events)
         try:
-            answer = self._ask("PutLogEvents", body)
+            answer = self._ask("PutLogEvents", document)
         except RefusalError as error:
             if _word(error) != "ResourceNotFoundException":
                 raise
             self.ensure_group(group)
             self._make("CreateLogStream", {"logGroupName": group, "logStreamName": stream})
-            answer = self._ask("PutLogEvents", body)
+            answer = self._ask("PutLogEvents", document)
         return _rejected(answer.get("rejectedLogEventsInfo"), len(events))
 
     def _make(self, operation: str, body: Mapping[str, object]) -> None:
         try:
-            self._ask(operation, body)
+            self._ask(operation, json.dumps(body))
         except RefusalError as error:
             if _word(error) != "ResourceAlreadyExistsException":
                 raise
 
-    def _ask(self, operation: str, body: Mapping[str, object]) -> dict[str, object]:
+    def _ask(self, operation: str, body: str) -> dict[str, object]:
         headers = {"content-type": "application/x-amz-json-1.1", "x-amz-target": f"Logs_20140328.{operation}"}
-        request = AwsRequest(method="POST", headers=headers, body=json.dumps(body).encode())
+        request = AwsRequest(method="POST", headers=headers, body=body.encode())
         try:
             response = self._endpoint.send(request, self._keys())
             found = json.loads(response.read(ANSWER_LIMIT) or b"{}")
@@ -88,16 +88,23 @@ class CloudWatch:
 
 def batches(events: Sequence[ShippedEvent]) -> Iterator[Sequence[ShippedEvent]]:
     """Events in their order, in pieces that one request may have. Pure."""
-    start, size = 0, 0
-    for number, event in enumerate(events):
-        added = len(event.message.encode()) + OVERHEAD
-        is_full = number - start >= BATCH_EVENTS or size + added > BATCH_BYTES
-        if number > start and (is_full or event.moment - events[start].moment > SPAN):
-            yield events[start:number]
-            start, size = number, 0
-        size += added
-    if start < len(events):
-        yield events[start:]
+    sizes = [OVERHEAD + (len(text) if text.isascii() else len(text.encode())) for _, text in events]
+    before = [0, *accumulate(sizes)]
+    """Bytes of all events before each."""
+    start = 0
+    while start < len(events):
+        most = min(start + BATCH_EVENTS, bisect_right(before, before[start] + BATCH_BYTES) - 1)
+        end = bisect_right(events, events[start][0] + SPAN, start, most, key=itemgetter(0))
+        end = max(end, start + 1)
+        yield events[start:end]
+        start = end
+
+
+def body(group: str, stream: str, events: Sequence[ShippedEvent]) -> str:
+    """Of PutLogEvents. Pure. A dictionary for each event would take three times as long."""
+    each = [f'{{"timestamp":{moment},"message":{encode_basestring_ascii(text)}}}' for moment, text in events]
+    where = f'"logGroupName":{json.dumps(group)},"logStreamName":{json.dumps(stream)}'
+    return f'{{{where},"logEvents":[{",".join(each)}]}}'
 
 
 def _word(error: RefusalError) -> str:

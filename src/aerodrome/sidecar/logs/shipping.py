@@ -330,20 +330,13 @@ class Shipper:
     def _send(self, category: str, place: FilePosition, level: int, grouped: Grouped, piece: bytes) -> None:
         """Send a piece's events; the place moves with each batch, so that a failure repeats none."""
         now = int(self.clock().timestamp() * 1000)
-        found: list[ShippedEvent] = []
-        ends: list[int] = []
         last = place.last if place.last < now + AHEAD else 0  # else the clock was set back
-        for message, end in zip(grouped.events, grouped.ends, strict=True):
-            event = events.read(message, now=now, not_before=last, oldest=now - OLDEST)
-            if event.level >= level:
-                found.append(event)
-                ends.append(end)
-                last = event.moment
+        found, ends = events.read(grouped, now=now, not_before=max(last, now - OLDEST), least=level)
         start, before, sent = place.offset, place.before, 0
         for batch in batches(found):
             self._put(sources.group(self.environment, category), place.stream, batch)
             sent += len(batch)
-            place.last = batch[-1].moment
+            place.last = batch[-1][0]
             self._moved(place, start + ends[sent - 1], before + piece[: ends[sent - 1]])
         self._moved(place, start + grouped.consumed, before + piece[: grouped.consumed])
 

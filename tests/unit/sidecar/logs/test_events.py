@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aerodrome.sidecar.logs import events
-from aerodrome.sidecar.logs.events import LARGEST, grouped, read
+from aerodrome.sidecar.logs.events import LARGEST, LEVELS, Grouped, ShippedEvent, grouped
 
 NOW = 1_800_000_000_000
 
@@ -13,6 +13,10 @@ NOW = 1_800_000_000_000
 def split(text: str, *, settled: bool = True) -> list[str]:
     found = grouped(text.encode(), is_settled=settled, is_full=False)
     return [each.decode() for each in found.events]
+
+
+def read(message: bytes, *, not_before: int = 0, least: int = 0) -> list[ShippedEvent]:
+    return events.read(Grouped((message,), (1,), 1), now=NOW, not_before=not_before, least=least)[0]
 
 
 AIRFLOW2 = """\
@@ -102,7 +106,7 @@ def test_an_event_is_not_cut_within_a_letter(letter):
     text = "x" + letter * LARGEST
     found = grouped(text.encode(), is_settled=True, is_full=False)
     assert all(len(each) <= LARGEST for each in found.events)
-    assert "".join(read(each, now=NOW, not_before=0, oldest=0).message for each in found.events) == text
+    assert "".join(event for each in found.events for _, event in read(each)) == text
 
 
 @pytest.mark.parametrize(
@@ -116,22 +120,36 @@ def test_an_event_is_not_cut_within_a_letter(letter):
         ('{"timestamp":"2026-11-30T10:00:00.123456Z","event":" ERROR ","level":"debug"}', 1_796_032_800_123, 10),
         ("[2026-11-30 10:00:00,123: CRITICAL/MainProcess] x", 1_796_032_800_123, 50),
         ("[2026-11-30 10:00:00 +0000] [12] [INFO] Starting gunicorn", 1_796_032_800_000, 20),
+        ("[2026-11-30T10:00:00.5+0000] {a b.py:1} ERROR - x", 1_796_032_800_500, 40),
+        ("2026-11-30T10:00:00.001Z [debug    ] x", 1_796_032_800_001, 10),
+        ("[2026-13-30T10:00:00.001+0000] {a.py:1} ERROR - no such time", NOW, 40),
+        ("2026-11-30T10:00:00+99:00 [error] no such zone", NOW, 40),
         ("printed", NOW, 20),
         ("[2226-11-30T10:00:00.123+0000] {a.py:1} INFO - from the future", NOW, 20),
     ],
 )
 def test_times_and_levels_are_read(text, moment, level):
-    found = read(text.encode(), now=NOW, not_before=0, oldest=0)
-    assert (found.moment, found.level, found.message) == (moment, level, text)
+    assert read(text.encode(), least=level) == [(moment, text)]
+    assert read(text.encode(), least=level + 1) == []
 
 
 def test_times_never_go_backwards_in_a_stream():
-    old = b"[2026-11-30T10:00:00.123+0000] {a.py:1} INFO - x"
-    assert read(old, now=NOW, not_before=NOW - 5, oldest=0).moment == NOW - 5
-    assert read(old, now=NOW, not_before=0, oldest=NOW - 9).moment == NOW - 9
+    old, new = (b"[2026-11-30T10:00:0%d.123+0000] {a.py:1} INFO - x" % second for second in (0, 1))
+    [(before, _), (after, _)] = read(old) + read(new)
+    assert read(old, not_before=NOW - 5) == [(NOW - 5, old.decode())]
+    found, ends = events.read(Grouped((new, old, new), (1, 2, 3), 3), now=NOW, not_before=before, least=0)
+    assert ([moment for moment, _ in found], ends) == ([after] * 3, [1, 2, 3])
+
+
+def test_what_is_below_the_level_holds_no_time_and_no_place():
+    low = b"[2026-11-30T10:00:05+0000] {a.py:1} DEBUG - x"
+    high = b"[2026-11-30T10:00:00+0000] {a.py:1} ERROR - x"
+    found, ends = events.read(Grouped((low, high, low), (1, 2, 3), 3), now=NOW, not_before=0, least=LEVELS["INFO"])
+    assert (found, ends) == ([(1_796_032_800_000, high.decode())], [2])
 
 
 @given(st.binary(max_size=300))
 def test_whatever_code_prints_can_be_read(printed):
     for event in grouped(printed, is_settled=True, is_full=False).events:
-        assert read(event, now=NOW, not_before=0, oldest=0).level in events.LEVELS.values()
+        [(moment, text)] = read(event)
+        assert (moment <= NOW, text) == (True, event.decode("utf-8", "replace"))

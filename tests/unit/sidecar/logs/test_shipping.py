@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -27,12 +28,17 @@ from aerodrome.sidecar.signed_http import AwayError, RefusalError
 TASK = "dag_id=d/run_id=r/task_id=t/attempt=1.log"
 
 
+class Taken(NamedTuple):
+    moment: int
+    message: str
+
+
 class Service:
     """CloudWatch Logs, as the shipper sees it."""
 
     def __init__(self) -> None:
         self.groups: set[str] = set()
-        self.streams: dict[tuple[str, str], list[ShippedEvent]] = defaultdict(list)
+        self.streams: dict[tuple[str, str], list[Taken]] = defaultdict(list)
         self.trouble: Exception | None = None
         self.troubled: str | None = None
         """The one group that has the trouble; None: all."""
@@ -50,7 +56,7 @@ class Service:
             self.room -= 1
         else:
             self._fail(group)
-        self.streams[group, stream] += events
+        self.streams[group, stream] += [Taken(*event) for event in events]
         return 0
 
     def _fail(self, group: str) -> None:

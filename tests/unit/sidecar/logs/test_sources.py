@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -9,8 +10,7 @@ from hypothesis import strategies as st
 from aerodrome.model import defaults
 from aerodrome.sidecar.config import LEVELS
 from aerodrome.sidecar.logs import events, sources
-from aerodrome.sidecar.logs.cloudwatch import BATCH_BYTES, BATCH_EVENTS, OVERHEAD, SPAN, batches
-from aerodrome.sidecar.logs.events import ShippedEvent
+from aerodrome.sidecar.logs.cloudwatch import BATCH_BYTES, BATCH_EVENTS, OVERHEAD, SPAN, batches, body
 
 
 @pytest.mark.parametrize(
@@ -56,10 +56,19 @@ def test_every_name_is_one_that_cloudwatch_takes(path):
 
 @given(st.lists(st.tuples(st.integers(0, 3 * SPAN), st.integers(1, 300_000)), max_size=30))
 def test_batches_are_within_the_limits_and_have_everything_in_order(given_):
-    found = [ShippedEvent(moment, "x" * size, 20) for moment, size in sorted(given_)]
+    found = [(moment, "x" * size) for moment, size in sorted(given_)]
     made = list(batches(found))
     assert [event for batch in made for event in batch] == found
     for batch in made:
         assert 0 < len(batch) <= BATCH_EVENTS
-        assert sum(len(event.message) + OVERHEAD for event in batch) <= BATCH_BYTES
-        assert batch[-1].moment - batch[0].moment <= SPAN
+        assert sum(len(text) + OVERHEAD for _, text in batch) <= BATCH_BYTES
+        assert batch[-1][0] - batch[0][0] <= SPAN
+
+
+@given(st.text(), st.lists(st.tuples(st.integers(0), st.text()), max_size=5))
+def test_a_request_says_what_it_was_given(stream, events):
+    assert json.loads(body("g", stream, events).encode()) == {
+        "logGroupName": "g",
+        "logStreamName": stream,
+        "logEvents": [{"timestamp": moment, "message": text} for moment, text in events],
+    }
