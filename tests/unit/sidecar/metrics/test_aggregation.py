@@ -62,6 +62,15 @@ def test_series_are_bounded_and_what_is_dropped_is_counted(monkeypatch):
     assert len(sums.take(START + 120)) == 1
 
 
+def test_a_thousand_dags_find_room():
+    sums = Aggregation(3)
+    for number in range(1000):
+        sums.add(Stat(f"dag_processing.last_duration,file_name=dag_{number}", "ms", 1.0), START)
+        sums.add(Stat(f"dag_processing.last_run.seconds_ago,file_name=dag_{number}", "g", 1.0), START)
+        sums.add(Stat(f"dagrun.schedule_delay,dag_id=dag_{number}", "ms", 1.0), START)
+    assert (len(sums.take(START + 60)), sums.dropped) == (3000, 0)
+
+
 def test_a_clock_that_is_set_back_a_little_makes_no_new_minute():
     sums = Aggregation(3)
     for second in (61, 59, 62):
