@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import boto3
@@ -26,6 +28,7 @@ from aerodrome.telemetry.keeping import StoreLimits
 from aerodrome.telemetry.pages import Asked
 from aerodrome.telemetry.store import Store
 from benchmarks import chains, log_shippers, stock
+from benchmarks.consumption import pss, spent
 from benchmarks.ours import Installation, wait_for
 from benchmarks.table import Row
 
@@ -34,6 +37,10 @@ SHIPPED = 50_000
 
 SAID = 10_000
 """Lines of the task that says much."""
+
+PACED = 100_000
+PACED_SECONDS = 60
+"""Lines of the task that goes on saying much, and in how many seconds."""
 
 ROUNDS = 3
 
@@ -56,20 +63,33 @@ with DAG("loud", start_date=datetime(2024, 1, 1), schedule=None):
 """
 
 
+STEADY = """
+import logging
+import time
+from datetime import datetime
+from airflow.sdk import DAG, task
+with DAG("steady", start_date=datetime(2024, 1, 1), schedule=None):
+    @task
+    def say():
+        log = logging.getLogger("airflow.task")
+        began = time.monotonic()
+        for number in range({lines}):
+            log.info("processed batch %d of customers in region eu-central-1, 250 rows, 0 rejected", number)
+            if number % 100 == 0:
+                time.sleep(max(0, began + number * {seconds} / {lines} - time.monotonic()))
+    say()
+"""
+
+
 def logs(ours: Installation, console: Console) -> list[Row]:
-    """Lines shipped, a task that says many, and ten million lines in the store."""
+    """Lines shipped, tasks that say many, and ten million lines in the store."""
     folder = ours.folder / "log-store"
     folder.mkdir(mode=0o700)
     return [*_shipped(ours, console), *_said(ours, console), *asyncio.run(_stored(folder, console))]
 
 
 def _shipped(ours: Installation, console: Console) -> list[Row]:
-    settings = ours.settings
-    url = OwnAddress(port=launch.choose_port(settings.paths.aws, settings.aws_port)).url
-    key = credentials_file.read(settings.paths.credentials)
-    client: Any = boto3.client(
-        "logs", region_name=settings.region, endpoint_url=url, aws_access_key_id=key[0], aws_secret_access_key=key[1]
-    )
+    client, url, key = _client(ours)
     spent: dict[str, list[tuple[float, float]]] = {"ours": [], "watchtower": []}
     for number in range(ROUNDS):
         for which, seconds in spent.items():
@@ -82,7 +102,7 @@ def _shipped(ours: Installation, console: Console) -> list[Row]:
             done = subprocess.run([*command, str(SHIPPED)], check=True, capture_output=True, text=True)
             alone, everything = map(float, done.stdout.split())
             seconds.append((alone, everything))
-            _all_arrived(client, f"airflow-{environment}-Task")
+            _all_arrived(client, f"airflow-{environment}-Task", SHIPPED)
         console.print("  " + ", ".join(f"{which} {seconds[-1]} s" for which, seconds in spent.items()))
     mine, theirs = (
         [1e6 * statistics.median(each) / SHIPPED for each in zip(*seconds, strict=True)] for seconds in spent.values()
@@ -99,19 +119,40 @@ def _shipped(ours: Installation, console: Console) -> list[Row]:
     ]
 
 
-def _all_arrived(client: Any, group: str) -> None:
-    """Each line that was shipped is in the group."""
-    now = int(time.time())
-    query = client.start_query(
-        logGroupName=group, startTime=now - 3600, endTime=now + 3600, queryString="stats count(*) as lines"
-    )["queryId"]
+def _client(ours: Installation) -> tuple[Any, str, tuple[str, str]]:
+    """Of CloudWatch Logs at our endpoint; its URL, and the key."""
+    settings = ours.settings
+    url = OwnAddress(port=launch.choose_port(settings.paths.aws, settings.aws_port)).url
+    key = credentials_file.read(settings.paths.credentials)
+    client: Any = boto3.client(
+        "logs", region_name=settings.region, endpoint_url=url, aws_access_key_id=key[0], aws_secret_access_key=key[1]
+    )
+    return client, url, key
+
+
+def _all_arrived(client: Any, group: str, count: int) -> None:
+    """So many lines of ours are in the group, as soon as all that was said may be there."""
 
     def ended() -> Any:
-        found = client.get_query_results(queryId=query)
-        return found if found["status"] == "Complete" else None
+        now = int(time.time())
+        query = client.start_query(
+            logGroupName=group,
+            startTime=now - 3600,
+            endTime=now + 3600,
+            queryString="filter @message like /processed batch/ | stats count(*) as lines",
+        )["queryId"]
+        found = wait_for(partial(_complete, client, query))
+        lines = int(found[0][0]["value"]) if found else 0
+        assert lines <= count, lines
+        return lines == count
 
-    ((lines,),) = wait_for(ended)["results"]
-    assert lines["value"] == str(SHIPPED), lines
+    wait_for(ended, every=1.0)
+
+
+def _complete(client: Any, query: str) -> Any:
+    """The rows of a query, wrapped so that none is true too; None: it still runs."""
+    found = client.get_query_results(queryId=query)
+    return found["results"] or [[{"value": "0"}]] if found["status"] == "Complete" else None
 
 
 def _said(ours: Installation, console: Console) -> list[Row]:
@@ -121,17 +162,46 @@ def _said(ours: Installation, console: Console) -> list[Row]:
     ours.create("loud", LoggingConfiguration={"TaskLogs": {"Enabled": True, "LogLevel": "INFO"}})
     ours.put_dag("loud", dag)
     our_seconds = [_duration(lambda *call: ours.rest("loud", *call)) for _ in range(ROUNDS)]
-    ours.delete("loud")
     console.print(f"  a task of {SAID} lines: {our_seconds} s against {stock_seconds} s")
+    memory = _paced(ours, console)
+    ours.delete("loud")
     what = f"a task that logs {SAID:,} lines"
     mine, theirs_ = statistics.median(our_seconds), statistics.median(stock_seconds)
-    return [Row(what=what, ours=mine, stock=theirs_, unit="s", bar=1.05)]
+    return [Row(what=what, ours=mine, stock=theirs_, unit="s", bar=1.05), memory]
 
 
-def _duration(rest: chains.Rest) -> float:
+def _paced(ours: Installation, console: Console) -> Row:
+    """The sidecar while a task logs steadily for a minute: the most of some looks at its memory."""
+    ours.put_dag("steady", STEADY.format(lines=PACED, seconds=PACED_SECONDS))
+    sidecar = ours.sidecar("loud")
+    looks, ended = [pss([sidecar])], Event()
+
+    def look() -> None:
+        while not ended.wait(1.0):
+            looks.append(pss([sidecar]))
+
+    looking = Thread(target=look)
+    looking.start()
+    try:
+        before, began = spent(sidecar), time.monotonic()
+        took = _duration(lambda *call: ours.rest("loud", *call), dag="steady")
+        _all_arrived(_client(ours)[0], "airflow-loud-Task", ROUNDS * SAID + PACED)
+        share = 100 * (spent(sidecar) - before) / (time.monotonic() - began)
+    finally:
+        ended.set()
+        looking.join()
+    console.print(
+        f"  {PACED} lines in {took:.0f} s: the sidecar has {looks[0]:.0f} MB before and {max(looks):.0f} MB at most, "
+        f"and takes {share:.1f} % of a core"
+    )
+    what = f"sidecar memory at {PACED:,} lines a minute, at most"
+    return Row(what=what, ours=max(looks), stock=None, unit="MB", bar=None)
+
+
+def _duration(rest: chains.Rest, dag: str = "loud") -> float:
     """Seconds of the task, as Airflow recorded them."""
-    run = chains.begin(rest, "loud")
-    path = f"/dags/loud/dagRuns/{run}/taskInstances/say"
+    run = chains.begin(rest, dag)
+    path = f"/dags/{dag}/dagRuns/{run}/taskInstances/say"
 
     def ended() -> Any:
         found = rest("GET", path)[1]

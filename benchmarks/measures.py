@@ -16,6 +16,7 @@ from benchmarks.door import door
 from benchmarks.gateway import gateway
 from benchmarks.hibernation import hibernation
 from benchmarks.logs import logs
+from benchmarks.metrics import metrics
 from benchmarks.ours import Installation, wait_for
 from benchmarks.scaling import scaling
 from benchmarks.signatures import signatures
@@ -136,6 +137,7 @@ ALL: dict[str, Callable[[Installation, Console], list[Row]]] = {
     "updates": updates,
     "upgrade": upgrade,
     "logs": logs,
+    "metrics": metrics,
 }
 
 

@@ -165,6 +165,11 @@ class Installation:
         warm = [psutil.Process(json.loads(path.read_text())["pid"]) for path in run.glob("warm-*.pid")]
         return [each for top in (*warm, *cells) for each in (top, *top.children(recursive=True))]
 
+    def sidecar(self, name: str) -> psutil.Process:
+        """An environment's sidecar."""
+        [found] = [each for each in self.processes(name) if "aerodrome.sidecar" in each.cmdline()]
+        return found
+
     def services(self) -> list[psutil.Process]:
         """What all environments share, also what is kept ready for the next: every process but those of cells."""
         paths = self.settings.paths
