@@ -90,9 +90,9 @@ def logs(ours: Installation, console: Console) -> list[Row]:
 
 def _shipped(ours: Installation, console: Console) -> list[Row]:
     client, url, key = _client(ours)
-    spent: dict[str, list[tuple[float, float]]] = {"ours": [], "watchtower": []}
+    costs: dict[str, list[tuple[float, float]]] = {"ours": [], "watchtower": []}
     for number in range(ROUNDS):
-        for which, seconds in spent.items():
+        for which, seconds in costs.items():
             environment = f"bench-{which}-{number}"
             folder = ours.folder / environment
             folder.mkdir()
@@ -103,9 +103,9 @@ def _shipped(ours: Installation, console: Console) -> list[Row]:
             alone, everything = map(float, done.stdout.split())
             seconds.append((alone, everything))
             _all_arrived(client, f"airflow-{environment}-Task", SHIPPED)
-        console.print("  " + ", ".join(f"{which} {seconds[-1]} s" for which, seconds in spent.items()))
+        console.print("  " + ", ".join(f"{which} {seconds[-1]} s" for which, seconds in costs.items()))
     mine, theirs = (
-        [1e6 * statistics.median(each) / SHIPPED for each in zip(*seconds, strict=True)] for seconds in spent.values()
+        [1e6 * statistics.median(each) / SHIPPED for each in zip(*seconds, strict=True)] for seconds in costs.values()
     )
     return [
         Row(
@@ -142,7 +142,7 @@ def _all_arrived(client: Any, group: str, count: int) -> None:
             queryString="filter @message like /processed batch/ | stats count(*) as lines",
         )["queryId"]
         found = wait_for(partial(_complete, client, query))
-        lines = int(found[0][0]["value"]) if found else 0
+        lines = int(found[0][0]["value"])
         assert lines <= count, lines
         return lines == count
 
@@ -150,7 +150,7 @@ def _all_arrived(client: Any, group: str, count: int) -> None:
 
 
 def _complete(client: Any, query: str) -> Any:
-    """The rows of a query, wrapped so that none is true too; None: it still runs."""
+    """The rows of a query that counts; None: it still runs."""
     found = client.get_query_results(queryId=query)
     return found["results"] or [[{"value": "0"}]] if found["status"] == "Complete" else None
 
