@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -290,13 +290,6 @@ def is_template(cluster: Cluster, name: str) -> bool:
     return row is not None and bool(row[0])
 
 
-def is_closed(cluster: Cluster, name: str) -> bool:
-    """Whether it exists and lets nobody in."""
-    with clusters.connect(cluster) as connection:
-        row = connection.execute("SELECT datallowconn FROM pg_database WHERE datname = %s", (name,)).fetchone()
-    return row is not None and not row[0]
-
-
 def sizes(cluster: Cluster, prefix: str = "") -> dict[str, int]:
     """Bytes on disk of every database whose name begins with `prefix`."""
     query = """
@@ -312,6 +305,16 @@ def databases(cluster: Cluster, prefix: str = "") -> tuple[str, ...]:
     query = "SELECT datname FROM pg_database WHERE starts_with(datname, %s) ORDER BY datname"
     with clusters.connect(cluster) as connection:
         return tuple(str(row[0]) for row in connection.execute(query, (prefix,)).fetchall())
+
+
+def openness(cluster: Cluster, prefixes: Iterable[str]) -> dict[str, bool]:
+    """Every database whose name begins with one of these → whether it lets anybody in."""
+    query = """
+        SELECT datname, datallowconn FROM pg_database
+        WHERE EXISTS (SELECT FROM unnest(%s::text[]) AS prefix WHERE starts_with(datname, prefix))
+    """
+    with clusters.connect(cluster) as connection:
+        return {str(name): bool(lets_in) for name, lets_in in connection.execute(query, (list(prefixes),)).fetchall()}
 
 
 @contextmanager

@@ -181,6 +181,7 @@ def test_a_closed_database_can_be_copied_and_opened_again(admin, word):
     with connect(admin, name, name):
         databases.close_database(admin, name)
         databases.ensure_database(admin, f"{name}_copy", name, name)
+    assert databases.openness(admin, (name, "no such")) == {name: False, f"{name}_copy": True}
     databases.open_database(admin, name)
     connect(admin, name, name).close()
     assert set(databases.sizes(admin, name)) == {name, f"{name}_copy"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from aerodrome.airflow.context import Database
@@ -52,20 +53,23 @@ def reached(cluster: Cluster, name: str, password: str, *, owner: str | None = N
     return Database(host=cluster.host, port=cluster.port, name=name, user=owner or name, password=password)
 
 
+def owned(cluster: Cluster, identifier: str) -> dict[str, bool]:
+    """The live database of an environment, its copies and its snapshots → whether each lets anybody in."""
+    names = (live(identifier), coming(identifier), rehearsal(identifier), f"snap_{identifier}_")
+    return databases.openness(cluster, names)
+
+
 def others(cluster: Cluster, identifier: str) -> tuple[str, ...]:
     """The copies and snapshots of an environment's database."""
-    prefixes = (coming(identifier), rehearsal(identifier), f"snap_{identifier}_")
-    return tuple(name for prefix in prefixes for name in databases.databases(cluster, prefix))
+    return tuple(sorted(owned(cluster, identifier).keys() - {live(identifier)}))
 
 
-def has_others(cluster: Cluster, snapshots: Path, identifier: str) -> bool:
-    """Whether copies, snapshots or archives of an environment exist."""
-    return (snapshots / identifier).exists() or bool(others(cluster, identifier))
+def has_others(found: Mapping[str, bool], snapshots: Path, identifier: str) -> bool:
+    """Whether copies, snapshots or archives of an environment exist; `found` is what it owns."""
+    return (snapshots / identifier).exists() or bool(found.keys() - {live(identifier)})
 
 
-def has_unfinished(cluster: Cluster, identifier: str, number: int) -> bool:
-    """Whether the unfinished change with this number has left databases, or has left the live one closed."""
-    names = (coming(identifier), rehearsal(identifier), snapshot(identifier, number))
-    return any(databases.database_exists(cluster, name) for name in names) or databases.is_closed(
-        cluster, live(identifier)
-    )
+def has_unfinished(found: Mapping[str, bool], identifier: str, number: int) -> bool:
+    """Whether the unfinished change with this number has left databases, or has left the live one closed. Pure."""
+    names = {coming(identifier), rehearsal(identifier), snapshot(identifier, number)}
+    return not names.isdisjoint(found) or found.get(live(identifier)) is False

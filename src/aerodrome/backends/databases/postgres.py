@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -46,6 +46,7 @@ from aerodrome.model.release import Deployed
 from aerodrome.model.tenant import Tenant
 from aerodrome.release.installation import Installation
 from aerodrome.services import databases
+from aerodrome.services.clusters import Cluster
 
 LOOK_EVERY = 15.0
 """Seconds between two looks into an environment's database; a look costs three connections and two queries."""
@@ -101,14 +102,15 @@ class PostgresDatabases:
         is_unsettled: bool,
         is_busy: bool = False,
     ) -> DatabaseSeen:
-        exists = is_used or self._exists(tenant)
+        owned = self._owned(tenant, is_used=is_used) if is_unsettled else {}
+        exists = is_used or (names.live(tenant.identifier) in owned if is_unsettled else self._exists(tenant))
         is_counted = is_used and not is_unsettled and bool(tenant.sealed_secrets)
         found = self._look_into(tenant, running) if exists and not is_unsettled else NEVER
-        cluster, identifier = self._control_plane.cluster(), tenant.identifier
+        identifier = tenant.identifier
         return DatabaseSeen(
             exists=exists,
-            unfinished=is_unsettled and names.has_unfinished(cluster, identifier, revision),
-            others=is_unsettled and names.has_others(cluster, self._snapshots, identifier),
+            unfinished=is_unsettled and names.has_unfinished(owned, identifier, revision),
+            others=is_unsettled and names.has_others(owned, self._snapshots, identifier),
             altered=found.altered,
             damage=found.damage,
             connections=found.connections,
@@ -183,12 +185,14 @@ class PostgresDatabases:
 
     def _exists(self, tenant: Tenant) -> bool:
         cluster = self._control_plane.cluster()
-        try:
+        with _unless_unreachable(cluster):
             return databases.database_exists(cluster, names.live(tenant.identifier))
-        except psycopg.OperationalError as error:
-            raise BrokenError(
-                f"PostgreSQL at {cluster.host} does not answer: {error}", code="DATABASE_UNREACHABLE"
-            ) from error
+
+    def _owned(self, tenant: Tenant, *, is_used: bool) -> Mapping[str, bool]:
+        """The environment's databases → whether each lets anybody in. Without units, a lost server is an error."""
+        cluster = self._control_plane.cluster()
+        with contextlib.nullcontext() if is_used else _unless_unreachable(cluster):
+            return names.owned(cluster, tenant.identifier)
 
     def _look_into(self, tenant: Tenant, running: Deployed | None) -> _Found:
         """What the environment's code has altered and damaged there; the answer may be `LOOK_EVERY` seconds old."""
@@ -324,6 +328,17 @@ class PostgresDatabases:
             releases=self._control_plane.settings.paths.releases,
             s3=lambda: self._control_plane.s3(tenant, order.spec.execution_role_arn),
         )
+
+
+@contextlib.contextmanager
+def _unless_unreachable(cluster: Cluster) -> Iterator[None]:
+    """A server that does not answer is an error of it."""
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        raise BrokenError(
+            f"PostgreSQL at {cluster.host} does not answer: {error}", code="DATABASE_UNREACHABLE"
+        ) from error
 
 
 @contextlib.contextmanager
