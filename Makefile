@@ -31,7 +31,8 @@ faults: .venv/.synced ## Every fault at every place on real processes (make test
 lines: .venv/.synced ## The other Airflow lines, and popular packages on the two main ones
 	AERODROME_TEST_LINES="$(OTHER_LINES)" $(RUN)/pytest tests/acceptance/release tests/acceptance/airflow \
 		tests/acceptance/movielist tests/acceptance/movielens tests/acceptance/test_updates.py \
-		tests/acceptance/test_hibernation.py tests/acceptance/test_scaling.py tests/integration/cell
+		tests/acceptance/test_hibernation.py tests/acceptance/test_scaling.py tests/acceptance/test_mwaa_hook.py \
+		tests/browser/test_web_login.py::test_a_viewer_sees_the_dag_and_is_refused_to_trigger_it tests/integration/cell
 
 check: .venv/.synced ## Style, types, import directions (about ten seconds)
 	@$(MAKE) --no-print-directory --jobs 2 mypy imports ruff
@@ -48,7 +49,7 @@ imports: .venv/.synced
 
 # pytest compiles each test file at its first reading. Otherwise the three processes of `make test` would do so each.
 collected: .venv/.synced
-	@$(RUN)/pytest --collect-only -qq > /dev/null || true
+	@$(RUN)/pytest --collect-only -qq -p no:randomly -p no:hypothesispytest > /dev/null || true
 
 format: .venv/.synced ## Lay the code out
 	$(RUN)/ruff format .

@@ -7,7 +7,7 @@ import gc
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import lines
 import tiers
 from aerodrome.services import clusters, databases, postgres
 from aerodrome.settings import Paths
-from product import VERSIONS, Product, Shared, started
+from product import VERSIONS, Product, Shared, SharedEnvironments, started
 
 # A deadline would make a busy machine fail a test that has nothing to do with time.
 settings.register_profile("untimed", settings.get_profile("default"), deadline=None)
@@ -145,25 +145,20 @@ def mortal_product(versions: Path, until_unit_ends: contextlib.ExitStack) -> Pro
 
 
 @pytest.fixture(scope="session")
-def shared_environments(product: Product) -> Callable[[str], Shared]:
-    """The environment of a version that all tests leave as they found it, made when it is first asked for."""
-    made: dict[str, Shared] = {}
-
-    def of(version: str) -> Shared:
-        if version not in made:
-            name = f"shared-{version.replace('.', '-')}"
-            product.create(name, version)
-            product.wait_until(name, "AVAILABLE")
-            made[version] = Shared(name, version)
-        return made[version]
-
-    return of
+def shared_environments(product: Product, until_unit_ends: contextlib.ExitStack) -> SharedEnvironments:
+    """The environments that tests of several files leave as they found them."""
+    found = SharedEnvironments(product)
+    until_unit_ends.callback(found.forget)
+    return found
 
 
 @pytest.fixture(scope="session", params=lines.WITH_REST)
-def shared_environment(request: pytest.FixtureRequest, shared_environments: Callable[[str], Shared]) -> Shared:
-    """Such an environment of each line."""
-    return shared_environments(request.param)
+def shared_environment(
+    request: pytest.FixtureRequest, product: Product, shared_environments: SharedEnvironments
+) -> Iterator[Shared]:
+    """Such an environment of each line, which ends when it is the next line's turn."""
+    yield shared_environments.of(request.param)
+    shared_environments.end(request.param)
 
 
 @pytest.fixture

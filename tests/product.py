@@ -345,6 +345,32 @@ def is_postgres(process: psutil.Process) -> bool:
     return False
 
 
+class SharedEnvironments:
+    """One environment of each version, made when it is first asked for."""
+
+    def __init__(self, product: Product) -> None:
+        self._product = product
+        self._made: dict[str, Shared] = {}
+
+    def of(self, version: str) -> Shared:
+        """The environment; whoever asks leaves it as it was."""
+        if version not in self._made:
+            name = f"shared-{version.replace('.', '-')}"
+            self._product.create(name, version)
+            self._product.wait_until(name, "AVAILABLE")
+            self._made[version] = Shared(name, version)
+        return self._made[version]
+
+    def end(self, version: str) -> None:
+        """Begin to delete it: idle, it would take a tenth of a core from the tests of the others."""
+        if version in self._made:
+            self._product.mwaa.delete_environment(Name=self._made.pop(version).name)
+
+    def forget(self) -> None:
+        """Leave all to the end of the Aerodrome, which kills them."""
+        self._made.clear()
+
+
 @contextlib.contextmanager
 def started(versions: Path, **variables: str) -> Iterator[Product]:
     """A product that is up and prepared, with these variables; nothing of it is left afterwards."""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+import lines as airflow_lines
+
 PRODUCT = "product"
 CHANGING = "changing_product"
 MORTAL = "mortal_product"
 AIRFLOW = "airflow"
+EMULATOR = "emulator"
+DOOR = "door"
 
 SHARED = {
     "tests/acceptance/test_bad_beginnings.py": CHANGING,
@@ -29,19 +34,19 @@ SHARED = {
     "tests/faults/test_changes.py": MORTAL,
     "tests/faults/test_deaths.py": MORTAL,
     "tests/faults/test_zones.py": MORTAL,
-    "tests/acceptance/airflow/test_attacks_stored_dags.py": AIRFLOW,
-    "tests/acceptance/airflow/test_commands.py": AIRFLOW,
-    "tests/acceptance/airflow/test_drain.py": AIRFLOW,
-    "tests/acceptance/airflow/test_environment.py": AIRFLOW,
-    "tests/acceptance/airflow/test_first.py": AIRFLOW,
-    "tests/acceptance/airflow/test_prelude.py": AIRFLOW,
-    "tests/acceptance/airflow/test_roles.py": AIRFLOW,
 }
 """Files whose tests ask for what takes long to make → its name. One process runs all files of a name.
 
 An Aerodrome costs a dozen seconds of a processor before its first environment. So there are no more than are needed for
 no process to work on alone at the end.
 """
+
+FOLDERS = {
+    "tests/acceptance/airflow/": AIRFLOW,
+    "tests/integration/aws/": EMULATOR,
+    "tests/protocol/aws/": DOOR,
+}
+"""Folders in which all files share something → its name."""
 
 STAYING = (
     "tests/acceptance/test_hibernation.py",
@@ -53,7 +58,13 @@ STAYING = (
     "tests/acceptance/airflow/test_environment.py",
     "tests/acceptance/airflow/test_roles.py",
 )
-"""Files that share environments in what they share. They come last: others are slowed by those environments."""
+"""Files that share environments in what they share. They come last: others are slowed by those environments.
+
+They go from version to version together, so an environment is made once, and ends before the next one's time.
+"""
+
+OF_BOTH = "tests/acceptance/test_mwaa_hook.py"
+"""Needs the first two of those environments at once, and comes between those who need one."""
 
 FIRST = (
     CHANGING,
@@ -65,6 +76,8 @@ FIRST = (
     "tests/acceptance/release/test_requirements.py",
     "tests/acceptance/release/test_verification.py",
     "tests/acceptance/movielens/test_pipeline.py",
+    EMULATOR,
+    DOOR,
     "tests/contract/test_backend_lives.py",
 )
 """What takes longest, in the order in which it begins; what begins last is to be short, or a process would be idle."""
@@ -84,14 +97,25 @@ def tier_of(nodeid: str) -> str:
 def unit_of(nodeid: str) -> str:
     """What one process runs as a whole: a file, or all files that share something."""
     file = nodeid.partition("::")[0]
-    return SHARED.get(file, file)
+    together = [name for folder, name in FOLDERS.items() if file.startswith(folder)]
+    return SHARED.get(file) or (together[0] if together else file)
 
 
-def order(nodeid: str) -> tuple[int, bool]:
+def order(nodeid: str) -> tuple[int, bool, float]:
     """What is to begin first has the lowest."""
-    unit, tier = unit_of(nodeid), tier_of(nodeid)
+    unit, tier, file = unit_of(nodeid), tier_of(nodeid), nodeid.partition("::")[0]
     others = len(FIRST) + (1 + LAST.index(tier) if tier in LAST else 0)
-    return FIRST.index(unit) if unit in FIRST else others, nodeid.partition("::")[0] in STAYING
+    place = FIRST.index(unit) if unit in FIRST else others
+    return (place, True, _turn(nodeid)) if file in STAYING else (place, False, 0)
+
+
+def _turn(nodeid: str) -> float:
+    """When it is the turn of the version that a test names; a half is between the first and the second."""
+    if nodeid.startswith(OF_BOTH):
+        return 0.5
+    named = re.search(r"\[.*?(\d+\.\d+\.\d+)", nodeid)
+    known = (*airflow_lines.CHOSEN, *airflow_lines.MAIN)
+    return known.index(named[1]) if named and named[1] in known else len(known)
 
 
 class FilesTogether(LoadFileScheduling):

@@ -50,7 +50,7 @@ def processes(product, environment: str) -> dict[str, psutil.Process]:
     return {unit["name"]: psutil.Process(unit["pid"]) for unit in units if unit["pid"] is not None}
 
 
-@pytest.mark.parametrize("shared_environment", lines.ONE if lines.ALL else lines.WITH_REST, indirect=True)
+@pytest.mark.parametrize("shared_environment", lines.ONE, indirect=True)
 def test_it_ends_what_runs_and_costs_nothing_and_wakes_for_whoever_needs_it(product, environment):
     dag = f"sleeper_{environment}"
     product.put_dag(dag, DAG.format(bucket=BUCKET, name=dag))
@@ -83,8 +83,7 @@ def test_it_ends_what_runs_and_costs_nothing_and_wakes_for_whoever_needs_it(prod
     assert {run["dag_run_id"]: run["state"] for run in runs} == {first: "success", second: "success"}
     assert {product.task(environment, dag, run, "wait")["try_number"] for run in (first, second)} == {1}
 
-    if lines.ALL or product.get(environment)["AirflowVersion"] in lines.ALIKE:  # no Airflow has a part in that
-        check_that_a_dag_object_wakes_it(product, environment)
+    check_that_a_dag_object_wakes_it(product, environment)
     kinds = [line.split()[2] for line in product.run("events", environment).stdout.splitlines()[1:] if line[:2] == "20"]
     assert {"HIBERNATION_REFUSED", "HIBERNATED", "WAKING"} <= {*kinds}
     product.remove_dags(dag)

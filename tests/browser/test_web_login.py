@@ -45,6 +45,7 @@ def test_an_admin_triggers_a_dag(page, airflow):
     wait_for("the run is there", lambda: airflow.runs() == before + 1)
 
 
+@pytest.mark.parametrize("shared_environment", lines.ALIKE, indirect=True)  # what roles may: acceptance/airflow/
 def test_a_viewer_sees_the_dag_and_is_refused_to_trigger_it(page, airflow):
     viewer = airflow.client_of("Viewer")
     server = opened(page, airflow.link(viewer))

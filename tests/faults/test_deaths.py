@@ -16,7 +16,7 @@ import pytest
 
 from aerodrome.services import clusters, postgres
 from aerodrome.settings import Paths
-from matrices import sampled
+from matrices import EVERY_FAULT, sampled
 from product import BUCKET, wait_for
 
 NAME = "hardy"
@@ -217,39 +217,50 @@ def answers_questions(product):
     return False
 
 
-def test_no_task_that_has_not_begun_fails_with_the_database(hardy):
-    hardy.put_dag("crowd", CROWD)
+def tasks(product, name, run):
+    found = product.rest(name, "GET", f"/dags/crowd/dagRuns/{run}/taskInstances")["task_instances"]
+    return {each["task_id"]: each for each in found}
+
+
+def end_postgres_under_a_crowd(product, name):
+    """Kill PostgreSQL while tasks run and others are queued; the run, and when PostgreSQL answered again."""
+    product.put_dag("crowd", CROWD)
+    wait_for("crowd is listed", lambda: product.listed(name, "crowd"))
+    run = product.trigger(name, "crowd")
+
+    def is_under_way():
+        states = [each["state"] for each in tasks(product, name, run).values()]
+        return states.count("running") >= 4 and "queued" in states
+
+    wait_for("four tasks run, and others are queued", is_under_way)
+    postmaster = int((product.data / "postgres" / "18" / "postmaster.pid").read_text().split()[0])
+    os.kill(postmaster, signal.SIGKILL)
+    wait_for("PostgreSQL answers", lambda: answers_questions(product))
+    return run, datetime.now(UTC)
+
+
+def test_no_task_fails_with_the_database(hardy):
+    run, _ = end_postgres_under_a_crowd(hardy, NAME)
+    assert hardy.finished(NAME, "crowd", run) == "success"
+    assert {each["state"] for each in tasks(hardy, NAME, run).values()} == {"success"}
+    hardy.wait_until(NAME, "AVAILABLE")
+
+
+@EVERY_FAULT
+def test_no_task_of_airflow_2_that_has_not_begun_fails_with_the_database(hardy):
     # A clone that is as new as this one has more to lose: nothing of it is in a checkpoint.
     hardy.create(OLDER, "2.11.2", MaxWorkers=1)
     hardy.wait_until(OLDER, "AVAILABLE")
-    for name in (NAME, OLDER):
-        wait_for(f"crowd is listed in {name}", lambda name=name: hardy.listed(name, "crowd"))
-    runs = {name: hardy.trigger(name, "crowd") for name in (OLDER, NAME)}
-
-    def tasks(name):
-        found = hardy.rest(name, "GET", f"/dags/crowd/dagRuns/{runs[name]}/taskInstances")["task_instances"]
-        return {each["task_id"]: each for each in found}
-
-    def is_under_way(name):
-        states = [each["state"] for each in tasks(name).values()]
-        return states.count("running") >= 4 and "queued" in states
-
-    wait_for("four tasks run in each, and others are queued", lambda: all(is_under_way(name) for name in runs))
-    postmaster = int((hardy.data / "postgres" / "18" / "postmaster.pid").read_text().split()[0])
-    os.kill(postmaster, signal.SIGKILL)
-    wait_for("PostgreSQL answers", lambda: answers_questions(hardy))
-    answered_at = datetime.now(UTC)
-    assert hardy.finished(NAME, "crowd", runs[NAME]) == "success"
-    assert {each["state"] for each in tasks(NAME).values()} == {"success"}
+    run, answered_at = end_postgres_under_a_crowd(hardy, OLDER)
 
     # A task of Airflow 2 that runs and has a question to the database under way loses it, and tells the truth.
-    hardy.finished(OLDER, "crowd", runs[OLDER])
-    failed = {task: each["start_date"] for task, each in tasks(OLDER).items() if each["state"] != "success"}
+    hardy.finished(OLDER, "crowd", run)
+    found = tasks(hardy, OLDER, run)
+    failed = {task: each["start_date"] for task, each in found.items() if each["state"] != "success"}
     assert all(begun and datetime.fromisoformat(begun) < answered_at for begun in failed.values()), failed
-    assert {each["try_number"] for each in tasks(OLDER).values()} == {1}
+    assert {each["try_number"] for each in found.values()} == {1}
     assert len(failed) <= 5  # as many as ran
-    for name in runs:
-        hardy.wait_until(name, "AVAILABLE")
+    hardy.wait_until(OLDER, "AVAILABLE")
     check_that_a_hung_scheduler_of_airflow_2_is_told(hardy)
     hardy.delete(OLDER)
 
@@ -290,6 +301,7 @@ def events(product, kind, of=NAME):
     return [each for each in product.events(of) if each["kind"] == kind]
 
 
+@EVERY_FAULT  # a unit that does nothing is given up in cell/test_deaths.py, and a whole cell below
 def test_units_that_are_stopped_by_a_signal_are_replaced_and_their_tasks_retried(hardy):
     run = start_slow(hardy, "thawed", 25)  # its process runs on until its worker is given up
     before = all_ready(hardy)

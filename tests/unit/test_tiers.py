@@ -41,9 +41,12 @@ def test_one_process_runs_all_files_that_ask_for_an_aerodrome_that_is_shared(nam
     }
 
 
-def test_one_process_runs_all_files_with_airflow_alone() -> None:
-    below = {file for file in FILES if file.startswith("tests/acceptance/airflow/")}
-    assert below == {file for file, each in tiers.SHARED.items() if each == tiers.AIRFLOW}
+@pytest.mark.parametrize(("folder", "name"), tiers.FOLDERS.items())
+def test_one_process_runs_all_files_of_a_folder_that_shares_something(folder: str, name: str) -> None:
+    assert {file for file in FILES if tiers.unit_of(f"{file}::test_x") == name} == {
+        file for file in FILES if file.startswith(folder)
+    }
+    assert name in tiers.FIRST
 
 
 def test_environments_that_stay_are_made_last() -> None:
@@ -52,6 +55,19 @@ def test_environments_that_stay_are_made_last() -> None:
     assert shared | below == {*tiers.STAYING}
     alone = "tests/acceptance/test_bad_beginnings.py"
     assert all(tiers.order(f"{alone}::test_x") < tiers.order(f"{file}::test_x") for file in shared)
+
+
+def test_an_environment_that_stays_is_made_once_and_ends_before_the_next_one() -> None:
+    first, second = tiers.airflow_lines.CHOSEN[:2]
+    found = [
+        f"tests/acceptance/airflow/test_{file}.py::test_x[{version}-a]"
+        for file in ("roles", "environment")
+        for version in (second, first)
+    ]
+    assert [first in each for each in sorted(found, key=tiers.order)] == [True, True, False, False]
+    shared = [f"tests/acceptance/test_life.py::test_x[{version}]" for version in (second, first)]
+    both = f"{tiers.OF_BOTH}::test_x[{second}]"
+    assert sorted([*shared, both], key=tiers.order) == [shared[1], both, shared[0]]
 
 
 def test_what_takes_longest_begins_first() -> None:
