@@ -153,9 +153,7 @@ def shared_environments(product: Product, until_unit_ends: contextlib.ExitStack)
 
 
 @pytest.fixture(scope="session", params=lines.WITH_REST)
-def shared_environment(
-    request: pytest.FixtureRequest, product: Product, shared_environments: SharedEnvironments
-) -> Iterator[Shared]:
+def shared_environment(request: pytest.FixtureRequest, shared_environments: SharedEnvironments) -> Iterator[Shared]:
     """Such an environment of each line, which ends when it is the next line's turn."""
     yield shared_environments.of(request.param)
     shared_environments.end(request.param)

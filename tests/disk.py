@@ -19,6 +19,7 @@ from aerodrome import file_locks
 from aerodrome.backends.databases import making
 from aerodrome.release import install
 from aerodrome.services import folders, postgres, postgres_conf
+from aerodrome.services.clusters import Cluster
 from aerodrome.settings import Paths
 
 NO_SYNC = "fsync = off\n"
@@ -77,8 +78,8 @@ def prepare(versions: Path) -> None:
             _made[versions] = error
 
 
-def start_server(paths: Paths, versions: Path) -> None:
-    """Start the server of an Aerodrome that is to come up and adopt it; it has the templates of the main lines.
+def start_server(paths: Paths, versions: Path) -> Cluster:
+    """Start a server that has the templates of the main lines; an Aerodrome that comes up adopts it.
 
     It does not wait when it is started again either.
     """
@@ -89,7 +90,7 @@ def start_server(paths: Paths, versions: Path) -> None:
     for folder in (paths.postgres, paths.keys):
         folders.make(folder.parent)
         subprocess.run(["/bin/cp", "-a", made.data / folder.name, folder], check=True)
-    postgres.up(paths)
+    return postgres.up(paths)
 
 
 def remove_templates() -> None:

@@ -11,7 +11,7 @@ import pytest
 LIMIT = 240.0
 """Seconds that any condition may take on a machine that does other work too."""
 
-LONGEST_PAUSE = 0.5
+LONGEST_PAUSE = 1.0
 """Seconds between two looks at what goes on for long."""
 
 
@@ -28,5 +28,5 @@ def wait_for(
         waited = time.monotonic() - begun
         if waited > limit:
             pytest.fail(f"waited {limit:.0f} s in vain: {what}")
-        time.sleep(min(longest_pause, 0.01 + waited / 20))
+        time.sleep(min(longest_pause, 0.01 + waited / 12))
     return found

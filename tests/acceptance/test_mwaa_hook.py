@@ -102,11 +102,9 @@ DENIED = {"Effect": "Deny", "Action": "airflow:InvokeRestApi", "Resource": "*"}
 
 
 def of_the(first: int) -> list[object]:
-    """The line whose DAG calls both lines, and for `make lines` the other, which makes the other test's calls here."""
-    beside = pytest.mark.skipif(not lines.ALL, reason="make lines runs it; make test runs each line's calls in one test")
-    return [
-        pytest.param(own, id=version, marks=() if own == first else beside) for own, version in enumerate(lines.MAIN)
-    ]
+    """Whose DAG calls both lines: one of them in each test, so that each line's does; `make lines` tries the other."""
+    other = pytest.mark.skipif(not lines.ALL, reason="make lines runs it; make test runs another test there")
+    return [pytest.param(own, id=line, marks=() if own == first else other) for own, line in enumerate(lines.MAIN)]
 
 
 def policy(*statements: dict[str, object]) -> str:

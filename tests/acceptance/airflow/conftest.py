@@ -28,13 +28,15 @@ from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
+import disk
 import lines
-from aerodrome.airflow import metadata, migrate, versions
+from aerodrome.airflow import metadata, versions
 from aerodrome.airflow.context import Context, Database
 from aerodrome.airflow.units import UnitDocument
-from aerodrome.backends.databases import airflow_migration
+from aerodrome.backends.databases import making
 from aerodrome.release import install
-from aerodrome.services import clusters, databases, redis
+from aerodrome.services import clusters, databases, postgres, redis
+from aerodrome.settings import Paths
 from product import VERSIONS
 from waiting import wait_for
 
@@ -309,42 +311,21 @@ def interpreter_of(version: str) -> Path:
 
 
 @pytest.fixture(scope="package")
-def template(scratch: Path, cluster: clusters.Cluster) -> Callable[[str], str]:
-    """Migrates the template database of a version, once."""
-
-    def make(version: str) -> str:
-        name = "tmpl_" + version.replace(".", "_")
-        if databases.is_template(cluster, name):
-            return name
-        folder = scratch / name
-        folder.mkdir()
-        database = Database(host=cluster.host, name=name, user=name, password="p:@/%$\u00e9")
-        databases.ensure_role(cluster, name, database.password)
-        databases.ensure_database(cluster, name, name)
-        interpreter = interpreter_of(version)
-        plan = migrate.plan(
-            versions.lookup(version),
-            interpreter=interpreter,
-            folder=folder,
-            database=database,
-            fernet_key=Fernet.generate_key().decode(),
-        )
-        airflow_migration.run(plan, seconds=migrate.TIMEOUT, user=None, ours=True)
-        databases.make_template(cluster, name)
-        return name
-
-    return make
+def cluster(scratch: Path) -> Iterator[clusters.Cluster]:
+    """A PostgreSQL of the package's own, in which the main lines' migrations have been run."""
+    paths = Paths(scratch / "pg")
+    found = disk.start_server(paths, VERSIONS)
+    yield found
+    postgres.down(paths)
 
 
 @pytest.fixture(scope="package")
-def make_context(
-    scratch: Path, cluster: clusters.Cluster, redis_server: Path, template: Callable[[str], str]
-) -> Callable[..., Context]:
+def make_context(scratch: Path, cluster: clusters.Cluster, redis_server: Path) -> Callable[..., Context]:
     """Makes the context of a fresh environment, its folders, files and database."""
     count = iter(range(1000))
 
     def make(version: str, keys: Keys, **changes: Any) -> Context:
-        interpreter = interpreter_of(version)
+        installation = install.install(version, VERSIONS, environ=os.environ)
         number = next(count)
         name = f"env_{number}"
         home = scratch / name
@@ -352,13 +333,13 @@ def make_context(
             (home / folder).mkdir(parents=True)
         database = Database(host=cluster.host, name=name, user=name, password=DATABASE_PASSWORD)
         databases.ensure_role(cluster, name, database.password)
-        databases.ensure_database(cluster, name, name, template(version))
+        databases.ensure_database(cluster, name, name, making.ensure_template(cluster, installation))
         context = Context(
             name=NAME,
             region="us-east-1",
             account_id="000000000000",
             version=version,
-            interpreter=interpreter,
+            interpreter=installation.python,
             home=home / "airflow",
             airflow_home=home / "airflow",
             configuration=home / "airflow",

@@ -365,9 +365,11 @@ PROJECT = {
 
 
 @ALIKE
-def test_check_of_a_folder_that_works(check, airflow):
+def test_check_of_a_folder_that_works_and_leaves_nothing_in_the_temporary_folder(check, airflow, place):
+    (place / "temporary").mkdir()
     done = check(PROJECT, "--json")
     assert done.returncode == 0, done.stderr
+    assert list((place / "temporary").iterdir()) == []
     found = json.loads(done.stdout)
     assert (found["ok"], found["version"], found["errors"]) == (True, airflow.version, [])
     assert (found["packages"], found["plugins"], found["dags"]) == (["cow==1.0"], ["mine"], ["good"])
@@ -398,10 +400,3 @@ def test_check_without_anything_to_check_says_so(check, place):
     assert "there is no gone.txt" in check({}, "--requirements", "gone.txt").stderr
     told = json.loads(check({}, "--json").stdout)
     assert (told["ok"], [error["code"] for error in told["errors"]]) == (False, ["INVALID"])
-
-
-@ALIKE
-def test_nothing_is_left_in_the_temporary_folder(check, place):
-    (place / "temporary").mkdir()
-    assert check(PROJECT).returncode == 0
-    assert list((place / "temporary").iterdir()) == []
