@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import secrets
@@ -21,7 +20,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import jwt
-import psutil
 import psycopg
 import pytest
 from cryptography.fernet import Fernet
@@ -30,7 +28,8 @@ from jwt.algorithms import RSAAlgorithm
 
 import disk
 import lines
-from aerodrome.airflow import metadata, versions
+from acceptance.airflow.launching import Launcher
+from aerodrome.airflow import metadata, priming, versions
 from aerodrome.airflow.context import Context, Database
 from aerodrome.airflow.units import UnitDocument
 from aerodrome.backends.databases import making
@@ -54,17 +53,6 @@ def wait_for_fixture() -> Callable[..., Any]:
 @pytest.fixture(scope="session")
 def make_keys() -> type[Keys]:
     return Keys
-
-
-@pytest.fixture(scope="session")
-def make_environment() -> Callable[[Context, Keys], Environment]:
-    """The questions to an environment whose units somebody else has started."""
-
-    def make(context: Context, keys: Keys) -> Environment:
-        units = versions.lookup(context.version).adapter.units(context)
-        return Environment(context, keys, Launcher(context.interpreter), units, {})
-
-    return make
 
 
 @pytest.fixture(scope="package")
@@ -126,75 +114,6 @@ class UnixConnection(HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
-
-
-class Launcher:
-    """Starts units by exec, as their specification says."""
-
-    def __init__(self, interpreter: Path) -> None:
-        self._interpreter = interpreter
-        self.running: dict[str, tuple[subprocess.Popen[bytes], int]] = {}
-        self.started: dict[str, float] = {}
-
-    def start(self, unit: UnitDocument) -> None:
-        reader, writer = os.pipe()
-        Path(unit["log"]).parent.mkdir(parents=True, exist_ok=True)
-        with Path(unit["log"]).open("ab") as log:
-            process = subprocess.Popen(
-                [str(self._interpreter), *unit["argv"]],
-                env={**unit["env"], "AERODROME_NOTIFY_FD": str(writer)},
-                cwd=unit["cwd"],
-                umask=unit["umask"],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                pass_fds=[writer],
-                start_new_session=True,
-            )
-        os.close(writer)
-        self.running[unit["name"]] = (process, reader)
-        self.started[unit["name"]] = time.monotonic()
-
-    def wait_ready(self, unit: UnitDocument, *, seconds: float = 120) -> float:
-        """Seconds from start to READY=1."""
-        _, reader = self.running[unit["name"]]
-        os.set_blocking(reader, False)
-
-        def said() -> bool | None:
-            try:
-                text = os.read(reader, 100)
-            except BlockingIOError:
-                return None
-            assert text, Path(unit["log"]).read_text()[-4000:]
-            return b"READY=1" in text.splitlines()
-
-        wait_for(f"{unit['name']} ready", said, limit=seconds)
-        return time.monotonic() - self.started[unit["name"]]
-
-    def kill(self, name: str) -> None:
-        """SIGKILL to everything that the unit started."""
-        process, reader = self.running.pop(name)
-        family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-        for member in family:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.kill()
-        process.wait()
-        os.close(reader)
-
-    def stop(self) -> dict[str, int]:
-        """Stop all; the exit codes."""
-        for process, _ in self.running.values():
-            process.send_signal(signal.SIGTERM)
-        codes = {}
-        for name, (process, reader) in self.running.items():
-            try:
-                codes[name] = process.wait(40)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                codes[name] = process.wait()
-            os.close(reader)
-        self.running.clear()
-        return codes
 
 
 class Environment:
@@ -374,13 +293,16 @@ def make_context(scratch: Path, cluster: clusters.Cluster, redis_server: Path) -
 
 
 @contextmanager
-def running(context: Context, keys: Keys) -> Iterator[Environment]:
+def running(context: Context, keys: Keys, prime: Any = None, *, forked: bool) -> Iterator[Environment]:
     """Start all units of the environment, wait until they are ready, stop them afterwards."""
     units = versions.lookup(context.version).adapter.units(context)
     launcher = Launcher(context.interpreter)
     try:
-        for unit in units:
-            launcher.start(unit)
+        if forked:
+            launcher.fork(context, units, prime=prime)
+        else:
+            for unit in units:
+                launcher.start(unit)
         times = {unit["name"]: launcher.wait_ready(unit) for unit in units}
         yield Environment(context, keys, launcher, units, times)
     finally:
@@ -393,14 +315,34 @@ def first(request: Any, make_context: Callable[..., Context]) -> Iterator[Enviro
     """A running environment of Airflow 1.10, which has no REST API to ask."""
     keys = Keys()
     context = make_context(request.param, keys, workers=(1, 2))
-    with running(context, keys) as result:
+    with running(context, keys, forked=False) as result:
         yield result
 
 
 @pytest.fixture(scope="package", params=lines.WITH_REST)
 def environment(request: Any, make_context: Callable[..., Context]) -> Iterator[Environment]:
-    """A running environment of each offered version."""
+    """A running environment of each offered version, from one process that has imported Airflow."""
     keys = Keys()
     context = make_context(request.param, keys, workers=(1, 2))
-    with running(context, keys) as result:
+    prime = primed(context) if priming.is_offered(context.version) else None
+    with running(context, keys, prime, forked=True) as result:
         yield result
+
+
+def primed(context: Context) -> Any:
+    """What primes a process for this environment and others, and the options that it differs in from all of those."""
+    folder = context.run / "prime"
+    folder.mkdir()
+    nobody = replace(
+        context,
+        configuration=folder,
+        broker_url="redis://nobodys",
+        result_backend_url="redis://nobodys",
+        base_url="https://nobodys",
+        # It sets core.parallelism, which Airflow 3.0 reads at its import: there it must not differ.
+        max_workers=context.max_workers + (not context.version.startswith("3.0")),
+        execution_port=1,
+    )
+    for path, text in priming.files(nobody, folder / "socket").items():
+        path.write_text(text)
+    return json.loads(priming.file(folder).read_text())

@@ -15,7 +15,8 @@ import psutil
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from aerodrome.airflow import metadata
+from acceptance.airflow.launching import layout
+from aerodrome.airflow import metadata, priming
 
 CHAIN = """
 from datetime import datetime
@@ -87,6 +88,17 @@ def chain(environment, wait_for, put):
 
 def test_every_unit_says_that_it_is_ready(environment):
     assert set(environment.ready_after) == {unit["name"] for unit in environment.units}
+
+
+def test_units_are_forks_of_one_process_that_others_could_be_forked_from(environment):
+    context = environment.context
+    if priming.is_offered(context.version):
+        assert priming.objection(context.run / "prime", context, [context.dags, context.plugins]) == ""
+    processes = [process for process, _ in environment.launcher.running.values()]
+    forked = [process for process in processes if isinstance(process, psutil.Process)]
+    assert len(forked) >= len(environment.units) - 1  # a worker that was killed below is started by itself
+    [parent] = {process.ppid() for process in forked}
+    assert {layout(process.pid) for process in forked} == {layout(parent)}
 
 
 def test_the_jobs_are_healthy_in_the_database(environment):
@@ -228,6 +240,8 @@ def secrets_of(context):
 @pytest.mark.usefixtures("chain")
 def test_no_process_environment_holds_a_secret(environment):
     for unit in environment.units:
+        assert not any(secret in repr(unit["env"]) for secret in secrets_of(environment.context)), unit["name"]
+        assert "PYTHONDONTWRITEBYTECODE" not in unit["env"]
         for process in readable(environment, unit["name"]):
             try:
                 variables = Path(f"/proc/{process.pid}/environ").read_bytes().decode()
