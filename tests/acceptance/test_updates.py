@@ -196,6 +196,12 @@ def watched(product, name: str, *, pause: float = 0.1) -> Iterator[list[str]]:
         thread.join()
 
 
+def is_beyond_its_build(product, name: str) -> bool:
+    """Whether the environment's change has begun to touch what runs, or is over."""
+    shown = product.environment(name)
+    return shown["status"] != "UPDATING" or shown["progress"]["phase"] not in {"queued", "ready", "release"}
+
+
 def notes(product, name: str) -> list[str]:
     """What the environment's changes have noted, from the first on."""
     events = product.events(name, limit=1000)
@@ -244,7 +250,7 @@ def test_an_update_replaces_all_units_without_a_gap_and_lets_tasks_end(product, 
     may_read_secrets(product).create_secret(Name=f"{name}/colour", SecretString="blue")
     put(product, f"{name}/startup.sh", STARTUP.format(name=name))
     archive = plugins(helper__py="from . import nothing\n")
-    with watched(product, name) as refusals:
+    with watched(product, name, pause=0.5) as refusals:  # a build takes long, and is done beside what runs
         product.update(
             name,
             RequirementsS3Path=f"{name}/requirements.txt",
@@ -256,9 +262,11 @@ def test_an_update_replaces_all_units_without_a_gap_and_lets_tasks_end(product, 
         assert product.get(name)["Status"] == "UPDATING"
         with pytest.raises(product.mwaa.exceptions.ValidationException, match="UPDATING"):
             product.update(name, MaxWorkers=5)
-        found = product.wait_until(name, "AVAILABLE")
-        value = looked(product, name, looking)
-    assert refusals == []
+        wait_for("its release is built", lambda: is_beyond_its_build(product, name))
+        with watched(product, name) as later:
+            found = product.wait_until(name, "AVAILABLE")
+            value = looked(product, name, looking)
+    assert refusals == later == []
     assert found["LastUpdate"]["Status"] == "SUCCESS"
     assert found["LastUpdate"]["WorkerReplacementStrategy"] == "GRACEFUL"
     assert [word.strip("[]'\" ") for word in value.split(",")] == ["moo", "blue", "3", "red"]
