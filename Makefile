@@ -26,7 +26,8 @@ test: .venv/.synced ## Every test on the two main lines (faults, lines and bench
 faults: .venv/.synced ## Every fault at every place on real processes (make test kills at one place of a kind)
 	AERODROME_TEST_FAULTS=every $(RUN)/pytest tests/faults tests/unit/controller \
 		tests/acceptance/release/test_verification.py tests/acceptance/test_upgrades.py \
-		tests/acceptance/test_bad_beginnings.py tests/contract/test_backend_lives.py
+		tests/acceptance/test_bad_beginnings.py tests/contract/test_backend_lives.py \
+		tests/acceptance/test_updates.py::test_a_failed_update_leaves_everything_as_it_was
 
 lines: .venv/.synced ## The other Airflow lines, and popular packages on the two main ones
 	AERODROME_TEST_LINES="$(OTHER_LINES)" $(RUN)/pytest tests/acceptance/release tests/acceptance/airflow \

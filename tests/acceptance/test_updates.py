@@ -18,6 +18,7 @@ import pytest
 
 import lines
 from aerodrome.release import airflow_home
+from matrices import EVERY_FAULT
 from product import BUCKET, EXECUTION_ROLE, LIMIT, Product, wait_for
 
 pytestmark = pytest.mark.timeout(4 * LIMIT)
@@ -345,7 +346,7 @@ def units_that_do_not_come_up(_product):
         (failing_script, "STARTUP_SCRIPT_FAILED", "7"),
         (dag_without_its_package, "DAG_IMPORT_FAILED", "mooing_steady.py"),
         (dags_elsewhere, "DAG_IMPORT_FAILED", "sub/new.py"),
-        (units_that_do_not_come_up, "UNIT_FAILED", "scheduler"),
+        pytest.param(units_that_do_not_come_up, "UNIT_FAILED", "scheduler", marks=EVERY_FAULT),
     ],
 )
 def test_a_failed_update_leaves_everything_as_it_was(product, steady, update, code, words):
