@@ -21,7 +21,7 @@ from aerodrome.aws.clients import Endpoint
 from aerodrome.aws.credentials import Credentials
 from aerodrome.emulator.redshift import warehouses
 from aerodrome.services import clusters
-from waiting import LIMIT
+from waiting import wait_for
 
 ENDED = {"FINISHED", "FAILED", "ABORTED"}
 
@@ -61,11 +61,7 @@ class Statement:
         return self.redshift.describe_statement(Id=self.id)
 
     def ended(self):
-        deadline = time.monotonic() + LIMIT
-        while (found := self.state())["Status"] not in ENDED:
-            assert time.monotonic() < deadline, found
-            time.sleep(0.02)
-        return found
+        return wait_for("its end", lambda: (found := self.state())["Status"] in ENDED and found)
 
     def rows(self):
         pages = self.redshift.get_paginator("get_statement_result").paginate(Id=self.id)
