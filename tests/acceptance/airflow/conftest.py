@@ -230,10 +230,10 @@ def interpreter_of(version: str) -> Path:
 
 
 @pytest.fixture(scope="package")
-def cluster(scratch: Path) -> Iterator[clusters.Cluster]:
+def cluster(scratch: Path, versions: Path) -> Iterator[clusters.Cluster]:
     """A PostgreSQL of the package's own, in which the main lines' migrations have been run."""
     paths = Paths(scratch / "pg")
-    found = disk.start_server(paths, VERSIONS)
+    found = disk.start_server(paths, versions)
     yield found
     postgres.down(paths)
 
