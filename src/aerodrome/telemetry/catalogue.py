@@ -10,7 +10,7 @@ import contextlib
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -178,9 +178,23 @@ class Catalogue:
             for column, value in values.items():  # names that this program gives
                 self._db.execute(f"UPDATE groups SET {column} = ? WHERE id = ?", (value, group.identifier))  # noqa: S608
 
+    def change_tags(self, name: str, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> None:
+        """Let a group have the tags that `change` makes of those that it has; what that raises goes on."""
+        group = self.group(name)
+        self.change_group(name, tags=json.dumps(dict(change(group.tags))))
+
     def delete_group(self, name: str) -> list[str]:
-        """The names of files that are needed no more."""
-        group = self.group(name).identifier
+        """The names of files that are needed no more.
+
+        Raises:
+            TelemetryRefusedError: there is none, or it is protected.
+        """
+        found = self.group(name)
+        if found.is_protected:
+            raise TelemetryRefusedError(
+                "ValidationException", f"Deletion protection of {name} is on: turn it off before you delete it."
+            )
+        group = found.identifier
         with sqlite_file.transaction(self._db):
             names = [row["name"] for row in self._db.execute("SELECT name FROM parts WHERE group_id = ?", (group,))]
             for table in ("newest", "parts", "streams", "gone_streams", "dropped"):

