@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import random
 import signal
+import threading
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -147,7 +148,8 @@ def test_an_alarm_is_looked_at_each_minute_and_its_topic_hears_of_it_once(tmp_pa
         for minute in range(14):
             now = START + minute * MINUTE + 30.0
             await store.ask(MetricCatalogue.add, [datum(now - MINUTE, 4.0 if 3 <= minute < 9 else 1.0)], "me")
-            await evaluation.once()
+            await evaluation.evaluate()
+            await evaluation.tell()
             (alarm,) = (await api.describe_alarms({}))["MetricAlarms"]
             states.append(alarm["StateValue"])
         assert [state for before, state in pairwise(["", *states]) if state != before] == ["OK", "ALARM", "OK"]
@@ -155,7 +157,7 @@ def test_an_alarm_is_looked_at_each_minute_and_its_topic_hears_of_it_once(tmp_pa
         assert [(each["OldStateValue"], each["NewStateValue"]) for each in told] == [
             ("INSUFFICIENT_DATA", "OK"), ("OK", "ALARM"), ("ALARM", "OK"),
         ]  # fmt: skip
-        assert await store.ask(MetricCatalogue.outbox) == []
+        assert await store.ask(MetricCatalogue.outbox, is_retry=True) == []
         await store.close()
 
     asyncio.run(run())
@@ -233,6 +235,104 @@ def test_an_alarm_has_fifty_tags_at_most(tmp_path):
             for arn in (f"{ARN}b", ARN.replace("us-east-1", "us-east-2"), "a"):
                 with pytest.raises(TelemetryRefusedError, match="no such alarm"):
                     await api.list_tags({"ResourceARN": arn})
+
+    asyncio.run(run())
+
+
+TOPIC = f"arn:aws:sns:us-east-1:{'0' * 12}:t"
+
+ACTING = {**ALARM, "AlarmActions": [TOPIC], "OKActions": [TOPIC]}
+
+
+async def flip(api, number):
+    """Give the alarm another state."""
+    state = ("OK", "ALARM")[number % 2]
+    await api.set_state({"AlarmName": "a", "StateValue": state, "StateReason": str(number)})
+
+
+def test_notices_that_wait_are_bounded_and_the_oldest_are_given_up(tmp_path, monkeypatch):
+    async def run() -> None:
+        monkeypatch.setattr(catalogue_module, "MOST_NOTICES", 3)
+        async with an_api(tmp_path) as (store, api):
+            await api.put_alarm(ACTING)
+            for number in range(5):
+                await flip(api, number)
+            waiting = [
+                json.loads(each.message) for _, _, each in await store.ask(MetricCatalogue.outbox, is_retry=True)
+            ]
+            assert [each["NewStateReason"] for each in waiting] == ["2", "3", "4"]
+            history = await api.describe_history({"HistoryItemType": "Action"})
+            assert [item["HistorySummary"] for item in history["AlarmHistoryItems"]] == [
+                f"Failed to execute action {TOPIC}: 3 others wait"
+            ] * 2
+
+    asyncio.run(run())
+
+
+def test_what_happens_meanwhile_is_no_reason_to_try_again(tmp_path):
+    async def run() -> None:
+        tried = []
+
+        def publish(notice: Notice) -> None:
+            tried.append(json.loads(notice.message)["NewStateReason"])
+            raise PublishError("away", is_final=False, is_away=is_away)
+
+        async with an_api(tmp_path) as (store, api):
+            evaluation = Evaluation(store, publish, region="us-east-1", account="0" * 12)
+            await api.put_alarm(ACTING)
+            is_away = False
+            for number in range(3):
+                await flip(api, number)
+                await evaluation.tell(is_retry=False)
+            assert tried == ["0", "1", "2"]
+            await flip(api, 3)
+            await evaluation.tell()
+            assert tried[3:] == ["3", "0", "1", "2"]  # what is new comes first
+            tried.clear()
+            is_away = True
+            await evaluation.tell()
+            assert len(tried) == 1  # no topic can be told
+
+    asyncio.run(run())
+
+
+def test_a_topic_that_does_not_answer_keeps_no_alarm_from_being_looked_at(tmp_path):
+    async def run() -> None:
+        is_asked, is_over = threading.Event(), threading.Event()
+
+        def publish(_notice: Notice) -> None:
+            is_asked.set()
+            is_over.wait()
+
+        async with an_api(tmp_path) as (store, api):
+            await api.put_alarm(ACTING)
+            await flip(api, 0)
+            running = asyncio.create_task(Evaluation(store, publish, region="us-east-1", account="0" * 12).run())
+            try:
+                await asyncio.to_thread(is_asked.wait)
+                async with asyncio.timeout(60):
+                    while (await api.describe_alarms({}))["MetricAlarms"][0]["StateValue"] == "OK":  # noqa: ASYNC110 - asks
+                        await asyncio.sleep(0.01)
+            finally:
+                is_over.set()
+                running.cancel()
+
+    asyncio.run(run())
+
+
+def test_an_alarm_that_no_topic_could_be_told_of_is_refused(tmp_path):
+    async def run() -> None:
+        async with an_api(tmp_path) as (_store, api):
+            queries = [
+                {"Id": f"m{number}", "Expression": "1 + " * 500 + "1", "ReturnData": number == 0}
+                for number in range(80)
+            ]
+            given = {
+                name: ALARM[name] for name in ("AlarmName", "Threshold", "ComparisonOperator", "EvaluationPeriods")
+            }
+            with pytest.raises(TelemetryRefusedError, match="bytes"):
+                await api.put_alarm({**given, "Metrics": queries})
+            await api.put_alarm({**given, "Metrics": queries[:8]})
 
     asyncio.run(run())
 

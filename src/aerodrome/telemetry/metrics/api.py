@@ -345,8 +345,10 @@ class MetricsApi:
         await self._store.ask(partial(_carried_over, named, change))
 
     async def _alarms(self, named: Sequence[str] | None = None) -> list[Document]:
-        found = await self._store.ask(MetricCatalogue.alarms)
-        return [alarm for alarm in found if named is None or alarm["AlarmName"] in named]
+        if named is None:
+            return await self._store.ask(MetricCatalogue.alarms)
+        found = [await self._store.ask(MetricCatalogue.alarm, name) for name in sorted(set(named))]
+        return [alarm for alarm in found if alarm is not None]
 
     def _alarm_arn(self, name: str) -> str:
         return f"arn:aws:cloudwatch:{self._region}:{self._account}:alarm:{name}"

@@ -33,6 +33,14 @@ ALARMS_BYTES = 32 * 2**20
 DASHBOARDS_BYTES = 64 * 2**20
 """Of all alarms, and of all dashboards, beside the limit of the points; arbitrary."""
 
+ALARM_BYTES = 128 * 2**10
+"""Of one alarm. It stands in what each of its topics is told, and SNS takes 256 KiB."""
+
+MOST_NOTICES = 1000
+"""That wait for topics to be told; of more the oldest are given up."""
+
+TOLD_AT_ONCE = 100
+
 ROLLED_AT_ONCE = 500
 """Blocks of one transaction: nobody else is answered while it lasts."""
 
@@ -338,6 +346,10 @@ class MetricCatalogue:
         """All alarms, as DescribeAlarms has them, by name."""
         return [json.loads(row["document"]) for row in self._db.execute("SELECT document FROM alarms ORDER BY name")]
 
+    def alarm_names(self) -> list[str]:
+        """The names of all alarms."""
+        return [row["name"] for row in self._db.execute("SELECT name FROM alarms ORDER BY name")]
+
     def alarm(self, name: str) -> dict[str, Any] | None:
         """The alarm of this name."""
         row = self._db.execute("SELECT document FROM alarms WHERE name = ?", (name,)).fetchone()
@@ -352,18 +364,37 @@ class MetricCatalogue:
         with sqlite_file.transaction(self._db):
             for move in moves:
                 name, document = move.alarm["AlarmName"], json.dumps(move.alarm)
+                if most is not None and len(document) > ALARM_BYTES:
+                    raise TelemetryRefusedError(LIMIT, f"An alarm may have {ALARM_BYTES} bytes, its metrics included.")
                 self._db.execute("REPLACE INTO alarms VALUES (?, ?)", (name, document))
                 self._note(move.items)
                 self._db.executemany(
                     "INSERT INTO outbox (alarm, topic, subject, message) VALUES (?, ?, ?, ?)",
                     [(each.alarm, each.topic, each.subject, each.message) for each in move.notices],
                 )
+                if move.notices:
+                    self._give_up(move.items[-1].moment)
             if most is not None:
                 self._check_texts("alarms", most=most, most_bytes=ALARMS_BYTES)
 
-    def outbox(self) -> list[tuple[int, int, Notice]]:
-        """What is still to be told: its number, attempts before, and the notice."""
-        rows = self._db.execute("SELECT * FROM outbox ORDER BY number LIMIT 100")
+    def _give_up(self, moment: float) -> None:
+        """Drop the oldest notices when there are too many, and say so in the history."""
+        beyond = self._db.execute(
+            "SELECT number, alarm, topic FROM outbox ORDER BY number DESC LIMIT -1 OFFSET ?", (MOST_NOTICES,)
+        ).fetchall()
+        self._db.executemany("DELETE FROM outbox WHERE number = ?", [(row["number"],) for row in beyond])
+        told = "Failed to execute action {}: " + f"{MOST_NOTICES} others wait"
+        self._note(HistoryItem(row["alarm"], moment, "Action", told.format(row["topic"]), "{}") for row in beyond)
+
+    def outbox(self, *, is_retry: bool) -> list[tuple[int, int, Notice]]:
+        """What is still to be told: its number, attempts before, and the notice.
+
+        Those come first that were not tried yet; others come only when it is time to try again.
+        """
+        rows = self._db.execute(
+            "SELECT * FROM outbox WHERE ? OR attempts = 0 ORDER BY attempts > 0, number LIMIT ?",
+            (is_retry, TOLD_AT_ONCE),
+        )
         return [
             (row["number"], row["attempts"], Notice(row["alarm"], row["topic"], row["subject"], row["message"]))
             for row in rows

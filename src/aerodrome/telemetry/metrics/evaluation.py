@@ -7,7 +7,6 @@ by the next one. So a topic hears of each change once, or twice after a crash.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import http.client
 import json
 import time
@@ -34,7 +33,7 @@ LATE = 20.0
 """Seconds after a minute's end at which its points are there."""
 
 MOST_ATTEMPTS = 60
-"""To tell a topic something, one a minute."""
+"""To tell a topic something, one a minute at most."""
 
 SECONDS = 10.0
 """For an answer of SNS."""
@@ -45,11 +44,15 @@ Publish = Callable[[Notice], None]
 
 
 class PublishError(Exception):
-    """The topic was not told; `is_final` when it makes no sense to try again."""
+    """The topic was not told.
 
-    def __init__(self, sentence: str, *, is_final: bool) -> None:
+    `is_final` when it makes no sense to try again, `is_away` when no topic can be told now.
+    """
+
+    def __init__(self, sentence: str, *, is_final: bool, is_away: bool = False) -> None:
         super().__init__(sentence)
         self.is_final = is_final
+        self.is_away = is_away
 
 
 class Evaluation:
@@ -60,26 +63,39 @@ class Evaluation:
         self._publish = publish
         self._region = region
         self._account = account
+        self._is_retry = True
 
     async def run(self) -> None:
-        """Look each minute, and tell topics at once when somebody has set an alarm's state; for ever."""
+        """Look each minute, and tell topics at once of what has happened; for ever.
+
+        A topic that does not answer keeps no alarm from being looked at.
+        """
+        await asyncio.gather(self._look_each_minute(), self._tell_soon())
+
+    async def _look_each_minute(self) -> None:
         while True:
             try:
-                if self._store.untold.is_set():
-                    self._store.untold.clear()
-                    await self.tell()
-                else:
-                    await self.once()
+                await self.evaluate()
             except Exception:
                 log.exception("alarms could not be evaluated")  # the next look tries again
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._store.untold.wait(), seconds_until_next(self._store.now))
+            await asyncio.sleep(seconds_until_next(self._store.now))
 
-    async def once(self) -> None:
-        """Look at every alarm now, and tell what is to be told."""
-        for alarm in await self._store.ask(MetricCatalogue.alarms):
-            await self._store.ask(partial(self._look, alarm["AlarmName"]))
-        await self.tell()
+    async def _tell_soon(self) -> None:
+        while True:
+            await self._store.untold.wait()
+            self._store.untold.clear()
+            is_retry, self._is_retry = self._is_retry, False
+            try:
+                await self.tell(is_retry=is_retry)
+            except Exception:
+                log.exception("topics could not be told of alarms")  # the next minute tries again
+
+    async def evaluate(self) -> None:
+        """Look at every alarm now; what is still untold is tried again."""
+        for name in await self._store.ask(MetricCatalogue.alarm_names):
+            await self._store.ask(partial(self._look, name))
+        self._is_retry = True
+        self._store.untold.set()
 
     def _look(self, name: str, catalogue: MetricCatalogue) -> None:
         """Runs in the catalogue's thread: nobody else changes the alarm meanwhile."""
@@ -94,14 +110,16 @@ class Evaluation:
         if move is not None and move.alarm["StateValue"] != alarm["StateValue"]:
             catalogue.put_alarms([move])
 
-    async def tell(self) -> None:
-        """Tell topics what they have not been told yet."""
-        for number, attempts, notice in await self._store.ask(MetricCatalogue.outbox):
+    async def tell(self, *, is_retry: bool = True) -> None:
+        """Tell topics what they have not been told yet; `is_retry`: what was tried in vain, too."""
+        for number, attempts, notice in await self._store.ask(MetricCatalogue.outbox, is_retry=is_retry):
             try:
                 await asyncio.get_running_loop().run_in_executor(None, self._publish, notice)
             except PublishError as error:
                 if not error.is_final and attempts + 1 < MOST_ATTEMPTS:
                     await self._store.ask(MetricCatalogue.tried, number)
+                    if error.is_away:
+                        return
                     continue
                 told = f"Failed to execute action {notice.topic}: {error}"
                 log.warning("an alarm's topic was not told", alarm=notice.alarm, topic=notice.topic, reason=str(error))
@@ -151,7 +169,7 @@ def publisher(socket: Path) -> Publish:
             answer = connection.getresponse()
             told = answer.read(2000).decode("utf-8", "replace")
         except (OSError, http.client.HTTPException) as error:
-            raise PublishError(f"SNS does not answer: {error}", is_final=False) from error
+            raise PublishError(f"SNS does not answer: {error}", is_final=False, is_away=True) from error
         finally:
             connection.close()
         if answer.status >= 500:  # noqa: PLR2004 - a fault of the service
