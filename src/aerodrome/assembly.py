@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -56,12 +57,15 @@ from aerodrome.operations.hibernation import Waking
 from aerodrome.operations.preflight import Preflight
 from aerodrome.operator import app as operator_app
 from aerodrome.operator.dependencies import OperatorDependencies
+from aerodrome.otlp.collector import METRICS, Collector, CollectorAddress
+from aerodrome.otlp.export import MetricsExport
+from aerodrome.otlp.outbox import Outbox
 from aerodrome.services import databases, disks, uid_register
 from aerodrome.services.clusters import Cluster
 from aerodrome.services.databases import Overcommitment
 from aerodrome.settings import Settings
 from aerodrome.telemetry import launch as log_store
-from aerodrome.threads import ThreadEvent, ThreadSupervisor
+from aerodrome.threads import SupervisedThread, ThreadEvent, ThreadSupervisor
 
 logger = structlog.get_logger("runtime")
 
@@ -135,9 +139,13 @@ def assembled(settings: Settings, keeper: Keeper, *, port: int, gateway_ports: P
                 pace=Pace(scale_in_after=settings.scale_in_after, drain_limit=settings.drain_limit),
             )
             reserve = DiskReserve(settings.paths)
-            crew = _crew(environments, controller, keeper, audit, reserve)
-            rooms = _Rooms(settings, keeper, environments, operations, audit, identity, backend, crew, port)
-            with _controlling(controller, backend, crew, reserve):
+            exposition, export = _exposed(settings, environments, port)
+            own = [keeper.thread, audit.writer, reserve.thread, *([export.thread] if export else [])]
+            crew = _crew(environments, [*controller.threads, *own])
+            rooms = _Rooms(
+                settings, keeper, environments, operations, audit, identity, backend, crew, exposition, export, port
+            )
+            with _controlling(controller, backend, crew, reserve), _exporting(export):
                 yield Applications(front=rooms.front(), operator=rooms.operator(), gateway=rooms.gateway())
 
 
@@ -153,6 +161,8 @@ class _Rooms:
     identity: _Identity
     backend: LocalBackend
     crew: ThreadSupervisor
+    exposition: Exposition
+    export: MetricsExport | None
     port: int
 
     def front(self) -> Starlette:
@@ -174,11 +184,7 @@ class _Rooms:
                 authenticator=identity.authenticator,
                 record=self.audit.record,
                 aws_endpoint_url=self.keeper.aws_endpoint_url(),
-                exposition=Exposition(
-                    token=key_files.scrape_token(self.settings.paths.keys),
-                    environments=self.operations.environments.all,
-                    totals=functools.partial(log_store.totals, self.settings.paths.logs_socket),
-                ),
+                exposition=self.exposition,
             )
         )
 
@@ -205,6 +211,7 @@ class _Rooms:
 
     def _troubles(self, overcommitment: Overcommitment) -> list[str]:
         found = [*disks.troubles(disks.look(self.settings.paths)), *self.crew.troubles(), overcommitment.sentence()]
+        found += self.export.troubles() if self.export else []
         return [each for each in found if each]
 
     def gateway(self) -> Gateway:
@@ -268,15 +275,42 @@ def _identity(settings: Settings, engine: Engine) -> Iterator[_Identity]:
         )
 
 
-def _crew(
-    environments: Environments, controller: Controller, keeper: Keeper, audit: Audit, reserve: DiskReserve
-) -> ThreadSupervisor:
+def _exposed(settings: Settings, environments: Environments, port: int) -> tuple[Exposition, MetricsExport | None]:
+    """What shows metrics to scrapers, and what sends the same to a collector, where one is set."""
+    address = CollectorAddress(settings.otlp_endpoint, settings.otlp_headers) if settings.otlp_endpoint else None
+    outbox = Outbox(Collector(address, METRICS)) if address else None
+    exposition = Exposition(
+        token=key_files.scrape_token(settings.paths.keys),
+        environments=environments.all,
+        totals=functools.partial(log_store.totals, settings.paths.logs_socket),
+        exported=(lambda: outbox.status) if outbox else None,
+    )
+    if outbox is None:
+        return exposition, None
+    instance = f"{socket.gethostname()}:{port}"
+    return exposition, MetricsExport(exposition.collected, outbox, every=settings.otlp_interval, instance=instance)
+
+
+@contextlib.contextmanager
+def _exporting(export: MetricsExport | None) -> Iterator[None]:
+    """Exports within the block, if anything is exported."""
+    if export is None:
+        yield
+        return
+    export.start()
+    try:
+        yield
+    finally:
+        export.close()
+
+
+def _crew(environments: Environments, threads: list[SupervisedThread]) -> ThreadSupervisor:
     """Supervises the control plane's own threads; an event tells when one ends or hangs."""
 
     def tell(told: ThreadEvent) -> None:
         environments.record(None, told.kind, told.sentence, {"thread": told.thread}, clock.now())
 
-    return ThreadSupervisor([*controller.threads, keeper.thread, audit.writer, reserve.thread], tell)
+    return ThreadSupervisor(threads, tell)
 
 
 @contextlib.contextmanager

@@ -33,6 +33,7 @@ from aerodrome.gateway.serving import GatewayServer
 from aerodrome.keeper import Keeper
 from aerodrome.listening.server import HttpServer
 from aerodrome.operator import app as operator
+from aerodrome.otlp.headers import HeadersFile
 from aerodrome.services import folders
 from aerodrome.settings import Paths, Settings
 
@@ -46,10 +47,11 @@ def serve(settings: Settings) -> None:
     """Be the control plane until told to end (SIGTERM, SIGINT). Services and environments go on afterwards.
 
     Raises:
-        CallerError: the address is not loopback, or its port is taken.
+        CallerError: the address is not loopback, its port is taken, or the collector's headers cannot be read.
     """
     gc.freeze()  # what was imported stays: it need not be looked through again and again
     log.configure()
+    HeadersFile(settings.otlp_headers).read()
     folders.make(settings.paths.data)
     folders.make(settings.paths.run)
     with (

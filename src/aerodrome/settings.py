@@ -13,6 +13,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import Field, field_validator
@@ -82,6 +83,17 @@ class Settings(BaseSettings):
     metrics_bytes: int = Field(default=2**30, ge=16 * 2**20)
     """Bytes of all metrics in the embedded CloudWatch; beyond it the finest and oldest points go."""
 
+    otlp_endpoint: str = ""
+    """The URL of an OpenTelemetry collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`: all metrics go
+    there. Empty = nothing is exported."""
+
+    otlp_headers_file: str = ""
+    """Path of a file (mode 0600) with the headers that the collector wants, a `Name: value` a line; it is read again
+    when it changes. Empty = none."""
+
+    otlp_interval: float = Field(default=60.0, ge=1, le=3600)
+    """Seconds between two exports of metrics."""
+
     temporary_bytes: int = Field(default=20 * 2**30, ge=16 * 2**20)
     """As root: bytes that an environment's code may write to /tmp, TMPDIR and AIRFLOW_HOME (an MWAA worker has 20 GB),
     at most a quarter of the disk; it holds for cells that start from now on."""
@@ -139,6 +151,16 @@ class Settings(BaseSettings):
         split_address(value)
         return value
 
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _is_collector(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0):
+            raise ValueError("this is not an http:// or https:// URL")
+        if parts.username is not None or parts.query or parts.fragment:
+            raise ValueError("the URL has more than a host, a port and a path; a key belongs into otlp_headers_file")
+        return value.rstrip("/")
+
     @field_validator("gateway_domain")
     @classmethod
     def _is_domain(cls, value: str) -> str:
@@ -151,6 +173,11 @@ class Settings(BaseSettings):
     def guards_aws(self) -> bool:
         """Whether IAM guards the embedded AWS services."""
         return self.aws_endpoint_url == EMBEDDED and self.iam == "on"
+
+    @property
+    def otlp_headers(self) -> Path | None:
+        """The file with the collector's headers."""
+        return Path(self.otlp_headers_file).expanduser().absolute() if self.otlp_headers_file else None
 
     @property
     def domain(self) -> str:

@@ -1,5 +1,7 @@
 """What Prometheus scrapes at `/metrics`: the control plane, the state of environments, and the metrics of each.
 
+The same leaves by OTLP, where that is on (`otlp.export`).
+
 Whoever can read the file `keys/scrape-token` of the data folder may scrape, with `Authorization: Bearer`; DAG code,
 which reaches this port, cannot. Series are bounded by the log store, which has the totals. Airflow's counters become
 counters, its timers summaries in seconds, everything else gauges.
@@ -9,13 +11,14 @@ from __future__ import annotations
 
 import hmac
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import structlog
 from anyio import to_thread
 from prometheus_client import CollectorRegistry, Counter, ProcessCollector, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 from starlette.requests import Request
@@ -23,6 +26,8 @@ from starlette.responses import PlainTextResponse, Response
 
 from aerodrome.airflow import published_metrics
 from aerodrome.model.environment import Environment
+from aerodrome.otlp.outbox import OutboxStatus
+from aerodrome.otlp.points import Collected
 
 PATH = "/metrics"
 
@@ -45,11 +50,17 @@ class Exposition:
         token: str,
         environments: Callable[[], Iterable[Environment]],
         totals: Callable[[], Iterable[Mapping[str, Any]]],
+        exported: Callable[[], OutboxStatus] | None = None,
     ) -> None:
-        """`environments` and `totals` block; `totals` raises OSError when the log store does not answer."""
+        """`environments` and `totals` block; `totals` raises OSError when the log store does not answer.
+
+        `exported` tells of OTLP; None: it is off.
+        """
         self._token = token.encode()
         self._environments = environments
         self._totals = totals
+        self._exported = exported
+        self._began = time.time()
         self._registry = CollectorRegistry()
         ProcessCollector(namespace="aerodrome_control_plane", registry=self._registry)
         self._answers = Counter(
@@ -74,19 +85,31 @@ class Exposition:
 
     def _page(self) -> bytes:
         registry = CollectorRegistry()
-        registry.register(_Families([*_of_environments(self._environments()), *self._of_totals()]))
+        registry.register(_Families([*self._of_now(), *self._of_totals()[0]]))
         return generate_latest(self._registry) + generate_latest(registry)
 
-    def _of_totals(self) -> Iterator[Metric]:
+    def collected(self) -> list[Collected]:
+        """All that the page shows, for those who send it; blocks."""
+        totals, since = self._of_totals()
+        own = Collected((*self._registry.collect(), *self._of_now()), since=self._began)
+        return [own, Collected((*totals,), since=since)]
+
+    def _of_now(self) -> Iterator[Metric]:
+        yield from _of_environments(self._environments())
+        if self._exported is not None:
+            yield _of_batches(self._exported())
+
+    def _of_totals(self) -> tuple[list[Metric], float]:
+        """What the log store has, and since when it counts."""
         up = GaugeMetricFamily("aerodrome_log_store_up", "Whether the store of metrics answers.")
         try:
             found = list(self._totals())
         except OSError as error:
             log.info("the store of metrics does not answer", error=str(error))
             up.add_metric([], 0.0)
-            return iter([up])
+            return [up], 0.0
         up.add_metric([], 1.0)
-        return iter([up, *families(found)])
+        return [up, *families(found)], max((each.get("since", 0.0) for each in found), default=0.0)
 
 
 class _Families(Collector):
@@ -107,6 +130,15 @@ def _of_environments(found: Iterable[Environment]) -> Iterator[Metric]:
     for each in found:
         status.add_metric([each.name, str(each.status)], 1.0)
     yield status
+
+
+def _of_batches(status: OutboxStatus) -> Metric:
+    batches = CounterMetricFamily(
+        "aerodrome_otlp_batches", "Batches of metrics that were to be exported by OTLP.", labels=["outcome"]
+    )
+    batches.add_metric(["sent"], status.sent)
+    batches.add_metric(["dropped"], status.dropped)
+    return batches
 
 
 def families(totals: Iterable[Mapping[str, Any]]) -> list[Metric]:

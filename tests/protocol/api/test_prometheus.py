@@ -49,7 +49,7 @@ def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
 def total(name: str, unit: str = "Count", namespace: str = "AmazonMWAA", minute: float = 6000.0, **given: Any) -> Any:
     dimensions = {"Environment": "demo", **given}
     return {"namespace": namespace, "name": name, "dimensions": dimensions, "unit": unit, "count": 4.0, "sum": 6000.0,
-            "minute": minute, "last": 1500.0}  # fmt: skip
+            "minute": minute, "last": 1500.0, "since": 100.0}  # fmt: skip
 
 
 def test_its_own_parser_reads_it(behind: Behind, port: int, mwaa: Any, creation: dict[str, Any]) -> None:

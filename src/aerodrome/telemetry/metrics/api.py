@@ -71,7 +71,7 @@ class MetricsApi:
         self._region = region
         self._account = account
         self._rates = Rates(time.monotonic)
-        self.totals = Totals(SCRAPED)
+        self.totals = Totals(SCRAPED, since=time.time())
 
     async def answer(
         self, *, path: str, target: str, query: str, body: bytes, caller: str, request_id: str

@@ -17,8 +17,10 @@ MOST_TOTALS = 10_000
 class Totals:
     """How often, the sum and the last mean of each metric of some namespaces."""
 
-    def __init__(self, namespaces: Collection[str]) -> None:
+    def __init__(self, namespaces: Collection[str], *, since: float) -> None:
+        """`since` is now, in seconds since 1970."""
         self._namespaces = frozenset(namespaces)
+        self._since = since
         self._found: dict[tuple[Metric, str], list[float]] = {}
         """Metric and unit → count, sum, the last minute and its mean."""
 
@@ -50,6 +52,7 @@ class Totals:
                 "sum": total,
                 "minute": minute,
                 "last": last,
+                "since": self._since,
             }
             for (metric, unit), (count, total, minute, last) in self._found.items()
         ]

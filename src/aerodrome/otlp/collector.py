@@ -1,0 +1,116 @@
+"""Sends requests to a collector, by OTLP over HTTP, with the standard library's client.
+
+OpenTelemetry's own exporters were weighed: they have no bound in bytes, give a request up after ten seconds without
+counting it, do not heed Retry-After, and take their settings from variables of the process.
+"""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from aerodrome.errors import CallerError
+from aerodrome.otlp.headers import HeadersFile
+
+METRICS = "/v1/metrics"
+
+TIMEOUT = 10.0
+"""Seconds without a byte."""
+
+ANSWER_LIMIT = 64 * 1024
+"""Bytes of an answer that are read."""
+
+SENTENCE_LIMIT = 300
+
+CONTENT_TYPE = "application/x-protobuf"
+
+LATER = frozenset({429, 502, 503, 504})
+"""What a collector answers that may take the same request later; OTLP says that nothing else is to be repeated."""
+
+LONGEST_WISH = 300.0
+"""Seconds of Retry-After that are heeded."""
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorAddress:
+    """A collector that takes OTLP over HTTP."""
+
+    endpoint: str
+    """The URL that the paths of OTLP are put after, as OTEL_EXPORTER_OTLP_ENDPOINT is."""
+    headers: Path | None
+    """The file with the headers that it wants; None = none."""
+
+
+class CollectorAwayError(Exception):
+    """The request was not taken; it may be later, after `delay` seconds if the collector has said so."""
+
+    def __init__(self, sentence: str, delay: float = 0.0) -> None:
+        super().__init__(sentence)
+        self.delay = delay
+
+
+class CollectorRefusedError(Exception):
+    """The collector will not take this request."""
+
+
+class Collector:
+    """What takes one kind of data; for one thread."""
+
+    def __init__(self, address: CollectorAddress, path: str) -> None:
+        self.url = address.endpoint.rstrip("/") + path
+        self._parts = urlsplit(self.url)
+        self._headers = HeadersFile(address.headers)
+        self._connection: http.client.HTTPConnection | None = None
+
+    def post(self, body: bytes) -> bytes:
+        """Send a request; returns what is answered.
+
+        Raises:
+            CollectorAwayError: it may be taken later.
+            CollectorRefusedError: it will not.
+        """
+        try:
+            headers = self._headers.read()
+        except CallerError as error:
+            raise CollectorAwayError(str(error)) from error
+        headers |= {"Content-Type": CONTENT_TYPE, "Content-Encoding": "gzip"}
+        try:
+            if self._connection is None:
+                self._connection = self._connect()
+            self._connection.request("POST", self._parts.path, body=gzip.compress(body), headers=headers)
+            response = self._connection.getresponse()
+            answer = response.read(ANSWER_LIMIT)
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise CollectorAwayError(f"{self.url} does not answer: {why}"[:SENTENCE_LIMIT]) from error
+        if not response.isclosed():  # it says more than anybody wants to know
+            self.close()
+        if response.status == http.client.OK:
+            return answer
+        self.close()
+        sentence = f"{self.url} answers {response.status} {response.reason}"[:SENTENCE_LIMIT]
+        if response.status in LATER:
+            raise CollectorAwayError(sentence, _delay(response.getheader("retry-after", "")))
+        raise CollectorRefusedError(sentence)
+
+    def close(self) -> None:
+        """Drop the connection; the next request makes another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _connect(self) -> http.client.HTTPConnection:
+        host, port = self._parts.hostname or "", self._parts.port
+        if self._parts.scheme == "https":
+            return http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=ssl.create_default_context())
+        return http.client.HTTPConnection(host, port, timeout=TIMEOUT)
+
+
+def _delay(wish: str) -> float:
+    """Seconds that Retry-After asks for; a date is not understood."""
+    return min(float(wish), LONGEST_WISH) if wish.isascii() and wish.isdecimal() else 0.0

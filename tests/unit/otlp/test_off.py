@@ -1,0 +1,42 @@
+"""OTLP costs nothing where it is off."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from aerodrome.settings import Settings
+
+LOADED = """
+import sys, importlib
+importlib.import_module(sys.argv[1])
+print([name for name in sys.modules if name.startswith(("google.protobuf", "opentelemetry.proto"))])
+"""
+
+
+@pytest.mark.parametrize("process", ["aerodrome.runtime", "aerodrome.sidecar.process"])
+def test_no_process_imports_the_messages_before_there_is_something_to_send(process):
+    done = subprocess.run([sys.executable, "-c", LOADED, process], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("given", ["", "http://127.0.0.1:4318", "https://otlp.example.com/some/where/"])
+def test_urls(given):
+    assert Settings(otlp_endpoint=given).otlp_endpoint == given.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "given", ["127.0.0.1:4318", "grpc://h:4317", "http://", "http://h:99999", "http://u:p@h", "http://h/?key=k", "h"]
+)
+def test_what_is_no_url_of_a_collector(given):
+    with pytest.raises(ValidationError, match="otlp_endpoint"):
+        Settings(otlp_endpoint=given)
+
+
+def test_a_secret_in_a_url_is_not_shown():
+    with pytest.raises(ValidationError) as raised:
+        Settings(otlp_endpoint="http://u:the-secret@h")
+    assert "the-secret" not in str(raised.value.errors()[0]["msg"])

@@ -1,0 +1,77 @@
+"""Metrics of Prometheus' kind as OTLP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.metrics.v1 import metrics_pb2
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+
+from aerodrome.otlp import points
+from aerodrome.otlp.points import Collected
+from collector import attributes
+
+SECOND = 1_000_000_000
+
+
+def exported(*families: Metric) -> list[Any]:
+    found = points.requests([Collected(families, since=50.0)], now=100.0, instance="machine:4560")
+    requests = [ExportMetricsServiceRequest.FromString(each) for each in found]
+    return [resource for request in requests for resource in request.resource_metrics]
+
+
+def metrics(resources: Iterable[Any]) -> dict[str, Any]:
+    return {metric.name: metric for each in resources for scope in each.scope_metrics for metric in scope.metrics}
+
+
+def test_each_kind_is_the_kind_that_it_was():
+    counter = CounterMetricFamily("finished", "Tasks.", labels=["dag"], created=1.0)
+    counter.add_metric(["d"], 7, created=1.0)
+    summary = SummaryMetricFamily("run_seconds", "Runs.", labels=["dag"])
+    summary.add_metric(["d"], count_value=3, sum_value=1.5)
+    gauge = GaugeMetricFamily("memory_percent", "Memory.", labels=["unit"])
+    gauge.add_metric(["web"], 12.5)
+    found = metrics(exported(counter, summary, gauge))
+    [counted] = found["finished"].sum.data_points
+    assert found["finished"].sum.is_monotonic
+    assert found["finished"].sum.aggregation_temporality == metrics_pb2.AGGREGATION_TEMPORALITY_CUMULATIVE
+    assert (counted.as_double, attributes(counted.attributes)) == (7, {"dag": "d"})
+    assert (counted.start_time_unix_nano, counted.time_unix_nano) == (50 * SECOND, 100 * SECOND)
+    [timed] = found["run_seconds"].histogram.data_points
+    assert (timed.count, timed.sum, list(timed.bucket_counts), list(timed.explicit_bounds)) == (3, 1.5, [3], [])
+    assert not timed.HasField("min")
+    [measured] = found["memory_percent"].gauge.data_points
+    assert (measured.as_double, measured.time_unix_nano) == (12.5, 100 * SECOND)
+    assert [found[name].unit for name in ("finished", "run_seconds", "memory_percent")] == ["", "s", "%"]
+
+
+def test_an_environment_is_a_resource_and_no_label():
+    gauge = GaugeMetricFamily("open", "Open.", labels=["environment", "pool"])
+    gauge.add_metric(["blue", "default"], 1)
+    gauge.add_metric(["green", "default"], 2)
+    up = GaugeMetricFamily("up", "Up.", value=1)
+    found = {each.get("aerodrome.environment"): each for each in map(of_resource, exported(gauge, up))}
+    assert {key: each["service.name"] for key, each in found.items()} == {
+        "blue": "blue", "green": "green", None: "aerodrome-control-plane",
+    }  # fmt: skip
+    assert {each["service.namespace"] for each in found.values()} == {"aerodrome"}
+    assert {each["service.instance.id"] for each in found.values()} == {"machine:4560"}
+    assert [attributes(point.attributes) for point in metrics(exported(gauge))["open"].gauge.data_points] == [
+        {"pool": "default"}
+    ]
+
+
+def of_resource(found: Any) -> dict[str, str]:
+    return attributes(found.resource.attributes)
+
+
+def test_what_is_much_goes_in_pieces_and_a_summary_stays_whole(monkeypatch):
+    monkeypatch.setattr(points, "MOST_POINTS", 3)
+    summary = SummaryMetricFamily("run_seconds", "Runs.", labels=["dag"])
+    for number in range(8):
+        summary.add_metric([str(number)], count_value=number, sum_value=number / 2)
+    pieces = [metrics([each])["run_seconds"].histogram.data_points for each in exported(summary)]
+    assert [len(each) for each in pieces] == [3, 3, 2]
+    assert [(point.count, point.sum) for each in pieces for point in each] == [(n, n / 2) for n in range(8)]
