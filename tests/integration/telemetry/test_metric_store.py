@@ -90,6 +90,19 @@ def test_units_are_apart_and_together(catalogue):
     assert catalogue.units(M) == ["Count", "None"]
 
 
+def test_metrics_are_listed_once_whatever_their_units_and_some_at_a_time(catalogue):
+    for unit in ("Count", "None"):
+        catalogue.add([datum(START, 1.0, Metric("n", f"m{number}", ()), unit) for number in range(5)], "me")
+    catalogue.add(
+        [datum(START - DAY, 1.0, Metric("n", "m5", ())), datum(START, 1.0, Metric("n", "m5", ()), "None")], "me"
+    )
+    found, after = [], 0
+    while page := catalogue.listed(namespace="n", name=None, since=START, after=after, limit=2):
+        found += [metric.name for _, metric in page]
+        after = page[-1][0]
+    assert found == [f"m{number}" for number in range(6)]
+
+
 def test_one_caller_cannot_take_the_room_of_all(catalogue, monkeypatch):
     monkeypatch.setattr(catalogue_module, "MOST_SERIES_EACH", 3)
     crowd = [datum(START, 1.0, Metric("n", f"m{number}", ())) for number in range(4)]

@@ -250,9 +250,11 @@ class MetricCatalogue:
     ) -> list[tuple[int, Metric]]:
         """Metrics with a number to go on from, of those that had a point at or after `since`."""
         rows = self._db.execute(
-            "SELECT min(id) AS number, namespace, name, dimensions FROM series"
-            " WHERE (?1 IS NULL OR namespace = ?1) AND (?2 IS NULL OR name = ?2) AND last_moment >= ?3"
-            " GROUP BY namespace, name, dimensions HAVING min(id) > ?4 ORDER BY number LIMIT ?5",
+            "SELECT id AS number, namespace, name, dimensions FROM series AS one WHERE id > ?4 AND last_moment >= ?3"
+            " AND (?1 IS NULL OR namespace = ?1) AND (?2 IS NULL OR name = ?2) AND NOT EXISTS"  # in another unit
+            " (SELECT 1 FROM series AS other WHERE other.namespace = one.namespace AND other.name = one.name"
+            " AND other.dimensions = one.dimensions AND other.id < one.id AND other.last_moment >= ?3)"
+            " ORDER BY id LIMIT ?5",
             (namespace, name, since, after, limit),
         )
         return [(row["number"], _metric(row)) for row in rows]
