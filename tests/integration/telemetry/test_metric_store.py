@@ -15,6 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aerodrome.telemetry.metrics import api as api_module
 from aerodrome.telemetry.metrics import catalogue as catalogue_module
@@ -112,6 +114,85 @@ def test_one_caller_cannot_take_the_room_of_all(catalogue, monkeypatch):
     catalogue.add(crowd[:3], "hostile")
     catalogue.add([datum(START, 1.0)], "another")
     catalogue.add(crowd[:3], "hostile")  # more points of known metrics
+
+
+def content(catalogue):
+    """All that a file says of points."""
+    return [
+        [tuple(row) for row in catalogue._db.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3")]  # noqa: S608 - ours
+        for table in ("series", "minutes", "blocks")
+    ]
+
+
+values = st.floats(-1e6, 1e6)
+measured = st.one_of(
+    st.dictionaries(values, st.just(1.0), min_size=1, max_size=60).map(points.of),
+    st.tuples(values, values).map(lambda two: points.DataPoint(2.0, sum(two), min(two), max(two))),
+)
+sent = st.lists(
+    st.builds(
+        Datum,
+        st.sampled_from([M, Metric("n", "other", ())]),
+        st.sampled_from(["Count", "None"]),
+        st.integers(0, 9).map(lambda minute: START + minute * MINUTE),
+        measured,
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(batches=st.lists(sent, min_size=1, max_size=4), upkeep=st.sampled_from(["none", "rolled", "evicted", "opened"]))
+def test_a_batch_is_what_its_points_are_one_by_one(tmp_path_factory, batches, upkeep):
+    folder = tmp_path_factory.mktemp("batches")
+    whole, single = (MetricCatalogue(folder / name) for name in ("whole", "single"))
+    for batch in batches:
+        whole.add(batch, "me")
+        for each in batch:
+            single.add([each], "me")
+        for each in (whole, single):
+            if upkeep in {"rolled", "evicted"}:
+                roll(each, START + 5 * MINUTE)
+            if upkeep == "evicted":
+                each.evict([periods.Eviction(period, START + 60 * DAY) for period in periods.PERIODS])
+        if upkeep == "opened":  # a process that knows no series yet
+            whole.close()
+            whole = MetricCatalogue(folder / "whole")
+        assert content(whole) == content(single)
+    whole.close()
+    single.close()
+
+
+def test_a_metric_that_was_forgotten_comes_again(catalogue):
+    catalogue.add([datum(START, 1.0)], "me")
+    roll(catalogue, START + DAY)
+    catalogue.evict(periods.expired(START + 500 * DAY))
+    assert catalogue.all_metrics(0) == []
+    catalogue.add([datum(START + 500 * DAY, 2.0)], "me")
+    assert catalogue.all_metrics(0) == [M]
+    assert sums(catalogue, START + 500 * DAY, START + 501 * DAY, DAY) == {START + 500 * DAY: 2.0}
+
+
+def test_nothing_of_a_request_that_failed_is_remembered(catalogue, monkeypatch):
+    catalogue.add([datum(START, 1.0)], "me")
+    monkeypatch.setattr(catalogue_module, "MOST_SERIES", 2)
+    new = Metric("n", "new", ())
+    with pytest.raises(TelemetryRefusedError, match="No more metrics"):
+        catalogue.add([datum(START + MINUTE, 1.0), datum(START, 1.0, new), datum(START, 1.0, unit="None")], "me")
+    catalogue.add([datum(START + MINUTE, 2.0), datum(START, 3.0, new)], "me")
+    assert catalogue.all_metrics(START + MINUTE) == [M]
+    assert sums(catalogue, START, START + HOUR, MINUTE) == {START: 1.0, START + MINUTE: 2.0}
+    assert sums(catalogue, START, START + HOUR, MINUTE, metric=new) == {START: 3.0}
+
+
+def test_series_are_remembered_within_a_bound(catalogue, monkeypatch):
+    monkeypatch.setattr(catalogue_module, "MOST_REMEMBERED", 100)
+    crowd = [Metric("n", f"m{number}", ()) for number in range(50)]
+    for minute in range(3):
+        catalogue.add([datum(START + minute * MINUTE, 1.0, each) for each in crowd * 2], "me")
+        assert len(catalogue._series) <= 10
+    for each in crowd:
+        assert sums(catalogue, START, START + HOUR, HOUR, metric=each) == {START: 6.0}
 
 
 def test_the_store_stays_below_its_limit_and_loses_the_finest_first(tmp_path):

@@ -41,6 +41,9 @@ MOST_NOTICES = 1000
 
 TOLD_AT_ONCE = 100
 
+MOST_REMEMBERED = 4 * 2**20
+"""Characters of the names of series whose numbers are remembered: 20,000 series of usual names, or 40 MB at worst."""
+
 ROLLED_AT_ONCE = 500
 """Blocks of one transaction: nobody else is answered while it lasts."""
 
@@ -136,11 +139,24 @@ class AlarmMove:
     notices: tuple[Notice, ...] = ()
 
 
+@dataclass(slots=True)
+class _Series:
+    """What is remembered of a series."""
+
+    number: int
+    last_moment: int
+    """No minute after this one has a row."""
+
+
 class MetricCatalogue:
     """The open file."""
 
     def __init__(self, path: Path) -> None:
         self._db = sqlite_file.opened(path, SCHEMA)
+        self._series: dict[tuple[Metric, str], _Series] = {}
+        """By metric and unit: those that points came for lately. It says what the file says."""
+        self._remembered = 0
+        """Characters of their names."""
 
     def close(self) -> None:
         self._db.close()
@@ -151,11 +167,34 @@ class MetricCatalogue:
         Raises:
             TelemetryRefusedError: there would be too many metrics.
         """
-        with sqlite_file.transaction(self._db):
-            for datum in data:
-                self._merge(self._series(datum, owner), datum)
+        try:
+            with sqlite_file.transaction(self._db):
+                self._write(data, owner)
+        except BaseException:
+            self._forget()  # what it knows by now may not be in the file
+            raise
 
-    def _series(self, datum: Datum, owner: str) -> int:
+    def _write(self, data: Sequence[Datum], owner: str) -> None:
+        """Each point is merged with what is there, in the order in which they come; each row is written once."""
+        rows: dict[tuple[int, int], DataPoint] = {}
+        newer: dict[int, int] = {}
+        for datum in data:
+            series = self._series.get((datum.metric, datum.unit)) or self._found_or_made(datum, owner)
+            at = series.number, datum.moment
+            there = rows.get(at)
+            if datum.moment > series.last_moment:
+                newer[series.number] = series.last_moment = datum.moment
+            elif there is None:
+                there = self._minute(*at)
+            rows[at] = datum.point if there is None else points.merged(there, datum.point)
+        self._db.executemany("UPDATE series SET last_moment = ?2 WHERE id = ?1", newer.items())
+        # In the order of the table, so that a page of the file is written to once.
+        self._db.executemany(
+            "REPLACE INTO minutes VALUES (?, ?, ?, ?, ?, ?, ?)", (_row(at, rows[at]) for at in sorted(rows))
+        )
+
+    def _found_or_made(self, datum: Datum, owner: str) -> _Series:
+        """The series that the file has, or a new one; remembered from now on."""
         dimensions = json.dumps(datum.metric.dimensions)
         key = (datum.metric.namespace, datum.metric.name, dimensions, datum.unit)
         row = self._db.execute(
@@ -167,10 +206,18 @@ class MetricCatalogue:
                 "INSERT INTO series (namespace, name, dimensions, unit, owner, last_moment) VALUES (?, ?, ?, ?, ?, ?)",
                 (*key, owner, datum.moment),
             )
-            return int(made.lastrowid or 0)
-        if row["last_moment"] < datum.moment:
-            self._db.execute("UPDATE series SET last_moment = ? WHERE id = ?", (datum.moment, row["id"]))
-        return int(row["id"])
+            series = _Series(int(made.lastrowid or 0), datum.moment)
+        else:
+            series = _Series(row["id"], row["last_moment"])
+        if self._remembered > MOST_REMEMBERED:
+            self._forget()
+        self._remembered += sum(map(len, key))
+        self._series[datum.metric, datum.unit] = series
+        return series
+
+    def _forget(self) -> None:
+        self._series.clear()
+        self._remembered = 0
 
     def _check_room(self, owner: str) -> None:
         own = self._one("SELECT count(*) FROM series WHERE owner = ?", owner)
@@ -179,16 +226,9 @@ class MetricCatalogue:
                 LIMIT, f"No more metrics are taken: one caller may have {MOST_SERIES_EACH}, all {MOST_SERIES}."
             )
 
-    def _merge(self, series: int, datum: Datum) -> None:
-        row = self._db.execute(
-            "SELECT * FROM minutes WHERE series = ? AND moment = ?", (series, datum.moment)
-        ).fetchone()
-        point = datum.point if row is None else points.merged(_point(row), datum.point)
-        spread = None if point.spread is None else json.dumps(list(point.spread.items()))
-        self._db.execute(
-            "REPLACE INTO minutes VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (series, datum.moment, point.count, point.sum, point.least, point.most, spread),
-        )
+    def _minute(self, series: int, moment: int) -> DataPoint | None:
+        row = self._db.execute("SELECT * FROM minutes WHERE series = ? AND moment = ?", (series, moment)).fetchone()
+        return None if row is None else _point(row)
 
     def read(
         self, metric: Metric, unit: str | None, *, start: int, end: int, period: int, phase: int = 0
@@ -308,10 +348,12 @@ class MetricCatalogue:
                     "DELETE FROM blocks WHERE period = ? AND start <= ?",
                     (each.period, each.before - SPANS[each.period]),
                 ).rowcount
-            self._db.execute(
+            without = self._db.execute(
                 "DELETE FROM series WHERE NOT EXISTS (SELECT 1 FROM blocks WHERE blocks.series = series.id)"
                 " AND NOT EXISTS (SELECT 1 FROM minutes WHERE minutes.series = series.id)"
-            )
+            ).rowcount
+            if without:
+                self._forget()
         return gone
 
     def size(self) -> int:
@@ -477,6 +519,11 @@ def _metric(row: sqlite3.Row) -> Metric:
 def _point(row: sqlite3.Row) -> DataPoint:
     spread = None if row["spread"] is None else dict(json.loads(row["spread"]))
     return DataPoint(row["count"], row["sum"], row["least"], row["most"], spread)
+
+
+def _row(at: tuple[int, int], point: DataPoint) -> tuple[object, ...]:
+    spread = None if point.spread is None else json.dumps(list(point.spread.items()))
+    return (*at, point.count, point.sum, point.least, point.most, spread)
 
 
 def _packed(whole: Mapping[int, DataPoint]) -> bytes:
