@@ -58,10 +58,9 @@ def kept(service: OwnEmulator, cluster: Cluster) -> Iterator[Warehouses]:
         databases.drop_role(cluster, name)
 
 
-@pytest.fixture(scope="package")
-def warehouse_keeper(service: OwnEmulator, cluster: Cluster) -> Iterator[Warehouses]:
-    with kept(service, cluster) as found:
-        yield found
+@pytest.fixture(scope="session")
+def warehouse_keeper(service: OwnEmulator, cluster: Cluster, until_unit_ends: contextlib.ExitStack) -> Warehouses:
+    return until_unit_ends.enter_context(kept(service, cluster))
 
 
 @pytest.fixture
@@ -70,10 +69,9 @@ def own_keeper(own_service: OwnEmulator, cluster: Cluster) -> Iterator[Warehouse
         yield found
 
 
-@pytest.fixture(scope="package")
-def service() -> Iterator[OwnEmulator]:
-    with own_emulator.running() as found:
-        yield found
+@pytest.fixture(scope="session")
+def service(until_unit_ends: contextlib.ExitStack) -> OwnEmulator:
+    return until_unit_ends.enter_context(own_emulator.running())
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -9,13 +9,12 @@ import pytest
 from protocol.aws.world import ADMINISTRATOR, World, opened
 
 
-@pytest.fixture(scope="package")
-def world() -> Iterator[World]:
-    with opened() as found:
-        yield found
+@pytest.fixture(scope="session")
+def world(until_unit_ends: ExitStack) -> World:
+    return until_unit_ends.enter_context(opened())
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def made(world: World) -> dict[str, Any]:
     """What an administrator has made for the cases."""
     root = world.user(ADMINISTRATOR)

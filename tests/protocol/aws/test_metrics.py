@@ -153,10 +153,11 @@ def own_part(world: World) -> Iterator[Key]:
     world.identity.keys[key.access_key_id] = AccessKey(
         access_key_id=key.access_key_id, sealed_secret=VAULT.seal_secret(key.secret), principal=principal, active=True
     )
+    before = set(world.identity.environments)
     world.identity.environments.add("one")
     yield key
     del world.identity.keys[key.access_key_id]
-    world.identity.environments.discard("one")
+    world.identity.environments = before
 
 
 @pytest.mark.parametrize("reserved", ["AWS/MWAA", "AWS/EC2", "AWS/"])
