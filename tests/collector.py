@@ -13,7 +13,7 @@ from typing import Any
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
 
-from aerodrome.otlp.collector import CollectorAddress
+from aerodrome.otlp.addresses import CollectorAddress
 
 REQUESTS = {
     "/v1/metrics": metrics_service_pb2.ExportMetricsServiceRequest,

@@ -57,7 +57,9 @@ from aerodrome.operations.hibernation import Waking
 from aerodrome.operations.preflight import Preflight
 from aerodrome.operator import app as operator_app
 from aerodrome.operator.dependencies import OperatorDependencies
-from aerodrome.otlp.collector import METRICS, Collector, CollectorAddress
+from aerodrome.otlp import addresses
+from aerodrome.otlp.addresses import CollectorAddress
+from aerodrome.otlp.collector import METRICS, Collector
 from aerodrome.otlp.export import MetricsExport
 from aerodrome.otlp.outbox import Outbox
 from aerodrome.services import databases, disks, uid_register
@@ -278,6 +280,7 @@ def _identity(settings: Settings, engine: Engine) -> Iterator[_Identity]:
 def _exposed(settings: Settings, environments: Environments, port: int) -> tuple[Exposition, MetricsExport | None]:
     """What shows metrics to scrapers, and what sends the same to a collector, where one is set."""
     address = CollectorAddress(settings.otlp_endpoint, settings.otlp_headers) if settings.otlp_endpoint else None
+    addresses.write(settings.paths.collector, address)
     outbox = Outbox(Collector(address, METRICS)) if address else None
     exposition = Exposition(
         token=key_files.scrape_token(settings.paths.keys),

@@ -296,6 +296,11 @@ class Paths:
         return self.run / "announced"
 
     @property
+    def collector(self) -> Path:
+        """Where sidecars read to which collector traces go; not there while OTLP is off."""
+        return self.run / "collector.json"
+
+    @property
     def aws_socket(self) -> Path:
         """Where the embedded AWS emulator answers, to the door alone."""
         return self.run / "aws.sock"

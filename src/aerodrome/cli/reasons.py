@@ -139,6 +139,13 @@ def _sidecar(name: str, sidecar: Document) -> Iterator[Reason]:
             f"Metrics are not published: {metrics['error']}",
             "let the execution role cloudwatch:PutMetricData (aerodrome role create writes it)",
         )
+    traces = sidecar.get("traces") or {}
+    if traces.get("error"):
+        yield Reason(
+            "TRACES_BEHIND",
+            f"Traces are not exported: {traces['error']}",
+            "look at the collector, AERODROME_OTLP_ENDPOINT and AERODROME_OTLP_HEADERS_FILE",
+        )
 
 
 def _import_errors(name: str, errors: Sequence[Document]) -> Iterator[Reason]:

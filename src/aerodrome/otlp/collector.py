@@ -9,14 +9,13 @@ from __future__ import annotations
 import gzip
 import http.client
 import ssl
-from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from aerodrome.errors import CallerError
+from aerodrome.otlp.addresses import CollectorAddress
 from aerodrome.otlp.headers import HeadersFile
 
-METRICS = "/v1/metrics"
+METRICS, TRACES = "/v1/metrics", "/v1/traces"
 
 TIMEOUT = 10.0
 """Seconds without a byte."""
@@ -33,16 +32,6 @@ LATER = frozenset({429, 502, 503, 504})
 
 LONGEST_WISH = 300.0
 """Seconds of Retry-After that are heeded."""
-
-
-@dataclass(frozen=True, slots=True)
-class CollectorAddress:
-    """A collector that takes OTLP over HTTP."""
-
-    endpoint: str
-    """The URL that the paths of OTLP are put after, as OTEL_EXPORTER_OTLP_ENDPOINT is."""
-    headers: Path | None
-    """The file with the headers that it wants; None = none."""
 
 
 class CollectorAwayError(Exception):

@@ -63,6 +63,11 @@ class Outbox:
             self._bytes += len(batch)
             self._make_room()
 
+    def drop(self) -> None:
+        """Count a batch that was not even put in."""
+        with self._lock:
+            self._count(dropped=1)
+
     def send(self, beat: Callable[[], None] = lambda: None) -> float:
         """Send all that waits, as far as the collector takes it; returns for how many seconds that is vain."""
         while self._monotonic() >= self._not_before:
@@ -138,12 +143,12 @@ def _complaint(answer: bytes) -> str:
     if not answer:
         return ""
     from google.protobuf.message import DecodeError  # noqa: PLC0415 - 7 MB that nobody needs while OTLP is off
-    from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2  # noqa: PLC0415 - as above
+    from opentelemetry.proto.collector.trace.v1 import trace_service_pb2  # noqa: PLC0415 - as above
 
-    try:
-        found = metrics_service_pb2.ExportMetricsServiceResponse.FromString(answer).partial_success
+    try:  # the answers to traces and to metrics have the same fields
+        found = trace_service_pb2.ExportTraceServiceResponse.FromString(answer).partial_success
     except DecodeError:
         return ""  # it has said 200
-    if found.rejected_data_points:
-        return f"has refused {found.rejected_data_points} of what it was sent: {found.error_message}"[:300]
+    if found.rejected_spans:
+        return f"has refused {found.rejected_spans} of what it was sent: {found.error_message}"[:300]
     return f"says: {found.error_message}"[:300] if found.error_message else ""

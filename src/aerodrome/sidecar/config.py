@@ -139,6 +139,8 @@ class SidecarConfig:
     """None: nothing is shipped."""
     metrics: MetricsConfig | None
     """None: nothing is published."""
+    collector: Path | None
+    """The file that says where spans go (`otlp.addresses`); None: nowhere, ever."""
     task_logs: TaskLogs | None
     """None: nothing of them is ever removed."""
     interval: float
@@ -199,6 +201,7 @@ def parse(document: object) -> SidecarConfig:
         status_file=_path(document, "status_file"),
         logs=_logs(document),
         metrics=_metrics(document),
+        collector=None if document.get("collector") is None else _path(document, "collector"),
         task_logs=_task_logs(document),
         interval=_seconds(document, "interval", default=1.0),
         announced_at=None if document.get("announced_at") is None else _path(document, "announced_at"),

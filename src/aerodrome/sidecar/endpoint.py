@@ -1,10 +1,12 @@
-"""The container-credentials endpoint: how a unit's AWS SDK gets the role's keys without any key in its environment.
+"""The port that units reach the sidecar at: for the role's keys, and for spans that they want to be sent (`traces`).
+
+It is the container-credentials endpoint: how a unit's AWS SDK gets keys without any key in its environment.
 
 A unit is told `AWS_CONTAINER_CREDENTIALS_FULL_URI=http://127.0.0.1:<port>/credentials` and
 `AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE`; each SDK then sends the file's content as `Authorization`. Every unit counts
 as hostile: requests are bounded in size, time and number. A connection of a user who is not the environment's own is
 closed before a byte of it is read, for it can only be there to take a place. The endpoint runs in a thread of its own
-and only reads what `credentials` holds.
+and only reads what `credentials` holds. Spans need no token: whose a connection is says enough.
 """
 
 from __future__ import annotations
@@ -24,9 +26,12 @@ from pathlib import Path
 
 import structlog
 
+from aerodrome.budget import Budget, BusyError
 from aerodrome.errors import BrokenError
 from aerodrome.listening import heads, peers
 from aerodrome.listening.crowd import Client, ClientPhase, ConnectionLimits, Crowd
+from aerodrome.otlp.collector import CONTENT_TYPE
+from aerodrome.sidecar import traces
 from aerodrome.sidecar.credentials import RoleCredentials
 
 PATH = "/credentials"
@@ -48,6 +53,9 @@ LIMITS = ConnectionLimits(total=MAX_CONNECTIONS, each_peer=48, bodies_each_peer=
 
 BACKLOG = 1024
 """Connections that the kernel holds until they are looked at, strangers' among them."""
+
+SPANS_HELD = 4 * traces.LONGEST_BODY
+"""Bytes of requests with spans that are read at one time; one user of the environment has half of them."""
 
 MAX_LEFTOVERS = 16
 """Reads of what a client sends beyond its request (a body, say) before its connection is cut."""
@@ -139,12 +147,20 @@ class CredentialsEndpoint:
     """The listener and its thread. `decide` turns a request's head into an answer and runs in that thread.
 
     `users` are the environment's own, who may connect beside root and ourselves; None = anybody of this machine.
+    `take` takes the body of a request with spans.
     """
 
     def __init__(
-        self, listener: socket.socket, *, decide: Callable[[bytes], Answer], users: Iterable[int] | None
+        self,
+        listener: socket.socket,
+        *,
+        decide: Callable[[bytes], Answer],
+        users: Iterable[int] | None,
+        take: Callable[[bytes], HTTPStatus],
     ) -> None:
         self._decide = decide
+        self._take = take
+        self._spans = Budget(SPANS_HELD, each=SPANS_HELD // 2, patience=0.0)
         self._users = None if users is None else frozenset((*users, 0, os.geteuid()))
         self._crowd = Crowd(LIMITS)
         self._open: dict[Client, asyncio.StreamWriter] = {}
@@ -219,10 +235,15 @@ class CredentialsEndpoint:
         except asyncio.LimitOverrunError:
             head = b""
         self._crowd.move(client, ClientPhase.SERVED, self._loop.time())
-        status, document = self._decide(head) if head else MALFORMED
-        body = json.dumps(document).encode()
+        length = traces.asked(head)
+        if length is None:
+            status, document = self._decide(head) if head else MALFORMED
+            kind, body = "application/json", json.dumps(document).encode()
+        else:
+            # What OTLP answers is a message, and without anything to tell it has no bytes.
+            status, kind, body = await self._taken(client, reader, length), CONTENT_TYPE, b""
         writer.write(
-            f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/json\r\n"
+            f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {kind}\r\n"
             f"Content-Length: {len(body)}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n".encode()
             + body
         )
@@ -234,6 +255,17 @@ class CredentialsEndpoint:
         for _ in range(MAX_LEFTOVERS):
             if not await reader.read(HEAD_LIMIT):
                 return
+
+    async def _taken(self, client: Client, reader: asyncio.StreamReader, length: int | HTTPStatus) -> HTTPStatus:
+        """What became of a request with so many bytes of spans, or of one that is refused by its head."""
+        if isinstance(length, HTTPStatus):
+            return length
+        try:
+            async with self._spans.share(length, client.peer):
+                body = await reader.readexactly(length)
+                return self._take(body)
+        except BusyError:
+            return HTTPStatus.SERVICE_UNAVAILABLE
 
 
 def listener(port: int, environment: MutableMapping[str, str]) -> socket.socket:

@@ -21,6 +21,7 @@ import structlog
 
 from aerodrome import clock, log
 from aerodrome.errors import AerodromeError
+from aerodrome.otlp.addresses import AddressFile
 from aerodrome.sidecar import assume_role, config, endpoint
 from aerodrome.sidecar.announcements import Announcements
 from aerodrome.sidecar.bucket import Bucket
@@ -42,6 +43,7 @@ from aerodrome.sidecar.rounds import Rounds, Telling
 from aerodrome.sidecar.signed_http import AwayError, AwsEndpoint
 from aerodrome.sidecar.status import StatusFile
 from aerodrome.sidecar.sync import Syncer
+from aerodrome.sidecar.traces import Forwarding
 from aerodrome.threads import SupervisedThread
 
 CHINA = "cn-"
@@ -49,6 +51,9 @@ CHINA = "cn-"
 
 LAST_METRICS = 2.0
 """Seconds that what was measured last has to be published when the process ends; its cell waits for five."""
+
+LAST_SPANS = 1.0
+"""Seconds that the last spans have after that."""
 
 LOGS_TIMEOUT = 30.0
 """Seconds for CloudWatch Logs to answer: a batch that was taken, but too slowly for us, is sent again."""
@@ -80,9 +85,13 @@ def _serve(settings: SidecarConfig, cell: CellPipe) -> None:
 
     shipper = _shipper(settings, role)
     taking, publisher = _metrics(settings, role)
-    rounds = _rounds(settings, role, shipper, publisher)
+    forwarding = Forwarding(settings.environment, AddressFile(settings.collector), monotonic=time.monotonic)
+    rounds = _rounds(settings, role, shipper, publisher, forwarding)
     listener = endpoint.CredentialsEndpoint(
-        endpoint.listener(settings.credentials_port, os.environ), decide=decide, users=settings.credentials_users
+        endpoint.listener(settings.credentials_port, os.environ),
+        decide=decide,
+        users=settings.credentials_users,
+        take=forwarding.take,
     )
     threads: list[SupervisedThread] = []
     if taking is not None and publisher is not None:  # before any unit begins
@@ -110,6 +119,7 @@ def _serve(settings: SidecarConfig, cell: CellPipe) -> None:
             publisher.leave()
             threads[-1].join(LAST_METRICS)
         listener.stop()
+        forwarding.close(LAST_SPANS)
         rounds.close()
 
 
@@ -141,7 +151,11 @@ def _role(settings: SidecarConfig) -> RefreshableCredentials:
 
 
 def _rounds(
-    settings: SidecarConfig, role: RefreshableCredentials, shipper: Shipper | None, publisher: Publisher | None
+    settings: SidecarConfig,
+    role: RefreshableCredentials,
+    shipper: Shipper | None,
+    publisher: Publisher | None,
+    forwarding: Forwarding,
 ) -> Rounds:
     s3 = AwsEndpoint(_url(settings, "s3"), region=settings.region, service="s3")
     bucket = Bucket(s3, name=settings.bucket, prefix=settings.dag_prefix, signer=role)
@@ -159,6 +173,7 @@ def _rounds(
         telling=Telling(table, settings.priority_parse, settings.dags_seen_at),
         logs=lambda: shipper.status if shipper is not None else None,
         metrics=lambda: publisher.status if publisher is not None else None,
+        traces=lambda: forwarding.status,
         status_file=StatusFile(settings.status_file),
         clock=clock.now,
         monotonic=time.monotonic,

@@ -17,6 +17,7 @@ import structlog
 
 from aerodrome.clock import Clock
 from aerodrome.errors import AerodromeError
+from aerodrome.otlp.outbox import OutboxStatus
 from aerodrome.sidecar import backoff, parsing
 from aerodrome.sidecar.config import PriorityParse
 from aerodrome.sidecar.credentials import RefreshableCredentials
@@ -76,6 +77,7 @@ class Rounds:
         telling: Telling,
         logs: Callable[[], LogsStatus | None],
         metrics: Callable[[], MetricsStatus | None],
+        traces: Callable[[], OutboxStatus | None],
         status_file: StatusFile,
         clock: Clock,
         monotonic: Callable[[], float],
@@ -85,6 +87,7 @@ class Rounds:
         self._telling = telling
         self._logs = logs
         self._metrics = metrics
+        self._traces = traces
         self._file = status_file
         self._clock = clock
         self._monotonic = monotonic
@@ -144,6 +147,7 @@ class Rounds:
             credentials_error=self._role.error,
             logs=self._logs(),
             metrics=self._metrics(),
+            traces=self._traces(),
         )
         try:
             self._file.write(status, now=self._monotonic())

@@ -12,6 +12,7 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
+from aerodrome.otlp.outbox import OutboxStatus
 from aerodrome.sidecar.private_files import write_private
 
 SHOWN = 100
@@ -68,6 +69,8 @@ class SidecarStatus:
     """None while no log is shipped."""
     metrics: MetricsStatus | None = None
     """None while no metric is published."""
+    traces: OutboxStatus | None = None
+    """None while no span was to be sent."""
 
 
 def document(status: SidecarStatus) -> dict[str, object]:
@@ -84,6 +87,7 @@ def document(status: SidecarStatus) -> dict[str, object]:
         "credentials": {"until": _moment(status.credentials_until), "error": status.credentials_error},
         "logs": _logs(status.logs),
         "metrics": _metrics(status.metrics),
+        "traces": _traces(status.traces),
     }
 
 
@@ -109,6 +113,17 @@ def _metrics(metrics: MetricsStatus | None) -> dict[str, object] | None:
     }
 
 
+def _traces(traces: OutboxStatus | None) -> dict[str, object] | None:
+    if traces is None:
+        return None
+    return {
+        "sent": traces.sent,
+        "dropped": traces.dropped,
+        "behind_since": _moment(traces.behind_since),
+        "error": traces.error,
+    }
+
+
 class StatusFile:
     """Writes the file when something is new, and from time to time to show that the process lives."""
 
@@ -128,10 +143,10 @@ class StatusFile:
 
 def _lasting(content: dict[str, object]) -> dict[str, object]:
     """Without what moves on all the time."""
-    logs, metrics = content.get("logs"), content.get("metrics")
-    kept = {**logs, "shipped": None} if isinstance(logs, dict) else None
-    measured = {**metrics, "published": None} if isinstance(metrics, dict) else None
-    return {**content, "last_sync": None, "logs": kept, "metrics": measured}
+    moving = {"logs": "shipped", "metrics": "published", "traces": "sent"}
+    parts = {part: content.get(part) for part in moving}
+    kept = {part: {**found, moving[part]: None} for part, found in parts.items() if isinstance(found, dict)}
+    return {**content, **kept, "last_sync": None}
 
 
 def _moment(moment: datetime | None) -> str | None:

@@ -13,7 +13,8 @@ from prometheus_client.core import GaugeMetricFamily
 from aerodrome.api.prometheus import Exposition
 from aerodrome.otlp import collector as client
 from aerodrome.otlp import outbox
-from aerodrome.otlp.collector import METRICS, Collector, CollectorAddress
+from aerodrome.otlp.addresses import CollectorAddress
+from aerodrome.otlp.collector import METRICS, Collector
 from aerodrome.otlp.export import MetricsExport
 from aerodrome.otlp.outbox import Outbox
 from aerodrome.otlp.points import Collected

@@ -83,6 +83,8 @@ def test_the_sidecar_s_troubles_are_told():
 def test_metrics_that_are_refused_are_told():
     metrics = {"published": 1, "dropped": 7, "behind_since": None, "error": "cloudwatch:PutMetricData"}
     assert "cloudwatch:PutMetricData" in found(sidecar={"metrics": metrics})["METRICS_BEHIND"]
+    traces = {"sent": 0, "dropped": 0, "behind_since": "2026-11-23T11:00:00+00:00", "error": "it answers 401"}
+    assert found(sidecar={"traces": traces})["TRACES_BEHIND"] == "Traces are not exported: it answers 401"
     assert not found(sidecar={"metrics": {**metrics, "error": None}})
 
 

@@ -8,6 +8,8 @@ import sys
 import pytest
 from pydantic import ValidationError
 
+from aerodrome.otlp import addresses
+from aerodrome.otlp.addresses import AddressFile, CollectorAddress
 from aerodrome.settings import Settings
 
 LOADED = """
@@ -21,6 +23,20 @@ print([name for name in sys.modules if name.startswith(("google.protobuf", "open
 def test_no_process_imports_the_messages_before_there_is_something_to_send(process):
     done = subprocess.run([sys.executable, "-c", LOADED, process], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_address_is_heeded_when_it_changes(tmp_path):
+    path = tmp_path / "collector.json"
+    file = AddressFile(path)
+    assert file.read() is None
+    for address in (CollectorAddress("http://a:4318", None), CollectorAddress("https://b", tmp_path / "headers")):
+        addresses.write(path, address)
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert file.read() == address
+    addresses.write(path, None)
+    addresses.write(path, None)
+    assert file.read() is None
+    assert AddressFile(None).read() is None
 
 
 @pytest.mark.parametrize("given", ["", "http://127.0.0.1:4318", "https://otlp.example.com/some/where/"])

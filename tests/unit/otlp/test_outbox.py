@@ -97,6 +97,8 @@ def test_what_finds_no_room_is_the_oldest_and_is_counted(monkeypatch, box, colle
     box.send()
     box.put(b"ddd")
     assert box.status.dropped == 2
+    box.drop()
+    assert box.status.dropped == 3
     assert collector.posted == [b"bbcc"]
 
 

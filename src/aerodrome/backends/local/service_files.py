@@ -24,6 +24,9 @@ from aerodrome.settings import EMBEDDED
 
 SIDECAR = "sidecar"
 
+COLLECTOR = "collector"
+"""What a sidecar's configuration has that takes traces."""
+
 METRICS_EVERY = 10
 """Seconds between two publications of metrics to the embedded CloudWatch; elsewhere requests cost, and MWAA has 60."""
 
@@ -95,11 +98,18 @@ def sidecar(environment: LocalEnvironment, order: ServicesOrder) -> str:
         "status_file": str(paths.sidecar_status),
         "logs": _logs(environment, order),
         "metrics": _metrics(environment, order),
+        COLLECTOR: str(plane.settings.paths.collector),
         "task_logs": {"folder": str(paths.logs), "most": disk_images.sizes(plane.settings).logs},
         "interval": 1.0,
         "announced_at": _announced_at(environment, order),
     }
     return json.dumps(document)
+
+
+def takes_traces(environment: LocalEnvironment) -> bool:
+    """Whether the sidecar knows of traces: that of an earlier Aerodrome does not, and may run for long."""
+    path = environment.paths.sidecar_config
+    return path.is_file() and COLLECTOR in json.loads(path.read_text(encoding="utf-8"))
 
 
 def _logs(environment: LocalEnvironment, order: ServicesOrder) -> dict[str, Any] | None:
