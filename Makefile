@@ -33,6 +33,7 @@ lines: .venv/.synced ## The other Airflow lines, and popular packages on the two
 	AERODROME_TEST_LINES="$(OTHER_LINES)" $(RUN)/pytest tests/acceptance/release tests/acceptance/airflow \
 		tests/acceptance/movielist tests/acceptance/movielens tests/acceptance/test_updates.py \
 		tests/acceptance/test_hibernation.py tests/acceptance/test_scaling.py tests/acceptance/test_mwaa_hook.py \
+		tests/acceptance/test_otlp.py \
 		tests/browser/test_web_login.py::test_a_viewer_sees_the_dag_and_is_refused_to_trigger_it tests/integration/cell
 
 check: .venv/.synced ## Style, types, import directions (about ten seconds)

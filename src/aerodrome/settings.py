@@ -85,7 +85,8 @@ class Settings(BaseSettings):
 
     otlp_endpoint: str = ""
     """The URL of an OpenTelemetry collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`: all metrics go
-    there. Empty = nothing is exported."""
+    there, and the traces of environments with Airflow 3.2 or later, for cells that start from now on. Empty = nothing
+    is exported."""
 
     otlp_headers_file: str = ""
     """Path of a file (mode 0600) with the headers that the collector wants, a `Name: value` a line; it is read again

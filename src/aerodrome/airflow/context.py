@@ -67,6 +67,8 @@ class Context:
     """Unix socket of the web server, bound with mode 0600."""
     metrics_socket: Path | None = None
     """Where the sidecar takes metrics; None: nobody does."""
+    traces_uri: str | None = None
+    """Where the sidecar takes traces, in OTLP over HTTP; None: nobody wants them."""
     jwks: Path
     """The gateway's public keys (a JWK set)."""
     inside: Path = INSIDE

@@ -8,9 +8,10 @@ database and no key: as root it has a user of its own, who can read none of them
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from aerodrome.airflow import cfg, sections
+from aerodrome.airflow import cfg, options, sections
 from aerodrome.airflow import units as shared
 from aerodrome.airflow.context import Context
 from aerodrome.airflow.units import UnitDocument
@@ -31,6 +32,8 @@ HIDES_SECRETS = True
 GAINS_BY_PRIMING = True
 """Its imports and the routes of its APIs take most of a start, and are the same for nearly every environment."""
 
+TRACING = "traces.otel_on"
+
 TOKEN_LIFETIME = 24 * 3600
 """Seconds that a task's token lives from queueing on (MWAA's value; Airflow's own 600 fails tasks that wait longer)."""
 
@@ -45,7 +48,7 @@ def configuration(context: Context) -> Mapping[Path, str]:
     return {
         context.configuration / shared.CONTROL: _file(context, _control(context)),
         context.configuration / shared.WORKER: _file(context, sections.NO_DATABASE),
-        context.configuration / shared.SHARED: _file(context, sections.NO_DATABASE),
+        context.configuration / shared.SHARED: _shared(context),
     }
 
 
@@ -88,6 +91,7 @@ def _defaults(context: Context) -> cfg.Sections:
         "triggerer": {"capacity": str(context.triggerer_capacity)},
         "api": {"workers": "1"},
         "workers": {"execution_api_timeout": str(API_PATIENCE)},
+        **({"traces": {"otel_on": "True"}} if _sends_spans(context) else {}),
     }
 
 
@@ -107,6 +111,20 @@ def _forced(context: Context) -> cfg.Sections:
         "triggerer": {"queues_enabled": "False"},
         "logging": {"dag_processor_child_process_log_directory": str(context.logs / "dag_processor")},
     }
+
+
+def _shared(context: Context) -> str:
+    """What Airflow is imported with: without tracing, which each unit sets up (`inside/aerodrome_unit/traces`).
+
+    The option stays away unless the user sets it, as it does in the primed process, which has read that it is not set.
+    """
+    is_set = _sends_spans(context) and TRACING in context.options
+    off = {"traces": {"otel_on": "False"}} if is_set else {}
+    return _file(replace(context, traces_uri=None), {**sections.NO_DATABASE, **off})
+
+
+def _sends_spans(context: Context) -> bool:
+    return context.traces_uri is not None and options.has_traces(context.version)
 
 
 def _control(context: Context) -> cfg.Sections:

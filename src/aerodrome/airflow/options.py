@@ -31,6 +31,8 @@ OUR_SECTIONS = frozenset({"mwaa"})
 OPEN_SECTIONS = frozenset({"celery_broker_transport_options", "celery_result_backend_transport_options"})
 """Sections whose keys belong to another program."""
 
+_TRACES_ARE_SET_UP_ONCE = "traces.task_runner_flush_timeout_milliseconds"
+
 Name = tuple[str, str]
 """Section and key."""
 
@@ -126,6 +128,14 @@ def file(version: str) -> Path:
 def known(version: str) -> frozenset[str]:
     """Every `section.key` that the version and its providers know."""
     return frozenset(file(version).read_text().split())
+
+
+def has_traces(version: str) -> bool:
+    """Whether the version tells spans in a way that is passed on: 3.2 and later.
+
+    Earlier ones make a provider for each span, which they never free.
+    """
+    return _TRACES_ARE_SET_UP_ONCE in known(version)
 
 
 @cache

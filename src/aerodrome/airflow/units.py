@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
+from aerodrome.airflow import options
 from aerodrome.airflow.context import Context
 from aerodrome.model.release import PATH_VARIABLE
 
@@ -41,6 +42,9 @@ configuration.
 
 CONSUMING = "consuming"
 """The file with the host names of the workers that take tasks, a line each; workers look into it all the time."""
+
+TRACES_TIMEOUT = "2"
+"""Seconds for which a task that has ended waits, at most, until its spans are taken."""
 
 READ_EARLY = ("BLIS_", "DYLD_", "GOTO_", "LD_", "MALLOC_", "MKL_", "NUMEXPR_", "OMP_", "OPENBLAS_", "REMAP_SIGTERM")
 """Variables that begin so are read by the dynamic loader and C libraries when a program starts or is imported."""
@@ -271,7 +275,20 @@ def environment(context: Context, *, component: str, config: Path) -> dict[str, 
     site = context.site / "bin" if context.site else None
     path = [str(each) for each in (context.interpreter.parent, site, context.programs) if each is not None]
     path += [folder for folder in exported.get("PATH", "/usr/local/bin:/usr/bin:/bin").split(":") if folder not in path]
-    return {"LANG": "C.UTF-8", "TZ": "UTC", **context.defaults, **exported, **ours, "PATH": ":".join(path)}
+    defaults = {"LANG": "C.UTF-8", "TZ": "UTC", **_traces(context), **context.defaults}
+    return {**defaults, **exported, **ours, "PATH": ":".join(path)}
+
+
+def _traces(context: Context) -> dict[str, str]:
+    """Where OpenTelemetry's SDK sends spans, that of DAG code too: to the sidecar, which alone knows the collector."""
+    if context.traces_uri is None or not options.has_traces(context.version):
+        return {}
+    return {
+        "OTEL_TRACES_EXPORTER": "otlp_proto_http",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": context.traces_uri,
+        "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": TRACES_TIMEOUT,
+        "OTEL_SERVICE_NAME": context.name,
+    }
 
 
 def _ours(context: Context, *, component: str, config: Path) -> dict[str, str]:

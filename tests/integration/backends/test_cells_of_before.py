@@ -23,7 +23,7 @@ from aerodrome.backends.local import paths as local_paths
 from aerodrome.backends.local.cell_files import CellFiles
 from aerodrome.backends.local.environment import LocalEnvironment
 from aerodrome.identity.vault import EnvironmentSecrets
-from aerodrome.model.orders import CellOrder
+from aerodrome.model.orders import CellOrder, ServicesOrder
 from aerodrome.model.release import Deployed
 from aerodrome.model.tenant import Tenant
 from aerodrome.model.web_address import Ports
@@ -76,7 +76,7 @@ def environment(folder: Path) -> LocalEnvironment:
         owner=OWNER,
         control=CONTROL,
         builder=None,
-        groups=SimpleNamespace(for_cell=lambda *_: None, memory=8 * 2**30),
+        groups=SimpleNamespace(for_cell=lambda *_: None, of_environment=lambda _: None, memory=8 * 2**30),
         secrets=EnvironmentSecrets(
             fernet_key="f" * 44, database_password="d", jwt_secret="j" * 64, secret_key="s", credentials_token="t"
         ),
@@ -113,6 +113,36 @@ def test_a_cell_that_knows_one_user_is_told_of_one_when_a_worker_is_added(enviro
 
     private_files.write(cell.config, json.dumps({"units": [], "linkless": ["/logs"]}))  # one of this Aerodrome
     assert replace(more, may_be_apart=cell_states.is_apart(cell)).units != now.units
+
+
+def test_units_send_spans_to_a_sidecar_that_takes_them_and_to_none_of_before(environment: LocalEnvironment) -> None:
+    settings = Settings(data=environment.control_plane.settings.data, otlp_endpoint="http://collector:4318")
+    on = replace(environment, control_plane=replace(environment.control_plane, settings=settings))
+    order = ServicesOrder(
+        bucket_arn="arn:aws:s3:::b",
+        dag_s3_path="dags",
+        execution_role_arn="arn:aws:iam::000000000000:role/r",
+        airflow_version="3.3.1",
+        queue=3,
+    )
+    config = on.paths.sidecar_config
+    config.parent.mkdir(parents=True)
+    now = service_files.sidecar(on, order)
+    before = json.dumps({name: value for name, value in json.loads(now).items() if name != service_files.COLLECTOR})
+
+    def told(place: LocalEnvironment) -> str | None:
+        installed = Installation("3.3.1", environment.paths.home, "l")
+        return CellFiles(
+            environment=place, order=ORDER, installation=installed, built=None, execution_port=2
+        ).context.traces_uri
+
+    assert told(on) is None
+    config.write_text(before)
+    assert told(on) is None
+    config.write_text(now)
+    assert told(on) == "http://127.0.0.1:1/v1/traces"
+    assert told(environment) is None
+    assert "collector:4318" not in now
 
 
 def test_a_redis_that_runs_on_lets_both_users_in_when_its_cell_starts_it_again(environment: LocalEnvironment) -> None:

@@ -145,6 +145,14 @@ def test_an_environment_with_defaults_may_use_it(primed, line_3, tmp_path):
     assert priming.objection(primed, line_3(options={"core.max_map_length": "7"}), []) == ""
 
 
+def test_an_environment_that_sends_spans_may_though_airflow_asks_at_its_import_whether_it_is_to(primed, line_3):
+    tell(primed, options=[("traces", "otel_on")])
+    traced = {"traces_uri": "http://127.0.0.1:20001/v1/traces"}
+    assert priming.objection(primed, line_3(**traced), []) == ""
+    own = priming.objection(primed, line_3(**traced, options={"traces.otel_on": "False"}), [])
+    assert own == "it sets traces.otel_on"
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

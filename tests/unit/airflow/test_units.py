@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 from pathlib import Path
 
@@ -255,3 +256,43 @@ def test_each_of_several_schedulers_and_web_servers_has_its_name_and_each_web_se
         False,
         False,
     ]
+
+
+TRACES_URI = "http://127.0.0.1:20001/v1/traces"
+
+
+def options_of(context, name):
+    text = versions.lookup(context.version).adapter.configuration(context)[context.configuration / name]
+    parser = configparser.RawConfigParser()
+    parser.read_string(text)
+    return parser.get("traces", "otel_on", fallback=None)
+
+
+def test_units_of_3_2_and_later_send_spans_to_the_sidecar_where_they_are_wanted(make_context, version):
+    wanted = version.number in {"3.2.1", "3.3.1"}
+    for uri, is_on in ((None, None), (TRACES_URI, "True")):
+        context = make_context(version.number, traces_uri=uri)
+        shown = {unit["env"].get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") for unit in version.adapter.units(context)}
+        assert shown == {uri if wanted else None}
+        names = {unit["env"].get("OTEL_SERVICE_NAME") for unit in version.adapter.units(context)}
+        assert names == {context.name if uri and wanted else None}
+        assert options_of(context, shared.CONTROL) == options_of(context, shared.WORKER) == (is_on if wanted else None)
+        assert options_of(context, shared.SHARED) is None
+
+
+def test_a_user_can_send_spans_elsewhere_or_not_at_all(make_context):
+    variables = {"scheduler": {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://mine:4318/v1/traces"}}
+    off = make_context(traces_uri=TRACES_URI, options={"traces.otel_on": "False"}, variables=variables)
+    assert {options_of(off, name) for name in (shared.CONTROL, shared.WORKER, shared.SHARED)} == {"False"}
+    [scheduler] = [unit for unit in versions.lookup(off.version).adapter.units(off) if unit["name"] == "scheduler"]
+    assert scheduler["env"]["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] == "http://mine:4318/v1/traces"
+
+
+def test_a_user_may_trace_where_otlp_is_off(make_context):
+    own = make_context(options={"traces.otel_on": "True"})
+    assert {options_of(own, name) for name in (shared.CONTROL, shared.WORKER, shared.SHARED)} == {"True"}
+
+
+def test_the_process_that_units_are_forked_from_never_traces_where_otlp_is_on(make_context):
+    own = make_context(traces_uri=TRACES_URI, options={"traces.otel_on": "True"})
+    assert options_of(own, shared.SHARED) == "False"

@@ -18,7 +18,7 @@ from aerodrome.airflow import units as airflow_units
 from aerodrome.airflow.context import Context
 from aerodrome.airflow.units import UnitDocument
 from aerodrome.backends import ownership
-from aerodrome.backends.local import disk_images, environment_folders
+from aerodrome.backends.local import disk_images, environment_folders, service_files
 from aerodrome.backends.local.disk_images import Sizes
 from aerodrome.backends.local.environment import LocalEnvironment
 from aerodrome.backends.local.paths import CellPaths, part
@@ -201,6 +201,7 @@ class CellFiles:
             temporary=paths.temporary,
             web_socket=socket(order.revision),
             metrics_socket=paths.metrics_socket,
+            traces_uri=self._traces_uri,
             jwks=paths.key_set,
             database=environment.database,
             broker_url=environment.redis.broker_url,
@@ -236,6 +237,11 @@ class CellFiles:
             control_home=paths.control_home(order.revision) if control else None,
             control_temporary=paths.control_temporary if control else None,
         )
+
+    @property
+    def _traces_uri(self) -> str | None:
+        is_on = self.environment.control_plane.settings.otlp_endpoint and service_files.takes_traces(self.environment)
+        return self.environment.traces_uri if is_on else None
 
     @property
     def code(self) -> tuple[Path, ...]:

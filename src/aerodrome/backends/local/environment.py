@@ -63,6 +63,11 @@ class LocalEnvironment:
         return f"http://127.0.0.1:{self.credentials_port}/credentials"
 
     @property
+    def traces_uri(self) -> str:
+        """Where units send spans to."""
+        return f"http://127.0.0.1:{self.credentials_port}/v1/traces"
+
+    @property
     def defaults(self) -> dict[str, str]:
         """Environment variables that its code gets unless its startup script sets them."""
         return trust.variables(self.paths.trust)

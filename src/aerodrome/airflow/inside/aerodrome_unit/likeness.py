@@ -19,7 +19,7 @@ READ_AGAIN = frozenset({
 })  # fmt: skip
 """Options that differ between all environments, and that `prelude` has Airflow read again after the fork."""
 
-READ_BY_UNITS = frozenset({("database", "sql_alchemy_conn")})
+READ_BY_UNITS = frozenset({("database", "sql_alchemy_conn"), ("traces", "otel_on")})
 """Options that differ between roles, and that `prelude` has Airflow read again in each unit."""
 
 ALL = "*"

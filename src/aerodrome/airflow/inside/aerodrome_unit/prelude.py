@@ -25,7 +25,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from . import asked_for, execution_api, likeness
+from . import asked_for, execution_api, likeness, traces
 
 VARIABLE = "AIRFLOW_CONFIG"
 
@@ -152,7 +152,7 @@ def load() -> None:
         _read_again(path)
     gc.disable()
     line_3 = importlib.util.find_spec("airflow.sdk") is not None
-    _import(EVERY_LINE + (LINE_3 if line_3 else LINE_2 + LINE_1))
+    _import(EVERY_LINE + (LINE_3 if line_3 else LINE_2 + LINE_1) + traces.wanted())
     _configure_mappers()
     _read_metrics_registry()
     if line_3:
@@ -218,8 +218,11 @@ def _read_metrics_registry() -> None:
             importlib.import_module(name)._get_registry()  # noqa: SLF001 - it has no public way
 
 
-def adopt() -> None:
-    """Make the unit's own configuration the one that counts, in a process that inherited Airflow from its parent."""
+def adopt(*, has_spans: bool = True) -> None:
+    """Make the unit's own configuration the one that counts, in a process that inherited Airflow from its parent.
+
+    A process that has no spans to send gets no thread for them: it is better to fork without one.
+    """
     if "airflow" not in sys.modules:
         return
     if not _loaded_from or any(_digest(path) != digest for path, digest in _loaded_from.items()):
@@ -231,6 +234,8 @@ def adopt() -> None:
     settings.configure_orm()
     if hasattr(configuration.conf, "mask_secrets"):
         configuration.conf.mask_secrets()
+    if has_spans:
+        traces.begin()
 
 
 def _take(path: str) -> None:

@@ -29,6 +29,9 @@ ASKED = frozenset({"api", "webserver"})
 DAG_CODES_USER = frozenset({"worker", "worker-1"})
 """Roles without secrets of Airflow 3, in which DAG code may name what it likes."""
 
+PARSING = "dag-processor"
+"""The role that forks more often than any other, as its companion does, and has no span to tell."""
+
 PRELUDE = "prelude"
 """No role of a unit: it prepares the process that units are forked from, and returns."""
 
@@ -55,7 +58,7 @@ def run(argv: list[str]) -> None:
     if arguments.role == PRIME:
         prelude.prime(arguments.report)
         return
-    prelude.adopt()
+    prelude.adopt(has_spans=PARSING not in {arguments.role, arguments.apps})
     if arguments.role == DAG_CODE:
         dag_code.serve(arguments.apps)
         return
