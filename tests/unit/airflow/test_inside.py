@@ -28,6 +28,7 @@ from aerodrome.airflow.inside.aerodrome_auth import permissions
 from aerodrome.airflow.inside.aerodrome_auth.token import TokenVerifier
 from aerodrome.airflow.inside.aerodrome_unit import (
     children,
+    dag_code,
     notices,
     notify,
     roles,
@@ -273,8 +274,8 @@ def test_a_dag_processor_looks_when_a_process_ends_that_has_closed_its_sockets(m
     class Manager:
         selector = silent
         _processors: ClassVar = {
-            "ends": SimpleNamespace(pid=child.pid, _open_sockets={}),
-            "is gone": SimpleNamespace(pid=2**22 + 1, _open_sockets={}),
+            "ends": SimpleNamespace(pid=child.pid, _open_sockets={}, _process=object()),
+            "is gone": SimpleNamespace(pid=2**22 + 1, _open_sockets={}, _process=object()),
         }
 
         def _service_processor_sockets(self, timeout=1.0):
@@ -285,6 +286,32 @@ def test_a_dag_processor_looks_when_a_process_ends_that_has_closed_its_sockets(m
         assert Manager()._service_processor_sockets(timeout=0.7) == 0.0
     assert len(ends) == 1
     assert ends[0] != silent.fileno()
+
+
+def test_a_dag_processor_looks_when_its_companion_tells_of_an_end(monkeypatch):
+    """The companion has reaped the process by then, so that its number leads nowhere."""
+    waits = []
+    monkeypatch.setattr(notices.NoticeListener, "wait", lambda _, *words: waits.append(words))
+
+    class Manager:
+        selector = SimpleNamespace(fileno=lambda: 7)
+        _processors: ClassVar = {}
+
+        def _service_processor_sockets(self, timeout=1.0):
+            return timeout
+
+    notices.parse_at_once(Manager)
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with near, far:
+        far.send(b'{"pid": 4194305}')
+        forked = dag_code.ForkedProcess(near)
+        Manager._processors["a file"] = SimpleNamespace(pid=forked.pid, _open_sockets={}, _process=forked)
+        assert Manager()._service_processor_sockets(timeout=0.7) == 0.0
+        assert waits == [(0.7, 7, near.fileno())]
+        far.send(b'{"code": 0}')
+        assert forked.has_ended()
+        assert Manager()._service_processor_sockets(timeout=0.7) == 0.0
+    assert len(waits) == 1, "it has ended, so there is nothing to wait for"
 
 
 def test_every_role_of_the_units_is_known(version, make_context):

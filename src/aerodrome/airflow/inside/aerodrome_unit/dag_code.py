@@ -197,6 +197,10 @@ class ForkedProcess:
             self._leash.close()
         return self._code
 
+    def fileno(self) -> int:
+        """The descriptor that can be read when it has ended; -1 when it is known to have."""
+        return self._leash.fileno()
+
     def has_ended(self) -> bool:
         """Whether it has an exit code."""
         with contextlib.suppress(self.TimeoutExpired):

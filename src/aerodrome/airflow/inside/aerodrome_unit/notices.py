@@ -27,6 +27,9 @@ RETRY = 5.0
 
 NEVER = float("-inf")
 
+GONE = -1
+"""In the place of a descriptor: there is none any more."""
+
 
 class NoticeListener:
     """Listens to one channel, over a connection of its own that it makes when it first waits."""
@@ -111,7 +114,8 @@ def parse_at_once(manager: Any) -> None:
         if timeout:
             with contextlib.ExitStack() as stack:
                 ends = [stack.enter_context(_end_of(process)) for process in self._processors.values()]
-                listener.wait(timeout, self.selector.fileno(), *(end for end in ends if end is not None))
+                if GONE not in ends:
+                    listener.wait(timeout, self.selector.fileno(), *(end for end in ends if end is not None))
             timeout = 0.0
         return service(self, timeout=timeout)
 
@@ -120,9 +124,16 @@ def parse_at_once(manager: Any) -> None:
 
 @contextlib.contextmanager
 def _end_of(process: Any) -> Iterator[int | None]:
-    """A descriptor that can be read when the process ends, if its sockets say nothing any more."""
+    """A descriptor that can be read when the process ends, if its sockets say nothing more; GONE if it has ended."""
+    if process._open_sockets:  # noqa: SLF001 - Airflow has no other way to say so, nor for the next line
+        yield None
+        return
+    told = getattr(process._process, "fileno", None)  # noqa: SLF001 - as above
+    if told is not None:  # a companion's child, which the companion reaps: it tells us
+        yield told()
+        return
     try:
-        end = None if process._open_sockets else os.pidfd_open(process.pid)  # noqa: SLF001 - Airflow has no other
+        end = os.pidfd_open(process.pid)
     except (AttributeError, OSError):  # no Linux, an older Airflow, or a process that has been reaped
         end = None
     try:
