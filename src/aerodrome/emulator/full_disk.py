@@ -2,11 +2,13 @@
 
 MiniStack answers 200 to a put whose files could not be written, serves the object from memory, and has lost it when it
 starts again. Here the files of one request get their names when all of them are written. If one cannot be, none does,
-what MiniStack remembers of the key is what it was, and the request is answered with 503. `__main__` applies it once.
+what MiniStack remembers of the key is what it was, and the request is answered with 503. A file that would leave less
+than `reserve` says is one that cannot be written. `__main__` applies it once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import tempfile
@@ -18,14 +20,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from aerodrome.emulator import parts
-
-RESERVE = 64 * 2**20
-"""Bytes that new objects leave free: deletions and MiniStack's state write a little, and PostgreSQL may be on the same
-disk."""
-
-FILES = 64
-"""Files that can still be made then; a put makes up to four, and folders."""
+from aerodrome.emulator import parts, reserve
 
 SENTENCE = "The disk takes no more: see `aerodrome status`."
 
@@ -69,6 +64,7 @@ def _written(write: Callable[..., None]) -> Callable[..., None]:
             return
         file = Path(tempfile.gettempdir()) / f"object-{secrets.token_hex(16)}"
         try:
+            reserve.check(len(data))  # a request may write more than its body: also the version that it replaces
             write(str(file), data, text=text)
         except OSError:
             storing.failed = True
@@ -171,21 +167,19 @@ def _put(store: Any, key: Any, value: Any) -> None:
 
 
 def _within_reserve(s3: Any, store: Callable[..., Answer], *, body_at: int | None) -> Callable[..., Answer]:
-    """`store`, unless it would leave too little; `body_at` is the place of the body among its arguments."""
+    """`store`, unless it would leave too little; `body_at` is the place of the body among its arguments.
+
+    One without a body learns only meanwhile how much it writes, and each file and part is looked at then.
+    """
 
     def within_reserve(*arguments: Any) -> Answer:
         length = len(arguments[body_at]) if body_at is not None else 0
-        if _has_room(length):
-            return store(*arguments)
+        if reserve.has_room(length):
+            with contextlib.suppress(parts.NotKeptError):
+                return store(*arguments)
         return _refused(s3, arguments[0], arguments[1])
 
     return within_reserve
-
-
-def _has_room(length: int) -> bool:
-    seen = os.statvfs(tempfile.gettempdir())
-    has_files = not seen.f_files or seen.f_favail >= FILES
-    return has_files and seen.f_bavail * seen.f_frsize >= RESERVE + length
 
 
 def _refused(s3: Any, bucket: str, key: str) -> Answer:

@@ -13,10 +13,16 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
+from aerodrome.emulator import reserve
+
 SMALLEST = 2**20
 """Bytes of a part that is worth a file; S3 takes smaller ones than 5 MiB as the last part of an upload only."""
 
 MOST_FILES = 65_536
+
+
+class NotKeptError(Exception):
+    """The disk takes no part of this size."""
 
 
 def correct(s3: Any) -> None:
@@ -30,14 +36,26 @@ def correct(s3: Any) -> None:
 
 
 def kept_on_disk(upload: Callable[..., tuple[int, Any, Any]], uploads: Any, *, at: int) -> Callable[..., Any]:
-    """`upload`, after which the part that it took lies on disk; `at` is the place of the query among its arguments."""
+    """`upload`, after which the part that it took lies on disk; `at` is the place of the query among its arguments.
+
+    If the disk does not take it, the function raises NotKeptError, and the upload has the part that it had.
+    """
 
     def corrected(*arguments: Any) -> Any:
-        answer = upload(*arguments)
         number, found = first(arguments[at], "partNumber"), uploads.get(first(arguments[at], "uploadId"))
-        part = found["parts"].get(int(number)) if found is not None and number.isdecimal() else None
+        place = int(number) if number.isdecimal() else 0  # no part has this one
+        there = {} if found is None else found["parts"]
+        before = there.get(place)
+        answer = upload(*arguments)
+        part = there.get(place)
         if part is not None and isinstance(part["body"], bytes) and len(part["body"]) >= SMALLEST:
-            part["body"] = on_disk(part["body"])
+            try:
+                part["body"] = on_disk(part["body"])
+            except OSError as error:
+                del there[place]
+                if before is not None:
+                    there[place] = before
+                raise NotKeptError from error
         return answer
 
     return corrected
@@ -45,6 +63,7 @@ def kept_on_disk(upload: Callable[..., tuple[int, Any, Any]], uploads: Any, *, a
 
 def on_disk(body: bytes) -> mmap.mmap:
     """The bytes as a map of a file without a name, in the process's temporary folder."""
+    reserve.check(len(body))
     with tempfile.TemporaryFile() as file:
         file.write(body)
         file.flush()

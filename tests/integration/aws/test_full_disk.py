@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from aerodrome.emulator import full_disk
+from aerodrome.emulator import reserve
 from tools import own_emulator
 from tools.own_emulator import OwnEmulator
 
@@ -85,7 +85,7 @@ def refused() -> Iterator[None]:
 def test_a_reserve_is_left_and_deletions_are_taken(emulator, small_disk, bucket):
     s3 = emulator.client("s3")
     s3.put_object(Bucket=bucket, Key="dags/one.py", Body=b"first")
-    with filled(small_disk, but=full_disk.RESERVE - MIB):
+    with filled(small_disk, but=reserve.BYTES - MIB):
         with refused():
             s3.put_object(Bucket=bucket, Key="dags/one.py", Body=b"second")
         with refused():
@@ -102,7 +102,7 @@ def test_what_does_not_fit_leaves_what_was_there(emulator, small_disk, bucket):
     s3 = emulator.client("s3")
     large = bytes(80 * MIB)
     first = s3.put_object(Bucket=bucket, Key="large", Body=large)["VersionId"]
-    with filled(small_disk, but=full_disk.RESERVE + MIB):
+    with filled(small_disk, but=reserve.BYTES + MIB):
         with refused():
             s3.put_object(Bucket=bucket, Key="large", Body=b"small")
         check = s3.head_object(Bucket=bucket, Key="large")
@@ -125,7 +125,7 @@ def test_an_upload_that_does_not_fit_can_be_completed_later(emulator, small_disk
         {"PartNumber": number, "ETag": s3.upload_part(**whole, PartNumber=number, Body=bytes(40 * MIB))["ETag"]}
         for number in (1, 2)
     ]
-    with filled(small_disk, but=full_disk.RESERVE + MIB):
+    with filled(small_disk, but=reserve.BYTES + MIB):
         with refused():
             s3.complete_multipart_upload(**whole, MultipartUpload={"Parts": parts})
         assert versions(s3, bucket) == []
@@ -133,3 +133,42 @@ def test_an_upload_that_does_not_fit_can_be_completed_later(emulator, small_disk
             s3.upload_part(**whole, PartNumber=3, Body=bytes(5 * MIB))
     s3.complete_multipart_upload(**whole, MultipartUpload={"Parts": parts})
     assert s3.head_object(Bucket=bucket, Key="parts")["ContentLength"] == 80 * MIB
+
+
+def put(s3, bucket):
+    """Small, but what it replaces is put aside as a version."""
+    s3.put_object(Bucket=bucket, Key="large", Body=b"small")
+
+
+def copy(s3, bucket):
+    s3.copy_object(Bucket=bucket, Key="copy", CopySource={"Bucket": bucket, "Key": "large"})
+
+
+def copy_part(s3, bucket):
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="parts")["UploadId"]
+    whole = {"Bucket": bucket, "Key": "parts", "UploadId": upload}
+    try:
+        s3.upload_part_copy(**whole, PartNumber=1, CopySource={"Bucket": bucket, "Key": "large"})
+    finally:
+        found = s3.list_parts(**whole).get("Parts", [])
+        s3.abort_multipart_upload(**whole)
+        assert found == []
+
+
+@pytest.mark.parametrize("act", [put, copy, copy_part])
+def test_the_reserve_is_left_by_requests_that_write_more_than_their_body(emulator, small_disk, bucket, act):
+    s3 = emulator.client("s3")
+    s3.put_object(Bucket=bucket, Key="large", Body=bytes(20 * MIB))
+    with filled(small_disk, but=reserve.BYTES + MIB), refused():
+        act(s3, bucket)
+    assert [each["Size"] for each in versions(s3, bucket)] == [20 * MIB]
+
+
+def test_the_reserve_is_left_by_a_completed_upload(emulator, small_disk, bucket):
+    s3 = emulator.client("s3")
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="parts")["UploadId"]
+    whole = {"Bucket": bucket, "Key": "parts", "UploadId": upload}
+    tag = s3.upload_part(**whole, PartNumber=1, Body=bytes(20 * MIB))["ETag"]
+    with filled(small_disk, but=reserve.BYTES + MIB), refused():
+        s3.complete_multipart_upload(**whole, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": tag}]})
+    assert versions(s3, bucket) == []
