@@ -40,10 +40,13 @@ def is_stopped(pid: int) -> bool:
 
 @functools.cache
 def _boot() -> str | None:
-    """The boot id, which is one as long as we live; None = the system has none."""
+    """The boot id, which is one as long as we live; None = the system has none.
+
+    Any other error passes, and is raised: kept as an answer, it would make all marks of before another process's.
+    """
     try:
         return BOOT_ID.read_text(encoding="ascii").strip()
-    except OSError:
+    except FileNotFoundError:
         return None
 
 
