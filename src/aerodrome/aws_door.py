@@ -26,6 +26,7 @@ import structlog
 
 from aerodrome import clock, log
 from aerodrome.api.aws.app import DoorDependencies, create_app
+from aerodrome.api.aws.service_keys import KeptServiceKeys
 from aerodrome.api.query.dependencies import QueryDependencies
 from aerodrome.api.sts.issuers import Issuers
 from aerodrome.emulator import launch
@@ -130,10 +131,11 @@ def _dependencies(
             )
             watch.thread.start()
             crew.start()
-            tokens, authorizer = SessionTokens(key_files.session_key(folder)), Authorizer(principals)
+            known = KeptServiceKeys(principals)
+            tokens, authorizer = SessionTokens(key_files.session_key(folder)), Authorizer(known)
             environments = Environments(engine, region=settings.region, account=settings.account_id)
             yield DoorDependencies(
-                authenticator=Authenticator(principals, vault, tokens, settings.region),
+                authenticator=Authenticator(known, vault, tokens, settings.region),
                 authorizer=authorizer,
                 query=QueryDependencies(
                     principals=principals,

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from sqlalchemy.exc import OperationalError
 
 from aerodrome.model.principals import AccessKey, Principal, PrincipalKind
 from aerodrome.services import daemon
@@ -192,6 +195,34 @@ def test_an_environments_own_part_writes_what_the_service_measures_of_it(
             attempt()
     with pytest.raises(ClientError, match=r"InvalidClientTokenId|UnrecognizedClient"):
         world.client("sqs", own_part).list_queues()
+
+
+def test_a_ledger_that_hangs_holds_up_nobody_but_who_names_a_service_key(
+    world: World, own_part: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging, ending = threading.Event(), threading.Event()
+    access_key = world.identity.access_key
+
+    def away(access_key_id: str) -> AccessKey | None:
+        if access_key_id != own_part.access_key_id:
+            return access_key(access_key_id)
+        hanging.set()
+        ending.wait(30)
+        raise OperationalError("SELECT", {}, Exception("connection refused at 192.0.2.1"))
+
+    monkeypatch.setattr(world.identity, "access_key", away)
+    client, s3 = world.client("cloudwatch", own_part), world.client("s3", world.user(ADMINISTRATOR), read_timeout=20)
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(put, client, "AWS/MWAA", "m", 1, Environment="one")
+        try:
+            assert hanging.wait(30)
+            s3.list_buckets()
+        finally:
+            ending.set()
+        with pytest.raises(ClientError, match="The ledger does not answer") as told:
+            asking.result()
+    assert told.value.response["ResponseMetadata"]["HTTPStatusCode"] == 503
+    assert "192.0.2.1" not in str(told.value)
 
 
 def alarm(name: str, namespace: str, **more: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from typing import Final, TypeGuard, TypeVar
 from urllib.parse import unquote
 
 import structlog
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
@@ -35,7 +35,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from aerodrome import browsers, forwarding
 from aerodrome.api import bodies, credential_scope, queries, unsigned
 from aerodrome.api.auditing import Trail
-from aerodrome.api.aws import operations, passing, readings, refusals, requested, s3
+from aerodrome.api.aws import operations, passing, readings, refusals, requested, s3, service_keys
 from aerodrome.api.aws.announcing import Announcer
 from aerodrome.api.aws.concurrency import ConcurrencyLimit
 from aerodrome.api.aws.knowledge import Knowledge
@@ -57,6 +57,7 @@ from aerodrome.identity.payloads import Payload
 from aerodrome.identity.policy import grammar
 from aerodrome.identity.request_context import connection_context
 from aerodrome.identity.sigv4 import Presented, SignedRequest
+from aerodrome.ledger.connection import LedgerError, reason
 from aerodrome.listening.protocol import peer_of
 from aerodrome.model.audit import Recorder
 from aerodrome.model.principals import PolicyText, Principal, PrincipalKind
@@ -81,8 +82,8 @@ PATIENCE = 60.0
 PASSING_PATIENCE = 900.0
 """Seconds for a body that is passed on to arrive."""
 
-_SERVICE_KEY = "AKIAAERODROME"
-"""What keys of environments' own parts begin with; they assume roles, and write what MWAA measures as a service."""
+LOOKS_AT_ONCE = 4
+"""Threads that look for environments' service keys in the ledger, which may hang."""
 
 STS: Final = "sts"
 
@@ -199,6 +200,7 @@ class Door:
         self._logs = logs
         self._spool = spool
         self._concurrency = ConcurrencyLimit()
+        self._looks = CapacityLimiter(LOOKS_AT_ONCE)
         self._refresh_for_strangers = Refreshing(deps.refresh)
         self._refresh_for_sts = Refreshing(deps.refresh, spacing=STS_SPACING)
         self._announcer = Announcer(deps.announced)
@@ -269,9 +271,10 @@ class Door:
             self._fail(arrival, 501, "NotImplemented", str(error))
         except BusyError:
             self._fail(arrival, 503, "SlowDown", "Other requests are under way: reduce your request rate.")
-        except forwarding.UnansweredError as error:
-            log.warning("emulator_away", error=str(error))
-            self._fail(arrival, 503, "ServiceUnavailable", "The AWS emulator does not answer: see `aerodrome status`.")
+        except (LedgerError, forwarding.UnansweredError) as error:
+            self._fail(
+                arrival, 503, "ServiceUnavailable", f"The {_away(error)} does not answer: see `aerodrome status`."
+            )
         except (forwarding.GoneError, ClientDisconnect):
             return  # nobody is there to be answered
         except (forwarding.TooSlowError, TimeoutError):  # which is an OSError too
@@ -339,7 +342,7 @@ class Door:
     async def _other(self, arrival: _Arrival) -> AsyncIterator[_Admitted]:
         presented = arrival.presented
         assert presented is not None  # noqa: S101  (nobody is let in to other services)
-        named = await self._fresh(lambda: self._recognised(arrival, presented))
+        named = await self._fresh(presented, lambda: self._recognised(arrival, presented))
         async with self._body(arrival, _name(named)) as raw:
             signed = replace(arrival.signed, body_sha256=hashlib.sha256(raw).hexdigest())
             proof = await self._proven(arrival, signed)
@@ -360,11 +363,8 @@ class Door:
 
     def _check_key(self, presented: Presented) -> None:
         measures = presented.service == MONITORING  # see _is_own_measurement
-        if presented.access_key_id.startswith(_SERVICE_KEY) and not measures and not self._is_own(presented):
+        if service_keys.is_looked_up(presented.access_key_id) and not measures:
             raise unknown_key(presented.service)
-
-    def _is_own(self, presented: Presented) -> bool:
-        return presented.access_key_id == f"{_SERVICE_KEY}CONTROL"
 
     async def _proven(self, arrival: _Arrival, signed: SignedRequest) -> Proof:
         presented = arrival.presented
@@ -376,12 +376,17 @@ class Door:
                 signed, presented, now=arrival.trail.at, services=_services(presented)
             )
 
-        proof = await self._fresh(prove)
+        proof = await self._fresh(presented, prove)
         arrival.trail.principal = proof.principal
         return proof
 
-    async def _fresh(self, look: Callable[[], Found]) -> Found:
-        """What `look` finds in IAM. Before a key counts as unknown, IAM is read again."""
+    async def _fresh(self, presented: Presented, look: Callable[[], Found]) -> Found:
+        """What `look` finds in IAM. Before a key counts as unknown, IAM is read again.
+
+        A service key is not in what IAM reads but looked up in the ledger: by a thread, since the ledger may hang.
+        """
+        if service_keys.is_looked_up(presented.access_key_id):
+            return await to_thread.run_sync(look, limiter=self._looks)
         try:
             return look()
         except AuthenticationError as error:
@@ -438,8 +443,10 @@ class Door:
 
     async def _objection(self, arrival: _Arrival, asking: Principal | Anonymous, wanted: Requested) -> str | None:
         """AWS's sentence for the first thing that is not allowed."""
-        if _is_own_part(asking) and _is_own_measurement(asking, wanted):
-            return None
+        if _is_own_part(asking):  # it has no policies, and to look it up in the ledger might hold up the event loop
+            if _is_own_measurement(asking, wanted):
+                return None
+            return f"User: {asking.arn} is not authorized to perform: {wanted.checks[0].action}"
         context = self._context(arrival, asking)
         for check in wanted.checks:
             known = Knowledge({**context, **check.context}, check.action, wanted.tags)
@@ -649,6 +656,15 @@ def _spoken_by_nobody(head: OnwardHead) -> str | None:
     if "smithy-protocol" in head.headers:
         return "monitoring"
     return "s3" if "authorization" in head.headers or head.method not in _METHODS_OF_NOBODY else None
+
+
+def _away(error: LedgerError | forwarding.UnansweredError) -> str:
+    """What does not answer."""
+    if isinstance(error, forwarding.UnansweredError):
+        log.warning("emulator_away", error=str(error))
+        return "AWS emulator"
+    log.warning("ledger_away", reason=reason(error))  # it may name addresses
+    return "ledger"
 
 
 def _is_own_part(asking: Principal | Anonymous) -> TypeGuard[Principal]:
