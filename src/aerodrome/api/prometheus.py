@@ -36,6 +36,11 @@ MOST_AGE = 180
 
 MILLI = 1000.0
 
+_ENDINGS = {"counter": ("_total",), "summary": ("_count", "_sum"), "gauge": ()}
+"""What samples are called after the name of their family."""
+
+_PUBLISHED = frozenset((each.name, each.unit) for each in published_metrics.METRICS)
+
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[^A-Za-z0-9]+")
 
 log = structlog.get_logger("aerodrome.prometheus")
@@ -142,16 +147,32 @@ def _of_batches(status: OutboxStatus) -> Metric:
 
 
 def families(totals: Iterable[Mapping[str, Any]]) -> list[Metric]:
-    """Families of the totals of metrics. Pure."""
-    known = list(totals)
+    """Families of the totals of metrics. Pure.
+
+    A page with one name of two types, or with one series twice, is refused as a whole by some of its readers, and any
+    execution role can make up names that come to that. So a name belongs to whoever has it first, MWAA's own metrics
+    before all others; what clashes with that is left out and counted.
+    """
+    known = sorted(totals, key=_is_made_up)
     newest = max((each["minute"] for each in known), default=0.0)
-    found: dict[str, Metric] = {}
+    found: dict[tuple[str, str], Metric] = {}
+    owners: dict[str, tuple[str, str]] = {}
+    seen: set[tuple[str, str, tuple[tuple[str, str], ...]]] = set()
+    clashes = 0
     for each in known:
         name, kind, scale = _called(each["namespace"], each["name"], each["unit"])
-        labels = {_label(key): str(value) for key, value in each["dimensions"].items()}
+        key = name, kind
+        labels = {_label(word): str(value) for word, value in each["dimensions"].items()}
+        series = (*key, tuple(sorted(labels.items())))
         if kind == "gauge" and each["minute"] < newest - MOST_AGE:
             continue
-        family = found.setdefault(name, Metric(name, f"{each['namespace']} {each['name']}", kind))
+        taken = [name, *(f"{name}{ending}" for ending in _ENDINGS[kind])]
+        if series in seen or any(owners.get(one, key) != key for one in taken):
+            clashes += 1
+            continue
+        owners |= dict.fromkeys(taken, key)
+        seen.add(series)
+        family = found.setdefault(key, Metric(name, f"{each['namespace']} {each['name']}", kind))
         if kind == "counter":
             family.add_sample(f"{name}_total", labels, each["sum"])
         elif kind == "summary":
@@ -159,7 +180,14 @@ def families(totals: Iterable[Mapping[str, Any]]) -> list[Metric]:
             family.add_sample(f"{name}_sum", labels, each["sum"] * scale)
         else:
             family.add_sample(name, labels, each["last"] * scale)
-    return list(found.values())
+    left_out = GaugeMetricFamily("aerodrome_series_left_out", "Series that are not shown, and why.", labels=["reason"])
+    left_out.add_metric(["clash"], clashes)
+    return [*found.values(), left_out]
+
+
+def _is_made_up(total: Mapping[str, Any]) -> bool:
+    """Whether MWAA has no such metric."""
+    return total["namespace"] == published_metrics.NAMESPACE and (total["name"], total["unit"]) not in _PUBLISHED
 
 
 def _called(namespace: str, name: str, unit: str) -> tuple[str, str, float]:

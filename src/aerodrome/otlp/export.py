@@ -33,6 +33,11 @@ class MetricsExport:
         self._every = every
         self._instance = instance
         self._stop = threading.Event()
+        self._uncollected = ""
+        self._odd: dict[str | None, str] = {}
+        """Why metrics of an environment could not be written in the last round; None = of the control plane."""
+        self._falls_before_round = 0
+        """How often the thread had ended by an error when it last did all of its work."""
         self.thread = SupervisedThread("otlp", self._run, patience=PATIENCE)
 
     def start(self) -> None:
@@ -45,19 +50,39 @@ class MetricsExport:
         self.thread.join(1.0)
 
     def troubles(self) -> list[str]:
-        """A sentence while metrics do not reach the collector, for `aerodrome status`."""
-        error = self._outbox.status.error
-        return [f"Metrics are not exported: {error}."] if error else []
+        """Sentences while metrics do not reach the collector, for `aerodrome status`."""
+        found = [
+            f"Metrics are not exported: {error}." for error in (self._outbox.status.error, self._uncollected) if error
+        ]
+        found += [
+            f"Metrics of {environment or 'the control plane'} are not exported: {error}. The log otlp has more."
+            for environment, error in self._odd.items()
+        ]
+        if self.thread.falls > self._falls_before_round:
+            found.append(f"Metrics are not exported: the thread that does it ends by an error: {self.thread.reason}.")
+        return found
 
     def once(self) -> None:
-        """Collect, and have it sent."""
+        """Collect, and have it sent. What is odd at one environment holds up none of the others."""
         try:
-            collected = [*self._collect()]
+            series = points.sorted_out(self._collect())
         except Exception as error:  # noqa: BLE001 - the ledger is away; the next look may find it
             log.warning("metrics not collected", error=type(error).__name__)
+            self._uncollected = f"they could not be collected ({type(error).__name__}), which is tried again"
             return
-        for request in points.requests(collected, now=time.time(), instance=self._instance):
-            self._outbox.put(request)
+        self._uncollected = ""
+        odd = {}
+        for environment, found in series.items():
+            try:
+                batches = [*points.requests(environment, found, now=time.time(), instance=self._instance)]
+            except Exception as error:
+                log.exception("metrics of an environment cannot be written by OTLP", environment=environment)
+                odd[environment] = type(error).__name__
+                self._outbox.drop()
+                continue
+            for batch in batches:
+                self._outbox.put(batch)
+        self._odd = odd
 
     def _run(self) -> None:
         due = time.monotonic()
@@ -68,5 +93,6 @@ class MetricsExport:
                 self.once()
                 due = max(due + self._every, time.monotonic())
             vain = self._outbox.send(self.thread.beat)
+            self._falls_before_round = self.thread.falls
             until_due = max(0.0, due - time.monotonic())
             rest = min(until_due, vain or until_due, LONGEST_REST)

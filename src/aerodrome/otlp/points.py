@@ -6,7 +6,8 @@ A name is that of Prometheus without `_total`, which a receiver of Prometheus' k
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,12 @@ NANO = 1_000_000_000
 
 SCOPE = "aerodrome"
 
+HIGHEST_COUNT = 2**64 - 1
+"""What a histogram can count to; whoever puts statistics in may claim more."""
+
+_VALUES = {"counter": ("_total",), "summary": ("_count", "_sum")}
+"""What a family's samples are called after its name; those of other kinds are called as it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Collected:
@@ -52,28 +59,34 @@ class ExportedSeries:
     """By what a sample's name has after the family's: one value, or count and sum."""
 
 
-def requests(collected: Iterable[Collected], *, now: float, instance: str) -> Iterator[bytes]:
-    """The requests, in as many pieces as it needs."""
-    for environment, found in _sorted_out(collected).items():
-        attributes = resources.attributes(environment, instance)
-        for first in range(0, len(found), MOST_POINTS):
-            yield _request(found[first : first + MOST_POINTS], attributes, now).SerializeToString()
+def requests(environment: str | None, found: Sequence[ExportedSeries], *, now: float, instance: str) -> Iterator[bytes]:
+    """The requests for one environment, None = for the control plane, in as many pieces as it needs."""
+    attributes = resources.attributes(environment, instance)
+    for first in range(0, len(found), MOST_POINTS):
+        yield _request(found[first : first + MOST_POINTS], attributes, now).SerializeToString()
 
 
-def _sorted_out(collected: Iterable[Collected]) -> dict[str | None, list[ExportedSeries]]:
-    """The series of each environment; those of None are the control plane's own."""
+def sorted_out(collected: Iterable[Collected]) -> dict[str | None, list[ExportedSeries]]:
+    """The series of each environment; those of None are the control plane's own.
+
+    What has a value that is no number is left out: many a receiver would refuse everything else with it.
+    """
     found: dict[str | None, dict[Any, ExportedSeries]] = {}
     for group in collected:
         for family in group.families:
             for sample in family.samples:
-                if sample.name.endswith("_created"):
+                if sample.name == f"{family.name}_created":
                     continue
                 labels = {key: value for key, value in sample.labels.items() if key != ENVIRONMENT}
                 of_place = found.setdefault(sample.labels.get(ENVIRONMENT), {})
-                key = family.name, tuple(sorted(labels.items()))
+                key = family.name, family.type, tuple(sorted(labels.items()))
                 series = of_place.setdefault(key, ExportedSeries(family, labels, group.since, {}))
                 series.values[sample.name.removeprefix(family.name)] = sample.value
-    return {environment: [*of_place.values()] for environment, of_place in found.items()}
+    return {environment: [*filter(_is_whole, of_place.values())] for environment, of_place in found.items()}
+
+
+def _is_whole(series: ExportedSeries) -> bool:
+    return all(math.isfinite(series.values.get(each, math.nan)) for each in _VALUES.get(series.family.type, ("",)))
 
 
 def _request(found: Iterable[ExportedSeries], attributes: Mapping[str, str], now: float) -> ExportMetricsServiceRequest:
@@ -85,13 +98,14 @@ def _request(found: Iterable[ExportedSeries], attributes: Mapping[str, str], now
     resource.resource.attributes.extend(_key_values(attributes))
     scope = resource.scope_metrics.add()
     scope.scope.name = SCOPE
-    made: dict[str, metrics_pb2.Metric] = {}
+    made: dict[tuple[str, str], metrics_pb2.Metric] = {}
     for series in found:
         name, moment, since = series.family.name, int(now * NANO), int(series.since * NANO)
         labels, values = _key_values(series.labels), series.values
-        if name not in made:
-            made[name] = scope.metrics.add(name=name, description=series.family.documentation, unit=_unit(name))
-        metric = made[name]
+        key = name, series.family.type
+        if key not in made:
+            made[key] = scope.metrics.add(name=name, description=series.family.documentation, unit=_unit(name))
+        metric = made[key]
         if series.family.type == "counter":
             metric.sum.is_monotonic = True
             metric.sum.aggregation_temporality = metrics_pb2.AGGREGATION_TEMPORALITY_CUMULATIVE
@@ -99,7 +113,7 @@ def _request(found: Iterable[ExportedSeries], attributes: Mapping[str, str], now
                 attributes=labels, time_unix_nano=moment, start_time_unix_nano=since, as_double=values["_total"]
             )
         elif series.family.type == "summary":
-            count = int(values["_count"])
+            count = min(int(values["_count"]), HIGHEST_COUNT)
             metric.histogram.aggregation_temporality = metrics_pb2.AGGREGATION_TEMPORALITY_CUMULATIVE
             metric.histogram.data_points.add(
                 attributes=labels, time_unix_nano=moment, start_time_unix_nano=since, count=count,

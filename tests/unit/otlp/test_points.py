@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,8 +18,13 @@ SECOND = 1_000_000_000
 
 
 def exported(*families: Metric) -> list[Any]:
-    found = points.requests([Collected(families, since=50.0)], now=100.0, instance="machine:4560")
-    requests = [ExportMetricsServiceRequest.FromString(each) for each in found]
+    found = points.sorted_out([Collected(families, since=50.0)]).items()
+    encoded = [
+        request
+        for environment, series in found
+        for request in points.requests(environment, series, now=100.0, instance="machine:4560")
+    ]
+    requests = [ExportMetricsServiceRequest.FromString(each) for each in encoded]
     return [resource for request in requests for resource in request.resource_metrics]
 
 
@@ -75,3 +81,21 @@ def test_what_is_much_goes_in_pieces_and_a_summary_stays_whole(monkeypatch):
     pieces = [metrics([each])["run_seconds"].histogram.data_points for each in exported(summary)]
     assert [len(each) for each in pieces] == [3, 3, 2]
     assert [(point.count, point.sum) for each in pieces for point in each] == [(n, n / 2) for n in range(8)]
+
+
+def test_numbers_that_no_receiver_takes():
+    summary = SummaryMetricFamily("run_seconds", "Runs.", labels=["dag"])
+    summary.add_metric(["d"], count_value=1e30, sum_value=1.5)
+    summary.add_metric(["e"], count_value=1, sum_value=math.inf)
+    gauge = GaugeMetricFamily("open", "Open.", labels=["pool"])
+    for number, value in enumerate((1.0, math.inf, -math.inf, math.nan)):
+        gauge.add_metric([str(number)], value)
+    found = metrics(exported(summary, gauge))
+    assert [point.count for point in found["run_seconds"].histogram.data_points] == [2**64 - 1]
+    assert [point.as_double for point in found["open"].gauge.data_points] == [1.0]
+
+
+def test_one_name_of_two_kinds():
+    gauge, counter = GaugeMetricFamily("busy", "Busy.", value=1.0), CounterMetricFamily("busy", "Busy.", value=2.0)
+    [resource] = exported(gauge, counter)
+    assert [each.WhichOneof("data") for each in resource.scope_metrics[0].metrics] == ["gauge", "sum"]
