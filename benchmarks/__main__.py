@@ -1,6 +1,6 @@
 """Measure Aerodrome against stock Airflow on this machine, both sides in one run, and print one table.
 
-    python -m benchmarks                  everything (about twenty minutes on two cores)
+    python -m benchmarks                  everything (about half an hour on two cores)
     python -m benchmarks create updates   some of it
     python -m benchmarks --markdown       the table as docs/benchmarks.md has it
 

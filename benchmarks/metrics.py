@@ -8,8 +8,8 @@ import random
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,10 @@ import psutil
 from rich.console import Console
 
 from aerodrome.telemetry import launch
+from aerodrome.telemetry.metrics import periods, points
+from aerodrome.telemetry.metrics.catalogue import Datum, Metric, MetricCatalogue
+from aerodrome.telemetry.metrics.periods import MINUTE, SPANS
+from aerodrome.telemetry.metrics.store import FILE
 from aerodrome.unix_http import UnixHttpConnection
 from benchmarks.consumption import pss, spent
 from benchmarks.ours import Installation, wait_for
@@ -44,10 +48,12 @@ ENVIRONMENTS, METRICS, DAYS = 10, 60, 7
 BATCH = 1000
 """Points of one PutMetricData, which takes no more."""
 
-CALLERS = 100
-"""Callers that send a week's points in turn."""
+MINUTES = 60
+"""The last of the week, which are sent to the store; what it has of those before is written in advance."""
 
 TARGET = "GraniteServiceVersion20100801"
+
+NAMESPACE, UNIT, CALLER = "AmazonMWAA", "Milliseconds", "BENCHMARK"
 
 
 def metrics(ours: Installation, console: Console) -> list[Row]:
@@ -124,9 +130,12 @@ def _lines(second: int) -> Iterator[str]:
 
 
 def _week(ours: Installation, console: Console) -> list[Row]:
-    """A store of its own, given a week of points through its own API, then asked for a day of one environment."""
+    """A store of its own that has a week of points: it is sent the last hour of it, then asked for a day."""
     folder = ours.folder / "metric-store"
     folder.mkdir(mode=0o700)
+    end = datetime.now(UTC).replace(second=0, microsecond=0)
+    moments = [int((end - timedelta(minutes=number)).timestamp()) for number in range(DAYS * 24 * 60, 0, -1)]
+    filled = _filled(folder / FILE, moments[:-MINUTES])
     store = launch.describe(
         folder,
         socket=folder / "s",
@@ -140,52 +149,78 @@ def _week(ours: Installation, console: Console) -> list[Row]:
     with subprocess.Popen(store.argv, env=store.env, cwd=store.cwd) as process:
         try:
             wait_for(lambda: launch.answers(store))
-            before = pss([psutil.Process(process.pid)])
-            took = _fed(store.socket)
-            after = pss([psutil.Process(process.pid)])
+            held = psutil.Process(process.pid)
+            before, spent_before = pss([held]), spent(held)
+            sent = _sent(store.socket, moments[-MINUTES:])
+            took = spent(held) - spent_before
             answered = _asked_for_a_day(store.socket)
-            peak = _peak(process.pid)
+            after, peak = pss([held]), _peak(process.pid)
         finally:
             process.terminate()
-    size = sum(path.stat().st_size for path in folder.glob("metrics.sqlite*")) / 2**20
-    count = ENVIRONMENTS * METRICS * DAYS * 24 * 60
+    size = sum(path.stat().st_size for path in folder.glob(f"{FILE}*")) / 2**20
+    known = len(moments[:-MINUTES]) * ENVIRONMENTS * METRICS
     console.print(
-        f"  {count} points in {took:.0f} s: {size:.0f} MiB on disk, {before:.0f} MB of memory before, {after:.0f} MB "
-        f"after, at most {peak:.0f} MB; a day of {METRICS} metrics in {answered:.2f} s"
+        f"  {known} points written in {1e6 * filled / known:.1f} µs of CPU each, "
+        f"{sent} sent in {1e6 * took / sent:.1f}; "
+        f"{size:.0f} MiB on disk; {before:.0f} MB of memory before they were sent, {after:.0f} MB after, at most "
+        f"{peak:.0f} MB; a day of {METRICS} metrics in {answered:.2f} s"
     )
     what = f"memory of the store with a week of {METRICS} metrics a minute in {ENVIRONMENTS} environments, at most"
     return [Row(what=what, ours=peak, stock=None, unit="MB", bar=None)]
 
 
-def _fed(target: Path) -> float:
-    """Send all points, the oldest first; seconds that it took."""
-    end = datetime.now(UTC).replace(second=0, microsecond=0)
-    minutes = int(DAYS * 24 * 60)
-    began = time.monotonic()
-    data: list[dict[str, Any]] = []
-    callers = itertools.count()
-    connection = UnixHttpConnection(str(target), timeout=60)
-    for number in range(minutes):
-        moment = (end - timedelta(minutes=minutes - number)).timestamp()
-        for environment, metric in itertools.product(range(ENVIRONMENTS), range(METRICS)):
-            value = number * 7919 % 1009 / 10 + metric
-            data.append(
-                {
-                    "MetricName": f"Metric{metric}",
-                    "Dimensions": _dimensions(environment),
-                    "Timestamp": moment,
-                    "Values": [value],
-                    "Counts": [1],
-                    "Unit": "Milliseconds",
-                }
-            )
-        while len(data) >= BATCH or (data and number == minutes - 1):
-            body = {"Namespace": "AmazonMWAA", "MetricData": data[:BATCH]}
-            # A caller may send 2,000 points a second, and this is a week of them.
-            _call(connection, "PutMetricData", body, caller=f"BENCHMARK{next(callers) % CALLERS}")
-            del data[:BATCH]
-    connection.close()
-    return time.monotonic() - began
+def _filled(path: Path, moments: Sequence[int]) -> float:
+    """Write points as the store itself does, span by span: taken, and moved when it is time; seconds of CPU.
+
+    To send six million points takes a quarter of an hour, and leaves the same file.
+    """
+    began = time.process_time()
+    with closing(MetricCatalogue(path)) as catalogue:
+        for _, span in itertools.groupby(moments, lambda moment: periods.aligned(moment, SPANS[MINUTE])):
+            minutes = list(span)
+            for environment in range(ENVIRONMENTS):
+                dimensions = tuple(sorted((each["Name"], each["Value"]) for each in _dimensions(environment)))
+                catalogue.add(
+                    [
+                        Datum(
+                            Metric(NAMESPACE, f"Metric{metric}", dimensions),
+                            UNIT,
+                            moment,
+                            points.of({_value(moment, metric): 1.0}),
+                        )
+                        for metric in range(METRICS)
+                        for moment in minutes
+                    ],
+                    CALLER,
+                )
+            due = min(minutes[-1] + MINUTE, periods.rolled_before(time.time()))
+            while catalogue.roll(due):
+                pass
+    return time.process_time() - began
+
+
+def _sent(target: Path, moments: Sequence[int]) -> int:
+    """Send points, the oldest first, as many at once as the store takes; how many there were."""
+    data = [
+        {
+            "MetricName": f"Metric{metric}",
+            "Dimensions": _dimensions(environment),
+            "Timestamp": moment,
+            "Values": [_value(moment, metric)],
+            "Counts": [1],
+            "Unit": UNIT,
+        }
+        for moment in moments
+        for environment, metric in itertools.product(range(ENVIRONMENTS), range(METRICS))
+    ]
+    with closing(UnixHttpConnection(str(target), timeout=60)) as connection:
+        for first in range(0, len(data), BATCH):
+            _call(connection, "PutMetricData", {"Namespace": NAMESPACE, "MetricData": data[first : first + BATCH]})
+    return len(data)
+
+
+def _value(moment: int, metric: int) -> float:
+    return moment // 60 * 7919 % 1009 / 10 + metric
 
 
 def _asked_for_a_day(target: Path) -> float:
@@ -196,7 +231,7 @@ def _asked_for_a_day(target: Path) -> float:
             "Id": f"m{metric}",
             "MetricStat": {
                 "Metric": {
-                    "Namespace": "AmazonMWAA",
+                    "Namespace": NAMESPACE,
                     "MetricName": f"Metric{metric}",
                     "Dimensions": _dimensions(0),
                 },
@@ -221,12 +256,10 @@ def _dimensions(environment: int) -> list[dict[str, str]]:
     return [{"Name": "Function", "Value": "Scheduler"}, {"Name": "Environment", "Value": f"env-{environment}"}]
 
 
-def _call(
-    connection: UnixHttpConnection, operation: str, body: dict[str, Any], caller: str = "BENCHMARK"
-) -> dict[str, Any]:
+def _call(connection: UnixHttpConnection, operation: str, body: dict[str, Any]) -> dict[str, Any]:
     """Ask the store as the AWS door does, which has verified who asks."""
     headers = {
-        "Authorization": f"AWS4-HMAC-SHA256 Credential={caller}/20260101/us-east-1/monitoring/aws4_request",
+        "Authorization": f"AWS4-HMAC-SHA256 Credential={CALLER}/20260101/us-east-1/monitoring/aws4_request",
         "Content-Type": "application/x-amz-json-1.0",
         "X-Amz-Target": f"{TARGET}.{operation}",
     }
