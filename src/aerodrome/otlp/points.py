@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 MOST_POINTS = 1000
 """Of one request."""
 
+LARGEST = 512 * 1024
+"""Bytes of one request, unless one point alone is larger. Collectors refuse large ones, 4 MiB often."""
+
 ENVIRONMENT = "environment"
 """The label that becomes a resource."""
 
@@ -63,7 +66,7 @@ def requests(environment: str | None, found: Sequence[ExportedSeries], *, now: f
     """The requests for one environment, None = for the control plane, in as many pieces as it needs."""
     attributes = resources.attributes(environment, instance)
     for first in range(0, len(found), MOST_POINTS):
-        yield _request(found[first : first + MOST_POINTS], attributes, now).SerializeToString()
+        yield from _pieces(found[first : first + MOST_POINTS], attributes, now)
 
 
 def sorted_out(collected: Iterable[Collected]) -> dict[str | None, list[ExportedSeries]]:
@@ -87,6 +90,16 @@ def sorted_out(collected: Iterable[Collected]) -> dict[str | None, list[Exported
 
 def _is_whole(series: ExportedSeries) -> bool:
     return all(math.isfinite(series.values.get(each, math.nan)) for each in _VALUES.get(series.family.type, ("",)))
+
+
+def _pieces(found: Sequence[ExportedSeries], attributes: Mapping[str, str], now: float) -> Iterator[bytes]:
+    encoded = _request(found, attributes, now).SerializeToString()
+    if len(encoded) <= LARGEST or len(found) == 1:
+        yield encoded
+        return
+    middle = len(found) // 2
+    yield from _pieces(found[:middle], attributes, now)
+    yield from _pieces(found[middle:], attributes, now)
 
 
 def _request(found: Iterable[ExportedSeries], attributes: Mapping[str, str], now: float) -> ExportMetricsServiceRequest:

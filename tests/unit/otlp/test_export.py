@@ -8,6 +8,7 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
+from aerodrome.otlp import outbox as outboxes
 from aerodrome.otlp import points
 from aerodrome.otlp.export import MetricsExport
 from aerodrome.otlp.outbox import Outbox
@@ -107,3 +108,19 @@ def test_an_error_of_the_thread_is_a_trouble_until_its_work_is_done_again(monkey
         assert taking.environments() == {"blue", None}
     finally:
         export.close()
+
+
+def test_who_sends_too_much_loses_what_is_his_alone(monkeypatch):
+    monkeypatch.setattr(outboxes, "MOST_WAITING", 4000)
+    monkeypatch.setattr(points, "MOST_POINTS", 10)
+    gauge = GaugeMetricFamily("open", "Open.", labels=["environment", "pool"])
+    gauge.add_metric(["first", "p"], 1)
+    for number in range(1000):
+        gauge.add_metric(["loud", str(number)], 1)
+    gauge.add_metric(["last", "p"], 1)
+    taking = Taking()
+    outbox = Outbox(taking)
+    MetricsExport(lambda: [Collected((gauge,), since=1.0)], outbox, every=3600.0, instance="i").once()
+    outbox.send()
+    assert taking.environments() == {"first", "loud", "last"}
+    assert outbox.status.dropped > 0

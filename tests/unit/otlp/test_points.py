@@ -99,3 +99,14 @@ def test_one_name_of_two_kinds():
     gauge, counter = GaugeMetricFamily("busy", "Busy.", value=1.0), CounterMetricFamily("busy", "Busy.", value=2.0)
     [resource] = exported(gauge, counter)
     assert [each.WhichOneof("data") for each in resource.scope_metrics[0].metrics] == ["gauge", "sum"]
+
+
+def test_a_request_is_bounded_in_bytes(monkeypatch):
+    monkeypatch.setattr(points, "LARGEST", 3000)
+    gauge = GaugeMetricFamily("open", "Open.", labels=["pool"])
+    for number, length in enumerate((1000, 1000, 1000, 5000, 10)):
+        gauge.add_metric([str(number) * length], 1)
+    sizes = [(each.ByteSize(), [*metrics([each])["open"].gauge.data_points]) for each in exported(gauge)]
+    assert sum(len(found) for _, found in sizes) == 5
+    assert all(size <= 3000 or len(found) == 1 for size, found in sizes)
+    assert len(sizes) < 5
