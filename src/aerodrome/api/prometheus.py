@@ -54,7 +54,7 @@ class Exposition:
         *,
         token: str,
         environments: Callable[[], Iterable[Environment]],
-        totals: Callable[[], Iterable[Mapping[str, Any]]],
+        totals: Callable[[], Mapping[str, Any]],
         exported: Callable[[], OutboxStatus] | None = None,
     ) -> None:
         """`environments` and `totals` block; `totals` raises OSError when the log store does not answer.
@@ -108,13 +108,19 @@ class Exposition:
         """What the log store has, and since when it counts."""
         up = GaugeMetricFamily("aerodrome_log_store_up", "Whether the store of metrics answers.")
         try:
-            found = list(self._totals())
+            document = self._totals()
         except OSError as error:
             log.info("the store of metrics does not answer", error=str(error))
             up.add_metric([], 0.0)
             return [up], 0.0
         up.add_metric([], 1.0)
-        return [up, *families(found)], max((each.get("since", 0.0) for each in found), default=0.0)
+        found = document["series"]
+        no_room = CounterMetricFamily(
+            "aerodrome_log_store_points_left_out",
+            "Points of metrics that are in CloudWatch alone: their environment has too many metrics.",
+            value=document["left_out"],
+        )
+        return [up, no_room, *families(found)], max((each.get("since", 0.0) for each in found), default=0.0)
 
 
 class _Families(Collector):

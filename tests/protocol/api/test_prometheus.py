@@ -82,6 +82,7 @@ def test_its_own_parser_reads_it(behind: Behind, port: int, mwaa: Any, creation:
     assert not [key for key in found if "open_slots" in key[0]]  # nobody has measured it for long
     assert found["aerodrome_api_answers_total", (("service", "airflow"), ("status", "2xx"))] == 1
     assert found["aerodrome_log_store_up", ()] == 1
+    assert found["aerodrome_log_store_points_left_out_total", ()] == 7
     assert found["aerodrome_control_plane_process_resident_memory_bytes", ()] > 0
 
 

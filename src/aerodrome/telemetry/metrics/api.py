@@ -71,7 +71,7 @@ class MetricsApi:
         self._region = region
         self._account = account
         self._rates = Rates(time.monotonic)
-        self.totals = Totals(SCRAPED, since=time.time())
+        self.totals = Totals(SCRAPED, since=time.time(), trusted={acceptance.OWN_PARTS})
 
     async def answer(
         self, *, path: str, target: str, query: str, body: bytes, caller: str, request_id: str
@@ -115,7 +115,7 @@ class MetricsApi:
         if self._store.is_full or not self._rates.allows(caller, len(data)):
             raise TelemetryRefusedError(THROTTLED, "Rate exceeded")
         await self._store.ask(MetricCatalogue.add, accepted, caller)
-        self.totals.add(accepted)
+        self.totals.add(accepted, caller, now=time.monotonic())
         return {}
 
     async def get_data(self, given: Document) -> Answer:
