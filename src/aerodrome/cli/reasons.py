@@ -139,6 +139,12 @@ def _sidecar(name: str, sidecar: Document) -> Iterator[Reason]:
             f"Metrics are not published: {metrics['error']}",
             "let the execution role cloudwatch:PutMetricData (aerodrome role create writes it)",
         )
+    if metrics.get("service_error"):
+        yield Reason(
+            "MEASUREMENTS_BEHIND",
+            f"What MWAA measures (AWS/MWAA) is not published: {metrics['service_error']}",
+            "see whether the AWS door, the log store and PostgreSQL run: aerodrome status",
+        )
     traces = sidecar.get("traces") or {}
     if traces.get("error"):
         yield Reason(

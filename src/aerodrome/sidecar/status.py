@@ -46,6 +46,9 @@ class MetricsStatus:
     behind_since: datetime | None = None
     """Since when nothing can be sent; None while all is well."""
     error: str | None = None
+    """Of Airflow's metrics, which the execution role writes."""
+    service_error: str | None = None
+    """Of what MWAA measures, which no role writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,7 @@ def _metrics(metrics: MetricsStatus | None) -> dict[str, object] | None:
         "dropped": metrics.dropped,
         "behind_since": _moment(metrics.behind_since),
         "error": metrics.error,
+        "service_error": metrics.service_error,
     }
 
 

@@ -86,6 +86,9 @@ def test_metrics_that_are_refused_are_told():
     traces = {"sent": 0, "dropped": 0, "behind_since": "2026-11-23T11:00:00+00:00", "error": "it answers 401"}
     assert found(sidecar={"traces": traces})["TRACES_BEHIND"] == "Traces are not exported: it answers 401"
     assert not found(sidecar={"metrics": {**metrics, "error": None}})
+    both = found(sidecar={"metrics": {**metrics, "service_error": "key refused"}})
+    assert set(both) == {"METRICS_BEHIND", "MEASUREMENTS_BEHIND"}
+    assert "key refused" in both["MEASUREMENTS_BEHIND"]
 
 
 def test_what_could_not_be_asked_is_no_silence():

@@ -1,4 +1,7 @@
-"""Sends what was measured to CloudWatch, as the execution role: each minute, or sooner; in a thread of its own."""
+"""Sends what was measured to CloudWatch each minute, or sooner; in a thread of its own.
+
+Airflow's metrics go as the execution role, and what MWAA measures as the service: neither waits for the other.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ import json
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 import structlog
@@ -92,6 +96,17 @@ class MetricsEndpoint:
             raise self._endpoint.away(error) from error
 
 
+@dataclass(slots=True, eq=False)
+class _Outlet:
+    """One endpoint, what waits for it, and what became of it; it says nothing of another one."""
+
+    endpoint: MetricsEndpoint
+    waiting: deque[Measured] = field(default_factory=deque)
+    failures: int = 0
+    behind_since: datetime | None = None
+    error: str | None = None
+
+
 class Publisher:
     """Publishes one environment's metrics."""
 
@@ -109,16 +124,16 @@ class Publisher:
         """`as_service` takes what MWAA itself measures, which no execution role may write."""
         self._environment = environment
         self._finished = finished
-        self._cloudwatch = cloudwatch
-        self._as_service = as_service or cloudwatch
+        self._as_role = _Outlet(cloudwatch)
+        self._as_service = self._as_role if as_service is None else _Outlet(as_service)
+        self._ways = [self._as_role] if as_service is None else [self._as_role, self._as_service]
         self._clock = clock
         self._every = every
         self._measure = measure
         self._leaving = threading.Event()
-        self._waiting: deque[Measured] = deque()
+        self._published = 0
         self._lost = 0
         self._unheard = 0
-        self._failures = 0
         self.status = MetricsStatus()
 
     def run(self, beat: Beat) -> None:
@@ -133,49 +148,66 @@ class Publisher:
 
     def once(self) -> float:
         """Publish what there is; how many seconds there is nothing to do."""
-        self._waiting += self._measure(self._clock().timestamp())
+        self._take(self._measure(self._clock().timestamp()))
         found, unheard = self._finished(
             self._clock().timestamp() - LATE, is_early=self._every < MINUTE or self._leaving.is_set()
         )
-        self._waiting += found
+        self._take(found)
         if unheard > self._unheard:
             log.warning("metrics were lost on their way from units, or were too many", metrics=unheard - self._unheard)
         self._unheard = unheard
-        while len(self._waiting) > MOST_WAITING:
-            self._waiting.popleft()
+        while sum(len(way.waiting) for way in self._ways) > MOST_WAITING:
+            max(self._ways, key=lambda way: len(way.waiting)).waiting.popleft()
             self._lost += 1
-        self.status = replace(self.status, dropped=self._lost + unheard)
+        pauses = [self._publish(way) for way in self._ways]
+        self._tell()
+        return min(pauses)
+
+    def _take(self, found: list[Measured]) -> None:
+        for each in found:
+            way = self._as_service if each.namespace == measuring.NAMESPACE else self._as_role
+            way.waiting.append(each)
+
+    def _publish(self, way: _Outlet) -> float:
         try:
-            while self._waiting:
-                self._send(list(_first(self._waiting)))
+            while way.waiting:
+                self._send(way, list(_first(way.waiting)))
+                self._tell()
         except AwayError as error:
-            return self._away(str(error))
-        self._failures = 0
-        self.status = replace(self.status, behind_since=None)
+            return self._away(way, str(error))
+        way.failures, way.behind_since = 0, None
         now = self._clock().timestamp() - LATE
         return self._every - now % self._every
 
-    def _send(self, batch: Sequence[Measured]) -> None:
+    def _send(self, way: _Outlet, batch: Sequence[Measured]) -> None:
         try:
-            endpoint = self._as_service if batch[0].namespace == measuring.NAMESPACE else self._cloudwatch
-            endpoint.put(self._environment, batch)
+            way.endpoint.put(self._environment, batch)
         except RefusalError as error:
-            if self.status.error != str(error):
+            if way.error != str(error):
                 log.warning("metrics are refused", error=str(error), metrics=len(batch))
+            way.error = str(error)
             self._lost += len(batch)
-            self.status = replace(self.status, dropped=self.status.dropped + len(batch), error=str(error))
         else:
-            self.status = replace(self.status, published=self.status.published + len(batch), error=None)
+            way.error = None
+            self._published += len(batch)
         for _ in batch:
-            self._waiting.popleft()
+            way.waiting.popleft()
 
-    def _away(self, sentence: str) -> float:
-        self._failures += 1
-        if self.status.error != sentence:
+    def _away(self, way: _Outlet, sentence: str) -> float:
+        way.failures += 1
+        if way.error != sentence:
             log.warning("metrics cannot be published now", error=sentence)
-        since = self.status.behind_since or self._clock()
-        self.status = replace(self.status, error=sentence, behind_since=since)
-        return backoff.back_off(self._failures)
+        way.error, way.behind_since = sentence, way.behind_since or self._clock()
+        return backoff.back_off(way.failures)
+
+    def _tell(self) -> None:
+        self.status = MetricsStatus(
+            published=self._published,
+            dropped=self._lost + self._unheard,
+            behind_since=min((way.behind_since for way in self._ways if way.behind_since is not None), default=None),
+            error=self._as_role.error,
+            service_error=None if self._as_service is self._as_role else self._as_service.error,
+        )
 
 
 def _first(waiting: deque[Measured]) -> Iterator[Measured]:

@@ -5,6 +5,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+from structlog.testing import capture_logs
 
 from aerodrome.sidecar.metrics import publishing
 from aerodrome.sidecar.metrics.aggregation import Measured
@@ -111,6 +112,48 @@ def test_what_the_service_measures_goes_with_the_services_keys(bench):
         assert (publisher.status.behind_since, mine) == (NOW, ["new keys"])
     finally:
         Answering.trouble = None
+
+
+@pytest.fixture
+def two():
+    """The endpoints of role and service, and a publisher to both."""
+    role, service = Bench(), Bench()
+    publisher = Publisher(
+        environment="blue", finished=role.finished, cloudwatch=role, as_service=service, clock=lambda: NOW
+    )
+
+    def publish(*names):
+        role.next = [Measured(name, (), "Count", 60, {1.0: 1}, "AWS/MWAA") for name in names]
+        role.next += [Measured(name, (), "Count", 60, {1.0: 1}) for name in names]
+        publisher.once()
+        return publisher.status
+
+    return role, service, publish
+
+
+@pytest.mark.parametrize("is_role_away", [True, False])
+def test_neither_endpoint_waits_for_the_other(two, is_role_away):
+    role, service, publish = two
+    away, other = (role, service) if is_role_away else (service, role)
+    away.trouble = AwayError("away")
+    status = publish("a")
+    assert (other.sent, away.sent, status.behind_since) == (["a"], [], NOW)
+    away.trouble = None
+    status = publish("b")
+    assert (other.sent, away.sent, status.behind_since, status.published) == (["a", "b"], ["a", "b"], None, 4)
+
+
+def test_each_endpoint_has_an_error_of_its_own_which_is_warned_of_once(two):
+    role, service, publish = two
+    service.trouble = RefusalError("key refused", code="UnrecognizedClientException")
+    with capture_logs() as told:
+        for name in "ab":
+            status = publish(name)
+            assert (status.error, status.service_error) == (None, "key refused")
+    assert [each["error"] for each in told] == ["key refused"]
+    role.trouble, service.trouble = RefusalError("not allowed", code="AccessDenied"), None
+    status = publish("c")
+    assert (status.error, status.service_error, status.dropped) == ("not allowed", None, 3)
 
 
 def test_what_waits_is_bounded_and_the_newest_stays(bench, monkeypatch):
