@@ -42,8 +42,11 @@ SECONDS = 120
 OF_A_PACKET = 10
 """Lines that are sent at once."""
 
-ENVIRONMENTS, METRICS, DAYS = 10, 60, 7
-"""What a week of metrics is: so many environments, each with so many metrics a minute."""
+ENVIRONMENTS, METRICS, DAYS = 5, 60, 7
+"""What a week of metrics is: so many environments, each with so many metrics a minute.
+
+Each environment costs half a minute of CPU to write; what the store weighs hardly depends on how many there are.
+"""
 
 BATCH = 1000
 """Points of one PutMetricData, which takes no more."""
@@ -172,7 +175,7 @@ def _week(ours: Installation, console: Console) -> list[Row]:
 def _filled(path: Path, moments: Sequence[int]) -> float:
     """Write points as the store itself does, span by span: taken, and moved when it is time; seconds of CPU.
 
-    To send six million points takes a quarter of an hour, and leaves the same file.
+    To send millions of points takes much longer, and leaves the same points in the file.
     """
     began = time.process_time()
     with closing(MetricCatalogue(path)) as catalogue:
