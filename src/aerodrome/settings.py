@@ -40,7 +40,12 @@ LONGEST_SOCKET_SUFFIX = len("/01234567/t/pymp-12345678/listener-12345678")
 class Settings(BaseSettings):
     """What a person can set; each field is the variable `AERODROME_<NAME>`."""
 
-    model_config = SettingsConfigDict(env_prefix="AERODROME_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="AERODROME_",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,  # a value may be a secret, or have one in it
+    )
 
     data: Path = Field(default_factory=lambda: Path(platformdirs.user_data_dir("aerodrome")))
     """The folder with everything that must survive a restart; `aerodrome purge` removes it."""
@@ -155,11 +160,18 @@ class Settings(BaseSettings):
     @field_validator("otlp_endpoint")
     @classmethod
     def _is_collector(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if value and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0):
-            raise ValueError("this is not an http:// or https:// URL")
-        if parts.username is not None or parts.query or parts.fragment:
-            raise ValueError("the URL has more than a host, a port and a path; a key belongs into otlp_headers_file")
+        try:
+            parts = urlsplit(value)
+            is_url = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            is_url = False
+        if value and not is_url:  # what urlsplit says has a part of the value
+            raise ValueError("this is not an http:// or https:// URL with a host, such as http://127.0.0.1:4318")
+        if any(mark in value for mark in "@?#"):
+            raise ValueError(
+                "the URL has more than a host, a port and a path: leave away what has @, ? or #, and write a key as a "
+                "header into the file that AERODROME_OTLP_HEADERS_FILE names"
+            )
         return value.rstrip("/")
 
     @field_validator("gateway_domain")

@@ -52,7 +52,21 @@ def test_what_is_no_url_of_a_collector(given):
         Settings(otlp_endpoint=given)
 
 
-def test_a_secret_in_a_url_is_not_shown():
+@pytest.mark.parametrize(
+    "given",
+    [
+        "http://u:the-secret@h", "http://h/?key=the-secret", "http://h/#the-secret", "http://u:the-secret",
+        "http://[the-secret]", "the-secret",
+    ],
+)  # fmt: skip
+def test_a_secret_in_a_url_is_not_shown(given):
     with pytest.raises(ValidationError) as raised:
-        Settings(otlp_endpoint="http://u:the-secret@h")
+        Settings(otlp_endpoint=given)
+    assert "the-secret" not in str(raised.value)
     assert "the-secret" not in str(raised.value.errors()[0]["msg"])
+
+
+@pytest.mark.parametrize("given", ["http://u:p@h", "http://h?key=k", "http://h/#k"])
+def test_a_key_in_a_url_is_refused_with_where_it_belongs(given):
+    with pytest.raises(ValidationError, match="AERODROME_OTLP_HEADERS_FILE"):
+        Settings(otlp_endpoint=given)
