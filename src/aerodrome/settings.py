@@ -7,6 +7,7 @@ module reads settings from the environment.
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import os
 import re
 import tempfile
@@ -16,7 +17,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 EMBEDDED = "embedded"
@@ -95,7 +96,7 @@ class Settings(BaseSettings):
 
     otlp_headers_file: str = ""
     """Path of a file (mode 0600) with the headers that the collector wants, a `Name: value` a line; it is read again
-    when it changes. Empty = none."""
+    when it changes. They go over `https://`, or to a collector on this machine. Empty = none."""
 
     otlp_interval: float = Field(default=60.0, ge=1, le=3600)
     """Seconds between two exports of metrics."""
@@ -174,6 +175,17 @@ class Settings(BaseSettings):
             )
         return value.rstrip("/")
 
+    @field_validator("otlp_headers_file")
+    @classmethod
+    def _is_not_overheard(cls, value: str, info: ValidationInfo) -> str:
+        parts = urlsplit(info.data.get("otlp_endpoint", ""))
+        if value and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+            raise ValueError(
+                "the headers would cross the network for everybody to read: give AERODROME_OTLP_ENDPOINT an https:// "
+                "URL, or that of a collector on this machine, which passes on by TLS"
+            )
+        return value
+
     @field_validator("gateway_domain")
     @classmethod
     def _is_domain(cls, value: str) -> str:
@@ -210,6 +222,14 @@ class Settings(BaseSettings):
     def paths(self) -> Paths:
         """The paths of the files."""
         return Paths(self.data.expanduser().absolute())
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host in a URL is this machine, by its name or its address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def split_address(text: str) -> tuple[str, int]:

@@ -70,3 +70,18 @@ def test_a_secret_in_a_url_is_not_shown(given):
 def test_a_key_in_a_url_is_refused_with_where_it_belongs(given):
     with pytest.raises(ValidationError, match="AERODROME_OTLP_HEADERS_FILE"):
         Settings(otlp_endpoint=given)
+
+
+@pytest.mark.parametrize("given", ["http://collector:4318", "http://10.0.0.1:4318", "http://localhost.example.com"])
+def test_headers_are_not_sent_over_a_network_in_plain_text(given):
+    with pytest.raises(ValidationError, match="https://") as raised:
+        Settings(otlp_endpoint=given, otlp_headers_file="/etc/headers")
+    assert raised.value.errors()[0]["loc"] == ("otlp_headers_file",)
+    assert Settings(otlp_endpoint=given).otlp_headers is None
+
+
+@pytest.mark.parametrize(
+    "given", ["", "https://collector", "http://localhost:4318", "http://127.0.0.2:4318", "http://[::1]:4318"]
+)
+def test_headers_are_sent_by_tls_or_to_this_machine(given):
+    assert Settings(otlp_endpoint=given, otlp_headers_file="/etc/headers").otlp_headers is not None
