@@ -268,7 +268,7 @@ def _database(deps: OperatorDependencies, name: str) -> dict[str, Any]:
         private_files.write(kept, secrets.token_urlsafe(24), durable=True)
     password = kept.read_text()
     cluster = deps.cluster()
-    databases.ensure_role(cluster, own, password, connection_limit=MOST_CONNECTIONS)
+    databases.ensure_role(cluster, own, password, connection_limit=MOST_CONNECTIONS, is_peoples=True)
     databases.ensure_database(cluster, own, own)
     return {"host": cluster.host, "port": cluster.port, "database": own, "user": own, "password": password}
 

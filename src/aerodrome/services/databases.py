@@ -22,6 +22,7 @@ from psycopg import sql
 from aerodrome import errors
 from aerodrome.services import clusters
 from aerodrome.services.clusters import Cluster
+from aerodrome.services.postgres_conf import OWN_SCRAM_ITERATIONS
 
 DatabaseOption = Literal["IS_TEMPLATE true", "IS_TEMPLATE false", "ALLOW_CONNECTIONS true", "ALLOW_CONNECTIONS false"]
 
@@ -34,13 +35,22 @@ OVERCOMMITMENT_EVERY = 15.0
 SET_OPTION_SINCE = 160_000
 """From this server version on, a grant of a role says whether SET ROLE is allowed."""
 
+SCRAM_ITERATIONS_SINCE = 160_000
+"""From this server version on, their number can be set."""
 
-def ensure_role(cluster: Cluster, name: str, password: str, *, connection_limit: int | None = None) -> None:
+
+def ensure_role(
+    cluster: Cluster, name: str, password: str, *, connection_limit: int | None = None, is_peoples: bool = False
+) -> None:
     """Make the login role, or set the password and (unless None) the limit of connections of the existing one.
 
-    The server gets only the password's SCRAM verifier, so none of its logs can hold the password.
+    The server gets only the password's SCRAM verifier, so none of its logs can hold the password. Of a role that is not
+    `is_peoples` only our services and units use the password, and are spared the iterations.
     """
     with clusters.connect(cluster) as connection:
+        if not is_peoples and connection.info.server_version >= SCRAM_ITERATIONS_SINCE:
+            # libpq, which makes the verifier, heeds it
+            connection.execute("SELECT set_config('scram_iterations', %s, false)", (str(OWN_SCRAM_ITERATIONS),))
         verifier = connection.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256").decode()
         _alone(connection, f"role {name}")
         if not _role_exists(connection, name):
@@ -78,13 +88,13 @@ def ensure_database(cluster: Cluster, name: str, owner: str, template: str | Non
 
 
 def ensure_own(cluster: Cluster, name: str, password: str, *, connection_limit: int) -> None:
-    """Make a database and the role of the same name that owns it, or mend what the role has done to either.
+    """Make a person's database and the role of the same name that owns it, or mend what the role has done to either.
 
     Raises:
         RetryError: the server does not answer.
     """
     try:
-        ensure_role(cluster, name, password, connection_limit=connection_limit)
+        ensure_role(cluster, name, password, connection_limit=connection_limit, is_peoples=True)
         ensure_database(cluster, name, name)
         open_database(cluster, name)
     except psycopg.OperationalError as error:
