@@ -22,7 +22,7 @@ from aerodrome.telemetry.metrics import api as api_module
 from aerodrome.telemetry.metrics import catalogue as catalogue_module
 from aerodrome.telemetry.metrics import periods, points
 from aerodrome.telemetry.metrics.api import MetricsApi
-from aerodrome.telemetry.metrics.catalogue import Datum, Metric, MetricCatalogue, Notice
+from aerodrome.telemetry.metrics.catalogue import AlarmMove, Datum, HistoryItem, Metric, MetricCatalogue, Notice
 from aerodrome.telemetry.metrics.evaluation import Evaluation, PublishError
 from aerodrome.telemetry.metrics.periods import DAY, FIVE_MINUTES, HOUR, MINUTE
 from aerodrome.telemetry.metrics.store import MetricStore
@@ -515,3 +515,30 @@ def test_what_was_acknowledged_is_there_after_a_kill(tmp_path):
         there = sums(found, START, START + 10**6 * MINUTE, MINUTE)
     assert set(there.values()) == {1.0}
     assert len(there) in {last + 1, last + 2}
+
+
+def a_move(alarm: str, number: int, *, is_noticed: bool = True, size: int = 0) -> AlarmMove:
+    """The alarm in another state."""
+    item = HistoryItem(alarm, float(number), "StateUpdate", str(number), "{}")
+    notices = (Notice(alarm, TOPIC, "s", str(number)),) if is_noticed else ()
+    return AlarmMove(alarm={"AlarmName": alarm, "Text": "x" * size}, items=(item,), notices=notices)
+
+
+def test_an_alarm_with_many_notices_takes_none_from_another(catalogue, monkeypatch):
+    monkeypatch.setattr(catalogue_module, "MOST_NOTICES", 4)
+    catalogue.put_alarms([a_move("quiet", 0)])
+    for number in range(1, 10):
+        catalogue.put_alarms([a_move("busy", number)])
+    waiting = [(each.alarm, each.message) for _, _, each in catalogue.outbox(is_retry=True)]
+    assert waiting == [("quiet", "0"), ("busy", "7"), ("busy", "8"), ("busy", "9")]
+
+
+def test_an_alarm_with_a_long_history_takes_none_from_another(catalogue, monkeypatch):
+    monkeypatch.setattr(catalogue_module, "MOST_HISTORY", 4)
+    catalogue.put_alarms([a_move("quiet", 0, is_noticed=False)])
+    for number in range(1, 10):
+        catalogue.put_alarms([a_move("busy", number, is_noticed=False)])
+    kept = catalogue.history(alarm=None, kind=None, start=0.0, end=100.0)
+    assert [(each.alarm, each.summary) for each in kept] == [
+        ("busy", "9"), ("busy", "8"), ("busy", "7"), ("quiet", "0")
+    ]  # fmt: skip

@@ -7,6 +7,7 @@ returned from is on the disk. One thread of `store` uses a catalogue.
 
 from __future__ import annotations
 
+import heapq
 import json
 import sqlite3
 import zlib
@@ -27,7 +28,7 @@ MOST_SERIES_EACH = 20_000
 """Different metrics, of all callers and of each."""
 
 MOST_HISTORY = 10_000
-"""Entries of the history of alarms; CloudWatch keeps it for 30 days."""
+"""Entries of the history of alarms; CloudWatch keeps it for 30 days. Of more go the oldest of the alarm with most."""
 
 ALARMS_BYTES = 32 * 2**20
 DASHBOARDS_BYTES = 64 * 2**20
@@ -37,7 +38,7 @@ ALARM_BYTES = 128 * 2**10
 """Of one alarm. It stands in what each of its topics is told, and SNS takes 256 KiB."""
 
 MOST_NOTICES = 1000
-"""That wait for topics to be told; of more the oldest are given up."""
+"""That wait for topics to be told; of more the oldest of the alarm with most are given up."""
 
 TOLD_AT_ONCE = 100
 
@@ -69,6 +70,7 @@ CREATE TABLE IF NOT EXISTS history (
     number INTEGER PRIMARY KEY AUTOINCREMENT, alarm TEXT NOT NULL, moment REAL NOT NULL, kind TEXT NOT NULL,
     summary TEXT NOT NULL, data TEXT NOT NULL
 );
+CREATE INDEX IF NOT EXISTS history_by_alarm ON history (alarm);
 CREATE TABLE IF NOT EXISTS outbox (
     number INTEGER PRIMARY KEY AUTOINCREMENT, alarm TEXT NOT NULL, topic TEXT NOT NULL, subject TEXT NOT NULL,
     message TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0
@@ -422,10 +424,14 @@ class MetricCatalogue:
                 self._check_texts("alarms", most=most, most_bytes=ALARMS_BYTES)
 
     def _give_up(self, moment: float) -> None:
-        """Drop the oldest notices when there are too many, and say so in the history."""
-        beyond = self._db.execute(
-            "SELECT number, alarm, topic FROM outbox ORDER BY number DESC LIMIT -1 OFFSET ?", (MOST_NOTICES,)
-        ).fetchall()
+        """Drop notices when there are too many, and say so in the history."""
+        beyond = [
+            row
+            for alarm, count in self._beyond("outbox", MOST_NOTICES).items()
+            for row in self._db.execute(
+                "SELECT number, alarm, topic FROM outbox WHERE alarm = ? ORDER BY number LIMIT ?", (alarm, count)
+            ).fetchall()
+        ]
         self._db.executemany("DELETE FROM outbox WHERE number = ?", [(row["number"],) for row in beyond])
         told = "Failed to execute action {}: " + f"{MOST_NOTICES} others wait"
         self._note(HistoryItem(row["alarm"], moment, "Action", told.format(row["topic"]), "{}") for row in beyond)
@@ -463,7 +469,24 @@ class MetricCatalogue:
             "INSERT INTO history (alarm, moment, kind, summary, data) VALUES (?, ?, ?, ?, ?)",
             [(each.alarm, each.moment, each.kind, each.summary, each.data) for each in items],
         )
-        self._db.execute("DELETE FROM history WHERE number <= (SELECT max(number) FROM history) - ?", (MOST_HISTORY,))
+        if self._one("SELECT count(*) FROM history") > MOST_HISTORY + MOST_HISTORY // 100:  # to count less often
+            self._db.executemany(
+                "DELETE FROM history WHERE number IN"
+                " (SELECT number FROM history WHERE alarm = ? ORDER BY number LIMIT ?)",
+                self._beyond("history", MOST_HISTORY).items(),
+            )
+
+    def _beyond(self, table: str, most: int) -> dict[str, int]:
+        """By alarm: how many rows there are too many, of those alarms that have most. So none takes another's place."""
+        rows = self._db.execute(f"SELECT alarm, count(*), min(number) FROM {table} GROUP BY alarm").fetchall()  # noqa: S608 - ours
+        heap = [(-count, oldest, alarm) for alarm, count, oldest in rows]
+        heapq.heapify(heap)
+        found: dict[str, int] = defaultdict(int)
+        for _ in range(sum(count for _, count, _ in rows) - most):
+            count, oldest, alarm = heap[0]
+            heapq.heapreplace(heap, (count + 1, oldest, alarm))
+            found[alarm] += 1
+        return found
 
     def history(self, *, alarm: str | None, kind: str | None, start: float, end: float) -> list[HistoryItem]:
         """What happened to alarms, the newest first."""
