@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aerodrome.telemetry.metrics import alarms, periods, points
 from aerodrome.telemetry.metrics import api as api_module
 from aerodrome.telemetry.metrics import catalogue as catalogue_module
-from aerodrome.telemetry.metrics import periods, points
 from aerodrome.telemetry.metrics.api import MetricsApi
 from aerodrome.telemetry.metrics.catalogue import AlarmMove, Datum, HistoryItem, Metric, MetricCatalogue, Notice
 from aerodrome.telemetry.metrics.evaluation import Evaluation, PublishError
@@ -542,3 +542,26 @@ def test_an_alarm_with_a_long_history_takes_none_from_another(catalogue, monkeyp
     assert [(each.alarm, each.summary) for each in kept] == [
         ("busy", "9"), ("busy", "8"), ("busy", "7"), ("quiet", "0")
     ]  # fmt: skip
+
+
+def test_dashboards_beyond_a_new_bound_may_shrink_and_not_grow(catalogue, monkeypatch):
+    for name in "ab":
+        catalogue.put_dashboard(name, "x" * 100, now=0.0, most=5)
+    monkeypatch.setattr(catalogue_module, "DASHBOARDS_BYTES", 50)
+    catalogue.put_dashboard("a", "x" * 90, now=1.0, most=1)
+    for name, body in (("a", "x" * 91), ("c", "")):
+        with pytest.raises(TelemetryRefusedError):
+            catalogue.put_dashboard(name, body, now=2.0, most=1)
+    assert [each[0::2] for each in catalogue.dashboards("", after=0, limit=9)] == [("a", 90), ("b", 100)]
+
+
+def test_an_alarm_beyond_a_new_bound_can_be_changed_and_not_grow(catalogue, monkeypatch):
+    catalogue.put_alarms([a_move("large", 0, size=200)], most=5)
+    monkeypatch.setattr(catalogue_module, "ALARM_BYTES", 100)
+    monkeypatch.setattr(catalogue_module, "ALARMS_BYTES", 100)
+    catalogue.put_alarms([a_move("large", 1, size=190)], most=5)
+    (alarm,) = catalogue.alarms()
+    catalogue.put_alarms([alarms.switched(alarm, is_on=False, now=2.0)], most=5)
+    with pytest.raises(TelemetryRefusedError, match="bytes"):
+        catalogue.put_alarms([a_move("large", 3, size=2000)], most=5)
+    assert catalogue.alarm("large")["ActionsEnabled"] is False

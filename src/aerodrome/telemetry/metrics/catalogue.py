@@ -374,11 +374,12 @@ class MetricCatalogue:
         rows, size = self._db.execute(_TEXTS[table]).fetchone()
         return rows, size or 0
 
-    def _check_texts(self, table: str, *, most: int, most_bytes: int) -> None:
+    def _check_texts(self, table: str, *, most: int | None, most_bytes: int | None) -> None:
+        """None: they did not become more, which is no reason to refuse what was taken under another bound."""
         rows, size = self._texts(table)
-        if rows > most:
+        if most is not None and rows > most:
             raise TelemetryRefusedError(LIMIT, f"There may be {most} {table}.")
-        if size > most_bytes:
+        if most_bytes is not None and size > most_bytes:
             raise TelemetryRefusedError(LIMIT, f"All {table} together may have {most_bytes} bytes.")
 
     def oldest(self) -> dict[int, int | None]:
@@ -405,13 +406,20 @@ class MetricCatalogue:
         """Store alarms, what happened to them, and whom to tell of it.
 
         Raises:
-            TelemetryRefusedError: there would be more than `most`, or they would be too large together.
+            TelemetryRefusedError: there would be more, with more than `most`, or they would grow and be too large.
         """
+        added = growth = 0
         with sqlite_file.transaction(self._db):
             for move in moves:
                 name, document = move.alarm["AlarmName"], json.dumps(move.alarm)
-                if most is not None and len(document) > ALARM_BYTES:
-                    raise TelemetryRefusedError(LIMIT, f"An alarm may have {ALARM_BYTES} bytes, its metrics included.")
+                if most is not None:
+                    before = self.alarm(name)
+                    more = _own_length(move.alarm) - _own_length(before or {})
+                    if more > 0 and len(document) > ALARM_BYTES:
+                        raise TelemetryRefusedError(
+                            LIMIT, f"An alarm may have {ALARM_BYTES} bytes, its metrics included."
+                        )
+                    added, growth = added + (before is None), growth + more
                 self._db.execute("REPLACE INTO alarms VALUES (?, ?)", (name, document))
                 self._note(move.items)
                 self._db.executemany(
@@ -421,7 +429,9 @@ class MetricCatalogue:
                 if move.notices:
                     self._give_up(move.items[-1].moment)
             if most is not None:
-                self._check_texts("alarms", most=most, most_bytes=ALARMS_BYTES)
+                self._check_texts(
+                    "alarms", most=most if added else None, most_bytes=ALARMS_BYTES if growth > 0 else None
+                )
 
     def _give_up(self, moment: float) -> None:
         """Drop notices when there are too many, and say so in the history."""
@@ -501,11 +511,15 @@ class MetricCatalogue:
         """Store a dashboard.
 
         Raises:
-            TelemetryRefusedError: there would be more than `most`, or they would be too large together.
+            TelemetryRefusedError: there would be more, with more than `most`, or they would grow and be too large.
         """
         with sqlite_file.transaction(self._db):
+            before = self.dashboard(name)
+            grows = before is None or len(body.encode()) > len(before.encode())
             self._db.execute("REPLACE INTO dashboards VALUES (?, ?, ?)", (name, body, now))
-            self._check_texts("dashboards", most=most, most_bytes=DASHBOARDS_BYTES)
+            self._check_texts(
+                "dashboards", most=most if before is None else None, most_bytes=DASHBOARDS_BYTES if grows else None
+            )
 
     def dashboard(self, name: str) -> str | None:
         """The body of the dashboard of this name."""
@@ -532,6 +546,12 @@ class MetricCatalogue:
 
     def _one(self, sql: str, *given: object) -> int:
         return int(self._db.execute(sql, given).fetchone()[0])
+
+
+def _own_length(alarm: Mapping[str, Any]) -> int:
+    """Bytes of what somebody has given of an alarm; its state and the switch of its actions are small, and change."""
+    own = {name: value for name, value in alarm.items() if name != "ActionsEnabled" and not name.startswith("State")}
+    return len(json.dumps(own))
 
 
 def _metric(row: sqlite3.Row) -> Metric:
