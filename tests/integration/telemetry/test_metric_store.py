@@ -418,8 +418,8 @@ def test_an_alarm_that_no_topic_could_be_told_of_is_refused(tmp_path):
     async def run() -> None:
         async with an_api(tmp_path) as (_store, api):
             queries = [
-                {"Id": f"m{number}", "Expression": "1 + " * 500 + "1", "ReturnData": number == 0}
-                for number in range(80)
+                {"Id": f"m{number}", "Expression": "1", "Label": "x" * 16_000, "ReturnData": number == 0}
+                for number in range(10)
             ]
             given = {
                 name: ALARM[name] for name in ("AlarmName", "Threshold", "ComparisonOperator", "EvaluationPeriods")
@@ -565,3 +565,32 @@ def test_an_alarm_beyond_a_new_bound_can_be_changed_and_not_grow(catalogue, monk
     with pytest.raises(TelemetryRefusedError, match="bytes"):
         catalogue.put_alarms([a_move("large", 3, size=2000)], most=5)
     assert catalogue.alarm("large")["ActionsEnabled"] is False
+
+
+def looking_at(*expressions: str, metrics: int = 1) -> dict:
+    """An alarm on the last of these expressions."""
+    alarm = {key: ALARM[key] for key in ("AlarmName", "Threshold", "ComparisonOperator", "EvaluationPeriods")}
+    stat = {"Metric": {"Namespace": "n", "MetricName": "m"}, "Period": 60, "Stat": "Sum"}
+    measured = [{"Id": f"m{number}", "MetricStat": stat, "ReturnData": False} for number in range(metrics)]
+    worked_out = [{"Id": f"e{n}", "Expression": each, "ReturnData": False} for n, each in enumerate(expressions)]
+    worked_out[-1]["ReturnData"] = True
+    return {**alarm, "Metrics": [*measured, *worked_out]}
+
+
+@pytest.mark.parametrize(
+    ("alarm", "why"),
+    [
+        (looking_at("""SUM(SEARCH('MetricName="m"', 'Sum', 60))"""), "SEARCH is not supported on Metric Alarms"),
+        (looking_at("SUM(METRICS())", metrics=11), "10 metrics"),
+        (looking_at(*["m0"] * 11), "expressions"),
+        (looking_at("m0 +"), "ends too early"),
+    ],
+)
+def test_an_alarm_that_costs_too_much_each_minute_is_refused(tmp_path, alarm, why):
+    async def run() -> None:
+        async with an_api(tmp_path) as (_, api):
+            with pytest.raises(TelemetryRefusedError, match=why):
+                await api.put_alarm(alarm)
+            await api.put_alarm(looking_at("SUM(METRICS())", "1+" * 1000 + "1", metrics=10))
+
+    asyncio.run(run())

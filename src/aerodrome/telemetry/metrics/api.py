@@ -17,10 +17,11 @@ from typing import Any
 import structlog
 
 from aerodrome.telemetry import wire
-from aerodrome.telemetry.metrics import acceptance, alarms, periods, points, protocols, queries
+from aerodrome.telemetry.metrics import acceptance, alarms, expressions, periods, points, protocols, queries
 from aerodrome.telemetry.metrics.acceptance import COMBINATION
 from aerodrome.telemetry.metrics.alarms import AlarmState
 from aerodrome.telemetry.metrics.catalogue import AlarmMove, Metric, MetricCatalogue
+from aerodrome.telemetry.metrics.expressions import ExpressionError
 from aerodrome.telemetry.metrics.protocols import Called, Document, MetricsFailure, Protocol, UnreadableError
 from aerodrome.telemetry.metrics.queries import INVALID_VALUE, VALIDATION, QueriedSeries, Queries
 from aerodrome.telemetry.metrics.rates import Rates
@@ -61,6 +62,9 @@ _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,25
 log = structlog.get_logger("telemetry")
 
 Answer = Mapping[str, Any]
+
+MOST_OF_ALARM = 10
+"""Metrics that an alarm looks at, as on CloudWatch, and expressions: each is worked out every minute."""
 
 
 class MetricsApi:
@@ -493,10 +497,26 @@ def _check_looked_at(asked: Sequence[Document], evaluated: int) -> None:
     returned = [each for each in asked if each.get("ReturnData", True)]
     if len(returned) != 1:
         raise TelemetryRefusedError(VALIDATION, "Exactly one of the Metrics must have ReturnData.")
+    metrics = [each["MetricStat"] for each in asked if "MetricStat" in each]
+    if max(len(metrics), len(asked) - len(metrics)) > MOST_OF_ALARM:
+        raise TelemetryRefusedError(
+            VALIDATION, f"An alarm may look at {MOST_OF_ALARM} metrics, and have as many expressions on them."
+        )
+    for stat in metrics:
+        queries.check_period(stat["Period"])
+        queries.check_statistic(stat["Stat"])
     for each in asked:
-        if "MetricStat" in each:
-            queries.check_period(each["MetricStat"]["Period"])
-            queries.check_statistic(each["MetricStat"]["Stat"])
+        if "MetricStat" not in each:
+            _check_expression(each.get("Expression", ""))
+
+
+def _check_expression(text: str) -> None:
+    try:
+        called = set(expressions.calls(expressions.read(text)))
+    except ExpressionError as error:
+        raise TelemetryRefusedError(VALIDATION, str(error)) from error
+    if "SEARCH" in called:
+        raise TelemetryRefusedError(VALIDATION, "SEARCH is not supported on Metric Alarms")
 
 
 def alarm_queries(alarm: Document) -> list[Document]:

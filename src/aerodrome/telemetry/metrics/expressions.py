@@ -113,6 +113,16 @@ def names(node: Node) -> Iterable[str]:
             yield from names(each)
 
 
+def calls(node: Node) -> Iterable[str]:
+    """The name of every function and operator that an expression has."""
+    left = [node]
+    while left:  # a sum of a thousand is as deep
+        one = left.pop()
+        if isinstance(one, FunctionCall):
+            yield one.name
+            left += one.given
+
+
 class _ExpressionReading:
     def __init__(self, text: str) -> None:
         self._tokens: list[tuple[str, str]] = []
