@@ -334,7 +334,13 @@ class Keeper:
                 f"--beat={self._door_beat()}",
                 f"--logs={paths.logs_socket}",
             ),
-            env={"PATH": os.defpath, "LC_ALL": "C.UTF-8", "HOME": str(paths.data), **settings.variables()},
+            env={
+                **_certificates(),  # it fetches keys of OpenID Connect issuers, as the control plane does
+                "PATH": os.defpath,
+                "LC_ALL": "C.UTF-8",
+                "HOME": str(paths.data),
+                **settings.variables(),
+            },
             cwd=paths.data,
             log=paths.logs / "aws-door.log",
             pid_file=paths.run / "aws-door.pid",
@@ -377,3 +383,8 @@ class Keeper:
         if self._settings.database_url != EMBEDDED:
             return "external"
         return "running" if postgres.cluster_if_up(self._settings.paths) is not None else "down"
+
+
+def _certificates() -> dict[str, str]:
+    """Where OpenSSL finds the certificates of authorities that this machine trusts, if somebody has said so."""
+    return {name: os.environ[name] for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if name in os.environ}

@@ -67,3 +67,11 @@ def test_a_door_of_before_which_did_not_know_sts_is_replaced(monkeypatch, reques
     monkeypatch.setattr(daemon, "wait_until", lambda *_: None)
     keeper._open_door()
     assert runs_still == [stays]
+
+
+def test_the_door_trusts_the_authorities_that_the_control_plane_trusts(tmp_path, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", "/etc/own-authority.pem")
+    monkeypatch.setenv("SECRET", "x")
+    found = Keeper(Settings(data=tmp_path))._door().env
+    assert found["SSL_CERT_FILE"] == "/etc/own-authority.pem"
+    assert "SECRET" not in found
