@@ -167,9 +167,12 @@ def own_part(world: World) -> Iterator[Key]:
 def test_nobody_writes_in_the_name_of_a_service(world: World, cloudwatch: Any, reserved: str) -> None:
     role = world.client("cloudwatch", world.session(allow("cloudwatch:PutMetricData")))
     for client in (cloudwatch, role):
+        world.entries.clear()
         with pytest.raises(ClientError, match=f"The value {reserved} for parameter Namespace is invalid") as refused:
             put(client, reserved, "QueuedTasks", 1, Environment="one")
         assert refused.value.response["Error"]["Code"] == "InvalidParameterValue"
+        [entry] = world.entries  # the door itself refuses, whatever the store behind it knows
+        assert (entry.action, entry.allowed) == ("cloudwatch:PutMetricData", False)
 
 
 def test_an_environments_own_part_writes_what_the_service_measures_of_it(

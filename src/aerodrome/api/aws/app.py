@@ -434,6 +434,9 @@ class Door:
         if sentence is not None:
             trail.sentence = sentence
             self._refuse(arrival, refusals.denied, sentence)
+        if (namespace := _reserved(asking, wanted)) is not None:
+            # The store says the same; but one that runs from before an update may not.
+            self._refuse(arrival, refusals.invalid, acceptance.invalid_namespace(namespace))
         for policy in wanted.policies:
             try:
                 grammar.parse_resource(policy)
@@ -676,6 +679,19 @@ def _is_own_measurement(asking: Principal, wanted: Requested) -> bool:
     """Whether all that is asked for is to write what MWAA itself measures of the environment that asks."""
     told = {operations.NAMESPACE: (OF_MWAA,), operations.ENVIRONMENT: (asking.environment,)}
     return all(check.action == "cloudwatch:PutMetricData" and check.context == told for check in wanted.checks)
+
+
+def _reserved(asking: Principal | Anonymous, wanted: Requested) -> str | None:
+    """The namespace of AWS's own services that is to be written by one who is none of them."""
+    if _is_own_part(asking):
+        return None
+    namespaces = (
+        name
+        for check in wanted.checks
+        if check.action == "cloudwatch:PutMetricData"
+        for name in check.context.get(operations.NAMESPACE, ())
+    )
+    return next((name for name in namespaces if name.startswith(acceptance.RESERVED)), None)
 
 
 def _name(asking: Principal | Anonymous) -> str:

@@ -80,6 +80,11 @@ def malformed(service: str, reason: str, headers: Mapping[str, str], request_id:
     )
 
 
+def invalid(service: str, sentence: str, headers: Mapping[str, str], request_id: str) -> Refusal:
+    """A parameter has a value that nobody may give."""
+    return failed(service, 400, "InvalidParameterValue", sentence, headers, request_id)
+
+
 def failed(service: str, status: int, code: str, sentence: str, headers: Mapping[str, str], request_id: str) -> Refusal:
     """The door itself cannot answer."""
     if service == "s3":

@@ -32,7 +32,12 @@ Document = Mapping[str, Any]
 def check_namespace(namespace: str, caller: str) -> None:
     """Raise TelemetryRefusedError when this caller may not write there, whatever IAM says."""
     if namespace.startswith(RESERVED) and caller != OWN_PARTS:
-        raise TelemetryRefusedError(INVALID_VALUE, f"The value {namespace} for parameter Namespace is invalid.")
+        raise TelemetryRefusedError(INVALID_VALUE, invalid_namespace(namespace))
+
+
+def invalid_namespace(namespace: str) -> str:
+    """CloudWatch's sentence for a namespace that is reserved."""
+    return f"The value {namespace} for parameter Namespace is invalid."
 
 
 def accept(namespace: str, given: Sequence[Document], *, now: float) -> list[Datum]:
