@@ -6,6 +6,7 @@ without one.
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from typing import Protocol
 
@@ -24,7 +25,7 @@ from aerodrome.api.wire.errors import WireError
 from aerodrome.budget import Budget, BusyError
 from aerodrome.errors import CallerError
 from aerodrome.identity.authenticator import Authenticator
-from aerodrome.identity.errors import AuthenticationError
+from aerodrome.identity.errors import AuthenticationError, unknown_key
 from aerodrome.identity.request_context import connection_context, principal_context
 from aerodrome.ledger.connection import LedgerError
 from aerodrome.model.audit import Recorder
@@ -51,7 +52,27 @@ class AnswersQueries(Protocol):
         """The memory that larger request bodies share."""
 
 
-async def answer(deps: AnswersQueries, service: models.Service, request: Request, raw_path: str) -> Response:
+class LooksAgain(Protocol):
+    """Brings in what another process has changed in IAM; a process that changes it itself needs none."""
+
+    async def unknown(self) -> None:
+        """Return when a key that was unknown is worth another look."""
+
+    def proven(self, principal: Principal | None) -> AbstractAsyncContextManager[None]:
+        """Answer this signer's request within it, by what IAM is now; None = the request is unsigned.
+
+        Raises:
+            BusyError: the signer has too many requests under way.
+        """
+
+
+async def answer(
+    deps: AnswersQueries,
+    service: models.Service,
+    request: Request,
+    raw_path: str,
+    looks_again: LooksAgain | None = None,
+) -> Response:
     """The response to a request for `service`; `raw_path` begins with a slash and is not decoded."""
     trail = Trail(
         at=deps.query.clock(),
@@ -60,7 +81,7 @@ async def answer(deps: AnswersQueries, service: models.Service, request: Request
         action=f"{service}:{UNKNOWN}",
     )
     try:
-        return await _answered(deps, service, request, raw_path, trail)
+        return await _answered(deps, service, request, raw_path, trail, looks_again)
     except (AuthenticationError, WireError, BusyError, LedgerError) as error:
         cause = CallerError(error.message) if isinstance(error, WireError) else error
         told = errors.translated(service, cause)
@@ -71,19 +92,37 @@ async def answer(deps: AnswersQueries, service: models.Service, request: Request
 
 
 async def _answered(
-    deps: AnswersQueries, service: models.Service, request: Request, raw_path: str, trail: Trail
+    deps: AnswersQueries,
+    service: models.Service,
+    request: Request,
+    raw_path: str,
+    trail: Trail,
+    looks_again: LooksAgain | None,
 ) -> Response:
     recognised = partial(
         authentication.recognised, deps.authenticator, request, raw_path, trail.at, frozenset({service})
     )
     async with bodies.read(request, deps.bodies, recognised) as body:
-        return await _acted(deps, service, request, raw_path, body, trail)
+        identified = partial(_identified, deps, service, request, raw_path, body, trail)
+        try:
+            principal = await to_thread.run_sync(identified)
+        except AuthenticationError as error:
+            if looks_again is None or error.code != unknown_key(service).code:
+                raise
+            await looks_again.unknown()
+            principal = await to_thread.run_sync(identified)
+        async with looks_again.proven(principal) if looks_again is not None else nullcontext():
+            return await _acted(deps, service, request, principal, body, trail)
 
 
 async def _acted(
-    deps: AnswersQueries, service: models.Service, request: Request, raw_path: str, body: bytes, trail: Trail
+    deps: AnswersQueries,
+    service: models.Service,
+    request: Request,
+    principal: Principal | None,
+    body: bytes,
+    trail: Trail,
 ) -> Response:
-    principal = await to_thread.run_sync(_identified, deps, service, request, raw_path, body, trail)
     now, address, is_secure = trail.at, trail.address, request.url.is_secure
     if principal is None:
         context = connection_context(now=now, source_ip=address, secure=is_secure)

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from sqlalchemy.exc import OperationalError
 
 from aerodrome import clock
+from aerodrome.api.aws import concurrency
 from aerodrome.identity import execution_role
 from aerodrome.model.iam import roles
 from aerodrome.model.principals import AccessKey, Granted, PolicyText, Principal, PrincipalKind
@@ -108,6 +109,35 @@ def test_what_the_api_changed_a_moment_ago_counts(world, monkeypatch):
 
     monkeypatch.setattr(world, "on_refresh", given)
     assert assumed(world)
+
+
+@pytest.mark.usefixtures("ledger")
+def test_a_signature_that_proves_nothing_has_nobody_read_iam(world):
+    before = world.refreshed
+    with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
+        assumed(world, Key(SERVICE.access_key_id, "another secret"))
+    assert world.refreshed == before
+    assumed(world)
+    assert world.refreshed == before + 1
+
+
+@pytest.mark.usefixtures("ledger")
+def test_a_key_that_the_api_made_a_moment_ago_is_known(world, monkeypatch):
+    late = world.user()
+    key = world.identity.keys.pop(late.access_key_id)
+    monkeypatch.setattr(world, "on_refresh", lambda: world.identity.keys.update({late.access_key_id: key}))
+    assert world.client("sts", late).get_caller_identity()["Arn"]
+
+
+@pytest.mark.usefixtures("ledger")
+def test_sts_counts_against_what_one_principal_may_have_under_way(world, monkeypatch):
+    monkeypatch.setattr(concurrency, "MOST_OF_ONE", 0)
+    with pytest.raises(ClientError, match="Other requests of yours are under way"):
+        assumed(world)
+    with pytest.raises(ClientError, match="Other requests of yours are under way"):
+        world.client("sts", SERVICE).assume_role_with_web_identity(
+            RoleArn=ROLE, RoleSessionName="session", WebIdentityToken="no.real.token"
+        )
 
 
 @pytest.mark.usefixtures("ledger")

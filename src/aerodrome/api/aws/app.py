@@ -88,7 +88,10 @@ LOOKS_AT_ONCE = 4
 STS: Final = "sts"
 
 STS_SPACING = 0.1
-"""Seconds between the beginnings of two reads of IAM for requests for STS."""
+"""Seconds between the beginnings of two reads of IAM for requests for STS whose signature is proven."""
+
+UNSIGNED_STS: Final = "unsigned requests for STS"
+"""Whose part of what the door serves at one time these count against."""
 
 KNOWN = frozenset({*rules.SERVICES, *rules.OURS, rules.REDSHIFT_DATA})
 """What a request may be signed for so that the audit log has its name."""
@@ -219,15 +222,28 @@ class Door:
             return
         arrival = self._arrived(http)
         if await _is_for_sts(arrival):
-            # What the API has changed a moment ago counts here too: a new role can be assumed, a withdrawn one cannot.
-            await self._refresh_for_sts()
-            response = await queries.answer(self._deps, STS, arrival.http, arrival.raw_path)
+            response = await queries.answer(self._deps, STS, arrival.http, arrival.raw_path, self)
             await response(scope, arrival.http.receive, send)
             return
         try:
             await self._served(arrival, send)
         except DoorRefusedError as error:
             await _answered(error.refusal, arrival)(scope, receive, send)
+
+    async def unknown(self) -> None:
+        """Return when IAM was read again; seldom, since anybody may name a key."""
+        await self._refresh_for_strangers()
+
+    @asynccontextmanager
+    async def proven(self, principal: Principal | None) -> AsyncIterator[None]:
+        """A request for STS, within the block.
+
+        What the API has changed a moment ago counts here too: a new role can be assumed, a withdrawn one cannot. But
+        for those who have proven nothing, IAM is read as seldom as for unknown keys.
+        """
+        with self._concurrency.taken(UNSIGNED_STS if principal is None else _name(principal)):
+            await (self._refresh_for_strangers if principal is None else self._refresh_for_sts)()
+            yield
 
     def _early(self, http: HttpRequest) -> Response | None:
         """The answer to what is no request to a service."""
