@@ -114,3 +114,10 @@ def test_what_is_wrong_is_told(text, told):
 def test_whatever_is_sent_has_a_value_or_a_sentence(text):
     with contextlib.suppress(ExpressionError, KeyError):  # a query that is not there is a KeyError here
         value(text)
+
+
+def test_a_long_sum_is_worked_out_or_refused_and_exhausts_nothing():
+    most = expressions.MOST_SIGNS
+    assert value("1+" * most + "1") == most + 1
+    with pytest.raises(ExpressionError, match="signs"):
+        value("1+" * 1000 + "1")

@@ -17,6 +17,9 @@ from itertools import pairwise
 DEEPEST = 50
 """Brackets and calls within each other."""
 
+MOST_SIGNS = 300
+"""Of one expression: a sum is as deep as it has terms, and is worked out by recursion."""
+
 MOST_SERIES = 500
 """Of one list."""
 
@@ -115,12 +118,10 @@ def names(node: Node) -> Iterable[str]:
 
 def calls(node: Node) -> Iterable[str]:
     """The name of every function and operator that an expression has."""
-    left = [node]
-    while left:  # a sum of a thousand is as deep
-        one = left.pop()
-        if isinstance(one, FunctionCall):
-            yield one.name
-            left += one.given
+    if isinstance(node, FunctionCall):
+        yield node.name
+        for each in node.given:
+            yield from calls(each)
 
 
 class _ExpressionReading:
@@ -135,6 +136,7 @@ class _ExpressionReading:
             self._tokens.append((found.lastgroup or "", found[found.lastgroup or 0]))
         self._place = 0
         self._depth = 0
+        self._signs = 0
 
     def whole(self) -> Node:
         found = self._level(0)
@@ -162,6 +164,9 @@ class _ExpressionReading:
         while self._next()[0] != "quoted" and self._next()[1] in _LEVELS[number]:
             sign = self._next()[1]
             self._place += 1
+            self._signs += 1
+            if self._signs > MOST_SIGNS:
+                raise ExpressionError(f"The expression has more than {MOST_SIGNS} signs.")
             left = FunctionCall({"OR": "||", "AND": "&&"}.get(sign, sign), (left, self._level(number + 1)))
         self._depth -= 1
         return left
