@@ -69,7 +69,8 @@ def settings(data):
 @pytest.fixture
 def place(settings):
     claim = uid_register.claim(settings.paths, lowest=settings.first_uid)
-    return EmulatorPlace(settings.paths, claim.own)
+    yield EmulatorPlace(settings.paths, claim.own)
+    groups.remove_all(settings.paths)
 
 
 @pytest.fixture
@@ -80,7 +81,6 @@ def keeper(settings, place):
     found._start_emulator()
     yield found
     daemon.stop(found._daemon(found._emulator()))
-    groups.remove_all(settings.paths)
 
 
 def running(keeper: Keeper) -> psutil.Process:
@@ -214,7 +214,6 @@ def test_a_folder_of_before_goes_on(settings, place):
         assert owners == {place.user.uid}
     finally:
         daemon.stop(new._daemon(new._emulator()))
-        groups.remove_all(settings.paths)
 
 
 def test_what_was_lost_or_brought_back_as_root_is_its_users_again(settings, place):
@@ -248,7 +247,6 @@ def test_a_folder_that_gets_other_uids_is_its_new_users_alone(settings, place):
     assert ("r", str(way)) in reached(new.user, top)
     assert reached(old, top) == set()
     assert not list(launch.redshift_folder(top).glob(f"*{REQUEST}"))  # where a version before this one had them
-    groups.remove_all(settings.paths)
 
 
 def client(settings: Settings) -> Any:
