@@ -37,6 +37,7 @@ from aerodrome.services.clusters import external
 from aerodrome.services.uid_ranges import UidRanges
 from aerodrome.settings import Settings
 from aerodrome.unix_users import UnixUser
+from waiting import wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the emulator has a user of its own only as root")
 
@@ -70,7 +71,7 @@ def settings(data):
 def place(settings):
     claim = uid_register.claim(settings.paths, lowest=settings.first_uid)
     yield EmulatorPlace(settings.paths, claim.own)
-    groups.remove_all(settings.paths)
+    wait_for("the groups are removed", lambda: groups.remove_all(settings.paths))
 
 
 @pytest.fixture
@@ -214,6 +215,19 @@ def test_a_folder_of_before_goes_on(settings, place):
         assert owners == {place.user.uid}
     finally:
         daemon.stop(new._daemon(new._emulator()))
+
+
+def test_groups_that_somebody_is_in_can_be_removed_later(settings, place):
+    lists = place.prepared().groups
+    if not lists:
+        pytest.skip("there are no control groups here")
+    with subprocess.Popen(["/bin/sleep", "600"]) as guest:
+        for each in lists:
+            each.write_text(str(guest.pid))
+        assert not groups.remove_all(settings.paths)
+        guest.kill()
+    wait_for("the groups are removed", lambda: groups.remove_all(settings.paths))
+    assert not any(each.exists() for each in lists)
 
 
 def test_what_was_lost_or_brought_back_as_root_is_its_users_again(settings, place):

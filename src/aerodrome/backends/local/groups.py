@@ -159,12 +159,16 @@ def known(paths: Paths) -> ControlGroup | None:
     return found if found is not None and cgroups.exists(found) else None
 
 
-def remove_all(paths: Paths) -> None:
-    """Remove every group of the installation, if nobody is in them."""
+def remove_all(paths: Paths) -> bool:
+    """Remove every group of the installation, if nobody is in them; says whether all are gone.
+
+    A process whose main thread has ended may be in one a moment longer, by its other threads.
+    """
     top = _recorded(paths)
-    if top is not None:
-        cgroups.remove(top)
-        cgroups.remove(_of_emulator(top))
+    if top is None:
+        return True
+    gone = [cgroups.remove(each) for each in (top, _of_emulator(top))]  # the second, whether or not the first is gone
+    return all(gone)
 
 
 def of_cell(cell: CellPaths, top: ControlGroup | None) -> ControlGroup | None:
