@@ -145,7 +145,10 @@ def test_what_leaves_is_what_prometheus_is_shown(collector: TestCollector) -> No
     }  # fmt: skip
     box = Outbox(Collector(collector.address, METRICS))
     exposition = Exposition(
-        token="t", environments=environments, totals=lambda: [finished], exported=lambda: box.status
+        token="t",
+        environments=environments,
+        totals=lambda: {"series": [finished], "left_out": 0},
+        exported=lambda: box.status,
     )
     exposition.count("airflow", 200)
     export = MetricsExport(exposition.collected, box, every=0.05, instance="m:1")
