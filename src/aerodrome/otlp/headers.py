@@ -33,15 +33,24 @@ class HeadersFile:
         """The headers.
 
         Raises:
-            CallerError: the file is not there, others may read it, or it has a line that is no header. The sentence
-                has nothing of what stands in the file.
+            CallerError: the file is not there or no file, it is another user's, others may read it, or it has a line
+                that is no header. The sentence has nothing of what stands in the file.
         """
         if self._path is None:
             return {}
         try:
-            with self._path.open("rb") as file:
+            with open(self._path, "rb", opener=_unblocked) as file:
                 status = os.fstat(file.fileno())
                 stamp = status.st_mtime_ns, status.st_ino, status.st_size
+                if not stat.S_ISREG(status.st_mode):
+                    raise CallerError(
+                        f"The headers file {self._path} is not a regular file: write the headers into one"
+                    )
+                if status.st_uid not in {0, os.geteuid()}:
+                    raise CallerError(
+                        f"The headers file {self._path} belongs to another user (uid {status.st_uid}), who could have "
+                        "written anything into it: give it to the user that Aerodrome runs as"
+                    )
                 if stat.S_IMODE(status.st_mode) & 0o077:
                     raise CallerError(f"The headers file {self._path} can be read by others: give it mode 0600")
                 if stamp != self._stamp:
@@ -49,6 +58,11 @@ class HeadersFile:
         except OSError as error:
             raise CallerError(f"The headers file {self._path} cannot be read: {error.strerror}") from error
         return dict(self._headers)
+
+
+def _unblocked(path: str, flags: int) -> int:
+    """Open it; what is no regular file, such as a named pipe, must not hold up whoever opens it."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
 
 
 def parse(content: bytes, path: Path) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -68,3 +70,28 @@ def test_what_a_caller_does_with_headers_is_not_remembered(tmp_path):
     file = HeadersFile(path)
     file.read()["X-Other"] = "1"
     assert file.read() == HeadersFile(None).read() == {}
+
+
+def test_a_pipe_holds_nobody_up(tmp_path):
+    path = tmp_path / "headers"
+    os.mkfifo(path, 0o600)
+    # Whoever waits for a writer gets one, so that a mistake here fails and does not hang.
+    writer = threading.Thread(target=lambda: path.open("wb").close())
+    writer.start()
+    try:
+        with pytest.raises(CallerError, match="not a regular file"):
+            HeadersFile(path).read()
+    finally:
+        both = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        writer.join()
+        os.close(both)
+
+
+def test_a_file_of_another_user_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "headers"
+    path.write_text("X-Key: one")
+    path.chmod(0o600)
+    real = path.stat()
+    monkeypatch.setattr(os, "fstat", lambda _: os.stat_result((*real[:4], 12345, *real[5:10])))
+    with pytest.raises(CallerError, match="uid 12345"):
+        HeadersFile(path).read()
