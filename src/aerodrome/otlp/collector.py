@@ -6,9 +6,13 @@ counting it, do not heed Retry-After, and take their settings from variables of 
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.client
+import socket
 import ssl
+import threading
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from aerodrome.errors import CallerError
@@ -19,6 +23,9 @@ METRICS, TRACES = "/v1/metrics", "/v1/traces"
 
 TIMEOUT = 10.0
 """Seconds without a byte."""
+
+LONGEST = 30.0
+"""Seconds that a request and its answer may take together, however it trickles."""
 
 ANSWER_LIMIT = 64 * 1024
 """Bytes of an answer that are read."""
@@ -70,9 +77,12 @@ class Collector:
         try:
             if self._connection is None:
                 self._connection = self._connect()
-            self._connection.request("POST", self._parts.path, body=gzip.compress(body), headers=headers)
-            response = self._connection.getresponse()
-            answer = response.read(ANSWER_LIMIT)
+            if self._connection.sock is None:  # it is new, or the collector has ended it
+                self._connection.connect()
+            with _cut_off(self._connection.sock, LONGEST):
+                self._connection.request("POST", self._parts.path, body=gzip.compress(body), headers=headers)
+                response = self._connection.getresponse()
+                answer = response.read(ANSWER_LIMIT)
         except (OSError, http.client.HTTPException) as error:
             self.close()
             why = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -98,6 +108,28 @@ class Collector:
         if self._parts.scheme == "https":
             return http.client.HTTPSConnection(host, port, timeout=TIMEOUT, context=ssl.create_default_context())
         return http.client.HTTPConnection(host, port, timeout=TIMEOUT)
+
+
+@contextlib.contextmanager
+def _cut_off(connection: socket.socket, after: float) -> Iterator[None]:
+    """Ends a connection that the block still reads or writes after so many seconds, and then raises TimeoutError."""
+    is_cut = threading.Event()
+
+    def cut() -> None:
+        is_cut.set()
+        with contextlib.suppress(OSError):
+            # The plain socket's: what TLS has of its own is the other thread's.
+            socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+    timer = threading.Timer(after, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+    if is_cut.is_set():  # what was read until then may look like an answer
+        raise TimeoutError(f"its answer took longer than {after:.0f} seconds")
 
 
 def _delay(wish: str) -> float:
