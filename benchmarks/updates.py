@@ -84,7 +84,7 @@ def updates(ours: Installation, console: Console) -> list[Row]:
             ours=statistics.median(changed),
             stock=None,
             unit="s",
-            bar=None,
+            bar=8,
         ),
         Row(what="during it, web UI and REST API refused", ours=watched.refused, stock=None, unit="s", bar=0),
         Row(
