@@ -18,6 +18,11 @@ def pss(processes: Iterable[psutil.Process]) -> float:
     return total / 1024
 
 
+def families(tops: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """These processes, and all below each."""
+    return [each for top in tops for each in (top, *top.children(recursive=True))]
+
+
 def spent(process: psutil.Process) -> float:
     """Seconds of processors, those of its children that have ended included."""
     try:

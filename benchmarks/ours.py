@@ -18,6 +18,7 @@ from aerodrome.cli import operator_client, starting, stopping
 from aerodrome.identity import credentials_file, execution_role
 from aerodrome.release import installation
 from aerodrome.settings import Settings
+from benchmarks.consumption import families
 
 BUCKET = "benchmark"
 ROLE = "arn:aws:iam::000000000000:role/benchmark"
@@ -163,7 +164,7 @@ class Installation:
         pid_files = (run / self.status(name)["identifier"]).glob("**/cell.pid")
         cells = [psutil.Process(int(path.read_text())) for path in pid_files]
         warm = [psutil.Process(json.loads(path.read_text())["pid"]) for path in run.glob("warm-*.pid")]
-        return [each for top in (*warm, *cells) for each in (top, *top.children(recursive=True))]
+        return families((*warm, *cells))
 
     def sidecar(self, name: str) -> psutil.Process:
         """An environment's sidecar."""
@@ -175,8 +176,7 @@ class Installation:
         paths = self.settings.paths
         pids = [json.loads(path.read_text())["pid"] for path in paths.run.glob("*.pid")]
         pids += [int(path.read_text().split()[0]) for path in paths.data.glob("postgres/*/postmaster.pid")]
-        tops = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
-        return [each for top in tops for each in (top, *top.children(recursive=True))]
+        return families(psutil.Process(pid) for pid in pids if psutil.pid_exists(pid))
 
     def _wait_until_available(self, name: str) -> None:
         def settled() -> bool:

@@ -25,7 +25,7 @@ import psutil
 from cryptography.fernet import Fernet
 
 from aerodrome.services import clusters, databases, postgres, redis
-from benchmarks.consumption import spent
+from benchmarks.consumption import families, spent
 from benchmarks.ours import Installation, wait_for
 
 COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
@@ -55,7 +55,7 @@ def standalone(ours: Installation) -> tuple[float, float]:
     started = time.monotonic()
     with _running(home, environment, "standalone", str(ours.python.parent / "airflow"), "standalone") as process:
         wait_for(lambda: healthy(port))
-        return time.monotonic() - started, sum(map(spent, _families([process])))
+        return time.monotonic() - started, sum(map(spent, families([process])))
 
 
 class Separate:
@@ -108,11 +108,11 @@ class Separate:
 
     def processes(self) -> list[psutil.Process]:
         """Every process of every role, and Redis."""
-        return _families(self._processes)
+        return families(self._processes)
 
     def workers(self, first: int = 1) -> list[psutil.Process]:
         """Every process of the workers from that number on."""
-        return _families(self._workers[first - 1 :])
+        return families(self._workers[first - 1 :])
 
     def rest(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """A call to the REST API, status 0 without an answer in time; SimpleAuthManager lets everyone in."""
@@ -162,10 +162,6 @@ class Separate:
         wait_for((self.home / "redis.sock").exists)
 
 
-def _families(tops: Sequence[psutil.Process]) -> list[psutil.Process]:
-    return [each for top in tops for each in (top, *top.children(recursive=True))]
-
-
 def variables(ours: Installation, home: Path) -> dict[str, str]:
     return {
         "PATH": f"{ours.python.parent}:/usr/bin:/bin",
@@ -189,7 +185,7 @@ def _running(home: Path, environment: dict[str, str], name: str, *command: str) 
     try:
         yield process
     finally:
-        family = [process, *process.children(recursive=True)]
+        family = families([process])
         child.send_signal(signal.SIGTERM)
         _, alive = psutil.wait_procs(family, timeout=15)
         for each in alive:
