@@ -18,15 +18,25 @@ from matrices import ALL_FAULTS
 from waiting import LIMIT, wait_for
 
 WORKER = """
-import pathlib, sys, time
+import os, pathlib, signal, sys, time
 sys.path.insert(0, {inside!r})
 from celery import Celery
+from celery.signals import task_received
 from aerodrome_unit import reserved_messages
 
 app = Celery(broker="redis+socket://{socket}")
 app.conf.update(task_acks_late=True, worker_prefetch_multiplier=1, task_default_queue="default")
 reserved_messages.keep_under(app, "worker-1.1")
 reserved_messages.give_back_late_ones()
+
+received = 0
+
+@task_received.connect(weak=False)
+def end_at_once(**_):
+    global received
+    received += 1
+    if received == {end_at}:
+        os.kill(os.getpid(), signal.SIGTERM)
 
 @app.task(name="wait")
 def wait(path):
@@ -62,11 +72,14 @@ def broker(tmp_path_factory):
     socket.unlink(missing_ok=True)
 
 
+@pytest.mark.parametrize("end_at", [None, 5], ids=["between two tasks", "with one in its hand"])
 @pytest.mark.parametrize("version", lines.ONE)  # Celery 4 loses one of them: docs/versions.md
-def test_what_arrives_when_a_worker_was_told_to_end_is_in_the_queue(version, interpreter_of_version, broker, tmp_path):
+def test_what_arrives_when_a_worker_was_told_to_end_is_in_the_queue(
+    version, interpreter_of_version, broker, tmp_path, end_at
+):
     interpreter = interpreter_of_version(version)
     program, started = tmp_path / "program.py", tmp_path / "running"
-    program.write_text(WORKER.format(inside=str(INSIDE), socket=broker))
+    program.write_text(WORKER.format(inside=str(INSIDE), socket=broker, end_at=end_at))
     queue = redis_client.Redis(unix_socket_path=str(broker))
 
     def begun() -> int:
@@ -79,7 +92,8 @@ def test_what_arrives_when_a_worker_was_told_to_end_is_in_the_queue(version, int
         wait_for("its task runs", started.with_name("running.0.begun").exists)
         sending = subprocess.Popen([str(interpreter), str(program), "send", str(tmp_path / "late"), str(SENT)])
         wait_for("the first of the others runs", (tmp_path / "late.0.begun").exists)
-        worker.terminate()
+        if end_at is None:
+            worker.terminate()
         assert sending.wait(LIMIT) == 0
         # A task that the worker took in time may begin a little later still: the two are counted together.
         wait_for("each of them runs or is in the queue", lambda: begun() + queue.llen("default") == SENT)

@@ -6,7 +6,8 @@ Under this worker's name lies only what this worker took, and when it starts, it
 begun is no longer queued; Airflow refuses to begin it a second time.
 
 A worker that was told to end still hears the queue for up to a second. What it takes then it would neither run nor give
-back before its last task is done, which may be half a day later. So it gives that back at once.
+back before its last task is done, which may be half a day later. The same holds for what it took a moment before, and
+has not handed to one of its processes yet. So it gives both back at once.
 """
 
 # mypy: disable-error-code="import-not-found"
@@ -42,20 +43,34 @@ def give_back(app: Any) -> int:
 
 
 def give_back_late_ones() -> None:
-    """From now on put a message back into the queue that arrives when this worker was told to end already."""
+    """From now on put what no process of this worker has begun back into the queue when the worker is told to end."""
     from celery.worker import state
     from celery.worker.consumer import Consumer
 
-    create = Consumer.create_task_handler
+    create, close = Consumer.create_task_handler, Consumer.on_close
+
+    def is_told_to_end() -> bool:
+        return state.should_stop is not None and state.should_stop is not False  # else an exit code, and that may be 0
 
     def create_task_handler(self: Any, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
         receive = create(self, *args, **kwargs)
 
         def on_task_received(message: Any) -> Any:
-            if state.should_stop is None or state.should_stop is False:  # an exit code otherwise, and that may be 0
-                return receive(message)
-            return message.requeue()
+            return message.requeue() if is_told_to_end() else receive(message)
 
         return on_task_received
 
-    Consumer.create_task_handler = create_task_handler
+    def on_close(self: Any) -> Any:
+        if is_told_to_end():
+            for request in [each for each in state.reserved_requests if not _is_handed_over(each)]:
+                request.message.requeue()
+        return close(self)  # forgets all that was not handed over
+
+    Consumer.create_task_handler, Consumer.on_close = create_task_handler, on_close
+
+
+def _is_handed_over(request: Any) -> bool:
+    """Whether a process of this worker has the task, or a part of it was written to one already."""
+    handed = request._apply_result  # noqa: SLF001 - a weak reference; None while it waits for a free process
+    job = handed and handed()
+    return bool(job) and (job._accepted or job._scheduled_for is not None)  # noqa: SLF001 - billiard says it nowhere else
