@@ -178,7 +178,9 @@ def test_a_lost_tree_costs_no_unit(placed) -> None:
 def test_without_groups_there_are_rlimits(one_cell) -> None:
     limits = {"processes": 64, "memory": 2**33, "user_processes": 4321}
     uid = 54321 if os.geteuid() == 0 else None
-    one_cell.start(one_cell.unit("one", "import time\ntime.sleep(3600)\n", limits=limits, uid=uid, gid=uid))
+    program = "import time\nprint('runs', flush=True)\ntime.sleep(3600)\n"
+    one_cell.start(one_cell.unit("one", program, limits=limits, uid=uid, gid=uid))
+    harness.until(lambda: "runs" in one_cell.text("one"), "its program, which runs under the limits")
     told = "\n".join(limits_of(one_cell.ready("one")))
     assert str(2**33) in told
     assert ("4321" in told) == (uid is not None)
