@@ -32,9 +32,17 @@ child = os.fork()
 if child == 0:
     time.sleep(60)
     os._exit(0)
+
+def owners():
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            yield os.stat("/proc/" + pid).st_uid
+        except FileNotFoundError:  # it has ended since
+            pass
+
 told = {
     "tmp": {place: sorted(os.listdir(place)) for place in ("/tmp", "/var/tmp", "/dev/shm")},
-    "users": sorted({os.stat("/proc/" + pid).st_uid for pid in os.listdir("/proc") if pid.isdigit()}),
+    "users": sorted(set(owners())),
     "child": os.path.exists("/proc/%d/stat" % child),
     "others": [pid for pid in os.environ["OTHERS"].split() if os.path.exists("/proc/%s/cmdline" % pid)],
     "machine": open("/proc/meminfo").readline().split()[0],
