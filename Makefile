@@ -21,7 +21,7 @@ quickstart: .venv/.synced ## From nothing to a finished workflow on real Airflow
 
 test: .venv/.synced ## Every test on the two main lines (faults, lines and bench are longer); says what it skipped and why
 	@$(MAKE) --no-print-directory --jobs 2 mypy collected imports ruff
-	$(RUN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder --durations 30 --durations-min 1
+	$(RUN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations 30 --durations-min 1
 
 faults: .venv/.synced ## Every fault at every place on real processes (make test kills at one place of a kind)
 	AERODROME_TEST_FAULTS=every $(RUN)/pytest tests/faults tests/unit/controller \
@@ -49,7 +49,7 @@ ruff: .venv/.synced
 imports: .venv/.synced
 	$(RUN)/lint-imports
 
-# pytest compiles each test file at its first reading. Otherwise the four processes of `make test` would do so each.
+# pytest compiles each test file at its first reading. Otherwise the three processes of `make test` would do so each.
 collected: .venv/.synced
 	@$(RUN)/pytest --collect-only -qq -p no:randomly -p no:hypothesispytest > /dev/null || true
 
