@@ -6,6 +6,7 @@ UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := .venv/bin
 VERSION ?= 3.3
 OTHER_LINES ?= 3.2.1 3.0.6 2.10.3 1.10.15
+IN_PARALLEL := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # A child that writes no bytecode starts Airflow three times slower.
 unexport PYTHONDONTWRITEBYTECODE
@@ -21,17 +22,17 @@ quickstart: .venv/.synced ## From nothing to a finished workflow on real Airflow
 
 test: .venv/.synced ## Every test on the two main lines (faults, lines and bench are longer); says what it skipped and why
 	@$(MAKE) --no-print-directory --jobs 2 mypy collected imports ruff
-	$(RUN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations 30 --durations-min 1
+	$(RUN)/pytest $(IN_PARALLEL) --durations 30 --durations-min 1
 
 faults: .venv/.synced ## Every fault at every place on real processes (make test kills at one place of a kind)
-	AERODROME_TEST_FAULTS=every $(RUN)/pytest tests/faults tests/unit/controller \
+	AERODROME_TEST_FAULTS=every $(RUN)/pytest $(IN_PARALLEL) tests/faults tests/unit/controller \
 		tests/acceptance/release/test_verification.py tests/acceptance/test_upgrades.py \
 		tests/acceptance/test_bad_beginnings.py tests/contract/test_backend_lives.py \
 		tests/acceptance/test_updates.py::test_a_failed_update_leaves_everything_as_it_was
 
 lines: .venv/.synced ## The other Airflow lines, and popular packages on the two main ones
-	AERODROME_TEST_LINES="$(OTHER_LINES)" $(RUN)/pytest tests/acceptance/release tests/acceptance/airflow \
-		tests/acceptance/movielist tests/acceptance/movielens tests/acceptance/test_updates.py \
+	AERODROME_TEST_LINES="$(OTHER_LINES)" $(RUN)/pytest $(IN_PARALLEL) tests/acceptance/release \
+		tests/acceptance/airflow tests/acceptance/movielist tests/acceptance/movielens tests/acceptance/test_updates.py \
 		tests/acceptance/test_hibernation.py tests/acceptance/test_scaling.py tests/acceptance/test_mwaa_hook.py \
 		tests/acceptance/test_otlp.py \
 		tests/browser/test_web_login.py::test_a_viewer_sees_the_dag_and_is_refused_to_trigger_it tests/integration/cell
