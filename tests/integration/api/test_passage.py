@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import shutil
-import subprocess
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
+import aws_command
 from protocol.api import raw
 
 ODD_KEY = "dags/a b+c/%2F/größe=1&x?.py"
@@ -92,23 +91,8 @@ def test_other_services_and_ours_share_the_endpoint(client_of: Callable[..., Any
 
 
 def test_the_aws_command_line(front: int, tmp_path: Path) -> None:
-    command = shutil.which("aws")
-    if command is None:
-        pytest.skip("no `aws` on PATH")
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path),
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{front}",
-        "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
-        "AWS_ACCESS_KEY_ID": raw.ADMIN.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": raw.ADMIN.secret,
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-
-    def aws(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [command, *words], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
-        )
+    # Those that have this command can also be told to put no prefix before MWAA's host.
+    aws = aws_command.found(f"http://127.0.0.1:{front}", tmp_path, raw.ADMIN, offering="start-live-tail").run
 
     listed = aws("mwaa", "list-environments")
     absent = aws("mwaa", "get-environment", "--name", "absent")
