@@ -40,7 +40,8 @@ def write(place: StorePaths, wanted: Write, cutoff: int) -> Written | None:
         where = "moment >= $1 AND stream NOT IN (SELECT unnest($2::BIGINT[]))"
         database.execute(
             f"COPY (SELECT {COLUMNS} FROM {events} WHERE {where} ORDER BY stream, moment, number) "  # noqa: S608
-            f"TO {engine.literal(beside)} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {row_group})",
+            f"TO {engine.literal(beside)} (FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd, "
+            f"ROW_GROUP_SIZE {row_group})",
             [cutoff, gone],
         )
         count, last, raw = _one(
