@@ -1,4 +1,4 @@
-"""A chain of trivial tasks in an environment of Airflow 3, and the time that it takes."""
+"""A chain of trivial tasks, and the time that it takes."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ def begin(rest: Rest, dag: str) -> str:
     wait_for(lambda: rest("GET", f"/dags/{dag}")[0] == 200)
     rest("PATCH", f"/dags/{dag}", {"is_paused": False})
     status, run = rest("POST", f"/dags/{dag}/dagRuns", {"logical_date": None})
+    if status != 200:  # Airflow 2 takes no run without a date, and finds one itself
+        status, run = rest("POST", f"/dags/{dag}/dagRuns", {})
     assert status == 200, run
     return str(run["dag_run_id"])
 

@@ -29,6 +29,7 @@ from aerodrome.telemetry.pages import Asked
 from aerodrome.telemetry.store import Store
 from benchmarks import chains, log_shippers, stock
 from benchmarks.consumption import pss, spent
+from benchmarks.log_levels import log_levels
 from benchmarks.ours import Installation, wait_for
 from benchmarks.table import Row
 
@@ -82,10 +83,15 @@ with DAG("steady", start_date=datetime(2024, 1, 1), schedule=None):
 
 
 def logs(ours: Installation, console: Console) -> list[Row]:
-    """Lines shipped, tasks that say many, and ten million lines in the store."""
+    """Lines shipped, tasks that say many, another level, and ten million lines in the store."""
     folder = ours.folder / "log-store"
     folder.mkdir(mode=0o700)
-    return [*_shipped(ours, console), *_said(ours, console), *asyncio.run(_stored(folder, console))]
+    return [
+        *_shipped(ours, console),
+        *_said(ours, console),
+        *log_levels(ours, _client(ours)[0], console),
+        *asyncio.run(_stored(folder, console)),
+    ]
 
 
 def _shipped(ours: Installation, console: Console) -> list[Row]:
