@@ -85,6 +85,18 @@ def test_old_points_stay_at_longer_periods_as_in_cloudwatch(catalogue):
     assert catalogue.all_metrics(0) == []
 
 
+def test_blocks_of_an_earlier_version_are_read_beside_those_of_this_one(catalogue, monkeypatch):
+    with monkeypatch.context() as earlier:
+        earlier.setattr(catalogue_module, "SPANS", periods.FORMER_SPANS)
+        catalogue.add([datum(START + number * HOUR, 1.0) for number in range(5 * 24)], "me")
+        roll(catalogue, START + 5 * DAY)
+    catalogue.add([datum(START + number * HOUR, 1.0) for number in range(2 * 24, 7 * 24)], "me")
+    roll(catalogue, START + 7 * DAY)
+    found = sums(catalogue, START + DAY, START + 7 * DAY, HOUR)
+    assert list(found.values()) == [1.0] * 24 + [2.0] * 3 * 24 + [1.0] * 2 * 24
+    assert sum(sums(catalogue, START, START + 30 * DAY, DAY).values()) == 10 * 24
+
+
 def test_units_are_apart_and_together(catalogue):
     catalogue.add([datum(START, 1.0), datum(START, 2.0, unit="None")], "me")
     assert sums(catalogue, START, START + 60, 60) == {START: 3.0}

@@ -20,14 +20,15 @@ def of(values: list[float]) -> DataPoint:
     return points.of(found)
 
 
-@given(measured, measured)
-def test_two_points_are_the_point_of_all_their_values(one, other):
-    both = points.merged(of(one), of(other))
-    every = one + other
+@given(st.lists(measured, min_size=1, max_size=5))
+def test_several_points_are_the_point_of_all_their_values(several):
+    both = points.merged(*map(of, several))
+    every = [value for one in several for value in one]
     assert (both.count, both.least, both.most) == (len(every), min(every), max(every))
     assert math.isclose(both.sum, math.fsum(every), rel_tol=1e-9, abs_tol=1e-2)
     assert len(both.values) <= points.MOST_VALUES
     assert math.isclose(sum(both.values.values()), len(every))
+    assert (len(every) > points.MOST_VALUES) or sorted(both.values) == sorted(set(every))
 
 
 @given(st.lists(st.floats(0.001, 1e9), min_size=1, max_size=400), st.sampled_from([1, 50, 90, 95.5, 99, 100]))
@@ -64,3 +65,10 @@ def test_points_of_minutes_become_points_of_periods():
     assert {at: point.most for at, point in points.in_periods(minutes, 300, phase=60).items()} == {
         -240: 0, 60: 300, 360: 600, 660: 900, 960: 1140
     }  # fmt: skip
+
+
+def test_points_of_one_long_period_are_counted_whatever_their_number():
+    count = 5 * points.MERGED_AT_ONCE + 1
+    found = points.in_periods([(at, points.of({float(at): 1.0})) for at in range(count)], 1000)
+    assert list(found) == [0]
+    assert (found[0].count, found[0].sum, found[0].most) == (count, sum(range(count)), count - 1)

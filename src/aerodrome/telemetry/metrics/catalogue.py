@@ -19,7 +19,7 @@ from typing import Any
 
 from aerodrome.telemetry import sqlite_file
 from aerodrome.telemetry.metrics import periods, points
-from aerodrome.telemetry.metrics.periods import MINUTE, PERIODS, SPANS, Eviction
+from aerodrome.telemetry.metrics.periods import FORMER_SPANS, MINUTE, PERIODS, SPANS, Eviction
 from aerodrome.telemetry.metrics.points import DataPoint
 from aerodrome.telemetry.refusals import LIMIT, TelemetryRefusedError
 
@@ -274,8 +274,9 @@ class MetricCatalogue:
                 yield minute["moment"], _point(minute)
             for period, (first, last) in ranges.items():
                 blocks = self._db.execute(
-                    "SELECT points FROM blocks WHERE series = ? AND period = ? AND start > ? AND start < ?",
-                    (row["id"], period, first - SPANS[period], last),
+                    "SELECT points FROM blocks WHERE series = ?1 AND period = ?2"
+                    " AND (start > ?3 AND start < ?4 OR start = ?5)",
+                    (row["id"], period, first - SPANS[period], last, periods.aligned(first, FORMER_SPANS[period])),
                 )
                 for block in blocks:
                     yield from (

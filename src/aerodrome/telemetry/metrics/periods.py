@@ -16,8 +16,11 @@ PERIODS = (MINUTE, FIVE_MINUTES, HOUR)
 KEPT = {MINUTE: 15 * DAY, FIVE_MINUTES: 63 * DAY, HOUR: 455 * DAY}
 """By period: how long, in seconds."""
 
-SPANS = {MINUTE: 6 * HOUR, FIVE_MINUTES: DAY, HOUR: 30 * DAY}
-"""By period: how much time one block of a series covers."""
+SPANS = {MINUTE: 6 * HOUR, FIVE_MINUTES: DAY, HOUR: DAY}
+"""By period: how much time one block of a series covers. It is read and written anew when points are added to it."""
+
+FORMER_SPANS = {**SPANS, HOUR: 30 * DAY}
+"""The same of blocks that an earlier version has written, and that are there still."""
 
 SLACK = HOUR
 """How long after its end a span is left as single minutes: most late points come sooner."""

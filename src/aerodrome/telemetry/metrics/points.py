@@ -18,6 +18,9 @@ MOST_VALUES = 50
 FINEST = 0.01
 """The first step of that rounding, as a share of the value."""
 
+MERGED_AT_ONCE = 60
+"""Points that wait to become one, so that values are rounded once for all; more would need memory without a bound."""
+
 SIMPLE: Mapping[str, Callable[[DataPoint], float]] = {
     "SampleCount": lambda point: point.count,
     "Sum": lambda point: point.sum,
@@ -57,30 +60,32 @@ def of(values: Mapping[float, float]) -> DataPoint:
     )
 
 
-def merged(one: DataPoint, other: DataPoint) -> DataPoint:
-    """Both as one."""
-    spread = None
-    if one.values is not None and other.values is not None:
-        values = dict(one.values)
-        for value, count in other.values.items():
-            values[value] = values.get(value, 0.0) + count
-        spread = bounded(values) if len(values) > 1 else None
+def merged(*found: DataPoint) -> DataPoint:
+    """All of these as one; there is one at least."""
+    known = [values for each in found if (values := each.values) is not None]
+    every: dict[float, float] = {}
+    if len(known) == len(found):
+        for values in known:
+            for value, count in values.items():
+                every[value] = every.get(value, 0.0) + count
     return DataPoint(
-        count=one.count + other.count,
-        sum=one.sum + other.sum,
-        least=min(one.least, other.least),
-        most=max(one.most, other.most),
-        spread=spread,
+        count=sum(each.count for each in found),
+        sum=sum(each.sum for each in found),
+        least=min(each.least for each in found),
+        most=max(each.most for each in found),
+        spread=bounded(every) if len(every) > 1 else None,
     )
 
 
 def in_periods(found: Iterable[tuple[int, DataPoint]], period: int, phase: int = 0) -> dict[int, DataPoint]:
     """The points of longer periods, by their beginnings, in order; one period begins at `phase`."""
-    made: dict[int, DataPoint] = {}
+    gathered: dict[int, list[DataPoint]] = {}
     for moment, point in found:
-        start = moment - (moment - phase) % period
-        made[start] = merged(made[start], point) if start in made else point
-    return dict(sorted(made.items()))
+        several = gathered.setdefault(moment - (moment - phase) % period, [])
+        several.append(point)
+        if len(several) > MERGED_AT_ONCE:
+            several[:] = [merged(*several)]
+    return {start: merged(*several) if len(several) > 1 else several[0] for start, several in sorted(gathered.items())}
 
 
 def bounded(values: Mapping[float, float]) -> dict[float, float]:
