@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 
 from aerodrome.api.auditing import Trail
@@ -72,16 +72,24 @@ def identified(
 
 
 async def recognised(
-    authenticator: Authenticator, request: Request, raw_path: str, now: datetime, services: frozenset[str]
+    authenticator: Authenticator,
+    request: Request,
+    raw_path: str,
+    now: datetime,
+    services: frozenset[str],
+    *,
+    threads: CapacityLimiter | None = None,
 ) -> str:
     """The ARN of the signer. The signature is checked as far as that is possible without the body.
+
+    `threads` are those that look for the signer; None = those that all share.
 
     Raises:
         AuthenticationError: there is no signature, or it cannot be right.
     """
     signed = signed_request(request, raw_path, b"")
     found = await to_thread.run_sync(
-        lambda: authenticator.recognise(signed, sigv4.presented(signed), now=now, services=services)
+        lambda: authenticator.recognise(signed, sigv4.presented(signed), now=now, services=services), limiter=threads
     )
     return found.arn
 

@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from typing import Protocol
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -27,6 +27,7 @@ from aerodrome.errors import CallerError
 from aerodrome.identity.authenticator import Authenticator
 from aerodrome.identity.errors import AuthenticationError, unknown_key
 from aerodrome.identity.request_context import connection_context, principal_context
+from aerodrome.identity.sigv4 import SignedRequest
 from aerodrome.ledger.connection import LedgerError
 from aerodrome.model.audit import Recorder
 from aerodrome.model.principals import Principal
@@ -57,6 +58,9 @@ class LooksAgain(Protocol):
 
     async def unknown(self) -> None:
         """Return when a key that was unknown is worth another look."""
+
+    def threads(self, signed: SignedRequest) -> CapacityLimiter | None:
+        """Those that look for the signer of a request, whose head counts alone; None = those that all share."""
 
     def proven(self, principal: Principal | None) -> AbstractAsyncContextManager[None]:
         """Answer this signer's request within it, by what IAM is now; None = the request is unsigned.
@@ -99,18 +103,27 @@ async def _answered(
     trail: Trail,
     looks_again: LooksAgain | None,
 ) -> Response:
+    threads = None
+    if looks_again is not None:
+        threads = looks_again.threads(authentication.signed_request(request, raw_path, b""))
     recognised = partial(
-        authentication.recognised, deps.authenticator, request, raw_path, trail.at, frozenset({service})
+        authentication.recognised,
+        deps.authenticator,
+        request,
+        raw_path,
+        trail.at,
+        frozenset({service}),
+        threads=threads,
     )
     async with bodies.read(request, deps.bodies, recognised) as body:
         identified = partial(_identified, deps, service, request, raw_path, body, trail)
         try:
-            principal = await to_thread.run_sync(identified)
+            principal = await to_thread.run_sync(identified, limiter=threads)
         except AuthenticationError as error:
             if looks_again is None or error.code != unknown_key(service).code:
                 raise
             await looks_again.unknown()
-            principal = await to_thread.run_sync(identified)
+            principal = await to_thread.run_sync(identified, limiter=threads)
         async with looks_again.proven(principal) if looks_again is not None else nullcontext():
             return await _acted(deps, service, request, principal, body, trail)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
@@ -12,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from aerodrome import clock
 from aerodrome.api.aws import concurrency
+from aerodrome.api.aws.app import LOOKS_AT_ONCE
 from aerodrome.identity import execution_role
 from aerodrome.model.iam import roles
 from aerodrome.model.principals import AccessKey, Granted, PolicyText, Principal, PrincipalKind
@@ -157,6 +160,34 @@ def test_the_operation_that_nobody_signs_is_answered(world):
     sts = world.client("sts", SERVICE)
     with pytest.raises(ClientError, match="InvalidIdentityToken"):
         sts.assume_role_with_web_identity(RoleArn=ROLE, RoleSessionName="session", WebIdentityToken="no.real.token")
+
+
+def test_requests_that_name_service_keys_leave_threads_to_others_while_the_ledger_hangs(world, monkeypatch):
+    access_key, ending = world.identity.access_key, threading.Event()
+    hanging, more_than_all_share = threading.Semaphore(0), 45
+
+    def hangs(access_key_id):
+        if access_key_id == SERVICE.access_key_id:
+            hanging.release()
+            ending.wait(60)
+        return access_key(access_key_id)
+
+    monkeypatch.setattr(world.identity, "access_key", hangs)
+    naming = world.client("sts", SERVICE, max_pool_connections=more_than_all_share)
+    other = world.client("sts", world.user(), read_timeout=20)
+    with ThreadPoolExecutor(more_than_all_share) as pool:
+        asked = [pool.submit(naming.get_caller_identity) for _ in range(more_than_all_share)]
+        try:
+            for _ in range(LOOKS_AT_ONCE):
+                assert hanging.acquire(timeout=60)
+            while hanging.acquire(timeout=1):  # until no more come
+                pass
+            assert other.get_caller_identity()["Arn"]
+        finally:
+            ending.set()
+        for each in asked:
+            with pytest.raises(ClientError, match="InvalidClientTokenId"):
+                each.result()
 
 
 def test_while_the_ledger_is_away_sts_says_so_and_nothing_of_the_ledger(world, ledger):

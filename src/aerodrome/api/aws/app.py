@@ -15,7 +15,7 @@ import re
 import uuid
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from http import HTTPStatus
@@ -87,8 +87,8 @@ LOOKS_AT_ONCE = 4
 
 STS: Final = "sts"
 
-STS_SPACING = 0.1
-"""Seconds between the beginnings of two reads of IAM for requests for STS whose signature is proven."""
+PROVEN_SPACING = 0.1
+"""Seconds between the beginnings of two reads of IAM for requests whose signature is proven."""
 
 UNSIGNED_STS: Final = "unsigned requests for STS"
 """Whose part of what the door serves at one time these count against."""
@@ -205,7 +205,7 @@ class Door:
         self._concurrency = ConcurrencyLimit()
         self._looks = CapacityLimiter(LOOKS_AT_ONCE)
         self._refresh_for_strangers = Refreshing(deps.refresh)
-        self._refresh_for_sts = Refreshing(deps.refresh, spacing=STS_SPACING)
+        self._refresh_for_proven = Refreshing(deps.refresh, spacing=PROVEN_SPACING)
         self._announcer = Announcer(deps.announced)
         self._resources = Resources(emulator.ask, logs.tags)
         self._held = Budget(HELD_AT_ONCE, each=HELD_AT_ONCE // 2, patience=HELD_PATIENCE)
@@ -234,6 +234,14 @@ class Door:
         """Return when IAM was read again; seldom, since anybody may name a key."""
         await self._refresh_for_strangers()
 
+    def threads(self, signed: SignedRequest) -> CapacityLimiter | None:
+        """The few that look in the ledger, if the request names a service key: anybody may name one."""
+        with suppress(AuthenticationError):  # whoever verifies the request says so
+            presented = sigv4.presented(signed)
+            if presented is not None and service_keys.is_looked_up(presented.access_key_id):
+                return self._looks
+        return None
+
     @asynccontextmanager
     async def proven(self, principal: Principal | None) -> AsyncIterator[None]:
         """A request for STS, within the block.
@@ -242,7 +250,7 @@ class Door:
         for those who have proven nothing, IAM is read as seldom as for unknown keys.
         """
         with self._concurrency.taken(UNSIGNED_STS if principal is None else _name(principal)):
-            await (self._refresh_for_strangers if principal is None else self._refresh_for_sts)()
+            await (self._refresh_for_strangers if principal is None else self._refresh_for_proven)()
             yield
 
     def _early(self, http: HttpRequest) -> Response | None:
@@ -445,7 +453,7 @@ class Door:
         trail.action, trail.resource = wanted.checks[0].action, wanted.checks[0].resource
         sentence = await self._objection(arrival, asking, wanted)
         if sentence is not None and not isinstance(asking, Anonymous):  # of whom IAM knows nothing
-            await to_thread.run_sync(self._deps.refresh)
+            await self._refresh_for_proven()
             sentence = await self._objection(arrival, asking, wanted)
         if sentence is not None:
             trail.sentence = sentence

@@ -13,7 +13,10 @@ SPACING = 1.0
 
 
 class Refreshing:
-    """Brings in changes of IAM that were made before it was called. Those who wait share one read, and no thread."""
+    """Brings in changes of IAM that were made before it was called. Those who wait share one read, and no thread.
+
+    There is one read at a time: each has a thread, of which there are few, and may hang with the ledger.
+    """
 
     def __init__(
         self, refresh: Callable[[], None], *, spacing: float = SPACING, monotonic: Callable[[], float] = time.monotonic
@@ -22,6 +25,7 @@ class Refreshing:
         self._spacing = spacing
         self._monotonic = monotonic
         self._began = monotonic() - spacing
+        self._reading = asyncio.Lock()
         self._next: asyncio.Task[None] | None = None
 
     async def __call__(self) -> None:
@@ -31,7 +35,8 @@ class Refreshing:
         await asyncio.shield(self._next)
 
     async def _read(self) -> None:
-        await asyncio.sleep(max(0.0, self._began + self._spacing - self._monotonic()))
-        self._next = None  # whoever comes from now on needs another
-        self._began = self._monotonic()
-        await to_thread.run_sync(self._refresh)
+        async with self._reading:
+            await asyncio.sleep(max(0.0, self._began + self._spacing - self._monotonic()))
+            self._next = None  # whoever comes from now on needs another
+            self._began = self._monotonic()
+            await to_thread.run_sync(self._refresh)

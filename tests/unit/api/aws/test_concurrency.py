@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import ExitStack
 
 import pytest
@@ -40,5 +41,29 @@ def test_unknown_keys_cause_one_read_a_while_and_each_sees_one_that_began_after_
             await asyncio.gather(*(refreshing() for _ in range(100)))
             assert reads[-1] == asked
         assert len(reads) == 2
+
+    asyncio.run(run())
+
+
+def test_reads_that_hang_take_one_thread():
+    async def run() -> None:
+        began, ending = asyncio.Semaphore(0), threading.Event()
+        loop = asyncio.get_running_loop()
+
+        def refresh() -> None:
+            loop.call_soon_threadsafe(began.release)
+            ending.wait(60)
+
+        refreshing = Refreshing(refresh, spacing=0)
+        asking = [asyncio.create_task(refreshing())]
+        await began.acquire()
+        asking += [asyncio.create_task(refreshing()) for _ in range(2)]  # these need a read that begins after this one
+        try:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(began.acquire(), 0.3)
+        finally:
+            ending.set()
+        await asyncio.gather(*asking)
+        await began.acquire()
 
     asyncio.run(run())
