@@ -10,6 +10,7 @@ import pytest
 import tiers
 
 ROOT = Path(tiers.__file__).parents[1]
+PACKAGE = 'scope="package"'
 
 
 FILES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py"))
@@ -94,3 +95,11 @@ def test_a_tier_is_told_with_its_counts_and_the_time_of_its_fixtures() -> None:
         "browser 1 skipped in 0 s",
         "unit 1 passed, 1 failed in 3 s",
     ]
+
+
+@pytest.mark.parametrize(
+    "conftest", [path for path in (ROOT / "tests").rglob("conftest.py") if PACKAGE in path.read_text()]
+)
+def test_what_a_folder_shares_ends_with_the_folder(conftest: Path) -> None:
+    """For pytest a folder without this file is no package, and its fixtures live to the end of the run."""
+    assert conftest.with_name("__init__.py").exists()
