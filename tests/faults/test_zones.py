@@ -7,15 +7,24 @@ import pytest
 from aerodrome.backends.local import groups, leftovers
 from aerodrome.backends.local import paths as local_paths
 from aerodrome.settings import Paths
+from lines import MAIN
 from matrices import EVERY_FAULT
 from product import wait_for
 
 pytestmark = EVERY_FAULT
 """With two of each it takes two minutes. `make test` has integration/backends/test_zoned_cells with real cells."""
 
-NAME = "twins"
 TASKS = 8
-BOTH = {"scheduler", "scheduler-2", "web", "web-2", "execution", "execution-2", "worker-1", "worker-2"}
+
+
+def first(version: str) -> set[str]:
+    """The units of the first zone that the second has, too."""
+    return {"scheduler", "web", "worker-1", *(() if version.startswith("2.") else ("execution",))}
+
+
+def second(version: str) -> set[str]:
+    return {unit.removesuffix("-1") + "-2" for unit in first(version)}
+
 
 CROWD = """
 import time
@@ -36,63 +45,63 @@ with DAG("short", start_date=datetime(2024, 1, 1), schedule=None):
 """
 
 
-def ready(product) -> dict[str, int]:
-    return {unit["name"]: unit["pid"] for unit in product.environment(NAME)["units"] if unit["state"] == "ready"}
+def ready(product, name: str) -> dict[str, int]:
+    return {unit["name"]: unit["pid"] for unit in product.environment(name)["units"] if unit["state"] == "ready"}
 
 
 @pytest.mark.timeout(900)
-def test_a_lost_zone_takes_nothing_with_it(mortal_product):
-    product = mortal_product
+@pytest.mark.parametrize("version", MAIN)
+def test_a_lost_zone_takes_nothing_with_it(mortal_product, version):
+    product, name = mortal_product, f"twins-{version.partition('.')[0]}"
+    both = first(version) | second(version)
     product.put_dag("spread", CROWD.format(tasks=TASKS))
-    product.create(NAME, Schedulers=2, MinWebservers=2, MinWorkers=2, MaxWorkers=4)
-    product.wait_until(NAME, "AVAILABLE")
-    wait_for("both zones are ready", lambda: ready(product).keys() >= BOTH)
-    wait_for("the DAGs are listed", lambda: product.listed(NAME, "spread") and product.listed(NAME, "short"))
+    product.create(name, version, Schedulers=2, MinWebservers=2, MinWorkers=2, MaxWorkers=4)
+    product.wait_until(name, "AVAILABLE")
+    wait_for("both zones are ready", lambda: ready(product, name).keys() >= both)
+    wait_for("the DAGs are listed", lambda: product.listed(name, "spread") and product.listed(name, "short"))
 
     def tasks():
-        return product.rest(NAME, "GET", f"/dags/spread/dagRuns/{run}/taskInstances")["task_instances"]
+        return product.rest(name, "GET", f"/dags/spread/dagRuns/{run}/taskInstances")["task_instances"]
 
     def is_under_way():
         busy = {each["hostname"].partition(".")[0] for each in tasks() if each["state"] == "running"}
         return busy >= {"worker-1", "worker-2"}
 
-    run = product.trigger(NAME, "spread")
+    run = product.trigger(name, "spread")
     wait_for("both workers run tasks", is_under_way)
-    before = ready(product)
-    lose_first_zone(product)
+    before = ready(product, name)
+    lose_first_zone(product, name)
 
-    again = product.trigger(NAME, "short")
-    assert product.finished(NAME, "short", again) == "success"
-    assert product.finished(NAME, "spread", run) == "success"
+    again = product.trigger(name, "short")
+    assert product.finished(name, "short", again) == "success"
+    assert product.finished(name, "spread", run) == "success"
     ended = {each["task_id"]: each["try_number"] for each in tasks()}
-    assert {first_host(product, run, task) for task, tries in ended.items() if tries > 1} == {"worker-1"}
-    assert product.get(NAME)["Status"] == "AVAILABLE"
+    assert {first_host(product, name, run, task) for task, tries in ended.items() if tries > 1} == {"worker-1"}
+    assert product.get(name)["Status"] == "AVAILABLE"
 
-    wait_for("balance is back", lambda: balanced(product))
-    after = ready(product)
-    assert {name: after[name] for name in ("scheduler-2", "web-2", "execution-2", "worker-2")} == {
-        name: before[name] for name in ("scheduler-2", "web-2", "execution-2", "worker-2")
-    }
-    told = [each["kind"] for each in product.run_json("events", NAME)]
+    wait_for("balance is back", lambda: is_balanced(product, name, both))
+    after = ready(product, name)
+    assert {unit: after[unit] for unit in second(version)} == {unit: before[unit] for unit in second(version)}
+    told = [each["kind"] for each in product.run_json("events", name)]
     assert [kind for kind in told if kind.startswith("ZONE_")] == ["ZONE_LOST", "ZONE_RETURNED"]
-    product.delete(NAME)
+    product.delete(name)
 
 
-def first_host(product, run: str, task: str) -> str:
+def first_host(product, name: str, run: str, task: str) -> str:
     """The worker that had the first try of a task."""
-    tries = product.rest(NAME, "GET", f"/dags/spread/dagRuns/{run}/taskInstances/{task}/tries")["task_instances"]
+    tries = product.rest(name, "GET", f"/dags/spread/dagRuns/{run}/taskInstances/{task}/tries")["task_instances"]
     return str(min(tries, key=lambda each: each["try_number"])["hostname"]).partition(".")[0]
 
 
-def lose_first_zone(product) -> None:
+def lose_first_zone(product, name: str) -> None:
     """SIGKILL everything of the cell in the first zone: the cell, its nursery, units, their tasks."""
     paths = Paths(product.data)
-    environment = local_paths.of(paths, NAME, product.environment(NAME)["identifier"])
+    environment = local_paths.of(paths, name, product.environment(name)["identifier"])
     revision = next(int(each.name) for each in environment.run.iterdir() if each.name.isdecimal())
     cell = environment.cell(revision)
     leftovers.end([cell], None, top=groups.known(paths))
 
 
-def balanced(product) -> bool:
-    workers = {name for name in ready(product) if name.startswith("worker-")}
-    return workers == {"worker-1", "worker-2"} and ready(product).keys() >= BOTH
+def is_balanced(product, name: str, both: set[str]) -> bool:
+    found = ready(product, name)
+    return {unit for unit in found if unit.startswith("worker-")} == {"worker-1", "worker-2"} and found.keys() >= both
