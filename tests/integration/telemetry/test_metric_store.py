@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import random
 import signal
+import sqlite3
 import threading
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -249,7 +250,7 @@ def test_an_alarm_is_looked_at_each_minute_and_its_topic_hears_of_it_once(tmp_pa
             "AlarmName": "a", "Namespace": "n", "MetricName": "m", "Dimensions": [{"Name": "d", "Value": "v"}],
             "Statistic": "Sum", "Period": 120, "EvaluationPeriods": 2, "Threshold": 5.0,
             "ComparisonOperator": "GreaterThanThreshold", "AlarmActions": [topic], "OKActions": [topic],
-        })  # fmt: skip
+        }, "me")  # fmt: skip
         states = []
         for minute in range(14):
             now = START + minute * MINUTE + 30.0
@@ -277,7 +278,7 @@ ALARM = {
 ARN = f"arn:aws:cloudwatch:us-east-1:{'0' * 12}:alarm:a"
 
 CHANGES = {
-    "put": lambda api: api.put_alarm(ALARM),
+    "put": lambda api: api.put_alarm(ALARM, "me"),
     "switch": lambda api: api.disable_actions({"AlarmNames": ["a"]}),
     "tag": lambda api: api.tag({"ResourceARN": ARN, "Tags": [{"Key": "k", "Value": "v"}]}),
     "untag": lambda api: api.untag({"ResourceARN": ARN, "TagKeys": ["k"]}),
@@ -298,7 +299,7 @@ async def an_api(folder):
 def test_what_happens_to_an_alarm_while_it_is_changed_stays(tmp_path, change):
     async def run() -> None:
         async with an_api(tmp_path) as (_store, api):
-            await api.put_alarm(ALARM)
+            await api.put_alarm(ALARM, "me")
             state = {"AlarmName": "a", "StateValue": "ALARM", "StateReason": "by hand"}
             await asyncio.gather(change(api), api.set_state(state))
             (alarm,) = (await api.describe_alarms({}))["MetricAlarms"]
@@ -311,7 +312,7 @@ def test_what_happens_to_an_alarm_while_it_is_changed_stays(tmp_path, change):
 def test_an_alarm_that_is_deleted_while_it_is_changed_is_gone(tmp_path, change):
     async def run() -> None:
         async with an_api(tmp_path) as (store, api):
-            await api.put_alarm(ALARM)
+            await api.put_alarm(ALARM, "me")
             await asyncio.gather(change(api), store.ask(MetricCatalogue.delete_alarms, ["a"], []))
             assert (await api.describe_alarms({}))["MetricAlarms"] == []
 
@@ -321,7 +322,7 @@ def test_an_alarm_that_is_deleted_while_it_is_changed_is_gone(tmp_path, change):
 def test_the_history_has_one_deletion_of_an_alarm(tmp_path):
     async def run() -> None:
         async with an_api(tmp_path) as (_store, api):
-            await api.put_alarm(ALARM)
+            await api.put_alarm(ALARM, "me")
             await asyncio.gather(*(api.delete_alarms({"AlarmNames": ["a"]}) for _ in range(2)))
             told = [item["HistorySummary"] for item in (await api.describe_history({}))["AlarmHistoryItems"]]
             assert told == ['Alarm "a" deleted', 'Alarm "a" created']
@@ -334,8 +335,8 @@ def test_an_alarm_has_fifty_tags_at_most(tmp_path):
         async with an_api(tmp_path) as (_store, api):
             tags = [{"Key": f"k{number}", "Value": ""} for number in range(51)]
             with pytest.raises(TelemetryRefusedError, match="50 tags"):
-                await api.put_alarm({**ALARM, "Tags": tags})
-            await api.put_alarm({**ALARM, "Tags": tags[:50]})
+                await api.put_alarm({**ALARM, "Tags": tags}, "me")
+            await api.put_alarm({**ALARM, "Tags": tags[:50]}, "me")
             with pytest.raises(TelemetryRefusedError, match="50 tags"):
                 await api.tag({"ResourceARN": ARN, "Tags": tags[50:]})
             for arn in (f"{ARN}b", ARN.replace("us-east-1", "us-east-2"), "a"):
@@ -360,7 +361,7 @@ def test_notices_that_wait_are_bounded_and_the_oldest_are_given_up(tmp_path, mon
     async def run() -> None:
         monkeypatch.setattr(catalogue_module, "MOST_NOTICES", 3)
         async with an_api(tmp_path) as (store, api):
-            await api.put_alarm(ACTING)
+            await api.put_alarm(ACTING, "me")
             for number in range(5):
                 await flip(api, number)
             waiting = [
@@ -385,7 +386,7 @@ def test_what_happens_meanwhile_is_no_reason_to_try_again(tmp_path):
 
         async with an_api(tmp_path) as (store, api):
             evaluation = Evaluation(store, publish, region="us-east-1", account="0" * 12)
-            await api.put_alarm(ACTING)
+            await api.put_alarm(ACTING, "me")
             is_away = False
             for number in range(3):
                 await flip(api, number)
@@ -411,7 +412,7 @@ def test_a_topic_that_does_not_answer_keeps_no_alarm_from_being_looked_at(tmp_pa
             is_over.wait()
 
         async with an_api(tmp_path) as (store, api):
-            await api.put_alarm(ACTING)
+            await api.put_alarm(ACTING, "me")
             await flip(api, 0)
             running = asyncio.create_task(Evaluation(store, publish, region="us-east-1", account="0" * 12).run())
             try:
@@ -437,8 +438,8 @@ def test_an_alarm_that_no_topic_could_be_told_of_is_refused(tmp_path):
                 name: ALARM[name] for name in ("AlarmName", "Threshold", "ComparisonOperator", "EvaluationPeriods")
             }
             with pytest.raises(TelemetryRefusedError, match="bytes"):
-                await api.put_alarm({**given, "Metrics": queries})
-            await api.put_alarm({**given, "Metrics": queries[:8]})
+                await api.put_alarm({**given, "Metrics": queries}, "me")
+            await api.put_alarm({**given, "Metrics": queries[:8]}, "me")
 
     asyncio.run(run())
 
@@ -452,7 +453,7 @@ def test_dashboards_and_alarms_push_no_points_out(tmp_path):
         for number in range(6):
             body = json.dumps({"widgets": [], "text": "x" * 200_000})
             await api.put_dashboard({"DashboardName": f"d{number}", "DashboardBody": body})
-            await api.put_alarm({**ALARM, "AlarmName": f"a{number}", "AlarmDescription": "x" * 100_000})
+            await api.put_alarm({**ALARM, "AlarmName": f"a{number}", "AlarmDescription": "x" * 100_000}, "me")
         await store.keep_once()
         found = await store.ask(MetricCatalogue.read, M, None, start=START, end=START + DAY, period=MINUTE)
         assert [point.sum for point in found.values()] == [1.0]
@@ -475,9 +476,9 @@ def test_dashboards_and_alarms_have_limits_of_their_own(tmp_path, monkeypatch):
             with pytest.raises(TelemetryRefusedError, match="10000 bytes"):
                 await put("two", 4000)
             await put("two", 1000)
-            await api.put_alarm({**ALARM, "AlarmDescription": "x" * 5000})
+            await api.put_alarm({**ALARM, "AlarmDescription": "x" * 5000}, "me")
             with pytest.raises(TelemetryRefusedError, match="10000 bytes"):
-                await api.put_alarm({**ALARM, "AlarmName": "b", "AlarmDescription": "x" * 5000})
+                await api.put_alarm({**ALARM, "AlarmName": "b", "AlarmDescription": "x" * 5000}, "me")
             assert len((await api.describe_alarms({}))["MetricAlarms"]) == 1
 
     asyncio.run(run())
@@ -545,6 +546,72 @@ def test_an_alarm_with_many_notices_takes_none_from_another(catalogue, monkeypat
     assert waiting == [("quiet", "0"), ("busy", "7"), ("busy", "8"), ("busy", "9")]
 
 
+def test_an_owner_of_many_alarms_takes_no_notice_and_no_history_from_another(catalogue, monkeypatch):
+    monkeypatch.setattr(catalogue_module, "MOST_NOTICES", 4)
+    monkeypatch.setattr(catalogue_module, "MOST_HISTORY", 8)
+    for number in range(2):
+        catalogue.put_alarms([a_move("mine", number)], most=100, owner="me")
+    for number in range(2, 20):
+        name = f"theirs{number}"
+        catalogue.put_alarms([a_move(name, number)], most=100, owner="hostile")
+        catalogue.delete_alarms([name], [HistoryItem(name, float(number), "ConfigurationUpdate", "gone", "{}")])
+    catalogue.put_alarms([a_move("mine", 20)])  # whose it is, is not said again when its state changes
+    waiting = [(each.alarm, each.message) for _, _, each in catalogue.outbox(is_retry=True)]
+    assert sorted(waiting) == [("mine", "1"), ("mine", "20"), ("theirs18", "18"), ("theirs19", "19")]
+    kept = catalogue.history(alarm="mine", kind="StateUpdate", start=0.0, end=100.0)
+    assert [each.summary for each in kept] == ["20", "1", "0"]
+
+
+def test_owners_take_turns_in_what_topics_are_told(catalogue, monkeypatch):
+    monkeypatch.setattr(catalogue_module, "TOLD_AT_ONCE", 4)
+    for number in range(50):
+        catalogue.put_alarms([a_move(f"theirs{number}", number)], most=100, owner="hostile")
+    for number in (50, 51):
+        catalogue.put_alarms([a_move("mine", number)], most=100, owner="me")
+    assert [each.message for _, _, each in catalogue.outbox(is_retry=False)] == ["0", "50", "1", "51"]
+
+
+def test_a_file_of_an_earlier_version_gets_owners_of_alarms(tmp_path):
+    path = tmp_path / "metrics.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as earlier, earlier:
+        earlier.execute("CREATE TABLE alarms (name TEXT PRIMARY KEY, document TEXT NOT NULL)")
+        earlier.execute("""INSERT INTO alarms VALUES ('mine', '{"AlarmName": "mine"}')""")
+    for _ in range(2):
+        with contextlib.closing(MetricCatalogue(path)) as found:
+            found.put_alarms([a_move("mine", 1)], most=5, owner="me")
+            assert [each["AlarmName"] for each in found.alarms(limit=5)] == ["mine"]
+
+
+def test_alarms_are_described_page_by_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(api_module, "ALARMS_AT_ONCE", 3)
+
+    async def pages(api, **asked) -> list[list[str]]:
+        found, token = [], None
+        while True:
+            page = await api.describe_alarms({**asked, "MaxRecords": 4, **({"NextToken": token} if token else {})})
+            found.append([each["AlarmName"] for each in page["MetricAlarms"]])
+            if (token := page["NextToken"]) is None:
+                return found
+
+    async def run() -> None:
+        async with an_api(tmp_path) as (_, api):
+            names = [f"{letter}{number}" for letter in "aäb" for number in range(5)]
+            for name in names:
+                await api.put_alarm({**ALARM, "AlarmName": name}, "me")
+            everything = sorted(names)
+            assert await pages(api) == [everything[start : start + 4] for start in range(0, 15, 4)]
+            assert await pages(api, AlarmNamePrefix="ä") == [["ä0", "ä1", "ä2", "ä3"], ["ä4"]]
+            assert await pages(api, AlarmNamePrefix="b", StateValue="OK") == [[]]
+            assert await pages(api, AlarmNames=["b1", "a1", "c"]) == [["a1", "b1"]]
+            assert await pages(api, AlarmTypes=["CompositeAlarm"]) == [[]]
+            await api.delete_alarms({"AlarmNames": ["ä4"]})
+            assert await pages(api, AlarmNamePrefix="ä") == [["ä0", "ä1", "ä2", "ä3"]]
+            with pytest.raises(TelemetryRefusedError):
+                await api.describe_alarms({"NextToken": "_w=="})
+
+    asyncio.run(run())
+
+
 def test_an_alarm_with_a_long_history_takes_none_from_another(catalogue, monkeypatch):
     monkeypatch.setattr(catalogue_module, "MOST_HISTORY", 4)
     catalogue.put_alarms([a_move("quiet", 0, is_noticed=False)])
@@ -572,7 +639,7 @@ def test_an_alarm_beyond_a_new_bound_can_be_changed_and_not_grow(catalogue, monk
     monkeypatch.setattr(catalogue_module, "ALARM_BYTES", 100)
     monkeypatch.setattr(catalogue_module, "ALARMS_BYTES", 100)
     catalogue.put_alarms([a_move("large", 1, size=190)], most=5)
-    (alarm,) = catalogue.alarms()
+    (alarm,) = catalogue.alarms(limit=5)
     catalogue.put_alarms([alarms.switched(alarm, is_on=False, now=2.0)], most=5)
     with pytest.raises(TelemetryRefusedError, match="bytes"):
         catalogue.put_alarms([a_move("large", 3, size=2000)], most=5)
@@ -603,7 +670,7 @@ def test_an_alarm_that_costs_too_much_each_minute_is_refused(tmp_path, alarm, wh
     async def run() -> None:
         async with an_api(tmp_path) as (_, api):
             with pytest.raises(TelemetryRefusedError, match=why):
-                await api.put_alarm(alarm)
-            await api.put_alarm(looking_at("SUM(METRICS())", "1+" * 300 + "1", metrics=10))
+                await api.put_alarm(alarm, "me")
+            await api.put_alarm(looking_at("SUM(METRICS())", "1+" * 300 + "1", metrics=10), "me")
 
     asyncio.run(run())

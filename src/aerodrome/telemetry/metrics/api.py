@@ -10,7 +10,7 @@ import base64
 import json
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -43,6 +43,9 @@ MOST_LISTED = 500
 MOST_ALARMS = 5000
 MOST_DASHBOARDS = 5000
 MOST_TAGS = 50
+
+ALARMS_AT_ONCE = 100
+"""That are read at once while many are looked through."""
 
 MOST_DASHBOARDS_LISTED = 1000
 """Of one answer to ListDashboards."""
@@ -104,6 +107,8 @@ class MetricsApi:
     async def _carried_out(self, name: str, given: Document, caller: str) -> Answer:
         if name == "PutMetricData":
             return await self.put_data(given, caller)
+        if name == "PutMetricAlarm":
+            return await self.put_alarm(given, caller)
         if name not in OFFERED:
             raise TelemetryRefusedError(VALIDATION, f"{name} is not offered by the embedded CloudWatch.")
         return await OFFERED[name](self, given)
@@ -180,7 +185,7 @@ class MetricsApi:
                     shown.append(_listed(metric))
         return {"Metrics": shown, "NextToken": _token(after) if is_more else None}
 
-    async def put_alarm(self, given: Document) -> Answer:
+    async def put_alarm(self, given: Document, caller: str) -> Answer:
         _check_alarm(given)
         name = given["AlarmName"]
         _check_tags(given.get("Tags", ()))
@@ -188,32 +193,32 @@ class MetricsApi:
         def change(before: Document | None) -> AlarmMove:
             return alarms.put(before, given, arn=self._alarm_arn(name), now=self._store.now)
 
-        await self._change([name], change)
+        await self._change([name], change, owner=caller)
         return {}
 
     async def describe_alarms(self, given: Document) -> Answer:
         prefix, action = given.get("AlarmNamePrefix", ""), given.get("ActionPrefix", "")
         if prefix and given.get("AlarmNames"):
             raise TelemetryRefusedError(VALIDATION, "AlarmNames and AlarmNamePrefix are mutually exclusive.")
-        found = [
-            alarm
-            for alarm in await self._alarms(given.get("AlarmNames") or None)
-            if alarm["AlarmName"].startswith(prefix)
-            and given.get("StateValue") in {None, alarm["StateValue"]}
-            and (not action or any(topic.startswith(action) for topic in _actions(alarm)))
-        ]
-        if given.get("AlarmTypes") and "MetricAlarm" not in given["AlarmTypes"]:
-            found = []
-        start, most = _offset(given), given.get("MaxRecords", 50)
-        shown = found[start : start + most]
-        more = _token(start + most) if len(found) > start + most else None
+        shown: list[Document] = []
+        more = None
+        if "MetricAlarm" in given.get("AlarmTypes", ["MetricAlarm"]):
+            async for alarm in self._alarms(given.get("AlarmNames"), prefix=prefix, after=_last_name(given)):
+                if given.get("StateValue") not in {None, alarm["StateValue"]} or (
+                    action and not any(topic.startswith(action) for topic in _actions(alarm))
+                ):
+                    continue
+                if len(shown) == given.get("MaxRecords", 50):
+                    more = _token(shown[-1]["AlarmName"])
+                    break
+                shown.append(alarm)
         return {"MetricAlarms": shown, "CompositeAlarms": [], "NextToken": more}
 
     async def describe_alarms_of_metric(self, given: Document) -> Answer:
         wanted = queries.metric(given)
         shown = [
             alarm
-            for alarm in await self._alarms()
+            async for alarm in self._alarms()
             if "MetricName" in alarm
             and queries.metric(alarm) == wanted
             and all(given[name] == alarm.get(name) for name in ("Statistic", "Period", "Unit") if name in given)
@@ -340,19 +345,31 @@ class MetricsApi:
 
         await self._change([self._named(arn)], change)
 
-    async def _change(self, named: Sequence[str], change: Callable[[Document | None], AlarmMove | None]) -> None:
+    async def _change(
+        self, named: Sequence[str], change: Callable[[Document | None], AlarmMove | None], *, owner: str | None = None
+    ) -> None:
         """Store alarms as `change` makes them of what they are; nobody else changes them between.
+
+        None: whose they are stays as it is.
 
         Raises:
             TelemetryRefusedError: `change` says so, or there would be too many.
         """
-        await self._store.ask(partial(_carried_over, named, change))
+        await self._store.ask(partial(_carried_over, named, change, owner=owner))
 
-    async def _alarms(self, named: Sequence[str] | None = None) -> list[Document]:
-        if named is None:
-            return await self._store.ask(MetricCatalogue.alarms)
-        found = [await self._store.ask(MetricCatalogue.alarm, name) for name in sorted(set(named))]
-        return [alarm for alarm in found if alarm is not None]
+    async def _alarms(
+        self, named: Sequence[str] | None = None, *, prefix: str = "", after: str = ""
+    ) -> AsyncIterator[Document]:
+        """Those after a name, in the order of their names; read some at a time, so that others are answered between."""
+        if named:
+            for name in sorted(set(named)):
+                if name > after and (alarm := await self._store.ask(MetricCatalogue.alarm, name)) is not None:
+                    yield alarm
+            return
+        while found := await self._store.ask(MetricCatalogue.alarms, prefix=prefix, after=after, limit=ALARMS_AT_ONCE):
+            for alarm in found:
+                yield alarm
+            after = found[-1]["AlarmName"]
 
     def _alarm_arn(self, name: str) -> str:
         return f"arn:aws:cloudwatch:{self._region}:{self._account}:alarm:{name}"
@@ -380,23 +397,26 @@ OFFERED: Mapping[str, Callable[[MetricsApi, Document], Awaitable[Answer]]] = {
     "ListMetrics": MetricsApi.list_metrics,
     "ListTagsForResource": MetricsApi.list_tags,
     "PutDashboard": MetricsApi.put_dashboard,
-    "PutMetricAlarm": MetricsApi.put_alarm,
     "SetAlarmState": MetricsApi.set_state,
     "TagResource": MetricsApi.tag,
     "UntagResource": MetricsApi.untag,
 }
-"""By operation, beside PutMetricData."""
+"""By operation, beside PutMetricData and PutMetricAlarm, of which it counts who asks."""
 
 _CODES = {INVALID: VALIDATION, LIMIT: "LimitExceeded", UNAVAILABLE: "ServiceUnavailable", THROTTLED: "Throttling"}
 """Words of the store of logs → CloudWatch's."""
 
 
 def _carried_over(
-    named: Sequence[str], change: Callable[[Document | None], AlarmMove | None], catalogue: MetricCatalogue
+    named: Sequence[str],
+    change: Callable[[Document | None], AlarmMove | None],
+    catalogue: MetricCatalogue,
+    *,
+    owner: str | None,
 ) -> None:
     """Runs in the catalogue's thread, in one go."""
     moves = [change(catalogue.alarm(name)) for name in dict.fromkeys(named)]
-    catalogue.put_alarms([move for move in moves if move is not None], most=MOST_ALARMS)
+    catalogue.put_alarms([move for move in moves if move is not None], most=MOST_ALARMS, owner=owner)
 
 
 def _tagged(alarm: Document | None) -> list[Document]:
@@ -545,18 +565,34 @@ def _is_dashboard(body: str) -> bool:
     return isinstance(found, dict) and isinstance(found.get("widgets"), list)
 
 
-def _token(number: int) -> str:
-    return base64.urlsafe_b64encode(str(number).encode()).decode()
+def _token(last: int | str) -> str:
+    return base64.urlsafe_b64encode(str(last).encode()).decode()
+
+
+def _last(given: Document) -> str | None:
+    """What `_token` has written; None without one."""
+    try:
+        return base64.urlsafe_b64decode(given["NextToken"].encode()).decode() if given.get("NextToken") else None
+    except ValueError:
+        raise _no_token() from None
+
+
+def _last_name(given: Document) -> str:
+    return _last(given) or ""
 
 
 def _offset(given: Document) -> int:
-    token = given.get("NextToken")
-    if not token:
+    last = _last(given)
+    if last is None:
         return 0
     try:
-        number = int(base64.urlsafe_b64decode(token.encode()).decode())
+        number = int(last)
     except ValueError:
-        number = -1
+        raise _no_token() from None
     if not 0 <= number < 2**53:
-        raise TelemetryRefusedError("InvalidNextToken", "The NextToken is none that was given out.")
+        raise _no_token()
     return number
+
+
+def _no_token() -> TelemetryRefusedError:
+    return TelemetryRefusedError("InvalidNextToken", "The NextToken is none that was given out.")

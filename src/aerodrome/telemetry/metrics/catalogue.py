@@ -28,7 +28,10 @@ MOST_SERIES_EACH = 20_000
 """Different metrics, of all callers and of each."""
 
 MOST_HISTORY = 10_000
-"""Entries of the history of alarms; CloudWatch keeps it for 30 days. Of more go the oldest of the alarm with most."""
+"""Entries of the history of alarms; CloudWatch keeps it for 30 days.
+
+Of more go some of the owner with most: the oldest of the alarm with most.
+"""
 
 ALARMS_BYTES = 32 * 2**20
 DASHBOARDS_BYTES = 64 * 2**20
@@ -38,7 +41,7 @@ ALARM_BYTES = 128 * 2**10
 """Of one alarm. It stands in what each of its topics is told, and SNS takes 256 KiB."""
 
 MOST_NOTICES = 1000
-"""That wait for topics to be told; of more the oldest of the alarm with most are given up."""
+"""That wait for topics to be told; of more some are given up, chosen likewise."""
 
 TOLD_AT_ONCE = 100
 
@@ -65,15 +68,15 @@ CREATE TABLE IF NOT EXISTS blocks (
 );
 CREATE INDEX IF NOT EXISTS blocks_by_start ON blocks (period, start);
 CREATE TABLE IF NOT EXISTS kept (period INTEGER PRIMARY KEY, since INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS alarms (name TEXT PRIMARY KEY, document TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS alarms (name TEXT PRIMARY KEY, document TEXT NOT NULL, owner TEXT NOT NULL DEFAULT '');
 CREATE TABLE IF NOT EXISTS history (
     number INTEGER PRIMARY KEY AUTOINCREMENT, alarm TEXT NOT NULL, moment REAL NOT NULL, kind TEXT NOT NULL,
-    summary TEXT NOT NULL, data TEXT NOT NULL
+    summary TEXT NOT NULL, data TEXT NOT NULL, owner TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX IF NOT EXISTS history_by_alarm ON history (alarm);
 CREATE TABLE IF NOT EXISTS outbox (
     number INTEGER PRIMARY KEY AUTOINCREMENT, alarm TEXT NOT NULL, topic TEXT NOT NULL, subject TEXT NOT NULL,
-    message TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0
+    message TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, owner TEXT NOT NULL DEFAULT ''
 );
 CREATE TABLE IF NOT EXISTS dashboards (name TEXT PRIMARY KEY, body TEXT NOT NULL, changed REAL NOT NULL);
 """
@@ -85,6 +88,9 @@ _TEXTS = {
     "dashboards": "SELECT count(*), sum(length(CAST(body AS BLOB))) FROM dashboards",
 }
 """The tables of what is no point, and how many rows and bytes each has."""
+
+_OWNED = ("alarms", "history", "outbox")
+"""Tables whose rows belong to who has put the alarm. Those of an earlier version do not say it yet."""
 
 Dimensions = tuple[tuple[str, str], ...]
 
@@ -155,6 +161,9 @@ class MetricCatalogue:
 
     def __init__(self, path: Path) -> None:
         self._db = sqlite_file.opened(path, SCHEMA)
+        for table in _OWNED:
+            if "owner" not in {row["name"] for row in self._db.execute(f"PRAGMA table_info({table})")}:
+                self._db.execute(f"ALTER TABLE {table} ADD COLUMN owner TEXT NOT NULL DEFAULT ''")
         self._series: dict[tuple[Metric, str], _Series] = {}
         """By metric and unit: those that points came for lately. It says what the file says."""
         self._remembered = 0
@@ -390,9 +399,14 @@ class MetricCatalogue:
             for period in PERIODS
         }
 
-    def alarms(self) -> list[dict[str, Any]]:
-        """All alarms, as DescribeAlarms has them, by name."""
-        return [json.loads(row["document"]) for row in self._db.execute("SELECT document FROM alarms ORDER BY name")]
+    def alarms(self, *, prefix: str = "", after: str = "", limit: int) -> list[dict[str, Any]]:
+        """So many alarms whose names begin like that and come after a name, as DescribeAlarms has them, by name."""
+        rows = self._db.execute(
+            "SELECT document FROM alarms WHERE name >= ?1 AND name > ?2 AND substr(name, 1, length(?1)) = ?1"
+            " ORDER BY name LIMIT ?3",
+            (prefix, after, limit),
+        )
+        return [json.loads(row["document"]) for row in rows]
 
     def alarm_names(self) -> list[str]:
         """The names of all alarms."""
@@ -403,8 +417,8 @@ class MetricCatalogue:
         row = self._db.execute("SELECT document FROM alarms WHERE name = ?", (name,)).fetchone()
         return None if row is None else json.loads(row["document"])
 
-    def put_alarms(self, moves: Iterable[AlarmMove], *, most: int | None = None) -> None:
-        """Store alarms, what happened to them, and whom to tell of it.
+    def put_alarms(self, moves: Iterable[AlarmMove], *, most: int | None = None, owner: str | None = None) -> None:
+        """Store alarms, what happened to them, and whom to tell of it; `owner` = whose they are from now on.
 
         Raises:
             TelemetryRefusedError: there would be more, with more than `most`, or they would grow and be too large.
@@ -421,11 +435,16 @@ class MetricCatalogue:
                             LIMIT, f"An alarm may have {ALARM_BYTES} bytes, its metrics included."
                         )
                     added, growth = added + (before is None), growth + more
-                self._db.execute("REPLACE INTO alarms VALUES (?, ?)", (name, document))
+                self._db.execute(
+                    "INSERT INTO alarms (name, document, owner) VALUES (?1, ?2, coalesce(?3, '')) ON CONFLICT (name)"
+                    " DO UPDATE SET document = ?2, owner = coalesce(?3, owner)",
+                    (name, document, owner),
+                )
                 self._note(move.items)
                 self._db.executemany(
-                    "INSERT INTO outbox (alarm, topic, subject, message) VALUES (?, ?, ?, ?)",
-                    [(each.alarm, each.topic, each.subject, each.message) for each in move.notices],
+                    "INSERT INTO outbox (alarm, topic, subject, message, owner)"
+                    " SELECT ?, ?, ?, ?, owner FROM alarms WHERE name = ?",
+                    [(each.alarm, each.topic, each.subject, each.message, each.alarm) for each in move.notices],
                 )
                 if move.notices:
                     self._give_up(move.items[-1].moment)
@@ -438,9 +457,9 @@ class MetricCatalogue:
         """Drop notices when there are too many, and say so in the history."""
         beyond = [
             row
-            for alarm, count in self._beyond("outbox", MOST_NOTICES).items()
+            for surplus in self._beyond("outbox", MOST_NOTICES)
             for row in self._db.execute(
-                "SELECT number, alarm, topic FROM outbox WHERE alarm = ? ORDER BY number LIMIT ?", (alarm, count)
+                "SELECT number, alarm, topic FROM outbox WHERE owner = ? AND alarm = ? ORDER BY number LIMIT ?", surplus
             ).fetchall()
         ]
         self._db.executemany("DELETE FROM outbox WHERE number = ?", [(row["number"],) for row in beyond])
@@ -450,10 +469,12 @@ class MetricCatalogue:
     def outbox(self, *, is_retry: bool) -> list[tuple[int, int, Notice]]:
         """What is still to be told: its number, attempts before, and the notice.
 
-        Those come first that were not tried yet; others come only when it is time to try again.
+        Those come first that were not tried yet; others come only when it is time to try again. Owners take turns, so
+        that none waits for all that another has to say.
         """
         rows = self._db.execute(
-            "SELECT * FROM outbox WHERE ? OR attempts = 0 ORDER BY attempts > 0, number LIMIT ?",
+            "SELECT * FROM outbox WHERE ? OR attempts = 0 ORDER BY attempts > 0,"
+            " row_number() OVER (PARTITION BY owner, attempts > 0 ORDER BY number), number LIMIT ?",
             (is_retry, TOLD_AT_ONCE),
         )
         return [
@@ -472,32 +493,44 @@ class MetricCatalogue:
 
     def delete_alarms(self, names: Iterable[str], items: Iterable[HistoryItem]) -> None:
         with sqlite_file.transaction(self._db):
-            self._db.executemany("DELETE FROM alarms WHERE name = ?", [(name,) for name in names])
             self._note(items)
+            self._db.executemany("DELETE FROM alarms WHERE name = ?", [(name,) for name in names])
 
     def _note(self, items: Iterable[HistoryItem]) -> None:
         self._db.executemany(
-            "INSERT INTO history (alarm, moment, kind, summary, data) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO history (alarm, moment, kind, summary, data, owner)"
+            " VALUES (?1, ?2, ?3, ?4, ?5, coalesce((SELECT owner FROM alarms WHERE name = ?1),"
+            " (SELECT owner FROM history WHERE alarm = ?1 ORDER BY number DESC LIMIT 1), ''))",  # it may be deleted
             [(each.alarm, each.moment, each.kind, each.summary, each.data) for each in items],
         )
         if self._one("SELECT count(*) FROM history") > MOST_HISTORY + MOST_HISTORY // 100:  # to count less often
             self._db.executemany(
                 "DELETE FROM history WHERE number IN"
-                " (SELECT number FROM history WHERE alarm = ? ORDER BY number LIMIT ?)",
-                self._beyond("history", MOST_HISTORY).items(),
+                " (SELECT number FROM history WHERE owner = ? AND alarm = ? ORDER BY number LIMIT ?)",
+                self._beyond("history", MOST_HISTORY),
             )
 
-    def _beyond(self, table: str, most: int) -> dict[str, int]:
-        """By alarm: how many rows there are too many, of those alarms that have most. So none takes another's place."""
-        rows = self._db.execute(f"SELECT alarm, count(*), min(number) FROM {table} GROUP BY alarm").fetchall()  # noqa: S608 - ours
-        heap = [(-count, oldest, alarm) for alarm, count, oldest in rows]
-        heapq.heapify(heap)
-        found: dict[str, int] = defaultdict(int)
-        for _ in range(sum(count for _, count, _ in rows) - most):
-            count, oldest, alarm = heap[0]
-            heapq.heapreplace(heap, (count + 1, oldest, alarm))
-            found[alarm] += 1
-        return found
+    def _beyond(self, table: str, most: int) -> list[tuple[str, str, int]]:
+        """Owner, alarm and how many rows there are too many, of those owners and alarms that have most.
+
+        So no owner takes another's place, by one alarm or by many.
+        """
+        rows = self._db.execute(
+            f"SELECT owner, alarm, count(*), min(number) FROM {table} GROUP BY owner, alarm"  # noqa: S608 - ours
+        ).fetchall()
+        of_owner: dict[str, list[tuple[int, int, str]]] = defaultdict(list)
+        for owner, alarm, count, oldest in rows:
+            heapq.heappush(of_owner[owner], (-count, oldest, alarm))
+        owners = [(sum(each[0] for each in own), own[0][1], owner) for owner, own in of_owner.items()]
+        heapq.heapify(owners)
+        found: dict[tuple[str, str], int] = defaultdict(int)
+        for _ in range(sum(row[2] for row in rows) - most):
+            total, oldest, owner = owners[0]
+            heapq.heapreplace(owners, (total + 1, oldest, owner))
+            count, first, alarm = of_owner[owner][0]
+            heapq.heapreplace(of_owner[owner], (count + 1, first, alarm))
+            found[owner, alarm] += 1
+        return [(owner, alarm, count) for (owner, alarm), count in found.items()]
 
     def history(self, *, alarm: str | None, kind: str | None, start: float, end: float) -> list[HistoryItem]:
         """What happened to alarms, the newest first."""
