@@ -27,6 +27,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", choices=[*measures.ALL, []], help="which; all when none is named")
     parser.add_argument("--airflow-version", default="3.3.1")
+    parser.add_argument("--versions", type=Path, help="a folder of installed Airflow versions; else one is installed")
     parser.add_argument("--markdown", action="store_true", help="print the table for docs/benchmarks.md")
     arguments = parser.parse_args()
     wanted = arguments.names or list(measures.ALL)
@@ -34,7 +35,7 @@ def main() -> int:
     rows, failed = [], []
     with tempfile.TemporaryDirectory(prefix="aero-bench-") as folder:
         Path(folder).chmod(0o711)
-        with Installation(Path(folder), arguments.airflow_version, console) as ours:
+        with Installation(Path(folder), arguments.airflow_version, console, versions=arguments.versions) as ours:
             for name in wanted:
                 console.print(f"[bold]{name}[/bold] …")
                 try:

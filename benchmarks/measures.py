@@ -24,6 +24,7 @@ from benchmarks.starvation import starvation
 from benchmarks.table import Row
 from benchmarks.updates import updates
 from benchmarks.upgrade import upgrade
+from benchmarks.walls import walls
 
 ROUNDS = 3
 """Creations and standalone starts; the median counts."""
@@ -134,6 +135,7 @@ ALL: dict[str, Callable[[Installation, Console], list[Row]]] = {
     "door": door,
     "hibernation": hibernation,
     "starvation": starvation,
+    "walls": walls,
     "updates": updates,
     "upgrade": upgrade,
     "logs": logs,

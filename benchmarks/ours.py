@@ -51,7 +51,9 @@ def wait_for(condition: Callable[[], Any], *, every: float = 0.05) -> Any:
 class Installation:
     """A running Aerodrome, with the version installed and a bucket ready."""
 
-    def __init__(self, folder: Path, version: str, console: Console, *, versions: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, version: str, console: Console, *, versions: Path | None = None, **settings: Any
+    ) -> None:
         """A new one; `versions` is a folder where the version is installed already, None = it is installed anew."""
         self.folder = folder
         self.version = version
@@ -66,6 +68,7 @@ class Installation:
             aws_port=0,
             gateway_public="127.0.0.1:0",
             gateway_private="127.0.0.1:0",
+            **settings,
         )
 
     def __enter__(self) -> Self:
