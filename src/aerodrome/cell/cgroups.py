@@ -26,6 +26,7 @@ MEMBERSHIP = "/proc/self/cgroup"
 USUAL_WEIGHT = 100  # of a group among its neighbours, in version 2's unit
 USUAL_SHARES = 1024  # the same in version 1's
 LEAST_SHARES = 2
+PERIOD = 100_000  # microseconds, in each of which a group has its processors' time; the kernel's own default
 UNBOUNDED = 2**62  # bytes; version 1 says "no limit" by a number near 2**63
 PASSES = 20  # each catches what was forked during the pass before; no more than one is needed where forks are refused
 
@@ -55,6 +56,8 @@ class Limits(NamedTuple):
     """Bytes, page cache included, which is given up first."""
     weight: int | None = None
     """Its part of the processors where they are short, in hundredths of what a neighbour usually has."""
+    processors: int | None = None
+    """As much time as so many processors have, however many are idle."""
 
 
 class Counts(NamedTuple):
@@ -181,26 +184,24 @@ def plan(group: ControlGroup, limits: Limits) -> list[tuple[str, str]]:
     if group.version == 1:
         memory, processor = "memory.limit_in_bytes", "cpu.shares"
         bytes_text = "-1" if limits.memory is None else str(limits.memory)
+        time = "cpu.cfs_quota_us", "-1" if limits.processors is None else str(limits.processors * PERIOD)
         weight = max(LEAST_SHARES, weight * USUAL_SHARES // USUAL_WEIGHT)
     else:
         memory, processor = "memory.max", "cpu.weight"
         bytes_text = "max" if limits.memory is None else str(limits.memory)
+        time = "cpu.max", f"{'max' if limits.processors is None else limits.processors * PERIOD} {PERIOD}"
     texts = {
         PROCESSES: ("pids.max", "max" if limits.processes is None else str(limits.processes)),
         MEMORY: (memory, bytes_text),
         CPU: (processor, str(weight)),
     }
     wanted = [(os.path.join(group.folders[kind], texts[kind][0]), texts[kind][1]) for kind in group.folders]
+    if CPU in group.folders:
+        wanted.append((os.path.join(group.folders[CPU], time[0]), time[1]))
     if group.version != 1 and MEMORY in group.folders:
         # Otherwise what exceeds its memory would fill the swap space of everybody.
         wanted.append((os.path.join(group.folders[MEMORY], "memory.swap.max"), bytes_text))
     return wanted
-
-
-def enforced(group: ControlGroup | None, limits: Limits) -> Limits:
-    """Those of the limits that the group enforces."""
-    kinds = {} if group is None else group.folders
-    return Limits(*(value if kind in kinds else None for kind, value in zip(CONTROLLERS, limits)))
 
 
 def bound(group: ControlGroup) -> int | None:

@@ -171,7 +171,7 @@ class Placement:
 
 
 def _limits(limits: UnitLimits) -> cgroups.Limits:
-    return cgroups.Limits(processes=limits.processes, memory=limits.memory)
+    return cgroups.Limits(processes=limits.processes, memory=limits.memory, processors=limits.processors)
 
 
 def _tell(name: str, refused: list[str]) -> None:

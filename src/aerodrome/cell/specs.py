@@ -43,6 +43,8 @@ class UnitLimits(NamedTuple):
     """Processes and threads of the unit's user in all its units, where control groups cannot count the unit's own."""
     file: int | None = None
     """Bytes of one file."""
+    processors: int | None = None
+    """Time of so many processors, where control groups see to it."""
 
 
 @dataclass(frozen=True)

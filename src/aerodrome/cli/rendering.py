@@ -149,11 +149,14 @@ def environments(found: Iterable[Mapping[str, Any]]) -> Rows:
 
 
 def _class(each: Mapping[str, Any]) -> str:
-    """The environment class, and how much less memory its workers have here than on MWAA."""
-    given = each.get("worker_limits")
-    if not given or given["memory"] >= given["memory_of_class"]:
-        return str(each["class"])
-    return f"{each['class']} ({given['memory'] / GIB:.1f} of {given['memory_of_class'] / GIB:.0f} GiB a worker)"
+    """The environment class, and how much less its workers have here than on MWAA."""
+    given = each.get("worker_limits") or {}
+    less = []
+    if given.get("processors", 0) < given.get("processors_of_class", 0):
+        less.append(f"{given['processors']} of {given['processors_of_class']} vCPUs")
+    if given.get("memory", 0) < given.get("memory_of_class", 0):
+        less.append(f"{given['memory'] / GIB:.1f} of {given['memory_of_class'] / GIB:.0f} GiB")
+    return f"{each['class']} ({', '.join(less)} a worker)" if less else str(each["class"])
 
 
 def _failure(each: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -72,6 +72,9 @@ class Enforcement:
     machine: int
     """Bytes of memory of the machine, or of as much of it as we may have."""
 
+    processors: int
+    """Of the machine."""
+
     disk_trouble: str = ""
     """Why what code writes is not limited; empty = it is, by disk images."""
 
@@ -104,6 +107,7 @@ class Enforcement:
         named = {
             "processes": self.processes,
             "memory": self.memory,
+            "CPU time": "unit" if self.processor else "",
             "CPU weight": self.processor,
         }
         held = ", ".join(f"{what} of each {whose}" for what, whose in named.items() if whose)
@@ -147,9 +151,17 @@ def of_unit(found: EnvironmentClass, name: str, machine: int) -> Allowance:
 
     That is at most half of what all environments may have.
     """
-    kind = name.partition("-")[0]
-    wanted = found.webserver_memory_gib if kind in WEB_SERVERS else found.worker_memory_gib
+    wanted = found.webserver_memory_gib if _is_web_server(name) else found.worker_memory_gib
     return Allowance(_processes(found), min(wanted * GIB, for_environments(machine) // 2))
+
+
+def processors_of_unit(found: EnvironmentClass, name: str, processors: int) -> int:
+    """As much time as so many processors have, which a unit may have, by its name, where the machine has `processors`.
+
+    That is at most half of them, so that neighbours find one that it does not compete for; and at least one.
+    """
+    wanted = found.webserver_vcpu if _is_web_server(name) else found.worker_vcpu
+    return max(1, min(wanted, processors // 2))
 
 
 def of_environment(cells: Iterable[tuple[EnvironmentClass, int]], machine: int) -> Allowance:
@@ -192,6 +204,10 @@ def weight(found: EnvironmentClass) -> int:
 def is_clipped(found: EnvironmentClass, machine: int) -> bool:
     """Whether a worker has less memory here than its class has on MWAA."""
     return of_unit(found, WORKER, machine).memory < found.worker_memory_gib * GIB
+
+
+def _is_web_server(unit: str) -> bool:
+    return unit.partition("-")[0] in WEB_SERVERS
 
 
 def _processes(found: EnvironmentClass) -> int:

@@ -253,7 +253,13 @@ def _status(deps: OperatorDependencies) -> dict[str, Any]:
         "limits": documents.limits(enforcement),
         "services": deps.services(),
         "environments": [
-            documents.environment(each, *deps.runtime.show(each.tenant), machine=enforcement.machine) for each in found
+            documents.environment(
+                each,
+                *deps.runtime.show(each.tenant),
+                machine=enforcement.machine,
+                processors=enforcement.processors,
+            )
+            for each in found
         ],
     }
 

@@ -32,8 +32,10 @@ def limits(found: Enforcement) -> Document:
     }
 
 
-def environment(found: Environment, services: ShownCell, cells: Mapping[int, ShownCell], *, machine: int) -> Document:
-    """An environment, and what was seen of its cells, on a machine with so many bytes of memory."""
+def environment(
+    found: Environment, services: ShownCell, cells: Mapping[int, ShownCell], *, machine: int, processors: int
+) -> Document:
+    """An environment, and what was seen of its cells, on a machine with so many bytes of memory and processors."""
     change, chosen = found.change, classes.CLASSES[found.spec.environment_class]
     return {
         "name": found.name,
@@ -44,6 +46,8 @@ def environment(found: Environment, services: ShownCell, cells: Mapping[int, Sho
         "worker_limits": {
             **asdict(model_limits.of_unit(chosen, WORKER, machine)),
             "memory_of_class": chosen.worker_memory_gib * model_limits.GIB,
+            "processors": model_limits.processors_of_unit(chosen, WORKER, processors),
+            "processors_of_class": chosen.worker_vcpu,
         },
         "created_at": found.created_at.isoformat(),
         "progress": _progress(found.progress),

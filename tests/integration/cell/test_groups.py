@@ -94,6 +94,24 @@ def limits_of(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/limits").read_text().splitlines()
 
 
+def test_the_kernel_holds_a_unit_to_its_processors(placed, group) -> None:
+    placed.start(placed.unit("one", limits={"processors": 2}), placed.unit("two"))
+    placed.ready("one")
+    placed.ready("two")
+    assert ceiling(group.below("one")) == 2
+    assert ceiling(group.below("two")) is None
+    assert placed.ask("apply", units=[placed.unit("one", limits={"processors": 1}), placed.unit("two")])["ok"]
+    assert ceiling(group.below("one")) == 1
+
+
+def ceiling(group: cgroups.ControlGroup) -> float | None:
+    """Of how many processors the kernel gives the group time; None = of all."""
+    place = Path(group.folders[cgroups.CPU])
+    names = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if group.version == 1 else ("cpu.max",)
+    quota, period = " ".join((place / name).read_text() for name in names).split()
+    return None if quota in {"-1", "max"} else int(quota) / int(period)
+
+
 def test_new_limits_need_no_restart(placed, group) -> None:
     placed.start(placed.unit("one", limits={"memory": 256 * MIB}))
     before = placed.ready("one")

@@ -166,7 +166,9 @@ def operator_dependencies(**given: Any) -> OperatorDependencies:
         "cluster": nothing,
         "troubles": list,
         "services": list,
-        "limits": lambda: Enforcement(version=1, kinds=frozenset({"pids", "memory", "cpu"}), machine=2**33),
+        "limits": lambda: Enforcement(
+            version=1, kinds=frozenset({"pids", "memory", "cpu"}), machine=2**33, processors=2
+        ),
         "user_databases": nothing,
         "api": "",
         "port": 0,

@@ -97,23 +97,27 @@ def test_version_1_gives_nothing_to_whoever_may_not_write(tmp_path, monkeypatch)
 
 def test_the_plan_of_version_1() -> None:
     group = ControlGroup(1, {"pids": "/p", "memory": "/m", "cpu": "/c"})
-    assert cgroups.plan(group, Limits(processes=9, memory=HALF, weight=200)) == [
+    assert cgroups.plan(group, Limits(processes=9, memory=HALF, weight=200, processors=2)) == [
         ("/p/pids.max", "9"),
         ("/m/memory.limit_in_bytes", str(HALF)),
         ("/c/cpu.shares", "2048"),
+        ("/c/cpu.cfs_quota_us", str(2 * cgroups.PERIOD)),
     ]
-    assert [text for _, text in cgroups.plan(group, Limits())] == ["max", "-1", "1024"]
+    assert [text for _, text in cgroups.plan(group, Limits())] == ["max", "-1", "1024", "-1"]
 
 
 def test_the_plan_of_version_2_bounds_the_swap_space_too() -> None:
     group = ControlGroup(2, dict.fromkeys(cgroups.CONTROLLERS, "/g"))
-    assert cgroups.plan(group, Limits(processes=9, memory=HALF, weight=200)) == [
+    assert cgroups.plan(group, Limits(processes=9, memory=HALF, weight=200, processors=1)) == [
         ("/g/pids.max", "9"),
         ("/g/memory.max", str(HALF)),
         ("/g/cpu.weight", "200"),
+        ("/g/cpu.max", f"{cgroups.PERIOD} {cgroups.PERIOD}"),
         ("/g/memory.swap.max", str(HALF)),
     ]
     assert cgroups.plan(ControlGroup(2, {"pids": "/g"}), Limits(memory=HALF)) == [("/g/pids.max", "max")]
+    unlimited = cgroups.plan(ControlGroup(2, {"cpu": "/g"}), Limits())
+    assert unlimited == [("/g/cpu.weight", "100"), ("/g/cpu.max", f"max {cgroups.PERIOD}")]
 
 
 def test_a_group_of_version_2_lends_its_controllers_and_counts(tmp_path) -> None:

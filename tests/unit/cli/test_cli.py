@@ -31,7 +31,7 @@ WELL = MachineFacts(
     redis=True,
     is_root=False,
     hides_secrets=False,
-    limits=Enforcement(version=2, kinds=frozenset({"pids", "memory", "cpu"}), machine=2**34),
+    limits=Enforcement(version=2, kinds=frozenset({"pids", "memory", "cpu"}), machine=2**34, processors=2),
     data=Path("/data"),
 )
 
@@ -125,6 +125,10 @@ def test_status_shows_what_an_environment_is_doing():
     shown = drawn(rendering.status(document))
     assert "install 50%: Installing Airflow." in shown
     assert "0/1 ready" in shown
+    gib = 2**30
+    given = {"memory": gib, "memory_of_class": 4 * gib, "processors": 1, "processors_of_class": 2}
+    clipped = {**document, "environments": [{**environment, "worker_limits": given}]}
+    assert "(1 of 2 vCPUs, 1.0 of 4 GiB a worker)" in drawn(rendering.status(clipped))
     failure = {"code": "UNIT_FAILED", "message": "The web ended."}
     failed = {**environment, "status": "CREATE_FAILED", "failure": failure}
     assert "UNIT_FAILED: The web ended." in drawn(rendering.status({**document, "environments": [failed]}))
@@ -190,8 +194,8 @@ def test_a_machine_without_disk_images_is_told_what_it_does_not_limit():
 
 
 def test_a_machine_without_control_groups_is_told_what_it_does_not_limit():
-    without = Enforcement(version=None, reason="we may not change /x", machine=2**34)
+    without = Enforcement(version=None, reason="we may not change /x", machine=2**34, processors=2)
     [found] = [each for each in judge(replace(WELL, limits=without)) if each.level is not Level.OK]
     assert (found.subject, found.level) == ("limits", Level.WARN)
-    assert "not limited: processes, CPU weight" in found.found
+    assert "not limited: processes, CPU time, CPU weight" in found.found
     assert "Delegate=yes" in found.fix

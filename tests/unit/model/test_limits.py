@@ -35,6 +35,14 @@ def test_a_laptop_gives_less() -> None:
     assert limits.is_clipped(large, 8 * GIB)
 
 
+def test_a_unit_has_the_processors_of_its_class_and_at_most_half_of_the_machine() -> None:
+    large = classes.CLASSES["mw1.large"]
+    assert limits.processors_of_unit(SMALL, "worker-1", 64) == 1
+    given = {name: limits.processors_of_unit(large, name, 64) for name in ("worker-1", "scheduler-2", "web", "web-2")}
+    assert given == {"worker-1": 4, "scheduler-2": 4, "web": 2, "web-2": 2}
+    assert [limits.processors_of_unit(large, "worker-1", processors) for processors in (1, 2, 4, 8)] == [1, 1, 2, 4]
+
+
 @given(sizes, kinds, st.integers(min_value=1, max_value=25))
 def test_nothing_takes_the_whole_machine(machine, kind, workers) -> None:
     found = classes.CLASSES[kind]
@@ -55,29 +63,30 @@ def test_more_workers_and_more_cells_have_no_less(machine, kind, workers) -> Non
 
 
 def enforced(*kinds: str, **more: Any) -> limits.Enforcement:
-    return limits.Enforcement(kinds=frozenset(kinds), machine=8 * GIB, **more)
+    return limits.Enforcement(kinds=frozenset(kinds), machine=8 * GIB, processors=2, **more)
 
 
 def test_what_is_not_enforced_is_said() -> None:
     whole = enforced("pids", "memory", "cpu", version=1)
     assert whole.is_whole
     assert whole.sentence == (
-        "control groups (version 1): processes of each unit, memory of each unit, CPU weight of each environment"
+        "control groups (version 1): processes of each unit, memory of each unit, CPU time of each unit, "
+        "CPU weight of each environment"
     )
     part = enforced("pids", "memory", version=2)
     assert not part.is_whole
-    assert part.sentence.endswith("; not limited: CPU weight")
+    assert part.sentence.endswith("; not limited: CPU time, CPU weight")
     none = enforced(version=None, reason="the kernel shows no control groups here", has_users=True)
     assert none.sentence == (
         "no control groups (the kernel shows no control groups here): processes of each user, memory of each process; "
-        "not limited: CPU weight"
+        "not limited: CPU time, CPU weight"
     )
     assert whole.disk_sentence.startswith("disk images: temporary files and logs of each environment")
     bare = enforced("pids", version=1, disk_trouble="not root")
     assert bare.disk_sentence.startswith("no disk images (not root): ")
     assert bare.disk_sentence.endswith("not limited: temporary files of each environment")
     alone = enforced(version=None, reason="-")
-    assert alone.sentence.endswith("memory of each process; not limited: processes, CPU weight")
+    assert alone.sentence.endswith("memory of each process; not limited: processes, CPU time, CPU weight")
 
 
 @given(st.integers(min_value=2**29, max_value=2**45), st.integers(min_value=16 * 2**20, max_value=2**40))

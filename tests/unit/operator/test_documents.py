@@ -62,7 +62,8 @@ def running(name: str) -> Cell:
 def described(environment: Environment, services: Cell = NO_CELL, cells: dict[int, Cell] | None = None) -> Any:
     """As a client reads it."""
     shown = {revision: ShownCell(cell=cell, processes={"worker-1.1": 7}) for revision, cell in (cells or {}).items()}
-    return json.loads(json.dumps(documents.environment(environment, ShownCell(cell=services), shown, machine=2**33)))
+    found = documents.environment(environment, ShownCell(cell=services), shown, machine=2**33, processors=8)
+    return json.loads(json.dumps(found))
 
 
 def test_an_environment_that_runs() -> None:

@@ -18,7 +18,7 @@ from aerodrome.airflow import units as airflow_units
 from aerodrome.airflow.context import Context
 from aerodrome.airflow.units import UnitDocument
 from aerodrome.backends import ownership
-from aerodrome.backends.local import disk_images, environment_folders, service_files
+from aerodrome.backends.local import disk_images, environment_folders, groups, service_files
 from aerodrome.backends.local.disk_images import Sizes
 from aerodrome.backends.local.environment import LocalEnvironment
 from aerodrome.backends.local.paths import CellPaths, part
@@ -87,6 +87,7 @@ class CellFiles:
         return {
             "processes": allowed.processes,
             "memory": allowed.memory,
+            "processors": limits.processors_of_unit(found, unit, groups.processors()),
             "user_processes": whole.processes,
             "file": self._sizes.temporary,
         }

@@ -149,8 +149,14 @@ def enforcement(paths: Paths) -> Enforcement:
         reason=reason,
         has_users=os.geteuid() == 0,
         machine=Groups(paths).memory,
+        processors=processors(),
         disk_trouble=disk_images.trouble(),
     )
+
+
+def processors() -> int:
+    """How many the machine has."""
+    return os.cpu_count() or 1
 
 
 def known(paths: Paths) -> ControlGroup | None:
