@@ -38,6 +38,27 @@ with DAG("{name}", start_date=datetime(2024, 1, 1), schedule=None, catchup=False
         before >> after
 """
 
+DEFERRED = """
+from datetime import datetime, timedelta
+try:
+    from airflow.sdk import DAG, BaseOperator
+    from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
+except ImportError:
+    from airflow import DAG
+    from airflow.models.baseoperator import BaseOperator
+    from airflow.triggers.temporal import TimeDeltaTrigger
+
+class Deferring(BaseOperator):
+    def execute(self, context):
+        self.defer(trigger=TimeDeltaTrigger(timedelta(seconds=1)), method_name="resumed")
+
+    def resumed(self, context, event=None):
+        return "resumed"
+
+with DAG("deferred", start_date=datetime(2024, 1, 1), schedule=None, catchup=False):
+    Deferring(task_id="first") >> Deferring(task_id="second")
+"""
+
 STUBBORN = """
 from datetime import datetime, timedelta
 try:
@@ -119,6 +140,15 @@ def test_task_logs_are_read_from_the_shared_folder(environment, chain):
     status, document = environment.rest("GET", f"{chain}/taskInstances/t0/logs/1?full_content=true")
     assert status == 200
     assert "environment" in str(document)
+
+
+def test_deferred_tasks_are_resumed_and_leave_no_trigger_behind(environment, wait_for, put):
+    put(environment, "deferred", DEFERRED)
+    wait_for("the DAG in the list", lambda: listed(environment, "deferred"))
+    path = trigger(environment, "deferred")
+    assert wait_for("the run's end", lambda: finished(environment, path)) == "success"
+    count = metadata.DatabaseQuery('SELECT count(*) FROM "trigger"', ())
+    wait_for("unused triggers are removed", lambda: environment.execute(count)[0][0] == 0)
 
 
 def test_a_changed_file_is_seen(environment, wait_for, put):

@@ -34,6 +34,7 @@ from aerodrome.airflow.inside.aerodrome_unit import (
     roles,
     scheduler_pace,
     task_supervision,
+    triggerer_pace,
     unreadable_sources,
 )
 from aerodrome.model.roles import AirflowRole
@@ -185,6 +186,59 @@ def test_a_scheduler_that_was_told_of_a_run_rests_shorter_for_a_while(paced):
     assert runner._scheduler_idle_sleep_time == 0.5
     assert module.time.sleep(3) == 3  # it is the ear that waits
     assert module.time.monotonic is time.monotonic
+
+
+@pytest.fixture
+def triggers():
+    """Airflow's class of triggers with our pace; in `rows` its table, in `looks` what looked through it."""
+    rows, looks = [], []
+
+    class Trigger:
+        @classmethod
+        def assign_unassigned(cls, triggerer, capacity, *, queues=None):
+            looks.append(("assign", triggerer, capacity, queues))
+
+        @classmethod
+        def ids_for_triggerer(cls, triggerer):
+            looks.append(("ids", triggerer))
+            return list(rows)
+
+        @classmethod
+        def clean_unused(cls):
+            looks.append("clean")
+
+    triggerer_pace.look_only_if_there_are_any(Trigger, lambda: bool(rows))
+    return Trigger, rows, looks
+
+
+def one_round(trigger):
+    trigger.assign_unassigned(7, 1000, queues=None)
+    found = trigger.ids_for_triggerer(7)
+    trigger.clean_unused()
+    return found
+
+
+def test_a_triggerer_without_triggers_looks_through_no_table(triggers):
+    trigger, _, looks = triggers
+    assert one_round(trigger) == []
+    assert looks == []
+
+
+def test_a_triggerer_looks_in_the_very_round_in_which_there_is_a_trigger(triggers):
+    trigger, rows, looks = triggers
+    one_round(trigger)
+    rows.append(3)
+    assert one_round(trigger) == [3]
+    assert looks == [("assign", 7, 1000, None), ("ids", 7), "clean"]
+    rows.clear()
+    assert one_round(trigger) == []
+    assert len(looks) == 3
+
+
+def test_a_triggerer_of_airflow_2_which_cleans_first_cleans_at_its_start(triggers):
+    trigger, _, looks = triggers
+    trigger.clean_unused()
+    assert looks == ["clean"]
 
 
 class Connection:

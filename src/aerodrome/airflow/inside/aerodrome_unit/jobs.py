@@ -15,7 +15,7 @@ import inspect
 from argparse import Namespace
 from typing import Any
 
-from . import notices, scheduler_pace, unreadable_sources
+from . import notices, scheduler_pace, triggerer_pace, unreadable_sources
 from .notify import Notifier
 
 FOREGROUND = {
@@ -134,5 +134,7 @@ def dag_processor() -> None:
 def triggerer() -> None:
     """Wait on behalf of deferred tasks."""
     from airflow.cli.commands import triggerer_command
+    from airflow.models.trigger import Trigger
 
+    triggerer_pace.look_only_if_there_are_any(Trigger)
     undecorated(triggerer_command.triggerer)(Namespace(capacity=None, queues=None, team_name=None, **FOREGROUND))
