@@ -9,6 +9,7 @@ import json
 import os
 import select
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -387,6 +388,33 @@ def test_a_supervisor_without_sockets_looks_soon():
     assert supervised._service_subprocess(max_wait_time=5) == 5
     supervised._open_sockets = {}
     assert supervised._service_subprocess(max_wait_time=5) == task_supervision.LAST_LOOK
+
+
+def test_a_supervisors_client_loads_no_certificate_and_trusts_none():
+    class Client:
+        @staticmethod
+        def _get_ssl_context_cached(*_):
+            raise AssertionError("loads certificates")
+
+    task_supervision.trust_no_certificate(Client)
+    context = Client._get_ssl_context_cached(None, None)
+    assert context is Client._get_ssl_context_cached(None, None)
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+    assert context.get_ca_certs() == []
+    task_supervision.trust_no_certificate(object)  # a version without that
+
+
+def test_adapters_are_compiled_once_for_each_type():
+    comms, runner = SimpleNamespace(TypeAdapter=None, ToTask=int | str), SimpleNamespace(TypeAdapter=None)
+    older = SimpleNamespace()
+    task_supervision.compile_once(comms, runner, older)
+    made = comms.TypeAdapter(int | str)
+    assert made is runner.TypeAdapter(int | str)
+    assert made.validate_python(3) == 3
+    assert runner.TypeAdapter(bytes).validate_python(b"3") == b"3"
+    assert comms.TypeAdapter.cache_info().misses == 3  # JsonValue, ToTask, bytes
+    assert not hasattr(older, "TypeAdapter")
 
 
 @pytest.mark.parametrize(("code", "told"), [(0, 0), (7, 7), (-9, -9)])

@@ -43,20 +43,37 @@ EVERY_LINE = (
     "airflow.providers.celery.executors.celery_executor",
     "airflow.providers.celery.cli.celery_command",
 )
-LINE_3 = (
-    "airflow.sdk",
+FOR_TASKS_3 = (
     "airflow.sdk.execution_time.supervisor",
     "airflow.sdk.execution_time.task_runner",
-    "airflow.dag_processing.bundles.manager",
-    "airflow.dag_processing.bundles.local",
-    "airflow.dag_processing.manager",
+    "airflow.sdk.api.client",
+    "airflow.sdk._shared.logging.factory",
+    "airflow.sdk.definitions.asset.metadata",
+    "airflow.sdk.definitions.connection",
+    "airflow.sdk.definitions.decorators",
     "airflow.executors.workloads",
+    "airflow.dag_processing.bundles.local",
+    "airflow.dag_processing.dagbag",
+    "airflow.providers.standard.decorators.python",
+    "airflow.providers.standard.operators.bash",
+    "airflow.providers.standard.operators.empty",
+    "airflow.providers.standard.operators.python",
+    "airflow.version",
+    "encodings.idna",
+)
+"""What the first task of any DAG would import for itself."""
+
+LINE_3 = (
+    "airflow.sdk",
+    "airflow.dag_processing.bundles.manager",
+    "airflow.dag_processing.manager",
     "airflow.api_fastapi.app",
     "airflow.api_fastapi.core_api.app",
     "airflow.api_fastapi.core_api.routes.public",
     "airflow.api_fastapi.core_api.routes.ui",
     "airflow.api_fastapi.execution_api.app",
     "airflow.api_fastapi.execution_api.routes",
+    *FOR_TASKS_3,
 )
 LINE_2 = (
     "airflow.providers.fab.auth_manager.models",

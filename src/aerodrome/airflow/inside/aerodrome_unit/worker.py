@@ -15,18 +15,8 @@ import importlib.util
 from argparse import Namespace
 from typing import Any
 
-from . import children, database, reserved_messages, taking_tasks, task_supervision
+from . import children, database, prelude, reserved_messages, taking_tasks, task_supervision
 from .notify import Notifier
-
-LINE_3 = (
-    "airflow.sdk.execution_time.task_runner",
-    "airflow.sdk.execution_time.supervisor",
-    "airflow.executors.workloads",
-    "airflow.dag_processing.bundles.local",
-    "airflow.dag_processing.dagbag",
-    "airflow.providers.standard.operators.empty",
-)
-"""What the first task of any DAG needs of Airflow 3."""
 
 LINE_2 = (
     "psycopg2.extras",
@@ -138,11 +128,15 @@ def _is_queued(command: list[str]) -> bool:
 
 
 def _prepare_line_3() -> None:
-    _import(LINE_3)
+    _import(prelude.FOR_TASKS_3)
     supervisor: Any = importlib.import_module("airflow.sdk.execution_time.supervisor")
 
     task_supervision.end_promptly(supervisor.WatchedSubprocess)
     children.follow_without_proc(supervisor)
+    task_supervision.trust_no_certificate(importlib.import_module("airflow.sdk.api.client").Client)
+    with contextlib.suppress(ImportError):  # Airflow 3.0 has no such module: its tasks compile for themselves
+        comms = importlib.import_module("airflow.sdk.execution_time.comms")
+        task_supervision.compile_once(comms, importlib.import_module("airflow.sdk.execution_time.task_runner"))
 
 
 def _import(names: tuple[str, ...]) -> None:
