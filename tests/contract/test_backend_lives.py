@@ -221,6 +221,7 @@ def takes_no_more(bench: benches.Bench, more: CellOrder) -> None:
         return seen.runtime.queue == NOTHING_QUEUED and seen.database.tasks == NO_TASKS
 
     wait_for("the tasks are counted", lambda: bench.sees(is_counted))
+    assert bench.backend.runtime.waiting(bench.tenant) == 0
     drain = replace(more, draining=(2,))
     bench.act(drain, drain)
     wait_for("it holds none", lambda: holds() == {"worker-1": None, "worker-2": 0})

@@ -69,6 +69,9 @@ class Runtime(Protocol):
     def carry_out(self, tenant: Tenant, order: RuntimeOrder) -> None:
         """Begin to carry the order out; `look` tells when it is done. To repeat it does nothing."""
 
+    def waiting(self, tenant: Tenant) -> int | None:
+        """How many messages of its queue no worker has taken, quick enough to ask all the time; None = no answer."""
+
     def web_server(self, tenant: Tenant) -> WebServer:
         """Where requests go, even while nobody listens there."""
 
@@ -102,15 +105,15 @@ class Databases(Protocol):
         running: Deployed | None,
         is_used: bool,
         is_unsettled: bool,
-        is_busy: bool = False,
+        messages: int | None = 0,
     ) -> DatabaseSeen:
         """The facts of this moment; quick, and without any effect.
 
         The long work and the copies of `revision` are told. If a living cell uses the database (`is_used`), it exists,
         so nobody looks it up again. If the environment `is_unsettled` (it is being made, undone or removed), copies are
         looked for. Otherwise a look into the database tells now and then what the environment's code has changed there,
-        and what of that keeps `running` from working. Its tasks are counted at most once a second while the environment
-        `is_busy` (its queue has messages, or does not say), and else every few seconds.
+        and what of that keeps `running` from working. Its tasks are counted at most once a second while its queue has
+        `messages` (None: it does not say), more often while it has more each time, and else every few seconds.
 
         Raises:
             AerodromeError: the long work has failed. Only one look raises it, so that the work can begin again.

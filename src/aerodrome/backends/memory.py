@@ -351,6 +351,9 @@ class MemoryRuntime:
             case Remove(revision=int() as revision):
                 known.cells.pop(revision, None)
 
+    def waiting(self, tenant: Tenant) -> int | None:
+        return self.backend.of(tenant).waiting
+
     def web_server(self, tenant: Tenant) -> SilentWebServer:
         return SilentWebServer(tenant.name, self.backend.of(tenant).served)
 
@@ -436,9 +439,9 @@ class MemoryDatabases:
         running: Deployed | None,
         is_used: bool,
         is_unsettled: bool,
-        is_busy: bool = False,
+        messages: int | None = 0,
     ) -> DatabaseSeen:
-        del is_busy
+        del messages
         known = self.backend.of(tenant)
         return DatabaseSeen(
             exists="live" in known.databases,

@@ -17,7 +17,16 @@ import structlog
 
 from aerodrome.backends.contract import Backend
 from aerodrome.clock import Clock
-from aerodrome.controller import crash_loops, demand, hibernation, keeping, ordering, web_scaling, zones_lost
+from aerodrome.controller import (
+    crash_loops,
+    demand,
+    hibernation,
+    keeping,
+    ordering,
+    queue_growth,
+    web_scaling,
+    zones_lost,
+)
 from aerodrome.controller import plan as planning
 from aerodrome.controller.plans import CALM, Begin, Fail, Happen, Plan, Reach, Sleep, Take, Wait
 from aerodrome.controller.remembering import AskedAhead, Remembered, Remembering
@@ -122,7 +131,12 @@ class Controller:
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._working = SupervisedThread("controller", self._run, patience=PATIENCE)
-        self.threads = (self._working, SupervisedThread("notices", self._listen))
+        self._growth = queue_growth.QueueGrowth(backend.runtime, self._notice)
+        self.threads = (
+            self._working,
+            SupervisedThread("notices", self._listen),
+            SupervisedThread("queues", lambda: self._growth.run(self._stop)),
+        )
 
     def start(self) -> None:
         """Work from now on, in threads of its own."""
@@ -151,11 +165,15 @@ class Controller:
         while not self._stop.is_set():
             try:
                 for name in self._notices.wait(1.0):
-                    self._noticed.put(name)
-                    self._wake.set()
+                    self._notice(name)
             except RetryError:
                 self._stop.wait(1.0)
         self._notices.close()
+
+    def _notice(self, name: str) -> None:
+        """Have the environment looked at now."""
+        self._noticed.put(name)
+        self._wake.set()
 
     def _round(self, pool: ThreadPoolExecutor) -> float:
         """Collect what has ended and start what is due; returns how long nothing will be due."""
@@ -204,9 +222,12 @@ class Controller:
     def _look(self, name: str) -> float:
         environment = self._environments.get(name)
         if environment is None:
+            self._growth.follow(name, None)
             return CALM
         try:
             observed = self._observed(environment)
+            grows = queue_growth.may_help(environment, observed.cell(environment.serving))
+            self._growth.follow(name, environment.tenant if grows else None)
             self._tell_incidents(environment, observed)
             self._tell_crash_loops(environment, observed)
             chosen = planning.plan(environment, observed, self._clock(), self._pace)
@@ -253,7 +274,7 @@ class Controller:
             running=running,
             is_used=runtime.services.alive and any(cell.alive for cell in runtime.cells.values()),
             is_unsettled=status in UNSETTLED,
-            is_busy=runtime.queue is None or runtime.queue.messages > 0,
+            messages=None if runtime.queue is None else runtime.queue.messages,
         )
         return Observed(
             runtime=runtime,

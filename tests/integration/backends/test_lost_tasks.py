@@ -109,14 +109,14 @@ def test_only_tasks_that_workers_have_or_shall_get_are_counted(database, cluster
         )
     counts, name = counting.TaskCounts(), database.info.dbname
     version = versions.lookup("3.3.1")
-    found = counts.of("one", cluster, name, PASSWORD, version, is_busy=True)
+    found = counts.of("one", cluster, name, PASSWORD, version, messages=1)
     assert found == TasksSeen(queued=3, overdue=1, running={(3, "worker-1"): 2})
     # Airflow 1.10 queues nothing again; where environments share a Redis, its queue has a longer name.
     database.execute("INSERT INTO task_instance VALUES ('y', '', 'queued', %s)", (f"{key_prefix('two')}default",))
-    old = counts.of("two", cluster, name, PASSWORD, versions.lookup("1.10.15"), is_busy=True)
+    old = counts.of("two", cluster, name, PASSWORD, versions.lookup("1.10.15"), messages=1)
     assert old == TasksSeen(queued=4, overdue=0, running={(3, "worker-1"): 2})
     database.execute("ALTER TABLE task_instance RENAME TO hidden")
-    assert counting.TaskCounts().of("one", cluster, name, PASSWORD, version, is_busy=True) is None
+    assert counting.TaskCounts().of("one", cluster, name, PASSWORD, version, messages=1) is None
 
 
 def test_code_that_catches_the_timeout_of_a_statement_keeps_nobody(database, cluster):

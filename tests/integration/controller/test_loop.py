@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 
 from aerodrome import clock
 from aerodrome.backends.memory import FakeEnvironment, MemoryBackend
+from aerodrome.controller import loop, scaling
 from aerodrome.controller.loop import Controller
 from aerodrome.controller.scaling import Pace
 from aerodrome.errors import BrokenError, RetryError
@@ -24,6 +26,9 @@ from aerodrome.model.orders import ReportDeaths
 from product import wait_for
 
 PACE = Pace(scale_in_after=30.0, drain_limit=12 * 3600.0)
+
+TWO_WORKERS = 10
+"""Tasks; each has five slots in SPEC's class."""
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SPEC = defaults.complete(
@@ -47,8 +52,8 @@ class Bench:
         self.backend = backend
         self.controller = controller
 
-    def add(self, name="one"):
-        self.ledger.create(name, SPEC, {}, sealed_secrets=b"", quota=10, now=clock.now())
+    def add(self, name="one", spec=SPEC):
+        self.ledger.create(name, spec, {}, sealed_secrets=b"", quota=10, now=clock.now())
 
     def reaches(self, status, name="one"):
         return wait_for(
@@ -217,3 +222,16 @@ def test_airflow_is_told_of_a_dead_workers_tasks(bench):
     [[death]] = wait_for("Airflow was told", told, limit=60)
     assert (death.revision, death.worker, death.at) == (1, "worker-1", 100.0)
     assert bench.ledger.get("one").status is Status.AVAILABLE
+
+
+def test_an_environment_is_looked_at_as_soon_as_its_queue_grows(bench, monkeypatch):
+    monkeypatch.setattr(loop, "NAMES_EVERY", 3600.0)
+    monkeypatch.setattr(scaling, "SAMPLE_EVERY", 3600.0)
+    monkeypatch.setattr(loop, "CALM", 3600.0)
+    bench.add(spec=replace(SPEC, max_workers=3))
+    bench.reaches(Status.AVAILABLE)
+    wait_for("it rests", lambda: bench.controller._due.get("one", 0.0) > time.monotonic() + 1800, limit=60)
+    place = bench.backend.environments["one"]
+    place.tasks = replace(place.tasks, queued=TWO_WORKERS)
+    place.waiting = TWO_WORKERS
+    wait_for("a worker came", lambda: len(place.cells[1].seen().workers) == 2, limit=60)

@@ -10,7 +10,7 @@ import pytest
 
 from aerodrome.airflow import versions
 from aerodrome.backends.databases import counting
-from aerodrome.backends.databases.counting import BUSY_EVERY, IDLE_EVERY, REST, TaskCounts
+from aerodrome.backends.databases.counting import BUSY_EVERY, GROWN_EVERY, IDLE_EVERY, REST, TaskCounts
 from aerodrome.model.observed import TasksSeen
 
 NOTHING: list[tuple[Any, ...]] = []
@@ -34,16 +34,16 @@ class Database:
             raise psycopg.OperationalError("away")
         return self.rows
 
-    def look(self, seconds: float, *, is_busy: bool) -> TasksSeen | None:
+    def look(self, seconds: float, *, messages: int | None) -> TasksSeen | None:
         self.now += seconds
         version = versions.lookup("3.3.1")
-        return self.counts.of("one", None, "env_one", "password", version, is_busy=is_busy)  # type: ignore[arg-type]
+        return self.counts.of("one", None, "env_one", "password", version, messages=messages)  # type: ignore[arg-type]
 
-    def asked_in(self, seconds: float, *, is_busy: bool) -> int:
+    def asked_in(self, seconds: float, *, messages: int | None) -> int:
         """How often it is asked in so many seconds, with a look in each."""
         before = self.asked
         for _ in range(int(seconds)):
-            self.look(1.0, is_busy=is_busy)
+            self.look(1.0, messages=messages)
         return self.asked - before
 
 
@@ -57,21 +57,29 @@ def database(monkeypatch: pytest.MonkeyPatch) -> Database:
 
 def test_queued_and_running_tasks_of_workers_are_counted(database):
     database.rows = SOME
-    assert database.look(0, is_busy=True) == TasksSeen(
+    assert database.look(0, messages=3) == TasksSeen(
         queued=12, overdue=2, running={(3, "worker-1"): 5, (2, "worker-1"): 1}
     )
     database.rows = [("", True, 10**18, 10**18)]
-    found = database.look(1, is_busy=True)
+    found = database.look(1, messages=3)
     assert found is not None
     assert found.queued == found.overdue == counting.LIMIT
 
 
 def test_an_idle_environment_is_asked_seldom_and_a_busy_one_every_second(database):
     assert BUSY_EVERY < 1 < IDLE_EVERY
-    assert database.asked_in(20, is_busy=False) == 4
-    assert database.asked_in(20, is_busy=True) == 20
+    assert database.asked_in(20, messages=0) == 4
+    assert database.asked_in(20, messages=3) == 20
     database.rows = SOME  # its queue may be empty: acknowledged early, or taken by then
-    assert database.asked_in(20, is_busy=False) >= 15
+    assert database.asked_in(20, messages=0) >= 15
+
+
+def test_a_queue_that_grows_is_counted_at_once_and_one_that_does_not_is_not(database):
+    database.look(1, messages=0)
+    for messages, is_asked in ((5, 1), (5, 0), (9, 1), (7, 0), (None, 0)):
+        before = database.asked
+        database.look(GROWN_EVERY, messages=messages)
+        assert database.asked - before == is_asked, messages
 
 
 @pytest.mark.parametrize("is_away", [True, False])
@@ -80,13 +88,13 @@ def test_one_that_is_slow_or_away_is_left_alone_for_a_while(database, is_away):
         database.rows = None
     else:
         database.takes = 1.0
-    found = database.look(1, is_busy=True)
+    found = database.look(1, messages=3)
     assert (found is None) == is_away
-    assert database.asked_in(REST - 1, is_busy=True) == 0
-    again = database.look(0, is_busy=True)
+    assert database.asked_in(REST - 1, messages=3) == 0
+    again = database.look(0, messages=3)
     assert (again and again.counted_at) == (found and found.counted_at)  # who gets an old count can tell
     database.rows, database.takes = SOME, 0.0
-    assert database.asked_in(2, is_busy=True) >= 1
-    assert database.look(1, is_busy=True) is not None
+    assert database.asked_in(2, messages=3) >= 1
+    assert database.look(1, messages=3) is not None
     database.counts.forget("one")
-    assert database.look(0, is_busy=True) is not None
+    assert database.look(0, messages=3) is not None

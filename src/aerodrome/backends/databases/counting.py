@@ -25,6 +25,9 @@ from aerodrome.services.redis import key_prefix
 BUSY_EVERY = 0.9
 """Seconds between two counts while the environment has something to do."""
 
+GROWN_EVERY = 0.2
+"""Seconds, while its queue has more messages than it had at the last count."""
+
 IDLE_EVERY = 5.0
 """Seconds, while its queue is empty and the last count found nothing."""
 
@@ -44,6 +47,7 @@ class _Count:
 
     tasks: TasksSeen | None
     at: float
+    messages: int | None
     rests_until: float = -math.inf
 
 
@@ -54,13 +58,18 @@ class TaskCounts:
     _last: dict[str, _Count] = field(default_factory=dict)
 
     def of(
-        self, identifier: str, cluster: Cluster, name: str, password: str, version: Version, *, is_busy: bool
+        self, identifier: str, cluster: Cluster, name: str, password: str, version: Version, *, messages: int | None
     ) -> TasksSeen | None:
-        """The tasks in the database `name`, as they were a moment ago; None = nobody knows."""
+        """The tasks in the database `name`, as they were a moment ago; None = nobody knows.
+
+        The queue has so many `messages`, with those that workers have taken; None = nobody knows.
+        """
         now, last = time.monotonic(), self._last.get(identifier)
         if last is not None:
             had_tasks = last.tasks is None or last.tasks.queued > 0 or bool(last.tasks.running)
-            pause = BUSY_EVERY if is_busy or had_tasks else IDLE_EVERY
+            pause = GROWN_EVERY if _has_more(messages, last.messages) else IDLE_EVERY
+            if had_tasks or messages is None or messages > 0:
+                pause = min(pause, BUSY_EVERY)
             if now < max(last.at + pause, last.rests_until):
                 return last.tasks
         tasks: TasksSeen | None = None
@@ -70,12 +79,16 @@ class TaskCounts:
             tasks = _counted(rows, now)
         ended = time.monotonic()
         rests_until = ended + REST if tasks is None or ended - now > SLOW else -math.inf
-        self._last[identifier] = _Count(tasks, ended, rests_until)
+        self._last[identifier] = _Count(tasks, ended, messages, rests_until)
         return tasks
 
     def forget(self, identifier: str) -> None:
         """Count anew at the next look."""
         self._last.pop(identifier, None)
+
+
+def _has_more(messages: int | None, before: int | None) -> bool:
+    return messages is not None and before is not None and messages > before
 
 
 def _counted(rows: list[tuple[Any, ...]], at: float) -> TasksSeen:

@@ -100,7 +100,7 @@ class PostgresDatabases:
         running: Deployed | None,
         is_used: bool,
         is_unsettled: bool,
-        is_busy: bool = False,
+        messages: int | None = 0,
     ) -> DatabaseSeen:
         owned = self._owned(tenant, is_used=is_used) if is_unsettled else {}
         exists = is_used or (names.live(tenant.identifier) in owned if is_unsettled else self._exists(tenant))
@@ -115,7 +115,7 @@ class PostgresDatabases:
             damage=found.damage,
             connections=found.connections,
             exhausted=found.exhausted,
-            tasks=self._tasks(tenant, running.version, is_busy=is_busy) if running is not None and is_counted else None,
+            tasks=self._tasks(tenant, running.version, messages) if running is not None and is_counted else None,
             work=self._jobs.seen(identifier, revision, LONG),
         )
 
@@ -272,10 +272,10 @@ class PostgresDatabases:
                 metadata.execute(cluster, name, self._password(tenant), query)
         self._counts.forget(tenant.identifier)
 
-    def _tasks(self, tenant: Tenant, version: str, *, is_busy: bool) -> TasksSeen | None:
+    def _tasks(self, tenant: Tenant, version: str, messages: int | None) -> TasksSeen | None:
         cluster, name, password = self._control_plane.cluster(), names.live(tenant.identifier), self._password(tenant)
         known = versions.lookup(version)
-        return self._counts.of(tenant.identifier, cluster, name, password, known, is_busy=is_busy)
+        return self._counts.of(tenant.identifier, cluster, name, password, known, messages=messages)
 
     def _work(self, tenant: Tenant, order: SeedDatabase | Archive | Rehearse | Migrate, job: Job) -> Work:
         owned = EnvironmentDatabases(

@@ -129,6 +129,10 @@ class LocalRuntime:
                 self._environments.limit(tenant)
                 self._services.forget_queues_before(tenant, revision)
 
+    def waiting(self, tenant: Tenant) -> int | None:
+        found = self._lengths.of(tenant.identifier, self._environments.paths(tenant).redis_socket, ())
+        return None if found is None else found.waiting
+
     def web_server(self, tenant: Tenant) -> LinkedWebServer:
         return self._web_servers.behind(self._environments.paths(tenant).web)
 
