@@ -390,6 +390,24 @@ def test_a_supervisor_without_sockets_looks_soon():
     assert supervised._service_subprocess(max_wait_time=5) == task_supervision.LAST_LOOK
 
 
+def test_a_supervisor_that_told_of_the_beginning_beats_one_interval_later():
+    class Supervised:
+        _last_heartbeat_attempt = _last_successful_heartbeat = 0.0
+
+        def _on_child_started(self, *, ti):
+            if ti is None:
+                raise KeyError
+            self._last_successful_heartbeat = 7.0
+
+    task_supervision.beat_when_due(Supervised)
+    supervised = Supervised()
+    with pytest.raises(KeyError):
+        supervised._on_child_started(ti=None)
+    assert supervised._last_heartbeat_attempt == 0.0
+    supervised._on_child_started(ti="task")
+    assert supervised._last_heartbeat_attempt == 7.0
+
+
 def test_a_supervisors_client_loads_no_certificate_and_trusts_none():
     class Client:
         @staticmethod

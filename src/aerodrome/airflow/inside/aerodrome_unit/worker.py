@@ -132,6 +132,7 @@ def _prepare_line_3() -> None:
     supervisor: Any = importlib.import_module("airflow.sdk.execution_time.supervisor")
 
     task_supervision.end_promptly(supervisor.WatchedSubprocess)
+    task_supervision.beat_when_due(supervisor.ActivitySubprocess)
     children.follow_without_proc(supervisor)
     task_supervision.trust_no_certificate(importlib.import_module("airflow.sdk.api.client").Client)
     with contextlib.suppress(ImportError):  # Airflow 3.0 has no such module: its tasks compile for themselves
