@@ -39,16 +39,16 @@ def walls(ours: Installation, console: Console) -> list[Row]:
     """A creation and a task with all walls, and without any."""
     if os.geteuid() != 0:
         raise RuntimeError("only root has walls to measure")
-    with (
-        tempfile.TemporaryDirectory(prefix="aero-bench-") as folder,
-        _Side(Path(folder) / "with", ours) as walled,
-        _Side(Path(folder) / "without", ours, user=NOBODY) as bare,
-    ):
+    with tempfile.TemporaryDirectory(prefix="aero-bench-") as folder:
         Path(folder).chmod(0o711)
-        creations = _by_turns(walled.create, bare.create, CREATIONS)
-        for side in (walled, bare):
-            side.keep()
-        runs = _by_turns(walled.chain, bare.chain, CHAINS)
+        with (
+            _Side(Path(folder) / "with", ours) as walled,
+            _Side(Path(folder) / "without", ours, user=NOBODY) as bare,
+        ):
+            creations = _by_turns(walled.create, bare.create, CREATIONS)
+            for side in (walled, bare):
+                side.keep()
+            runs = _by_turns(walled.chain, bare.chain, CHAINS)
     for what, found in {"creations": creations, "chains": runs}.items():
         for name, seconds in zip(("with", "without"), found, strict=True):
             console.print(f"  {what} {name}: " + ", ".join(f"{each:.2f}" for each in seconds))

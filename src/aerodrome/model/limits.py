@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from aerodrome.model.classes import EnvironmentClass
-from aerodrome.model.observed import WORKER
 
 GIB = 2**30
 
@@ -199,11 +198,6 @@ def _whole(size: int) -> int:
 def weight(found: EnvironmentClass) -> int:
     """The environment's part of the processors where they are short: as many hundredths as its class has."""
     return USUAL_WEIGHT * found.worker_vcpu
-
-
-def is_clipped(found: EnvironmentClass, machine: int) -> bool:
-    """Whether a worker has less memory here than its class has on MWAA."""
-    return of_unit(found, WORKER, machine).memory < found.worker_memory_gib * GIB
 
 
 def _is_web_server(unit: str) -> bool:

@@ -25,14 +25,12 @@ def test_a_large_machine_gives_what_the_class_has() -> None:
     assert given == {"web": 2, "web-2": 2, "scheduler-2": 4}
     # A worker, schedulers, web servers; and Redis, sidecar, cells.
     assert limits.of_environment([(SMALL, 1)], 64 * GIB) == limits.Allowance(processes=3 * 576 + 256, memory=7 * GIB)
-    assert not limits.is_clipped(SMALL, 64 * GIB)
 
 
 def test_a_laptop_gives_less() -> None:
     large = classes.CLASSES["mw1.2xlarge"]
     assert limits.for_environments(8 * GIB) == 7 * GIB
     assert limits.of_unit(large, "worker-1", 8 * GIB).memory == 7 * GIB // 2
-    assert limits.is_clipped(large, 8 * GIB)
 
 
 def test_a_unit_has_the_processors_of_its_class_and_at_most_half_of_the_machine() -> None:
