@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from .placement import Placement
 
 
-AT_ONCE = max(2, os.cpu_count() or 1)  # numbered units of one kind that start at the same time
-
-
 class Supervisor:
     """The units of a cell. Times are seconds of the monotonic clock."""
 
@@ -96,7 +93,7 @@ class Supervisor:
         """Does all that is due, drops units that are gone for good, and saves the state."""
         while True:
             table = {name: unit.decided for name, unit in self.supervised.items()}
-            moves = units.plan(table, self.to_stop, now, at_once=AT_ONCE)
+            moves = units.plan(table, self.to_stop, now)
             if not moves:
                 break
             for name, event in moves:

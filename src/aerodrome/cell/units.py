@@ -65,7 +65,6 @@ LIVE = frozenset({STARTING, READY, STOPPING})
 FIRST_DELAY = 0.2  # seconds before the first restart: well inside the 3 s in which a killed unit must run again
 LONGEST_DELAY = 10.0  # seconds; a unit that cannot start costs little, and comes back soon after its cause is gone
 HEALTHY_AFTER = 60.0  # seconds of being ready after which earlier failures are forgotten
-TURN = 3.0  # seconds that a unit which starts keeps others of its kind waiting; afterwards it waits for something else
 KILL_AGAIN = 5.0  # seconds between SIGKILLs; a second one helps only against a race
 
 
@@ -109,30 +108,10 @@ def delay(failures: int) -> float:
     return float(min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(failures - 1, 16)))
 
 
-def plan(
-    units: Mapping[str, UnitState], to_stop: AbstractSet[str], now: float, *, at_once: int = 1 << 30
-) -> list[tuple[str, str]]:
-    """The events that are due now, as (name, event). `to_stop` names the units that must stop for good.
-
-    Of numbered units of one kind, as workers are, `at_once` start at the same time. The first then serve while the last
-    have not begun; if all began at once on few processors, all would serve as late as the last.
-    """
+def plan(units: Mapping[str, UnitState], to_stop: AbstractSet[str], now: float) -> list[tuple[str, str]]:
+    """The events that are due now, as (name, event). `to_stop` names the units that must stop for good."""
     moves = ((name, _due(unit, units, to_stop, now)) for name, unit in units.items())
-    due = [(name, event) for name, event in moves if event is not None]
-    starting = [_kind(name) for name, unit in units.items() if unit.state == STARTING and now - unit.since < TURN]
-    found = []
-    for name, event in due:
-        if event == START and not units[name].begun:
-            if starting.count(_kind(name)) >= at_once:
-                continue
-            starting.append(_kind(name))
-        found.append((name, event))
-    return found
-
-
-def _kind(name: str) -> str:
-    """What the names of units that do the same have in common."""
-    return name.rstrip("0123456789")
+    return [(name, event) for name, event in moves if event is not None]
 
 
 def wake(units: Mapping[str, UnitState]) -> float | None:

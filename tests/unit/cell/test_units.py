@@ -73,31 +73,6 @@ def test_a_minute_of_starting_is_no_health() -> None:
     assert after(unit, units.EXITED, now=1000.0).failures == 2
 
 
-def test_units_of_a_kind_start_in_turns_and_other_units_do_not_wait_for_them() -> None:
-    table = {name: units.UnitState(name) for name in ("web", "worker-1", "worker-2", "worker-3", "worker-4")}
-
-    def starts(now: float) -> list[str]:
-        found = [name for name, event in units.plan(table, set(), now, at_once=2) if event == units.START]
-        table.update({name: after(table[name], units.START, now=now) for name in found})
-        return found
-
-    assert starts(0.0) == ["web", "worker-1", "worker-2"]
-    assert starts(0.1) == []
-    table["worker-2"] = after(table["worker-2"], units.SERVES, now=0.2)
-    assert starts(0.2) == ["worker-3"]
-    table["worker-1"] = after(table["worker-1"], units.EXITED, now=0.3)
-    assert starts(0.3) == ["worker-4"]
-    assert starts(1.0) == ["worker-1"]  # what has begun once comes back whoever starts
-
-
-def test_a_unit_that_takes_long_to_start_keeps_others_waiting_for_a_moment_only() -> None:
-    table = {name: units.UnitState(name) for name in ("worker-1", "worker-2")}
-    table["worker-1"] = after(table["worker-1"], units.START, now=0.0)
-
-    assert units.plan(table, set(), units.TURN - 0.1, at_once=1) == []
-    assert units.plan(table, set(), units.TURN, at_once=1) == [("worker-2", units.START)]
-
-
 def test_a_restarted_unit_waits_no_longer_for_others() -> None:
     unit = after(units.UnitState("worker", after=("redis",)), units.START, units.SERVES, units.RESTART, units.EXITED)
     redis = after(units.UnitState("redis"), units.START, units.EXITED)
