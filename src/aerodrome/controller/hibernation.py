@@ -215,7 +215,7 @@ def _reason(environment: Environment, observed: Observed, now: datetime) -> str:
     if need:
         return need
     dags_at = observed.runtime.dags_at
-    if dags_at is not None and (slept.dags_at is None or dags_at > slept.dags_at):
+    if dags_at is not None and dags_at != slept.dags_at:  # not only later, since clocks go back
         return "A DAG object in the bucket has changed."
     night = hibernation.habits(environment.tags).night
     if night is not None and not slept.by_command and slept.since is not None and not night.has(now):

@@ -8,6 +8,8 @@ from datetime import timedelta
 from unittest import mock
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aerodrome.backends.memory import WATCHER, MemoryDatabases
 from aerodrome.controller import hibernation as decisions
@@ -24,6 +26,8 @@ from unit.controller.test_maintenance import SUNDAY
 from unit.controller.world import NAME, NOW, Fuse, World, option
 
 WORK = (Ahead(tasks=1), Ahead(runs=2), Ahead(triggers=1), Ahead(events=1), Ahead(unknown="Nobody knows."))
+
+MOMENTS = st.floats(NOW.timestamp() - 86_400, NOW.timestamp() + 86_400) | st.sampled_from([1000.0, 1001.0])
 
 
 def is_at(rest: Rest) -> Callable[[Environment | None], bool]:
@@ -198,6 +202,19 @@ def test_a_changed_dag_object_wakes_it():
     world.place.dags_at = 1001.0
     world.settle(is_at(Rest.AWAKE))
     check_awake(world)
+
+
+@given(before=st.none() | MOMENTS, after=MOMENTS)
+@settings(max_examples=30)
+def test_a_dag_object_that_changed_wakes_it_whatever_the_clock_has_done(before, after):
+    world = created()
+    world.place.dags_at = before
+    world.now += timedelta(days=2)
+    world.hibernate()
+    world.settle(is_at(Rest.HIBERNATED))
+    world.place.dags_at = after
+    rest(world, 60)
+    assert (world.found().hibernation.rest is Rest.HIBERNATED) == (after == before)
 
 
 @pytest.mark.parametrize("news", ["creation", "object", "maintenance"])
