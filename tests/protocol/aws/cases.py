@@ -59,7 +59,7 @@ def multipart(c: Any, m: Mapping[str, Any]) -> None:
 
 
 CASES = (
-    case("s3", "ListBuckets", "s3:ListAllMyBuckets", "*", lambda c, m: c("s3").list_buckets()),
+    case("s3", "ListBuckets", "s3:ListAllMyBuckets", "arn:aws:s3:::*", lambda c, m: c("s3").list_buckets()),
     case("s3", "HeadBucket", "s3:ListBucket", B, lambda c, m: c("s3").head_bucket(Bucket="mine")),
     case("s3", "ListObjectsV2", "s3:ListBucket", B, lambda c, m: c("s3").list_objects_v2(Bucket="mine")),
     case(
@@ -171,7 +171,7 @@ CASES = (
         lambda c, m: c("sqs").get_queue_attributes(QueueUrl=m["queue"], AttributeNames=["All"]),
     ),
     case("sqs", "PurgeQueue", "sqs:PurgeQueue", QUEUE, lambda c, m: c("sqs").purge_queue(QueueUrl=m["queue"])),
-    case("sqs", "ListQueues", "sqs:ListQueues", "*", lambda c, m: c("sqs").list_queues()),
+    case("sqs", "ListQueues", "sqs:ListQueues", f"arn:aws:sqs:{R}:{A}:*", lambda c, m: c("sqs").list_queues()),
     case("sns", "Publish", "sns:Publish", TOPIC, lambda c, m: c("sns").publish(TopicArn=TOPIC, Message="x")),
     case(
         "sns",
@@ -180,7 +180,7 @@ CASES = (
         TOPIC,
         lambda c, m: c("sns").get_topic_attributes(TopicArn=TOPIC),
     ),
-    case("sns", "ListTopics", "sns:ListTopics", "*", lambda c, m: c("sns").list_topics()),
+    case("sns", "ListTopics", "sns:ListTopics", f"arn:aws:sns:{R}:{A}:*", lambda c, m: c("sns").list_topics()),
     case("sns", "CreateTopic", "sns:CreateTopic", f"{TOPIC}-new", lambda c, m: c("sns").create_topic(Name="mine-new")),
     case(
         "secretsmanager",

@@ -53,6 +53,23 @@ def test_a_bucket_s_policy_lets_in_who_has_no_rights_at_once(world, bucket):
         s3.get_object(Bucket="guarded", Key="k")
 
 
+def deny(action: str, *resources: str, **more) -> dict:
+    return {"Effect": "Deny", "Action": action, "Resource": list(resources), **more}
+
+
+def test_a_list_of_everything_is_denied_by_the_arn_of_all_and_not_by_that_of_one(world, bucket):
+    execution_role = deny("s3:ListAllMyBuckets", "arn:aws:s3:::guarded", "arn:aws:s3:::guarded/*")  # as MWAA gives it
+    tagged = deny("sqs:*", "*", Condition={"StringEquals": {"aws:ResourceTag/team": "x"}})
+    able = world.user(allow("s3:ListAllMyBuckets"), allow("sqs:ListQueues"), execution_role, tagged)
+    world.client("s3", able).list_buckets()
+    world.client("sqs", able).list_queues()
+    all_denied = deny("s3:*", "arn:aws:s3:::*"), deny("sqs:*", "arn:aws:sqs:*:*:*")
+    unable = world.user(allow("s3:*"), allow("sqs:*"), *all_denied)
+    for call in (world.client("s3", unable).list_buckets, world.client("sqs", unable).list_queues):
+        with pytest.raises(ClientError, match="explicit deny"):
+            call()
+
+
 def test_a_deny_of_a_bucket_counts_against_administrators(world, made, bucket, root):
     deny = {"Effect": "Deny", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::guarded/*"}
     bucket(deny)

@@ -488,7 +488,7 @@ class Door:
         asked_of = check.action.partition(":")[0]
         service = asked_of if asked_of in OF_RESOURCES else arrival.service
         resource = Resource(arn=check.resource, policy=None)
-        if not check.is_as_named:
+        if not check.is_as_named and not check.is_of_all:
             resource = await self._resources.of(service, check.resource, check.named)
         arrival.trail.resource = resource.arn if check.resource == arrival.trail.resource else arrival.trail.resource
         asked = Request(action=check.action, resource=resource.arn, context=known)
@@ -502,7 +502,8 @@ class Door:
             decision = self._deps.authorizer.decide_on(asking, asked, policy, required=required)
             if known.wants_stored:
                 version = check.context.get("s3:versionid", ("",))[0]
-                known.learn(*await self._resources.tags(service, resource.arn, version))
+                tagged = "*" if check.is_of_all else resource.arn
+                known.learn(*await self._resources.tags(service, tagged, version))
                 decision = self._deps.authorizer.decide_on(asking, asked, policy, required=required)
         except BrokenError as error:
             return self._unreadable(asking, asked, error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -61,6 +62,17 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     ),
 }  # fmt: skip
 """By service: members that name a resource, and what its ARN has before that name; empty: they are ARNs."""
+
+OF_ALL: Mapping[str, str] = {
+    "dynamodb:ListTables": "table/*",
+    "events:ListRules": "rule/*",
+    "sns:ListSubscriptions": "*",
+    "sns:ListTopics": "*",
+    "sqs:ListQueues": "",
+    "ssm:DescribeParameters": "*",
+    "states:ListStateMachines": "stateMachine:*",
+}
+"""Operations on no particular resource that AWS judges by an ARN all the same: how that ARN ends."""
 
 NAMESPACE = "cloudwatch:namespace"
 ENVIRONMENT = "aerodrome:environment"
@@ -207,7 +219,14 @@ class _About:
         own: Callable[[], list[str]] | None = getattr(self, f"_{self._service}", None)
         arns = own() if own is not None else self._named(NAMES.get(self._service, {}))
         beside = self._output() if action == "athena:StartQueryExecution" else []
-        return [*(NeededPermission(action=action, resource=arn) for arn in dict.fromkeys(arns) or ["*"]), *beside]
+        found = [NeededPermission(action=action, resource=arn) for arn in dict.fromkeys(arns)]
+        return [*(found or [self._of_all(action)]), *beside]
+
+    def _of_all(self, action: str) -> NeededPermission:
+        """What must be allowed for a request that names no resource."""
+        if action not in OF_ALL:
+            return NeededPermission(action=action, resource="*")
+        return NeededPermission(action=action, resource=self._arn(self._service, OF_ALL[action]), is_of_all=True)
 
     def _arn(self, service: str, resource: str) -> str:
         return f"arn:aws:{service}:{self._region}:{self._account}:{resource}"
@@ -426,7 +445,8 @@ class _About:
         tables += [self._table(each) for each in several] if isinstance(several, dict) else []
         tables += [self._table(each) for each in self._texts("SourceTableName", "TargetTableName")]
         arns = dict.fromkeys([*tables, *self._named(NAMES["dynamodb"])])
-        return [NeededPermission(action=action, resource=arn, context=known) for arn in arns or ["*"]]
+        found = [NeededPermission(action=action, resource=arn, context=known) for arn in arns]
+        return found or [replace(self._of_all(action), context=known)]
 
     def _table(self, named: str) -> str:
         return named if named.startswith("arn:") else self._arn("dynamodb", f"table/{named}")

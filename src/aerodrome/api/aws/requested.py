@@ -48,6 +48,8 @@ class NeededPermission:
     """How the request names the resource, when only the emulator can tell which that is."""
     is_as_named: bool = False
     """True when the ARN itself is meant and not what it stands for, as an alias that is made."""
+    is_of_all: bool = False
+    """True when the ARN stands for no particular resource: it has neither a policy nor tags."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

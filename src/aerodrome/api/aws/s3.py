@@ -24,6 +24,9 @@ BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
 RESERVED = frozenset({"v20180820", "environments"})
 """First parts of paths that MiniStack takes for another service's, whatever they are signed for."""
 
+ALL_BUCKETS = "arn:aws:s3:::*"
+"""By what S3 judges ListAllMyBuckets, so that a policy may name this as well as `*`."""
+
 _CATALOGUE = "iceberg"
 """MiniStack takes every path that begins so for a catalogue's."""
 
@@ -99,8 +102,10 @@ def requested(head: OnwardHead, body: bytes | None) -> Requested:
     if deletes_many(head):
         return Requested(checks=_deletions(bucket, body or b"", head))
     headers = hoisted(head)
-    arn = f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}" if bucket else "*"
-    first = NeededPermission(action=f"s3:{name}", resource=arn, context=_context(name, head, headers))
+    arn = f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}" if bucket else ALL_BUCKETS
+    first = NeededPermission(
+        action=f"s3:{name}", resource=arn, context=_context(name, head, headers), is_of_all=not bucket
+    )
     more = [BEYOND] if name in _ACTS_ITSELF else []
     tags = partial(_request_tags, name, headers, body)
     policies = ((body or b"").decode("utf-8", "replace"),) if name == "PutBucketPolicy" else ()

@@ -93,6 +93,17 @@ def asked_of(service: str, target: str, **body):
     return needs(operations.requested(service, json_head(target), given, region="r", account="0" * 12))
 
 
+def test_lists_of_everything_are_judged_by_the_arn_that_aws_judges_them_by():
+    assert needs(s3.requested(head(), None)) == [("s3:ListAllMyBuckets", "arn:aws:s3:::*")]
+    for service, target, action, end in (
+        ("sqs", "AmazonSQS.ListQueues", "sqs:ListQueues", ""),
+        ("events", "AWSEvents.ListRules", "events:ListRules", "rule/*"),
+        ("states", "AWSStepFunctions.ListStateMachines", "states:ListStateMachines", "stateMachine:*"),
+    ):
+        assert asked_of(service, target) == [(action, f"arn:aws:{service}:r:000000000000:{end}")]
+    assert asked_of("kms", "TrentService.ListKeys") == [("kms:ListKeys", "*")]
+
+
 def test_tags_of_a_log_group_are_judged_on_the_group_however_its_arn_is_written():
     arn = "arn:aws:logs:r:000000000000:log-group:g"
     for written in (arn, f"{arn}:*", "arn:aws:logs:elsewhere:1:log-group:g"):
@@ -177,7 +188,7 @@ ARN = "arn:aws:{}:r:000000000000:{}".format
     [
         ("ssm AmazonSSM.GetParameters", {"Names": ["/a", "b"]}, [ARN("ssm", "parameter/a"), ARN("ssm", "parameter/b")]),
         ("ssm AmazonSSM.GetParametersByPath", {"Path": "/"}, [ARN("ssm", "parameter/")]),
-        ("ssm AmazonSSM.DescribeParameters", {}, ["*"]),
+        ("ssm AmazonSSM.DescribeParameters", {}, [ARN("ssm", "*")]),
         ("kinesis Kinesis_20131202.PutRecord", {"StreamARN": ARN("kinesis", "stream/a"), "StreamName": "b"},
          [ARN("kinesis", "stream/a"), ARN("kinesis", "stream/b")]),
         ("dynamodb DynamoDB_20120810.BatchGetItem", {"RequestItems": {"a": {}, "b": {}}},
@@ -186,7 +197,7 @@ ARN = "arn:aws:{}:r:000000000000:{}".format
          [ARN("dynamodb", "table/a")]),
         ("dynamodb DynamoDB_20120810.RestoreTableToPointInTime", {"SourceTableName": "a", "TargetTableName": "b"},
          [ARN("dynamodb", "table/a"), ARN("dynamodb", "table/b")]),
-        ("dynamodb DynamoDB_20120810.ListTables", {}, ["*"]),
+        ("dynamodb DynamoDB_20120810.ListTables", {}, [ARN("dynamodb", "table/*")]),
         ("glue AWSGlue.UpdateTable", {"DatabaseName": "d", "Name": "a", "TableInput": {"Name": "b"}},
          [ARN("glue", "table/d/a"), ARN("glue", "table/d/b")]),
         ("glue AWSGlue.GetTable", {"DatabaseName": "d", "Name": "b"}, [ARN("glue", "table/d/b")]),
