@@ -59,5 +59,5 @@ def most(
 
 def _number(options: Mapping[str, str], names: Sequence[str], default: int) -> int:
     """The largest number that the option has under any of its names, which differ between Airflow's versions."""
-    found = (options.get(name, "").strip() for name in names)
-    return max((int(text) for text in found if text.isdecimal()), default=default)
+    found = (sections.number(options.get(name, "")) for name in names)
+    return max((each for each in found if each is not None and each >= 0), default=default)

@@ -7,6 +7,7 @@ comment explains each departure.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from urllib.parse import quote, urlencode
@@ -36,6 +37,30 @@ LISTING_INTERVAL = 5
 PARALLELISM_HEADROOM = 1.5
 """MWAA's factor between worker slots and `core.parallelism`."""
 
+HIGHEST_INTEGER = 2**31 - 1
+"""Of PostgreSQL's integer."""
+
+POOL_SLOTS = ("core.default_pool_task_slot_count", "core.non_pooled_task_slot_count")
+"""The size of the default pool, by its name since Airflow 1.10.4 and by the one before."""
+
+MOST_TASKS = 9_999
+"""Of one worker; arbitrary, and more than any machine has room for."""
+
+NUMBERS: Mapping[str, int] = {
+    **dict.fromkeys(POOL_SLOTS, -1),
+    "database.sql_alchemy_pool_size": 0,
+    "core.sql_alchemy_pool_size": 0,
+    "database.sql_alchemy_max_overflow": -1,
+    "core.sql_alchemy_max_overflow": -1,
+    "dag_processor.parsing_processes": 1,
+    "scheduler.parsing_processes": 1,
+    "api.workers": 1,
+    "webserver.workers": 1,
+}
+"""Options that we read ourselves too, each with the least that it may be."""
+
+_NUMBER = re.compile(r"\s*-?[0-9]{1,18}\s*")
+
 NO_DATABASE: Mapping[str, Mapping[str, str]] = {"database": {"sql_alchemy_conn": "sqlite://"}}
 """For processes that get no metadata database: Airflow makes an engine at import, which connects to nothing."""
 
@@ -53,7 +78,24 @@ def check(options: Mapping[str, str]) -> None:
     """
     cfg.split({name: value for name, value in options.items() if all(name.partition("."))})
     _autoscale(options)
+    for name, least in NUMBERS.items():
+        _whole(options, name, least)
     _own_celery(options)
+
+
+def default_pool_slots(options: Mapping[str, str]) -> int | None:
+    """The size that a new environment's default pool gets (-1: no limit); None = nobody has chosen one.
+
+    Raises:
+        CallerError: it is no number that the metadata database can hold.
+    """
+    found = (_whole(options, name, NUMBERS[name]) for name in POOL_SLOTS)
+    return next((slots for slots in found if slots is not None), None)
+
+
+def number(text: str) -> int | None:
+    """The whole number that an option's text is; None = it is none, or is longer than any that we need."""
+    return int(text) if _NUMBER.fullmatch(text) else None
 
 
 def tasks_per_worker(context: Context) -> int:
@@ -78,12 +120,28 @@ def _autoscale(options: Mapping[str, str]) -> int | None:
     text = options.get("celery.worker_autoscale")
     if text is None:
         return None
-    parts = text.split(",")
-    if len(parts) > 2 or not all(part.strip().isdecimal() for part in parts) or int(parts[0]) < 1:  # noqa: PLR2004 - max,min
+    parts = [number(part) for part in text.split(",")]
+    most = parts[0]
+    if len(parts) > 2 or None in parts or most is None or not 1 <= most <= MOST_TASKS:  # noqa: PLR2004 - max,min
         raise CallerError(
-            "AirflowConfigurationOptions: celery.worker_autoscale must be written as max,min, such as 5,5."
+            "AirflowConfigurationOptions: celery.worker_autoscale must be written as max,min, such as 5,5, "
+            f"with a max of 1 to {MOST_TASKS}."
         )
-    return int(parts[0])
+    return most
+
+
+def _whole(options: Mapping[str, str], name: str, least: int) -> int | None:
+    """The number of an option that we read ourselves; None = it is not given."""
+    text = options.get(name)
+    if text is None:
+        return None
+    found = number(text)
+    if found is None or not least <= found <= HIGHEST_INTEGER:
+        raise CallerError(
+            f"AirflowConfigurationOptions: {name} is {text[:64]!r}: "
+            f"write a whole number from {least} to {HIGHEST_INTEGER}."
+        )
+    return found
 
 
 def database_url(database: Database) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from configparser import ConfigParser
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from aerodrome.airflow import line2, line3, options, sections, versions
+from aerodrome.airflow import connections, line2, line3, options, sections, versions
 from aerodrome.airflow.context import Database
 from aerodrome.errors import CallerError
 
@@ -173,10 +176,31 @@ def test_the_pool_is_as_large_as_the_autoscale_maximum(make_context, text, expec
     assert sections.tasks_per_worker(make_context(options={"celery.worker_autoscale": text})) == expected
 
 
-@pytest.mark.parametrize("text", ["", "a,b", "0,0", "5,5,5", "-1"])
+@pytest.mark.parametrize("text", ["", "a,b", "0,0", "5,5,5", "-1", "²", "5,²", "9" * 5000, "10000"])
 def test_a_pool_size_that_is_no_number_is_the_callers_error(make_context, text):
     with pytest.raises(CallerError, match="worker_autoscale"):
         sections.tasks_per_worker(make_context(options={"celery.worker_autoscale": text}))
+
+
+@pytest.mark.parametrize("name", sections.NUMBERS)
+@given(text=st.text(st.sampled_from("-0123456789²٣ a,"), max_size=25) | st.integers().map(str) | st.just("9" * 5000))
+@settings(max_examples=30)
+def test_a_number_that_we_read_ourselves_is_one_or_is_refused(name, text):
+    least = sections.NUMBERS[name]
+    if re.fullmatch(r"\s*-?[0-9]{1,18}\s*", text) and least <= int(text) < 2**31:
+        sections.check({name: text})
+        assert connections.most(3, {name: text}, tasks_per_worker=5, workers=1) > 0
+        return
+    with pytest.raises(CallerError, match=f"{name} is .*: write a whole number from {least} to 2147483647"):
+        sections.check({name: text})
+
+
+@pytest.mark.parametrize("name", sections.POOL_SLOTS)
+def test_the_default_pool_is_as_large_as_its_option_says(name):
+    assert sections.default_pool_slots({}) is None
+    assert [sections.default_pool_slots({name: text}) for text in ("0", "7", "-1")] == [0, 7, -1]
+    with pytest.raises(CallerError, match="3000000000"):
+        sections.default_pool_slots({name: "3000000000"})
 
 
 def test_parallelism_follows_the_class(make_context):
