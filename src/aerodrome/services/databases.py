@@ -265,10 +265,11 @@ def rename_database(cluster: Cluster, name: str, new_name: str) -> None:
                 return
             raise errors.NotFoundError(f"there is no database {name} to rename to {new_name}")
         _close(connection, name)
-        connection.execute(
-            sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(name), sql.Identifier(new_name))
-        )
-        _alter(connection, new_name, "ALLOW_CONNECTIONS true")
+        with connection.transaction():  # or a kill in between would leave it closed under the new name
+            connection.execute(
+                sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(name), sql.Identifier(new_name))
+            )
+            _alter(connection, new_name, "ALLOW_CONNECTIONS true")
 
 
 def close_database(cluster: Cluster, name: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
-from aerodrome.airflow import metadata, migrate, versions
+from aerodrome.airflow import metadata, migrate, sections, versions
 from aerodrome.airflow.context import Database
 from aerodrome.airflow.versions import Version
 from aerodrome.backends.databases import airflow_migration, names
@@ -44,19 +44,25 @@ def drop_template(cluster: Cluster, installation: str) -> None:
     databases.drop_role(cluster, names.template(installation))
 
 
-def ensure_database(
-    cluster: Cluster, name: str, password: str, installation: Installation, options: Mapping[str, str]
+def make_database(
+    cluster: Cluster, identifier: str, password: str, installation: Installation, options: Mapping[str, str]
 ) -> None:
-    """Clone the template for an environment, and give the default pool the size that `options` name."""
+    """Clone the template for a new environment, and give the default pool the size that `options` name.
+
+    The database gets its name when it is whole, so that whoever finds it may use it.
+    """
+    live, coming = names.live(identifier), names.coming(identifier)
     template = ensure_template(cluster, installation)
-    databases.ensure_role(cluster, name, password)
-    is_new = not databases.database_exists(cluster, name)
-    databases.ensure_database(cluster, name, name, template)
-    if is_new:
-        slots = options.get("core.default_pool_task_slot_count", "")
-        statement = metadata.set_default_pool(int(slots) if slots.isdigit() else DEFAULT_POOL_SLOTS)
-        with clusters.connect(cluster, name) as connection:
-            connection.execute(statement.text, statement.parameters)
+    databases.ensure_role(cluster, live, password)
+    if databases.database_exists(cluster, live):
+        return
+    databases.drop_database(cluster, coming)  # what an interrupted call left
+    databases.ensure_database(cluster, coming, live, template)
+    slots = sections.default_pool_slots(options)
+    statement = metadata.set_default_pool(DEFAULT_POOL_SLOTS if slots is None else slots)
+    with clusters.connect(cluster, coming) as connection:
+        connection.execute(statement.text, statement.parameters)
+    databases.rename_database(cluster, coming, live)
 
 
 def _migrate(installation: Installation, version: Version, database: Database) -> None:

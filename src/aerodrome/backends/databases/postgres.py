@@ -131,9 +131,7 @@ class PostgresDatabases:
         match order:
             case MakeDatabase():
                 installed = self._installer.installed(order.version, order.lock)
-                making.ensure_database(
-                    cluster, names.live(identifier), self._password(tenant), installed, order.options
-                )
+                making.make_database(cluster, identifier, self._password(tenant), installed, order.options)
             case SeedDatabase() | Archive() | Rehearse() | Migrate():
                 self._jobs.begin(identifier, order.revision, type(order), partial(self._work, tenant, order))
             case Swap():
