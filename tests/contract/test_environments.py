@@ -223,8 +223,7 @@ def test_a_creations_end_settles_the_last_update(environments, add):
 
 def test_a_creation_is_a_change_to_the_first_revision(environments, spec):
     by = "arn:aws:iam::123456789012:user/a"
-    seed = Seed(identifier="0badcafe", number=3)
-    environments.create("one", spec, {}, sealed_secrets=b"", quota=9, now=NOW, requested_by=by, seed=seed)
+    environments.create("one", spec, {}, sealed_secrets=b"", quota=9, now=NOW, requested_by=by)
     wanted = Change(
         kind=ChangeKind.CREATE,
         spec=spec,
@@ -232,7 +231,6 @@ def test_a_creation_is_a_change_to_the_first_revision(environments, spec):
         strategy=Strategy.GRACEFUL,
         requested_at=NOW,
         requested_by=by,
-        seed=seed,
     )
     assert environments.get("one").change == wanted
     [pending] = environments.revisions("one")
@@ -240,7 +238,8 @@ def test_a_creation_is_a_change_to_the_first_revision(environments, spec):
         number=1, kind=ChangeKind.CREATE, spec=spec, outcome=Outcome.PENDING, requested_at=NOW, requested_by=by
     )
 
-    done = replace(wanted, deployed=DEPLOYED, archived=True, report=("One thing.",))
+    seed = Seed(identifier="0badcafe", number=3)
+    done = replace(wanted, deployed=DEPLOYED, archived=True, report=("One thing.",), seed=seed)
     environments.set_progress("one", environments.get("one").progress, change=done)
     assert environments.get("one").change == done
     made = environments.request("one", Event.CREATED, LATER)

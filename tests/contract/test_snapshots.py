@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 
 import pytest
 
-from aerodrome.errors import NotFoundError
+from aerodrome.errors import CallerError, NotFoundError
 from aerodrome.ledger.environments import Environments
 from aerodrome.ledger.memory import MemoryEnvironments, MemoryNotices, MemorySnapshots
 from aerodrome.ledger.notices import Notices
 from aerodrome.ledger.snapshots import Snapshots
+from aerodrome.model.change import Change, ChangeKind, Seed, Strategy
 from aerodrome.model.history import Snapshot
 from aerodrome.model.lifecycle import Event
 from aerodrome.model.release import Deployed
@@ -74,9 +76,74 @@ def test_a_snapshot_is_removed_by_its_number_and_environment(ledger, add, taken)
     one, two = add("one"), add("two")
     for each in (taken(one, 2), taken(two, 2)):
         snapshots.add(each)
-    snapshots.remove(one.identifier, 2)
-    snapshots.remove(one.identifier, 3)
-    assert (snapshots.of("one"), snapshots.of("two")) == ([], [taken(two, 2)])
+    cleared = []
+    assert not snapshots.remove(one.identifier, 2, lambda: cleared.append(0), is_needed=lambda every: len(every) == 2)
+    assert (snapshots.of("one"), cleared) == ([taken(one, 2)], [])
+    for number in (2, 3):
+        assert snapshots.remove(one.identifier, number, lambda: cleared.append(1), is_needed=lambda _: False)
+    assert (snapshots.of("one"), snapshots.of("two"), cleared) == ([], [taken(two, 2)], [1, 1])
+
+
+def test_a_snapshot_that_could_not_be_cleared_is_still_known(ledger, add, taken):
+    def fail() -> None:
+        raise OSError("away")
+
+    _, snapshots, _ = ledger
+    one = add("one")
+    snapshots.add(taken(one, 2))
+    with pytest.raises(OSError, match="away"):
+        snapshots.remove(one.identifier, 2, fail, is_needed=lambda _: False)
+    assert snapshots.of("one") == [taken(one, 2)]
+
+
+def test_no_clone_begins_while_its_snapshot_is_removed_or_when_it_is_gone(ledger, add, taken, spec):
+    environments, snapshots, _ = ledger
+    one = add("one")
+    seed = Seed(identifier=one.identifier, number=2)
+
+    def clone(name: str) -> None:
+        environments.create(name, spec, {}, sealed_secrets=b"", quota=9, now=NOW, seed=seed)
+
+    with pytest.raises(NotFoundError, match="Snapshot 2 is gone"):
+        clone("early")
+    snapshots.add(taken(one, 2))
+    clone("in-time")
+    assert environments.get("in-time").change.seed == seed
+    with ThreadPoolExecutor(1) as pool:
+        asked: list[Future[None]] = []
+
+        def clear() -> None:
+            asked.append(pool.submit(clone, "late"))
+            assert not wait(asked, timeout=0.5).done  # it waits for us
+
+        assert snapshots.remove(one.identifier, 2, clear, is_needed=lambda _: False)
+        with pytest.raises(NotFoundError, match="Snapshot 2 is gone"):
+            asked[0].result()
+    snapshots.add(taken(one, 2))
+    environments.request("one", Event.DELETE_REQUESTED, NOW)
+    with pytest.raises(CallerError, match="is being deleted"):
+        clone("too-late")
+    assert environments.names() == ["in-time", "one"]
+
+
+def test_a_restore_needs_its_snapshot(ledger, add, taken, spec):
+    environments, snapshots, _ = ledger
+    one = add("one")
+    environments.request("one", Event.CREATED, NOW)
+    restore = Change(
+        kind=ChangeKind.RESTORE,
+        spec=spec,
+        revision=0,
+        strategy=Strategy.GRACEFUL,
+        requested_at=NOW,
+        seed=Seed(identifier=one.identifier, number=2),
+    )
+    found = environments.get("one")
+    with pytest.raises(NotFoundError, match="Snapshot 2 is gone"):
+        environments.begin(found, restore)
+    assert environments.get("one") == found
+    snapshots.add(taken(one, 2))
+    environments.begin(found, restore)
 
 
 def test_snapshots_go_with_their_environment(ledger, add, taken):

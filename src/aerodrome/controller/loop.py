@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -293,7 +294,14 @@ class Controller:
             web_demand=self._web_demand(environment, known, runtime),
             ahead=self._look_ahead(environment, known),
             zone_rests=self._zone_rests(environment, known, runtime),
+            clones=self._clones(environment),
         )
+
+    def _clones(self, environment: Environment) -> tuple[str, ...]:
+        """What `Observed.clones` is; asked only of an environment that is being deleted."""
+        if environment.status is not Status.DELETING:
+            return ()
+        return history.begun_from(environment.identifier, None, self._environments.all())
 
     def _zone_rests(self, environment: Environment, known: Remembered, runtime: RuntimeSeen) -> bool:
         found, now = runtime.cells.get(environment.serving, NO_CELL), self._clock()
@@ -386,7 +394,7 @@ class Controller:
 
     def _let_happen(self, environment: Environment, chosen: Happen) -> None:
         if chosen.forget is not None:
-            self._remove_snapshot(environment.identifier, chosen.forget)
+            self._forget(environment.identifier, chosen.forget)
         self._environments.request(environment.name, chosen.event, self._clock())
         if chosen.event is Event.UPDATED:  # a change that fails must not have cost an older snapshot
             self._remove_surplus(environment.name)
@@ -452,11 +460,21 @@ class Controller:
         """Make room for newer snapshots."""
         known = self._snapshots.of(name)
         for old in history.surplus(known, self._environments.all(), kept=self._snapshots_kept):
-            self._remove_snapshot(old.identifier, old.number)
+            self._remove_snapshot(old.identifier, old.number, history.is_needed)
 
-    def _remove_snapshot(self, identifier: str, number: int) -> None:
-        self._backend.databases.remove_snapshot(identifier, number)
-        self._snapshots.remove(identifier, number)
+    def _forget(self, identifier: str, number: int) -> None:
+        """Remove the snapshot of a change that was undone. It stays if a clone begins from it, until it is surplus."""
+        self._remove_snapshot(identifier, number, history.begun_from)
+
+    def _remove_snapshot(
+        self, identifier: str, number: int, needing: Callable[[str, int, list[Environment]], object]
+    ) -> None:
+        self._snapshots.remove(
+            identifier,
+            number,
+            lambda: self._backend.databases.remove_snapshot(identifier, number),
+            is_needed=lambda environments: bool(needing(identifier, number, environments)),
+        )
 
     def _record_report(self, environment: Environment, change: Change) -> None:
         """Write the new sentences of the change's report as events."""

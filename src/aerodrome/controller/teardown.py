@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from aerodrome.controller import letting_go, ordering
-from aerodrome.controller.plans import Happen, Plan, Take
+from aerodrome.controller.plans import Happen, Plan, Take, Wait
 from aerodrome.model.environment import Environment
 from aerodrome.model.lifecycle import Event
 from aerodrome.model.observed import CellState, Observed
@@ -25,6 +25,9 @@ def tear_down(environment: Environment, observed: Observed, now: datetime, done:
     stopping = _stopping(environment, observed, late=late)
     if stopping is not None:
         return stopping
+    if observed.clones:
+        detail = f"Waiting until {' and '.join(observed.clones)} is made from a snapshot of it."
+        return Wait(phase=Phase.CLEAN_UP, detail=detail)
     if observed.database.exists or observed.database.others:
         return Take(phase=Phase.CLEAN_UP, detail="Dropping the database.", orders=(DropDatabase(),))
     if observed.runtime.exists and done is Event.REMOVED:

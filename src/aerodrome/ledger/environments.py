@@ -17,8 +17,8 @@ from sqlalchemy.dialects import postgresql
 
 from aerodrome.errors import CallerError, NotFoundError
 from aerodrome.ledger import logins, rows, texts
-from aerodrome.ledger.schema import environment, event, revision
-from aerodrome.model import arns, happening, lifecycle
+from aerodrome.ledger.schema import environment, event, revision, snapshot
+from aerodrome.model import arns, happening, history, lifecycle
 from aerodrome.model.change import Change, ChangeKind, Seed, Strategy
 from aerodrome.model.environment import Environment, Failure, LastUpdate, Progress
 from aerodrome.model.hibernation import HibernationStep
@@ -64,7 +64,8 @@ class Environments:
         """Add an environment in status CREATING; with a seed, its database is made from that snapshot.
 
         Raises:
-            CallerError: the name is taken, or the quota is reached.
+            CallerError: the name is taken, the quota is reached, or the seed's environment is being deleted.
+            NotFoundError: the seed is gone.
         """
         asked = Change(
             kind=ChangeKind.CREATE,
@@ -84,6 +85,7 @@ class Environments:
                 raise CallerError(
                     f"The quota of {quota} environments is reached. Delete one, or raise AERODROME_QUOTA_ENVIRONMENTS."
                 )
+            _check_seed(connection, seed)
             pending = LastUpdate(status="PENDING", created_at=now, source=happening.USER_SOURCE)
             statement = sa.insert(environment).values(
                 name=name,
@@ -157,7 +159,7 @@ class Environments:
         """Begin a change of an environment, if it is still as it was `seen`; the change's number is given out here.
 
         Raises:
-            NotFoundError: the environment is gone.
+            NotFoundError: the environment is gone, or the snapshot that the change begins from.
             CallerError: its status does not allow a change, or another change began in the meantime.
         """
         with self._engine.begin() as connection:
@@ -167,6 +169,7 @@ class Environments:
             after, step = happening.begun(before, numbered)
             if (before.identifier, before.revision) != (seen.identifier, seen.revision):
                 raise CallerError(f"Environment {seen.name} was changed in the meantime: look at it and try again.")
+            _check_seed(connection, change.seed)
             values = rows.environment_values(after)
             _write(connection, after.name, values)
             _add_revision(connection, rows.revision_values(before.identifier, numbered, values["change"]["spec"]))
@@ -255,6 +258,17 @@ def _locked(connection: sa.Connection, name: str) -> Environment:
     if row is None:
         raise NotFoundError(f"Environment {name} not found.")
     return rows.environment(row)
+
+
+def _check_seed(connection: sa.Connection, seed: Seed | None) -> None:
+    """Refuse a seed that is gone; nobody removes it until the transaction ends. Whoever removes it locks as we do."""
+    if seed is None:
+        return
+    own = sa.select(environment).where(environment.c.identifier == seed.identifier).with_for_update()
+    row = connection.execute(own).one_or_none()
+    here = sa.and_(snapshot.c.identifier == seed.identifier, snapshot.c.number == seed.number)
+    is_kept = connection.execute(sa.select(snapshot.c.number).where(here)).one_or_none() is not None
+    history.check_seed(seed, rows.environment(row) if row else None, is_kept=is_kept)
 
 
 def _write(connection: sa.Connection, name: str, values: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from aerodrome.errors import CallerError, NotFoundError
 from aerodrome.ledger import rows, texts
-from aerodrome.model import arns, happening, lifecycle
+from aerodrome.model import arns, happening, history, lifecycle
 from aerodrome.model.change import Change, ChangeKind, Seed, Strategy
 from aerodrome.model.environment import Environment, Failure, LastUpdate, Progress
 from aerodrome.model.hibernation import HibernationStep
@@ -41,7 +41,9 @@ class MemoryEnvironments:
         self._events: list[dict[str, Any]] = []
         self._revisions: dict[str, list[Revision]] = {}
         self._numbers = itertools.count(1)
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
+        """Also of the snapshots."""
+        self.snapshots: dict[tuple[str, int], Snapshot] = {}
 
     def create(
         self,
@@ -64,7 +66,8 @@ class MemoryEnvironments:
             requested_by=requested_by,
             seed=seed,
         )
-        with self._lock:
+        with self.lock:
+            self._check_seed(seed)
             if name in self.rows:
                 raise CallerError(f"Environment {name} already exists. Choose another Name, or delete it first.")
             if len(self.rows) >= quota:
@@ -91,19 +94,19 @@ class MemoryEnvironments:
             return self._found(name)
 
     def get(self, name: str) -> Environment | None:
-        with self._lock:
+        with self.lock:
             return self._found(name) if name in self.rows else None
 
     def all(self) -> list[Environment]:
-        with self._lock:
+        with self.lock:
             return [self._found(name) for name in self.rows]
 
     def names(self, *, after: str | None = None, limit: int | None = None) -> list[str]:
-        with self._lock:
+        with self.lock:
             return sorted(name for name in self.rows if after is None or name > after)[:limit]
 
     def request(self, name: str, happened: lifecycle.Event, now: datetime) -> Environment:
-        with self._lock:
+        with self.lock:
             before = self._found(name)
             after, step = happening.happened(before, happened, now)
             outcome = happening.OUTCOMES.get(happened)
@@ -117,12 +120,13 @@ class MemoryEnvironments:
             return after
 
     def begin(self, seen: Environment, change: Change) -> Environment:
-        with self._lock:
+        with self.lock:
             before = self._found(seen.name)
             numbered = replace(change, revision=max(each.number for each in self._revisions[seen.name]) + 1)
             after, step = happening.begun(before, numbered)
             if (before.identifier, before.revision) != (seen.identifier, seen.revision):
                 raise CallerError(f"Environment {seen.name} was changed in the meantime: look at it and try again.")
+            self._check_seed(change.seed)
             self._revisions[seen.name].append(_pending(numbered))
             is_maintenance = change.kind is ChangeKind.MAINTENANCE
             happened = lifecycle.Event.MAINTENANCE_BEGUN if is_maintenance else lifecycle.Event.UPDATE_REQUESTED
@@ -139,7 +143,7 @@ class MemoryEnvironments:
         *,
         detail: Mapping[str, Any] | None = None,
     ) -> Environment:
-        with self._lock:
+        with self.lock:
             before = self._found(name)
             step = decide(before)
             if step is None:
@@ -152,7 +156,7 @@ class MemoryEnvironments:
     def set_progress(
         self, name: str, progress: Progress, *, failure: Failure | None = None, change: Change | None = None
     ) -> None:
-        with self._lock:
+        with self.lock:
             if name in self.rows:
                 found = self.rows[name]
                 self.rows[name] = replace(
@@ -163,22 +167,22 @@ class MemoryEnvironments:
                 )
 
     def revisions(self, name: str) -> list[Revision]:
-        with self._lock:
+        with self.lock:
             return list(self._revisions.get(name, ()))
 
     def set_tags(self, name: str, tags: Mapping[str, str]) -> None:
-        with self._lock:
+        with self.lock:
             found = self._found(name)
             self.rows[name] = replace(found, tags={**found.tags, **tags})
 
     def remove_tags(self, name: str, keys: Iterable[str]) -> None:
         gone = set(keys)
-        with self._lock:
+        with self.lock:
             found = self._found(name)
             self.rows[name] = replace(found, tags={key: each for key, each in found.tags.items() if key not in gone})
 
     def record(self, name: str | None, kind: str, sentence: str, detail: Mapping[str, Any], now: datetime) -> None:
-        with self._lock:
+        with self.lock:
             self._events.append(
                 {
                     "id": len(self._events) + 1,
@@ -194,7 +198,7 @@ class MemoryEnvironments:
                     listener.put(name)
 
     def events(self, name: str, *, limit: int = 100) -> list[dict[str, Any]]:
-        with self._lock:
+        with self.lock:
             own = [each for each in self._events if each["environment"] == name]
             return copy.deepcopy(own[max(0, len(own) - limit) :])
 
@@ -204,6 +208,11 @@ class MemoryEnvironments:
             raise NotFoundError(f"Environment {name} not found.")
         found = self.rows[name]
         return replace(found, tags=dict(found.tags))
+
+    def _check_seed(self, seed: Seed | None) -> None:
+        if seed is not None:
+            source = next((each for each in self.rows.values() if each.identifier == seed.identifier), None)
+            history.check_seed(seed, source, is_kept=(seed.identifier, seed.number) in self.snapshots)
 
     def _settle(self, before: Environment, change: Change, outcome: Outcome, now: datetime) -> None:
         failure = before.failure if outcome is Outcome.FAILED else None
@@ -220,8 +229,8 @@ class MemorySnapshots:
 
     def __init__(self, environments: MemoryEnvironments) -> None:
         self._environments = environments
-        self._taken: dict[tuple[str, int], Snapshot] = {}
-        self._lock = threading.Lock()
+        self._taken = environments.snapshots
+        self._lock = environments.lock
 
     def add(self, taken: Snapshot) -> None:
         with self._lock:
@@ -235,9 +244,15 @@ class MemorySnapshots:
             own = [each for each in self._taken.values() if found and each.identifier == found.identifier]
         return sorted(own, key=lambda each: each.number)
 
-    def remove(self, identifier: str, number: int) -> None:
+    def remove(
+        self, identifier: str, number: int, clear: Callable[[], None], *, is_needed: Callable[[list[Environment]], bool]
+    ) -> bool:
         with self._lock:
+            if is_needed(self._environments.all()):
+                return False
+            clear()
             self._taken.pop((identifier, number), None)
+        return True
 
 
 class MemoryNotices:

@@ -5,12 +5,15 @@ The backend has the databases and archives themselves. Each method is one transa
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from aerodrome.errors import NotFoundError
 from aerodrome.ledger import rows
 from aerodrome.ledger.schema import environment, snapshot
+from aerodrome.model.environment import Environment
 from aerodrome.model.history import Snapshot
 
 
@@ -47,8 +50,19 @@ class Snapshots:
         with self._engine.begin() as connection:
             return [rows.snapshot(row) for row in connection.execute(joined)]
 
-    def remove(self, identifier: str, number: int) -> None:
-        """Forget a snapshot; one that is not there is ignored."""
+    def remove(
+        self, identifier: str, number: int, clear: Callable[[], None], *, is_needed: Callable[[list[Environment]], bool]
+    ) -> bool:
+        """Forget a snapshot once `clear` has removed its database and archive; one that is not there is ignored.
+
+        False = it stays, for `is_needed` says so of all environments. Meanwhile no change can begin from it.
+        """
         here = sa.and_(snapshot.c.identifier == identifier, snapshot.c.number == number)
+        own = sa.select(environment.c.name).where(environment.c.identifier == identifier).with_for_update()
         with self._engine.begin() as connection:
+            connection.execute(own)
+            if is_needed([rows.environment(row) for row in connection.execute(sa.select(environment))]):
+                return False
+            clear()
             connection.execute(sa.delete(snapshot).where(here))
+        return True

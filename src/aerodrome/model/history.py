@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from aerodrome.model.change import ChangeKind
+from aerodrome.errors import CallerError, NotFoundError
+from aerodrome.model.change import ChangeKind, Seed
 from aerodrome.model.environment import Environment, Failure
+from aerodrome.model.lifecycle import Status
 from aerodrome.model.release import Deployed
 from aerodrome.model.spec import Spec
 
@@ -74,16 +76,51 @@ def versions_in_use(environments: Sequence[Environment], snapshots: Sequence[Sna
     return frozenset({(each.version, each.lock) for each in known if each is not None} | {(each, "") for each in asked})
 
 
-def is_needed(snapshot: Snapshot, environments: Iterable[Environment]) -> bool:
+def begun_from(identifier: str, number: int | None, environments: Iterable[Environment]) -> tuple[str, ...]:
+    """The environments whose change under way begins from that snapshot of the environment (None = from any).
+
+    An environment that is being deleted needs none any more.
+    """
+    under_way = [
+        (each.name, each.change.seed)
+        for each in environments
+        if each.change is not None and each.status is not Status.DELETING
+    ]
+    return tuple(
+        name
+        for name, seed in under_way
+        if seed is not None and seed.identifier == identifier and number in {None, seed.number}
+    )
+
+
+def is_needed(identifier: str, number: int, environments: Sequence[Environment]) -> bool:
     """Whether a change under way, of whichever environment, makes the snapshot or begins from it."""
-    named = (snapshot.identifier, snapshot.number)
-    changes = [(each.identifier, each.change) for each in environments if each.change is not None]
-    made = {(identifier, change.revision) for identifier, change in changes}
-    used = {(change.seed.identifier, change.seed.number) for _, change in changes if change.seed is not None}
-    return named in made | used
+    made = {(each.identifier, each.change.revision) for each in environments if each.change is not None}
+    return (identifier, number) in made or bool(begun_from(identifier, number, environments))
+
+
+def check_seed(seed: Seed, source: Environment | None, *, is_kept: bool) -> None:
+    """Refuse a change that would begin from a snapshot which is gone, or is about to be.
+
+    `source` is the snapshot's environment, `is_kept` whether the ledger has the snapshot.
+
+    Raises:
+        NotFoundError: it is gone.
+        CallerError: its environment is being deleted.
+    """
+    if source is None or not is_kept:
+        raise NotFoundError(f"Snapshot {seed.number} is gone: aerodrome snapshots list shows those that there are.")
+    if source.status is Status.DELETING:
+        raise CallerError(
+            f"{source.name} is being deleted, and its snapshots with it: clone a snapshot of another environment."
+        )
 
 
 def surplus(snapshots: Sequence[Snapshot], environments: Sequence[Environment], *, kept: int) -> list[Snapshot]:
     """The snapshots of one environment that are more than are `kept`, the oldest first; those needed are spared."""
     by_age = sorted(snapshots, key=lambda each: each.number)
-    return [each for each in by_age[: max(0, len(by_age) - kept)] if not is_needed(each, environments)]
+    return [
+        each
+        for each in by_age[: max(0, len(by_age) - kept)]
+        if not is_needed(each.identifier, each.number, environments)
+    ]

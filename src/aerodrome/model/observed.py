@@ -418,6 +418,9 @@ class Observed:
     zone_rests: bool = False
     """Whether a zone that was lost again and again is not to be started yet."""
 
+    clones: tuple[str, ...] = ()
+    """Of an environment that is being deleted: the environments that are being made from its snapshots."""
+
     @property
     def services(self) -> Cell:
         return self.runtime.services

@@ -30,7 +30,12 @@ def remove_snapshot(deps: Dependencies, name: str, number: int) -> None:
     """
     environment = find.for_operator(deps, name)
     found = find.snapshot(deps, name, number)
-    if history.is_needed(found, deps.environments.all()):
+    identifier = environment.identifier
+    is_removed = deps.snapshots.remove(
+        identifier,
+        found.number,
+        lambda: deps.archives.remove_snapshot(identifier, number),
+        is_needed=lambda environments: history.is_needed(identifier, number, environments),
+    )
+    if not is_removed:
         raise CallerError(f"Snapshot {number} of {name} is being used: wait until the change is done.")
-    deps.archives.remove_snapshot(environment.identifier, number)
-    deps.snapshots.remove(environment.identifier, number)

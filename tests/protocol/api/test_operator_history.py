@@ -95,7 +95,7 @@ class World:
         self.first = replace(self.first, **changes)
         revisions = self.environments._revisions["demo"]
         revisions[0] = replace(revisions[0], spec=self.first)
-        self.snapshots.remove(self.demo.identifier, 3)
+        self.snapshots.remove(self.demo.identifier, 3, lambda: None, is_needed=lambda _: False)
         self.snapshots.add(self.snapshot(3))
         return self.first
 

@@ -12,8 +12,9 @@ from aerodrome.controller.bringing_up import RESTART_LIMIT
 from aerodrome.controller.undoing import RESTORE_LIMIT
 from aerodrome.errors import BrokenError
 from aerodrome.model.change import ChangeKind, Seed, Strategy
+from aerodrome.model.environment import Failure
 from aerodrome.model.history import Outcome
-from aerodrome.model.lifecycle import Status
+from aerodrome.model.lifecycle import Event, Status
 from aerodrome.model.orders import Keep
 from aerodrome.model.release import Patch
 from unit.controller.world import NAME, Fuse, World, option, version
@@ -52,7 +53,7 @@ def forced_upgrade(world: World) -> None:
 
 
 def restore(world: World) -> None:
-    world.begin(lambda spec: spec, kind=ChangeKind.RESTORE, seed=Seed(identifier="00000001", number=2))
+    world.begin(lambda spec: spec, kind=ChangeKind.RESTORE, seed=world.snapshot())
 
 
 def nothing_new(world: World) -> None:
@@ -185,6 +186,45 @@ def test_an_upgrade_touches_nothing_before_its_rehearsal_and_keeps_the_old_datab
     assert (snapshot.number, snapshot.deployed.version) == (2, "3.3.1")
     statuses = [event["kind"] for event in world.environments.events(NAME) if event["kind"].startswith("SNAPSHOT")]
     assert statuses == ["SNAPSHOT_BEGUN", "SNAPSHOT_TAKEN"]
+
+
+def cloned(world: World, seed: Seed) -> None:
+    """Another environment, whose making from the snapshot has been accepted."""
+    spec, now = world.found().spec, world.now
+    world.environments.create("clone", spec, {}, sealed_secrets=b"", quota=9, now=now, seed=seed)
+
+
+@pytest.mark.parametrize("ends_by", [Event.CREATED, Event.FAILED, Event.DELETE_REQUESTED])
+def test_a_deletion_waits_for_clones_of_its_snapshots(ends_by: Event) -> None:
+    world = World()
+    world.create()
+    upgrade(world)
+    world.settle()
+    cloned(world, Seed(identifier=world.found().identifier, number=2))
+    world.delete()
+    found = world.settle(lambda found: found is not None and "clone" in found.progress.detail)
+    controller = world.controller()
+    for _ in range(20):
+        world.look(controller)
+    assert found.status is Status.DELETING
+    assert not any(cell.seen().runs for cell in world.place.cells.values())
+    assert world.place.databases.keys() == {"live", "snap-2"}
+    assert [each.number for each in world.snapshots.of(NAME)] == [2]
+    world.environments.request("clone", ends_by, world.now)
+    world.settle(lambda found: found is None)
+    assert world.environments.names() == ["clone"]
+
+
+def test_a_snapshot_of_an_undone_change_stays_while_a_clone_begins_from_it() -> None:
+    world = World()
+    world.create()
+    upgrade(world)
+    world.settle(lambda found: found is not None and bool(world.snapshots.of(NAME)))
+    cloned(world, Seed(identifier=world.found().identifier, number=2))
+    world.environments.set_progress(NAME, world.found().progress, failure=Failure(code="X", message="It failed."))
+    found = world.settle()
+    assert found.last_update.status == "FAILED"
+    assert [each.number for each in world.snapshots.of(NAME)] == [2]
 
 
 def test_nothing_is_started_for_what_units_do_not_see() -> None:

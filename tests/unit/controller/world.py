@@ -17,6 +17,7 @@ from aerodrome.ledger.memory import MemoryEnvironments, MemorySnapshots
 from aerodrome.model import defaults, hibernation
 from aerodrome.model.change import Change, ChangeKind, Seed, Strategy
 from aerodrome.model.environment import Environment
+from aerodrome.model.history import Snapshot
 from aerodrome.model.lifecycle import Event, Status
 from aerodrome.model.observed import Observed
 from aerodrome.model.orders import CellOrder, MendDatabase, Order, Point, Remove, ReportDeaths, title
@@ -118,6 +119,22 @@ class World:
             kind=kind, spec=wanted(found.spec), revision=0, strategy=strategy, requested_at=self.now, seed=seed
         )
         self.environments.begin(found, change)
+
+    def snapshot(self) -> Seed:
+        """A snapshot that the present revision's change has left."""
+        found = self.found()
+        assert found.deployed is not None
+        number = found.revision
+        taken = Snapshot(
+            identifier=found.identifier,
+            number=number,
+            taken_at=self.now,
+            spec=found.spec,
+            deployed=found.deployed,
+            size=1,
+        )
+        self.snapshots.add(taken)
+        return Seed(identifier=found.identifier, number=number)
 
     def hibernate(self, *, waits: bool = False) -> None:
         now = self.now

@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerodrome.model.history import Snapshot, contents_in_use, is_needed, surplus
+from aerodrome.errors import CallerError, NotFoundError
+from aerodrome.model.change import Seed
+from aerodrome.model.history import Snapshot, begun_from, check_seed, contents_in_use, is_needed, surplus
+from aerodrome.model.lifecycle import Status
 from aerodrome.model.release import Deployed
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -20,12 +23,13 @@ def snapshot(spec, number, identifier="one"):
     return Snapshot(identifier=identifier, number=number, taken_at=NOW, spec=spec, deployed=deployed, size=1)
 
 
-def under_change(revision, seed=None, identifier="one"):
+def under_change(revision, seed=None, identifier="one", status=Status.UPDATING):
     named = SimpleNamespace(identifier=seed[0], number=seed[1]) if seed else None
-    return SimpleNamespace(identifier=identifier, change=SimpleNamespace(revision=revision, seed=named))
+    change = SimpleNamespace(revision=revision, seed=named)
+    return SimpleNamespace(identifier=identifier, name=f"of {identifier}", status=status, change=change)
 
 
-CALM = SimpleNamespace(identifier="one", change=None)
+CALM = SimpleNamespace(identifier="one", name="of one", status=Status.AVAILABLE, change=None)
 
 
 @given(st.lists(st.integers(1, 30), unique=True), st.integers(1, 6))
@@ -47,9 +51,28 @@ def test_the_newest_are_kept(spec, numbers, kept):
     ],
 )
 def test_what_a_change_makes_or_uses_is_needed(spec, environment, needed):
-    assert is_needed(snapshot(spec, 2), [CALM, environment]) == needed
+    assert is_needed("one", 2, [CALM, environment]) == needed
     gone = surplus([snapshot(spec, number) for number in (2, 3, 4)], [environment], kept=2)
     assert [each.number for each in gone] == ([] if needed else [2])
+
+
+def test_a_snapshot_is_needed_by_what_begins_from_it_until_that_is_deleted():
+    clone = under_change(1, seed=("one", 2), identifier="two", status=Status.CREATING)
+    assert begun_from("one", 2, [CALM, clone]) == begun_from("one", None, [CALM, clone]) == ("of two",)
+    assert begun_from("one", 3, [clone]) == begun_from("two", None, [clone]) == ()
+    clone.status = Status.DELETING
+    assert begun_from("one", None, [clone]) == ()
+
+
+def test_nothing_begins_from_a_snapshot_that_is_gone_or_about_to_be():
+    seed = Seed(identifier="one", number=2)
+    check_seed(seed, CALM, is_kept=True)
+    for source, is_kept in ((CALM, False), (None, False), (None, True)):
+        with pytest.raises(NotFoundError, match="Snapshot 2 is gone"):
+            check_seed(seed, source, is_kept=is_kept)
+    leaving = SimpleNamespace(name="of one", status=Status.DELETING)
+    with pytest.raises(CallerError, match="of one is being deleted"):
+        check_seed(seed, leaving, is_kept=True)
 
 
 def test_what_runs_and_what_a_change_brings_is_in_use():
