@@ -40,6 +40,7 @@ from aerodrome.identity.session_tokens import SessionTokens
 from aerodrome.identity.tokens import Minter
 from aerodrome.identity.vault import Vault
 from aerodrome.keeper import Keeper
+from aerodrome.ledger import repetitions
 from aerodrome.ledger.audit import Audit
 from aerodrome.ledger.connection import Engine, opened
 from aerodrome.ledger.environments import Environments
@@ -184,7 +185,7 @@ class _Rooms:
                     clock=clock.now,
                 ),
                 authenticator=identity.authenticator,
-                record=self.audit.record,
+                record=repetitions.once_a_minute(self.audit.record),
                 aws_endpoint_url=self.keeper.aws_endpoint_url(),
                 exposition=self.exposition,
             )
@@ -226,7 +227,7 @@ class _Rooms:
                 still_granted=functools.partial(authorisation.still_granted, self.operations),
                 run_command=Commands(self.backend.runtime).run,
                 web_server=self.backend.runtime.web_server,
-                record=self.audit.record,
+                record=repetitions.once_a_minute(self.audit.record),
                 awake=Waking(self.operations.environments, clock.now).awake,
                 clock=clock.now,
                 settings=self.settings,

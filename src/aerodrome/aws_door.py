@@ -13,9 +13,7 @@ import contextlib
 import signal
 import socket
 import sys
-import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -38,6 +36,7 @@ from aerodrome.identity.authorizer import Authorizer
 from aerodrome.identity.managed_policies import catalogue
 from aerodrome.identity.session_tokens import SessionTokens
 from aerodrome.identity.vault import Vault
+from aerodrome.ledger import repetitions
 from aerodrome.ledger.audit import Audit
 from aerodrome.ledger.connection import opened
 from aerodrome.ledger.environments import Environments
@@ -48,7 +47,6 @@ from aerodrome.ledger.principals import CHANNEL, Principals
 from aerodrome.listening.crowd import ConnectionLimits
 from aerodrome.listening.server import HttpServer
 from aerodrome.model import arns
-from aerodrome.model.audit import Entry, Recorder
 from aerodrome.services import clusters, heartbeat, postgres
 from aerodrome.settings import EMBEDDED, Settings
 from aerodrome.threads import ThreadSupervisor
@@ -61,14 +59,6 @@ GRACEFUL = 5
 
 LEDGER_SECONDS = 10
 """For a connection to the ledger, and for a statement: requests wait for it."""
-
-REPEATED_AFTER = 60.0
-"""Seconds in which one refusal is recorded once, however often a program tries again."""
-
-MOST_OF_ONE = 120
-"""Refusals of one principal that are recorded in that time."""
-
-MOST_REMEMBERED = 10_000
 
 logger = structlog.get_logger("aerodrome.door")
 
@@ -148,7 +138,7 @@ def _dependencies(
                     clock=clock.now,
                 ),
                 refresh=watch.refresh,
-                record=once_a_minute(audit.record),
+                record=repetitions.once_a_minute(audit.record),
                 clock=clock.now,
                 region=settings.region,
                 account=settings.account_id,
@@ -160,35 +150,6 @@ def _dependencies(
                 announced=settings.paths.announced,
             )
             crew.stop()
-
-
-def once_a_minute(record: Recorder, monotonic: Callable[[], float] = time.monotonic) -> Recorder:
-    """A recorder that takes the same refusal again only after a while, and of one principal so many in that time.
-
-    A program may try a thousand times a second, and each time something else. Whoever proves nothing is one principal,
-    and what he says of himself counts for nothing.
-    """
-    recorded: dict[tuple[object, ...], float] = {}
-    counted: Counter[object] = Counter()
-    began = monotonic()
-
-    def recording(entry: Entry) -> None:
-        nonlocal began
-        if not entry.allowed:
-            now, error = monotonic(), entry.detail.get("error")
-            if now - began >= REPEATED_AFTER:
-                counted.clear()
-                began = now
-            kind = (entry.principal, entry.action, error, entry.sentence[:200] if entry.principal else "")
-            if now - recorded.get(kind, -REPEATED_AFTER) < REPEATED_AFTER or counted[entry.principal] >= MOST_OF_ONE:
-                return
-            counted[entry.principal] += 1
-            if len(recorded) >= MOST_REMEMBERED:
-                recorded.clear()
-            recorded[kind] = now
-        record(entry)
-
-    return recording
 
 
 def main() -> int:

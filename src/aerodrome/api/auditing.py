@@ -28,6 +28,7 @@ class Trail:
     environment: str | None = None
     principal: Principal | None = None
     allowed: bool = False
+    is_free: bool = False
     sentence: str = ""
     detail: dict[str, Any] = field(default_factory=dict)
 
@@ -54,5 +55,6 @@ class Trail:
             allowed=self.allowed,
             address=self.address,
             sentence=self.sentence,
+            is_free=self.is_free,
             detail={"request_id": self.request_id, **self.detail},
         )

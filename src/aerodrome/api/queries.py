@@ -151,7 +151,7 @@ async def _acted(
         request_id=trail.request_id,
     )
     trail.action, trail.resource, trail.environment = found.action, found.resource, found.environment
-    trail.allowed, trail.sentence = found.allowed, found.sentence
+    trail.allowed, trail.is_free, trail.sentence = found.allowed, found.is_free, found.sentence
     if found.federated is not None:
         trail.detail["federated"] = found.federated
     if found.error is not None:

@@ -20,11 +20,14 @@ import structlog
 from aerodrome import clock
 from aerodrome.ledger import texts
 from aerodrome.ledger.schema import event
-from aerodrome.model.audit import Entry
+from aerodrome.model.audit import SESSION, Entry
 from aerodrome.threads import SupervisedThread
 
 KEPT = timedelta(days=90)
 MOST_ENTRIES = 1_000_000
+MOST_OF_HOLDER = 100_000
+"""Entries of one principal, or of all sessions of one role: nobody displaces what others did."""
+
 MOST_NAMELESS = 100_000
 """Entries without a principal: anybody can cause them, so they have a bound of their own and displace no others."""
 
@@ -125,7 +128,22 @@ class Audit:
 
     def prune(self) -> int:
         """Remove entries that are too old or too many, and events that are too many; returns how many were removed."""
-        return sum(self._prune(nameless=nameless) for nameless in (False, True)) + self._prune_events()
+        of_holders = self._prune_holders()  # first, or the loudest would cost others their oldest
+        return of_holders + sum(self._prune(nameless=nameless) for nameless in (False, True)) + self._prune_events()
+
+    def _prune_holders(self) -> int:
+        named = sa.and_(event.c.allowed.is_not(None), event.c.principal.is_not(None))
+        count = sa.select(event.c.principal, sa.func.count().label("count")).where(named).group_by(event.c.principal)
+        counted = count.cte()
+        of_all = sa.func.sum(counted.c.count).over(partition_by=_holder(counted.c.principal)).label("of_all")
+        held = sa.select(counted.c.principal, of_all).subquery()
+        loud = sa.select(held.c.principal).where(held.c.of_all > MOST_OF_HOLDER)
+        newest_first = sa.func.row_number().over(partition_by=_holder(event.c.principal), order_by=event.c.id.desc())
+        of_loud = sa.select(event.c.id, newest_first.label("newer")).where(named, event.c.principal.in_(loud))
+        found = of_loud.subquery()
+        beyond = sa.select(found.c.id).where(found.c.newer > MOST_OF_HOLDER)
+        with self._engine.begin() as connection:
+            return connection.execute(sa.delete(event).where(event.c.id.in_(beyond))).rowcount
 
     def _prune_events(self) -> int:
         newer = sa.func.row_number().over(partition_by=event.c.environment, order_by=event.c.id.desc())
@@ -219,6 +237,11 @@ def _row(entry: Entry) -> dict[str, Any]:
         "allowed": entry.allowed,
         "address": _shortened(entry.address),
     }
+
+
+def _holder(principal: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
+    """As `model.audit.holder`."""
+    return sa.func.regexp_replace(principal, SESSION, r"\1")
 
 
 def _shortened(text: str | None) -> str | None:

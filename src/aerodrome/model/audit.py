@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -40,6 +41,17 @@ class Entry:
     sentence: str
     """For a person: what happened, or why it was refused."""
     detail: Mapping[str, Any] = field(default_factory=dict)
+    is_free: bool = False
+    """Whether it needed no permission, and told nothing but who asked."""
+
+
+SESSION = r"^(arn:aws:sts::[0-9]+:assumed-role/[^/]+)/.*$"
+"""The ARN of a role's session, whose name its holder chooses; the first group is the role's part."""
+
+
+def holder(principal: str | None) -> str | None:
+    """Whose entries count together: those of a role's sessions are the role's."""
+    return re.sub(SESSION, r"\1", principal, flags=re.DOTALL) if principal else principal
 
 
 Recorder = Callable[[Entry], None]

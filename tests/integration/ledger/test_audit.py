@@ -155,6 +155,20 @@ def test_pruning_takes_old_and_surplus_entries_and_no_old_event(log, engine, mon
     assert reader.prune() == 0
 
 
+def test_nobody_displaces_what_others_did(log, engine, monkeypatch):
+    monkeypatch.setattr(audit, "MOST_OF_HOLDER", 3)
+    monkeypatch.setattr(audit, "MOST_ENTRIES", 6)
+    session = "arn:aws:sts::000000000000:assumed-role/execution/"
+    loud = [replace(ENTRY, principal=f"{session}{number % 3}", action=f"loud:{number}") for number in range(9)]
+    other = replace(ENTRY, principal="arn:aws:sts::000000000000:assumed-role/execution-2/0", action="other")
+    reader = recorded(log, ENTRY, other, *loud, engine=engine)
+
+    assert reader.prune() == 6
+    actions = [row["action"] for row in reader.entries()]
+    assert actions == [ENTRY.action, "other", "loud:6", "loud:7", "loud:8"]
+    assert reader.prune() == 0
+
+
 def test_an_environment_keeps_its_newest_events_and_takes_no_room_from_others(log, engine, monkeypatch):
     monkeypatch.setattr(audit, "MOST_OF_ONE", 3)
     environments = Environments(engine, region="us-east-1", account="0")

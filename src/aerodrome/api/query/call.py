@@ -38,6 +38,8 @@ class Call:
     action: str
     resource: str = "*"
     allowed: bool = False
+    is_free: bool = False
+    """Whether the answer needs no permission, and tells nothing but who asks."""
     sentence: str = ""
     federated: str | None = None
     """Who asks with a web identity token, after it is verified."""
@@ -80,9 +82,9 @@ class Call:
             self.action = request.action
             raise IamError(ACCESS_DENIED, authorizer.refusal(self.caller, request, decision))
 
-    def free(self, resource: str, sentence: str) -> None:
-        """Note that this call needs no permission."""
-        self.resource, self.allowed, self.sentence = resource, True, sentence
+    def let(self, resource: str, sentence: str, *, is_free: bool = False) -> None:
+        """Note that this call needs no permission; `is_free` is the member of that name."""
+        self.resource, self.allowed, self.sentence, self.is_free = resource, True, sentence, is_free
 
 
 Blocking = Callable[[Call], Output]

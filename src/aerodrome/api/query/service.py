@@ -41,6 +41,8 @@ class Answer:
     """Such as `iam:CreateUser`."""
     resource: str
     allowed: bool
+    is_free: bool
+    """See `Call.is_free`."""
     sentence: str
     """Why; for the audit log, not for the caller."""
     error: str | None
@@ -88,6 +90,7 @@ async def answer(
         action=call.action,
         resource=call.resource,
         allowed=call.allowed,
+        is_free=call.is_free,
         sentence=found.message if found and (call.allowed or not call.sentence) else call.sentence,
         error=found.code if found else None,
         federated=call.federated,

@@ -19,7 +19,7 @@ TEMPORARY = "ASIA"
 async def get_caller_identity(call: Call) -> Output:
     """Who signed. This needs no permission and cannot be denied, because it tells nothing else."""
     caller = call.caller
-    call.free("*", "GetCallerIdentity needs no permission.")
+    call.let("*", "GetCallerIdentity needs no permission.", is_free=True)
     return {"UserId": caller.unique_id, "Account": caller.account, "Arn": caller.arn}
 
 
@@ -28,7 +28,7 @@ async def get_session_token(call: Call) -> Output:
     caller = call.caller
     if caller.kind is not PrincipalKind.USER or caller.expires_at is not None:
         raise IamError(ACCESS_DENIED, "Cannot call GetSessionToken with session credentials")
-    call.free(caller.arn, "GetSessionToken needs no permission.")
+    call.let(caller.arn, "GetSessionToken needs no permission.")
     sessions.refuse_unoffered(call)
     wanted = timedelta(seconds=call.given.get("DurationSeconds", DEFAULT_SECONDS))
     issued = call.deps.session_tokens.issue(caller, now=call.now, duration=wanted)
