@@ -109,6 +109,10 @@ class Settings(BaseSettings):
     """As root: bytes of an environment's own task logs, at most a sixteenth of the disk; beyond it the oldest go. It
     holds for environments that are made from now on."""
 
+    database_bytes: int = Field(default=10 * 2**30, ge=2**30)
+    """Bytes from which on an environment's metadata database is called too large, in an event; in the embedded
+    PostgreSQL at most an eighth of the disk. Nothing keeps it from growing on."""
+
     quota_environments: int = Field(default=10, ge=1)
     """How many environments may exist at the same time (MWAA's default quota is 10)."""
 

@@ -270,6 +270,9 @@ class MemoryBackend:
     exhausted: int | None = None
     """How many connections every environment holds, when these are all."""
 
+    outgrown: int | None = None
+    """The bytes that every database should have at most, when it has more."""
+
     removed_snapshots: list[tuple[str, int]] = field(default_factory=list)
     in_use: list[tuple[frozenset[str], frozenset[tuple[str, str]]]] = field(default_factory=list)
     """For each collection, the contents and the versions that were in use."""
@@ -451,6 +454,7 @@ class MemoryDatabases:
             damage="" if is_unsettled else self.backend.damage,
             connections=known.connections if "live" in known.databases and not is_unsettled else None,
             exhausted=None if is_unsettled else self.backend.exhausted,
+            outgrown=None if is_unsettled else self.backend.outgrown,
             tasks=known.tasks if is_used and running is not None and not is_unsettled else None,
             work=_work(known, MemoryDatabases, revision),
         )

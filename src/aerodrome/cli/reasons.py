@@ -18,6 +18,8 @@ MOST_SHOWN = 10
 
 _LINE = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+)')
 
+_CODE = re.compile(r"[A-Z]+(_[A-Z]+)+")
+
 _MENDING = "aws mwaa get-environment --name {name}; aerodrome events {name}"
 
 Document = Mapping[str, Any]
@@ -58,6 +60,7 @@ def of(facts: Facts) -> list[Reason]:
     return [
         *(Reason("MACHINE", sentence, "aerodrome doctor") for sentence in facts.troubles),
         *_change(facts.environment),
+        *_trouble(facts.environment),
         *_units(facts.environment),
         *_sidecar(facts.environment["name"], facts.sidecar),
         *_import_errors(facts.environment["name"], facts.import_errors),
@@ -83,6 +86,13 @@ def _change(environment: Document) -> Iterator[Reason]:
         yield Reason(failure["code"], f"{what}: {failure['message']}", f"aerodrome revisions {name}")
     elif status in {"UNAVAILABLE", "CREATE_FAILED", "UPDATE_FAILED", "DELETING", "DELETED"}:
         yield Reason(status, f"It is {status}.", f"aerodrome events {name}")
+
+
+def _trouble(environment: Document) -> Iterator[Reason]:
+    """What the controller waits for a person to mend while the environment runs (`bringing_up.troubled`)."""
+    code, colon, message = environment["progress"]["detail"].partition(": ")
+    if environment["status"] == "AVAILABLE" and colon and _CODE.fullmatch(code):
+        yield Reason(code, message, f"aerodrome events {environment['name']}")
 
 
 def _units(environment: Document) -> Iterator[Reason]:

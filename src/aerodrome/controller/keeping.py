@@ -37,6 +37,7 @@ MEMORY = "memory"
 DAMAGED = "DATABASE_DAMAGED"
 
 EXHAUSTED = "DATABASE_CONNECTIONS_EXHAUSTED"
+TOO_LARGE = "DATABASE_TOO_LARGE"
 
 TOLD_FOR = 15.0
 """Seconds in which Airflow acts on what it was told; it looks for lost tasks every few."""
@@ -114,7 +115,9 @@ def watch(environment: Environment, observed: Observed, now: datetime, pace: Pac
     others = {other: found for other, found in observed.cells.items() if other != revision}
     if others:
         return letting_go.retire(environment, others)
-    trouble = bringing_up.unbuilt(observed, Phase.READY) or _damaged(observed) or _exhausted(observed)
+    trouble = (
+        bringing_up.unbuilt(observed, Phase.READY) or _damaged(observed) or _exhausted(observed) or _outgrown(observed)
+    )
     if trouble is not None:
         return trouble
     detail = bringing_up.restarting(observed, revision) or "Every unit is ready."
@@ -268,3 +271,16 @@ def _exhausted(observed: Observed) -> Plan | None:
         "No other environment is concerned."
     )
     return bringing_up.troubled(Failure(code=EXHAUSTED, message=message), Phase.READY)
+
+
+def _outgrown(observed: Observed) -> Plan | None:
+    """That the database takes the disk from others; None = it does not."""
+    most = observed.database.outgrown
+    if most is None:
+        return None
+    message = (
+        f"The environment's metadata database has more than {most / 2**30:.1f} GiB. Nothing keeps it from growing on, "
+        "and when PostgreSQL's disk is full no environment works. Find what fills it, such as large XComs or what "
+        "tasks write there themselves, and remove old runs."
+    )
+    return bringing_up.troubled(Failure(code=TOO_LARGE, message=message), Phase.READY)

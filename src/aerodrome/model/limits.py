@@ -186,6 +186,11 @@ def task_logs(wanted: int, disk: int) -> int:
     return _whole(min(wanted, disk // 16))
 
 
+def metadata_database(wanted: int, disk: int) -> int:
+    """Bytes that an environment's metadata database should have on such a disk: at most an eighth."""
+    return _whole(min(wanted, disk // 8))
+
+
 def disk_reserve(disk: int) -> int:
     """Bytes of such a disk that stay for the control plane, PostgreSQL and the embedded AWS services."""
     return min(DISK_RESERVE, disk // 10)

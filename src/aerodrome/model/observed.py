@@ -337,6 +337,9 @@ class DatabaseSeen:
     exhausted: int | None = None
     """How many it has, when these are all that it may have; None = it may have more."""
 
+    outgrown: int | None = None
+    """The bytes that it should have at most, when it has more; None = it has not. Looked at now and then."""
+
     tasks: TasksSeen | None = None
     """None = the database has not said."""
 

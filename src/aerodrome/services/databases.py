@@ -301,14 +301,15 @@ def is_template(cluster: Cluster, name: str) -> bool:
     return row is not None and bool(row[0])
 
 
-def sizes(cluster: Cluster, prefix: str = "") -> dict[str, int]:
-    """Bytes on disk of every database whose name begins with `prefix`."""
+def size(cluster: Cluster, name: str) -> int | None:
+    """Bytes on disk of the database; None = there is none, or we may not know."""
     query = """
-        SELECT datname, pg_database_size(oid) FROM pg_database
-        WHERE starts_with(datname, %s) AND has_database_privilege(oid, 'CONNECT') ORDER BY datname
+        SELECT pg_database_size(oid) FROM pg_database
+        WHERE datname = %s AND has_database_privilege(oid, 'CONNECT')
     """
     with clusters.connect(cluster) as connection:
-        return {str(name): int(size) for name, size in connection.execute(query, (prefix,)).fetchall()}
+        row = connection.execute(query, (name,)).fetchone()
+    return int(row[0]) if row is not None else None
 
 
 def databases(cluster: Cluster, prefix: str = "") -> tuple[str, ...]:

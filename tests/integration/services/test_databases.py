@@ -138,6 +138,19 @@ def test_no_sequence_of_a_clone_goes_back_when_the_server_crashes(paths, word):
         assert connection.execute(insert).fetchone() > before[-1]
 
 
+def test_the_size_of_a_database_is_known_while_it_is_there(admin, word):
+    name = f"env_{word}"
+    assert databases.size(admin, name) is None
+    databases.ensure_role(admin, name, "pw")
+    databases.ensure_database(admin, name, name)
+    before = databases.size(admin, name)
+    with connect(admin, name, name) as connection:
+        connection.execute("CREATE TABLE large AS SELECT repeat('x', 1000) AS text FROM generate_series(1, 5000)")
+    assert databases.size(admin, name) > before + 4 * 2**20
+    databases.drop_database(admin, name)
+    databases.drop_role(admin, name)
+
+
 def test_a_name_is_never_read_as_sql(admin, word):
     name = f'x"; DROP TABLE y; -- {word}'
     databases.ensure_role(admin, name, "pw")
@@ -184,7 +197,7 @@ def test_a_closed_database_can_be_copied_and_opened_again(admin, word):
     assert databases.openness(admin, (name, "no such")) == {name: False, f"{name}_copy": True}
     databases.open_database(admin, name)
     connect(admin, name, name).close()
-    assert set(databases.sizes(admin, name)) == {name, f"{name}_copy"}
+    assert databases.databases(admin, name) == (name, f"{name}_copy")
 
 
 def test_a_template_in_use_asks_for_another_try(cluster, word):

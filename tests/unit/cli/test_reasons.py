@@ -12,6 +12,7 @@ WELL = {
     "status": "AVAILABLE",
     "failure": None,
     "last_update": {"failure": None},
+    "progress": {"detail": "Every unit is ready."},
     "units": [{"name": "scheduler", "state": "ready"}, {"name": "worker-1", "state": "ready"}],
 }
 
@@ -44,6 +45,14 @@ def test_a_failure_is_told_with_its_code():
         "REQUIREMENTS_CONFLICT": "It is CREATE_FAILED: a needs b"
     }
     assert found(environment={"status": "UNAVAILABLE"}) == {"UNAVAILABLE": "It is UNAVAILABLE."}
+
+
+def test_what_a_person_must_mend_while_it_runs_is_told():
+    progress = {"detail": "DATABASE_TOO_LARGE: The database has more than 10 GiB: find out why."}
+    told = {"DATABASE_TOO_LARGE": "The database has more than 10 GiB: find out why."}
+    assert found(environment={"progress": progress}) == told
+    for detail in ("To hibernate: it waits.", "UPDATE: x", "DATABASE_DAMAGED", ""):
+        assert found(environment={"progress": {"detail": detail}}) == {}
 
 
 def test_a_lost_zone_is_told():

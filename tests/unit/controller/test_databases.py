@@ -110,6 +110,19 @@ def test_more_workers_of_airflow_2_may_have_more_connections_and_those_that_leav
     assert "worker-4" not in world.place.cells[1].units  # only when they have ended
 
 
+def test_a_database_that_has_grown_too_large_is_told_once_and_until_it_has_not(world):
+    controller = world.controller()
+    world.backend.outgrown = 10 * 2**30
+    world.look(controller)
+    world.look(controller)
+    [told] = events(world, "FAILURE")
+    assert "more than 10.0 GiB" in told
+    assert world.found().progress.detail.startswith("DATABASE_TOO_LARGE: ")
+    world.backend.outgrown = None
+    world.look(controller)
+    assert world.found().progress.detail == "Every unit is ready."
+
+
 def test_who_holds_all_its_connections_is_told_by_name_and_once(world):
     controller = world.controller()
     world.backend.exhausted = 120

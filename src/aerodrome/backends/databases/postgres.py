@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from aerodrome.backends.releases import building
 from aerodrome.backends.releases.installing import Installer
 from aerodrome.backends.releases.trials import TrialEnvironments, Trials
 from aerodrome.errors import BrokenError, RetryError
+from aerodrome.model import limits
 from aerodrome.model.change import Seed
 from aerodrome.model.observed import Ahead, DatabaseSeen, TasksSeen, Work
 from aerodrome.model.orders import (
@@ -47,9 +49,13 @@ from aerodrome.model.tenant import Tenant
 from aerodrome.release.installation import Installation
 from aerodrome.services import databases
 from aerodrome.services.clusters import Cluster
+from aerodrome.settings import EMBEDDED
 
 LOOK_EVERY = 15.0
 """Seconds between two looks into an environment's database; a look costs three connections and two queries."""
+
+SIZE_EVERY = 60.0
+"""Seconds between two questions for a database's size, for which PostgreSQL looks at each of its files."""
 
 LONG = (SeedDatabase, Archive, Rehearse, Migrate)
 
@@ -68,6 +74,7 @@ class _Found:
     damage: str = ""
     connections: int | None = None
     exhausted: int | None = None
+    outgrown: int | None = None
 
 
 NEVER = _Found()
@@ -88,6 +95,8 @@ class PostgresDatabases:
         """What was found when each environment's database was last looked into."""
         self._connections: dict[str, int | None] = {}
         """How many connections each was ordered to have at most; None = the server does not let us set that."""
+        self._sizes: dict[str, tuple[float, int | None]] = {}
+        """When each environment's database was last asked for its size, and `DatabaseSeen.outgrown` then."""
         self._left: dict[str, tuple[str, ...]] = {}
         """What could not be put back in each environment's database; an external server may forbid it."""
         self._counts = TaskCounts()
@@ -115,6 +124,7 @@ class PostgresDatabases:
             damage=found.damage,
             connections=found.connections,
             exhausted=found.exhausted,
+            outgrown=found.outgrown,
             tasks=self._tasks(tenant, running.version, messages) if running is not None and is_counted else None,
             work=self._jobs.seen(identifier, revision, LONG),
         )
@@ -145,7 +155,7 @@ class PostgresDatabases:
             case DropDatabase():
                 self._jobs.cancel(identifier)
                 swapping.remove_all(cluster, self._snapshots, identifier)
-                for known in (self._looks, self._connections, self._left):
+                for known in (self._looks, self._connections, self._sizes, self._left):
                     known.pop(identifier, None)
                 self._counts.forget(identifier)
             case ReportDeaths():
@@ -203,12 +213,13 @@ class PostgresDatabases:
             left = self._left.get(tenant.identifier, ())
             altered = tuple(each for each in databases.altered(cluster, name, password) if each not in left)
             damage, connections, exhausted = "", *self._look_at_connections(tenant.identifier, name)
+            outgrown = self._look_at_size(tenant.identifier, name)
             if not altered and running is not None:
                 installed = self._installer.installed(running.version, running.lock)
                 damage = metadata.damage(cluster, name, password, installed)
         except (psycopg.OperationalError, RetryError):  # the database or the version is away: other code says so
-            altered, damage, connections, exhausted = (), "", None, None
-        found = _Found(time.monotonic(), running, altered, damage, connections, exhausted)
+            altered, damage, connections, exhausted, outgrown = (), "", None, None, None
+        found = _Found(time.monotonic(), running, altered, damage, connections, exhausted, outgrown)
         self._looks[tenant.identifier] = found
         return found
 
@@ -224,6 +235,19 @@ class PostgresDatabases:
         is_as_ordered = ordered is None or (ordered > 0 and found.limit == found.allowed(ordered))
         return ordered if is_as_ordered else found.limit, exhausted
 
+    def _look_at_size(self, identifier: str, name: str) -> int | None:
+        """`DatabaseSeen.outgrown`; the answer may be `SIZE_EVERY` seconds old."""
+        asked_at, outgrown = self._sizes.get(identifier, (-math.inf, None))
+        if time.monotonic() - asked_at > SIZE_EVERY:
+            settings = self._control_plane.settings
+            most = settings.database_bytes
+            if settings.database_url == EMBEDDED:
+                most = limits.metadata_database(most, shutil.disk_usage(settings.paths.data).total)
+            size = databases.size(self._control_plane.cluster(), name)
+            outgrown = most if size is not None and size > most else None
+            self._sizes[identifier] = (time.monotonic(), outgrown)
+        return outgrown
+
     def _mend(self, tenant: Tenant, connections: int | None) -> None:
         cluster, name, password = self._control_plane.cluster(), names.live(tenant.identifier), self._password(tenant)
         found = databases.mend(cluster, name, password)
@@ -236,7 +260,7 @@ class PostgresDatabases:
         last = self._looks.get(tenant.identifier, NEVER)
         ordered = self._connections.get(tenant.identifier, last.connections)
         self._looks[tenant.identifier] = _Found(
-            time.monotonic(), last.ran, connections=ordered, exhausted=last.exhausted
+            time.monotonic(), last.ran, connections=ordered, exhausted=last.exhausted, outgrown=last.outgrown
         )
 
     def _limit_connections(self, identifier: str, name: str, wanted: int) -> None:
