@@ -7,6 +7,7 @@ Everything that builds or verifies a release raises it; the controller writes it
 from __future__ import annotations
 
 from aerodrome import errors
+from aerodrome.release import url_credentials
 
 REQUIREMENTS_INVALID = "REQUIREMENTS_INVALID"
 """requirements.txt itself cannot be used: its encoding, an option, a file that it names."""
@@ -47,8 +48,11 @@ class ReleaseError(errors.BrokenError):
         package: str | None = None,
         tail: tuple[str, ...] = (),
     ) -> None:
-        """`file` is a path below the folder of its kind (requirements.txt, plugins or dags); lines begin at 1."""
-        super().__init__(message, code=code, tail=tail)
+        """`file` is a path below the folder of its kind (requirements.txt, plugins or dags); lines begin at 1.
+
+        What a program says of an address may hold its password: the ledger and the API tell neither.
+        """
+        super().__init__(url_credentials.hide(message), code=code, tail=tuple(map(url_credentials.hide, tail)))
         self.file = file
         self.line = line
         self.package = package

@@ -215,7 +215,6 @@ def _run(
     if spec.requirements.prereleases:
         arguments.append("--prerelease=allow")
     arguments += [f"--allow-insecure-host={host}" for host in spec.requirements.trusted_hosts]
-    on_line = _hiding(spec.requirements, on_line)
     if spec.requirements.extra_indexes:
         # As pip does it: the best version of all indexes, not the first index that knows the name.
         arguments.append("--index-strategy=unsafe-best-match")
@@ -236,11 +235,6 @@ def _run(
 def _has_repository(requirements: Requirements) -> bool:
     """Whether a package comes from git, which is always built: then git runs where the cache is thrown away."""
     return any(requirement.direct and "git+" in requirement.text for requirement in requirements.requested)
-
-
-def _hiding(requirements: Requirements, on_line: Callable[[str], None]) -> Callable[[str], None]:
-    """Pass lines on without the secrets of the requirements."""
-    return lambda line: on_line(requirements.hide(line))
 
 
 def _endless(tail: tuple[str, ...] = ()) -> ReleaseError:
@@ -409,6 +403,7 @@ def _sandboxed(
             views=views,
             writable=WritablePaths(tuple(writable), temporary),
             on_line=told,
+            hide=lambda line: spec.requirements.hide(url_credentials.hide(line)),
             tick=spec.tick,
             given=given,
         )

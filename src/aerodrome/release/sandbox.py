@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
-from aerodrome.release import borrowed
+from aerodrome.release import borrowed, url_credentials
 from aerodrome.release.borrowed import Borrowed
 from aerodrome.release.failures import RELEASE_BUILD_FAILED, ReleaseError
 from aerodrome.unix_users import UnixUser
@@ -118,6 +118,7 @@ def run(
     views: Sequence[tuple[Path, Path]] = (),
     writable: WritablePaths | None = None,
     on_line: Callable[[str], None] = lambda _: None,
+    hide: Callable[[str], str] = url_credentials.hide,
     on_message: Callable[[bytes], None] | None = None,
     tick: Callable[[], None] = lambda: None,
     given: Sequence[int] = (),
@@ -132,12 +133,13 @@ def run(
     brings it, and it runs no code of users.
 
     `views` are folders with the paths at which the program finds them too (`airflow_home.HomeView`); it is not run
-    where they cannot be shown. `given` are descriptors of ours that it gets too. `on_line` is called with each line of
-    output, `on_message` with the bytes that the program writes to the descriptor whose number it finds in
-    AERODROME_CHANNEL, however many. `call` is for `confined` alone: a function of ours, and what it is asked, in the
-    program's place. `lender` is the socket of a process that lends one (`borrowed`) which has imported what the
-    `script` needs: that script, with its arguments, runs there in the program's place if it lends one. If `tick`,
-    called several times a second, raises something, the program is ended and the caller gets the exception.
+    where they cannot be shown. `given` are descriptors of ours that it gets too. `hide` takes secrets out of each line
+    of output, before it is kept or `on_line` is called with it. `on_message` is called with the bytes that the program
+    writes to the descriptor whose number it finds in AERODROME_CHANNEL, however many. `call` is for `confined` alone: a
+    function of ours, and what it is asked, in the program's place. `lender` is the socket of a process that lends one
+    (`borrowed`) which has imported what the `script` needs: that script, with its arguments, runs there in the
+    program's place if it lends one. If `tick`, called several times a second, raises something, the program is ended
+    and the caller gets the exception.
     """
     if os.geteuid() == 0 and not ours and (user is None or user.uid == 0):
         raise RuntimeError("as root, a program that is not ours runs as another user")
@@ -174,7 +176,7 @@ def run(
         with lent or _started(descriptors, finds_ours=call is not None) as supervisor:
             while passed:
                 os.close(passed.pop())
-            followed = _Followed(supervisor, report, channel, on_line, on_message or (lambda _: None))
+            followed = _Followed(supervisor, report, channel, on_line, hide, on_message or (lambda _: None))
             try:
                 _request(supervisor, wanted)
                 followed.follow(tick, time.monotonic() + limits.seconds + _PATIENCE)
@@ -238,12 +240,14 @@ class _Followed:
         report: int,
         channel: int | None,
         on_line: Callable[[str], None],
+        hide: Callable[[str], str],
         on_message: Callable[[bytes], None],
     ) -> None:
         self._tail: deque[str] = deque(maxlen=_TAIL)
         self._rest = b""
         self._report = b""
         self._on_line = on_line
+        self._hide = hide
         self._sources: dict[int, Callable[[bytes], None]] = {report: self._reported}
         if supervisor.stdout is not None:
             self._sources[supervisor.stdout.fileno()] = self._printed
@@ -289,6 +293,6 @@ class _Followed:
         *lines, rest = (self._rest + data).split(b"\n")
         self._rest = rest[:_LONGEST_LINE]  # a line without end is cut, not kept
         for line in lines:
-            text = line[:_LONGEST_LINE].decode(errors="replace").rstrip()
+            text = self._hide(line[:_LONGEST_LINE].decode(errors="replace").rstrip())
             self._tail.append(text)
             self._on_line(text)

@@ -454,3 +454,22 @@ won = [len(open(count).read())]
 def test_a_package_is_built_once_for_both_runs_of_uv(build, place):
     sdist(place / "links", COUNTING)
     assert said(build("attacker\n"))["won"] == [1]
+
+
+@pytest.mark.parametrize(
+    ("act", "limit", "value", "words"),
+    [
+        ("sleep 300", "LIMIT", 2.0, "within"),
+        ('head -c 64M /dev/zero > "$HOME/large"; sleep 300', "MOST_WRITTEN", 32 << 20, "fill the disk"),
+        ("exit 1", "LIMIT", 60.0, "uv failed"),
+    ],
+)
+def test_however_uv_ends_its_last_lines_hold_no_password(build, place, monkeypatch, act, limit, value, words):
+    program = place / "open" / "uv"
+    program.write_text(f"#!/bin/bash\necho https://me:sesame@mine.test/ and sesame >&2\n{act}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(overlay.uv, "find_uv_bin", lambda: str(program))
+    monkeypatch.setattr(overlay, limit, value)
+    with pytest.raises(ReleaseError, match=words) as caught:
+        build("--extra-index-url https://me:sesame@mine.test/simple\ncowsay\n")
+    assert caught.value.tail == ("https://***@mine.test/ and ***",)

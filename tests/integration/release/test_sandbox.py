@@ -50,6 +50,14 @@ def test_code_and_last_lines_come_back():
     assert lines == ["one", "two"]
 
 
+def test_what_is_kept_and_told_of_its_output_holds_no_secret():
+    lines = []
+    ended = run("echo https://me:sesame@mine.test/ sesame; sleep 300", seconds=1, on_line=lines.append)
+    assert (ended.in_time, ended.tail, lines) == (False, ("https://***@mine.test/ sesame",), [*ended.tail])
+    ended = run("echo open sesame", hide=lambda line: line.replace("sesame", "***"))
+    assert ended.tail == ("open ***",)
+
+
 def test_the_environment_is_exactly_the_given_one():
     program = [sys.executable, "-I", "-c", "import os; print(*sorted(os.environ))"]
     ended = sandbox.run(program, environ={"MARK": "1"}, cwd=Path("/"), limits=SandboxLimits(20), user=USER)

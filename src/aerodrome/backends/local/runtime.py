@@ -33,7 +33,7 @@ from aerodrome.backends.releases.trials import TrialEnvironment
 from aerodrome.model.observed import NO_CELL, Cell, CellState, QueueSeen, RuntimeSeen, WebLoad, across
 from aerodrome.model.orders import CellOrder, Point, Remove, RuntimeOrder, ServicesOrder
 from aerodrome.model.tenant import Tenant
-from aerodrome.release import installation
+from aerodrome.release import installation, url_credentials
 from aerodrome.release.installation import Installation
 from aerodrome.services import daemon
 from aerodrome.services.queue_lengths import QueueLengths
@@ -164,7 +164,8 @@ class LocalRuntime:
 
     def tail(self, tenant: Tenant, unit: str, revision: int | None = None) -> tuple[str, ...]:
         logs = self._environments.paths(tenant).unit_logs
-        return daemon.tail((logs if revision is None else logs / str(revision)) / f"{unit}.log", lines=TAIL_LINES)
+        log = (logs if revision is None else logs / str(revision)) / f"{unit}.log"
+        return tuple(map(url_credentials.hide, daemon.tail(log, lines=TAIL_LINES)))  # the API tells them
 
     def trial_environment(self, tenant: Tenant, version: str) -> TrialEnvironment:
         """What an environment's code finds when it is built for that Airflow version, or tried on it."""
