@@ -16,6 +16,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
+from aerodrome.api.aws import denied
 from aerodrome.emulator import rules
 from protocol.aws.cases import QUEUE, TABLE
 from protocol.aws.world import ADMINISTRATOR, REGION, allow
@@ -341,3 +342,19 @@ def test_a_statement_has_the_members_that_its_service_knows(world, made, body):
     status, told = sent(world, made["root"], "POST", "/", body=body, headers=headers, service="redshift-data")
     assert status == 400
     assert b"ValidationException" in told
+
+
+def test_one_that_is_denied_all_the_time_does_not_have_iam_read_all_the_time(world, made, monkeypatch):
+    monkeypatch.setattr(denied, "SPACING", 3600.0)
+    key, before = world.user(), world.refreshed
+    for _ in range(denied.AT_ONCE + 5):
+        assert sent(world, key, "GET", "/theirs/secret")[0] == 403
+    assert world.refreshed == before + denied.AT_ONCE
+
+
+def test_what_was_granted_a_moment_ago_counts(world, made, monkeypatch):
+    key = world.user()
+    assert sent(world, key, "GET", "/theirs?list-type=2")[0] == 403
+    name = world.identity.keys[key.access_key_id].principal.name
+    monkeypatch.setattr(world, "on_refresh", lambda: world.identity.grant(name, allow("s3:*")))
+    assert sent(world, key, "GET", "/theirs?list-type=2")[0] == 200

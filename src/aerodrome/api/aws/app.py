@@ -12,6 +12,7 @@ import asyncio
 import errno
 import hashlib
 import re
+import time
 import uuid
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -38,6 +39,7 @@ from aerodrome.api.auditing import Trail
 from aerodrome.api.aws import operations, passing, readings, refusals, requested, s3, service_keys
 from aerodrome.api.aws.announcing import Announcer
 from aerodrome.api.aws.concurrency import ConcurrencyLimit
+from aerodrome.api.aws.denied import DeniedPrincipals
 from aerodrome.api.aws.knowledge import Knowledge
 from aerodrome.api.aws.passing import CheckedBody, EmbeddedLogs, EmbeddedService
 from aerodrome.api.aws.refreshing import Refreshing
@@ -206,6 +208,7 @@ class Door:
         self._looks = CapacityLimiter(LOOKS_AT_ONCE)
         self._refresh_for_strangers = Refreshing(deps.refresh)
         self._refresh_for_proven = Refreshing(deps.refresh, spacing=PROVEN_SPACING)
+        self._denied = DeniedPrincipals()
         self._announcer = Announcer(deps.announced)
         self._resources = Resources(emulator.ask, logs.tags)
         self._held = Budget(HELD_AT_ONCE, each=HELD_AT_ONCE // 2, patience=HELD_PATIENCE)
@@ -452,7 +455,11 @@ class Door:
         trail = arrival.trail
         trail.action, trail.resource = wanted.checks[0].action, wanted.checks[0].resource
         sentence = await self._objection(arrival, asking, wanted)
-        if sentence is not None and not isinstance(asking, Anonymous):  # of whom IAM knows nothing
+        if (
+            sentence is not None
+            and not isinstance(asking, Anonymous)  # of whom IAM knows nothing
+            and self._denied.is_worth_a_read(_name(asking), time.monotonic())
+        ):
             await self._refresh_for_proven()
             sentence = await self._objection(arrival, asking, wanted)
         if sentence is not None:
