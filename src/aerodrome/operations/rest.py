@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
 from anyio import to_thread
 
+from aerodrome import bounded_json
 from aerodrome.errors import AerodromeError, CallerError
 from aerodrome.model.spec import Document
 from aerodrome.operations import find
@@ -91,7 +91,7 @@ def body(document: Any) -> Any:
     if not isinstance(document, str):
         return document
     try:
-        return json.loads(document, parse_constant=_no_constant)
+        return bounded_json.loads(document.encode(), parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise CallerError("Body is a string that holds no JSON: give a JSON object, or its text.") from None
 

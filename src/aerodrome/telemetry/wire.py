@@ -12,7 +12,7 @@ from typing import Any
 
 from botocore.model import ListShape, MapShape, OperationModel, Shape, StringShape, StructureShape
 
-from aerodrome import java_patterns, service_models
+from aerodrome import bounded_json, java_patterns, service_models
 from aerodrome.telemetry.refusals import UNAVAILABLE, TelemetryRefusedError, invalid
 
 SERVICE = "logs"
@@ -44,7 +44,7 @@ def read(wanted: OperationModel, body: bytes) -> Document:
         TelemetryRefusedError: it is none that the model allows.
     """
     try:
-        document = json.loads(body or b"{}")
+        document = bounded_json.loads(body or b"{}")
     except (ValueError, RecursionError):
         raise TelemetryRefusedError("SerializationException", "The body of the request is not JSON.") from None
     if wanted.input_shape is None:

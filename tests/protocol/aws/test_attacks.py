@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import socket
@@ -17,6 +18,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from aerodrome.api.aws import denied
+from aerodrome.budget import Budget
 from aerodrome.emulator import rules
 from protocol.aws.cases import QUEUE, TABLE
 from protocol.aws.world import ADMINISTRATOR, REGION, allow
@@ -342,6 +344,29 @@ def test_a_statement_has_the_members_that_its_service_knows(world, made, body):
     status, told = sent(world, made["root"], "POST", "/", body=body, headers=headers, service="redshift-data")
     assert status == 400
     assert b"ValidationException" in told
+
+
+PACKED = {"content-encoding": "gzip", "x-amz-target": "DynamoDB_20120810.PutItem"}
+
+
+def test_a_small_body_that_is_unpacked_to_very_many_values_is_refused_before_it_is_read(world, made, hostile):
+    body = gzip.compress(b'{"TableName":"mine","Item":{"a":[%s[]]}}' % (b"[]," * 5 * 2**20))
+    status, told = sent(world, hostile, "POST", "/", headers=PACKED, body=body, service="dynamodb")
+    assert (status, b"values" in told) == (400, True)
+
+
+def test_a_packed_body_counts_as_what_it_is_unpacked(world, made, hostile, monkeypatch):
+    shares, share = [], Budget.share
+
+    def noted(self, length, owner):
+        shares.append(length)
+        return share(self, length, owner)
+
+    monkeypatch.setattr(Budget, "share", noted)
+    text = json.dumps({"TableName": "theirs", "Item": {"a": {"S": "x" * 2**20}}}).encode()
+    body = gzip.compress(text)
+    assert sent(world, hostile, "POST", "/", headers=PACKED, body=body, service="dynamodb")[0] in REFUSED
+    assert shares == [len(text)] * 2
 
 
 def test_one_that_is_denied_all_the_time_does_not_have_iam_read_all_the_time(world, made, monkeypatch):

@@ -6,13 +6,14 @@ import contextlib
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
+import cbor2
 import pytest
 from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerodrome import service_models
+from aerodrome import bounded_json, service_models
 from aerodrome.telemetry.metrics import protocols
 from aerodrome.telemetry.metrics.protocols import MetricsFailure, Protocol, UnreadableError
 
@@ -102,3 +103,14 @@ def test_hostile_cbor_is_refused(body):
 
 def test_the_namespace_of_forms_is_the_models():
     assert service_models.of(protocols.SERVICE).metadata["xmlNamespace"] == protocols.XMLNS
+
+
+def test_cbor_of_many_values_is_refused_while_it_is_read():
+    asked = protocols.called(f"{protocols.PATH}PutMetricData", "", "", b"")
+    wanted = protocols.operation("PutMetricData")
+    many = [{"MetricName": "m" * 250, "Values": [1.5] * 100}] * 1000
+    assert protocols.document(asked, wanted, cbor2.dumps({"Namespace": "n", "MetricData": many}))["MetricData"] == many
+    for value in (b"\x80", b"\xa0", b"\x01", b"\x60"):
+        body = b"\x9a" + (2 * bounded_json.MOST_VALUES).to_bytes(4, "big") + value * 2 * bounded_json.MOST_VALUES
+        with pytest.raises(UnreadableError):
+            protocols.document(asked, wanted, b"\xa1\x6aMetricData" + body)

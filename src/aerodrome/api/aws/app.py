@@ -14,11 +14,11 @@ import hashlib
 import re
 import time
 import uuid
-import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final, TypeGuard, TypeVar
@@ -36,7 +36,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from aerodrome import browsers, forwarding
 from aerodrome.api import bodies, credential_scope, queries, unsigned
 from aerodrome.api.auditing import Trail
-from aerodrome.api.aws import operations, passing, readings, refusals, requested, s3, service_keys
+from aerodrome.api.aws import operations, packing, passing, readings, refusals, requested, s3, service_keys
 from aerodrome.api.aws.announcing import Announcer
 from aerodrome.api.aws.concurrency import ConcurrencyLimit
 from aerodrome.api.aws.denied import DeniedPrincipals
@@ -74,6 +74,12 @@ HELD_AT_ONCE = 64 * 2**20
 SMALL = 256 * 2**10
 """Bytes of a body for which it needs no part of that: the listener bounds how many bodies there are. A message to a
 queue is not longer."""
+
+QUICK = 32 * 2**10
+"""Bytes of a body that is read at once; a larger one is read by a thread, so that others are served meanwhile."""
+
+READERS = 2
+"""Such threads; more would only take the processor from each other."""
 
 HELD_PATIENCE = 30.0
 """Seconds for which a body waits for a part of that."""
@@ -206,6 +212,7 @@ class Door:
         self._spool = spool
         self._concurrency = ConcurrencyLimit()
         self._looks = CapacityLimiter(LOOKS_AT_ONCE)
+        self._readers = CapacityLimiter(READERS)
         self._refresh_for_strangers = Refreshing(deps.refresh)
         self._refresh_for_proven = Refreshing(deps.refresh, spacing=PROVEN_SPACING)
         self._denied = DeniedPrincipals()
@@ -353,7 +360,7 @@ class Door:
             async with self._body(arrival, _name(asking)) as body:
                 payload.feed(body)
                 payload.finish()
-                wanted = s3.requested(head, body)
+                wanted = await self._read(body, lambda: s3.requested(head, body))
                 await self._decide(arrival, asking, wanted)
                 yield _Admitted(caller=_caller(asking), wanted=wanted, body=body, payload=None)
 
@@ -370,17 +377,20 @@ class Door:
         presented = arrival.presented
         assert presented is not None  # noqa: S101  (nobody is let in to other services)
         named = await self._fresh(presented, lambda: self._recognised(arrival, presented))
-        async with self._body(arrival, _name(named)) as raw:
+        async with self._body(arrival, _name(named), is_packed="content-encoding" in arrival.head.headers) as raw:
             signed = replace(arrival.signed, body_sha256=hashlib.sha256(raw).hexdigest())
             proof = await self._proven(arrival, signed)
             arrival.service = operations.service_of(arrival.head, presented.service)
-            body = _plain(arrival.head, raw)
-            wanted = operations.requested(
-                arrival.service, arrival.head, body, region=self._deps.region, account=self._deps.account
-            )
             with self._concurrency.taken(_name(proof.principal)):
+                body = packing.plain(arrival.head, raw, longest=LONGEST)
+                read = partial(operations.requested, region=self._deps.region, account=self._deps.account)
+                wanted = await self._read(body, lambda: read(arrival.service, arrival.head, body))
                 await self._decide(arrival, proof.principal, wanted)
                 yield _Admitted(caller=_caller(proof.principal), wanted=wanted, body=body, payload=None)
+
+    async def _read(self, body: bytes, read: Callable[[], Requested]) -> Requested:
+        """What `read` finds in the body."""
+        return read() if len(body) <= QUICK else await to_thread.run_sync(read, limiter=self._readers)
 
     def _recognised(self, arrival: _Arrival, presented: Presented) -> Principal:
         """Whose key the request names, when all is right that can be known before the body is read."""
@@ -423,11 +433,11 @@ class Door:
         return look()
 
     @asynccontextmanager
-    async def _body(self, arrival: _Arrival, owner: str) -> AsyncIterator[bytes]:
+    async def _body(self, arrival: _Arrival, owner: str, *, is_packed: bool = False) -> AsyncIterator[bytes]:
         """The whole body, kept within the block; it counts against `owner`'s part of the budget.
 
-        Nobody has proven yet that he is `owner`: so a part is his alone who sends it from the same place, and small
-        bodies, and large ones of which little has arrived, need none.
+        If it is packed, what it will be unpacked counts too. Nobody has proven yet that he is `owner`: so a part is his
+        alone who sends it from the same place, and small bodies, and large ones of which little has arrived, need none.
 
         Raises:
             TooLongError: it is too long. BusyError: too much is held already.
@@ -442,13 +452,18 @@ class Door:
                 if (
                     len(found) <= SMALL < len(found) + len(chunk)
                 ):  # all at once, or two halves would wait for each other
-                    await shares.enter_async_context(self._held_of_peers.share(length, peer))
-                    await shares.enter_async_context(self._held.share(length, f"{peer} {owner}"))
+                    await self._share(shares, length + (LONGEST if is_packed else 0), peer, owner)
                 found += chunk
                 if len(found) > LONGEST:
                     raise forwarding.TooLongError
             patience.reschedule(None)
+            if is_packed and len(found) <= SMALL < (unpacked := packing.unpacked_length(found)):
+                await self._share(shares, min(unpacked, LONGEST), peer, owner)
             yield bytes(found)
+
+    async def _share(self, shares: AsyncExitStack, length: int, peer: str, owner: str) -> None:
+        await shares.enter_async_context(self._held_of_peers.share(length, peer))
+        await shares.enter_async_context(self._held.share(length, f"{peer} {owner}"))
 
     async def _decide(self, arrival: _Arrival, asking: Principal | Anonymous, wanted: Requested) -> None:
         """Return when everything is allowed."""
@@ -659,27 +674,6 @@ def _again(body: bytes, rest: Receive) -> Receive:
         return dict(await rest())
 
     return receive
-
-
-def _plain(head: OnwardHead, body: bytes) -> bytes:
-    """The body as the emulator would unpack it.
-
-    Raises:
-        UnclearError: it is packed in another way, or too large.
-    """
-    encoding = head.headers.get("content-encoding", "").strip().lower()
-    if "x-amz-decoded-content-length" in head.headers or (encoding and encoding != "gzip"):
-        raise UnclearError("The body is encoded in a way that is not taken.")
-    if not encoding:
-        return body
-    unpacking = zlib.decompressobj(wbits=31)
-    try:
-        found = unpacking.decompress(body, LONGEST)
-    except zlib.error:
-        raise UnclearError("The body is not what its encoding says.") from None
-    if unpacking.unconsumed_tail or not unpacking.eof:
-        raise UnclearError("The body is too long when it is unpacked.")
-    return found
 
 
 def _spoken_by_nobody(head: OnwardHead) -> str | None:

@@ -7,7 +7,6 @@ is what the operation has no member for.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,9 +16,10 @@ from urllib.parse import urlencode
 from botocore.model import OperationNotFoundError, ServiceModel
 from ministack.core import iam_actions, router
 
-from aerodrome import service_models
+from aerodrome import bounded_json, service_models
 from aerodrome.api.aws import passing
 from aerodrome.api.aws.requested import OnwardHead, UnclearError, parsed
+from aerodrome.bounded_json import TooManyValuesError
 from aerodrome.telemetry.metrics import protocols
 from aerodrome.telemetry.metrics.protocols import UnreadableError
 
@@ -40,6 +40,10 @@ _QUEUE_PATH = re.compile(r"/([0-9]{12}|queue)/[A-Za-z0-9_-]{1,80}(\.fifo)?/?")
 
 _WAYS = frozenset({"keep-alive", "close", "upgrade", "http2-settings", ""})
 """What a Connection header may name; of the two offers nobody here takes."""
+
+
+MOST_ESCAPES = 2**20
+"""Of a form: as many bytes as the largest messages have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +161,8 @@ def _by_form(service: str, head: OnwardHead, query: Mapping[str, list[str]], bod
         raise UnclearError("The request is no form.")
     if "smithy-protocol" in head.headers:
         raise UnclearError("The request names its operation in two ways.")
+    if body.count(b"%") > MOST_ESCAPES:
+        raise UnclearError("The form has too many escapes.")
     form = parsed(body.decode("utf-8", "replace"))
     if set(form) & set(query):
         raise UnclearError("The request gives a parameter twice.")
@@ -185,7 +191,9 @@ def _check_known(found: Mapping[str, Any], known: frozenset[str]) -> None:
 
 def _document(body: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(body.decode(), object_pairs_hook=_once) if body else {}
+        found = bounded_json.loads(body, object_pairs_hook=_once) if body else {}
+    except TooManyValuesError as error:
+        raise UnclearError(f"The body cannot be read: {error}.") from None
     except (ValueError, RecursionError):
         raise UnclearError("The body is no JSON.") from None
     if not isinstance(found, dict):

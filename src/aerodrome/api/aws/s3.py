@@ -53,10 +53,13 @@ _HARMLESS_ACLS = frozenset({"", "private", "bucket-owner-full-control"})
 
 _WRITTEN = ("x-amz-acl", "x-amz-server-side-encryption", "x-amz-storage-class", "x-amz-copy-source", *_GRANTS)
 
-_HELD = frozenset(
+_READ = frozenset(
     {"CreateBucket", "PutBucketTagging", "PutObjectTagging", "PutObjectVersionTagging", "PutBucketPolicy"}
 )
 """Operations whose bodies name tags, or are policies."""
+
+MOST_MARKS = 200_000
+"""Brackets and quotes of a document; an upload of ten thousand parts has half as many."""
 
 _OBJECT_KEYS = "s3:requestobjecttagkeys"
 
@@ -99,6 +102,7 @@ def requested(head: OnwardHead, body: bytes | None) -> Requested:
         return Requested(checks=(NeededPermission(action="s3:GetAccessPoint", resource="*"), BEYOND))
     if name is None:
         return Requested(checks=(NeededPermission(action="s3:UnknownOperation", resource="*"), BEYOND))
+    _check_size(body or b"")
     if deletes_many(head):
         return Requested(checks=_deletions(bucket, body or b"", head))
     headers = hoisted(head)
@@ -113,15 +117,23 @@ def requested(head: OnwardHead, body: bytes | None) -> Requested:
 
 
 def is_held(head: OnwardHead) -> bool:
-    """Whether its body must be read before it can be decided on."""
-    bucket, key = place(head.path)
-    level = "object" if key else "bucket" if bucket else "service"
-    return deletes_many(head) or subresources.action(head.method, level, head.query) in _HELD
+    """Whether its body is a document and no data: the emulator parses it, and some must be read to be decided on."""
+    if head.method == "PUT":
+        bucket, key = place(head.path)
+        level = "object" if key else "bucket" if bucket else "service"
+        return subresources.action(head.method, level, head.query) != "PutObject"
+    return deletes_many(head) or (head.method == "POST" and "uploadId" in head.query)
+
+
+def _check_size(document: bytes) -> None:
+    """Raise UnclearError if it would hold up everybody while it is parsed."""
+    if sum(map(document.count, (b"<", b'"', b"'"))) > MOST_MARKS:
+        raise UnclearError("The XML you provided has too many elements and attributes.")
 
 
 def _request_tags(name: str, headers: Mapping[str, str], body: bytes | None) -> Context | None:
     """The condition keys of tags that the request gives; None: it has them where nobody looks."""
-    if name in _HELD and name != "PutBucketPolicy":
+    if name in _READ and name != "PutBucketPolicy":
         try:
             given = [(each.findtext("{*}Key"), each.findtext("{*}Value")) for each in _elements(body or b"", "Tag")]
         except (iam_actions.ParseError, ValueError):

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, unquote
 
 from botocore.model import ListShape, Shape, StructureShape
 
+from aerodrome import bounded_json
 from aerodrome.api.wire import constraints, errors, routes
 
 MOST_QUERY_FIELDS = 200
@@ -75,7 +76,7 @@ def _from_body(shape: StructureShape, body: bytes) -> dict[str, Any]:
 
 def _json(body: bytes) -> Any:
     try:
-        document = json.loads(body.decode(), parse_constant=_no_constant)
+        document = bounded_json.loads(body, parse_constant=_no_constant)
         if _SURROGATE.search(body):
             json.dumps(document, ensure_ascii=False).encode()
     except UnicodeDecodeError:

@@ -7,6 +7,7 @@ that what it decides about is what is carried out.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +21,8 @@ from xml.etree import ElementTree as ET
 import cbor2
 from botocore.model import ListShape, MapShape, OperationModel, Shape, StructureShape
 
-from aerodrome import query_forms, service_models
+from aerodrome import bounded_json, query_forms, service_models
+from aerodrome.bounded_json import TooManyValuesError
 
 SERVICE = "cloudwatch"
 """botocore's name."""
@@ -208,14 +210,36 @@ def _fields(query: str, body: bytes) -> dict[str, str]:
 
 def _json(body: bytes) -> Any:
     try:
-        return json.loads(body or b"{}")
+        return bounded_json.loads(body or b"{}")
     except (ValueError, RecursionError):
         raise UnreadableError("The body of the request is not JSON.") from None
 
 
+class _CountedReads(io.BytesIO):
+    """The bytes of a body; the decoder reads once or more for each value."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body)
+        self._left = bounded_json.MOST_VALUES
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As of any file."""
+        self._left -= 1
+        if self._left < 0:
+            raise TooManyValuesError(bounded_json.MOST_VALUES)
+        return super().read(size)
+
+    def seekable(self) -> bool:
+        """No: the decoder would read ahead."""
+        return False
+
+
 def _cbor(body: bytes) -> Any:
+    if not body:
+        return {}
     try:
-        return cbor2.loads(body) if body else {}
+        # A value has one byte at least: only a longer body can have too many.
+        return cbor2.load(_CountedReads(body)) if len(body) > bounded_json.MOST_VALUES else cbor2.loads(body)
     except Exception:  # noqa: BLE001 - what a hostile body makes of the decoder is its sender's affair
         raise UnreadableError("The body of the request is not CBOR.") from None
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aerodrome.api.aws import operations, passing, s3
+from aerodrome import bounded_json
+from aerodrome.api.aws import operations, passing, readings, s3
 from aerodrome.api.aws.requested import BEYOND, OnwardHead, UnclearError, UnservedError, parsed
 
 
@@ -269,3 +270,53 @@ def test_what_leads_astray_is_not_passed_on():
     assert b"Credential=C/d/r/s3/aws4_request" in passed[b"authorization"]
     presigned = "X-Amz-Signature=a&x-id=GetObject&X-Amz-Security-Token=t&versionId=v"
     assert passing.target("/b/a b", presigned) == "/b/a%20b?x-id=GetObject&versionId=v"
+
+
+MANY = bounded_json.MOST_VALUES
+PUT_ITEM = head("POST", x_amz_target="DynamoDB_20120810.PutItem")
+
+
+@pytest.mark.parametrize(
+    ("service", "asked", "body"),
+    [
+        ("dynamodb", PUT_ITEM, b'{"Item":{"a":[%s[]]}}' % (b"[]," * MANY)),
+        ("dynamodb", PUT_ITEM, b'{"Item":{"a":[%s{}]}}' % (b"{}," * MANY)),
+        ("sqs", head("POST", x_amz_target="AmazonSQS.SendMessage"), b'{"QueueUrl":[%s1]}' % (b"1," * MANY)),
+        (
+            "sns", head("POST", content_type="application/x-www-form-urlencoded"),
+            b"Action=Publish&Message=" + b"%41" * (readings.MOST_ESCAPES + 1),
+        ),
+        ("sns", head("POST", content_type="application/x-www-form-urlencoded"), b"Action=Publish" + b"&a=b" * MANY),
+    ],
+)  # fmt: skip
+def test_what_would_hold_up_everybody_while_it_is_read_is_refused(service, asked, body):
+    with pytest.raises(UnclearError, match=r"too many|more than"):
+        operations.requested(service, asked, body, region="us-east-1", account="000000000000")
+
+
+def test_a_long_text_of_whatever_is_read():
+    text = json.dumps({"Item": {"a": {"S": '[{,"' * MANY}}, "TableName": "t"}).encode()
+    assert operations.requested("dynamodb", PUT_ITEM, text, region="us-east-1", account="000000000000").checks
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        head("POST", "/bucket", query="delete"), head("PUT", "/bucket", query="lifecycle"),
+        head("POST", "/bucket/k", query="uploadId=1"), head("PUT", "/bucket/k", query="tagging"),
+        head("PUT", "/bucket"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("piece", [b"<a/>", b"<a b='' c=\"\"/>"])
+def test_a_document_of_s3_with_very_many_elements_is_refused(asked, piece):
+    assert s3.is_held(asked)
+    with pytest.raises(UnclearError, match="too many elements"):
+        s3.requested(asked, b"<x>" + piece * s3.MOST_MARKS + b"</x>")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [head("PUT", "/bucket/k"), head("PUT", "/bucket/k", query="uploadId=1&partNumber=1"), head("GET", "/bucket/k")],
+)
+def test_data_of_s3_is_passed_as_it_comes(asked):
+    assert not s3.is_held(asked)
