@@ -13,13 +13,18 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from aerodrome import bounded_json
 from aerodrome.airflow.versions import Version
+from aerodrome.bounded_json import TooManyValuesError
 from aerodrome.errors import CallerError
 
 METHODS = ("GET", "PUT", "POST", "PATCH", "DELETE")
 
 RESPONSE_LIMIT = 6 * 1024 * 1024
 """Bytes that an answer may have (MWAA's quota)."""
+
+DEEPEST = 100
+"""Lists and objects in each other that an answer may have; arbitrary, far above any of Airflow's."""
 
 TIMEOUT = 10.0
 """Seconds that a call may take (MWAA's quota)."""
@@ -68,14 +73,16 @@ def request(version: Version, *, path: str, method: str, query: Any = None, body
 def document(status: int, body: bytes) -> tuple[int, Any]:
     """The status code and the JSON document of Airflow's answer: `{}` when it has no body.
 
-    An answer that is too long or no JSON is reported as Airflow's failure (502).
+    An answer that is too long, or no JSON that can be sent on, is reported as Airflow's failure (502).
     """
     if len(body) > RESPONSE_LIMIT:
         return 502, {"title": "Response too large", "detail": f"The response is longer than {RESPONSE_LIMIT} bytes."}
     if not body.strip():
         return status, {}
     try:
-        return status, json.loads(body)
+        return status, bounded_json.strictly(body, deepest=DEEPEST)
+    except TooManyValuesError as error:
+        return 502, {"title": "Response too large", "detail": f"The response cannot be read: {error}."}
     except ValueError:
         text = body[:2000].decode(errors="replace")
         return (status if status >= 400 else 502), {"title": "Not a JSON document", "detail": text}  # noqa: PLR2004 - HTTP

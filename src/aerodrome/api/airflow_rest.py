@@ -6,11 +6,14 @@ module has only the connection and its failures. The caller says in whose name, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+from anyio import CapacityLimiter, to_thread
 from yarl import URL
 
 from aerodrome.airflow import rest, versions
@@ -21,8 +24,17 @@ from aerodrome.identity import tokens
 from aerodrome.model.environment import Environment
 from aerodrome.model.tenant import Tenant
 
+AT_ONCE = 8
+"""Calls of one environment's Airflow at one time; the next wait for them, within their time."""
+
+QUICK = 32 * 2**10
+"""Bytes of an answer that is read at once; longer ones are read by a thread, one after the other."""
+
 _GATEWAY_TIMEOUT = 504
 _BAD_GATEWAY = 502
+
+_NO_TIMEOUT = aiohttp.ClientTimeout(total=None)
+"""The time of a call counts from before it is sent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +44,8 @@ class Caller:
     minter: tokens.Minter
     web_server: Callable[[Tenant], WebServer]
     clock: Clock
+    _under_way: dict[str, _Calls] = field(default_factory=dict)
+    _reader: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
 
     async def call(
         self, environment: Environment, method: str, path: str, query: Any, body: Any, *, subject: str, role: str
@@ -45,28 +59,54 @@ class Caller:
         version = versions.lookup(environment.spec.airflow_version)
         request = rest.request(version, path=path, method=method, query=query, body=body)
         token = self.minter.mint(subject=subject, role=role, environment=environment.name, now=self.clock())
-        connector = self.web_server(environment.tenant).connector()
-        timeout = aiohttp.ClientTimeout(total=rest.TIMEOUT)
-        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-            return await _sent(session, environment.name, request, token)
+        try:
+            async with asyncio.timeout(rest.TIMEOUT), self._place(environment.identifier):
+                connector = self.web_server(environment.tenant).connector()
+                async with aiohttp.ClientSession(connector=connector, timeout=_NO_TIMEOUT) as session:
+                    status, body = await _sent(session, environment.name, request, token)
+        except TimeoutError:
+            sentence = f"Airflow did not answer within {rest.TIMEOUT:.0f} seconds; the call may still take effect."
+            return _GATEWAY_TIMEOUT, _failure(sentence)
+        except aiohttp.ClientError as error:
+            sentence = f"Airflow's answer could not be read ({type(error).__name__}); the call may have taken effect."
+            return _BAD_GATEWAY, _failure(sentence)
+        if len(body) <= QUICK:
+            return rest.document(status, body)
+        return await to_thread.run_sync(rest.document, status, body, limiter=self._reader)
+
+    @asynccontextmanager
+    async def _place(self, environment: str) -> AsyncIterator[None]:
+        """One of the calls that an environment may have under way, for the block."""
+        calls = self._under_way.setdefault(environment, _Calls())
+        calls.known += 1
+        try:
+            async with calls.free:
+                yield
+        finally:
+            calls.known -= 1
+            if not calls.known:
+                del self._under_way[environment]
 
 
-async def _sent(session: aiohttp.ClientSession, name: str, request: rest.RestRequest, token: str) -> tuple[int, Any]:
+@dataclass
+class _Calls:
+    """The calls of one environment's Airflow."""
+
+    free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    known: int = 0
+
+
+async def _sent(session: aiohttp.ClientSession, name: str, request: rest.RestRequest, token: str) -> tuple[int, bytes]:
+    """Status and body of Airflow's answer."""
     url = URL(f"http://localhost{request.target}", encoded=True)
     headers = {**request.headers, "Authorization": f"Bearer {token}"}
     try:
         async with session.request(
             request.method, url, headers=headers, data=request.body, allow_redirects=False
         ) as response:
-            return rest.document(response.status, await _body(response))
+            return response.status, await _body(response)
     except aiohttp.ClientConnectorError as error:
         raise RetryError(f"The web server of '{name}' cannot be reached; try again in a moment.") from error
-    except TimeoutError:
-        sentence = f"Airflow did not answer within {rest.TIMEOUT:.0f} seconds; the call may still take effect."
-        return _GATEWAY_TIMEOUT, _failure(sentence)
-    except aiohttp.ClientError as error:
-        sentence = f"Airflow's answer could not be read ({type(error).__name__}); the call may have taken effect."
-        return _BAD_GATEWAY, _failure(sentence)
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:

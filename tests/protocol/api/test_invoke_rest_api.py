@@ -164,6 +164,12 @@ async def airflow(scope: Scope, receive: Receive, send: Send) -> None:
             return
         case "large":
             response = PlainTextResponse(b"x" * (rest.RESPONSE_LIMIT + 1))
+        case "deep":
+            response = PlainTextResponse("[" * 900 + "]" * 900)
+        case "many":
+            response = PlainTextResponse(f"[{'[],' * (rest.RESPONSE_LIMIT // 4)}0]")
+        case "nan":
+            response = PlainTextResponse('{"value": NaN}')
         case "empty":
             response = Response(status_code=204)
         case "broken":
@@ -247,7 +253,10 @@ def test_an_empty_answer_is_an_empty_document(called: Any) -> None:
 
 
 @pytest.mark.usefixtures("web_socket")
-@pytest.mark.parametrize(("path", "status"), [("/slow", 504), ("/large", 502), ("/broken", 502)])
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/slow", 504), ("/large", 502), ("/broken", 502), ("/deep", 502), ("/many", 502), ("/nan", 502)],
+)
 def test_an_answer_that_does_not_come(called: Any, monkeypatch: pytest.MonkeyPatch, path: str, status: int) -> None:
     if status == 504:  # the others come, however busy the machine is
         monkeypatch.setattr(rest, "TIMEOUT", 0.5)

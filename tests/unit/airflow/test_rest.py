@@ -99,6 +99,16 @@ def test_an_answer_beyond_the_quota_is_airflows_failure():
     assert rest.document(200, b'"' + b"x" * rest.RESPONSE_LIMIT + b'"')[0] == 502
 
 
+@pytest.mark.parametrize(
+    "body",
+    ["NaN", '{"a": [Infinity]}', "1e999", "[" * 200 + "]" * 200, "[" * 100_000, f"[{'[],' * 2**20}0]", "9" * 9999],
+)
+def test_an_answer_that_cannot_be_read_or_sent_on_is_airflows_failure(body):
+    status, told = rest.document(200, body.encode())
+    assert status == 502
+    assert json.loads(json.dumps(told, allow_nan=False))["title"]
+
+
 def test_airflow_1_has_no_rest_api():
     with pytest.raises(CallerError, match=r"Airflow 1\.10\.15 has no REST API .* command line"):
         rest.request(versions.lookup("1.10.15"), path="/dags", method="GET")
