@@ -1,8 +1,9 @@
 """Keeps the services that all environments share: PostgreSQL, the AWS emulator, its door and log store, or twins.
 
-It starts or adopts them, looks every second whether they live (it sees PostgreSQL's death at once), starts them again
-if they do not, and stops them for `down`. It also makes the databases that the emulator asks for and must not make
-itself. It must outlive every failure of a service, and decides nothing about environments.
+It starts or adopts them (of our own programs, those of this version), looks every second whether they live (it sees
+PostgreSQL's death at once), starts them again if they do not, and stops them for `down`. It also makes the databases
+that the emulator asks for and must not make itself. It must outlive every failure of a service, and decides nothing
+about environments.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from aerodrome.emulator.redshift import warehouses
 from aerodrome.errors import AerodromeError
 from aerodrome.identity import key_files
 from aerodrome.ledger.principals import control_plane_access_key
-from aerodrome.services import clusters, daemon, databases, folders, heartbeat, postgres
+from aerodrome.services import clusters, daemon, databases, folders, heartbeat, postgres, program
 from aerodrome.services.clusters import Cluster
 from aerodrome.settings import AWS, EMBEDDED, Settings
 from aerodrome.telemetry import launch as log_store
@@ -243,6 +244,7 @@ class Keeper:
         process = self._daemon(described)
         if daemon.is_of_another_user(process):
             daemon.stop(process)
+        _end_if_earlier(process)
         if self._host is not None and not daemon.is_running(process):
             process = replace(process, confinement=self._host.prepared())
         daemon.start(process)
@@ -255,6 +257,7 @@ class Keeper:
         """Start the log store or adopt it; it answers for CloudWatch Logs behind the door."""
         folders.make(self._settings.paths.telemetry, folders.PRIVATE)
         process, described = self._logs(), self._log_store()
+        _end_if_earlier(process)
         daemon.start(process)
         daemon.wait_until(process, lambda: log_store.answers(described))
 
@@ -264,9 +267,7 @@ class Keeper:
             return
         door, address = self._door(), OwnAddress(port=self._aws_port())
         identity = launch.identity(self._settings.paths.aws)
-        found = launch.told(address, rules.DOOR_HEALTH)
-        if found.get("door") == identity and "answers" not in found:  # of a version that left STS to the API
-            daemon.stop(door)
+        _end_if_earlier(door)
         if not daemon.is_running(door):
             self._door_beat().unlink(missing_ok=True)  # of one before it, whose silence would count as this one's
         daemon.start(door)
@@ -309,6 +310,7 @@ class Keeper:
             pid_file=paths.run / ("aws-emulator-open.pid" if without_door else "aws-emulator-guarded.pid"),
             confinement=daemon.Confinement(user=self._emulators_user()),
             socket=described.address.socket,
+            code=program.code(),
         )
 
     def _older(self, described: launch.Emulator) -> daemon.Daemon:
@@ -344,6 +346,7 @@ class Keeper:
             cwd=paths.data,
             log=paths.logs / "aws-door.log",
             pid_file=paths.run / "aws-door.pid",
+            code=program.code(),
         )
 
     def _log_store(self) -> log_store.LogStore:
@@ -369,6 +372,7 @@ class Keeper:
             cwd=described.cwd,
             log=paths.logs / "log-store.log",
             pid_file=paths.run / "log-store.pid",
+            code=program.code(),
         )
 
     def _client(self, service: str) -> Any:
@@ -383,6 +387,13 @@ class Keeper:
         if self._settings.database_url != EMBEDDED:
             return "external"
         return "running" if postgres.cluster_if_up(self._settings.paths) is not None else "down"
+
+
+def _end_if_earlier(process: daemon.Daemon) -> None:
+    """End what another version of us has started, so that it is started anew; environments do not end with it."""
+    if daemon.is_of_other_code(process):
+        log.info("a service is of another version; replacing it", service=process.name)
+        daemon.stop(process)
 
 
 def _certificates() -> dict[str, str]:

@@ -14,7 +14,7 @@ import psutil
 import psycopg
 import pytest
 
-from aerodrome.services import clusters, postgres
+from aerodrome.services import clusters, postgres, processes
 from aerodrome.settings import Paths
 from matrices import EVERY_FAULT, sampled
 from product import BUCKET, wait_for
@@ -72,6 +72,22 @@ def test_a_run_outlives_the_control_plane_and_up_adopts(hardy):
     assert hardy.finished(NAME, "outlives", run) == "success"
     assert all_ready(hardy) == before
     assert hardy.get(NAME)["Status"] == "AVAILABLE"
+
+
+def test_up_after_an_update_of_aerodrome_replaces_its_own_processes_and_no_unit(hardy):
+    run = start_slow(hardy, "updated", 10)
+    before = all_ready(hardy)
+    names = ("control-plane", "aws-door", "aws-emulator-guarded", "log-store")
+    notes = {name: hardy.data / "run" / f"{name}.pid" for name in names}
+    earlier = {name: json.loads(path.read_text()) for name, path in notes.items()}
+    for name, path in notes.items():
+        path.write_text(json.dumps({**earlier[name], "code": "of another version"}))
+    hardy.run("up")
+    for name, path in notes.items():
+        assert json.loads(path.read_text())["pid"] != earlier[name]["pid"], name
+        assert processes.mark(earlier[name]["pid"]) != earlier[name]["mark"], name
+    assert hardy.finished(NAME, "updated", run) == "success"
+    assert all_ready(hardy) == before
 
 
 READER = """

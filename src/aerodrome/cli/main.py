@@ -86,7 +86,10 @@ def up(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Start Aerodrome; returns when the API answers. Running environments are adopted, stopped ones started."""
+    """Start Aerodrome; returns when the API answers. Running environments are adopted, stopped ones started.
+
+    After an update of Aerodrome, its own processes are replaced, and environments go on.
+    """
     with told() as settings:
         if foreground:
             from aerodrome import runtime  # noqa: PLC0415 - see above; the longest of all

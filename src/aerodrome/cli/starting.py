@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aerodrome.cli import operator_client
 from aerodrome.errors import BrokenError
-from aerodrome.services import daemon, uid_register
+from aerodrome.services import daemon, program, uid_register
 from aerodrome.settings import Settings
 
 START_LIMIT = 90.0
@@ -52,13 +52,16 @@ def control_plane(settings: Settings) -> daemon.Daemon:
 def up(settings: Settings) -> State:
     """Start the control plane detached and wait until its API answers; one that runs already is left alone.
 
+    After an update of Aerodrome, one of the earlier version is ended first. What environments run goes on.
     One that was killed, or told to end, may be there still for a moment: then another one is started after it.
 
     Raises:
         BrokenError: it ended at once, or its API does not answer.
     """
     uid_register.discard_copied_run(settings.paths)
-    described = control_plane(settings)
+    described = replace(control_plane(settings), code=program.code())
+    if daemon.is_of_other_code(described):
+        daemon.stop(described)
     before = daemon.find(described)
     running = daemon.start(described)
     try:

@@ -72,6 +72,8 @@ class Daemon:
     socket: Path | None = None
     """A unix socket that it finds bound, as descriptor 3 (sd_listen_fds(3)). We make it anew at each start, so nobody
     with less rights than ours chooses where the path leads; only its user and we may connect."""
+    code: str | None = None
+    """What it runs (`program.code`), so that `is_of_other_code` can tell after an update; None = nobody asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +100,15 @@ def start(daemon: Daemon) -> Running:
         mark = processes.mark(pid)
         if mark is None:
             raise ended(daemon)
-        private_files.write(daemon.pid_file, json.dumps({"pid": pid, "mark": mark}), durable=True)
+        note = {"pid": pid, "mark": mark, "code": daemon.code}
+        private_files.write(daemon.pid_file, json.dumps(note), durable=True)
         return Running(pid, mark)
 
 
 def find(daemon: Daemon) -> Running | None:
     """The living process that an earlier `start` (of this or a dead starter) left, or None."""
-    try:
-        note = json.loads(daemon.pid_file.read_text(encoding="utf-8"))
-        running = Running(int(note["pid"]), str(note["mark"]))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
-    return running if processes.mark(running.pid) == running.mark else None
+    found = _found(daemon)
+    return found[0] if found is not None else None
 
 
 def is_running(daemon: Daemon) -> bool:
@@ -121,6 +120,12 @@ def is_stopped(daemon: Daemon) -> bool:
     """Whether it lives and a signal has stopped it: it answers nobody, and does not go on by itself."""
     running = find(daemon)
     return running is not None and processes.is_stopped(running.pid)
+
+
+def is_of_other_code(daemon: Daemon) -> bool:
+    """Whether it lives and was started by another version than would start it now."""
+    found = _found(daemon)
+    return daemon.code is not None and found is not None and found[1] != daemon.code
 
 
 def is_of_another_user(daemon: Daemon) -> bool:
@@ -205,6 +210,16 @@ def shorten(log: Path) -> None:
 
 def _aside(log: Path) -> Path:
     return log.with_name(f"{log.name}.1")
+
+
+def _found(daemon: Daemon) -> tuple[Running, str | None] | None:
+    """The living process, and its code; earlier versions did not note that."""
+    try:
+        note = json.loads(daemon.pid_file.read_text(encoding="utf-8"))
+        running, code = Running(int(note["pid"]), str(note["mark"])), note.get("code")
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    return (running, code) if processes.mark(running.pid) == running.mark else None
 
 
 def _lock_file(daemon: Daemon) -> Path:

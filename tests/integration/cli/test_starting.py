@@ -14,6 +14,7 @@ from aerodrome import trees
 from aerodrome.cli import operator_client, starting
 from aerodrome.errors import BrokenError
 from aerodrome.services import daemon
+from aerodrome.services.program import code
 from aerodrome.settings import Settings
 
 
@@ -29,7 +30,7 @@ def settings():
 @pytest.fixture
 def program(settings, monkeypatch):
     """The control plane's place in the machine, with a program that does nothing."""
-    described = replace(starting.control_plane(settings), argv=("/bin/sleep", "600"), cwd=settings.data)
+    described = replace(starting.control_plane(settings), argv=("/bin/sleep", "600"), cwd=settings.data, code=code())
     monkeypatch.setattr(starting, "control_plane", lambda _: described)
     yield described
     daemon.stop(described)
@@ -54,6 +55,13 @@ def test_one_that_answers_is_left_alone(settings, program, monkeypatch):
     monkeypatch.setattr(operator_client, "is_up", lambda _: True)
     assert starting.up(settings).adopted
     assert daemon.find(program) == before
+
+
+def test_one_of_an_earlier_version_is_replaced(settings, program, monkeypatch):
+    before = daemon.start(replace(program, code="of another version"))
+    monkeypatch.setattr(operator_client, "is_up", lambda _: True)
+    assert not starting.up(settings).adopted
+    assert daemon.find(program) not in {None, before}
 
 
 @pytest.mark.usefixtures("program")

@@ -295,6 +295,18 @@ def test_a_confined_service_gains_no_rights_and_goes_before_others(make):
     assert any("/nonexistent/group refuses" in line for line in daemon.tail(service.log))
 
 
+def test_a_service_that_another_version_has_started_is_known_as_such(make):
+    service = replace(make("/bin/sleep", "600"), code="a")
+    assert not daemon.is_of_other_code(service)
+    daemon.start(service)
+    assert not daemon.is_of_other_code(service)
+    assert daemon.is_of_other_code(replace(service, code="b"))
+    assert not daemon.is_of_other_code(replace(service, code=None))
+    note = json.loads(service.pid_file.read_text())
+    service.pid_file.write_text(json.dumps({"pid": note["pid"], "mark": note["mark"]}))
+    assert daemon.is_of_other_code(service), "it was started by a version that noted no code"
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives another user")
 def test_a_service_of_another_user_is_known_as_such(make):
     service = make("/bin/sleep", "600")

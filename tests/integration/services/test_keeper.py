@@ -3,14 +3,14 @@ from __future__ import annotations
 import tempfile
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from aerodrome import trees
-from aerodrome.emulator import launch
 from aerodrome.keeper import Keeper
-from aerodrome.services import daemon, heartbeat
+from aerodrome.services import daemon, heartbeat, program
 from aerodrome.services.daemon import Daemon
 from aerodrome.settings import Settings
 
@@ -53,20 +53,25 @@ def test_a_door_that_starts_slowly_is_not_ended_for_the_silence_of_one_that_was_
     assert silent == [0.0]
 
 
-@pytest.mark.parametrize(("answers", "stays"), [({}, False), ({"answers": ["sts"]}, True)])
-def test_a_door_of_before_which_did_not_know_sts_is_replaced(monkeypatch, request, answers, stays):
+@pytest.mark.parametrize("is_updated", [False, True])
+def test_services_of_an_earlier_version_are_replaced_and_others_adopted(monkeypatch, request, is_updated):
     data = Path(tempfile.mkdtemp(prefix="aero-"))
     request.addfinalizer(lambda: trees.remove(data))
     keeper = Keeper(Settings(data=data, aws_port=4561))
-    door = replace(keeper._door(), argv=("/bin/sleep", "600"))
-    daemon.start(door)
-    request.addfinalizer(lambda: daemon.stop(door))
-    runs_still: list[bool] = []
-    monkeypatch.setattr(launch, "told", lambda *_: {"door": launch.identity(Settings(data=data).paths.aws), **answers})
-    monkeypatch.setattr(daemon, "start", lambda process: runs_still.append(daemon.is_running(process)))
+    before = {}
+    for service in (keeper._door(), keeper._logs(), keeper._daemon(keeper._emulator())):
+        sleeping = replace(service, argv=("/bin/sleep", "600"), confinement=None, cwd=data)
+        request.addfinalizer(partial(daemon.stop, sleeping))
+        before[service.name] = daemon.start(sleeping)
+    if is_updated:
+        monkeypatch.setattr(program, "code", lambda: "of another version")
+    found = {}
+    monkeypatch.setattr(daemon, "start", lambda process: found.setdefault(process.name, daemon.find(process)))
     monkeypatch.setattr(daemon, "wait_until", lambda *_: None)
     keeper._open_door()
-    assert runs_still == [stays]
+    keeper._start_logs()
+    keeper._start_emulator()
+    assert found == (dict.fromkeys(before) if is_updated else before)
 
 
 def test_the_door_trusts_the_authorities_that_the_control_plane_trusts(tmp_path, monkeypatch):

@@ -268,7 +268,7 @@ class Door:
         sentence = browsers.refusal(http.headers, domain=self._deps.domain)
         path = http.scope["path"]
         if sentence is None and path == rules.DOOR_HEALTH:
-            return JSONResponse({"door": self._deps.identity, "answers": [STS]})
+            return JSONResponse({"door": self._deps.identity})
         if sentence is None and (rules.is_private(path) or not path.startswith("/")):
             sentence = "the emulator's administration is not served"
         if sentence is None:
