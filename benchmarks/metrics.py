@@ -42,11 +42,8 @@ SECONDS = 120
 OF_A_PACKET = 10
 """Lines that are sent at once."""
 
-ENVIRONMENTS, METRICS, DAYS = 5, 60, 7
-"""What a week of metrics is: so many environments, each with so many metrics a minute.
-
-Each environment costs half a minute of CPU to write; what the store weighs hardly depends on how many there are.
-"""
+ENVIRONMENTS, METRICS, DAYS = 10, 60, 7
+"""What a week of metrics is: so many environments, each with so many metrics a minute."""
 
 BATCH = 1000
 """Points of one PutMetricData, which takes no more."""
