@@ -105,6 +105,10 @@ class Settings(BaseSettings):
     """As root: bytes that an environment's code may write to /tmp, TMPDIR and AIRFLOW_HOME (an MWAA worker has 20 GB),
     at most a quarter of the disk; it holds for cells that start from now on."""
 
+    dags_bytes: int = Field(default=2**30, ge=2**20)
+    """Bytes of all files that an environment's DAGs folder has from the bucket; an object that finds no room is not
+    taken. It holds for an environment from the next order for its services, such as an update."""
+
     task_logs_bytes: int = Field(default=4 * 2**30, ge=16 * 2**20)
     """As root: bytes of an environment's own task logs, at most a sixteenth of the disk; beyond it the oldest go. It
     holds for environments that are made from now on."""

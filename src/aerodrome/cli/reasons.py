@@ -129,7 +129,11 @@ def _sidecar(name: str, sidecar: Document) -> Iterator[Reason]:
     elif sidecar.get("error"):
         yield Reason("BUCKET", f"DAGs are not read from the bucket: {sidecar['error']}", _MENDING.format(name=name))
     for key, why in sorted((sidecar.get("refused") or {}).items()):
-        yield Reason("FILE_REFUSED", f"{key} is not taken from the bucket: {why}", "remove or rename the object")
+        yield Reason(
+            "FILE_REFUSED",
+            f"{key} is not taken from the bucket: {why}",
+            "remove or rename the object, or make room for it",
+        )
     if logs.get("error"):
         yield Reason(
             "LOGS_BEHIND",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from aerodrome.errors import BrokenError
+from aerodrome.sidecar.object_keys import MOST_BYTES
 from aerodrome.sidecar.room import TaskLogs
 
 CONFIG_LIMIT = 64 * 1024
@@ -116,6 +117,8 @@ class SidecarConfig:
     dag_prefix: str
     """Ends in `/`, or is empty: the whole bucket."""
     dags_dir: Path
+    dags_bytes: int
+    """Of all files that are brought there."""
     dags_seen_at: Path
     """Where Airflow finds the same folder."""
     aws_endpoint_url: str | None
@@ -187,6 +190,7 @@ def parse(document: object) -> SidecarConfig:
         bucket=_text(document, "bucket"),
         dag_prefix=f"{prefix}/" if prefix else "",
         dags_dir=_path(document, "dags_dir"),
+        dags_bytes=_dags_bytes(document),
         dags_seen_at=_path(document, "dags_seen_at" if "dags_seen_at" in document else "dags_dir"),
         aws_endpoint_url=_url(document, "aws_endpoint_url"),
         sts_endpoint_url=_url(document, "sts_endpoint_url"),
@@ -291,6 +295,13 @@ def _metrics(document: Json) -> MetricsConfig | None:
 def _measured(entry: Json) -> MeasuredConfig:
     memory = None if entry.get("memory") is None else _path(entry, "memory")
     return MeasuredConfig(memory=memory, queue_sql=_text(entry, "queue_sql"))
+
+
+def _dags_bytes(document: Json) -> int:
+    most = document.get("dags_bytes", MOST_BYTES)
+    if not isinstance(most, int) or isinstance(most, bool) or most <= 0:
+        raise _wrong("dags_bytes", "a number of bytes")
+    return most
 
 
 def _task_logs(document: Json) -> TaskLogs | None:

@@ -69,6 +69,11 @@ class DagsFolder:
         finally:
             probe.unlink()
 
+    def free(self) -> tuple[int, int]:
+        """Bytes that we may still write to the disk, and bytes that it has. Raises OSError."""
+        disk = os.statvfs(self.staging)
+        return disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+
     def observe(self) -> DiskTree:
         """Look at everything below the root.
 

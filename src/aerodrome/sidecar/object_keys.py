@@ -16,6 +16,9 @@ MAX_FILE_SIZE = 100 * 1024 * 1024
 MAX_FILES = 50_000
 """Objects of one environment; arbitrary, far above what Airflow parses in reasonable time."""
 
+MOST_BYTES = 2**30
+"""Bytes of all objects of one environment, unless `AERODROME_DAGS_BYTES` says otherwise; arbitrary, far above DAGs."""
+
 MAX_SEGMENT = 255
 """Bytes of one file name: NAME_MAX of Linux's file systems and of APFS."""
 

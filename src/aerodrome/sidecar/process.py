@@ -160,7 +160,11 @@ def _rounds(
     s3 = AwsEndpoint(_url(settings, "s3"), region=settings.region, service="s3")
     bucket = Bucket(s3, name=settings.bucket, prefix=settings.dag_prefix, signer=role)
     syncer = Syncer(
-        source=bucket, reader=ListingReader(bucket.page), tree=DagsFolder(settings.dags_dir), monotonic=time.monotonic
+        source=bucket,
+        reader=ListingReader(bucket.page),
+        tree=DagsFolder(settings.dags_dir),
+        monotonic=time.monotonic,
+        most_bytes=settings.dags_bytes,
     )
     syncer.prepare()
     table = None

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import structlog
 
+from aerodrome.model import limits
 from aerodrome.sidecar import backoff, diff, manifest, object_keys
 from aerodrome.sidecar.dags_folder import DagsFolder
 from aerodrome.sidecar.diff import ManifestEntry, SyncPlan
@@ -25,6 +26,12 @@ LOOKED_AT = 500
 
 LONGEST_RETRY = 60.0
 """Seconds between two tries of one object that cannot be fetched while the rest can; arbitrary."""
+
+PART_OF_RESERVE = 2
+"""A file is written only while the disk keeps one part in so many of its reserve free; what tasks write leaves all of
+it, so that tasks which fill the disk keep no DAG out."""
+
+MIB = 2**20
 
 CHANGED = frozenset({"PreconditionFailed", "NoSuchKey"})
 """The object is no longer the one that was listed: the next listing will tell."""
@@ -84,12 +91,19 @@ class Syncer:
     """Keeps one folder equal to one prefix. `prepare` comes before the first round."""
 
     def __init__(
-        self, *, source: ObjectSource, reader: Lister, tree: DagsFolder, monotonic: Callable[[], float]
+        self,
+        *,
+        source: ObjectSource,
+        reader: Lister,
+        tree: DagsFolder,
+        monotonic: Callable[[], float],
+        most_bytes: int = object_keys.MOST_BYTES,
     ) -> None:
         self._source = source
         self._reader = reader
         self._tree = tree
         self._monotonic = monotonic
+        self._most_bytes = most_bytes
         self._identity = f"s3://{source.name}/{source.prefix}"
         self._manifest_path = manifest.path_for(tree.root)
         self._manifest: dict[str, ManifestEntry] = {}
@@ -140,7 +154,7 @@ class Syncer:
         self._settled = False  # until the end of this function is reached
         before = self._manifest
         self._forget_troubles()
-        staged = self._fetch(plan.fetch)
+        staged = self._fetch(plan, disk)
         files = dict(plan.keep)
         deleted = self._delete(plan)
         placed = self._place(staged, disk, files)
@@ -155,14 +169,21 @@ class Syncer:
         self._settled = all(path in files or path in self._troubles for path in plan.fetch)
         return self._result(placed, deleted)
 
-    def _fetch(self, wanted: Mapping[str, Remote]) -> _Staged:
+    def _fetch(self, plan: SyncPlan, disk: diff.DiskTree) -> _Staged:
         staged = _Staged()
-        for path, remote in wanted.items():
+        held = {path: each.size for path, each in disk.files.items() if path in plan.keep or path in plan.fetch}
+        taken = sum(held.values())
+        for path, remote in plan.fetch.items():
             trouble = self._troubles.get(path)
             if trouble is not None and self._monotonic() < trouble.not_before:
                 continue
+            after = taken + remote.size - held.get(path, 0)
             try:
+                if reason := no_room(remote.size, after, self._most_bytes, *self._tree.free()):
+                    self._note(path, remote, reason)
+                    continue
                 staged.files[path] = self._fetch_one(remote)
+                taken = after
             except AwayError as error:
                 # Note it, so that one object which always fails cannot hold up those after it.
                 self._note(path, remote, str(error))
@@ -237,6 +258,22 @@ class Syncer:
             troubles = {files[path].key: each.sentence for path, each in self._troubles.items()}
             refused = {**refused, **troubles, **self._stuck}
         return Round(len(self._manifest), refused, placed, deleted)
+
+
+def no_room(size: int, after: int, most: int, free: int, disk: int) -> str | None:
+    """The sentence for an object for which there is no room; None when there is. All in bytes.
+
+    `after` is what all files would have together, `most` what they may have, `free` what the disk has free of `disk`.
+    """
+    if after > most:
+        return (
+            f"the DAGs folder would have more than {most / MIB:.0f} MiB with it: remove what no DAG needs from the "
+            "bucket; AERODROME_DAGS_BYTES gives more"
+        )
+    kept = limits.disk_reserve(disk) // PART_OF_RESERVE
+    if free - size < kept:
+        return f"the disk of Aerodrome's data has to keep {kept / MIB:.0f} MiB free: make space on it"
+    return None
 
 
 def rounds_between_looks(names: int) -> int:

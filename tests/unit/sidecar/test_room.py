@@ -49,3 +49,11 @@ def test_the_configuration_says_how_many_bytes() -> None:
     for most in (0, -1, True, "7", None):
         with pytest.raises(BrokenError, match="task_logs"):
             config.parse(WHOLE | {"task_logs": {"folder": "/data/logs", "most": most}})
+
+
+def test_what_the_dags_folder_may_have_is_told_or_usual():
+    assert config.parse(WHOLE).dags_bytes == 2**30
+    assert config.parse(WHOLE | {"dags_bytes": 7}).dags_bytes == 7
+    for most in (0, True, "7"):
+        with pytest.raises(BrokenError, match="dags_bytes"):
+            config.parse(WHOLE | {"dags_bytes": most})

@@ -6,8 +6,11 @@ import json
 import os
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aerodrome.errors import BrokenError
+from aerodrome.model import limits
 from aerodrome.sidecar import sync
 from aerodrome.sidecar.dags_folder import DagsFolder
 from aerodrome.sidecar.signed_http import AwayError, RefusalError
@@ -269,3 +272,43 @@ def test_a_change_in_a_large_tree_comes_at_once_and_damage_in_its_turn(bucket, s
 
 def test_large_trees_are_looked_at_less_often():
     assert [sync.rounds_between_looks(names) for names in (0, 500, 501, 50_000)] == [1, 1, 2, 100]
+
+
+def test_what_finds_no_room_in_the_folder_is_refused_and_keeps_nothing_else_out(bucket, tree, ticks, on_disk):
+    syncer = Syncer(source=bucket, reader=bucket, tree=tree, monotonic=ticks, most_bytes=10)
+    syncer.prepare()
+    bucket.put(a="12345", b="123456", c="12345")
+    done = syncer.round()
+    assert (done.placed, [*done.refused]) == (("a.py", "c.py"), ["dags/b.py"])
+    assert "AERODROME_DAGS_BYTES" in done.refused["dags/b.py"]
+    assert "dags/b.py" not in bucket.fetched
+    bucket.put(a="123456", c="54321")
+    done = syncer.round()
+    assert (done.placed, sorted(done.refused)) == (("c.py",), ["dags/a.py", "dags/b.py"])
+    assert on_disk() == {"a.py": "12345", "c.py": "54321"}
+
+    del bucket.objects["dags/c.py"]
+    syncer.round()
+    ticks.now += sync.LONGEST_RETRY
+    syncer.round()
+    assert on_disk() == {"a.py": "123456"}
+
+
+def test_a_disk_that_is_nearly_full_takes_no_file_until_there_is_room(
+    bucket, syncer, tree, ticks, on_disk, monkeypatch
+):
+    bucket.put(one="1")
+    monkeypatch.setattr(tree, "free", lambda: (limits.disk_reserve(2**40) // sync.PART_OF_RESERVE, 2**40))
+    done = syncer.round()
+    assert "make space" in done.refused["dags/one.py"]
+    assert (bucket.fetched, on_disk(), [*tree.staging.iterdir()]) == ([], {}, [])
+    monkeypatch.undo()
+    ticks.now += sync.LONGEST_RETRY
+    assert syncer.round().placed == ("one.py",)
+
+
+@given(*[st.integers(0, 2**42)] * 4)
+def test_whatever_is_taken_leaves_a_part_of_the_reserve(size, after, free, disk):
+    if sync.no_room(size, after, 2**30, free, disk) is None:
+        assert after <= 2**30
+        assert free - size >= limits.disk_reserve(disk) // sync.PART_OF_RESERVE

@@ -76,6 +76,7 @@ def sidecar(environment: LocalEnvironment, order: ServicesOrder) -> str:
         "bucket": arns.bucket_name(order.bucket_arn),
         "dag_prefix": order.dag_s3_path,
         "dags_dir": str(paths.dags),
+        "dags_bytes": plane.settings.dags_bytes,
         "dags_seen_at": str(airflow_home.path_of(airflow_home.DAGS, paths.dags)),
         "aws_endpoint_url": plane.aws_endpoint_url,
         "role_arn": order.execution_role_arn,
