@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from aerodrome import bounded_json
+
 LARGEST = 64 * 2**20
 """Bytes of all findings together."""
+
+LONGEST = 8 * 2**20
+"""Bytes of one finding; what is longer is none."""
 
 _LINES = 30
 _LETTERS = 1000
@@ -30,9 +34,10 @@ class Gathered:
         self._left -= len(data)
         if self._left < 0:
             return
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        *lines, rest = (self._rest + data).split(b"\n")
+        self._rest = rest[: LONGEST + 1]
         for line in lines:
-            finding = read(line)
+            finding = read(line) if len(line) <= LONGEST else None
             if finding is not None:
                 self._told(finding)
 
@@ -40,7 +45,7 @@ class Gathered:
 def read(line: bytes) -> dict[str, Any] | None:
     """One finding, with every part of the type that it must have; None for anything else. Pure."""
     try:
-        found = json.loads(line)
+        found = bounded_json.loads(line)
     except (ValueError, RecursionError):
         return None
     if not isinstance(found, dict) or not isinstance(found.get("event"), str):

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aerodrome import bounded_json
 from aerodrome.airflow import startup_variables
 from aerodrome.release import (
     building,
@@ -305,7 +306,22 @@ def test_findings_are_cut_out_of_the_stream_and_bounded(monkeypatch):
     assert len(seen) == 2
 
 
+def test_a_finding_that_is_long_or_has_very_many_values_is_none(monkeypatch):
+    many = b'{"event": "a", "count": [%s0]}' % (b"[]," * bounded_json.MOST_VALUES)
+    assert probe_reports.read(many) is None
+    seen = []
+    monkeypatch.setattr(probe_reports, "LONGEST", 20)
+    gathered = probe_reports.Gathered(seen.append)
+    for _ in range(100):
+        gathered.take(b'"' * 10)
+        assert len(gathered._rest) <= 21
+    gathered.take(b'\n{"event": "far too long"}\n{"event": "b"}\n')
+    assert [finding["event"] for finding in seen] == ["b"]
+
+
 def test_an_error_keeps_where_it_is():
+    hidden = ReleaseError("https://me:sesame@mine.test", code="X", tail=("https://sesame@mine.test/x",))
+    assert (str(hidden), hidden.tail) == ("https://***@mine.test", ("https://***@mine.test/x",))
     error = ReleaseError("m", code="X", file="a", line=2, package="p", tail=("t",))
     assert (error.code, error.file, error.line, error.package, error.tail) == ("X", "a", 2, "p", ("t",))
     assert Path(error.file or "").name == "a"
