@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from aerodrome.backends.local import groups, leftovers
 from aerodrome.backends.local import paths as local_paths
+from aerodrome.errors import RetryError
 from aerodrome.settings import Paths
 from lines import MAIN
 from matrices import EVERY_FAULT
@@ -99,7 +102,14 @@ def lose_first_zone(product, name: str) -> None:
     environment = local_paths.of(paths, name, product.environment(name)["identifier"])
     revision = next(int(each.name) for each in environment.run.iterdir() if each.name.isdecimal())
     cell = environment.cell(revision)
-    leftovers.end([cell], None, top=groups.known(paths))
+
+    def is_lost() -> bool:
+        with contextlib.suppress(RetryError):  # on a busy machine processes take a while to end
+            leftovers.end([cell], None, top=groups.known(paths))
+            return True
+        return False
+
+    wait_for("everything in the zone has ended", is_lost)
 
 
 def is_balanced(product, name: str, both: set[str]) -> bool:
