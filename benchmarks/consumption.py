@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,12 +10,13 @@ import psutil
 
 
 def pss(processes: Iterable[psutil.Process]) -> float:
-    """Summed proportional set size in MB: shared pages count once."""
+    """Summed proportional set size in MB: shared pages count once, and what has ended since it was found not at all."""
     total = 0
     for process in processes:
-        for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                total += int(line.split()[1])
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1])
     return total / 1024
 
 
