@@ -172,7 +172,7 @@ def may_read_secrets(product) -> Any:
 
 
 @contextmanager
-def watched(product, name: str, *, pause: float = 0.1) -> Iterator[list[str]]:
+def watched(product, name: str, *, pause: float = 0.25) -> Iterator[list[str]]:
     """Asks Airflow's web server again and again; the refusals that it gave are in the list.
 
     Each answer takes some hundredths of a second of a core from what is watched, which is why there are pauses.
@@ -251,7 +251,7 @@ def test_an_update_replaces_all_units_without_a_gap_and_lets_tasks_end(product, 
     may_read_secrets(product).create_secret(Name=f"{name}/colour", SecretString="blue")
     put(product, f"{name}/startup.sh", STARTUP.format(name=name))
     archive = plugins(helper__py="from . import nothing\n")
-    with watched(product, name, pause=0.5) as refusals:  # a build takes long, and is done beside what runs
+    with watched(product, name, pause=1.0) as refusals:  # a build takes long, and is done beside what runs
         product.update(
             name,
             RequirementsS3Path=f"{name}/requirements.txt",
@@ -352,7 +352,7 @@ def units_that_do_not_come_up(_product):
 def test_a_failed_update_leaves_everything_as_it_was(product, steady, update, code, words):
     before = product.get(steady)
     units = {unit["name"]: unit["pid"] for unit in product.environment(steady)["units"]}
-    with watched(product, steady, pause=0.3) as refusals:  # its web server is to be left alone
+    with watched(product, steady, pause=0.5) as refusals:  # its web server is to be left alone
         product.update(steady, **update(product))
         after = product.wait_until(steady, "UPDATE_FAILED")
     assert refusals == []
@@ -472,7 +472,7 @@ def test_a_newer_lock_is_applied_in_the_window_and_lets_tasks_end(product, stead
     product.wait_until(steady, "AVAILABLE")
 
     before = product.environment(steady)["revision"]
-    with watched(product, steady, pause=0.3) as refusals:
+    with watched(product, steady, pause=0.5) as refusals:
         pretend_that_the_lock_is_older(product, steady)
         wait_for("maintenance begins", lambda: product.get(steady)["Status"] == "MAINTENANCE")
         found = product.wait_until(steady, "AVAILABLE")
