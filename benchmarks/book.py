@@ -26,11 +26,11 @@ except ImportError:
     from airflow.operators.python import get_current_context
 
 def note(what, number):
-    import json, socket, time
+    import json, os, socket, time
     instance = get_current_context()["ti"]
     row = {{
         "what": what, "run": instance.run_id, "number": number, "attempt": instance.try_number,
-        "host": socket.gethostname(), "at": time.time(),
+        "host": socket.gethostname(), "worker": os.getsid(0), "at": time.time(),
     }}
     with socket.create_connection(("127.0.0.1", {port}), 60) as connection:
         connection.sendall(json.dumps(row).encode() + b"\\n")
@@ -64,6 +64,9 @@ class Entry:
     number: int
     attempt: int
     host: str
+    worker: int
+    """The number of the worker's main process, whose session its tasks are in, also those that outlive it."""
+
     at: float
 
 
@@ -141,10 +144,8 @@ class Book:
             return len({(each.run, each.number) for each in self.entries if each.what == "done"})
 
 
-def judged(
-    entries: Sequence[Entry], wanted: Iterable[tuple[str, int]], kills: Mapping[str, Sequence[float]]
-) -> Verdict:
-    """What the rows say of the wanted tasks; `kills` maps host names to when their workers were killed."""
+def judged(entries: Sequence[Entry], wanted: Iterable[tuple[str, int]], kills: Mapping[int, float]) -> Verdict:
+    """What the rows say of the wanted tasks; `kills` maps the workers that were killed to when that was."""
     begun: dict[tuple[str, int], list[Entry]] = defaultdict(list)
     done = set()
     for entry in sorted(entries, key=lambda each: each.at):
@@ -155,9 +156,8 @@ def judged(
     doubled, delays = [], []
     for task, attempts in begun.items():
         for first, second in itertools.pairwise(attempts):
-            between = [killed for killed in kills.get(first.host, ()) if first.at <= killed <= second.at]
-            if between:
-                delays.append(second.at - between[0])
+            if first.worker in kills:
+                delays.append(second.at - kills[first.worker])
             else:
                 doubled.append(task)
     lost = tuple(task for task in wanted if task not in done)

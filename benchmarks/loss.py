@@ -20,7 +20,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
@@ -55,7 +55,7 @@ class Run:
         self.wanted: list[tuple[str, int]] = []
         self.runs: list[str] = []
         self.processes: set[int] = set()
-        self.kills: dict[str, list[float]] = defaultdict(list)
+        self.kills: dict[int, float] = {}
         self.changes: list[str] = []
         """What was done, and with how many tasks at its beginning and end."""
         self._victims: dict[int, str] = {}
@@ -145,7 +145,7 @@ class Run:
                 del self._victims[pid]
                 at = time.time()
                 os.kill(pid, signal.SIGKILL)
-                self.kills[host].append(at)
+                self.kills[pid] = at
                 self.console.print(f"  killed {host}")
 
     def _change(self) -> None:
@@ -218,8 +218,7 @@ def told(run: Run, verdict: book.Verdict, events: list[dict[str, object]], secon
     """Print what was found."""
     kinds = Counter(str(each["kind"]) for each in events)
     print(f"{len(run.wanted)} tasks in {seconds:.0f} s on Airflow {run.ours.version}: {verdict.done} done")
-    killed = sum(map(len, run.kills.values()))
-    print(f"{len(run.processes)} worker processes, {kinds['SCALING']} scalings, {killed} kills")
+    print(f"{len(run.processes)} worker processes, {kinds['SCALING']} scalings, {len(run.kills)} kills")
     print(
         f"{len(verdict.lost)} lost, {len(verdict.doubled)} doubled; {verdict.retried} retried after a kill, "
         f"{verdict.latest:.0f} s after it at the latest"
@@ -232,9 +231,10 @@ def told(run: Run, verdict: book.Verdict, events: list[dict[str, object]], secon
             print(f"  {what}: {task}")
             for entry in run.book.entries:
                 if (entry.run, entry.number) == task:
-                    print(f"    {entry.what} attempt {entry.attempt} on {entry.host} at {entry.at:.3f}")
-    for host, times in run.kills.items():
-        print(f"  killed: {host} at {', '.join(f'{at:.3f}' for at in times)}")
+                    where = f"{entry.host} (process {entry.worker})"
+                    print(f"    {entry.what} attempt {entry.attempt} on {where} at {entry.at:.3f}")
+    for pid, at in run.kills.items():
+        print(f"  killed: process {pid} at {at:.3f}")
 
 
 if __name__ == "__main__":
