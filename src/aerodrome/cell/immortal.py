@@ -37,7 +37,7 @@ def immortalise() -> int:
         _mark(found)
         for held in gc.get_referents(found):
             _mark(held)
-            if isinstance(held, types.CodeType):
+            if type(held) is types.CodeType:  # `isinstance` asks the object, and a lazy one would import what it is for
                 _mark_code(held)
     return len(known)
 
