@@ -19,7 +19,7 @@ def product(changing_product: Product) -> Product:
     return changing_product
 
 
-@pytest.mark.parametrize("option", sampled("dag_processor.parsing_processes", beside=("core.parallelism",)))
+@pytest.mark.parametrize("option", sampled("scheduler.max_tis_per_query", beside=("core.parallelism",)))
 def test_a_creation_that_cannot_succeed_says_why_and_leaves_nothing_running(product, option):
     """One unit that does not start is enough; with the other option none does, and each imports Airflow five times."""
     product.create("doomed", AirflowConfigurationOptions={option: "plenty"})
