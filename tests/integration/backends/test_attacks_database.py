@@ -17,6 +17,7 @@ from aerodrome.backends.databases.postgres import PostgresDatabases
 from aerodrome.model.release import Deployed
 from aerodrome.model.tenant import Tenant
 from aerodrome.services import clusters, databases
+from aerodrome.settings import Settings
 
 PASSWORD = "of the environment"
 
@@ -143,7 +144,7 @@ def test_what_is_damaged_is_told(cluster: clusters.Cluster, name, installation, 
 
 
 def test_what_the_former_version_missed_after_a_change_of_version_is_no_damage(
-    cluster: clusters.Cluster, name, installation
+    cluster: clusters.Cluster, name, installation, tmp_path
 ):
     with psycopg.connect(cluster.dsn(name, name, PASSWORD)) as theirs:
         theirs.execute(SOUND)
@@ -154,7 +155,11 @@ def test_what_the_former_version_missed_after_a_change_of_version_is_no_damage(
     (elsewhere / "db.py").write_text('_REVISION_HEADS_MAP: dict[str, str] = {\n    "2.11.0": "former",\n}\n')
     former = SimpleNamespace(packages=installation.packages / "former", version="2.11.2")
     found = PostgresDatabases(
-        SimpleNamespace(cluster=lambda: cluster, secrets=lambda _: SimpleNamespace(database_password=PASSWORD)),
+        SimpleNamespace(
+            cluster=lambda: cluster,
+            secrets=lambda _: SimpleNamespace(database_password=PASSWORD),
+            settings=Settings(data=tmp_path),
+        ),
         SimpleNamespace(installed=lambda version, _: {"3.3.1": installation, "2.11.2": former}[version]),
         SimpleNamespace(seen=lambda *_: None),
         None,
