@@ -25,17 +25,19 @@ def _lying(body, length):
     return body[:-4] + length.to_bytes(4, "little")
 
 
+# Named, because packed bytes hold the time at which they were packed: as a test's name
+# they would be another name in every process.
 @pytest.mark.parametrize(
     "packed",
     [
-        gzip.compress(bytes(101)),
-        _lying(gzip.compress(bytes(2**20)), 10),
-        _lying(gzip.compress(b"a"), 50),
-        gzip.compress(b"a") + gzip.compress(bytes(2**20)),
-        gzip.compress(b"a") + b"more",
-        gzip.compress(b"a")[:-1],
-        b"\x1f",
-        b"",
+        pytest.param(gzip.compress(bytes(101)), id="longer-than-allowed"),
+        pytest.param(_lying(gzip.compress(bytes(2**20)), 10), id="far-longer-than-it-says"),
+        pytest.param(_lying(gzip.compress(b"a"), 50), id="shorter-than-it-says"),
+        pytest.param(gzip.compress(b"a") + gzip.compress(bytes(2**20)), id="two-bodies"),
+        pytest.param(gzip.compress(b"a") + b"more", id="more-behind-it"),
+        pytest.param(gzip.compress(b"a")[:-1], id="cut-off"),
+        pytest.param(b"\x1f", id="a-byte"),
+        pytest.param(b"", id="nothing"),
     ],
 )
 def test_a_body_that_is_longer_than_it_says_or_than_is_allowed_is_refused(packed):
