@@ -46,6 +46,11 @@ METRICS = (
 )
 """All that is measured: name, dimension beside Environment, unit."""
 
+OF_DATABASE = (("Database", "WRITER"),)
+
+SOON = 5
+"""Seconds from the first look to the second, where no minute begins between them."""
+
 UNBOUNDED = 2**62
 """Bytes; version 1 of control groups says "no limit" by a number near 2^63."""
 
@@ -86,7 +91,7 @@ Asked = Callable[[], tuple[float, float, float, float] | None]
 
 
 class Measuring:
-    """Measures once a minute."""
+    """Measures once a minute. Shares of the processor need two looks: the second comes soon after the first."""
 
     def __init__(
         self,
@@ -103,38 +108,42 @@ class Measuring:
         self._machine_before: MachineUsage | None = None
         self._processors = processors
         self._before: dict[str, UnitUsage] = {}
-        self._then = 0.0
+        self._then: float | None = None
+        self._has_shares = False
 
     def __call__(self, now: float) -> list[Measured]:
         """What is measured at this time; empty when it is too early."""
-        if now // MINUTE == self._then // MINUTE:
+        then, is_new_minute = self._then, self._then is None or now // MINUTE != self._then // MINUTE
+        if not is_new_minute and (self._has_shares or now - (then or 0.0) < SOON):
             return []
-        usage, seconds = self._usage(), now - self._then
         minute = int(now // MINUTE) * MINUTE
-        found = list(_containers(usage, self._before, seconds * self._processors, minute))
-        self._before, self._then = usage, now
-        machine, before = self._machine(), self._machine_before
-        self._machine_before = machine
-        if machine is not None:
-            found += _of_machine(machine, before, minute)
-        asked = self._asked()
-        return found if asked is None else [*found, *_of_database(asked, minute)]
+        found: list[Measured] = []
+        usage, machine = self._usage(), self._machine()
+        if then is not None and now > then:
+            found += _containers(usage, self._before, (now - then) * self._processors, minute)
+            self._has_shares = bool(found)
+            found += _machine_share(machine, self._machine_before, minute)
+        self._before, self._machine_before, self._then = usage, machine, now
+        if is_new_minute:
+            found += _free_memory(machine, minute)
+            asked = self._asked()
+            found += [] if asked is None else _of_database(asked, minute)
+        return found
 
 
 def _containers(
     usage: dict[str, UnitUsage], before: dict[str, UnitUsage], available: float, minute: int
 ) -> Iterator[Measured]:
-    """One sample for each worker; of what runs on one machine at MWAA, the sum."""
+    """One sample for each worker; of what runs on one machine at MWAA, the sum. A unit that began since began at 0."""
     workers = sorted(each.number for each in usage.values() if each.component == BASE_WORKER)
     sums: dict[tuple[str, int], tuple[float, float]] = {}
     for key, each in usage.items():
-        if key not in before:
-            continue  # it has begun meanwhile
         is_worker = each.component == BASE_WORKER
         component = ADDITIONAL_WORKER if is_worker and each.number != workers[0] else each.component
         place = component, each.number if is_worker else 0
         processor, memory = sums.get(place, (0.0, 0.0))
-        share = max(0.0, each.processor - before[key].processor) / available * 100
+        used = each.processor - (before[key].processor if key in before else 0.0)
+        share = max(0.0, used) / available * 100
         sums[place] = processor + share, max(memory, each.memory)
     for name in ("CPUUtilization", "MemoryUtilization"):
         samples: dict[str, dict[float, float]] = {}
@@ -148,22 +157,25 @@ def _containers(
 
 def _of_database(asked: tuple[float, float, float, float], minute: int) -> Iterator[Measured]:
     queued, running, age, connections = asked
-    queue, database = (("Queue", "default"),), (("Database", "WRITER"),)
+    queue = (("Queue", "default"),)
     for name, dimensions, unit, value in (
         ("QueuedTasks", queue, COUNT, queued),
         ("RunningTasks", queue, COUNT, running),
         ("ApproximateAgeOfOldestTask", queue, SECONDS, age),
-        ("DatabaseConnections", database, COUNT, connections),
+        ("DatabaseConnections", OF_DATABASE, COUNT, connections),
     ):
         yield Measured(name, dimensions, unit, minute, {max(value, 0.0): 1.0}, NAMESPACE)
 
 
-def _of_machine(machine: MachineUsage, before: MachineUsage | None, minute: int) -> Iterator[Measured]:
-    database = (("Database", "WRITER"),)
-    yield Measured("FreeableMemory", database, BYTES, minute, {machine.available: 1.0}, NAMESPACE)
-    if before is not None and machine.total > before.total:
+def _free_memory(machine: MachineUsage | None, minute: int) -> Iterator[Measured]:
+    if machine is not None:
+        yield Measured("FreeableMemory", OF_DATABASE, BYTES, minute, {machine.available: 1.0}, NAMESPACE)
+
+
+def _machine_share(machine: MachineUsage | None, before: MachineUsage | None, minute: int) -> Iterator[Measured]:
+    if machine is not None and before is not None and machine.total > before.total:
         share = (machine.busy - before.busy) / (machine.total - before.total) * 100
-        yield Measured("CPUUtilization", database, PERCENT, minute, {round(max(share, 0.0), 3): 1.0}, NAMESPACE)
+        yield Measured("CPUUtilization", OF_DATABASE, PERCENT, minute, {round(max(share, 0.0), 3): 1.0}, NAMESPACE)
 
 
 def machine(database: DatabaseConfig | None) -> MachineUsage | None:

@@ -35,11 +35,29 @@ def test_containers_have_shares_of_all_processors_and_each_worker_is_a_sample():
     assert measure(START) == []
     assert measure(START + 1) == []  # too early
     found = values(measure(START + 60))
+    assert measure(START + 119) == []  # one sample a minute
     assert found["CPUUtilization", "Scheduler"] == {30.0: 1}
     assert found["CPUUtilization", "WebServer"] == {0.0: 1}
     assert found["CPUUtilization", "BaseWorker"] == {10.0: 1}
-    assert found["CPUUtilization", "AdditionalWorker"] == {5.0: 2}  # SampleCount: how many there are
+    assert found["CPUUtilization", "AdditionalWorker"] == {5.0: 2, 41.667: 1}  # SampleCount: how many there are
     assert found["MemoryUtilization", "Scheduler"] == {40: 1}
+
+
+def test_shares_are_told_soon_after_the_first_look_and_then_once_a_minute():
+    samples = [{}, sample(web=5), sample(web=11)]
+    measure = Measuring(lambda: samples.pop(0), lambda: (0.0, 0.0, 0.0, 0.0), processors=1)
+    assert ("CPUUtilization", "WebServer") not in values(measure(START + 10))
+    found = values(measure(START + 20))
+    assert found == {("CPUUtilization", "WebServer"): {50.0: 1}, ("MemoryUtilization", "WebServer"): {5: 1}}
+    assert measure(START + 30) == []
+    assert values(measure(START + 60))["CPUUtilization", "WebServer"] == {15.0: 1}
+
+
+def test_a_clock_that_was_set_back_tells_no_share():
+    samples = [sample(web=5), sample(web=11)]
+    measure = Measuring(lambda: samples.pop(0), lambda: None, processors=1)
+    assert measure(START) == []
+    assert measure(START - 3600) == []
 
 
 def test_queue_and_database_are_told_as_they_answer():
