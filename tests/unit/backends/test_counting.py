@@ -83,18 +83,25 @@ def test_a_queue_that_grows_is_counted_at_once_and_one_that_does_not_is_not(data
 
 
 @pytest.mark.parametrize("is_away", [True, False])
-def test_one_that_is_slow_or_away_is_left_alone_for_a_while(database, is_away):
+def test_one_that_is_slow_rests_in_proportion_whether_it_answers_or_fails(database, is_away):
     if is_away:
         database.rows = None
-    else:
-        database.takes = 1.0
+    database.takes = 1.0
     found = database.look(1, messages=3)
     assert (found is None) == is_away
     assert database.asked_in(REST - 1, messages=3) == 0
     again = database.look(0, messages=3)
     assert (again and again.counted_at) == (found and found.counted_at)  # who gets an old count can tell
-    database.rows, database.takes = SOME, 0.0
+    database.rows, database.takes = SOME, 0.1
     assert database.asked_in(2, messages=3) >= 1
-    assert database.look(1, messages=3) is not None
+    assert database.look(1, messages=3) is not None  # a busy machine: workers go on following
+    assert database.asked_in(10, messages=3) >= 8
     database.counts.forget("one")
     assert database.look(0, messages=3) is not None
+
+
+def test_one_that_refuses_at_once_is_asked_again_soon(database):
+    database.rows = None
+    assert database.look(1, messages=3) is None
+    database.rows = SOME
+    assert database.look(1, messages=3) is not None

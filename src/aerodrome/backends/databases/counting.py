@@ -1,12 +1,12 @@
 """Counts the tasks of environments in their metadata databases, now and then: for workers that follow the load.
 
-An environment's code can make any query there slow. So a count that takes long is not repeated soon.
+An environment's code can make any query there slow. So the longer a count took, the later is the next: counts take a
+tenth of the time at most.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -31,11 +31,8 @@ GROWN_EVERY = 0.2
 IDLE_EVERY = 5.0
 """Seconds, while its queue is empty and the last count found nothing."""
 
-SLOW = 0.5
-"""Seconds that a count may take; after a slower one, or a failed one,"""
-
-REST = 15.0
-"""nobody counts for so many seconds."""
+REST = 9.0
+"""After a count, or a try, nobody counts for so many times as long as it took."""
 
 LIMIT = 1_000_000
 """More tasks than that are as good as that many."""
@@ -48,7 +45,7 @@ class _Count:
     tasks: TasksSeen | None
     at: float
     messages: int | None
-    rests_until: float = -math.inf
+    rests_until: float
 
 
 @dataclass(slots=True)
@@ -78,8 +75,7 @@ class TaskCounts:
             rows = metadata.execute(cluster, name, password, query, patience=1)
             tasks = _counted(rows, now)
         ended = time.monotonic()
-        rests_until = ended + REST if tasks is None or ended - now > SLOW else -math.inf
-        self._last[identifier] = _Count(tasks, ended, messages, rests_until)
+        self._last[identifier] = _Count(tasks, ended, messages, rests_until=ended + REST * (ended - now))
         return tasks
 
     def forget(self, identifier: str) -> None:
