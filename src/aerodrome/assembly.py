@@ -214,7 +214,7 @@ class _Rooms:
 
     def _troubles(self, overcommitment: Overcommitment) -> list[str]:
         found = [*disks.troubles(disks.look(self.settings.paths)), *self.crew.troubles(), overcommitment.sentence()]
-        found += self.export.troubles() if self.export else []
+        found += [*warm.troubles(self.settings.paths), *(self.export.troubles() if self.export else [])]
         return [each for each in found if each]
 
     def gateway(self) -> Gateway:

@@ -55,13 +55,12 @@ def file(folder: Path) -> Path:
     return folder / "prime.json"
 
 
-def served_at(folder: Path) -> Path | None:
-    """The socket of the process that is primed in the folder; None while it is not."""
+def socket(folder: Path) -> Path | None:
+    """Where the process that is, or is to be, primed in the folder serves; None = none is to be."""
     try:
-        document = json.loads(file(folder).read_text(encoding="utf-8"))
+        return Path(json.loads(file(folder).read_text(encoding="utf-8"))["socket"])
     except (OSError, ValueError):
         return None
-    return Path(document["socket"]) if (folder / ASKED).exists() else None
 
 
 def shared(context: Context) -> str:

@@ -1,8 +1,8 @@
 """The primed process: a second warm process, which has run a script before it forks cells.
 
-The warm process forks it at its start, and it ends with the warm process. The script leaves in memory what most
-environments' units need, and returns; what it is and which environments may have it, only the writer of the file knows.
-It knows no environment.
+The warm process forks it at its start, and again if it was killed; it ends with the warm process. The script leaves in
+memory what most environments' units need, and returns; what it is and which environments may have it, only the writer
+of the file knows. It knows no environment.
 
 The file is an object: `socket`, where it serves once the script has returned; `argv`, `env` and `cwd` of the script;
 and `views`, folders that the script finds at other paths (see `mounts`).
@@ -29,26 +29,55 @@ LOWER = 10
 """By how much the script's niceness is higher."""
 
 
-def start(file: str, serve: Callable[[str], int]) -> None:
-    """Forks the primed process, which calls `serve` with the path of its socket; returns in the caller alone."""
-    parent = os.getpid()
-    try:
-        if os.fork():
+class Primed:
+    """The primed process, as the warm process sees it: its child."""
+
+    def __init__(self, file: str, serve: Callable[[str], int]) -> None:
+        """Starts it; it calls `serve` with the path of its socket. Never returns in the child."""
+        self._file = file
+        self._serve = serve
+        self._pid: int | None = None
+        self._is_over = False
+        self._start()
+
+    @property
+    def lives(self) -> bool:
+        """Whether there is one, which may not serve yet."""
+        if self._pid is not None:
+            pid, status = os.waitpid(self._pid, os.WNOHANG)
+            if pid:
+                self._pid = None
+                self._is_over = os.WIFEXITED(status)  # what its script could not do it cannot do the next time
+                logs.say(
+                    "the primed process has ended", code=os.waitstatus_to_exitcode(status), starts=not self._is_over
+                )
+        return self._pid is not None
+
+    def keep(self) -> None:
+        """Start it again if it was killed."""
+        if not self.lives and not self._is_over:
+            self._start()
+
+    def _start(self) -> None:
+        parent = os.getpid()
+        try:
+            self._pid = os.fork()
+        except OSError as error:
+            logs.say("no primed process", error=error.strerror or str(error))
             return
-    except OSError as error:
-        logs.say("no primed process", error=error.strerror or str(error))
-        return
-    code = 1
-    try:
-        kernel.close_all_but(set())
-        kernel.die_with_parent()
-        if os.getppid() == parent:
-            code = _run(json.loads(Path(file).read_text(encoding="utf-8")), serve)
-    except BaseException:  # noqa: BLE001 - the traceback belongs into the log, whatever it is
-        traceback.print_exc()
-    finally:
-        sys.stderr.flush()
-        os._exit(code)
+        if self._pid:
+            return
+        code = 1
+        try:
+            kernel.close_all_but(set())
+            kernel.die_with_parent()
+            if os.getppid() == parent:
+                code = _run(json.loads(Path(self._file).read_text(encoding="utf-8")), self._serve)
+        except BaseException:  # noqa: BLE001 - the traceback belongs into the log, whatever it is
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(code)
 
 
 def _run(wanted: dict[str, Any], serve: Callable[[str], int]) -> int:

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
+    from aerodrome.cell.primed import Primed
+
 PACKAGE = "aerodrome_cell"  # this folder's name inside the process: in sys.modules, and never on sys.path
 PATIENCE = 20.0  # seconds in which a new cell says that it serves
 LONGEST_REPORT = 64 * 1024  # bytes
@@ -62,17 +64,23 @@ def main() -> int:
     for needed in ("agent", "lent"):
         _room(needed)  # loaded now, so that every cell is of this very version, whatever is installed meanwhile
     done = preload(options.modules)
-    if options.prime:
-        _room("primed").start(options.prime, lambda socket: Warm(options, socket, done).serve())
+    primed = (
+        _room("primed").Primed(options.prime, lambda socket: Warm(options, socket, done).serve())
+        if options.prime
+        else None
+    )
     _room("kernel").set_name("aerodrome-warm")
-    return Warm(options, options.socket, done).serve()
+    return Warm(options, options.socket, done, primed).serve()
 
 
 class Warm:
     """The warm process once it is alone: its modules, its socket, and the cells it forks."""
 
-    def __init__(self, options: argparse.Namespace, socket: str, preloaded: tuple[int, list[str]]) -> None:
+    def __init__(
+        self, options: argparse.Namespace, socket: str, preloaded: tuple[int, list[str]], primed: Primed | None = None
+    ) -> None:
         self._options = options
+        self._primed = primed
         self._leaving = False
         self._imported, self._failed = preloaded
         self._selector = selectors.DefaultSelector()
@@ -101,6 +109,7 @@ class Warm:
                 "imported": self._imported,
                 "failed": self._failed,
                 "threads": _room("kernel").threads(),
+                "primed": None if self._primed is None else self._primed.lives,
             }
         if op == "exit":
             self._leaving = True
@@ -111,6 +120,8 @@ class Warm:
         """Forks twice, so that the cell is nobody's child; the cell itself reports how it went."""
         if not isinstance(config, str) or not config.startswith("/"):
             return {"ok": False, "error": "config must be the absolute path of a cell's configuration"}
+        if self._primed is not None:
+            self._primed.keep()  # who is asked instead of it sees to it
         reader, writer = os.pipe()
         try:
             middle = os.fork()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,6 +106,29 @@ def test_it_ends_with_the_warm_process_and_its_cells_go_on(begin, place):
     assert not harness.dead(unit)
     assert kernel.process(unit) is not None
     cell.shut_down(answer["pid"])
+
+
+def test_one_that_was_killed_is_started_again_by_the_next_creation(begin, place):
+    cell = begin()
+    harness.until(lambda: harness.serves(place / "primed.sock"), "a primed process")
+    assert harness.ask(cell.warm.socket, op="status")["primed"] is True
+    killed = harness.ask(place / "primed.sock", op="status")["pid"]
+    os.kill(killed, signal.SIGKILL)
+    harness.until(lambda: harness.ask(cell.warm.socket, op="status")["primed"] is False, "word of its end")
+    assert not harness.serves(place / "primed.sock")
+    pid = cell.start(cell.unit("one", UNIT))
+    harness.until(lambda: harness.serves(place / "primed.sock"), "another primed process")
+    assert harness.ask(place / "primed.sock", op="status")["pid"] != killed
+    cell.shut_down(pid)
+
+
+def test_one_that_has_failed_is_told_and_not_started_again(begin):
+    cell = begin("sys.exit(3)")
+    harness.until(lambda: harness.ask(cell.warm.socket, op="status")["primed"] is False, "word of its end")
+    pid = cell.start(cell.unit("one", UNIT))
+    assert harness.ask(cell.warm.socket, op="status")["primed"] is False
+    assert cell.warm.log.read_text().count("no primed process") == 1
+    cell.shut_down(pid)
 
 
 def test_a_missing_file_costs_the_primed_process_alone(place):

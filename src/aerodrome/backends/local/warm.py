@@ -116,12 +116,30 @@ def lender(
 
 def primed(paths: Paths) -> list[str]:
     """The versions of which the next cell may be a fork of a process that has imported Airflow."""
-    found = [(each, priming.served_at(each)) for each in sorted(paths.run.glob("warm-*/"))]
+    found = [(each, priming.socket(each)) for each in sorted(paths.run.glob("warm-*/"))]
+    return [_version(each) for each, socket in found if socket is not None and cell_client.answers(socket)]
+
+
+def troubles(paths: Paths) -> list[str]:
+    """A sentence for each version whose primed process has ended, while its warm process lives."""
     return [
-        each.name.removeprefix("warm-").rpartition("-")[0]
-        for each, socket in found
-        if socket is not None and cell_client.answers(socket)
+        f"No process has Airflow {_version(each)} imported, so that its environments take longer to create. If it was "
+        f"killed, the next creation starts it again; otherwise {paths.logs / each.name}.log says what is wrong."
+        for each in sorted(paths.run.glob("warm-*/"))
+        if (socket := priming.socket(each)) is not None and _has_lost_its_primed(socket)
     ]
+
+
+def _has_lost_its_primed(socket: Path) -> bool:
+    try:
+        answer = cell_client.ask(socket.with_suffix(".sock"), {"op": "status"})
+    except RetryError:
+        return False  # it is busy with a creation
+    return answer is not None and answer.get("primed") is False
+
+
+def _version(folder: Path) -> str:
+    return folder.name.removeprefix("warm-").rpartition("-")[0]
 
 
 def stop(paths: Paths, identifier: str) -> None:
