@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,9 @@ READY = frozenset({"AVAILABLE", "UPDATE_FAILED"})
 """An environment whose update failed runs on as before."""
 
 UNDER_WAY = frozenset({"CREATING", "UPDATING", "CREATING_SNAPSHOT", "ROLLING_BACK", "MAINTENANCE", "PENDING"})
+
+COMES_BACK = 60.0
+"""Seconds that an environment may be UNAVAILABLE: Aerodrome has just been started, and brings it back."""
 
 
 @dataclass(frozen=True)
@@ -108,13 +112,14 @@ def ensure(environment: Wanted, *, bucket_arn: str, role_arn: str) -> bool:
 
 def wait(environment: Wanted, watch: Callable[[str], None]) -> dict[str, Any]:
     """Wait until the environment can be used; `watch` is told its status at each look."""
+    begun = time.monotonic()
 
     def look() -> dict[str, Any] | None:
         found = _get(environment.name)
         if found is None:
             raise failure.QuickstartError(f"the environment {environment.name} has been deleted meanwhile")
         watch(found["Status"])
-        return judge(found)
+        return judge(found, time.monotonic() - begun)
 
     try:
         return waiting.until(look, seconds=CREATION_SECONDS, every=0.5)
@@ -124,8 +129,8 @@ def wait(environment: Wanted, watch: Callable[[str], None]) -> dict[str, Any]:
         ) from None
 
 
-def judge(found: dict[str, Any]) -> dict[str, Any] | None:
-    """Decide on what GetEnvironment says: itself when it can be used, None when it needs time.
+def judge(found: dict[str, Any], seconds: float) -> dict[str, Any] | None:
+    """Decide on what GetEnvironment says after so many seconds: itself when it can be used, None when it needs time.
 
     Raises:
         QuickstartError: it will never come up by itself.
@@ -133,14 +138,14 @@ def judge(found: dict[str, Any]) -> dict[str, Any] | None:
     title, status = found["Name"], found["Status"]
     if status in READY:
         return found
-    if status in UNDER_WAY:
+    if status in UNDER_WAY or (status == "UNAVAILABLE" and seconds < COMES_BACK):
         return None
     error = (found.get("LastUpdate") or {}).get("Error") or {}
-    reason = ": ".join(filter(None, (error.get("ErrorCode"), error.get("ErrorMessage")))) or "no reason was given"
+    reason = ": ".join(filter(None, (error.get("ErrorCode"), error.get("ErrorMessage"))))
     if status in {"DELETING", "DELETED"}:
         raise failure.QuickstartError(f"{title} is being deleted", look="run the quickstart again in a moment")
     raise failure.QuickstartError(
-        f"{title} is {status}: {reason}",
+        f"{title} is {status}: {reason or f'`aerodrome why {title}` tells what is known'}",
         look=f"mend the cause, remove it with `aws mwaa delete-environment --name {title}`, run the quickstart again",
     )
 

@@ -46,7 +46,7 @@ def test_every_status_of_the_service_is_either_usable_or_under_way_or_a_failure(
     judged = {}
     for status in statuses():
         try:
-            judged[status] = environment.judge({"Name": "e", "Status": status}) is not None
+            judged[status] = environment.judge({"Name": "e", "Status": status}, environment.COMES_BACK) is not None
         except failure.QuickstartError:
             judged[status] = "failure"
     assert {status for status, judgement in judged.items() if judgement == "failure"} == {
@@ -61,5 +61,12 @@ def test_every_status_of_the_service_is_either_usable_or_under_way_or_a_failure(
 def test_a_failed_creation_is_told_with_its_reason_and_the_way_out():
     error = {"ErrorCode": "INSTALL_FAILED", "ErrorMessage": "No space left on device"}
     with pytest.raises(failure.QuickstartError, match="INSTALL_FAILED: No space left on device") as told:
-        environment.judge({"Name": "e", "Status": "CREATE_FAILED", "LastUpdate": {"Error": error}})
+        environment.judge({"Name": "e", "Status": "CREATE_FAILED", "LastUpdate": {"Error": error}}, 0)
     assert "aws mwaa delete-environment --name e" in told.value.look
+
+
+def test_an_environment_that_comes_back_is_awaited_and_who_does_not_is_named():
+    found = {"Name": "e", "Status": "UNAVAILABLE"}
+    assert environment.judge(found, environment.COMES_BACK - 1) is None
+    with pytest.raises(failure.QuickstartError, match="UNAVAILABLE: `aerodrome why e`"):
+        environment.judge(found, environment.COMES_BACK)
