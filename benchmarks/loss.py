@@ -16,6 +16,7 @@ import argparse
 import itertools
 import json
 import os
+import shutil
 import signal
 import tempfile
 import threading
@@ -42,6 +43,9 @@ KILLED = 20
 
 CHANGES = 3
 """Another class, a GRACEFUL update, a killed control plane."""
+
+NO_LOGS = frozenset({"postgres", "versions", "releases", "redis", "emulator", "telemetry"})
+"""Folders of an installation that hold other things."""
 
 WAVES = (60, 25, 120, 10, 90)
 """Tasks of one wave after the other."""
@@ -83,6 +87,11 @@ class Run:
     def _state(self, run: str) -> str:
         with self._control:
             return str(self.ours.rest(NAME, "GET", f"/dags/loss/dagRuns/{run}")[1].get("state"))
+
+    def noted(self, run: str, number: int) -> list[dict[str, object]]:
+        """What Airflow's event log has of a task."""
+        query = f"dag_id=loss&task_id=work&run_id={run}&map_index={number}&order_by=event_log_id"
+        return list(self.ours.rest(NAME, "GET", f"/eventLogs?{query}")[1].get("event_logs", ()))
 
     def _send(self) -> None:
         """Wave after wave, until there have been enough tasks and each change; the next when few tasks are left."""
@@ -188,6 +197,7 @@ def main() -> int:
     parser.add_argument("--tasks", type=int, default=2000)
     parser.add_argument("--airflow-version", default="3.3.1")
     parser.add_argument("--most-workers", type=int, default=5)
+    parser.add_argument("--keep", type=Path, help="a folder that does not exist: the logs are copied to it at the end")
     parser.add_argument("--versions", type=Path, help="a folder of installed Airflow versions; else one is installed")
     arguments = parser.parse_args()
     console = Console(stderr=True)
@@ -210,8 +220,19 @@ def main() -> int:
                 verdict = book.judged(notes.entries, run.wanted, run.kills)
                 events = operator_client.ask(ours.settings, "GET", f"/events?environment={NAME}&limit=1000")
                 told(run, verdict, events, time.monotonic() - began)
+                if arguments.keep:
+                    shutil.copytree(folder, arguments.keep, symlinks=True, ignore=_but_logs)
     was_whole = len(run.changes) == CHANGES and run.kills and verdict.done >= arguments.tasks
     return 0 if was_whole and not verdict.lost and not verdict.doubled else 1
+
+
+def _but_logs(folder: str, names: list[str]) -> list[str]:
+    """What is not copied: files that are no logs, and folders without any."""
+    return [
+        name
+        for name in names
+        if name in NO_LOGS or not (Path(folder, name).is_dir() or name.endswith((".log", ".jsonl")))
+    ]
 
 
 def told(run: Run, verdict: book.Verdict, events: list[dict[str, object]], seconds: float) -> None:
@@ -233,6 +254,8 @@ def told(run: Run, verdict: book.Verdict, events: list[dict[str, object]], secon
                 if (entry.run, entry.number) == task:
                     where = f"{entry.host} (process {entry.worker})"
                     print(f"    {entry.what} attempt {entry.attempt} on {where} at {entry.at:.3f}")
+            for each in run.noted(*task):
+                print(f"    Airflow: {each['when']} {each['event']}: {each.get('extra') or ''}")
     for pid, at in run.kills.items():
         print(f"  killed: process {pid} at {at:.3f}")
 
