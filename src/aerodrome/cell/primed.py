@@ -29,7 +29,7 @@ LOWER = 10
 """By how much the script's niceness is higher."""
 
 
-class Primed:
+class PrimedChild:
     """The primed process, as the warm process sees it: its child."""
 
     def __init__(self, file: str, serve: Callable[[str], int]) -> None:

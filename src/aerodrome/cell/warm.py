@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-    from aerodrome.cell.primed import Primed
+    from .primed import PrimedChild
 
 PACKAGE = "aerodrome_cell"  # this folder's name inside the process: in sys.modules, and never on sys.path
 PATIENCE = 20.0  # seconds in which a new cell says that it serves
@@ -65,7 +65,7 @@ def main() -> int:
         _room(needed)  # loaded now, so that every cell is of this very version, whatever is installed meanwhile
     done = preload(options.modules)
     primed = (
-        _room("primed").Primed(options.prime, lambda socket: Warm(options, socket, done).serve())
+        _room("primed").PrimedChild(options.prime, lambda socket: Warm(options, socket, done).serve())
         if options.prime
         else None
     )
@@ -77,7 +77,11 @@ class Warm:
     """The warm process once it is alone: its modules, its socket, and the cells it forks."""
 
     def __init__(
-        self, options: argparse.Namespace, socket: str, preloaded: tuple[int, list[str]], primed: Primed | None = None
+        self,
+        options: argparse.Namespace,
+        socket: str,
+        preloaded: tuple[int, list[str]],
+        primed: PrimedChild | None = None,
     ) -> None:
         self._options = options
         self._primed = primed
