@@ -92,6 +92,7 @@ def test_a_file_of_another_user_is_refused(tmp_path, monkeypatch):
     path.write_text("X-Key: one")
     path.chmod(0o600)
     real = path.stat()
-    monkeypatch.setattr(os, "fstat", lambda _: os.stat_result((*real[:4], 12345, *real[5:10])))
-    with pytest.raises(CallerError, match="uid 12345"):
-        HeadersFile(path).read()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fstat", lambda _: os.stat_result((*real[:4], 12345, *real[5:10])))
+        with pytest.raises(CallerError, match="uid 12345"):
+            HeadersFile(path).read()

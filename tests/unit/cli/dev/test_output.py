@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -44,10 +45,13 @@ class Gone(io.StringIO):
         raise BrokenPipeError
 
 
-def test_when_nobody_listens_a_session_ends_and_ends_in_order():
+def test_when_nobody_listens_a_session_ends_and_ends_in_order(tmp_path, monkeypatch):
     one = teller(Gone())
-    with pytest.raises(KeyboardInterrupt):
-        one.say("note", Mark.NOTE, "x")
+    # rich leads the descriptor of sys.stdout to nowhere; pytest's own would be lost to all tests that follow.
+    with (tmp_path / "stdout").open("w") as stdout, monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", stdout)
+        with pytest.raises(KeyboardInterrupt):
+            one.say("note", Mark.NOTE, "x")
     one.say("stopped", Mark.PLAIN, "what is stopped afterwards is stopped all the same")
     one.progress("stop", "x", None)
     one.quiet()
