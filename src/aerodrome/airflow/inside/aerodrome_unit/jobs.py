@@ -15,7 +15,7 @@ import inspect
 from argparse import Namespace
 from typing import Any
 
-from . import notices, scheduler_pace, triggerer_pace, unreadable_sources
+from . import late_failures, notices, scheduler_pace, triggerer_pace, unreadable_sources
 from .notify import Notifier
 
 FOREGROUND = {
@@ -126,6 +126,11 @@ def dag_processor() -> None:
     manager: Any = importlib.import_module("airflow.dag_processing.manager").DagFileProcessorManager
     if hasattr(manager, "_service_processor_sockets"):  # in Airflow 3
         notices.parse_at_once(manager)
+    else:
+        from airflow.dag_processing.processor import DagFileProcessor
+        from airflow.models import TaskInstance
+
+        late_failures.refuse(DagFileProcessor, TaskInstance)
     undecorated(dag_processor_command.dag_processor)(
         Namespace(num_runs=-1, bundle_name=None, subdir=settings.DAGS_FOLDER, do_pickle=False, **FOREGROUND)
     )
