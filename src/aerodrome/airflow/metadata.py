@@ -26,14 +26,17 @@ NEEDED = ("dag", "dag_run", "task_instance", "slot_pool", "job", "connection", "
 HEARTBEAT_LIMIT = 30
 """Seconds after which Airflow's own health page calls a job unhealthy."""
 
+_SCHEDULER = f"""
+        SELECT id FROM job WHERE job_type = 'SchedulerJob' AND state = 'running'
+        ORDER BY latest_heartbeat > now() - interval '{HEARTBEAT_LIMIT} seconds' DESC NULLS LAST, id DESC LIMIT 1
+"""  # noqa: S608 - our own number
+"""The youngest that lives: while a change replaces a cell, the older one is about to end."""
 
-HAND_OVER = """
+HAND_OVER = f"""
     UPDATE task_instance SET queued_by_job_id = scheduler.id
-    FROM (
-        SELECT id FROM job WHERE job_type = 'SchedulerJob' AND state = 'running' ORDER BY latest_heartbeat DESC LIMIT 1
-    ) AS scheduler
+    FROM ({_SCHEDULER}) AS scheduler
     WHERE task_instance.state = 'running' AND hostname LIKE %(hostnames)s
-"""
+"""  # noqa: S608 - our own text
 """A scheduler looks for lost tasks among those that it has queued. It takes over another scheduler's only every five
 minutes.
 """
@@ -73,13 +76,12 @@ TASKS_OF_WORKERS = """
 """Deferred tasks and those that wait for a pool or for others are in other states; workers serve one queue. Overdue are
 those that `QUEUE_AGAIN` would touch."""
 
-QUEUE_AGAIN = """
-    UPDATE task_instance SET queued_dttm = queued_dttm - interval '1 day', queued_by_job_id = COALESCE((
-        SELECT id FROM job WHERE job_type = 'SchedulerJob' AND state = 'running' ORDER BY latest_heartbeat DESC LIMIT 1
-    ), queued_by_job_id)
+QUEUE_AGAIN = f"""
+    UPDATE task_instance
+    SET queued_dttm = queued_dttm - interval '1 day', queued_by_job_id = COALESCE(({_SCHEDULER}), queued_by_job_id)
     WHERE state = 'queued' AND queue = 'default' AND queued_dttm < now() - %(seconds)s * interval '1 second'
     AND queued_dttm > now() - interval '12 hours'
-"""
+"""  # noqa: S608 - our own text
 """A scheduler looks for tasks that are stuck among those that it has queued itself."""
 
 _TASKS = "(SELECT count(*) FROM task_instance WHERE state IN ('queued', 'running', 'restarting'))"

@@ -77,6 +77,35 @@ def test_what_ran_on_a_dead_worker_is_lost_and_its_successors_tasks_are_not(data
     assert "of_its_successor" in lost(database, version.line)
 
 
+@pytest.mark.parametrize(
+    ("ages", "chosen"),
+    [
+        ({1: 1, 2: 4}, 2),  # while a change runs, both cells have a scheduler, and the older one is about to end
+        ({1: 4, 2: 40}, 1),
+        ({1: 50, 2: 40}, 2),
+    ],
+)
+def test_lost_tasks_belong_to_the_youngest_scheduler_that_lives(database, ages, chosen):
+    version = versions.lookup("3.3.1")
+    begin(database, "lost", "worker-1.3", began=-60, beat=-4)
+    database.execute(
+        "INSERT INTO task_instance VALUES ('q', '', 'queued', 'default', NULL, 9, now() - interval '60 s')"
+    )
+    database.execute("DELETE FROM job")
+    for number, age in ages.items():
+        database.execute(
+            "INSERT INTO job VALUES (%s, 'SchedulerJob', 'running', now() - %s * interval '1 s')", (number, age)
+        )
+    for kind, state in (("SchedulerJob", "success"), ("TriggererJob", "running")):
+        database.execute("INSERT INTO job VALUES (3, %s, %s, now())", (kind, state))
+    again = metadata.queue_again(version, 30.0)
+    assert again is not None
+    for statement in (*metadata.age_heartbeats(version, "worker-1.3", DIED), again):
+        database.execute(statement.text, statement.parameters)
+    found = database.execute("SELECT task_id, queued_by_job_id FROM task_instance").fetchall()
+    assert sorted(found) == [("lost", chosen), ("q", chosen)]
+
+
 def test_what_has_been_queued_for_long_is_made_old_once_and_belongs_to_the_scheduler_that_lives(database):
     for task, age, queue in (("young", 5, "default"), ("late", 60, "default"), ("other", 60, "else")):
         database.execute(
