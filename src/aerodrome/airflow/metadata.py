@@ -35,7 +35,7 @@ _SCHEDULER = f"""
 HAND_OVER = f"""
     UPDATE task_instance SET queued_by_job_id = scheduler.id
     FROM ({_SCHEDULER}) AS scheduler
-    WHERE task_instance.state = 'running' AND hostname LIKE %(hostnames)s
+    WHERE task_instance.state = ANY(%(begun)s) AND hostname LIKE %(hostnames)s
 """  # noqa: S608 - our own text
 """A scheduler looks for lost tasks among those that it has queued. It takes over another scheduler's only every five
 minutes.
@@ -47,7 +47,7 @@ with a task that had begun before."""
 
 TASKS_LOST_3 = """
     UPDATE task_instance SET last_heartbeat_at = last_heartbeat_at - interval '1 day'
-    WHERE state = 'running' AND hostname LIKE %(hostnames)s
+    WHERE state = ANY(%(begun)s) AND hostname LIKE %(hostnames)s
     AND (%(died_at)s::timestamptz IS NULL OR (
         COALESCE(start_date, '-infinity') <= %(died_at)s AND last_heartbeat_at <= %(late)s
     ))
@@ -71,7 +71,7 @@ TASKS_OF_WORKERS = """
     SELECT left(hostname, 64), state = 'queued',
         count(*), count(*) FILTER (WHERE queued_dttm < now() - %(overdue)s * interval '1 second'
             AND queued_dttm > now() - interval '12 hours')
-    FROM task_instance WHERE state IN ('queued', 'running') AND queue = ANY(%(queues)s) GROUP BY 1, 2 LIMIT 1000
+    FROM task_instance WHERE state = ANY(%(states)s) AND queue = ANY(%(queues)s) GROUP BY 1, 2 LIMIT 1000
 """
 """Deferred tasks and those that wait for a pool or for others are in other states; workers serve one queue. Overdue are
 those that `QUEUE_AGAIN` would touch."""
@@ -216,7 +216,7 @@ def age_heartbeats(version: Version, hostnames: str, died_at: datetime | None = 
     tasks of a successor with the same host name; None = there is none.
     """
     late = None if died_at is None else died_at + UNDER_WAY
-    parameters = {"hostnames": hostnames, "died_at": died_at, "late": late}
+    parameters = {"hostnames": hostnames, "died_at": died_at, "late": late, "begun": _begun(version)}
     found = DatabaseQuery(TASKS_LOST_3 if version.line >= LINE_3 else TASKS_LOST, parameters)
     # 1.10 has one scheduler, which looks after all tasks.
     return (found,) if version.line < LINE_2 else (DatabaseQuery(HAND_OVER, parameters), found)
@@ -228,7 +228,16 @@ def tasks_of_workers(version: Version, overdue: float, key_prefix: str) -> Datab
     None of Airflow 1.10 are. Its queue has the environment's `key_prefix` in its name where environments share a Redis.
     """
     limit = NEVER if version.line < LINE_2 else overdue
-    return DatabaseQuery(TASKS_OF_WORKERS, {"overdue": limit, "queues": ["default", f"{key_prefix}default"]})
+    queues, states = ["default", f"{key_prefix}default"], ["queued", *_begun(version)]
+    return DatabaseQuery(TASKS_OF_WORKERS, {"overdue": limit, "queues": queues, "states": states})
+
+
+def _begun(version: Version) -> list[str]:
+    """The states of tasks among which Airflow looks for lost ones; one that was cleared while it ran is restarting.
+
+    Airflow 2 looks for none of those. It resets them when the scheduler dies that queued them: so they stay with it.
+    """
+    return ["running", "restarting"] if version.line >= LINE_3 else ["running"]
 
 
 def queue_again(version: Version, seconds: float) -> DatabaseQuery | None:

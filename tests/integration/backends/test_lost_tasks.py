@@ -77,6 +77,20 @@ def test_what_ran_on_a_dead_worker_is_lost_and_its_successors_tasks_are_not(data
     assert "of_its_successor" in lost(database, version.line)
 
 
+@pytest.mark.parametrize(("number", "scheduler"), [("3.3.1", 1), ("2.11.2", 9)])
+def test_a_task_that_was_cleared_while_it_ran_is_lost_where_airflow_looks_for_it(database, cluster, number, scheduler):
+    version = versions.lookup(number)
+    begin(database, "cleared", "worker-1.3", began=-60, beat=-4)
+    database.execute("UPDATE task_instance SET state = 'restarting'")
+    for statement in metadata.age_heartbeats(version, "worker-1.3", DIED):
+        database.execute(statement.text, statement.parameters)
+    assert lost(database, version.line) == ({"cleared"} if scheduler == 1 else set())
+    assert database.execute("SELECT queued_by_job_id FROM task_instance").fetchone() == (scheduler,)
+    seen = counting.TaskCounts().of("one", cluster, database.info.dbname, PASSWORD, version, messages=1)
+    assert seen is not None
+    assert seen.running == ({(3, "worker-1"): 1} if scheduler == 1 else {})
+
+
 @pytest.mark.parametrize(
     ("ages", "chosen"),
     [
