@@ -45,7 +45,7 @@ def advance(environment: Environment, observed: Observed, change: Change, now: d
 
 
 def _meanwhile(environment: Environment, observed: Observed, change: Change, pace: Pace) -> Plan | None:
-    """The services, and the cell that runs until the change replaces it; None = both run, with enough workers."""
+    """The services, and the cell that runs until the change replaces it; None = both run, and no task is forgotten."""
     running, phase = environment.deployed, Phase(environment.progress.phase)
     ground = bringing_up.services(observed, ordering.services(environment)) or bringing_up.database(
         environment, observed, phase
@@ -59,6 +59,8 @@ def _meanwhile(environment: Environment, observed: Observed, change: Change, pac
         or bringing_up.cell(environment, observed, running)
         or (bringing_up.cell_as_ordered(environment, observed, running) if is_drained else None)
         or crewing.crewed(environment, observed, phase, pace)
+        or keeping.lost_tasks(environment, observed, running.cell, phase)
+        or crewing.queued_again(environment, observed, phase)
         or zones_lost.returned(environment, observed, phase)
     )
 

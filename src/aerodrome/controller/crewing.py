@@ -75,7 +75,7 @@ def served(environment: Environment, observed: Observed, pace: Pace) -> Plan | N
     return Take(phase=Phase.READY, detail=step.sentence, orders=(changed,), note=note, again_after=scaling.SAMPLE_EVERY)
 
 
-def queued_again(environment: Environment, observed: Observed) -> Plan | None:
+def queued_again(environment: Environment, observed: Observed, phase: Phase) -> Plan | None:
     """Has Airflow queue again what is queued without a message; None = nothing is, as far as we have seen."""
     running, demand, tasks = environment.deployed, observed.demand, observed.database.tasks
     if running is None or demand is None or tasks is None or demand.astray_for < ASTRAY_FOR:
@@ -88,4 +88,4 @@ def queued_again(environment: Environment, observed: Observed) -> Plan | None:
     )
     note = EventNote(kind="TASKS_ASTRAY", sentence=sentence, revision=environment.serving)
     order = QueueAgain(version=running.version, queued_for=OVERDUE)
-    return Take(phase=Phase.READY, detail=sentence, orders=(order,), note=note)
+    return Take(phase=phase, detail=sentence, orders=(order,), note=note)

@@ -98,12 +98,12 @@ def watch(environment: Environment, observed: Observed, now: datetime, pace: Pac
     first = (
         bringing_up.database(environment, observed, Phase.READY)
         or zones_lost.moved(environment, observed, Phase.READY)
-        or _lost_tasks(environment, observed, revision)
+        or lost_tasks(environment, observed, revision, Phase.READY)
         or bringing_up.installed(observed, Phase.READY)  # the folder of the version may be gone while units run
         or bringing_up.rebuilding(environment, observed, Phase.READY)
         or crewing.crewed(environment, observed, Phase.READY, pace)
         or crewing.served(environment, observed, pace)
-        or crewing.queued_again(environment, observed)
+        or crewing.queued_again(environment, observed, Phase.READY)
         or zones_lost.returned(environment, observed, Phase.READY)
         or _as_ordered(environment, observed)
     )
@@ -145,6 +145,16 @@ def deaths(
             died.setdefault((of, worker), now.timestamp())
     found = tuple(Death(revision=of, worker=worker, at=at) for (of, worker), at in died.items())
     return found[:MOST_DEATHS]
+
+
+def lost_tasks(environment: Environment, observed: Observed, revision: int, phase: Phase) -> Plan | None:
+    """Reports dead workers to Airflow; None = Airflow knows about them, or cannot be told yet."""
+    # Lost tasks are handed to a scheduler. Airflow finds a dead scheduler only after five minutes.
+    schedules = any(zones.parted(name)[0] == SCHEDULER for name in observed.cell(revision).ready)
+    if not observed.deaths or not schedules or environment.deployed is None:
+        return None
+    orders = (ReportDeaths(version=environment.deployed.version, deaths=observed.deaths),)
+    return Take(phase=phase, detail="Telling Airflow which tasks were lost.", orders=orders)
 
 
 def still_told(told: Mapping[tuple[int, str], float], seen: RuntimeSeen, now: datetime) -> dict[tuple[int, str], float]:
@@ -242,16 +252,6 @@ def _as_ordered(environment: Environment, observed: Observed) -> Plan | None:
         if ordered is not None:
             return ordered
     return bringing_up.services_as_ordered(observed, ordering.services(environment)) or pointed(observed, running.cell)
-
-
-def _lost_tasks(environment: Environment, observed: Observed, revision: int) -> Plan | None:
-    """Reports dead workers to Airflow; None = Airflow knows about them, or cannot be told yet."""
-    # Lost tasks are handed to a scheduler. Airflow finds a dead scheduler only after five minutes.
-    schedules = any(zones.parted(name)[0] == SCHEDULER for name in observed.cell(revision).ready)
-    if not observed.deaths or not schedules or environment.deployed is None:
-        return None
-    orders = (ReportDeaths(version=environment.deployed.version, deaths=observed.deaths),)
-    return Take(phase=Phase.READY, detail="Telling Airflow which tasks were lost.", orders=orders)
 
 
 def _damaged(observed: Observed) -> Plan | None:

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aerodrome.backends.memory import MemoryReleases
 from aerodrome.controller import demand, keeping, scaling
 from aerodrome.controller.scaling import Crew, Pace, Step
 from aerodrome.model import defaults
 from aerodrome.model.demand import Demand, Drain
-from aerodrome.model.observed import Cell, CellState, QueueSeen, RuntimeSeen, TasksSeen, Unit
-from aerodrome.model.orders import CellOrder, QueueAgain, ReportDeaths
+from aerodrome.model.observed import Cell, CellState, QueueSeen, RuntimeSeen, TasksSeen, Unit, Work
+from aerodrome.model.orders import Build, CellOrder, QueueAgain, ReportDeaths
 from aerodrome.model.release import Deployed
 from aerodrome.model.spec import Spec
 from unit.controller.world import NAME, NOW, PACE, REQUEST, Killed, World, option
@@ -418,6 +419,27 @@ def test_tasks_that_are_queued_without_a_message_are_queued_again(world):
     assert told(world, "TASKS_ASTRAY") == [
         "2 tasks have been queued for more than 30 s, and the queue has no message of them: Airflow queues them again."
     ]
+
+
+def test_no_task_is_forgotten_while_a_release_is_being_built(world):
+    world.begin(option("7"))
+    controller = world.controller()
+    while MemoryReleases not in world.place.work:
+        world.look(controller)
+    built = world.place.work[MemoryReleases]
+    world.place.work[MemoryReleases] = (2, Work(order=Build, done=False))
+    looks(world, 2, controller)
+    begun = world.found().progress.phase_started_at
+    world.place.tasks = tasks(3, 2, worker_1=1, worker_5=2)
+    looks(world, 100, controller)
+    [order] = [each for each in world.backend.taken if isinstance(each, QueueAgain)]
+    assert order == QueueAgain(version="3.3.1", queued_for=30.0)
+    [report] = [each for each in world.backend.taken if isinstance(each, ReportDeaths) and each.deaths]
+    assert [(death.revision, death.worker) for death in report.deaths] == [(1, "worker-5")]
+    assert (world.found().progress.phase, world.found().progress.phase_started_at) == ("release", begun)
+    world.place.work[MemoryReleases] = built
+    world.settle()  # although Airflow does not give those tasks up
+    assert world.found().serving == 2
 
 
 def test_an_old_count_beside_a_new_queue_shows_no_task_astray(world):
