@@ -36,10 +36,11 @@ def metrics(
         start = events_query.since(since, now)
         length = metrics_query.period((now - start).total_seconds())
         asked = metrics_query.queries(environment, name, length)
+        first = metrics_query.first(start, length)
         client = aws_clients.client(settings, operator_client.port(settings), "cloudwatch")
         with aws_clients.told():
             pages = client.get_paginator("get_metric_data").paginate(
-                MetricDataQueries=asked, StartTime=start, EndTime=now, ScanBy="TimestampAscending"
+                MetricDataQueries=asked, StartTime=first, EndTime=now, ScanBy="TimestampAscending"
             )
             found = metrics_query.shown([each for page in pages for each in page["MetricDataResults"]])
     if as_json:

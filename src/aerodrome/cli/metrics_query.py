@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from aerodrome.airflow import published_metrics
@@ -63,6 +63,11 @@ def period(seconds: float) -> int:
     """The period, in seconds, of a sparkline over so long a time: whole minutes."""
     minutes = max(1, round(seconds / MOST_BARS / 60))
     return int(60 * next((each for each in (1, 5, 15, 60, 180, 360, 1440) if each >= minutes), 1440))
+
+
+def first(start: datetime, length: int) -> datetime:
+    """The beginning of the period that a time is in: CloudWatch's first period begins when it is told to."""
+    return datetime.fromtimestamp(start.timestamp() // length * length, UTC)
 
 
 def queries(environment: str | None, name: str | None, length: int) -> list[dict[str, Any]]:

@@ -98,6 +98,39 @@ def test_blocks_of_an_earlier_version_are_read_beside_those_of_this_one(catalogu
     assert sum(sums(catalogue, START, START + 30 * DAY, DAY).values()) == 10 * 24
 
 
+@pytest.mark.parametrize("is_rolled", [False, True])
+def test_the_first_period_begins_with_the_start_and_nothing_counts_at_the_end(tmp_path, is_rolled):
+    async def run() -> None:
+        async with an_api(tmp_path) as (store, api):
+            first = START - DAY
+            every = [datum(first + number * MINUTE, 1.0) for number in range(24 * 60)]
+            await store.ask(MetricCatalogue.add, every, "me")
+            if is_rolled:
+                await store.ask(lambda catalogue: roll(catalogue, START))
+            wanted = {"Namespace": "n", "MetricName": "m", "Dimensions": [{"Name": "d", "Value": "v"}]}
+            for start, end, period, expected in (
+                (7.5, 127, HOUR, {7: 60, 67: 60}),
+                (0, 127, HOUR, {0: 60, 60: 60, 120: 7}),
+                (7, 80.5, HOUR, {7: 60, 67: 14}),
+                (60, 62, HOUR, {60: 2}),
+                (3, 11, 5 * MINUTE, {3: 5, 8: 3}),
+            ):
+                asked = {"StartTime": first + start * MINUTE, "EndTime": first + end * MINUTE}
+                data = await api.get_data({**asked, "ScanBy": "TimestampAscending", "MetricDataQueries": [
+                    {"Id": "m1", "MetricStat": {"Metric": wanted, "Period": period, "Stat": "Sum"}},
+                    {"Id": "e1", "Expression": "TIME_SERIES(0) + m1", "Period": period},
+                ]})  # fmt: skip
+                for each in data["MetricDataResults"]:
+                    found = zip(each["Timestamps"], each["Values"], strict=True)
+                    assert {(at - first) / MINUTE: value for at, value in found} == expected
+                points = (await api.get_statistics({**wanted, **asked, "Period": period, "Statistics": ["Sum"]}))[
+                    "Datapoints"
+                ]
+                assert {(each["Timestamp"] - first) / MINUTE: each["Sum"] for each in points} == expected
+
+    asyncio.run(run())
+
+
 def test_units_are_apart_and_together(catalogue):
     catalogue.add([datum(START, 1.0), datum(START, 2.0, unit="None")], "me")
     assert sums(catalogue, START, START + 60, 60) == {START: 3.0}

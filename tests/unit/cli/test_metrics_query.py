@@ -71,6 +71,11 @@ def test_a_sparkline_has_a_place_for_each_period(values, course):
     assert metrics_query.sparkline(values, 0.0, 239.0, 60) == course
 
 
+def test_a_question_begins_where_the_first_bar_does():
+    start = datetime.fromtimestamp(86_400 + 12_345.6, UTC)
+    assert metrics_query.first(start, 3600).timestamp() == 86_400 + 3 * 3600
+
+
 @pytest.mark.parametrize(
     ("seconds", "period"), [(1, 60), (3600, 60), (86_400, 3600), (7 * 86_400, 180 * 60), (1e9, 86_400)]
 )

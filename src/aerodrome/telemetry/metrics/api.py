@@ -155,9 +155,12 @@ class MetricsApi:
             )
         wanted = queries.metric(given)
         units = [given["Unit"]] if "Unit" in given else await self._store.ask(MetricCatalogue.units, wanted)
-        first, last, shown = periods.aligned(start, period), periods.aligned(end + period - 1, period), []
+        first, last = periods.asked(start, end, self._store.now)
+        shown: list[Document] = []
         for unit in units:
-            found = await self._store.ask(MetricCatalogue.read, wanted, unit, start=first, end=last, period=period)
+            found = await self._store.ask(
+                MetricCatalogue.read, wanted, unit, start=first, end=last, period=period, phase=first % period
+            )
             shown += [_datapoint(at, point, unit, names) for at, point in found.items()]
         return {"Label": given["MetricName"], "Datapoints": shown}
 

@@ -246,7 +246,15 @@ class MetricCatalogue:
     ) -> dict[int, DataPoint]:
         """The points of a metric from `start` to before `end`, by the beginnings of periods."""
         finest = periods.finest(period, phase, start)
-        return points.in_periods(self._points(metric, unit, start, end, finest), period, phase)
+        whole = periods.aligned(end, finest)  # a block that goes on after the end says too much
+        parts = ((start, whole, finest), (whole, end, MINUTE))
+        found = (
+            each
+            for first, last, step in parts
+            if first < last
+            for each in self._points(metric, unit, first, last, step)
+        )
+        return points.in_periods(found, period, phase)
 
     def units(self, metric: Metric) -> list[str]:
         """The units in which a metric was sent."""

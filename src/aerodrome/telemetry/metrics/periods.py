@@ -46,6 +46,15 @@ def aligned(moment: float, period: int) -> int:
     return int(moment // period) * period
 
 
+def asked(start: float, end: float, now: float) -> tuple[int, int]:
+    """The time that a request is answered for: its first period begins with it, and no point counts at its end.
+
+    As on CloudWatch: the older, the coarser is what the start is rounded down to, whatever the period.
+    """
+    step = MINUTE if start > now - KEPT[MINUTE] else FIVE_MINUTES if start > now - KEPT[FIVE_MINUTES] else HOUR
+    return aligned(start, step), -aligned(-end, MINUTE)
+
+
 def finest(period: int, phase: int, start: int) -> int:
     """The period of the blocks that answer a question for points of `period`: the longest that fits."""
     return max(each for each in PERIODS if each == MINUTE or not (period % each or phase % each or start % each))

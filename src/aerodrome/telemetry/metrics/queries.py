@@ -82,7 +82,7 @@ class Queries:
         now: float,
         sliding: int | None = None,
     ) -> None:
-        """`sliding`: a time at which periods end, in the place of those that begin at whole multiples."""
+        """`sliding`: a time at which periods end, in the place of those that begin with the time that is asked for."""
         self._catalogue = catalogue
         self._asked = {each["Id"]: each for each in asked}
         self._start, self._end, self._now = start, end, now
@@ -135,11 +135,13 @@ class Queries:
     def _read(self, wanted: Metric, statistic: str, period: int, unit: str | None) -> Series:
         check_statistic(statistic)
         check_period(period)
-        (start, end), phase = self._range(period), (self._sliding or 0) % period
+        start, end = self._range()
+        phase = (start if self._sliding is None else self._sliding) % period
         self._left -= max((end - start) // periods.finest(period, phase, start), 1)
         if self._left < 0:
             raise TelemetryRefusedError(
-                INVALID_VALUE, "The request looks at too many points: shorten its time, or ask for less."
+                INVALID_VALUE,
+                "The request looks at too many points: begin at a whole hour, shorten its time, or ask for less.",
             )
         found = self._catalogue.read(wanted, unit, start=start, end=end, period=period, phase=phase)
         values = {at: points.statistic(point, statistic) for at, point in found.items()}
@@ -148,11 +150,10 @@ class Queries:
         told |= {f"Dim.{name}": value for name, value in wanted.dimensions}
         return Series(wanted.name, known, period, told)
 
-    def _range(self, period: int) -> tuple[int, int]:
+    def _range(self) -> tuple[int, int]:
         if self._sliding is not None:
             return int(self._start), self._sliding
-        start = periods.aligned(self._start, period)
-        return start, max(periods.aligned(self._end + period - 1, period), start)
+        return periods.asked(self._start, self._end, self._now)
 
     def _worked_out(self, query: Document) -> Value:
         node = expressions.read(query["Expression"])
@@ -182,7 +183,7 @@ class Queries:
         ]
 
     def _times(self, period: int) -> range:
-        start, end = self._range(period)
+        start, end = self._range()
         return range(start, end, period)
 
     def _search(self, text: str, statistic: str, period: int) -> list[Series]:
