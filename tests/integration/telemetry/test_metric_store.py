@@ -131,6 +131,52 @@ def test_the_first_period_begins_with_the_start_and_nothing_counts_at_the_end(tm
     asyncio.run(run())
 
 
+def metric_query(identifier="m1", name="m", **more):
+    metric = {"Namespace": "n", "MetricName": name, "Dimensions": [{"Name": "d", "Value": "v"}]}
+    return {"Id": identifier, "MetricStat": {"Metric": metric, "Period": 60, "Stat": "Sum"}, **more}
+
+
+def test_a_query_without_points_leaves_others_their_data(tmp_path):
+    async def run() -> None:
+        async with an_api(tmp_path) as (store, api):
+            await store.ask(MetricCatalogue.add, [datum(START - MINUTE, 3.0)], "me")
+            asked = [
+                metric_query(),
+                metric_query("m2", "absent", ReturnData=False),
+                {"Id": "e1", "Expression": "m1 - AVG(m2)"},
+                {"Id": "e2", "Expression": "m1 * 0 + SUM(m1) / (SUM(m1) - 3)"},
+            ]
+            found = await api.get_data({"StartTime": START - HOUR, "EndTime": START, "MetricDataQueries": asked})
+            assert {each["Id"]: each["Values"] for each in found["MetricDataResults"]} == {
+                "m1": [3.0],
+                "e1": [],
+                "e2": [],
+            }
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("more", "expression", "told"),
+    [
+        ({"MaxDatapoints": -5}, "m1", "MaxDatapoints must be 1 or more"),
+        ({"MaxDatapoints": 0}, "m1", "MaxDatapoints must be 1 or more"),
+        ({}, "SLICE(METRICS(), 0, 1e400)", "1e400 is too large"),
+        ({}, "SEARCH('m', 'Sum', 0)", "multiple of 60"),
+        ({"StartTime": 0.0, "EndTime": 1e9}, "TIME_SERIES(1)", "too many points"),
+    ],
+)
+def test_numbers_that_nothing_can_be_made_of_are_refused(tmp_path, more, expression, told):
+    async def run() -> None:
+        async with an_api(tmp_path) as (store, api):
+            await store.ask(MetricCatalogue.add, [datum(START - MINUTE, 3.0)], "me")
+            asked = [metric_query(ReturnData=False), {"Id": "e1", "Expression": expression}]
+            with pytest.raises(TelemetryRefusedError, match=told):
+                await api.get_data({"StartTime": START - HOUR, "EndTime": START, "MetricDataQueries": asked} | more)
+
+    asyncio.run(run())
+
+
 def test_units_are_apart_and_together(catalogue):
     catalogue.add([datum(START, 1.0), datum(START, 2.0, unit="None")], "me")
     assert sums(catalogue, START, START + 60, 60) == {START: 3.0}

@@ -94,9 +94,9 @@ def test_what_expressions_are(text, expected):
         ("(a", r"where '\)' is expected"),
         ("a ; b", "cannot be read"),
         ("ANOMALY_DETECTION_BAND(a)", "not offered"),
-        ("SUM(empty)", "no point"),
-        ("1 / 0", "divides by zero"),
-        ("10 ^ 400", "too large"),
+        ("SLICE(both, AVG(empty))", "number is expected"),
+        ("SLICE(both, 0, 1e400)", "1e400 is too large"),
+        ("TIME_SERIES(1e400)", "1e400 is too large"),
         ("FILL(a)", "too much, too little"),
         ("FILL(a, SUM)", "REPEAT or LINEAR"),
         ("'a' + 1", "given a text"),
@@ -108,6 +108,25 @@ def test_what_expressions_are(text, expected):
 def test_what_is_wrong_is_told(text, told):
     with pytest.raises(ExpressionError, match=told):
         value(text)
+
+
+@pytest.mark.parametrize(
+    "number", ["AVG(empty)", "STDDEV(empty)", "1 / 0", "10 ^ 400", "SUM(a) / MIN(b)", "SUM(up * 4e307)"]
+)
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a - {}", {}),
+        ("a > {} || 1", {}),
+        ("TIME_SERIES(ABS({} + 1))", {}),
+        ("IF({} > 1, a, b)", {}),
+        ("IF(a > 1, {}, b)", at(0)),
+        ("FILL(a, {})", at(1, 2, None, 4)),
+        ("TIME_SERIES(MAX(1, {}))", {}),
+    ],
+)
+def test_where_a_number_is_none_there_is_no_point(text, expected, number):
+    assert value(text.format(number)) == expected
 
 
 @given(st.text(alphabet="ab+-*/^<>=&|()[],' 019.SUMIFEL", max_size=60))

@@ -131,11 +131,13 @@ class MetricsApi:
         start, end = given["StartTime"], given["EndTime"]
         if start >= end:
             raise TelemetryRefusedError(VALIDATION, "The parameter StartTime must be less than the parameter EndTime.")
+        if given.get("MaxDatapoints", MOST_POINTS) < 1:
+            raise TelemetryRefusedError(VALIDATION, "The parameter MaxDatapoints must be 1 or more.")
         is_ascending = given.get("ScanBy") == "TimestampAscending"
         results = await self._store.ask(
             partial(_results, given["MetricDataQueries"], start=start, end=end, now=self._store.now)
         )
-        return _page(results, is_ascending, _offset(given), min(given.get("MaxDatapoints") or MOST_POINTS, MOST_POINTS))
+        return _page(results, is_ascending, _offset(given), min(given.get("MaxDatapoints", MOST_POINTS), MOST_POINTS))
 
     async def get_statistics(self, given: Document) -> Answer:
         start, end, period = given["StartTime"], given["EndTime"], given["Period"]

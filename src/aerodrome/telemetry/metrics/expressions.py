@@ -1,7 +1,8 @@
 """CloudWatch's metric math: an expression read, and worked out on series. Pure.
 
-A value is a number, a text, a series, or a list of series. An operator works on each point of a series, and on each
-series of a list; where two series meet, on the times that both have.
+A value is a number, a text, a series, or a list of series; a number that there is none of, such as the mean of a series
+without points, is NaN, and what is worked out with it has no points. An operator works on each point of a series, and
+on each series of a list; where two series meet, on the times that both have.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 DEEPEST = 50
 """Brackets and calls within each other."""
@@ -191,7 +193,9 @@ class _ExpressionReading:
         kind, text = self._next()
         self._place += 1
         if kind == "number":
-            return float(text)
+            if not math.isfinite(number := float(text)):
+                raise ExpressionError(f"The number {text} is too large.")
+            return number
         if kind == "quoted":
             return Text(text[1:-1])
         if kind == "name":
@@ -271,6 +275,8 @@ def _each(left: Value, right: Value, work: Callable[[float, float], float]) -> V
     """An operator on two values of whatever type."""
     if isinstance(left, str) or isinstance(right, str):
         raise ExpressionError("An operator is given a text.")
+    if _is_nothing(left) or _is_nothing(right):
+        work = _nothing
     if isinstance(left, list):
         return [_series(_each(each, right, work)) for each in left]
     if isinstance(right, list):
@@ -281,17 +287,24 @@ def _each(left: Value, right: Value, work: Callable[[float, float], float]) -> V
         return replace(left, points=_finite(made))
     if isinstance(right, Series):
         return replace(right, points=_finite({at: _safe(work, left, value) for at, value in right.points.items()}))
-    found = _safe(work, left, right)
-    if not math.isfinite(found):
-        raise ExpressionError("The expression divides by zero, or its number is too large.")
-    return found
+    return _safe(work, left, right)
 
 
-def _safe(work: Callable[..., float], *given: float) -> float:
+def _safe(work: Callable[..., float], *given: Any) -> float:
+    """A finite number, or NaN."""
     try:
-        return work(*given)
+        found = float(work(*given))
     except (ArithmeticError, ValueError):
         return math.nan
+    return found if math.isfinite(found) else math.nan
+
+
+def _is_nothing(value: Value) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _nothing(*_given: float) -> float:
+    return math.nan
 
 
 def _finite(found: Mapping[int, float]) -> dict[int, float]:
@@ -312,6 +325,13 @@ def _number(value: Value) -> float:
     if not isinstance(value, float):
         raise ExpressionError("A number is expected where there is none.")
     return value
+
+
+def _whole(value: Value) -> int:
+    number = _number(value)
+    if math.isnan(number):
+        raise ExpressionError("A number is expected where there is none.")
+    return int(number)
 
 
 def _mapped(work: Callable[[float], float]) -> Callable[..., Value]:
@@ -338,14 +358,12 @@ def _gathered(work: Callable[[Sequence[float]], float]) -> Callable[..., Value]:
 
     def function(world: World, *given: Value) -> Value:
         if len(given) == 1 and isinstance(given[0], Series):
-            if not given[0].points:
-                raise ExpressionError("The time series has no point to make a number of.")
-            return work(list(given[0].points.values()))
-        if all(isinstance(each, float) for each in given):
-            return work([_number(each) for each in given])
+            return _safe(work, list(given[0].points.values())) if given[0].points else math.nan
+        if given and all(isinstance(each, float) for each in given):
+            return math.nan if any(map(_is_nothing, given)) else _safe(work, [_number(each) for each in given])
         several = [one for each in given for one in _list(each)]
         times = sorted({at for each in several for at in each.points})
-        made = {at: work([each.points[at] for each in several if at in each.points]) for at in times}
+        made = {at: _safe(work, [each.points[at] for each in several if at in each.points]) for at in times}
         return Series("", _finite(made), several[0].period if several else world.period)
 
     return function
@@ -378,6 +396,8 @@ def _fill(world: World, value: Value, how: Value) -> Value:
 
 def _filled(series: Series, times: Sequence[int], how: Value) -> Series:
     points = dict(series.points)
+    if _is_nothing(how):
+        return series
     if isinstance(how, float):
         return replace(series, points={at: points.get(at, how) for at in times})
     if isinstance(how, Series):
@@ -399,7 +419,7 @@ def _filled(series: Series, times: Sequence[int], how: Value) -> Series:
         elif 0 <= place < len(known) - 1:
             then, later = known[place], known[place + 1]
             made[at] = points[then] + (points[later] - points[then]) * (at - then) / (later - then)
-    return replace(series, points=made)
+    return replace(series, points=_finite(made))
 
 
 def _if(world: World, condition: Value, then: Value, otherwise: Value = math.nan) -> Value:
@@ -407,8 +427,8 @@ def _if(world: World, condition: Value, then: Value, otherwise: Value = math.nan
     if isinstance(condition, list):
         return [_series(_if(world, each, then, otherwise)) for each in condition]
     if isinstance(condition, float):
-        chosen = then if condition else otherwise
-        return Series("", {}, world.period) if isinstance(chosen, float) and math.isnan(chosen) else chosen
+        chosen = condition if _is_nothing(condition) else then if condition else otherwise
+        return Series("", {}, world.period) if _is_nothing(chosen) else chosen
     tested = _series(condition)
     made = {}
     for at, value in tested.points.items():
@@ -425,7 +445,8 @@ def _sorted(_world: World, value: Value, by: Value, order: Value, most: Value = 
         raise ExpressionError("SORT takes series, AVG, SUM, MIN or MAX, and ASC or DESC.")
     full = [each for each in _list(value) if each.points]
     key = _SORTED_BY[str(by)]
-    return sorted(full, key=lambda each: key(list(each.points.values())), reverse=order == "DESC")[: int(_number(most))]
+    ordered = sorted(full, key=lambda each: _safe(key, list(each.points.values())), reverse=order == "DESC")
+    return ordered[: _whole(most)]
 
 
 _SORTED_BY: Mapping[str, Callable[[Sequence[float]], float]] = {
@@ -437,11 +458,11 @@ _SORTED_BY: Mapping[str, Callable[[Sequence[float]], float]] = {
 
 
 def _time_series(world: World, value: Value) -> Value:
-    return Series("", dict.fromkeys(world.times(world.period), _number(value)), world.period)
+    return Series("", _finite(dict.fromkeys(world.times(world.period), _number(value))), world.period)
 
 
 def _slice(_world: World, value: Value, start: Value, end: Value = float(MOST_SERIES)) -> Value:
-    return _list(value)[int(_number(start)) : int(_number(end))]
+    return _list(value)[_whole(start) : _whole(end)]
 
 
 def _search(world: World, text: Value, statistic: Value, period: Value = math.nan) -> Value:

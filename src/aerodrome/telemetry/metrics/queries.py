@@ -65,7 +65,7 @@ def check_statistic(name: str) -> None:
 
 def check_period(period: int) -> None:
     """Raise TelemetryRefusedError when it is no whole number of minutes."""
-    if period % MINUTE:
+    if period < MINUTE or period % MINUTE:
         raise TelemetryRefusedError(VALIDATION, f"Period {period} is not offered here: give a multiple of 60 seconds.")
 
 
@@ -137,18 +137,21 @@ class Queries:
         check_period(period)
         start, end = self._range()
         phase = (start if self._sliding is None else self._sliding) % period
-        self._left -= max((end - start) // periods.finest(period, phase, start), 1)
-        if self._left < 0:
-            raise TelemetryRefusedError(
-                INVALID_VALUE,
-                "The request looks at too many points: begin at a whole hour, shorten its time, or ask for less.",
-            )
+        self._look_at((end - start) // periods.finest(period, phase, start))
         found = self._catalogue.read(wanted, unit, start=start, end=end, period=period, phase=phase)
         values = {at: points.statistic(point, statistic) for at, point in found.items()}
         known = {at: value for at, value in values.items() if value is not None}
         told = {"Namespace": wanted.namespace, "MetricName": wanted.name, "Stat": statistic, "Period": str(period)}
         told |= {f"Dim.{name}": value for name, value in wanted.dimensions}
         return Series(wanted.name, known, period, told)
+
+    def _look_at(self, count: int) -> None:
+        self._left -= max(count, 1)
+        if self._left < 0:
+            raise TelemetryRefusedError(
+                INVALID_VALUE,
+                "The request looks at too many points: begin at a whole hour, shorten its time, or ask for less.",
+            )
 
     def _range(self) -> tuple[int, int]:
         if self._sliding is not None:
@@ -183,8 +186,11 @@ class Queries:
         ]
 
     def _times(self, period: int) -> range:
+        check_period(period)
         start, end = self._range()
-        return range(start, end, period)
+        times = range(start, end, period)
+        self._look_at(len(times))
+        return times
 
     def _search(self, text: str, statistic: str, period: int) -> list[Series]:
         test = searching.read(text)
