@@ -33,6 +33,12 @@ M = Metric("n", "m", (("d", "v"),))
 START = 1_800_000_000 - 1_800_000_000 % (30 * DAY)
 
 
+ALARM = {
+    "AlarmName": "a", "Namespace": "n", "MetricName": "m", "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 1,
+    "Threshold": 5.0, "ComparisonOperator": "GreaterThanThreshold",
+}  # fmt: skip
+
+
 def datum(moment: int, value: float, metric: Metric = M, unit: str = "Count") -> Datum:
     return Datum(metric, unit, periods.aligned(moment, MINUTE), points.of({value: 1.0}))
 
@@ -152,6 +158,80 @@ def test_a_query_without_points_leaves_others_their_data(tmp_path):
                 "e1": [],
                 "e2": [],
             }
+
+    asyncio.run(run())
+
+
+MATH = {name: ALARM[name] for name in ("AlarmName", "Threshold", "ComparisonOperator", "EvaluationPeriods")}
+
+
+@pytest.mark.parametrize(
+    ("expression", "told"),
+    [
+        ("m9 > 1", "no query 'm9'"),
+        ("e1 + 1", "about itself"),
+        ("FOO(m1)", "FOO is not offered here"),
+        ("IF(HOUR(m1) > 8, m1)", "HOUR is not offered here"),
+        ("RATE(m1, 3, 4)", "too much"),
+        ("AVG(m1)", "no time series"),
+        ("IF(m1, 'a')", "number is expected"),
+        ("[m1, m1]", "Exactly one time series"),
+    ],
+)
+@pytest.mark.parametrize("is_returned", [True, False])
+def test_an_expression_that_no_time_can_evaluate_makes_no_alarm(tmp_path, expression, told, is_returned):
+    async def run() -> None:
+        async with an_api(tmp_path) as (_store, api):
+            asked = [metric_query(ReturnData=False), {"Id": "e1", "Expression": expression, "ReturnData": is_returned}]
+            if not is_returned:
+                asked.append({"Id": "e2", "Expression": "SUM([e1, m1])"})
+            with pytest.raises(TelemetryRefusedError, match=told):
+                await api.put_alarm({**MATH, "Metrics": asked}, "me")
+
+    if is_returned or told not in {"no time series", "Exactly one time series"}:  # which others may work with
+        asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        (metric_query("M1"), "lower-case letter"),
+        (metric_query(Expression="m1"), "either MetricStat or Expression"),
+    ],
+)
+def test_a_query_that_getmetricdata_refuses_makes_no_alarm(tmp_path, query, told):
+    async def run() -> None:
+        async with an_api(tmp_path) as (_store, api):
+            with pytest.raises(TelemetryRefusedError, match=told):
+                await api.put_alarm({**MATH, "Metrics": [query]}, "me")
+
+    asyncio.run(run())
+
+
+def test_an_alarm_that_can_no_longer_be_evaluated_says_why_until_it_can(tmp_path):
+    async def run() -> None:
+        async with an_api(tmp_path) as (store, api):
+            evaluation = Evaluation(store, lambda _: None, region="us-east-1", account="0" * 12)
+
+            async def reason(expression):
+                document = {**MATH, "StateValue": "INSUFFICIENT_DATA", "StateReason": "", "Metrics": [
+                    metric_query(ReturnData=False), {"Id": "e1", "Expression": expression}]}  # fmt: skip
+                (before,) = (await api.describe_alarms({}))["MetricAlarms"] or [document]
+                move = AlarmMove(alarm={**before, "Metrics": document["Metrics"]})
+                await store.ask(lambda catalogue: catalogue.put_alarms([move]))
+                await evaluation.evaluate()
+                (alarm,) = (await api.describe_alarms({}))["MetricAlarms"]
+                assert alarm["StateValue"] == "INSUFFICIENT_DATA"
+                return alarm["StateReason"]
+
+            assert "[none]" in await reason("m1")
+            assert await reason("FOO(m1)") == "The alarm cannot be evaluated: The function FOO is not offered here."
+            assert "[none]" in await reason("m1 - AVG(m1)")
+            assert (await api.describe_history({}))["AlarmHistoryItems"] == []
+            await api.put_alarm({**MATH, "TreatMissingData": "notBreaching", "Metrics": [
+                metric_query(ReturnData=False), {"Id": "e1", "Expression": "m1 - AVG(m1)"}]}, "me")  # fmt: skip
+            await evaluation.evaluate()
+            assert (await api.describe_alarms({}))["MetricAlarms"][0]["StateValue"] == "OK"
 
     asyncio.run(run())
 
@@ -349,11 +429,6 @@ def test_an_alarm_is_looked_at_each_minute_and_its_topic_hears_of_it_once(tmp_pa
     asyncio.run(run())
 
 
-ALARM = {
-    "AlarmName": "a", "Namespace": "n", "MetricName": "m", "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 1,
-    "Threshold": 5.0, "ComparisonOperator": "GreaterThanThreshold",
-}  # fmt: skip
-
 ARN = f"arn:aws:cloudwatch:us-east-1:{'0' * 12}:alarm:a"
 
 CHANGES = {
@@ -510,7 +585,7 @@ def test_an_alarm_that_no_topic_could_be_told_of_is_refused(tmp_path):
     async def run() -> None:
         async with an_api(tmp_path) as (_store, api):
             queries = [
-                {"Id": f"m{number}", "Expression": "1", "Label": "x" * 16_000, "ReturnData": number == 0}
+                {"Id": f"m{number}", "Expression": "TIME_SERIES(1)", "Label": "x" * 16_000, "ReturnData": number == 0}
                 for number in range(10)
             ]
             given = {
@@ -750,6 +825,6 @@ def test_an_alarm_that_costs_too_much_each_minute_is_refused(tmp_path, alarm, wh
         async with an_api(tmp_path) as (_, api):
             with pytest.raises(TelemetryRefusedError, match=why):
                 await api.put_alarm(alarm, "me")
-            await api.put_alarm(looking_at("SUM(METRICS())", "1+" * 300 + "1", metrics=10), "me")
+            await api.put_alarm(looking_at("SUM(METRICS())", "m0" + " + 1" * 300, metrics=10), "me")
 
     asyncio.run(run())

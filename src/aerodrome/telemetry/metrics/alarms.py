@@ -120,8 +120,9 @@ def moved(
     alarm: Alarm, state: AlarmState, *, now: float, data: str = "", region: str, account: str
 ) -> AlarmMove | None:
     """The alarm in its new state; None = there is nothing to change."""
-    before = alarm["StateValue"]
-    if state.name is None or (state.name == before and alarm.get("StateReason") and not data):
+    before, told = alarm["StateValue"], alarm.get("StateReason")
+    is_news = bool(data) or not told or (before == INSUFFICIENT and told != state.reason[:1023])
+    if state.name is None or (state.name == before and not is_news):
         return None
     changed = {**alarm, "StateValue": state.name, "StateReason": state.reason[:1023], "StateUpdatedTimestamp": now}
     changed |= {"StateReasonData": data} if data else {}

@@ -107,7 +107,7 @@ class Evaluation:
         except TelemetryRefusedError as error:
             state = AlarmState(alarms.INSUFFICIENT, f"The alarm cannot be evaluated: {error}")
         move = alarms.moved(alarm, state, now=now, region=self._region, account=self._account)
-        if move is not None and move.alarm["StateValue"] != alarm["StateValue"]:
+        if move is not None:
             catalogue.put_alarms([move])
 
     async def tell(self, *, is_retry: bool = True) -> None:

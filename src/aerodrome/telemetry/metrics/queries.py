@@ -9,12 +9,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from aerodrome.telemetry.metrics import expressions, periods, points, searching
-from aerodrome.telemetry.metrics.catalogue import Metric, MetricCatalogue
+from aerodrome.telemetry.metrics.catalogue import Metric
 from aerodrome.telemetry.metrics.expressions import ExpressionError, Series, Value, World
 from aerodrome.telemetry.metrics.periods import MINUTE
+from aerodrome.telemetry.metrics.points import DataPoint
 from aerodrome.telemetry.metrics.searching import SearchError
 from aerodrome.telemetry.refusals import TelemetryRefusedError
 
@@ -69,12 +70,45 @@ def check_period(period: int) -> None:
         raise TelemetryRefusedError(VALIDATION, f"Period {period} is not offered here: give a multiple of 60 seconds.")
 
 
+class PointSource(Protocol):
+    """What queries read: a catalogue, or points that are made up."""
+
+    def read(
+        self, metric: Metric, unit: str | None, *, start: int, end: int, period: int, phase: int = 0
+    ) -> Mapping[int, DataPoint]:
+        """The points of a metric from `start` to before `end`, by the beginnings of periods."""
+
+    def all_metrics(self, since: int) -> list[Metric]:
+        """Every metric that had a point at or after `since`, by its name."""
+
+
+class OnePoint:
+    """Every metric has one point: what can be worked out with it can be worked out."""
+
+    def read(  # its keywords are those of a catalogue
+        self,
+        _metric: Metric,
+        _unit: str | None,
+        *,
+        start: int,  # noqa: ARG002
+        end: int,
+        period: int,
+        phase: int = 0,  # noqa: ARG002
+    ) -> Mapping[int, DataPoint]:
+        """The point, of the last period."""
+        return {end - period: points.of({1.0: 1.0})}
+
+    def all_metrics(self, _since: int) -> list[Metric]:
+        """None."""
+        return []
+
+
 class Queries:
     """The queries of one request."""
 
     def __init__(
         self,
-        catalogue: MetricCatalogue,
+        catalogue: PointSource,
         asked: Sequence[Document],
         *,
         start: float,
@@ -107,6 +141,20 @@ class Queries:
             ]
         except (ExpressionError, SearchError) as error:
             raise TelemetryRefusedError(VALIDATION, str(error)) from error
+
+    def check(self) -> None:
+        """See that each query can be answered, and that together they are one time series, as an alarm needs it.
+
+        Raises:
+            TelemetryRefusedError: they are not.
+        """
+        try:
+            for identifier in self._asked:
+                self._value(identifier)
+        except (ExpressionError, SearchError) as error:
+            raise TelemetryRefusedError(VALIDATION, str(error)) from error
+        if len(self.results()) != 1:
+            raise TelemetryRefusedError(VALIDATION, "Exactly one time series must be returned.")
 
     def _series(self, identifier: str) -> list[Series]:
         value = self._value(identifier)
