@@ -57,13 +57,14 @@ def accept(batch: Sequence[LogEvent], *, now: int, retention_days: int | None) -
         raise invalid(f"Upload too large: {size} bytes exceeds limit of {BATCH_BYTES}")
     if any(later.moment < earlier.moment for earlier, later in pairwise(batch)):
         raise invalid("Log events in a single PutLogEvents request must be in chronological order.")
-    if batch[-1].moment - batch[0].moment > SPAN:
-        raise invalid("The batch of log events in a single PutLogEvents request cannot span more than 24 hours.")
     old = _before(batch, now - OLDEST)
     expired = 0 if retention_days is None else _before(batch, now - retention_days * DAY)
     new = _before(batch, now + NEWEST + 1)
+    events = tuple(batch[max(old, expired) : new])
+    if events and events[-1].moment - events[0].moment > SPAN:
+        raise invalid("The batch of log events in a single PutLogEvents request cannot span more than 24 hours.")
     return AcceptedEvents(
-        events=tuple(batch[max(old, expired) : new]),
+        events=events,
         too_new_from=new if new < len(batch) else None,
         too_old_until=old or None,
         expired_until=expired or None,

@@ -25,6 +25,15 @@ def test_what_is_too_old_too_new_or_expired_is_left_out_and_told():
     assert (len(found.events), found.too_new_from) == (2, 2)
 
 
+def test_what_is_left_out_is_no_part_of_the_span():
+    batch = [LogEvent(NOW + age, "x") for age in (-20 * DAY, -DAY, -5, 0, 3 * HOUR)]
+    found = accept(batch, now=NOW, retention_days=None)
+    assert (found.events, found.too_old_until, found.too_new_from) == (tuple(batch[1:4]), 1, 4)
+    assert accept([batch[0], batch[4]], now=NOW, retention_days=None).events == ()
+    found = accept([batch[0], LogEvent(NOW - 3 * DAY, "x"), *batch[1:4]], now=NOW, retention_days=2)
+    assert (found.events, found.too_old_until, found.expired_until) == (tuple(batch[1:4]), 1, 2)
+
+
 @pytest.mark.parametrize(
     ("batch", "told"),
     [
