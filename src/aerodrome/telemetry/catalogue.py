@@ -23,7 +23,7 @@ from aerodrome.telemetry.refusals import EXISTS, LIMIT, NOT_FOUND, TelemetryRefu
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS groups (
     id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, retention INTEGER,
-    class TEXT NOT NULL, kms_key TEXT, is_protected INTEGER NOT NULL DEFAULT 0, tags TEXT NOT NULL DEFAULT '{}'
+    class TEXT NOT NULL, is_protected INTEGER NOT NULL DEFAULT 0, tags TEXT NOT NULL DEFAULT '{}'
 );
 CREATE TABLE IF NOT EXISTS streams (
     id INTEGER PRIMARY KEY AUTOINCREMENT, group_id INTEGER NOT NULL, name TEXT NOT NULL, created INTEGER NOT NULL,
@@ -77,7 +77,6 @@ class LogGroup:
     retention: int | None
     """Days; None = for ever."""
     kind: str
-    kms_key: str | None
     is_protected: bool
     tags: Mapping[str, str]
 
@@ -117,14 +116,14 @@ class Catalogue:
         self._db.close()
 
     def create_group(
-        self, name: str, *, now: int, kind: str, kms_key: str | None, tags: Mapping[str, str], is_protected: bool
+        self, name: str, *, now: int, kind: str, tags: Mapping[str, str], is_protected: bool
     ) -> None:
         """Raises TelemetryRefusedError when there is one of that name, or too many of others."""
         try:
             with sqlite_file.transaction(self._db):
                 self._db.execute(
-                    "INSERT INTO groups (name, created, class, kms_key, is_protected, tags) VALUES (?, ?, ?, ?, ?, ?)",
-                    (name, now, kind, kms_key, is_protected, json.dumps(dict(tags))),
+                    "INSERT INTO groups (name, created, class, is_protected, tags) VALUES (?, ?, ?, ?, ?)",
+                    (name, now, kind, is_protected, json.dumps(dict(tags))),
                 )
                 if self._one("SELECT count(*) FROM groups") > MOST_GROUPS:
                     raise TelemetryRefusedError(
@@ -476,7 +475,6 @@ def _group(row: sqlite3.Row) -> LogGroup:
         created=row["created"],
         retention=row["retention"],
         kind=row["class"],
-        kms_key=row["kms_key"],
         is_protected=bool(row["is_protected"]),
         tags=json.loads(row["tags"]),
     )

@@ -75,12 +75,13 @@ class LogsApi:
             return wire.status(error), wire.failure(error)
 
     async def create_group(self, given: Document) -> Answer:
+        if "kmsKeyId" in given:
+            raise invalid("kmsKeyId is not offered here: logs are not encrypted. Leave it out.")
         await self._store.ask(
             Catalogue.create_group,
             given["logGroupName"],
             now=self._store.now,
             kind=given.get("logGroupClass", "STANDARD"),
-            kms_key=given.get("kmsKeyId"),
             tags=_fit(given.get("tags", {})),
             is_protected=given.get("deletionProtectionEnabled", False),
         )
@@ -310,7 +311,6 @@ class LogsApi:
             "metricFilterCount": 0,
             "arn": f"{self._arn(group.name)}:*",
             "storedBytes": await self._store.ask(Catalogue.stored, group),
-            "kmsKeyId": group.kms_key,
             "logGroupClass": group.kind,
             "logGroupArn": self._arn(group.name),
             "deletionProtectionEnabled": group.is_protected,

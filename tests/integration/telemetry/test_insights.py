@@ -269,7 +269,7 @@ def stored(given: list[tuple[int, str, str]], moved: int) -> Iterator[tuple[Stor
         place.temporary.mkdir()
         catalogue = Catalogue(place.catalogue)
         try:
-            catalogue.create_group("g", now=BASE, kind="STANDARD", kms_key=None, tags={}, is_protected=False)
+            catalogue.create_group("g", now=BASE, kind="STANDARD", tags={}, is_protected=False)
             group = catalogue.group("g")
             for name in "st":
                 catalogue.create_stream("g", name, now=BASE)

@@ -60,6 +60,12 @@ def test_what_is_not_offered_says_so(logs: Any) -> None:
         ])  # fmt: skip
 
 
+def test_a_group_is_not_said_to_be_encrypted(logs: Any) -> None:
+    with pytest.raises(logs.exceptions.InvalidParameterException, match=r"not encrypted\. Leave it out"):
+        logs.create_log_group(logGroupName="secret", kmsKeyId="arn:aws:kms:us-east-1:000000000000:key/k")
+    assert logs.describe_log_groups(logGroupNamePrefix="secret")["logGroups"] == []
+
+
 def test_insights_by_boto3(logs: Any) -> None:
     for group in ("insights-1", "insights-2"):
         logs.create_log_group(logGroupName=group)

@@ -24,7 +24,7 @@ def catalogue(tmp_path: Path) -> Iterator[Catalogue]:
 
 
 def group(catalogue: Catalogue, name: str) -> None:
-    catalogue.create_group(name, now=NOW, kind="STANDARD", kms_key=None, tags={}, is_protected=False)
+    catalogue.create_group(name, now=NOW, kind="STANDARD", tags={}, is_protected=False)
 
 
 def say(catalogue: Catalogue, stream: str, *moments: int, now: int = NOW) -> None:
