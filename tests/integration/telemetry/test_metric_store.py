@@ -473,6 +473,16 @@ def test_an_alarm_that_is_deleted_while_it_is_changed_is_gone(tmp_path, change):
     asyncio.run(run())
 
 
+def test_a_name_that_no_alarm_has_keeps_no_other_from_being_deleted(tmp_path):
+    async def run() -> None:
+        async with an_api(tmp_path) as (_store, api):
+            await api.put_alarm(ALARM, "me")
+            await api.delete_alarms({"AlarmNames": ["b", "a", "c"]})
+            assert (await api.describe_alarms({}))["MetricAlarms"] == []
+
+    asyncio.run(run())
+
+
 def test_the_history_has_one_deletion_of_an_alarm(tmp_path):
     async def run() -> None:
         async with an_api(tmp_path) as (_store, api):

@@ -237,9 +237,6 @@ class MetricsApi:
     def _delete(self, named: Sequence[str], catalogue: MetricCatalogue) -> None:
         """Runs in the catalogue's thread."""
         there = [alarm for name in dict.fromkeys(named) if (alarm := catalogue.alarm(name)) is not None]
-        missing = set(named) - {alarm["AlarmName"] for alarm in there}
-        if missing and len(named) > 1:
-            raise TelemetryRefusedError(NOT_FOUND, f"There is no alarm {min(missing)!r}; none was deleted.")
         items = [
             alarms.configured(alarm, f'Alarm "{alarm["AlarmName"]}" deleted', now=self._store.now) for alarm in there
         ]
