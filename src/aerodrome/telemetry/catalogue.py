@@ -115,9 +115,7 @@ class Catalogue:
     def close(self) -> None:
         self._db.close()
 
-    def create_group(
-        self, name: str, *, now: int, kind: str, tags: Mapping[str, str], is_protected: bool
-    ) -> None:
+    def create_group(self, name: str, *, now: int, kind: str, tags: Mapping[str, str], is_protected: bool) -> None:
         """Raises TelemetryRefusedError when there is one of that name, or too many of others."""
         try:
             with sqlite_file.transaction(self._db):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from aerodrome import bounded_json, service_models
 from aerodrome.telemetry.metrics import protocols
-from aerodrome.telemetry.metrics.protocols import MetricsFailure, Protocol, UnreadableError
+from aerodrome.telemetry.metrics.protocols import Called, MetricsFailure, Protocol, UnreadableError
 
 NAMES = {Protocol.CBOR: "smithy-rpc-v2-cbor", Protocol.JSON: "json", Protocol.QUERY: "query"}
 AT = datetime(2026, 1, 2, 3, 4, 5, 678000, UTC)
@@ -76,13 +77,25 @@ def test_an_answer_is_read_by_botocore(protocol):
 @pytest.mark.parametrize(("code", "status"), [("ResourceNotFound", 404), ("ValidationError", 400)])
 def test_a_refusal_is_read_by_botocore(protocol, code, status):
     failure = MetricsFailure(code=code, sentence="why")
-    found, body = protocols.failure(protocol, failure, "id")
+    found, body = protocols.failure(Called(protocol=protocol, name="GetDashboard"), failure, "id")
     headers = {name.decode(): value.decode() for name, value in protocols.headers(protocol, failure, found)}
     wanted = protocols.operation("GetDashboard")
     parsed = create_parser(NAMES[protocol]).parse(
         {"status_code": found, "headers": headers, "body": body}, wanted.output_shape
     )
     assert (found, parsed["Error"]["Code"], parsed["Error"]["Message"]) == (status, code, "why")
+
+
+@pytest.mark.parametrize(
+    ("operation", "shape"),
+    [("SetAlarmState", "ResourceNotFound"), ("GetDashboard", "DashboardNotFoundError"), ("Nothing", "")],
+)
+def test_a_refusal_has_the_shape_that_its_operation_declares(operation, shape):
+    for protocol in (Protocol.JSON, Protocol.CBOR):
+        failure = MetricsFailure(code="ResourceNotFound", sentence="why")
+        _, body = protocols.failure(Called(protocol=protocol, name=operation), failure, "id")
+        told = cbor2.loads(body) if protocol is Protocol.CBOR else json.loads(body)
+        assert told["__type"].endswith(f"#{shape}" if shape else "")
 
 
 @given(st.binary(max_size=200), st.sampled_from(Protocol))

@@ -101,7 +101,7 @@ class MetricsApi:
             failure = MetricsFailure(
                 code="InternalServiceError", sentence="The store of metrics failed; its log says why."
             )
-        status, answer = protocols.failure(asked.protocol, failure, request_id)
+        status, answer = protocols.failure(asked, failure, request_id)
         return status, protocols.headers(asked.protocol, failure, status), answer
 
     async def _carried_out(self, name: str, given: Document, caller: str) -> Answer:

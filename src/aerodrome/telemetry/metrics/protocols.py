@@ -139,12 +139,13 @@ def success(asked: Protocol, wanted: OperationModel, output: Mapping[str, Any], 
     return bytes(ET.tostring(root, encoding="utf-8"))
 
 
-def failure(asked: Protocol, error: MetricsFailure, request_id: str) -> tuple[int, bytes]:
+def failure(asked: Called, error: MetricsFailure, request_id: str) -> tuple[int, bytes]:
     """Status and body of a refusal."""
-    name, status = _errors().get(error.code, (error.code, 503 if error.code == "ServiceUnavailable" else 400))
-    if asked is not Protocol.QUERY:
+    operation = asked.name if asked.name in _names() else ""  # what is remembered is of the model alone
+    name, status = _errors(operation).get(error.code, (error.code, 503 if error.code == "ServiceUnavailable" else 400))
+    if asked.protocol is not Protocol.QUERY:
         told = {"__type": f"com.amazonaws.cloudwatch.v2010_08_01#{name}", "message": error.sentence}
-        return status, _dumped(asked, told)
+        return status, _dumped(asked.protocol, told)
     root = ET.Element("ErrorResponse", xmlns=XMLNS)
     element = ET.SubElement(root, "Error")
     for tag, text in (("Type", _side(status)), ("Code", error.code), ("Message", error.sentence)):
@@ -186,14 +187,15 @@ def _names() -> frozenset[str]:
 
 
 @cache
-def _errors() -> Mapping[str, tuple[str, int]]:
-    """The query protocol's code of each error → its shape's name and status."""
+def _errors(operation: str) -> Mapping[str, tuple[str, int]]:
+    """The query protocol's code of each error → its shape's name and status; the operation's own shapes come first."""
     model = service_models.of(SERVICE)
+    own = model.operation_model(operation).error_shapes if operation else []
     found: dict[str, tuple[str, int]] = {}
-    for name in model.shape_names:
-        declared = model.shape_for(name).metadata.get("error")
+    for shape in (*own, *map(model.shape_for, model.shape_names)):
+        declared = shape.metadata.get("error")
         if declared and "code" in declared:
-            found.setdefault(declared["code"], (name, declared["httpStatusCode"]))
+            found.setdefault(declared["code"], (shape.name, declared["httpStatusCode"]))
     return found
 
 
