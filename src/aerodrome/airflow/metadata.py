@@ -209,13 +209,15 @@ def set_default_pool(slots: int) -> DatabaseQuery:
     return DatabaseQuery("UPDATE slot_pool SET slots = %s WHERE pool = 'default_pool'", (slots,))
 
 
-def age_heartbeats(version: Version, hostnames: str, died_at: datetime | None = None) -> tuple[DatabaseQuery, ...]:
+def age_heartbeats(
+    version: Version, hostnames: str, died_at: datetime | None = None, under_way: timedelta = UNDER_WAY
+) -> tuple[DatabaseQuery, ...]:
     """Let Airflow find the tasks of dead workers at its next look, instead of after five minutes.
 
     Only for workers whose host names match the LIKE pattern and whose processes are all gone. `died_at` spares the
-    tasks of a successor with the same host name; None = there is none.
+    tasks of a successor with the same host name; None = there is none. Heartbeats may be `under_way` for so long.
     """
-    late = None if died_at is None else died_at + UNDER_WAY
+    late = None if died_at is None else died_at + under_way
     parameters = {"hostnames": hostnames, "died_at": died_at, "late": late, "begun": _begun(version)}
     found = DatabaseQuery(TASKS_LOST_3 if version.line >= LINE_3 else TASKS_LOST, parameters)
     # 1.10 has one scheduler, which looks after all tasks.

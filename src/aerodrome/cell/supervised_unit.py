@@ -52,6 +52,7 @@ def status(unit: SupervisedUnit, now: float) -> dict[str, Any]:
         "state": SILENT if decided.state == units.READY and liveness.is_doubtful(unit.pulse) else decided.state,
         "pid": unit.pid,
         "since": _wall(decided.since, offset),
+        "started_at": _wall(decided.started_at, offset),
         "ready_since": _wall(decided.ready_since, offset),
         "restarts": decided.restarts,
         "last_exit": last_exit,

@@ -45,6 +45,9 @@ TOLD_FOR = 15.0
 REMEMBERED = 60.0
 """Seconds for which it is remembered that a worker's death was told which is not there any more."""
 
+SAME = 1.0
+"""Seconds by which a cell's words of one moment may differ, because its clock is set."""
+
 RECENT = 10
 """So many revisions before the present one may still have tasks that run, as far as the database says."""
 
@@ -129,21 +132,31 @@ def deaths(
 ) -> tuple[Death, ...]:
     """The workers that died, without those that Airflow was `told` about (revision and worker → time of death).
 
-    Tasks that run on a worker which is not there have died with it, however it went. DAG code may have made up such
-    tasks: only workers of cells and of the last revisions up to the present `revision` count, and so many at once.
+    Tasks that run on a worker which is not there have died with it, however it went. After a cell died with all its
+    units, the next one does not know how they ended; but whoever had a worker's name was dead when it was started.
+    DAG code may have made up such tasks: only workers of cells and of the last revisions up to the present `revision`
+    count, and so many at once.
     """
+    workers = {(of, worker.name): worker for of, cell in seen.cells.items() for worker in cell.workers}
     died = {
-        (of, worker.name): worker.exited_at
-        for of, cell in seen.cells.items()
-        for worker in cell.workers
-        if worker.exited_at is not None and told.get((of, worker.name), 0.0) < worker.exited_at
+        key: worker.exited_at
+        for key, worker in workers.items()
+        if worker.exited_at is not None and told.get(key, 0.0) < worker.exited_at
     }
+    unseen: dict[tuple[int, str], float] = {}
+    for key in tasks.running if tasks is not None else ():
+        began = workers[key].started_at if key in workers and workers[key].exited_at is None else None
+        if began is not None and told.get(key, 0.0) + SAME < began:
+            unseen[key] = began
     for of, worker in tasks.running if tasks is not None else ():
         is_believed = of in seen.cells or revision - RECENT <= of <= revision
         is_gone = is_believed and not _may_run(seen, of, worker)
         if is_gone and told.get((of, worker), 0.0) + TOLD_FOR < now.timestamp():
             died.setdefault((of, worker), now.timestamp())
-    found = tuple(Death(revision=of, worker=worker, at=at) for (of, worker), at in died.items())
+    found = (
+        *(Death(revision=of, worker=worker, at=at) for (of, worker), at in died.items()),
+        *(Death(revision=of, worker=worker, at=at, is_seen=False) for (of, worker), at in unseen.items()),
+    )
     return found[:MOST_DEATHS]
 
 

@@ -70,6 +70,9 @@ class Unit:
     exited_at: float | None = None
     """When that was, in seconds since 1970."""
 
+    started_at: float | None = None
+    """When its process was started last; None = never, or its cell is an older one that does not tell."""
+
     hung: str = ""
     """Why its cell ended it then, in words that follow its name; empty when it ended otherwise."""
 

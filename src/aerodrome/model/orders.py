@@ -239,6 +239,9 @@ class Death:
     at: float
     """Seconds since 1970."""
 
+    is_seen: bool = True
+    """Whether somebody saw it; else it was at some time before `at`, when its successor was started."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueAgain:

@@ -77,6 +77,16 @@ def test_what_ran_on_a_dead_worker_is_lost_and_its_successors_tasks_are_not(data
     assert "of_its_successor" in lost(database, version.line)
 
 
+@pytest.mark.parametrize("number", ["3.3.1", "2.11.2"])
+def test_a_worker_that_was_started_has_no_task_that_was_silent_before(database, number):
+    version = versions.lookup(number)
+    begin(database, "of_its_predecessor", "worker-1.3", began=-60, beat=-4)
+    begin(database, "deferred_and_back_at_once", "worker-1.3", began=-600, beat=1.5)
+    for statement in metadata.age_heartbeats(version, "worker-1.3", DIED, timedelta()):
+        database.execute(statement.text, statement.parameters)
+    assert lost(database, version.line) == {"of_its_predecessor"}
+
+
 @pytest.mark.parametrize(("number", "scheduler"), [("3.3.1", 1), ("2.11.2", 9)])
 def test_a_task_that_was_cleared_while_it_ran_is_lost_where_airflow_looks_for_it(database, cluster, number, scheduler):
     version = versions.lookup(number)

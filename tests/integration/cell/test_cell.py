@@ -93,9 +93,11 @@ def test_a_unit_is_ready_when_its_socket_accepts_and_others_wait_for_it(cell, ki
     harness.until(lambda: cell.state_of("redis") == "starting", "a starting unit")
     assert cell.units()["worker"]["state"] == "waiting"
     assert cell.units()["worker"]["since"] is not None
+    assert cell.units()["worker"]["started_at"] is None
     go.touch()
     cell.ready("worker")
-    assert cell.units()["redis"]["ready_since"] is not None
+    redis = cell.units()["redis"]
+    assert redis["started_at"] < redis["ready_since"]
     cell.shut_down(pid)
 
 

@@ -18,7 +18,7 @@ from aerodrome.controller.scaling import Crew, Pace, Step
 from aerodrome.model import defaults
 from aerodrome.model.demand import Demand, Drain
 from aerodrome.model.observed import Cell, CellState, QueueSeen, RuntimeSeen, TasksSeen, Unit, Work
-from aerodrome.model.orders import Build, CellOrder, QueueAgain, ReportDeaths
+from aerodrome.model.orders import Build, CellOrder, Death, QueueAgain, ReportDeaths
 from aerodrome.model.release import Deployed
 from aerodrome.model.spec import Spec
 from unit.controller.world import NAME, NOW, PACE, REQUEST, Killed, World, option
@@ -492,6 +492,22 @@ def test_workers_that_the_database_makes_up_are_not_believed():
     assert [(death.revision, death.worker) for death in found] == [(3, "worker-1")]
     many = replace(seen, running={(4, f"worker-{number}"): 1 for number in range(1000)})
     assert len(keeping.deaths(RuntimeSeen(), many, told={}, revision=4, now=NOW)) == keeping.MOST_DEATHS
+
+
+def test_tasks_that_a_worker_has_from_before_its_first_start_are_told_once_each_start():
+    def found(told, *, running=1, **unit):
+        worker = Unit(name="worker-1", state="ready", restarts=0, **unit)
+        seen = RuntimeSeen(cells={1: Cell(state=CellState.RUNNING, units=(worker,))})
+        return keeping.deaths(seen, tasks(0, worker_1=1) if running else tasks(0), told=told, revision=1, now=NOW)
+
+    key = (1, "worker-1")
+    assert found({}, started_at=50.0) == (Death(revision=1, worker="worker-1", at=50.0, is_seen=False),)
+    assert found({key: 40.0}, started_at=50.0) == (Death(revision=1, worker="worker-1", at=50.0, is_seen=False),)
+    assert found({key: 50.0}, started_at=50.003) == ()  # the cell's clock is set a little
+    assert found({}, started_at=50.0, running=0) == ()
+    assert found({}) == ()  # a cell of an earlier Aerodrome
+    assert found({}, started_at=50.0, exited_at=45.0) == (Death(revision=1, worker="worker-1", at=45.0),)
+    assert found({key: 45.0}, started_at=50.0, exited_at=45.0) == ()
 
 
 def test_what_was_told_is_remembered_as_long_as_somebody_asks():

@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +41,15 @@ LEAVING = 1.0
 
 
 def age_heartbeats(
-    cluster: Cluster, name: str, password: str, version: Version, deaths: Mapping[str, datetime]
+    cluster: Cluster,
+    name: str,
+    password: str,
+    version: Version,
+    deaths: Mapping[str, datetime],
+    under_way: timedelta = metadata.UNDER_WAY,
 ) -> None:
     """Let Airflow find the tasks of dead workers at once; `deaths` maps their host names to when they died."""
-    told = [metadata.age_heartbeats(version, hostname, died_at) for hostname, died_at in deaths.items()]
+    told = [metadata.age_heartbeats(version, hostname, died_at, under_way) for hostname, died_at in deaths.items()]
     execute(cluster, name, password, *itertools.chain.from_iterable(told))
 
 

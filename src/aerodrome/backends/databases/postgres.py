@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -276,12 +276,15 @@ class PostgresDatabases:
         cluster, name, password = self._control_plane.cluster(), names.live(tenant.identifier), self._password(tenant)
         version = versions.lookup(order.version)
         with _unless_damaged(tenant):
-            if order.deaths:
+            # A successor may have begun with a task that had been deferred: it is no heartbeat of before its start.
+            for is_seen, under_way in ((True, queries.UNDER_WAY), (False, timedelta())):
                 deaths = {
                     units.hostname(death.worker, death.revision): datetime.fromtimestamp(death.at, UTC)
                     for death in order.deaths
+                    if death.is_seen is is_seen
                 }
-                metadata.age_heartbeats(cluster, name, password, version, deaths)
+                if deaths:
+                    metadata.age_heartbeats(cluster, name, password, version, deaths, under_way)
             if order.gone is not None:
                 workers = units.hostname("worker-%", order.gone)
                 metadata.age_all_heartbeats(cluster, name, password, version, workers)

@@ -61,6 +61,7 @@ def units(answer: Mapping[str, Any]) -> tuple[Unit, ...]:
             status_text=unit.get("status_text") or "",
             last_exit=_in_words(unit.get("last_exit")),
             exited_at=(unit.get("last_exit") or {}).get("at"),
+            started_at=unit.get("started_at"),
             holds=unit.get("holds"),
             tells_holds="holds" in unit,
             hung=(unit.get("last_exit") or {}).get("hung", ""),
