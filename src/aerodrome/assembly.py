@@ -28,6 +28,7 @@ from aerodrome.backends.local import backend as local_backend
 from aerodrome.backends.local import groups, warm
 from aerodrome.backends.local.backend import LocalBackend
 from aerodrome.backends.local.disk_reserve import DiskReserve
+from aerodrome.backends.local.fair_weights import FairWeights
 from aerodrome.controller.loop import Controller
 from aerodrome.controller.scaling import Pace
 from aerodrome.gateway.app import Gateway
@@ -142,13 +143,14 @@ def assembled(settings: Settings, keeper: Keeper, *, port: int, gateway_ports: P
                 pace=Pace(scale_in_after=settings.scale_in_after, drain_limit=settings.drain_limit),
             )
             reserve = DiskReserve(settings.paths)
+            weights = backend.runtime.fair_weights(lambda: [each.tenant for each in environments.all()])
             exposition, export = _exposed(settings, environments, port)
-            own = [keeper.thread, audit.writer, reserve.thread, *([export.thread] if export else [])]
+            own = [keeper.thread, audit.writer, reserve.thread, weights.thread, *([export.thread] if export else [])]
             crew = _crew(environments, [*controller.threads, *own])
             rooms = _Rooms(
                 settings, keeper, environments, operations, audit, identity, backend, crew, exposition, export, port
             )
-            with _controlling(controller, backend, crew, reserve), _exporting(export):
+            with _controlling(controller, backend, crew, [reserve, weights]), _exporting(export):
                 yield Applications(front=rooms.front(), operator=rooms.operator(), gateway=rooms.gateway())
 
 
@@ -319,12 +321,13 @@ def _crew(environments: Environments, threads: list[SupervisedThread]) -> Thread
 
 @contextlib.contextmanager
 def _controlling(
-    controller: Controller, backend: LocalBackend, crew: ThreadSupervisor, reserve: DiskReserve
+    controller: Controller, backend: LocalBackend, crew: ThreadSupervisor, chores: list[DiskReserve | FairWeights]
 ) -> Iterator[None]:
-    """Runs the controller within the block, keeps the disk's reserve, and starts the default version's warm process."""
+    """Runs the controller and the machine's chores within the block, and starts the default version's warm process."""
     warming = threading.Thread(target=backend.runtime.warm_up, args=(versions.DEFAULT,), name="warm-up", daemon=True)
     controller.start()
-    reserve.start()
+    for chore in chores:
+        chore.start()
     warming.start()
     crew.start()
     try:
@@ -333,7 +336,8 @@ def _controlling(
         logger.info("stopping")
         crew.stop()
         backend.close()
-        reserve.close()
+        for chore in chores:
+            chore.close()
         controller.stop()
 
 

@@ -15,6 +15,8 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from . import kernel
+
 if TYPE_CHECKING:
     from typing import Any
 
@@ -26,7 +28,7 @@ MEMBERSHIP = "/proc/self/cgroup"
 USUAL_WEIGHT = 100  # of a group among its neighbours, in version 2's unit
 USUAL_SHARES = 1024  # the same in version 1's
 LEAST_SHARES = 2
-PERIOD = 100_000  # microseconds, in each of which a group has its processors' time; the kernel's own default
+PERIOD = 1_000_000  # microseconds, in each of which a group has its processors' time; the kernel takes no longer one
 UNBOUNDED = 2**62  # bytes; version 1 says "no limit" by a number near 2**63
 PASSES = 20  # each catches what was forked during the pass before; no more than one is needed where forks are refused
 
@@ -181,15 +183,18 @@ def _joined(hierarchy: tuple[str, str], path: str) -> str:
 def plan(group: ControlGroup, limits: Limits) -> list[tuple[str, str]]:
     """The files of a group that have to be written so that it has these limits, each with its text. Pure."""
     weight = USUAL_WEIGHT if limits.weight is None else limits.weight
+    quota = (limits.processors or 0) * PERIOD  # also what may be saved up, for work that is over in a moment
     if group.version == 1:
         memory, processor = "memory.limit_in_bytes", "cpu.shares"
         bytes_text = "-1" if limits.memory is None else str(limits.memory)
-        time = "cpu.cfs_quota_us", "-1" if limits.processors is None else str(limits.processors * PERIOD)
+        burst, quota_text = "cpu.cfs_burst_us", "-1" if limits.processors is None else str(quota)
+        times = [("cpu.cfs_period_us", str(PERIOD)), ("cpu.cfs_quota_us", quota_text)]
         weight = max(LEAST_SHARES, weight * USUAL_SHARES // USUAL_WEIGHT)
     else:
         memory, processor = "memory.max", "cpu.weight"
         bytes_text = "max" if limits.memory is None else str(limits.memory)
-        time = "cpu.max", f"{'max' if limits.processors is None else limits.processors * PERIOD} {PERIOD}"
+        quota_text = "max" if limits.processors is None else str(quota)
+        burst, times = "cpu.max.burst", [("cpu.max", f"{quota_text} {PERIOD}")]
     texts = {
         PROCESSES: ("pids.max", "max" if limits.processes is None else str(limits.processes)),
         MEMORY: (memory, bytes_text),
@@ -197,7 +202,9 @@ def plan(group: ControlGroup, limits: Limits) -> list[tuple[str, str]]:
     }
     wanted = [(os.path.join(group.folders[kind], texts[kind][0]), texts[kind][1]) for kind in group.folders]
     if CPU in group.folders:
-        wanted.append((os.path.join(group.folders[CPU], time[0]), time[1]))
+        # The kernel takes no quota that is smaller than what may be saved up, and some kernels save nothing up.
+        times = [(burst, "0"), *times, (burst, str(quota))]
+        wanted += [(os.path.join(group.folders[CPU], name), text) for name, text in times]
     if group.version != 1 and MEMORY in group.folders:
         # Otherwise what exceeds its memory would fill the swap space of everybody.
         wanted.append((os.path.join(group.folders[MEMORY], "memory.swap.max"), bytes_text))
@@ -267,6 +274,12 @@ def holds(group: ControlGroup, pid: int) -> bool:
 def members(group: ControlGroup) -> set[int]:
     """The processes of the group and of all below it."""
     return {pid for place in group.places for folder in _folders(place) for pid in _listed(folder)}
+
+
+def runnable(group: ControlGroup) -> int:
+    """How many processes of the group and below it run, or would if they had a processor, by their main threads."""
+    listed = {pid for folder in _folders(group.folders[CPU]) for pid in _listed(folder)}
+    return sum(found is not None and found.state == "R" for found in map(kernel.process, listed))
 
 
 def kill(group: ControlGroup) -> int:

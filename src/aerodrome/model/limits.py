@@ -46,6 +46,9 @@ RESERVED = 8
 
 USUAL_WEIGHT = 100
 
+LIGHTER = 10
+"""An environment that would keep several machines busy has one part in so many of its weight."""
+
 DISK_RESERVE = 2 * GIB
 """Bytes of a disk that stay free of what environments write, for PostgreSQL and the ledger; of a small one a tenth."""
 

@@ -51,6 +51,14 @@ print("survived", flush=True)
 time.sleep(3600)
 """
 
+COMPUTES = f"""{READY}
+for _ in range(2):
+    if os.fork() == 0:
+        break
+while True:
+    pass
+"""
+
 
 @pytest.fixture
 def group() -> Iterator[cgroups.ControlGroup]:
@@ -202,3 +210,12 @@ def test_without_groups_there_are_rlimits(one_cell) -> None:
     told = "\n".join(limits_of(one_cell.ready("one")))
     assert str(2**33) in told
     assert ("4321" in told) == (uid is not None)
+
+
+def test_processes_that_want_to_run_are_counted_for_all_groups_below(placed, group) -> None:
+    placed.start(placed.unit("busy", COMPUTES, ready="notify"), placed.unit("idle"))
+    placed.ready("busy")
+    placed.ready("idle")
+    harness.until(lambda: cgroups.runnable(group.below("busy")) >= 2, "two that compute")
+    harness.until(lambda: cgroups.runnable(group.below("idle")) == 0, "one that does nothing")
+    assert cgroups.runnable(group) >= 2

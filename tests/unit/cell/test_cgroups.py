@@ -101,9 +101,13 @@ def test_the_plan_of_version_1() -> None:
         ("/p/pids.max", "9"),
         ("/m/memory.limit_in_bytes", str(HALF)),
         ("/c/cpu.shares", "2048"),
+        ("/c/cpu.cfs_burst_us", "0"),
+        ("/c/cpu.cfs_period_us", str(cgroups.PERIOD)),
         ("/c/cpu.cfs_quota_us", str(2 * cgroups.PERIOD)),
+        ("/c/cpu.cfs_burst_us", str(2 * cgroups.PERIOD)),
     ]
-    assert [text for _, text in cgroups.plan(group, Limits())] == ["max", "-1", "1024", "-1"]
+    unlimited = [text for _, text in cgroups.plan(group, Limits())]
+    assert unlimited == ["max", "-1", "1024", "0", str(cgroups.PERIOD), "-1", "0"]
 
 
 def test_the_plan_of_version_2_bounds_the_swap_space_too() -> None:
@@ -112,12 +116,14 @@ def test_the_plan_of_version_2_bounds_the_swap_space_too() -> None:
         ("/g/pids.max", "9"),
         ("/g/memory.max", str(HALF)),
         ("/g/cpu.weight", "200"),
+        ("/g/cpu.max.burst", "0"),
         ("/g/cpu.max", f"{cgroups.PERIOD} {cgroups.PERIOD}"),
+        ("/g/cpu.max.burst", str(cgroups.PERIOD)),
         ("/g/memory.swap.max", str(HALF)),
     ]
     assert cgroups.plan(ControlGroup(2, {"pids": "/g"}), Limits(memory=HALF)) == [("/g/pids.max", "max")]
     unlimited = cgroups.plan(ControlGroup(2, {"cpu": "/g"}), Limits())
-    assert unlimited == [("/g/cpu.weight", "100"), ("/g/cpu.max", f"max {cgroups.PERIOD}")]
+    assert [text for _, text in unlimited] == ["100", "0", f"max {cgroups.PERIOD}", "0"]
 
 
 def test_a_group_of_version_2_lends_its_controllers_and_counts(tmp_path) -> None:

@@ -55,6 +55,8 @@ class Groups:
         self.trouble = ""
         """Why there are no groups; empty = there are, or nobody has asked for them yet."""
         self._memory: int | None = None
+        self.lighter: frozenset[str] = frozenset()
+        """The environments that weigh less than their classes say."""
 
     @property
     def memory(self) -> int:
@@ -120,9 +122,20 @@ class Groups:
             return
         allowed = limits.of_environment(known, self.memory)
         weight = max((limits.weight(found) for found, _ in known), default=limits.USUAL_WEIGHT)
+        if identifier in self.lighter:
+            weight //= limits.LIGHTER
         refused = cgroups.limit(environment, Limits(allowed.processes, allowed.memory, weight))
         if refused:
             log.warning("limits not set", environment=identifier, files=refused)
+
+    def runnable(self) -> dict[str, int]:
+        """How many processes of each environment run, or would if they had a processor, by its identifier."""
+        top = known(self._paths)
+        if top is None or cgroups.CPU not in top.folders:
+            return {}
+        with os.scandir(top.folders[cgroups.CPU]) as entries:
+            names = [entry.name for entry in entries if entry.is_dir()]
+        return {name: cgroups.runnable(top.below(name)) for name in names}
 
     def remove_cell(self, identifier: str, revision: int) -> None:
         """Remove the group of a cell that has ended."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from aerodrome.backends.local import (
 from aerodrome.backends.local.cell_orders import CellOrders
 from aerodrome.backends.local.cell_states import CellStates
 from aerodrome.backends.local.environments import LocalEnvironments
+from aerodrome.backends.local.fair_weights import FairWeights
 from aerodrome.backends.local.paths import CellPaths, EnvironmentPaths
 from aerodrome.backends.local.service_orders import ServiceOrders
 from aerodrome.backends.local.unit_sockets import LinkedWebServer, WebServers
@@ -58,6 +59,10 @@ class LocalRuntime:
         self._lengths = QueueLengths(None if url == EMBEDDED else url)
         self._cells = CellOrders(self._environments, installer, self._states)
         self._services = ServiceOrders(self._environments, self._states)
+
+    def fair_weights(self, tenants: Callable[[], Iterable[Tenant]]) -> FairWeights:
+        """What weighs the environments, `tenants` is all of them; it has not begun."""
+        return FairWeights(self._environments.groups, self._environments.limit, tenants)
 
     def look(self, tenant: Tenant, *, is_leaving: bool = False) -> RuntimeSeen:
         paths = self._environments.paths(tenant)
