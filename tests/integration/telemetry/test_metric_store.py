@@ -473,6 +473,44 @@ def test_an_alarm_that_is_deleted_while_it_is_changed_is_gone(tmp_path, change):
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"EvaluationInterval": 10}, "EvaluationInterval is not offered"),
+        ({"EvaluationWindow": {"WallClockWindow": {}}}, "EvaluationWindow must be"),
+        ({"EvaluateLowSampleCountPercentile": "ignore"}, "EvaluateLowSampleCountPercentile must be"),
+        ({"ExtendedStatistic": "p99"}, "either Statistic or ExtendedStatistic"),
+        ({"EvaluationPeriods": 1441}, "one day"),
+        ({"Period": HOUR, "EvaluationPeriods": 169}, "seven days"),
+        ({"Metrics": [metric_query()]}, "either Metrics or MetricName"),
+        ({"Metrics": [metric_query()], "MetricName": "", "Namespace": ""}, "either Metrics or Period"),
+    ],
+)
+def test_a_member_that_would_be_ignored_makes_no_alarm(tmp_path, more, told):
+    async def run() -> None:
+        async with an_api(tmp_path) as (_store, api):
+            with pytest.raises(TelemetryRefusedError, match=told):
+                await api.put_alarm({**ALARM, **more}, "me")
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"EvaluationWindow": {"SlidingWindow": {}}, "EvaluateLowSampleCountPercentile": "evaluate"},
+        {"EvaluationPeriods": 1440},
+        {"Period": HOUR, "EvaluationPeriods": 168},
+    ],
+)
+def test_a_member_that_says_what_is_done_anyway_may_be_given(tmp_path, more):
+    async def run() -> None:
+        async with an_api(tmp_path) as (_store, api):
+            await api.put_alarm({**ALARM, **more}, "me")
+
+    asyncio.run(run())
+
+
 def test_a_name_that_no_alarm_has_keeps_no_other_from_being_deleted(tmp_path):
     async def run() -> None:
         async with an_api(tmp_path) as (_store, api):

@@ -492,9 +492,7 @@ def _check_alarm(given: Document) -> None:
         raise TelemetryRefusedError(
             VALIDATION, "Give a Threshold and one of these ComparisonOperators: " + ", ".join(alarms.COMPARISONS) + "."
         )
-    for name in ("EvaluationCriteria", "WarmUpConfiguration", "ThresholdMetricId"):
-        if name in given:
-            raise TelemetryRefusedError(VALIDATION, f"{name} is not offered by the embedded CloudWatch.")
+    _check_members(given)
     evaluated = int(given.get("EvaluationPeriods", 0))
     if not 1 <= given.get("DatapointsToAlarm", evaluated) <= evaluated:
         raise TelemetryRefusedError(
@@ -512,10 +510,38 @@ def _check_alarm(given: Document) -> None:
     _check_looked_at(alarm_queries(given), evaluated)
 
 
+def _check_members(given: Document) -> None:
+    """Raise TelemetryRefusedError when one is given that would mean nothing here."""
+    for name in ("EvaluationCriteria", "EvaluationInterval", "ThresholdMetricId", "WarmUpConfiguration"):
+        if name in given:
+            raise TelemetryRefusedError(VALIDATION, f"{name} is not offered by the embedded CloudWatch: leave it out.")
+    for name, offered in (
+        ("EvaluationWindow", {"SlidingWindow": {}}),
+        ("EvaluateLowSampleCountPercentile", "evaluate"),
+    ):
+        if given.get(name, offered) != offered:
+            raise TelemetryRefusedError(
+                VALIDATION, f"{name} must be {json.dumps(offered)} in the embedded CloudWatch: leave it out."
+            )
+    if "Statistic" in given and "ExtendedStatistic" in given:
+        raise TelemetryRefusedError(VALIDATION, "Give either Statistic or ExtendedStatistic.")
+    wrong = [name for name in _OF_ONE_METRIC if given.get(name)] if given.get("Metrics") else []
+    if wrong:
+        raise TelemetryRefusedError(VALIDATION, f"Give either Metrics or {wrong[0]}.")
+
+
+_OF_ONE_METRIC = ("MetricName", "Namespace", "Dimensions", "Period", "Unit", "Statistic", "ExtendedStatistic")
+"""Members of PutMetricAlarm that describe the metric of an alarm without Metrics."""
+
+
 def _check_looked_at(asked: Sequence[Document], evaluated: int) -> None:
     longest = max((each["MetricStat"]["Period"] for each in asked if "MetricStat" in each), default=60)
-    if evaluated * longest > 7 * periods.DAY:
-        raise TelemetryRefusedError(VALIDATION, "Period times EvaluationPeriods must not be more than seven days.")
+    if evaluated * longest > (periods.DAY if longest < periods.HOUR else 7 * periods.DAY):
+        raise TelemetryRefusedError(
+            VALIDATION,
+            "Period times EvaluationPeriods must not be more than seven days, or one day if the Period is less than an"
+            " hour.",
+        )
     returned = [each for each in asked if each.get("ReturnData", True)]
     if len(returned) != 1:
         raise TelemetryRefusedError(VALIDATION, "Exactly one of the Metrics must have ReturnData.")
