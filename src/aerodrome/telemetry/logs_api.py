@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 import structlog
@@ -121,12 +122,17 @@ class LogsApi:
         pattern = given.get("logGroupNamePattern", "")
         if "|" in pattern or pattern.startswith("^"):
             raise invalid("logGroupNamePattern: alternatives and ^ are not offered here; give a part of the names.")
+        for name in ("dataSources", "fieldIndexNames", "accountIdentifiers"):
+            if given.get(name):
+                raise invalid(f"{name} is not offered here: leave it out.")
+        kind, wanted = given.get("logGroupClass"), given.get("logGroupTags", ())
         found = await self._store.ask(
             Catalogue.groups, contains=pattern, after=_name_in(given.get("nextToken")), limit=limit + 1
         )
         shown = [
             {"logGroupName": group.name, "logGroupArn": self._arn(group.name), "logGroupClass": group.kind}
             for group in found[:limit]
+            if kind in {None, group.kind} and all(_is_tagged(group, each) for each in wanted)
         ]
         return {"logGroups": shown, "nextToken": _token(found[limit - 1].name) if len(found) > limit else None}
 
@@ -389,6 +395,20 @@ def _ends(rows: tuple[StoredEvent, ...], place: Position | None, *, is_forward: 
         return Position(0, 0), Position(0, 0)
     beside = place.number + 1 if is_forward else max(place.number - 1, 0)
     return (Position(place.moment, beside), place) if is_forward else (place, Position(place.moment, beside))
+
+
+def _is_tagged(group: LogGroup, wanted: Document) -> bool:
+    """Whether it has a tag that ListLogGroups names, with one of its values where it gives some."""
+    value = group.tags.get(wanted["key"])
+    values = wanted.get("values") or ["*"]
+    return value is not None and any(_is_value(value, each) for each in values)
+
+
+def _is_value(value: str, wanted: str) -> bool:
+    """`!` is anything else, and `*` anything, then in upper or lower case."""
+    plain = wanted.removeprefix("!")
+    is_same = fnmatchcase(value.lower(), plain.lower()) if "*" in plain else value == plain
+    return is_same != wanted.startswith("!")
 
 
 def _fit(tags: Mapping[str, str]) -> dict[str, str]:

@@ -511,6 +511,24 @@ def test_a_member_that_says_what_is_done_anyway_may_be_given(tmp_path, more):
     asyncio.run(run())
 
 
+def test_alarms_are_described_by_what_is_asked_for(tmp_path):
+    async def run() -> None:
+        async with an_api(tmp_path) as (_store, api):
+            percentile = {name: value for name, value in ALARM.items() if name != "Statistic"}
+            await api.put_alarm({**percentile, "ExtendedStatistic": "p99"}, "me")
+            metric = {"Namespace": "n", "MetricName": "m"}
+            for statistic, expected in (("p99", 1), ("p50", 0)):
+                found = await api.describe_alarms_of_metric({**metric, "ExtendedStatistic": statistic})
+                assert len(found["MetricAlarms"]) == expected
+            for member in ("ChildrenOfAlarmName", "ParentsOfAlarmName"):
+                assert (await api.describe_alarms({member: "a"}))["MetricAlarms"] == []
+            body = {"DashboardName": "d", "DashboardBody": '{"widgets": []}'}
+            with pytest.raises(TelemetryRefusedError, match="Tags of dashboards"):
+                await api.put_dashboard({**body, "Tags": [{"Key": "k", "Value": "v"}]})
+
+    asyncio.run(run())
+
+
 def test_a_name_that_no_alarm_has_keeps_no_other_from_being_deleted(tmp_path):
     async def run() -> None:
         async with an_api(tmp_path) as (_store, api):

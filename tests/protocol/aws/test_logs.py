@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -64,6 +65,32 @@ def test_a_group_is_not_said_to_be_encrypted(logs: Any) -> None:
     with pytest.raises(logs.exceptions.InvalidParameterException, match=r"not encrypted\. Leave it out"):
         logs.create_log_group(logGroupName="secret", kmsKeyId="arn:aws:kms:us-east-1:000000000000:key/k")
     assert logs.describe_log_groups(logGroupNamePrefix="secret")["logGroups"] == []
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({}, ["filtered-a", "filtered-b"]),
+        ({"logGroupClass": "INFREQUENT_ACCESS"}, ["filtered-b"]),
+        ({"logGroupTags": [{"key": "team"}]}, ["filtered-a"]),
+        ({"logGroupTags": [{"key": "team", "values": ["x", "Data"]}]}, ["filtered-a"]),
+        ({"logGroupTags": [{"key": "team", "values": ["dat*"]}]}, ["filtered-a"]),
+        ({"logGroupTags": [{"key": "team", "values": ["data"]}]}, []),
+        ({"logGroupTags": [{"key": "team", "values": ["!Data"]}]}, []),
+        ({"logGroupTags": [{"key": "team"}, {"key": "tier"}]}, []),
+    ],
+)
+def test_groups_are_listed_by_class_and_tags(logs: Any, more: Any, expected: list[str]) -> None:
+    with suppress(logs.exceptions.ResourceAlreadyExistsException):
+        logs.create_log_group(logGroupName="filtered-a", tags={"team": "Data"})
+        logs.create_log_group(logGroupName="filtered-b", logGroupClass="INFREQUENT_ACCESS")
+    found = logs.list_log_groups(logGroupNamePattern="filtered", **more)["logGroups"]
+    assert [each["logGroupName"] for each in found] == expected
+
+
+def test_a_filter_of_groups_that_is_not_offered_is_refused(logs: Any) -> None:
+    with pytest.raises(logs.exceptions.InvalidParameterException, match="fieldIndexNames is not offered"):
+        logs.list_log_groups(fieldIndexNames=["f"])
 
 
 def test_insights_by_boto3(logs: Any) -> None:

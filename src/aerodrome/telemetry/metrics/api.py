@@ -207,6 +207,8 @@ class MetricsApi:
             raise TelemetryRefusedError(VALIDATION, "AlarmNames and AlarmNamePrefix are mutually exclusive.")
         shown: list[Document] = []
         more = None
+        if given.get("ChildrenOfAlarmName") or given.get("ParentsOfAlarmName"):
+            return {"MetricAlarms": [], "CompositeAlarms": []}  # of composite alarms, of which there are none
         if "MetricAlarm" in given.get("AlarmTypes", ["MetricAlarm"]):
             async for alarm in self._alarms(given.get("AlarmNames"), prefix=prefix, after=_last_name(given)):
                 if given.get("StateValue") not in {None, alarm["StateValue"]} or (
@@ -226,7 +228,7 @@ class MetricsApi:
             async for alarm in self._alarms()
             if "MetricName" in alarm
             and queries.metric(alarm) == wanted
-            and all(given[name] == alarm.get(name) for name in ("Statistic", "Period", "Unit") if name in given)
+            and all(given[name] == alarm.get(name) for name in _COMPARED if name in given)
         ]
         return {"MetricAlarms": shown}
 
@@ -290,6 +292,8 @@ class MetricsApi:
 
     async def put_dashboard(self, given: Document) -> Answer:
         name, body = given["DashboardName"], given["DashboardBody"]
+        if given.get("Tags"):
+            raise TelemetryRefusedError(DASHBOARD_INPUT, "Tags of dashboards are not offered here: leave them out.")
         if not _DASHBOARD.fullmatch(name):
             raise TelemetryRefusedError(DASHBOARD_INPUT, "A DashboardName has letters, digits, - and _, 255 at most.")
         if len(body.encode()) > LONGEST_DASHBOARD or not _is_dashboard(body):
@@ -529,6 +533,9 @@ def _check_members(given: Document) -> None:
     if wrong:
         raise TelemetryRefusedError(VALIDATION, f"Give either Metrics or {wrong[0]}.")
 
+
+_COMPARED = ("Statistic", "ExtendedStatistic", "Period", "Unit")
+"""What DescribeAlarmsForMetric may be given beside the metric."""
 
 _OF_ONE_METRIC = ("MetricName", "Namespace", "Dimensions", "Period", "Unit", "Statistic", "ExtendedStatistic")
 """Members of PutMetricAlarm that describe the metric of an alarm without Metrics."""
