@@ -78,6 +78,22 @@ def test_a_topic_is_told_of_a_change_and_of_nothing_else():
     assert (again, stays, silent.notices) == (None, None, ())
 
 
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"Statistic": "Average"}, {"StatisticType": "Statistic", "Statistic": "AVERAGE"}),
+        ({"Statistic": "SampleCount"}, {"StatisticType": "Statistic", "Statistic": "SAMPLE_COUNT"}),
+        ({"ExtendedStatistic": "p99"}, {"StatisticType": "ExtendedStatistic", "ExtendedStatistic": "p99"}),
+        ({"Metrics": []}, {}),
+    ],
+)
+def test_a_topic_is_told_the_statistic_in_its_own_words(more, expected):
+    state = AlarmState(ALARM, "why")
+    move = alarms.moved({**ALARM_DOCUMENT, **more}, state, now=1e9, region="us-east-1", account="0" * 12)
+    trigger = json.loads(move.notices[0].message)["Trigger"]
+    assert {name: value for name, value in trigger.items() if "Statistic" in name} == expected
+
+
 def test_a_subject_is_one_that_sns_takes():
     named = {**ALARM_DOCUMENT, "AlarmName": "ü\n" * 100}
     move = alarms.moved(named, AlarmState(ALARM, ""), now=1.0, region="us-east-1", account="0" * 12)

@@ -142,10 +142,14 @@ def _notice(alarm: Alarm, before: str, topic: str, *, now: float, region: str, a
     """The message that CloudWatch sends to a topic."""
     trigger = {
         name: alarm[name]
-        for name in ("MetricName", "Namespace", "Statistic", "ExtendedStatistic", "Unit", "Period", "EvaluationPeriods",
+        for name in ("MetricName", "Namespace", "ExtendedStatistic", "Unit", "Period", "EvaluationPeriods",
                      "DatapointsToAlarm", "ComparisonOperator", "Threshold", "TreatMissingData", "Metrics")
         if name in alarm
     }  # fmt: skip
+    if "Statistic" in alarm:
+        trigger |= {"StatisticType": "Statistic", "Statistic": _STATISTICS[alarm["Statistic"]]}
+    elif "ExtendedStatistic" in alarm:
+        trigger["StatisticType"] = "ExtendedStatistic"
     if "Dimensions" in alarm:
         trigger["Dimensions"] = [{"name": each["Name"], "value": each["Value"]} for each in alarm["Dimensions"]]
     at = datetime.fromtimestamp(now, UTC)
@@ -166,6 +170,11 @@ def _notice(alarm: Alarm, before: str, topic: str, *, now: float, region: str, a
     }
     subject = f'{alarm["StateValue"]}: "{alarm["AlarmName"]}" in {region}'
     return Notice(alarm["AlarmName"], topic, _subject(subject), json.dumps(message))
+
+
+_STATISTICS = {"SampleCount": "SAMPLE_COUNT", "Average": "AVERAGE", "Sum": "SUM", "Minimum": "MINIMUM",
+               "Maximum": "MAXIMUM"}  # fmt: skip
+"""As messages to topics have them."""
 
 
 def _subject(text: str) -> str:
