@@ -30,9 +30,12 @@ class SupervisedUnit:
     digest: str = ""
     pid: int | None = None
     start: int = 0
+    started_at: float | None = None
+    """Seconds since 1970; None = a former cell started it, or nobody has."""
     adopted: bool = False
     notices: readiness.NotifyReader | None = None
     last_exit: dict[str, Any] | None = None
+    """Its `at` is in seconds since 1970, as the clock was then: who was told of an exit knows it by that."""
     trouble: str = ""
     """Why it could not be started."""
     pulse: liveness.Pulse = field(default_factory=liveness.Pulse)
@@ -46,16 +49,15 @@ def status(unit: SupervisedUnit, now: float) -> dict[str, Any]:
     """What the control socket tells of a unit; times are seconds since 1970."""
     decided = unit.decided
     offset = time.time() - now
-    last_exit = unit.last_exit and dict(unit.last_exit, at=_wall(unit.last_exit["at"], offset))
     return {
         "name": decided.name,
         "state": SILENT if decided.state == units.READY and liveness.is_doubtful(unit.pulse) else decided.state,
         "pid": unit.pid,
         "since": _wall(decided.since, offset),
-        "started_at": _wall(decided.started_at, offset),
+        "started_at": unit.started_at,
         "ready_since": _wall(decided.ready_since, offset),
         "restarts": decided.restarts,
-        "last_exit": last_exit,
+        "last_exit": unit.last_exit,
         "next_start_at": _wall(decided.next_start_at, offset),
         "status_text": unit.trouble or (unit.notices.status if unit.notices is not None else ""),
         "holds": None if unit.notices is None else unit.notices.holds,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -149,7 +150,7 @@ class Supervisor:
         left = self._kill_leftovers(unit, now)
         name = None if number is None else _signal_name(number)
         logs.say("unit exited", unit=unit.spec.name, pid=unit.pid, code=code, signal=name, left=left)
-        unit.last_exit = {"code": code, "signal": name, "at": now}
+        unit.last_exit = {"code": code, "signal": name, "at": _clock()}
         if unit.hung:
             unit.last_exit["hung"] = unit.hung
         self._forget_process(unit)
@@ -191,10 +192,10 @@ class Supervisor:
         except spawn.LaunchError as error:
             logs.say("unit not started", unit=unit.spec.name, error=str(error))
             unit.trouble = str(error)
-            unit.last_exit = {"code": None, "signal": None, "at": now}
+            unit.last_exit = {"code": None, "signal": None, "at": _clock()}
             self.move(unit, units.EXITED, now)
             return
-        unit.pid, unit.start, unit.notices = launch.pid, launch.start, launch.notices
+        unit.pid, unit.start, unit.started_at, unit.notices = launch.pid, launch.start, _clock(), launch.notices
         unit.running, unit.digest, unit.adopted = unit.spec, unit.spec.digest, False
         self.save()
         self._forked.append((unit, launch))
@@ -282,3 +283,7 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"SIG{number}"
+
+
+def _clock() -> float:
+    return round(time.time(), 3)

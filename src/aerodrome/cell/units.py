@@ -83,7 +83,6 @@ class UnitState:
     since: float = 0.0
     wanted: bool = True
     begun: bool = False
-    started_at: float | None = None
     ready_since: float | None = None
     failures: int = 0
     restarts: int = 0
@@ -146,8 +145,8 @@ def _needs_met(unit: UnitState, units: Mapping[str, UnitState]) -> bool:
 
 
 def _started(unit: UnitState, now: float) -> UnitState:
-    restarts = unit.restarts + int(unit.begun)
-    return replace(unit, begun=True, started_at=now, restarts=restarts, next_start_at=None, ready_since=None)
+    del now
+    return replace(unit, begun=True, restarts=unit.restarts + int(unit.begun), next_start_at=None, ready_since=None)
 
 
 def _serves(unit: UnitState, now: float) -> UnitState:

@@ -45,9 +45,6 @@ TOLD_FOR = 15.0
 REMEMBERED = 60.0
 """Seconds for which it is remembered that a worker's death was told which is not there any more."""
 
-SAME = 1.0
-"""Seconds by which a cell's words of one moment may differ, because its clock is set."""
-
 RECENT = 10
 """So many revisions before the present one may still have tasks that run, as far as the database says."""
 
@@ -146,7 +143,7 @@ def deaths(
     unseen: dict[tuple[int, str], float] = {}
     for key in tasks.running if tasks is not None else ():
         began = workers[key].started_at if key in workers and workers[key].exited_at is None else None
-        if began is not None and told.get(key, 0.0) + SAME < began:
+        if began is not None and told.get(key, 0.0) < began <= now.timestamp():  # else the clock was set back
             unseen[key] = began
     for of, worker in tasks.running if tasks is not None else ():
         is_believed = of in seen.cells or revision - RECENT <= of <= revision

@@ -57,13 +57,6 @@ def test_whatever_hangs_is_killed_and_its_death_decides_what_follows(state) -> N
     assert dead.state == (units.STOPPED if state == units.STOPPING else units.BACKING_OFF)
 
 
-def test_a_unit_knows_its_last_start_when_it_serves_and_when_it_is_dead() -> None:
-    unit = after(units.UnitState("worker"), units.START, now=5.0)
-    assert unit.started_at == 5.0
-    dead = after(after(unit, units.SERVES, now=6.0), units.EXITED, now=7.0)
-    assert (dead.started_at, after(dead, units.START, now=8.0).started_at) == (5.0, 8.0)
-
-
 def test_a_minute_of_health_forgets_failures() -> None:
     unit = after(units.UnitState("scheduler"), units.START, units.EXITED, units.START, units.EXITED, units.START)
     unit = after(unit, units.SERVES, now=100.0)
