@@ -185,20 +185,19 @@ def plan(group: ControlGroup, limits: Limits) -> list[tuple[str, str]]:
     weight = USUAL_WEIGHT if limits.weight is None else limits.weight
     quota = (limits.processors or 0) * PERIOD  # also what may be saved up, for work that is over in a moment
     if group.version == 1:
-        memory, processor = "memory.limit_in_bytes", "cpu.shares"
+        memory = "memory.limit_in_bytes"
         bytes_text = "-1" if limits.memory is None else str(limits.memory)
         burst, quota_text = "cpu.cfs_burst_us", "-1" if limits.processors is None else str(quota)
         times = [("cpu.cfs_period_us", str(PERIOD)), ("cpu.cfs_quota_us", quota_text)]
-        weight = max(LEAST_SHARES, weight * USUAL_SHARES // USUAL_WEIGHT)
     else:
-        memory, processor = "memory.max", "cpu.weight"
+        memory = "memory.max"
         bytes_text = "max" if limits.memory is None else str(limits.memory)
         quota_text = "max" if limits.processors is None else str(quota)
         burst, times = "cpu.max.burst", [("cpu.max", f"{quota_text} {PERIOD}")]
     texts = {
         PROCESSES: ("pids.max", "max" if limits.processes is None else str(limits.processes)),
         MEMORY: (memory, bytes_text),
-        CPU: (processor, str(weight)),
+        CPU: _weight(group, weight),
     }
     wanted = [(os.path.join(group.folders[kind], texts[kind][0]), texts[kind][1]) for kind in group.folders]
     if CPU in group.folders:
@@ -209,6 +208,13 @@ def plan(group: ControlGroup, limits: Limits) -> list[tuple[str, str]]:
         # Otherwise what exceeds its memory would fill the swap space of everybody.
         wanted.append((os.path.join(group.folders[MEMORY], "memory.swap.max"), bytes_text))
     return wanted
+
+
+def _weight(group: ControlGroup, weight: int) -> tuple[str, str]:
+    """The file of a weight, and its text; `weight` is in hundredths of the usual one."""
+    if group.version == 1:
+        return "cpu.shares", str(max(LEAST_SHARES, weight * USUAL_SHARES // USUAL_WEIGHT))
+    return "cpu.weight", str(weight)
 
 
 def bound(group: ControlGroup) -> int | None:
@@ -257,6 +263,15 @@ def limit(group: ControlGroup, limits: Limits) -> list[str]:
     The kernel refuses a limit of memory below what is in use and cannot be given up.
     """
     return [file for file, text in plan(group, limits) if not _write(file, text) and os.path.exists(file)]
+
+
+def weigh(group: ControlGroup, weight: int) -> list[str]:
+    """Sets the weight of a group that is there, and no other limit; returns the file if it refused."""
+    if CPU not in group.folders:
+        return []
+    name, text = _weight(group, weight)
+    file = os.path.join(group.folders[CPU], name)
+    return [] if _write(file, text) else [file]
 
 
 def enter(group: ControlGroup, pid: int) -> None:

@@ -43,9 +43,9 @@ class Machine:
 
     def __init__(self) -> None:
         self.groups = SimpleNamespace(lighter=frozenset())
-        self.limited: list[str] = []
+        self.weighed: list[str] = []
         self.asked = 0
-        self.weights = FairWeights(self.groups, lambda each: self.limited.append(each.identifier), self.tenants)
+        self.weights = FairWeights(self.groups, lambda each: self.weighed.append(each.identifier), self.tenants)
 
     def tenants(self) -> list[SimpleNamespace]:
         self.asked += 1
@@ -67,10 +67,10 @@ def test_the_crowd_weighs_less_as_long_as_it_is_one(machine):
     assert machine.asked == 0  # nothing changes: nobody asks who there is
     machine.looks(LOOKS, crowd=12, chain=2)
     assert machine.groups.lighter == {"crowd"}
-    assert machine.limited == ["crowd"]
+    assert machine.weighed == ["crowd"]
     machine.looks(LOOKS, crowd=0, chain=2)
     assert machine.groups.lighter == frozenset()
-    assert machine.limited == ["crowd", "crowd"]
+    assert machine.weighed == ["crowd", "crowd"]
 
 
 def test_two_crowds_are_equal(machine):
@@ -82,4 +82,4 @@ def test_one_that_is_deleted_is_forgotten(machine):
     machine.looks(LOOKS, crowd=12, chain=1)
     machine.looks(1, chain=1)
     assert machine.groups.lighter == frozenset()
-    assert machine.limited == ["crowd"]
+    assert machine.weighed == ["crowd"]

@@ -168,3 +168,14 @@ def test_what_is_no_group_is_none(document) -> None:
 def test_a_group_survives_the_way_through_a_document() -> None:
     group = ControlGroup(2, {"pids": "/g"}).below("a", "b")
     assert cgroups.parse(group._asdict()) == group == ControlGroup(2, {"pids": "/g/a/b"})
+
+
+@pytest.mark.parametrize(("version", "file", "text"), [(1, "cpu.shares", "102"), (2, "cpu.weight", "10")])
+def test_a_weight_is_changed_alone(tmp_path, version, file, text) -> None:
+    group = ControlGroup(version, dict.fromkeys(cgroups.CONTROLLERS, str(tmp_path)))
+    (tmp_path / file).touch()
+    assert cgroups.weigh(group, 10) == []
+    assert {each.name: each.read_text() for each in tmp_path.iterdir()} == {file: text}
+    (tmp_path / file).unlink()
+    assert cgroups.weigh(group, 10) == [str(tmp_path / file)]
+    assert cgroups.weigh(ControlGroup(version, {"pids": str(tmp_path)}), 10) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 
 from aerodrome import private_files
 from aerodrome.backends.control_plane import ControlPlane
@@ -12,6 +13,7 @@ from aerodrome.backends.local.groups import Groups
 from aerodrome.backends.local.paths import CellPaths, EnvironmentPaths
 from aerodrome.backends.local.users import Users
 from aerodrome.model import classes
+from aerodrome.model.classes import EnvironmentClass
 from aerodrome.model.orders import CellOrder
 from aerodrome.model.tenant import Tenant
 from aerodrome.services import folders
@@ -69,6 +71,14 @@ class LocalEnvironments:
 
     def limit(self, tenant: Tenant, *orders: CellOrder) -> None:
         """Set what the environment may have with its cells, to some of which these orders are about to be given."""
+        self.groups.limit(tenant.identifier, self._cells(tenant, orders))
+
+    def weigh(self, tenant: Tenant) -> None:
+        """Set the environment's part of the processors alone: an order that is about to be given may have set more."""
+        self.groups.weigh(tenant.identifier, self._cells(tenant))
+
+    def _cells(self, tenant: Tenant, orders: Iterable[CellOrder] = ()) -> list[tuple[EnvironmentClass, int]]:
+        """The classes and numbers of workers of the environment's cells."""
         found = self.paths(tenant)
         known = {each.revision: each for each in orders}
         for revision in environment_folders.revisions(found):
@@ -76,11 +86,10 @@ class LocalEnvironments:
                 order = recorded_orders.read(part)
                 if isinstance(order, CellOrder):
                     known.setdefault(revision, order)
-        cells = [
+        return [
             (classes.CLASSES[order.environment_class], len({*order.workers, *order.draining}))
             for order in known.values()
         ]
-        self.groups.limit(tenant.identifier, cells)
 
     def port(self, tenant: Tenant, cell: CellPaths) -> int:
         """The port of the last start, if its units still use it or nobody does; otherwise a new one, noted at once."""

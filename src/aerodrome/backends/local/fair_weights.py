@@ -49,10 +49,10 @@ def is_crowd(looks: Sequence[int], processors: int, *, was: bool) -> bool:
 class FairWeights:
     """The weights of the environments of one installation, and the thread that changes them."""
 
-    def __init__(self, found: Groups, limit: Callable[[Tenant], None], tenants: Callable[[], Iterable[Tenant]]) -> None:
-        """`limit` sets what an environment may have, and `tenants` are all of them."""
+    def __init__(self, found: Groups, weigh: Callable[[Tenant], None], tenants: Callable[[], Iterable[Tenant]]) -> None:
+        """`weigh` sets the weight of an environment, and `tenants` are all of them."""
         self._groups = found
-        self._limit = limit
+        self._weigh = weigh
         self._tenants = tenants
         self._looks: dict[str, deque[int]] = {}
         self._stop = threading.Event()
@@ -68,7 +68,7 @@ class FairWeights:
         self.thread.join()
 
     def _keep(self) -> None:
-        self._weigh(self._groups.runnable().keys())  # an earlier control plane may have left one that weighs less
+        self._change(self._groups.runnable().keys())  # an earlier control plane may have left one that weighs less
         while not self._stop.wait(RHYTHM):
             self.thread.beat()
             self.look(self._groups.runnable())
@@ -85,10 +85,10 @@ class FairWeights:
         changed = before ^ self._groups.lighter
         if changed:
             log.info("other environments weigh less", now=sorted(self._groups.lighter), before=sorted(before))
-            self._weigh(changed & runnable.keys())
+            self._change(changed & runnable.keys())
 
-    def _weigh(self, identifiers: Iterable[str]) -> None:
+    def _change(self, identifiers: Iterable[str]) -> None:
         chosen = set(identifiers)
         for tenant in self._tenants() if chosen else ():
             if tenant.identifier in chosen:
-                self._limit(tenant)
+                self._weigh(tenant)

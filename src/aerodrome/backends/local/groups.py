@@ -121,12 +121,21 @@ class Groups:
         if environment is None or not cgroups.exists(environment):
             return
         allowed = limits.of_environment(known, self.memory)
-        weight = max((limits.weight(found) for found, _ in known), default=limits.USUAL_WEIGHT)
-        if identifier in self.lighter:
-            weight //= limits.LIGHTER
-        refused = cgroups.limit(environment, Limits(allowed.processes, allowed.memory, weight))
+        refused = cgroups.limit(environment, Limits(allowed.processes, allowed.memory, self._weight(identifier, known)))
         if refused:
             log.warning("limits not set", environment=identifier, files=refused)
+
+    def weigh(self, identifier: str, cells: Iterable[tuple[EnvironmentClass, int]]) -> None:
+        """Set an environment's part of the processors alone."""
+        environment = self.of_environment(identifier)
+        if environment is not None and cgroups.exists(environment):
+            refused = cgroups.weigh(environment, self._weight(identifier, cells))
+            if refused:
+                log.warning("limits not set", environment=identifier, files=refused)
+
+    def _weight(self, identifier: str, cells: Iterable[tuple[EnvironmentClass, int]]) -> int:
+        weight = max((limits.weight(found) for found, _ in cells), default=limits.USUAL_WEIGHT)
+        return weight // limits.LIGHTER if identifier in self.lighter else weight
 
     def runnable(self) -> dict[str, int]:
         """How many processes of each environment run, or would if they had a processor, by its identifier."""

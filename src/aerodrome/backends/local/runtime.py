@@ -62,7 +62,7 @@ class LocalRuntime:
 
     def fair_weights(self, tenants: Callable[[], Iterable[Tenant]]) -> FairWeights:
         """What weighs the environments, `tenants` is all of them; it has not begun."""
-        return FairWeights(self._environments.groups, self._environments.limit, tenants)
+        return FairWeights(self._environments.groups, self._environments.weigh, tenants)
 
     def look(self, tenant: Tenant, *, is_leaving: bool = False) -> RuntimeSeen:
         paths = self._environments.paths(tenant)
