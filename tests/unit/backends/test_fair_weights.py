@@ -83,3 +83,15 @@ def test_one_that_is_deleted_is_forgotten(machine):
     machine.looks(1, chain=1)
     assert machine.groups.lighter == frozenset()
     assert machine.weighed == ["crowd"]
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize(
+    ("loadavg", "expected"),
+    [("0.1 0.2 0.3 3/400 99\n", False), ("0.1 0.2 0.3 4/400 99\n", True), ("?", True), (None, True)],
+)
+def test_a_machine_is_busy_with_more_than_its_processors_beside_ourselves(tmp_path, loadavg, expected):
+    file = tmp_path / "loadavg"
+    if loadavg is not None:
+        file.write_text(loadavg)
+    assert groups.is_busy(file) == expected

@@ -181,6 +181,15 @@ def processors() -> int:
     return os.cpu_count() or 1
 
 
+def is_busy(loadavg: Path = Path("/proc/loadavg")) -> bool:
+    """Whether more threads want to run than the machine has processors, at this moment; ours is not counted."""
+    try:
+        wanting = int(loadavg.read_text(encoding="ascii").split()[3].partition("/")[0])
+    except (OSError, ValueError, IndexError):
+        return True
+    return wanting - 1 > processors()
+
+
 def known(paths: Paths) -> ControlGroup | None:
     """The group of the installation that an earlier control plane or this one has made; None = there is none."""
     found = _recorded(paths)
