@@ -372,6 +372,59 @@ def test_a_task_that_takes_everything_is_bounded_and_the_events_say_so(product, 
     assert {name: after[name] for name in staying} == {name: before[name] for name in staying}
 
 
+CROWDED = """
+import os
+import time
+from datetime import datetime
+import boto3
+from airflow import DAG
+try:
+    from airflow.providers.standard.operators.python import PythonOperator
+except ImportError:
+    from airflow.operators.python import PythonOperator
+
+def crowd():
+    made = []
+    while len(made) < 8 * os.cpu_count():
+        pid = os.fork()
+        if pid == 0:
+            end = time.monotonic() + 120
+            while time.monotonic() < end:
+                pass
+            os._exit(0)
+        made.append(pid)
+    s3 = boto3.client("s3")
+    while not s3.list_objects_v2(Bucket="{bucket}", Prefix="out/{dag}/told")["KeyCount"]:
+        time.sleep(0.5)
+    for pid in made:
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
+
+with DAG("{dag}", start_date=datetime(2024, 1, 1), schedule=None):
+    PythonOperator(task_id="crowd", python_callable=crowd)
+"""
+"""Eight processes for each processor, which compute until they are told to end."""
+
+
+def test_an_environment_with_a_crowd_of_processes_weighs_less_until_they_are_gone(product, environment):
+    if not environment.startswith("shared-3"):
+        pytest.skip("the same in every line")
+    groups = product.data / "run" / "groups.json"
+    if not groups.exists() or "cpu" not in json.loads(groups.read_text())["folders"]:
+        pytest.skip("no control groups for processors here")
+    folder = Path(json.loads(groups.read_text())["folders"]["cpu"]) / product.environment(environment)["identifier"]
+    [weight] = [found for name in ("cpu.shares", "cpu.weight") if (found := folder / name).exists()]
+    usual = int(weight.read_text())
+    dag = f"crowded_{environment}".replace("-", "_")
+    product.put_dag(dag, CROWDED.format(dag=dag, bucket=BUCKET))
+    run = product.trigger(environment, dag)
+    wait_for("a smaller weight", lambda: int(weight.read_text()) <= usual / 9)
+    product.s3.put_object(Bucket=BUCKET, Key=f"out/{dag}/told", Body=b"")
+    assert product.finished(environment, dag, run) == "success"
+    wait_for("its whole weight", lambda: int(weight.read_text()) == usual)
+    product.remove_dags(dag)
+
+
 def limits_met(product, environment, *, has_disks):
     """The units and disks that have met a limit, by the kind of event; None before all kinds are there."""
     kinds = {"OUT_OF_MEMORY", "OUT_OF_PROCESSES", *(["DISK_FULL"] * has_disks)}
