@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -140,6 +142,7 @@ if __name__ == "__main__":
         taking_tasks.LOOK_EVERY = {every}
         reserved_messages.keep_under(app, name)
         reserved_messages.give_back(app)
+        reserved_messages.give_back_forgotten_ones(app)
         taking_tasks.follow(app, {file!r}, name, "default", lambda held: note("told", name, held, time.time()))
         reserved_messages.give_back_late_ones()
         worker_ready.connect(lambda **_: note("told", name, "ready", time.time()), weak=False)
@@ -248,6 +251,79 @@ def check_empty_means_empty(here: Following) -> int:
     for at, until in quiet:
         assert not [moment for moment in begun if at < moment < until]
     return len(quiet)
+
+
+OUTAGE = """
+import os, pathlib, sys, time
+sys.path.insert(0, {inside!r})
+from celery import Celery
+from celery.worker.request import Request
+from aerodrome_unit import reserved_messages
+
+app = Celery(broker="redis+socket://{socket}")
+app.conf.update(task_acks_late=True, worker_prefetch_multiplier=1, task_default_queue="default")
+reserved_messages.keep_under(app, "worker-1.1")
+
+acknowledge = Request.acknowledge
+
+def swallow(request):
+    Request.acknowledge = acknowledge
+    request.acknowledged = True  # what is left when the broker is away in that moment
+
+Request.acknowledge = swallow
+
+@app.task(name="work")
+def work(seconds):
+    with open({begun!r}, "a") as file:
+        file.write(str(seconds) + "\\n")
+    time.sleep(seconds)
+
+if __name__ == "__main__":
+    if sys.argv[1] == "send":
+        for seconds in sys.argv[2:]:
+            work.delay(int(seconds))
+    else:
+        reserved_messages.give_back_forgotten_ones(app)
+        reserved_messages.give_back_late_ones()
+        app.worker_main(["worker", "--concurrency", "2", "--without-gossip", "--without-mingle"])
+"""
+
+
+@pytest.mark.parametrize("version", lines.ONE)
+def test_a_worker_holds_nothing_for_ever_when_its_broker_was_away(version, interpreter_of_version, tmp_path):
+    socket, begun = Path(f"/tmp/aero-away-{os.getpid()}.sock"), tmp_path / "begun"  # noqa: S108 - as above
+    words = [str(redis.find_program()), "--port", "0", "--unixsocket", str(socket), "--dir", str(tmp_path)]
+    program, interpreter = tmp_path / "program.py", str(interpreter_of_version(version))
+    program.write_text(OUTAGE.format(inside=str(INSIDE), socket=socket, begun=str(begun)))
+    queue = redis_client.Redis(unix_socket_path=str(socket))
+
+    def is_there() -> bool:
+        with contextlib.suppress(redis_client.RedisError):
+            return bool(queue.ping())
+        return False
+
+    def tasks() -> list[str]:
+        return sorted(begun.read_text().split()) if begun.exists() else []
+
+    with contextlib.ExitStack() as ending, (tmp_path / "log").open("w") as log:
+        ending.callback(socket.unlink, missing_ok=True)
+
+        def start(*command: str) -> subprocess.Popen[bytes]:
+            process = ending.enter_context(subprocess.Popen(command, stdout=log, stderr=log))
+            ending.callback(process.kill)
+            return process
+
+        server = start(*words, "--appendonly", "yes", "--appendfsync", "always")
+        wait_for("Redis answers", is_there)
+        start(interpreter, str(program), "work")
+        subprocess.run([interpreter, str(program), "send", "0", "8"], check=True, timeout=LIMIT)
+        wait_for("both have begun", lambda: tasks() == ["0", "8"])
+        server.kill()
+        wait_for("the worker sees it", lambda: "Cannot connect" in (tmp_path / "log").read_text())
+        start(*words, "--appendonly", "yes", "--appendfsync", "always")
+        wait_for("what was done is given back, and done again", lambda: tasks() == ["0", "0", "8"])
+        wait_for("nothing is held", lambda: is_there() and not queue.hlen("unacked.worker-1.1"))
+        assert tasks() == ["0", "0", "8"]
 
 
 @pytest.mark.parametrize("version", lines.ONE)

@@ -8,12 +8,16 @@ begun is no longer queued; Airflow refuses to begin it a second time.
 A worker that was told to end still hears the queue for up to a second. What it takes then it would neither run nor give
 back before its last task is done, which may be half a day later. The same holds for what it took a moment before, and
 has not handed to one of its processes yet. So it gives both back at once.
+
+While the broker is away, a worker forgets what it has not handed to a process, and cannot tell the broker that a task
+is done. Nobody would ever have those messages again. So with each new connection it gives back all but what it runs.
 """
 
 # mypy: disable-error-code="import-not-found"
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -29,8 +33,8 @@ def keep_under(app: Any, hostname: str) -> None:
     app.conf.broker_transport_options = options
 
 
-def give_back(app: Any) -> int:
-    """Put back into the queue what is kept under this worker's name; returns how many messages there were."""
+def give_back(app: Any, but: frozenset[str] = frozenset()) -> None:
+    """Put back into the queue what is kept under this worker's name, but for the messages with these tags."""
     with app.connection_for_read() as connection:
         connection.ensure_connection(**PAUSES)
         channel = connection.default_channel
@@ -38,8 +42,34 @@ def give_back(app: Any) -> int:
             # Not `zrange`: kombu puts its prefix before the keys of some commands only.
             tags = client.zrevrangebyscore(channel.unacked_index_key, "+inf", "-inf")
             for tag in tags:
-                channel.qos.restore_by_tag(tag, client)
-    return len(tags)
+                if tag.decode() not in but:
+                    channel.qos.restore_by_tag(tag, client)
+
+
+def give_back_forgotten_ones(app: Any) -> None:
+    """From now on put back, with each new connection to the broker, what this worker holds and does not run."""
+    from celery import bootsteps
+    from celery.worker import state
+    from celery.worker.consumer import Consumer
+
+    close = Consumer.on_close
+    handed_over: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def on_close(self: Any) -> Any:
+        handed_over.update(each for each in state.reserved_requests if _is_handed_over(each))
+        return close(self)  # forgets those too, which go on
+
+    class GiveBackForgotten(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
+        """What a consumer does before it consumes."""
+
+        requires = ("celery.worker.consumer.tasks:Tasks",)
+
+        def start(self, consumer: Any) -> None:
+            runs = [each for each in (*state.active_requests, *handed_over) if not each.acknowledged]
+            give_back(consumer.app, frozenset(each.message.delivery_tag for each in runs))
+
+    Consumer.on_close = on_close
+    app.steps["consumer"].add(GiveBackForgotten)
 
 
 def give_back_late_ones() -> None:

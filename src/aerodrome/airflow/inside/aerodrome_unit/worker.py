@@ -50,6 +50,7 @@ def run(arguments: Namespace, notifier: Notifier) -> None:
     if arguments.hostname:
         reserved_messages.keep_under(app, arguments.hostname)
         reserved_messages.give_back(app)
+        reserved_messages.give_back_forgotten_ones(app)
         taking_tasks.follow_beside_configuration(
             app, arguments.hostname, notifier.holds, functools.partial(notifier.moves, waits=True)
         )
