@@ -7,7 +7,8 @@ begun is no longer queued; Airflow refuses to begin it a second time.
 
 A worker that was told to end still hears the queue for up to a second. What it takes then it would neither run nor give
 back before its last task is done, which may be half a day later. The same holds for what it took a moment before, and
-has not handed to one of its processes yet. So it gives both back at once.
+has not handed to one of its processes yet, and for what Redis hands over when nobody reads it any more. So it gives all
+of that back at once.
 
 While the broker is away, a worker forgets what it has not handed to a process, and cannot tell the broker that a task
 is done. Nobody would ever have those messages again. So with each new connection it gives back all but what it runs.
@@ -17,6 +18,8 @@ is done. Nobody would ever have those messages again. So with each new connectio
 
 from __future__ import annotations
 
+import contextlib
+import queue
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -92,11 +95,20 @@ def give_back_late_ones() -> None:
 
     def on_close(self: Any) -> Any:
         if is_told_to_end():
+            if self.task_consumer is not None:
+                _hear_out(self.task_consumer.channel)
             for request in [each for each in state.reserved_requests if not _is_handed_over(each)]:
                 request.message.requeue()
         return close(self)  # forgets all that was not handed over
 
     Consumer.create_task_handler, Consumer.on_close = create_task_handler, on_close
+
+
+def _hear_out(channel: Any) -> None:
+    """Read the answer to the last question for a message, for a second at most: nobody else would before the end."""
+    if channel._in_poll:  # noqa: SLF001 - kombu says it nowhere else, and nowhere else reads it
+        with contextlib.suppress(queue.Empty, *channel.connection_errors):
+            channel._brpop_read()  # noqa: SLF001 - as above
 
 
 def _is_handed_over(request: Any) -> bool:
