@@ -226,9 +226,7 @@ async def _stored(folder: Path, console: Console) -> list[Row]:
     limits = StoreLimits(total_bytes=2**40, longest_days=90)
     store = await Store(folder, limits=limits, clock=lambda: noon + late_by).open()
     try:
-        await store.ask(
-            Catalogue.create_group, "g", now=store.now, kind="STANDARD", kms_key=None, tags={}, is_protected=False
-        )
+        await store.ask(Catalogue.create_group, "g", now=store.now, kind="STANDARD", tags={}, is_protected=False)
         await store.ask(Catalogue.create_stream, "g", "s", now=store.now)
         group = await store.ask(Catalogue.group, "g")
         stream = await store.ask(Catalogue.stream, group, "s")
